@@ -1,0 +1,88 @@
+"""Stoker: event-driven functions, AWS Lambda's programming model, at microseconds per warm invocation.
+
+    from engine import Engine
+
+    with Engine() as engine:
+        thumb = engine.function("app:handler", code="handlers/thumbnail")
+        thumb.invoke({"key": "cat.jpg"})
+
+`import engine` is light: asyncio and uvloop are imported when an engine is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    EngineClosed,
+    EngineError,
+    FunctionCrashed,
+    FunctionError,
+    FunctionNotFound,
+    FunctionTimeout,
+    InitError,
+    InvalidConfiguration,
+    InvalidEvent,
+    PayloadTooLarge,
+    TooManyRequests,
+    UnsupportedPlatform,
+)
+
+if TYPE_CHECKING:
+    from .aio import AsyncEngine, AsyncFunction
+    from .core.context import Context
+    from .observe.report import Reply, Timings
+    from .observe.stats import FunctionStats
+    from .sync import Engine, Function
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncEngine",
+    "AsyncFunction",
+    "Context",
+    "Engine",
+    "EngineClosed",
+    "EngineError",
+    "Function",
+    "FunctionCrashed",
+    "FunctionError",
+    "FunctionNotFound",
+    "FunctionStats",
+    "FunctionTimeout",
+    "InitError",
+    "InvalidConfiguration",
+    "InvalidEvent",
+    "PayloadTooLarge",
+    "Reply",
+    "Timings",
+    "TooManyRequests",
+    "UnsupportedPlatform",
+    "__version__",
+]
+
+_LAZY = {
+    "AsyncEngine": ".aio",
+    "AsyncFunction": ".aio",
+    "Context": ".core.context",
+    "Engine": ".sync",
+    "Function": ".sync",
+    "FunctionStats": ".observe.stats",
+    "Reply": ".observe.report",
+    "Timings": ".observe.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(module, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

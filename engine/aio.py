@@ -1,0 +1,222 @@
+"""The engine for asynchronous code: awaited in the caller's own loop, asyncio's or uvloop's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Literal
+
+from . import errors, limits, wire
+from ._native import lib
+from .core import batch
+from .core.dispatch import Dispatch, LogSink, Outcome, Target, encode_event, failure, raw_event
+from .core.reaper import Reaper
+from .functions.config import configure
+from .observe.report import Reply, reply
+from .observe.stats import FunctionStats
+from .runtime import Runtime
+
+
+class AsyncFunction:
+    """A function of an AsyncEngine."""
+
+    __slots__ = ("_dispatch", "_engine", "_loop", "_reaper", "_runtime", "name")
+
+    def __init__(self, engine: AsyncEngine, reaper: Reaper, name: str) -> None:
+        self.name = name
+        self._engine = engine
+        self._runtime = engine._runtime
+        self._dispatch: Dispatch = engine._runtime.dispatch
+        self._reaper = reaper
+        self._loop = asyncio.get_running_loop()
+
+    async def invoke(self, event: Any = None) -> Any:
+        """Run the handler on an event and return its result. Cancelling withdraws what has not begun;
+        what runs goes on, and its result is dropped. Raises as Function.invoke."""
+        target = self._runtime.targets.get(self.name) or self._runtime.target(self.name)
+        if target.raw:
+            data = raw_event(event)
+        else:
+            try:
+                data = wire.fast_encode(event)
+            except Exception:
+                data = encode_event(event)
+        return await self._call(target, data)
+
+    async def _call(self, target: Target, data: bytes) -> Any:
+        future = self._loop.create_future()
+        reaper = self._reaper
+        ticket = reaper.submit_future(target, data, future)
+        reaper.heat()
+        try:
+            value = await future
+        except asyncio.CancelledError:
+            reaper.withdraw(ticket)
+            raise
+        if type(value) is Outcome:
+            return self._result(target, value)
+        return value
+
+    def _result(self, target: Target, outcome: Outcome) -> Any:
+        self._dispatch.log(target, outcome)
+        if outcome.status != lib.STK_OK:
+            raise failure(target, outcome)
+        return outcome.data if target.raw else wire.decode(outcome.data)
+
+    async def invoke_raw(self, payload: bytes | bytearray | memoryview = b"null") -> Reply:
+        """As Function.invoke_raw."""
+        target = self._runtime.target(self.name)
+        future: asyncio.Future[Any] = self._loop.create_future()
+        ticket = self._reaper.submit_future(target, raw_event(payload), future, lib.STK_WANT_TAIL)
+        self._reaper.heat()
+        try:
+            outcome = await future
+        except asyncio.CancelledError:
+            self._reaper.withdraw(ticket)
+            raise
+        self._dispatch.log(target, outcome)
+        return reply(target, outcome)
+
+    async def map(self, events: Iterable[Any] | Any, *, ahead: int = batch.AHEAD) -> AsyncIterator[Any]:
+        """The results for many events (an iterable, asynchronous or not), in their order; at most `ahead`
+        events are read before the first result is yielded."""
+        if ahead < 1:
+            raise errors.InvalidConfiguration(f"ahead={ahead!r}: use 1 or more")
+        target = self._runtime.target(self.name)
+        flying: deque[tuple[int, asyncio.Future[Any]]] = deque()
+        source = events.__aiter__() if hasattr(events, "__aiter__") else None
+        plain = None if source is not None else iter(events)
+        more = True
+        try:
+            while True:
+                while more and len(flying) < ahead:
+                    try:
+                        event = await source.__anext__() if source is not None else next(plain)  # type: ignore[arg-type]
+                    except (StopAsyncIteration, StopIteration):
+                        more = False
+                        break
+                    data = raw_event(event) if target.raw else encode_event(event)
+                    while True:
+                        future = self._loop.create_future()
+                        try:
+                            ticket = self._reaper.submit_future(target, data, future)
+                        except errors.TooManyRequests:
+                            if not flying:
+                                raise
+                            await asyncio.wait([flying[0][1]])
+                            break_out = flying.popleft()
+                            yield self._taken(target, await break_out[1])
+                            continue
+                        flying.append((ticket, future))
+                        break
+                    self._reaper.heat()
+                if not flying:
+                    return
+                _, future = flying[0]
+                value = await future
+                flying.popleft()
+                yield self._taken(target, value)
+        finally:
+            for ticket, future in flying:
+                if not future.done():
+                    future.cancel()
+                    self._reaper.withdraw(ticket)
+
+    def _taken(self, target: Target, value: Any) -> Any:
+        return self._result(target, value) if type(value) is Outcome else value
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers now."""
+        return self._runtime.workers(self.name)
+
+    def remove(self) -> None:
+        """As Function.remove."""
+        self._runtime.remove(self.name)
+
+    def __repr__(self) -> str:
+        return f"<AsyncFunction {self.name}>"
+
+
+class AsyncEngine:
+    """As Engine, awaited. Belongs to the loop in which it is entered or first used."""
+
+    def __init__(
+        self,
+        *,
+        payload_limit: int = limits.EVENT_BYTES,
+        logs: LogSink | bool = True,
+        pin: bool = True,
+        spin: float | None = None,
+        waiting_bytes: int = limits.WAITING_BYTES,
+    ) -> None:
+        self._runtime = Runtime(payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes)
+        self._reaper: Reaper | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _reaping(self) -> Reaper:
+        loop = asyncio.get_running_loop()
+        if self._reaper is None:
+            self._loop = loop
+            self._reaper = Reaper(self._runtime.dispatch, loop, self._runtime.data_epoll, self._runtime.spin_ns)
+        elif loop is not self._loop:
+            raise errors.EngineError("an AsyncEngine belongs to one event loop: make another for this one")
+        return self._reaper
+
+    async def function(
+        self,
+        handler: str | Callable[..., Any],
+        *,
+        code: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        memory: int = limits.MEMORY_DEFAULT,
+        timeout: float = limits.EMBEDDED_TIMEOUT,
+        concurrency: int = 1,
+        warm: int = 1,
+        init: Literal["snapshot", "fresh"] = "snapshot",
+        environment: Mapping[str, str] | None = None,
+        codec: Literal["json", "raw"] = "json",
+        waiting: int = limits.WAITING,
+        keep_alive: float = limits.KEEP_ALIVE,
+        init_timeout: float = limits.INIT_TIMEOUT,
+    ) -> AsyncFunction:
+        """As Engine.function."""
+        reaper = self._reaping()
+        self._runtime.check_open()
+        config = configure(
+            handler, code=code, name=name, memory=memory, timeout=timeout, concurrency=concurrency, warm=warm,
+            init=init, environment=environment, codec=codec, waiting=waiting, keep_alive=keep_alive,
+            init_timeout=init_timeout,
+        )  # fmt: skip
+        target, up = self._runtime.start(config)
+        try:
+            seconds = await asyncio.wrap_future(up)
+        except BaseException:
+            self._runtime.failed(target)
+            raise
+        self._runtime.started(target, seconds)
+        return AsyncFunction(self, reaper, config.name)
+
+    def stats(self) -> dict[str, FunctionStats]:
+        """As Engine.stats."""
+        return self._runtime.stats()
+
+    async def close(self, drain: float = limits.DRAIN_TIMEOUT) -> None:
+        """As Engine.close; the loop goes on meanwhile."""
+        await asyncio.get_running_loop().run_in_executor(None, self._runtime.close_processes, drain)
+        if self._reaper is not None:
+            self._reaper.flush()
+            self._reaper.close()
+            self._reaper = None
+        self._runtime.close(0.0)
+
+    async def __aenter__(self) -> AsyncEngine:
+        self._reaping()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close(limits.DRAIN_TIMEOUT if kind is None else 0.0)

@@ -1,0 +1,1 @@
+"""The invoke path: what runs in a worker, and what feeds it."""

@@ -1,0 +1,111 @@
+"""map(): many invocations from one thread, pipelined, results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .. import errors, wire
+from .._native import ffi, lib
+from .dispatch import OK, Dispatch, Target, encode_event, failure, raw_event, read_outcome, refusal
+
+AHEAD = 64
+_BUFFER = 256 * 1024
+_WAIT_NS = 1_000_000_000
+_PENDING = object()
+
+
+def run(dispatch: Dispatch, target: Target, events: Iterable[Any], ahead: int) -> Iterator[Any]:
+    """The results of `events`, at most `ahead` of them read and not yet yielded."""
+    if ahead < 1:
+        raise errors.InvalidConfiguration(f"ahead={ahead!r}: use 1 or more")
+    return _run(dispatch, target, iter(events), ahead)
+
+
+class _Failed:
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _run(dispatch: Dispatch, target: Target, events: Iterator[Any], ahead: int) -> Iterator[Any]:
+    engine = dispatch.pointer
+    box = ffi.gc(lib.stk_box_new(0), lambda b: lib.stk_box_free(engine, b))
+    words = ffi.new("uint64_t[]", ahead * 4)
+    words_view = memoryview(ffi.buffer(words)).cast("Q")
+    buffer = ffi.new("uint8_t[]", _BUFFER)
+    view = memoryview(ffi.buffer(buffer))
+    submit, reap_wait, index, raw = lib.stk_submit, lib.stk_reap_wait, target.index, target.raw
+    fast_encode, fast_decode = wire.fast_encode, wire.fast_decode
+    # Slots by token modulo `ahead`: token `first` is the next to yield, `last` the next to submit.
+    slots: list[Any] = [_PENDING] * ahead
+    first = last = 0
+    held: deque[bytes] = deque()  # an event that found the line full
+    more = True
+    # Top up by half a window at a time: submitting in bursts keeps the lane full and the reaps large.
+    low = ahead // 2
+    try:
+        while True:
+            if more and last - first <= low:
+                while last - first < ahead:
+                    if held:
+                        data = held.popleft()
+                    else:
+                        try:
+                            event = next(events)
+                        except StopIteration:
+                            more = False
+                            break
+                        if raw:
+                            data = raw_event(event)
+                        else:
+                            try:
+                                data = fast_encode(event)
+                            except Exception:
+                                data = encode_event(event)
+                    code = submit(engine, box, index, last % ahead, 0, data, len(data))
+                    if code < 0:
+                        if code == lib.STK_THROTTLED and last > first:
+                            held.append(data)  # others fill the line: go on when one of ours is done
+                            break
+                        raise refusal(code, dispatch.payload_limit, len(data))
+                    last += 1
+            if first == last:
+                if not more and not held:
+                    return
+                continue
+            at = first % ahead
+            while slots[at] is _PENDING:
+                n = reap_wait(engine, box, words, ahead, buffer, _BUFFER, _WAIT_NS)
+                if n <= 0:
+                    continue  # a signal's handler has run, or nothing was done within a second
+                got = words_view[: n * 4].tolist()
+                for i in range(0, n * 4, 4):
+                    status = got[i + 1]
+                    if status & 0xFFFF:
+                        slots[got[i]] = _slow(dispatch, target, got[i + 3])
+                    else:
+                        offset = got[i + 2]
+                        content = view[offset : offset + (status >> 32)]
+                        slots[got[i]] = bytes(content) if raw else fast_decode(content)
+            value = slots[at]
+            slots[at] = _PENDING
+            first += 1
+            if type(value) is _Failed:
+                raise value.error
+            yield value
+    finally:
+        ffi.release(box)
+
+
+def _slow(dispatch: Dispatch, target: Target, ticket: int) -> Any:
+    o = ffi.new("stk_outcome *")
+    lib.stk_outcome_of(dispatch.pointer, ticket, o)
+    outcome = read_outcome(o)
+    lib.stk_call_free(dispatch.pointer, ticket)
+    dispatch.log(target, outcome)
+    if outcome.status != OK:
+        return _Failed(failure(target, outcome))
+    return outcome.data if target.raw else wire.decode(outcome.data)

@@ -1,0 +1,238 @@
+"""The hot path on the caller's side: encode, one call into C, decode.
+
+An outcome that is anything but a plain result (an error, a log, a large payload) takes the slow path, which
+reads the whole record; the fast path reads one number.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .. import errors, wire
+from .._native import ffi, lib
+
+LogSink = Callable[[str, str, str], None]  # function name, request id ("" when none owns it), text
+
+OK: int = lib.STK_OK
+FAULT: int = lib.STK_FAULT
+WANT_TAIL: int = lib.STK_WANT_TAIL
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one invocation ended. Times are CLOCK_MONOTONIC ns; 0: that did not happen."""
+
+    status: int
+    detail: int
+    data: bytes
+    log: str
+    log_dropped: int
+    request_id: str
+    submitted: int
+    dispatched: int
+    started: int
+    ended: int
+    done: int
+    peak_kib: int
+    cold: bool
+
+
+@dataclass(slots=True)
+class Target:
+    """What the hot path needs to know of a function: replaced whole when the function is updated."""
+
+    index: int  # in the C engine
+    name: str
+    timeout: float
+    raw: bool
+    memory: int
+    version: str
+    init_seconds: float = 0.0
+
+
+class Cell:
+    """A thread's reusable place for one invocation, and a view of its result buffer."""
+
+    __slots__ = ("pointer", "view")
+
+    def __init__(self, engine: Any) -> None:
+        pointer = lib.stk_cell_new()
+        if pointer == ffi.NULL:
+            raise MemoryError("no memory for an invocation")
+        self.pointer = ffi.gc(pointer, lambda cell: lib.stk_cell_free(engine, cell))
+        self.view = memoryview(ffi.buffer(self.pointer.data))
+
+
+class Dispatch:
+    """Submits invocations to the C engine and turns what comes back into values or errors."""
+
+    def __init__(self, pointer: Any, payload_limit: int, log_sink: LogSink) -> None:
+        self.pointer = pointer
+        self.payload_limit = payload_limit
+        self.log_sink = log_sink
+        self._cells: list[Cell] = []
+
+    def invoke(self, target: Target, event: Any) -> Any:
+        """The handler's result for an event, from any thread. Raises as errors.py lists."""
+        try:
+            data = event if target.raw else wire.fast_encode(event)
+        except Exception:
+            data = encode_event(event)
+        if target.raw:
+            data = raw_event(event)
+        cells = self._cells
+        cell = cells.pop() if cells else Cell(self.pointer)
+        n = lib.stk_cell_call(self.pointer, cell.pointer, target.index, 0, data, len(data))
+        if n >= 0:
+            view = cell.view[:n]
+            result = bytes(view) if target.raw else wire.fast_decode(view)
+            cells.append(cell)
+            return result
+        outcome = self._finish(cell, n, data)
+        self.log(target, outcome)
+        if outcome.status != OK:
+            raise failure(target, outcome)
+        return outcome.data if target.raw else wire.decode(outcome.data)
+
+    def outcome(self, target: Target, data: bytes) -> Outcome:
+        """The same with everything that is known about the invocation. Raises only what is not the
+        function's failure (TooManyRequests, PayloadTooLarge, …)."""
+        cell = self._cells.pop() if self._cells else Cell(self.pointer)
+        n = lib.stk_cell_call(self.pointer, cell.pointer, target.index, WANT_TAIL, data, len(data))
+        outcome = self._finish(cell, n, data)
+        self.log(target, outcome)
+        return outcome
+
+    def _finish(self, cell: Cell, n: int, data: bytes) -> Outcome:
+        try:
+            while n == lib.STK_SIGNALLED:  # Python's signal handlers run between the two calls
+                n = lib.stk_cell_wait(self.pointer, cell.pointer)
+        except BaseException:  # KeyboardInterrupt: the caller leaves, the worker does not
+            lib.stk_cell_abandon(self.pointer, cell.pointer)
+            raise
+        if n < -1:
+            self._cells.append(cell)
+            raise refusal(n, self.payload_limit, len(data))
+        if n >= 0:
+            data = bytes(cell.view[:n])
+            self._cells.append(cell)
+            return Outcome(OK, 0, data, "", 0, "", 0, 0, 0, 0, 0, 0, False)
+        outcome = read_outcome(cell.pointer.outcome)
+        lib.stk_cell_clear(self.pointer, cell.pointer)
+        self._cells.append(cell)
+        return outcome
+
+    def log(self, target: Target, outcome: Outcome) -> None:
+        """Hand an invocation's output to the log sink."""
+        if outcome.log:
+            self.log_sink(target.name, outcome.request_id, outcome.log)
+        if outcome.log_dropped:
+            self.log_sink(target.name, outcome.request_id, f"[stoker] {outcome.log_dropped} bytes of log dropped\n")
+
+
+def encode_event(event: Any) -> bytes:
+    """An event as JSON. Raises InvalidEvent when JSON cannot express it."""
+    try:
+        return wire.encode(event)
+    except Exception as error:
+        raise errors.InvalidEvent(
+            f"the event cannot be encoded as JSON: {error}. Pass dicts, lists, strings, numbers, booleans and "
+            'None (or codec="raw" for bytes)'
+        ) from None
+
+
+def raw_event(event: Any) -> bytes:
+    """A raw function's event: bytes as they are, anything with a buffer copied."""
+    if type(event) is bytes:
+        return event
+    try:
+        return bytes(memoryview(event))
+    except TypeError:
+        raise errors.InvalidEvent(
+            f"a raw function takes bytes, bytearray or memoryview, not {type(event).__name__}"
+        ) from None
+
+
+def read_outcome(o: Any) -> Outcome:
+    """A C outcome, copied into Python's memory."""
+    log = ffi.buffer(o.log, o.log_len)[:].decode("utf-8", "replace") if o.log_len else ""
+    return Outcome(
+        status=o.status,
+        detail=o.detail,
+        data=ffi.buffer(o.data, o.len)[:] if o.len else b"",
+        log=log,
+        log_dropped=o.log_dropped,
+        request_id=str(uuid.UUID(bytes=bytes(ffi.buffer(o.id)))),
+        submitted=o.t_submit,
+        dispatched=o.t_dispatch,
+        started=o.t_start,
+        ended=o.t_end,
+        done=o.t_done,
+        peak_kib=o.peak_kib,
+        cold=bool(o.cold),
+    )
+
+
+def refusal(code: int, limit: int, size: int) -> errors.EngineError:
+    """Why an invocation was not accepted."""
+    if code == lib.STK_THROTTLED:
+        return errors.TooManyRequests("Rate Exceeded: every worker is busy and the waiting line is full")
+    if code == lib.STK_TOO_LARGE:
+        return errors.PayloadTooLarge(
+            f"{size} byte payload is too large for the engine's limit of {limit} bytes (Engine(payload_limit=…))"
+        )
+    if code == lib.STK_NO_FUNCTION:
+        return errors.FunctionNotFound("the function was removed")
+    if code == lib.STK_SHUT:
+        return errors.EngineClosed("the engine is closed")
+    if code == lib.STK_NO_MEMORY:
+        return errors.TooManyRequests("no memory to hold the invocation", "ConcurrentInvocationLimitExceeded")
+    return errors.EngineError(f"the invocation was not accepted: {code}")
+
+
+def failure(target: Target, outcome: Outcome) -> errors.EngineError:
+    """A failed outcome as the error that the caller gets."""
+    status, detail = outcome.status, outcome.detail
+    if status == FAULT:
+        return _described(errors.FunctionError, outcome)
+    if status == lib.STK_BAD_EVENT:
+        described = _described(errors.FunctionError, outcome)
+        return errors.InvalidEvent(f"Could not parse request body into json: {described.error_message}")
+    if status == lib.STK_TIMEOUT:
+        return errors.FunctionTimeout(outcome.request_id, target.timeout)
+    if status == lib.STK_MEMORY:
+        return errors.FunctionCrashed(outcome.request_id, None, "SIGKILL", oom=True)
+    if status == lib.STK_INIT:
+        return _described(errors.InitError, outcome)
+    if status == lib.STK_CLOSED:
+        return errors.EngineClosed("the engine was closed before the invocation ended")
+    signal = errors.signal_name(-detail) if detail < 0 else None
+    return errors.FunctionCrashed(outcome.request_id, detail if detail >= 0 else None, signal)
+
+
+def _described(kind: type[errors.FunctionError], outcome: Outcome) -> errors.FunctionError:
+    try:
+        said = wire.decode(outcome.data)
+        return kind(
+            str(said.get("errorType", "Unhandled")),
+            str(said.get("errorMessage", "")),
+            [str(line) for line in said.get("stackTrace") or []],
+            outcome.request_id,
+        )
+    except (ValueError, AttributeError):  # a worker that does not keep to the protocol
+        return kind("Runtime.Unknown", outcome.data[:256].decode("utf-8", "replace"), [], outcome.request_id)
+
+
+def error_payload(target: Target, outcome: Outcome) -> bytes:
+    """The response body of a failed invocation, as Lambda's Invoke has it."""
+    if outcome.status in (FAULT, lib.STK_INIT):
+        return outcome.data
+    error = failure(target, outcome)
+    if isinstance(error, errors.FunctionError):
+        return wire.encode(error.payload())
+    raise error
+
+

@@ -1,0 +1,43 @@
+"""The environment variables that a function sees, as Lambda sets them."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .. import wire
+
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+
+
+def lambda_environment(spec: wire.FunctionSpec) -> dict[str, str]:
+    """What is added to the engine's own environment for one function; its own variables win."""
+    region = spec.environment.get("AWS_REGION") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    region = region or REGION
+    arn = f"arn:aws:lambda:{region}:{ACCOUNT}:function:{spec.name}"
+    variables = {
+        "_HANDLER": f"{spec.module}.{spec.attribute}",
+        "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": region,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info[0]}.{sys.version_info[1]}",
+        "AWS_LAMBDA_FUNCTION_NAME": spec.name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory),
+        "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start" if spec.snapshot else "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "",
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "LAMBDA_TASK_ROOT": spec.code,
+        "LAMBDA_RUNTIME_DIR": os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+        "STOKER_FUNCTION_ARN": arn,
+        "TZ": ":UTC",
+        "LANG": os.environ.get("LANG", "en_US.UTF-8"),
+        "PWD": spec.code,
+    }
+    # A worker has one core: a numeric library's own threads would only wait for each other, and a
+    # process that has threads cannot be forked.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        variables[name] = os.environ.get(name, "1")
+    variables.update(spec.environment)
+    return variables

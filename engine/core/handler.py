@@ -1,0 +1,96 @@
+"""Finding a handler and describing its failures, in the words of AWS's Python runtime."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+Handler = Callable[[Any, Any], Any]
+
+
+class Fault(Exception):
+    """An init failure with Lambda's error type."""
+
+    def __init__(self, error_type: str, message: str, trace: list[str] | None = None) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.message = message
+        self.trace = trace or []
+
+
+def load(module: str, attribute: str, main_file: str = "") -> Handler:
+    """Import a module and find the handler in it. Raises Fault; what the module itself raises passes."""
+    try:
+        loaded = _import_main(main_file) if main_file else _import(module)
+    except ImportError as error:
+        raise Fault("Runtime.ImportModuleError", f"Unable to import module '{module}': {error}") from error
+    except SyntaxError as error:
+        trace = [f'  File "{error.filename}" Line {error.lineno}\n    {(error.text or "").rstrip()}']
+        raise Fault("Runtime.UserCodeSyntaxError", f"Syntax error in module '{module}': {error}", trace) from error
+    target: Any = loaded
+    for part in attribute.split("."):
+        target = getattr(target, part, None)
+    if target is None:
+        raise Fault("Runtime.HandlerNotFound", f"Handler '{attribute}' missing on module '{module}'")
+    if not callable(target):
+        raise Fault("Runtime.HandlerNotFound", f"Handler '{attribute}' on module '{module}' is not callable")
+    return target  # type: ignore[no-any-return]
+
+
+def _import(module: str) -> Any:
+    if module in sys.builtin_module_names:
+        raise Fault("Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module} as a handler module")
+    return importlib.import_module(module.replace("/", "."))
+
+
+def _import_main(path: str) -> Any:
+    """The embedder's own script, under another name, so that its `if __name__ == "__main__"` stays shut."""
+    spec = importlib.util.spec_from_file_location("__stoker_main__", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["__stoker_main__"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+def stack_trace(trace: TracebackType | None) -> list[str]:
+    """A traceback's frames as lines, the runtime's own and the import machinery's left out."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(trace)
+        if not frame.filename.startswith((_OURS, "<frozen importlib"))
+        and os.sep + "importlib" + os.sep + "__init__.py" not in frame.filename
+    ]
+    return traceback.format_list(frames)
+
+
+def error_object(error: BaseException, request_id: str) -> dict[str, Any]:
+    """Lambda's error object for what a handler, or its init, raised."""
+    if isinstance(error, Fault):
+        kind, message, trace = error.error_type, error.message, error.trace
+    else:
+        kind, trace = type(error).__name__, stack_trace(error.__traceback__)
+        try:
+            message = str(error)
+        except Exception:  # a __str__ that raises must not hide the error
+            message = "<exception str() failed>"
+    return {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
+
+
+def error_line(error: dict[str, Any]) -> str:
+    """The log line of an error object: one event, so its line breaks are carriage returns."""
+    text = f"[ERROR] {error['errorType']}: {error['errorMessage']}"
+    if error["stackTrace"]:
+        text += "\nTraceback (most recent call last):\n" + "".join(error["stackTrace"])
+    lines = text.rstrip("\n").split("\n")
+    return "\r".join("\u00a0" * (len(s) - len(s.lstrip(" "))) + s.lstrip(" ") for s in lines) + "\n"

@@ -1,0 +1,172 @@
+"""Many invocations of one event loop: submit from anywhere, complete in the loop.
+
+While calls are in flight the loop is kept hot: a poll is re-armed with call_soon, and each looks at the lanes
+for a few microseconds in C. After `patience` without a result the loop goes cold: the workers are asked to
+ring, and the loop sleeps in epoll like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import select
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from .. import wire
+from .._native import ffi, lib
+from .dispatch import Dispatch, Outcome, Target, read_outcome, refusal
+
+_BATCH = 128
+_BUFFER = 256 * 1024
+
+
+class Loop(Protocol):
+    """What is used of an asyncio loop."""
+
+    def call_soon(self, callback: Callable[[], object]) -> Any: ...
+    def add_reader(self, fd: int, callback: Callable[[], object]) -> Any: ...
+    def remove_reader(self, fd: int) -> Any: ...
+
+
+# What is told of a finished invocation: (None, value) of a plain result, or (outcome, None).
+Done = Callable[[Outcome | None, Any], None]
+
+
+class Reaper:
+    """One loop's mailbox. `hot`: poll while calls are in flight instead of sleeping at once."""
+
+    def __init__(self, dispatch: Dispatch, loop: Loop, epoll: select.epoll, hot_ns: int) -> None:
+        self._dispatch = dispatch
+        self._engine = dispatch.pointer
+        self._loop = loop
+        self._epoll = epoll
+        self._hot_ns = hot_ns
+        engine = self._engine
+        self._box = ffi.gc(lib.stk_box_new(1), lambda box: lib.stk_box_free(engine, box))
+        self._words = ffi.new("uint64_t[]", _BATCH * 4)
+        self._words_view = memoryview(ffi.buffer(self._words)).cast("Q")
+        self._buffer = ffi.new("uint8_t[]", _BUFFER)
+        self._buffer_view = memoryview(ffi.buffer(self._buffer))
+        self._tokens = itertools.count(1)
+        self._submit = lib.stk_submit
+        # A future gets a decoded value or an Outcome; the others what Done says.
+        self._waiting: dict[int, asyncio.Future[Any] | tuple[Done, bool]] = {}
+        self._armed = False
+        self._until = 0
+        loop.add_reader(epoll.fileno(), self._rung)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._epoll.fileno())
+
+    def submit_future(self, target: Target, data: bytes, future: asyncio.Future[Any], flags: int = 0) -> int:
+        """Accept an invocation whose future belongs to this loop. Its ticket. Raises what refusal() makes."""
+        token = next(self._tokens)
+        self._waiting[token] = (_raw(future), True) if target.raw else future
+        ticket: int = self._submit(self._engine, self._box, target.index, token, flags, data, len(data))
+        if ticket < 0:
+            del self._waiting[token]
+            raise refusal(ticket, self._dispatch.payload_limit, len(data))
+        return ticket
+
+    def withdraw(self, ticket: int) -> None:
+        """Its caller left: take it back if it has not begun, else let it run and drop its result."""
+        if not lib.stk_cancel(self._engine, ticket):
+            self._waiting.pop(lib.stk_forget(self._engine, ticket), None)
+
+    def flush(self) -> None:
+        """Deliver everything that is done."""
+        while n := lib.stk_reap(self._engine, self._box, self._words, _BATCH, self._buffer, _BUFFER):
+            self._deliver(n)
+
+    def submit(self, target: Target, data: bytes, done: Done, flags: int = 0) -> int:
+        """Accept an invocation; `done` is called in the loop. Its ticket. Raises what refusal() makes."""
+        token = next(self._tokens)
+        self._waiting[token] = (done, target.raw)
+        ticket: int = lib.stk_submit(self._engine, self._box, target.index, token, flags, data, len(data))
+        if ticket < 0:
+            del self._waiting[token]
+            raise refusal(ticket, self._dispatch.payload_limit, len(data))
+        return ticket
+
+    def heat(self) -> None:
+        """From the loop: something was submitted, so look for its result soon."""
+        if not self._hot_ns:
+            return
+        self._until = 0
+        if not self._armed:
+            self._armed = True
+            lib.stk_loop_hot(self._engine, self._box)
+            self._loop.call_soon(self._poll)
+
+    def _rung(self) -> None:
+        self._epoll.poll(0, 256)  # edge-triggered: this is what resets them
+        lib.stk_loop_hot(self._engine, self._box)
+        lib.stk_drain_all(self._engine)
+        if not self._armed:
+            self._armed = True
+            self._until = 0
+            self._poll()
+
+    def _poll(self) -> None:
+        n = lib.stk_reap_spin(
+            self._engine, self._box, self._words, _BATCH, self._buffer, _BUFFER, 4000 if self._hot_ns else 0
+        )
+        if n:
+            self._deliver(n)
+            self._until = 0
+            if self._hot_ns:
+                if self._waiting:
+                    self._loop.call_soon(self._poll)
+                    return
+            elif n == _BATCH:
+                self._loop.call_soon(self._poll)
+                return
+        elif self._hot_ns and self._waiting:
+            now = lib.stk_now()
+            if not self._until:
+                self._until = now + self._hot_ns
+            if now < self._until and lib.stk_busy_lanes(self._engine) < lib.stk_cores(self._engine):
+                self._loop.call_soon(self._poll)
+                return
+        if lib.stk_loop_cold(self._engine, self._box):
+            self._loop.call_soon(self._poll)
+        else:
+            self._armed = False
+
+    def _deliver(self, n: int) -> None:
+        words = self._words_view[: n * 4].tolist()
+        waiting, view, decode = self._waiting, self._buffer_view, wire.fast_decode
+        for i in range(0, n * 4, 4):
+            entry = waiting.pop(words[i], None)
+            status = words[i + 1]
+            if status & 0xFFFF:
+                self._deliver_slow(entry, words[i + 3])
+            elif entry is not None:
+                at = words[i + 2]
+                content = view[at : at + (status >> 32)]
+                if type(entry) is tuple:
+                    entry[0](None, bytes(content) if entry[1] else decode(content))
+                elif not entry.done():
+                    entry.set_result(decode(content))
+
+    def _deliver_slow(self, entry: Any, ticket: int) -> None:
+        o = ffi.new("stk_outcome *")
+        if not lib.stk_outcome_of(self._engine, ticket, o):
+            return
+        outcome = read_outcome(o)
+        lib.stk_call_free(self._engine, ticket)
+        if type(entry) is tuple:
+            entry[0](outcome, None)
+        elif entry is not None and not entry.done():
+            entry.set_result(outcome)
+
+
+def _raw(future: asyncio.Future[Any]) -> Done:
+    """A raw function's future: bytes or an Outcome."""
+
+    def done(outcome: Outcome | None, value: Any) -> None:
+        if not future.done():
+            future.set_result(value if outcome is None else outcome)
+
+    return done

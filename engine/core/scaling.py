@@ -1,0 +1,37 @@
+"""When to try again after a failed start: capped back-off, and a breaker against crash loops. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BASE_NS = 50_000_000
+CAP_NS = 5_000_000_000
+TRIPS_AFTER = 3  # failed starts in a row
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Counts failed starts in a row.
+
+    Closed: starts are allowed, after a delay that doubles with each failure. Open (after TRIPS_AFTER):
+    callers are answered with the failure at once; one start is tried per delay, and its success closes it.
+    """
+
+    failures: int = 0
+    not_before: int = 0
+
+    def failed(self, now: int) -> None:
+        """A start failed at `now` (ns)."""
+        self.failures += 1
+        self.not_before = now + min(CAP_NS, BASE_NS << min(self.failures - 1, 16))
+
+    def succeeded(self) -> None:
+        self.failures = 0
+        self.not_before = 0
+
+    def may_start(self, now: int) -> bool:
+        return now >= self.not_before
+
+    @property
+    def open(self) -> bool:
+        return self.failures >= TRIPS_AFTER

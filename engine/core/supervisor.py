@@ -1,0 +1,702 @@
+"""The control loop: it starts templates and workers, keeps deadlines, notices deaths, and scales.
+
+It runs on uvloop in a thread of its own, so a busy embedder delays no deadline. The invoke path does not pass
+through here; it only rings (`control_fd`) when a function needs a worker or the timer must run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvloop
+
+from .. import errors, limits, wire
+from .._native import ffi, lib
+from . import cores as core_map
+from .dispatch import LogSink
+from .output_pipes import Pipes
+from .pool import Bounds, Load, may_retire, workers_to_start
+from .scaling import Breaker
+from .watch import usage
+
+TICK_NS = 100_000_000
+PRESSED_TICK_NS = 5_000_000
+PATIENCE_NS = 1_000_000  # a lane's head that runs longer gives back what waits behind it
+IDLE_TICK_S = 2.0
+FORKS_AT_ONCE = 16  # requests that one template has not answered yet
+_MAX_LANES = 4096
+
+
+@dataclass(slots=True)
+class Lane:
+    """A worker as the control loop knows it."""
+
+    index: int
+    function: FunctionState
+    core: int
+    event_fd: int
+    stdio_r: int
+    born: int
+    pid: int = 0
+    pidfd: int = -1
+    ready: bool = False
+    retired: bool = False
+    doomed: bool = False
+
+
+@dataclass(slots=True)
+class Template:
+    """A function's template process."""
+
+    key: int
+    sock: socket.socket
+    output_r: int
+    pidfd: int = -1
+    ready: bool = False
+    unanswered: int = 0
+    timed_out: bool = False
+    timer: Any = None
+
+
+@dataclass(slots=True)
+class FunctionState:
+    """A function's processes. `key` is its index in the C engine."""
+
+    key: int
+    spec: wire.FunctionSpec
+    bounds: Bounds
+    init_timeout: float
+    template: Template | None = None
+    lanes: dict[int, Lane] = field(default_factory=dict)
+    breaker: Breaker = field(default_factory=Breaker)
+    init_error: bytes = b""
+    init_seconds: float = 0.0
+    up: list[Future[float]] = field(default_factory=list)
+    removed: bool = False
+
+
+class Supervisor:
+    """The engine's processes. Public methods are for other threads; the rest runs in the loop."""
+
+    def __init__(
+        self, pointer: Any, control_fd: int, cores: list[int], pin: bool, log_sink: LogSink, data_epoll: select.epoll
+    ) -> None:
+        self._engine = pointer
+        self._control_fd = control_fd
+        self._cores = cores
+        self._pin = pin
+        self._log = log_sink
+        self._data_epoll = data_epoll
+        self._taken: Counter[int] = Counter()
+        self._functions: dict[int, FunctionState] = {}
+        self._lanes: dict[int, Lane] = {}
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._zygote_sock: socket.socket | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._started = threading.Event()
+        self._load = ffi.new("stk_load_now *")
+        self._indices = ffi.new("uint32_t[]", _MAX_LANES)
+        self._next = ffi.new("uint64_t *")
+        self._scratch = ffi.new("uint8_t[]", 64 * 1024)
+        self._failure: BaseException | None = None
+        self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        self._pipes = Pipes(self.loop, self._from_pipe)
+        self._thread = threading.Thread(target=self._run, name="stoker-control", daemon=True)
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            raise errors.UnsupportedPlatform(f"the zygote could not be started: {self._failure}")
+
+    # For other threads.
+
+    def add(self, state: FunctionState) -> Future[float]:
+        """Start a function's processes. The future's result: seconds that its init took; or InitError."""
+        up: Future[float] = Future()
+        state.up.append(up)
+        self.loop.call_soon_threadsafe(self._add, state)
+        return up
+
+    def remove(self, key: int, successor: int | None = None) -> None:
+        """No new invocation reaches it; what runs ends; its line goes to the successor or fails."""
+        self.loop.call_soon_threadsafe(self._remove, key, successor)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Run a function in the loop and wait for what it returns."""
+
+        async def wrapped() -> Any:
+            return function()
+
+        return self.run(wrapped()).result()
+
+    def workers(self, key: int) -> list[int]:
+        """The process ids of a function's workers."""
+        return [lane.pid for lane in list(self._functions[key].lanes.values()) if lane.pid]
+
+    def close(self, drain_seconds: float) -> None:
+        """Let what was accepted end (for at most so long), then end every process. Idempotent."""
+        lib.stk_engine_close(self._engine)
+        if self._thread.is_alive():
+            self.run(self._close(drain_seconds)).result()
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join()
+
+    # The loop's life.
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.add_reader(self._control_fd, self._rung)
+            self._start_zygote()
+        except BaseException as error:
+            self._failure = error
+            self._started.set()
+            return
+        self._started.set()
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
+
+    async def _close(self, drain_seconds: float) -> None:
+        if self._closing:
+            return
+        deadline = lib.stk_now() + int(drain_seconds * 1e9)
+        while lib.stk_engine_pending(self._engine) and lib.stk_now() < deadline:
+            await asyncio.sleep(0.002)
+        self._closing = True
+        for timer in (self._timer, self._idle_timer):
+            if timer is not None:
+                timer.cancel()
+        for state in self._functions.values():
+            lib.stk_function_close(self._engine, state.key)
+            lib.stk_function_fail(self._engine, state.key, lib.STK_CLOSED, 0, b"", 0)
+            if state.template is not None:
+                self._drop_template(state)
+            for up in state.up:
+                if not up.done():
+                    up.set_exception(errors.EngineClosed("the engine was closed"))
+        self._stop_zygote()
+        for lane in list(self._lanes.values()):
+            self._bury(lane, lib.STK_CLOSED, 0)
+        for state in self._functions.values():
+            lib.stk_function_fail(self._engine, state.key, lib.STK_CLOSED, 0, b"", 0)
+        self.loop.remove_reader(self._control_fd)
+
+    # The zygote.
+
+    def _start_zygote(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        pidfd = os.pidfd_open(os.getpid())
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        code = f"import sys; sys.path.insert(0, {root!r}); from engine.core.zygote import main; main({theirs.fileno()}, {pidfd})"
+        try:
+            self._zygote = subprocess.Popen(
+                [sys.executable, "-P", "-c", code],
+                pass_fds=(theirs.fileno(), pidfd),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+            os.close(pidfd)
+        self._zygote_sock = ours
+        self.loop.add_reader(ours.fileno(), self._from_zygote)
+
+    def _stop_zygote(self) -> None:
+        if self._zygote_sock is not None:
+            self.loop.remove_reader(self._zygote_sock.fileno())
+            self._zygote_sock.close()
+            self._zygote_sock = None
+        if self._zygote is not None:
+            self._zygote.wait()
+            self._zygote = None
+
+    def _from_zygote(self) -> None:
+        assert self._zygote_sock is not None
+        while True:
+            try:
+                got = wire.receive(self._zygote_sock)
+            except BlockingIOError:
+                return
+            if got is None:
+                break
+            message, fds = got
+            state = self._functions.get(getattr(message, "key", -1))
+            if isinstance(message, wire.Made):
+                if state is not None and state.template is not None:
+                    state.template.pidfd = fds[0]
+                else:
+                    os.close(fds[0])
+            elif isinstance(message, wire.TemplateEnded) and state is not None:
+                self._template_ended(state, message.status)
+        self._stop_zygote()
+        if self._closing:
+            return
+        # Its templates, and so their workers, die with it. Each function starts anew.
+        self._start_zygote()
+        for state in list(self._functions.values()):
+            if state.template is not None:
+                self._template_ended(state, -signal.SIGKILL)
+
+    # Templates.
+
+    def _add(self, state: FunctionState) -> None:
+        if self._closing:
+            for up in state.up:
+                up.set_exception(errors.EngineClosed("the engine is closed"))
+            return
+        self._functions[state.key] = state
+        self._start_template(state)
+
+    def _start_template(self, state: FunctionState) -> None:
+        if self._closing or state.removed or state.template is not None:
+            return
+        assert self._zygote_sock is not None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        output_r, output_w = os.pipe2(os.O_CLOEXEC)
+        ours.setblocking(False)
+        template = Template(state.key, ours, output_r)
+        state.template = template
+        try:
+            wire.send(self._zygote_sock, wire.Make(state.spec), [theirs.fileno(), output_w])
+        except OSError:
+            self.loop.call_later(0.05, self._template_ended, state, -signal.SIGKILL)
+        finally:
+            theirs.close()
+            os.close(output_w)
+        self.loop.add_reader(ours.fileno(), self._from_template, state, template)
+        self._pipes.watch(output_r, (state, None))
+        if state.spec.snapshot:
+            template.timer = self.loop.call_later(state.init_timeout, self._init_timed_out, state, template)
+
+    def _drop_template(self, state: FunctionState) -> None:
+        template = state.template
+        if template is None:
+            return
+        state.template = None
+        if template.timer is not None:
+            template.timer.cancel()
+        self.loop.remove_reader(template.sock.fileno())
+        self._pipes.drain(template.output_r)
+        self._pipes.unwatch(template.output_r)
+        os.close(template.output_r)
+        template.sock.close()
+        if template.pidfd >= 0:
+            os.close(template.pidfd)
+
+    def _init_timed_out(self, state: FunctionState, template: Template) -> None:
+        if template.ready or state.template is not template:
+            return
+        template.timed_out = True
+        if template.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(template.pidfd, signal.SIGKILL)
+
+    def _from_template(self, state: FunctionState, template: Template) -> None:
+        while state.template is template:
+            try:
+                got = wire.receive(template.sock)
+            except BlockingIOError:
+                return
+            if got is None:
+                # The zygote reports how it ended; a dead peer must not be polled for ever.
+                self.loop.remove_reader(template.sock.fileno())
+                return
+            message, fds = got
+            if isinstance(message, wire.Initialised):
+                self._initialised(state, template, message)
+            elif isinstance(message, wire.Forked):
+                template.unanswered -= 1
+                lane = self._lanes.get(message.lane)
+                if lane is None or lane.pidfd >= 0:
+                    os.close(fds[0])
+                else:
+                    lane.pid, lane.pidfd = message.pid, fds[0]
+                    if lane.doomed:
+                        self._kill(lane)
+            elif isinstance(message, wire.ForkFailed):
+                template.unanswered -= 1
+                self._fork_failed(state, message)
+            elif isinstance(message, wire.Ended):
+                lane = self._lanes.get(message.lane)
+                if lane is not None:
+                    self._lane_ended(lane, message.status)
+
+    def _initialised(self, state: FunctionState, template: Template, message: wire.Initialised) -> None:
+        state.init_seconds = message.seconds
+        if template.timer is not None:
+            template.timer.cancel()
+        self._pipes.drain(template.output_r)
+        if message.error:
+            self._drop_template(state)
+            self._init_failed(state, message.error.encode())
+        elif message.unsafe:
+            warnings.warn(
+                f"stoker: {state.spec.name}: {message.unsafe}, so it cannot be forked after init; "
+                'initialising it in every worker instead (init="fresh")',
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self._drop_template(state)
+            state.spec = wire.msgspec.structs.replace(state.spec, snapshot=False)
+            self._start_template(state)
+        else:
+            template.ready = True
+            if state.spec.snapshot:
+                state.breaker.succeeded()
+            self._scale(state)
+            self._check_up(state)
+
+    def _template_ended(self, state: FunctionState, status: int) -> None:
+        template = state.template
+        if template is None:
+            return
+        # Its workers die with it: their pidfds say when.
+        was_ready, timed_out = template.ready, template.timed_out
+        with contextlib.suppress(Exception):
+            self._from_template(state, template)
+        if state.template is not template:
+            return  # its last message explained it
+        self._drop_template(state)
+        for lane in list(state.lanes.values()):
+            self._lane_lost(lane)
+        if was_ready:
+            state.breaker.failed(lib.stk_now())
+            self._retry_later(state)
+        elif timed_out:
+            self._init_failed(state, _timed_out(state.init_timeout))
+        else:
+            self._init_failed(state, _exited(status))
+
+    def _init_failed(self, state: FunctionState, payload: bytes) -> None:
+        now = lib.stk_now()
+        state.breaker.failed(now)
+        state.init_error = payload
+        for up in state.up:
+            if not up.done():
+                described = wire.decode(payload)
+                up.set_exception(
+                    errors.InitError(
+                        described["errorType"], described["errorMessage"], described.get("stackTrace") or []
+                    )
+                )
+        state.up.clear()
+        lib.stk_function_fail(self._engine, state.key, lib.STK_INIT, 0, payload, len(payload))
+        self._retry_later(state)
+
+    def _retry_later(self, state: FunctionState) -> None:
+        delay = max(0, state.breaker.not_before - lib.stk_now()) / 1e9
+        self.loop.call_later(delay, self._scale, state)
+
+    # Workers.
+
+    def _rung(self) -> None:
+        lib.stk_clear_eventfd(self._control_fd)
+        self._note_ready()
+        self._tick()
+
+    def _note_ready(self) -> None:
+        for lane in [lane for lane in self._lanes.values() if not lane.ready]:
+            if lib.stk_lane_state(self._engine, lane.index) in (lib.LANE_READY, lib.LANE_RETIRING):
+                lane.ready = True
+                lane.function.breaker.succeeded()
+                self._check_up(lane.function)
+
+    def _check_up(self, state: FunctionState) -> None:
+        if not state.up or state.template is None or not state.template.ready:
+            return
+        if sum(lane.ready for lane in state.lanes.values()) >= state.bounds.minimum:
+            for up in state.up:
+                if not up.done():
+                    up.set_result(state.init_seconds)
+            state.up.clear()
+
+    def _scale(self, state: FunctionState) -> None:
+        if self._closing or state.removed:
+            return
+        lib.stk_unkick(self._engine, state.key)
+        now = lib.stk_now()
+        if not state.breaker.may_start(now):
+            if state.breaker.open and state.init_error:
+                payload = state.init_error
+                lib.stk_function_fail(self._engine, state.key, lib.STK_INIT, 0, payload, len(payload))
+            return
+        lib.stk_function_load(self._engine, state.key, self._load)
+        load = self._load
+        if state.template is None:
+            if load.waiting or state.bounds.minimum or state.up:
+                self._start_template(state)
+            return
+        if not state.template.ready:
+            return
+        seen = Load(
+            load.waiting, load.idle, load.busy, load.starting, load.ewma_ns, load.oldest_ns, load.stacked
+        )
+        for _ in range(workers_to_start(seen, state.bounds)):
+            if state.template is None or state.template.unanswered >= FORKS_AT_ONCE or not self._spawn(state):
+                break
+
+    def _spawn(self, state: FunctionState) -> bool:
+        template = state.template
+        assert template is not None
+        fds = ffi.new("stk_lane_fds *")
+        core = core_map.assign(self._cores, self._taken)
+        index = lib.stk_lane_new(self._engine, state.key, core, fds)
+        if index < 0:
+            state.breaker.failed(lib.stk_now())
+            self._retry_later(state)
+            return False
+        lane = Lane(index, state, core, fds.event_fd, fds.stdio_r, lib.stk_now())
+        self._lanes[index] = state.lanes[index] = lane
+        self._taken[core] += 1
+        lib.stk_lane_take(self._engine, index)
+        self._data_epoll.register(lane.event_fd, select.EPOLLIN | select.EPOLLET)
+        sent = True
+        try:
+            message = wire.Fork(index, core if self._pin else -1)
+            wire.send(template.sock, message, [fds.down_fd, fds.up_fd, fds.event_fd, fds.stdio_r, fds.stdio_w])
+            template.unanswered += 1
+        except OSError:
+            sent = False
+        lib.stk_lane_handed_over(self._engine, index)
+        if not sent:
+            self._bury(lane, lib.STK_CRASH, -signal.SIGKILL)
+            state.breaker.failed(lib.stk_now())
+            self._retry_later(state)
+            return False
+        self._pipes.watch(lane.stdio_r, (state, lane))
+        if not state.spec.snapshot:
+            self.loop.call_later(state.init_timeout, self._fresh_init_timed_out, lane)
+        return True
+
+    def _fresh_init_timed_out(self, lane: Lane) -> None:
+        if lane.ready or self._lanes.get(lane.index) is not lane:
+            return
+        self._note_ready()
+        if not lane.ready:
+            lane.function.init_error = _timed_out(lane.function.init_timeout)
+            self._kill(lane)
+
+    def _fork_failed(self, state: FunctionState, message: wire.ForkFailed) -> None:
+        """No memory, or no process to be had: what waits goes on waiting, and we try again later."""
+        lane = self._lanes.get(message.lane)
+        if lane is not None:
+            self._bury(lane, lib.STK_CRASH, -signal.SIGKILL)
+        state.breaker.failed(lib.stk_now())
+        state.init_error = b""
+        self._retry_later(state)
+
+    def _kill(self, lane: Lane) -> None:
+        lane.doomed = True
+        if lane.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(lane.pidfd, signal.SIGKILL)
+
+    def _lane_lost(self, lane: Lane) -> None:
+        """Its template died: nobody will report its end, so its pidfd must."""
+        self._kill(lane)
+        if lane.pidfd < 0:
+            self._lane_ended(lane, -signal.SIGKILL)
+            return
+
+        def ended() -> None:
+            self.loop.remove_reader(lane.pidfd)
+            self._lane_ended(lane, -signal.SIGKILL)
+
+        self.loop.add_reader(lane.pidfd, ended)
+
+    def _lane_ended(self, lane: Lane, status: int) -> None:
+        if self._lanes.get(lane.index) is not lane:
+            return
+        state = lane.function
+        self._pipes.drain(lane.stdio_r)
+        lib.stk_lane_drain(self._engine, lane.index)
+        self._note_ready()
+        n = lib.stk_lane_init_error(self._engine, lane.index, self._scratch, len(self._scratch))
+        failed_init = not lane.ready and not lane.retired
+        payload = bytes(ffi.buffer(self._scratch, n)) if n else state.init_error or _exited(status)
+        self._bury(lane, lib.STK_CRASH, status)
+        if state.removed:
+            if not state.lanes:
+                self._forget(state)
+        elif failed_init and state.template is not None:
+            if state.spec.snapshot and not n:  # the fork, not the function's init, failed
+                state.breaker.failed(lib.stk_now())
+                self._retry_later(state)
+            else:
+                self._init_failed(state, payload)
+        else:
+            self._scale(state)
+
+    def _bury(self, lane: Lane, status: int, detail: int) -> None:
+        """Everything of a dead worker's, given back."""
+        self._flush_orphans(lane)
+        with contextlib.suppress(OSError, ValueError):
+            self._data_epoll.unregister(lane.event_fd)
+        self._pipes.unwatch(lane.stdio_r)
+        lib.stk_lane_dead(self._engine, lane.index, status, detail)
+        if lane.pidfd >= 0:
+            os.close(lane.pidfd)
+        self._taken[lane.core] -= 1
+        del self._lanes[lane.index]
+        lane.function.lanes.pop(lane.index, None)
+
+    def _remove(self, key: int, successor: int | None) -> None:
+        state = self._functions.get(key)
+        if state is None or state.removed:
+            return
+        state.removed = True
+        lib.stk_function_close(self._engine, key)
+        if successor is not None:
+            lib.stk_steal(self._engine, lib.stk_now(), 0)
+            lib.stk_function_move(self._engine, key, successor)
+        for lane in list(state.lanes.values()):
+            lane.retired = True
+            lib.stk_lane_retire(self._engine, lane.index)
+        if not state.lanes:
+            self._forget(state)
+
+    def _forget(self, state: FunctionState) -> None:
+        payload = b""
+        lib.stk_function_fail(self._engine, state.key, lib.STK_CANCELLED, 0, payload, 0)
+        self._drop_template(state)
+        self._functions.pop(state.key, None)
+
+    # The timer: deadlines, lines that do not move, memory, idleness.
+
+    def _tick(self) -> None:
+        if self._closing:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = lib.stk_now()
+        expired = lib.stk_expire(self._engine, now, self._indices, _MAX_LANES, self._next)
+        for i in range(expired):
+            self._kill_index(self._indices[i])
+        for i in range(lib.stk_corrupt(self._engine, self._indices, _MAX_LANES)):
+            self._corrupt(self._indices[i])
+        pressed = lib.stk_pressed(self._engine, self._indices, _MAX_LANES)
+        for key in [self._indices[i] for i in range(pressed)]:
+            if key in self._functions:
+                self._scale(self._functions[key])
+        if pressed:
+            lib.stk_steal(self._engine, now, PATIENCE_NS)
+        busy = self._watch_memory(now)
+        for lane in self._lanes.values():
+            self._flush_orphans(lane)
+        if not busy and not pressed and not lib.stk_engine_pending(self._engine):
+            lib.stk_armed(self._engine, 0)
+            if not lib.stk_busy_lanes(self._engine):
+                self._rest()
+                return
+            lib.stk_armed(self._engine, 1)
+        wait = PRESSED_TICK_NS if pressed else TICK_NS
+        shortest = min((int(s.spec.timeout * 1e9) for s in self._functions.values()), default=TICK_NS)
+        wait = min(wait, shortest)
+        if self._next[0]:
+            wait = min(wait, max(0, self._next[0] - now))
+        self._timer = self.loop.call_later(wait / 1e9, self._tick)
+
+    def _kill_index(self, index: int) -> None:
+        lane = self._lanes.get(index)
+        if lane is not None:
+            self._kill(lane)
+
+    def _corrupt(self, index: int) -> None:
+        lane = self._lanes.get(index)
+        if lane is not None and not lane.doomed:
+            self._log(lane.function.spec.name, "", "[stoker] the worker wrote nonsense into its lane: killed\n")
+            lib.stk_lane_doom(self._engine, index, lib.STK_CRASH, -signal.SIGKILL)
+            self._kill(lane)
+
+    def _watch_memory(self, now: int) -> bool:
+        """End workers whose tree exceeds its memory or its number of processes. Is anybody running?"""
+        busy = False
+        for lane in list(self._lanes.values()):
+            since = lib.stk_lane_busy_since(self._engine, lane.index)
+            if not since or not lane.pid or lane.doomed:
+                continue
+            busy = True
+            if now - since < PRESSED_TICK_NS:
+                continue
+            used = usage(lane.pid)
+            limit = lane.function.spec.memory * 1024
+            if used.kib > limit or used.processes > limits.PROCESSES:
+                status = lib.STK_MEMORY if used.kib > limit else lib.STK_CRASH
+                detail = used.kib if used.kib > limit else -signal.SIGKILL
+                lib.stk_lane_doom(self._engine, lane.index, status, min(detail, 2**31 - 1))
+                self._kill(lane)
+        return busy
+
+    def _rest(self) -> None:
+        """Nothing runs: stop the timer, but come back once for what idleness allows."""
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(IDLE_TICK_S, self._idle_tick)
+
+    def _idle_tick(self) -> None:
+        self._idle_timer = None
+        again = False
+        now = lib.stk_now()
+        for lane in list(self._lanes.values()):
+            state = lane.function
+            since = lib.stk_lane_idle_since(self._engine, lane.index)
+            if not since or lane.retired:
+                continue
+            lib.stk_lane_trim(self._engine, lane.index)
+            have = sum(not other.retired for other in state.lanes.values())
+            if may_retire(now - since, have, state.bounds):
+                lane.retired = True
+                lib.stk_lane_retire(self._engine, lane.index)
+            else:
+                again = again or have > state.bounds.minimum
+        if again and not self._closing:
+            self._idle_timer = self.loop.call_later(IDLE_TICK_S, self._idle_tick)
+
+    # Output that is not in a reply.
+
+    def _from_pipe(self, owner: Any, data: bytes) -> None:
+        state, lane = owner
+        if lane is None:
+            self._log(state.spec.name, "", data.decode("utf-8", "replace"))
+        else:
+            lib.stk_lane_append_log(self._engine, lane.index, data, len(data))
+
+    def _flush_orphans(self, lane: Lane) -> None:
+        n = lib.stk_lane_orphan_log(self._engine, lane.index, self._scratch, len(self._scratch))
+        if n:
+            text = bytes(ffi.buffer(self._scratch, n)).decode("utf-8", "replace")
+            self._log(lane.function.spec.name, "", text)
+
+
+def _exited(status: int) -> bytes:
+    crash = errors.FunctionCrashed("", status if status >= 0 else None, errors.signal_name(-status) if status < 0 else None)
+    cause = crash.error_message.split(" Error: ", 1)[1]
+    return wire.encode({"errorType": "Runtime.ExitError", "errorMessage": f"Error: {cause}", "stackTrace": []})
+
+
+def _timed_out(seconds: float) -> bytes:
+    message = f"Error: Init timed out after {seconds:.2f} seconds"
+    return wire.encode({"errorType": "Sandbox.Timedout", "errorMessage": message, "stackTrace": []})
+
+

@@ -1,0 +1,233 @@
+"""One worker: forked warm, it waits for an event, runs the handler, replies, and waits again.
+
+Nothing here imports asyncio, uvloop or threading, and nothing runs between two events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import random
+import resource
+import signal
+import sys
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from .. import limits, wire
+from .._native import ffi, lib
+from . import context, handler, output
+
+_NEXT_FAILED = 71  # exit status: the lane is unusable
+
+
+class Worker:
+    """The lane's worker side, and what it runs."""
+
+    def __init__(self, spec: wire.FunctionSpec, fds: list[int], core: int, data_bytes: int) -> None:
+        self.spec = spec
+        down, up, event, stdio_r, stdio_w = fds
+        self._prepare(core, data_bytes, stdio_w)
+        # Out of the way of a handler that closes and opens low descriptors.
+        event, stdio_r = (max(fd, lib.stk_raise_fd(fd, 200)) for fd in (event, stdio_r))
+        self.lane = lib.stk_worker_open(down, up, event, stdio_r, spec.large, spec.max_reply)
+        if self.lane == ffi.NULL:
+            os._exit(_NEXT_FAILED)
+        for fd in (down, up, stdio_w):
+            os.close(fd)
+        self._size = 4096 + lib.STK_RING + spec.large
+        log, lane = lib.stk_worker_log, self.lane
+        output.redirect(lambda data: log(lane, data, len(data)))
+
+    def _prepare(self, core: int, data_bytes: int, stdio_w: int) -> None:
+        """This process's own session, core, limits, output and randomness."""
+        os.setsid()
+        lib.stk_subreaper()  # what the handler starts and loses ends with this process
+        if core >= 0:
+            with contextlib.suppress(OSError):  # the core may have gone offline
+                os.sched_setaffinity(0, {core})
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        ceiling = data_bytes + (self.spec.memory + limits.MEMORY_SLACK) * limits.MIB
+        with contextlib.suppress(OSError, ValueError):  # a lower limit is in force already
+            resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
+        os.dup2(stdio_w, 1)
+        os.dup2(stdio_w, 2)
+        random.seed()
+        numpy_random = sys.modules.get("numpy.random")
+        if numpy_random is not None:
+            numpy_random.seed()
+
+    def run(self, target: handler.Handler | None, before: Callable[[], None] | None) -> NoReturn:
+        """Serve until told to stop. `target` None: initialise here first. `before`: after-restore hooks."""
+        log_stream = f"{_today()}/[{self.spec.version}]{uuid.uuid4().hex}"
+        os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = log_stream
+        try:
+            logs = output.install_logging()
+            if target is None:
+                target = handler.load(self.spec.module, self.spec.attribute, self.spec.main_file)
+            if before is not None:
+                before()
+        except BaseException as error:
+            self._init_failed(error)
+        lib.stk_worker_reply(self.lane, lib.STK_READY, b"", 0)
+        status = 0
+        try:
+            self._serve(target, logs, log_stream)
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else int(error.code is not None)
+            if error.code is not None and not isinstance(error.code, int):
+                print(error.code, file=sys.stderr)
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+        os._exit(status & 0xFF)
+
+    def _init_failed(self, error: BaseException) -> NoReturn:
+        described = handler.error_object(error, "")
+        sys.stdout.write(handler.error_line(described))
+        data = wire.encode(described)[: lib.STK_INLINE]
+        lib.stk_worker_reply(self.lane, lib.STK_INIT_ERROR, data, len(data))
+        os._exit(1)
+
+    def _serve(self, target: handler.Handler, logs: output.LambdaLogHandler, log_stream: str) -> None:
+        lane, spec = self.lane, self.spec
+        view = memoryview(ffi.buffer(ffi.cast("char *", lane.down), self._size))
+        header = memoryview(ffi.buffer(ffi.addressof(lane, "event"), context.HEADER_BYTES))
+        logs.request_id = lambda: str(uuid.UUID(bytes=bytes(header[context.REQUEST_ID])))
+        make_context = context.bind(
+            function_name=spec.name,
+            function_version=spec.version,
+            memory_limit_in_mb=str(spec.memory),
+            invoked_function_arn=os.environ["STOKER_FUNCTION_ARN"],
+            log_group_name=f"/aws/lambda/{spec.name}",
+            log_stream_name=log_stream,
+        )
+        fast_decode, fast_encode, raw = wire.fast_decode, wire.fast_encode, spec.raw
+        reply_next, max_reply = lib.stk_worker_reply_next, spec.max_reply
+        large = 4096 + lib.STK_RING
+        packed = self._next()
+        while True:
+            if packed >= 0:
+                at = packed >> 20
+                payload = view[at : at + (packed & 0xFFFFF)]
+            elif packed == lib.STK_W_LARGE:
+                payload = view[large : large + lane.event.len]
+            else:
+                return
+            try:
+                event = payload if raw else fast_decode(payload)
+            except Exception:
+                event = self._decode_again(payload, header)
+                if event is _UNDECODABLE:
+                    packed = self._next()
+                    continue
+            try:
+                result = target(event, make_context(bytes(header)))
+            except Exception as error:
+                self._fail(error, header)
+                packed = self._next()
+                continue
+            try:
+                data = wire.to_bytes(result) if raw else fast_encode(result)
+            except Exception:
+                again = self._encode_again(result, header)
+                if again is None:
+                    packed = self._next()
+                    continue
+                data = again
+            event = result = payload = None
+            if len(data) > max_reply:
+                self._too_large(max_reply)
+                packed = self._next()
+                continue
+            packed = reply_next(lane, data, len(data))
+            if packed == lib.STK_W_SIGNAL or packed == lib.STK_W_BROKEN:
+                packed = self._next(packed)
+
+    def _next(self, packed: int | None = None) -> int:
+        """The next invocation. Signal handlers of the function's own run in between."""
+        while True:
+            if packed is None or packed == lib.STK_W_SIGNAL:
+                packed = lib.stk_worker_next(self.lane)
+            if packed == lib.STK_W_BROKEN:
+                os._exit(_NEXT_FAILED)
+            if packed != lib.STK_W_SIGNAL:
+                return packed
+
+    def _decode_again(self, payload: memoryview, header: memoryview) -> Any:
+        """What the fast decoder refused, as Lambda's runtime would take it."""
+        try:
+            return wire.decode(payload)
+        except Exception as error:
+            fault = handler.Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}")
+            data = wire.encode(handler.error_object(fault, _id_of(header)))
+            if lib.stk_worker_reply(self.lane, lib.STK_INVALID, data, len(data)) < 0:
+                os._exit(_NEXT_FAILED)
+            return _UNDECODABLE
+
+    def _encode_again(self, result: Any, header: memoryview) -> bytes | None:
+        """What the fast encoder refused, as Lambda's runtime would take it. None: it failed, and was told."""
+        try:
+            return wire.encode(result)
+        except Exception as error:
+            self._fail(handler.Fault("Runtime.MarshalError", f"Unable to marshal response: {error}"), header)
+            return None
+
+    def _fail(self, error: Exception, header: memoryview) -> None:
+        """Log what the handler raised, and reply with Lambda's error object."""
+        described = handler.error_object(error, _id_of(header))
+        sys.stdout.write(handler.error_line(described))
+        try:
+            data = wire.encode(described)
+        except Exception:  # a message that UTF-8 cannot hold
+            described["errorMessage"] = ascii(described["errorMessage"])
+            data = wire.encode({**described, "stackTrace": []})
+        if len(data) > self.spec.max_reply:
+            data = wire.encode({**described, "errorMessage": described["errorMessage"][:1024], "stackTrace": []})
+        self._reply_error(data)
+
+    def _too_large(self, limit: int) -> None:
+        message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
+        self._reply_error(wire.encode({"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}))
+
+    def _reply_error(self, data: bytes) -> None:
+        if lib.stk_worker_reply(self.lane, lib.STK_ERROR, data, len(data)) < 0:
+            os._exit(_NEXT_FAILED)
+
+
+_UNDECODABLE = object()
+
+
+def _id_of(header: memoryview) -> str:
+    return str(uuid.UUID(bytes=bytes(header[context.REQUEST_ID])))
+
+
+def _today() -> str:
+    return time.strftime("%Y/%m/%d", time.gmtime())
+
+
+def born(
+    spec: wire.FunctionSpec,
+    fds: list[int],
+    core: int,
+    data_bytes: int,
+    parent: int,
+    target: handler.Handler | None,
+    before: Callable[[], None] | None,
+) -> NoReturn:
+    """The first thing a forked worker does, and the last: it never returns."""
+    try:
+        lib.stk_pdeathsig(signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        gc.enable()
+        Worker(spec, fds, core, data_bytes).run(target, before)
+    except BaseException:
+        traceback.print_exc()
+    os._exit(1)

@@ -1,0 +1,285 @@
+"""The zygote and its templates: where workers come from.
+
+The zygote is a fresh, single-threaded interpreter started by exec, so no thread or lock of the embedder's
+is ever forked. For each function it forks one *template*, which initialises the function (the init phase) and
+then forks warm workers on request, each by one fork() of an already imported program.
+
+    engine ── socket ── zygote ── forks ── template ── forks ── worker, worker, …
+       └───────────── socket per template ────┘
+
+Nobody outlives the engine. The zygote never runs user code, so it always notices that the engine is
+gone (its socket closes, its pidfd fires); it adopts every orphan below it and kills until none is left.
+A template dies with the zygote and a worker with its template (PDEATHSIG). What a worker leaves behind is
+adopted by its template and killed before the worker's end is reported.
+
+Everything here is a loop over poll(): no asyncio, no threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from .. import wire
+from .._native import lib
+from . import handler, worker
+from .environment import lambda_environment
+
+
+def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
+    """The zygote's life: make templates until the engine is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    lib.stk_subreaper()
+    sock = socket.socket(fileno=sock_fd)
+    children: dict[int, tuple[int, int]] = {}  # pidfd: (pid, key)
+    poll = select.poll()
+    poll.register(sock_fd, select.POLLIN)
+    poll.register(engine_pidfd, select.POLLIN)
+    while True:
+        for fd, _events in poll.poll():
+            if fd == engine_pidfd:
+                _end(children)
+            elif fd == sock_fd:
+                got = wire.receive(sock)
+                if got is None:
+                    _end(children)
+                message, fds = got
+                assert isinstance(message, wire.Make)
+                try:
+                    pid = os.fork()
+                except OSError:  # no memory or no process to be had: the engine tries again later
+                    _report(sock, wire.TemplateEnded(message.spec.key, 1))
+                    pid = -1
+                if pid == 0:
+                    _become_template(message.spec, fds, [sock_fd, engine_pidfd, *children])
+                for passed in fds:
+                    os.close(passed)
+                if pid > 0:
+                    pidfd = os.pidfd_open(pid)
+                    children[pidfd] = (pid, message.spec.key)
+                    with contextlib.suppress(OSError):
+                        wire.send(sock, wire.Made(message.spec.key, pid), [pidfd])
+                    poll.register(pidfd, select.POLLIN)
+            elif fd in children:
+                pid, key = children.pop(fd)
+                poll.unregister(fd)
+                os.close(fd)
+                status = _reap(pid)
+                _kill_strangers({p for p, _ in children.values()})
+                _report(sock, wire.TemplateEnded(key, status))
+
+
+def _report(sock: socket.socket, message: wire.Message) -> None:
+    with contextlib.suppress(OSError):  # the engine is gone; the next poll says so
+        wire.send(sock, message)
+
+
+def _end(children: dict[int, tuple[int, int]]) -> NoReturn:
+    """The engine is gone: nothing below may live on."""
+    for pid, _ in children.values():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _kill_strangers(set())
+    os._exit(0)
+
+
+def _reap(pid: int) -> int:
+    """A dead child's exit status, or -signal. Its group dies with it, while its pid is still taken."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _children() -> set[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return {int(pid) for pid in file.read().split()}
+
+
+def _kill_strangers(known: set[int]) -> None:
+    """Kill every child that is not known (adopted orphans), and what they leave, until none is left."""
+    while strangers := _children() - known:
+        for pid in strangers:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in strangers:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _become_template(spec: wire.FunctionSpec, fds: list[int], foreign: list[int]) -> NoReturn:
+    """A template's whole life, in a process of its own."""
+    try:
+        parent = os.getppid()
+        lib.stk_pdeathsig(signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        for fd in foreign:
+            os.close(fd)
+        sock_fd, output_fd = fds
+        os.setsid()
+        os.dup2(output_fd, 1)
+        os.dup2(output_fd, 2)
+        os.close(output_fd)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        Template(spec, socket.socket(fileno=sock_fd)).run()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        sys.stderr.flush()
+    os._exit(1)
+
+
+class Template:
+    """One function's initialised interpreter, and its workers' parent."""
+
+    def __init__(self, spec: wire.FunctionSpec, sock: socket.socket) -> None:
+        self.spec = spec
+        self.sock = sock
+        self.target: handler.Handler | None = None
+        self.after_restore: Callable[[], None] | None = None
+        self.workers: dict[int, tuple[int, int]] = {}  # pidfd: (pid, lane)
+        self.own: set[int] = set()  # children that the init started
+        self.data_bytes = 0
+        self.pid = os.getpid()
+
+    def run(self) -> NoReturn:
+        lib.stk_subreaper()
+        self._initialise()
+        poll = select.poll()
+        poll.register(self.sock.fileno(), select.POLLIN)
+        while True:
+            for fd, _events in poll.poll():
+                if fd in self.workers:
+                    poll.unregister(fd)
+                    self._worker_ended(fd)
+                elif fd == self.sock.fileno():
+                    got = wire.receive(self.sock)
+                    if got is None:  # the engine gave this template up
+                        _kill_strangers(set())
+                        os._exit(0)
+                    message, fds = got
+                    assert isinstance(message, wire.Fork)
+                    pidfd = self._fork(message, fds)
+                    if pidfd >= 0:
+                        poll.register(pidfd, select.POLLIN)
+
+    def _initialise(self) -> None:
+        spec = self.spec
+        started = time.perf_counter()
+        os.environ.update(lambda_environment(spec))
+        time.tzset()
+        sys.path[:] = [p for p in ([spec.code] if spec.code else []) + spec.path if p]
+        with contextlib.suppress(OSError):
+            os.chdir(spec.code or ".")
+        said = wire.Initialised()
+        if spec.snapshot:
+            try:
+                self.target = handler.load(spec.module, spec.attribute, spec.main_file)
+                self.after_restore = _snapshot_hooks()
+                said = wire.Initialised(unsafe=_unsafe_to_fork(self.sock.fileno()))
+            except BaseException as error:
+                described = handler.error_object(error, "")
+                print(handler.error_line(described), end="", flush=True)
+                said = wire.Initialised(error=_short(described))
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):
+                    stream.flush()
+        self.own = _children()
+        self.data_bytes = _data_bytes()
+        gc.collect()
+        gc.freeze()  # the collector must not write to the pages that workers share
+        gc.disable()
+        wire.send(self.sock, wire.Initialised(said.error, said.unsafe, time.perf_counter() - started))
+        if said.error or said.unsafe:
+            os._exit(0)
+
+    def _fork(self, message: wire.Fork, fds: list[int]) -> int:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            for fd in fds:
+                os.close(fd)
+            _report(self.sock, wire.ForkFailed(message.lane, error.errno or errno.EAGAIN))
+            return -1
+        if pid == 0:
+            os.close(self.sock.detach())
+            for pidfd in self.workers:
+                os.close(pidfd)
+            worker.born(
+                self.spec, fds, message.core, self.data_bytes, self.pid, self.target, self.after_restore
+            )
+        for fd in fds:
+            os.close(fd)
+        pidfd = os.pidfd_open(pid)
+        self.workers[pidfd] = (pid, message.lane)
+        with contextlib.suppress(OSError):
+            wire.send(self.sock, wire.Forked(message.lane, pid), [pidfd])
+        return pidfd
+
+    def _worker_ended(self, pidfd: int) -> None:
+        pid, lane = self.workers.pop(pidfd)
+        os.close(pidfd)
+        status = _reap(pid)
+        _kill_strangers(self.own | {p for p, _ in self.workers.values()})
+        _report(self.sock, wire.Ended(lane, status))
+
+
+def _snapshot_hooks() -> Callable[[], None] | None:
+    """Run the before-snapshot hooks; what is to run in each worker after its fork. Raises handler.Fault."""
+    module: Any = sys.modules.get("snapshot_restore_py")
+    if module is None:
+        return None
+    try:
+        for function, args, kwargs in reversed(list(module.get_before_snapshot())):
+            function(*args, **kwargs)
+    except Exception as error:
+        raise handler.Fault("Runtime.BeforeSnapshotError", str(error)) from error
+    after = list(module.get_after_restore())
+
+    def restore() -> None:
+        try:
+            for function, args, kwargs in after:
+                function(*args, **kwargs)
+        except Exception as error:
+            raise handler.Fault("Runtime.AfterRestoreError", str(error)) from error
+
+    return restore if after else None
+
+
+def _unsafe_to_fork(own_socket: int) -> str:
+    """Why forking this initialised process would share what must not be shared; "" when it would not."""
+    threads = len(os.listdir("/proc/self/task"))
+    if threads > 1:
+        return f"its init left {threads - 1} thread{'s' * (threads > 2)} running"
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}").startswith("socket:") and int(name) != own_socket:
+                return "its init left a socket open"
+    return ""
+
+
+def _data_bytes() -> int:
+    """This process's private writable memory, as RLIMIT_DATA counts it."""
+    with open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith("VmData:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _short(described: dict[str, Any]) -> str:
+    """An error object that fits a message."""
+    data = wire.encode(described)
+    if len(data) > 65536:
+        data = wire.encode({**described, "errorMessage": str(described["errorMessage"])[:4096], "stackTrace": []})
+    return data.decode()

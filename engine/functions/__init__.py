@@ -1,0 +1,1 @@
+"""What a function is: its reference, its configuration, and the checks on both."""

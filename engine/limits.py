@@ -1,0 +1,30 @@
+"""Every number of AWS's, and every bound of ours, once, with its source."""
+
+from __future__ import annotations
+
+MIB = 1024 * 1024
+
+# AWS Lambda quotas (developer guide, "Lambda quotas"; service model 2015-03-31).
+EVENT_BYTES = 6 * MIB
+REPLY_BYTES = 6 * MIB + 100  # the runtime interface emulator's constant, and AWS's error text
+TIMEOUT_DEFAULT = 3.0  # seconds
+TIMEOUT_MAX = 900.0
+MEMORY_DEFAULT = 128  # MB
+MEMORY_MIN = 128
+MEMORY_MAX = 10_240
+ENVIRONMENT_BYTES = 4096
+INIT_TIMEOUT = 10.0  # seconds
+LOG_TAIL_BYTES = 4096
+NAME_CHARS = 64
+PROCESSES = 1024  # processes and threads of one execution environment
+
+# Ours.
+EMBEDDED_TIMEOUT = 30.0  # seconds: an embedder's default; Lambda's 3 s is for deployed functions
+TIMEOUT_MIN = 0.001
+CONCURRENCY_MAX = 1000  # AWS's default account concurrency
+WAITING = 1000  # invocations in one function's line
+WAITING_BYTES = 256 * MIB  # payloads in all lines of an engine
+KEEP_ALIVE = 60.0  # seconds an idle worker above the warm floor is kept
+DRAIN_TIMEOUT = 30.0  # seconds that close() waits for what is in flight
+MEMORY_SLACK = 512  # MB of address space beyond `memory` before allocation is refused (thread stacks)
+LARGE_SLACK = 64 * 1024

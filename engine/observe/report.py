@@ -1,0 +1,97 @@
+"""Lambda's START, END and REPORT lines, and the Reply that a raw invocation returns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .. import limits
+from .._native import lib
+from ..core.dispatch import Outcome, Target, error_payload
+
+_STATUS = {lib.STK_TIMEOUT: "timeout", lib.STK_CRASH: "error", lib.STK_MEMORY: "error", lib.STK_INIT: "error"}
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where an invocation's time went, in seconds. `total` is from submit to result."""
+
+    queue: float  # until a worker had it
+    dispatch: float  # from the worker's lane to the handler's start: a wake, on a cold start the fork
+    execute: float  # the handler, with decoding its event and encoding its result
+    reply: float  # from the handler's end to the engine's having read the result
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What `invoke_raw` returns.
+
+    payload: the response's bytes, an error object when function_error is set ("Unhandled");
+    memory: the worker's peak resident set in MB; log_tail: the last 4 KiB of START, logs, END, REPORT.
+    """
+
+    payload: bytes
+    function_error: str | None
+    request_id: str
+    version: str
+    log_tail: str
+    timings: Timings
+    memory: int
+    cold: bool
+
+
+def timings(o: Outcome) -> Timings:
+    """An outcome's stamps as durations; 0 for what did not happen."""
+    dispatched = o.dispatched or o.done
+    started = o.started or dispatched
+    ended = o.ended or o.done
+    return Timings(
+        queue=max(0, dispatched - o.submitted) / 1e9,
+        dispatch=max(0, started - dispatched) / 1e9,
+        execute=max(0, ended - started) / 1e9,
+        reply=max(0, o.done - ended) / 1e9,
+        total=max(0, o.done - o.submitted) / 1e9,
+    )
+
+
+def lines(target: Target, o: Outcome) -> tuple[str, str]:
+    """What Lambda logs before and after an invocation's own output."""
+    duration = timings(o).execute * 1e3
+    parts = [
+        f"REPORT RequestId: {o.request_id}",
+        f"Duration: {duration:.2f} ms",
+        f"Billed Duration: {max(1, math.ceil(duration))} ms",
+        f"Memory Size: {target.memory} MB",
+        f"Max Memory Used: {o.peak_kib // 1024 or (o.detail // 1024 if o.status == lib.STK_MEMORY else 0)} MB",
+    ]
+    if o.cold:
+        parts.append(f"Init Duration: {target.init_seconds * 1e3:.2f} ms")
+    text = "\t".join(parts) + "\t"
+    if o.status in _STATUS:
+        text += f"Status: {_STATUS[o.status]}"
+    if o.status == lib.STK_CRASH:
+        text += "\tError Type: Runtime.ExitError"
+    elif o.status == lib.STK_MEMORY:
+        text += "\tError Type: Runtime.OutOfMemory"
+    start = f"START RequestId: {o.request_id} Version: {target.version}\n"
+    return start, f"END RequestId: {o.request_id}\n{text}\n"
+
+
+def reply(target: Target, o: Outcome) -> Reply:
+    """An outcome as a Reply. Raises what is not the function's failure."""
+    failed = o.status != lib.STK_OK
+    payload = error_payload(target, o) if failed else o.data
+    before, after = lines(target, o)
+    own = o.log if not o.log or o.log.endswith("\n") else o.log + "\n"
+    tail = (before + own + after).encode("utf-8", "replace")[-limits.LOG_TAIL_BYTES :]
+    return Reply(
+        payload=payload,
+        function_error="Unhandled" if failed else None,
+        request_id=o.request_id,
+        version=target.version,
+        log_tail=tail.decode("utf-8", "ignore"),
+        timings=timings(o),
+        memory=o.peak_kib // 1024,
+        cold=o.cold,
+    )

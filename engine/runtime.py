@@ -1,0 +1,197 @@
+"""One engine's parts, put together: what Engine and AsyncEngine have in common."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import select
+import sys
+import threading
+import weakref
+from typing import Any
+
+from . import errors, limits, wire
+from ._native import ffi, lib
+from .core import cores as core_map
+from .core.dispatch import Dispatch, LogSink, Target
+from .core.pool import Bounds
+from .core.supervisor import FunctionState, Supervisor
+from .functions.config import FunctionConfig
+from .observe.stats import FunctionStats
+
+_SPIN_MIN_NS = 20_000
+_SPIN_MAX_NS = 200_000
+
+
+def spin_budget() -> int:
+    """ns to spin before sleeping: what a sleep and a wake cost here, measured now."""
+    cores = core_map.usable()
+    if core_map.spinners(cores) < 2:
+        return 0
+    cost: int = lib.stk_wake_cost(21, -1, -1)
+    return max(_SPIN_MIN_NS, min(_SPIN_MAX_NS, cost))
+
+
+def to_stderr(_function: str, _request_id: str, text: str) -> None:
+    """The default log sink: what a handler prints appears on this process's stderr."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text.replace("\r", "\n").replace("\u00a0", " "))
+
+
+class Runtime:
+    """The C engine, its supervisor, its functions."""
+
+    def __init__(
+        self,
+        *,
+        payload_limit: int,
+        logs: LogSink | bool | None,
+        pin: bool,
+        spin: float | None,
+        waiting_bytes: int,
+    ) -> None:
+        if not sys.platform.startswith("linux"):
+            raise errors.UnsupportedPlatform("stoker runs on Linux only for now")
+        if not isinstance(payload_limit, int) or not 1 <= payload_limit <= 1 << 30:
+            raise errors.InvalidConfiguration(f"payload_limit={payload_limit!r}: use 1 byte to 1 GiB")
+        self.payload_limit = payload_limit
+        self.reply_limit = max(payload_limit, limits.REPLY_BYTES) if payload_limit >= limits.EVENT_BYTES else payload_limit
+        self.large = self.reply_limit + limits.LARGE_SLACK
+        self.log_sink: LogSink = to_stderr if logs in (None, True) else _silent if logs is False else logs  # type: ignore[assignment]
+        self.cores = core_map.usable()
+        self.spin_ns = spin_budget() if spin is None else int(spin * 1e9)
+        self.data_epoll = select.epoll()
+        self._control_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._loop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.data_epoll.register(self._loop_fd, select.EPOLLIN | select.EPOLLET)
+        pointer = lib.stk_engine_new(
+            self.large, core_map.spinners(self.cores), self.spin_ns, waiting_bytes, self._control_fd, self._loop_fd
+        )
+        if pointer == ffi.NULL:
+            raise MemoryError("no memory for an engine")
+        self.pointer = ffi.gc(pointer, lib.stk_engine_free)
+        self.dispatch = Dispatch(self.pointer, payload_limit, self._log)
+        self.targets: dict[str, Target] = {}
+        self._keys = threading.Lock()
+        self._pin = pin
+        self._closed = False
+        self._close_lock = threading.Lock()
+        self.supervisor = Supervisor(
+            self.pointer, self._control_fd, self.cores, pin, self._log, self.data_epoll
+        )
+        _living.add(self)
+
+    def _log(self, function: str, request_id: str, text: str) -> None:
+        try:
+            self.log_sink(function, request_id, text)
+        except Exception as error:  # a sink of the user's must not break an invocation
+            to_stderr(function, request_id, f"stoker: the log sink raised {error!r}\n")
+
+    def start(self, config: FunctionConfig) -> tuple[Target, Any]:
+        """Begin to start a function; its target, and a future that is done when it is up."""
+        self.check_open()
+        key = lib.stk_function_new(self.pointer, int(config.timeout * 1e9), self.payload_limit, config.waiting)
+        if key < 0:
+            raise MemoryError("no memory for a function")
+        target = Target(key, config.name, config.timeout, config.raw, config.memory, "$LATEST")
+        spec = wire.FunctionSpec(
+            key=key,
+            name=config.name,
+            module=config.reference.module,
+            attribute=config.reference.attribute,
+            code=config.code,
+            path=list(sys.path),
+            main_file=config.reference.main_file,
+            environment=config.environment,
+            memory=config.memory,
+            timeout=config.timeout,
+            snapshot=config.snapshot,
+            raw=config.raw,
+            pin=self._pin,
+            large=self.large,
+            max_reply=self.reply_limit,
+        )
+        bounds = Bounds(config.warm, config.concurrency, int(config.keep_alive * 1e9))
+        return target, self.supervisor.add(FunctionState(key, spec, bounds, config.init_timeout))
+
+    def started(self, target: Target, init_seconds: float) -> None:
+        """A function is up: from now on its name means this one."""
+        target.init_seconds = init_seconds
+        with self._keys:
+            before = self.targets.get(target.name)
+            self.targets[target.name] = target
+        if before is not None:
+            self.supervisor.remove(before.index, target.index)
+
+    def failed(self, target: Target) -> None:
+        """A function did not come up: nothing of it stays."""
+        self.supervisor.remove(target.index)
+
+    def remove(self, name: str) -> None:
+        with self._keys:
+            target = self.targets.pop(name, None)
+        if target is None:
+            raise errors.FunctionNotFound(f"Function not found: {name}")
+        self.supervisor.remove(target.index)
+
+    def target(self, name: str) -> Target:
+        try:
+            return self.targets[name]
+        except KeyError:
+            raise errors.FunctionNotFound(f"Function not found: {name}") from None
+
+    def stats(self) -> dict[str, FunctionStats]:
+        self.check_open()
+        return {name: FunctionStats.read(self.pointer, target.index) for name, target in list(self.targets.items())}
+
+    def workers(self, name: str) -> list[int]:
+        return self.supervisor.workers(self.target(name).index)
+
+    def check_open(self) -> None:
+        if self._closed:
+            raise errors.EngineClosed("the engine is closed")
+
+    def close_processes(self, drain_seconds: float) -> None:
+        """The part of close() that waits."""
+        with self._close_lock:
+            if not self._closed:
+                self.supervisor.close(drain_seconds)
+
+    def close(self, drain_seconds: float) -> None:
+        with self._close_lock:
+            if self._closed:
+                return
+            self.supervisor.close(drain_seconds)
+            self._closed = True
+        _living.discard(self)
+        self.data_epoll.close()
+        os.close(self._control_fd)
+        os.close(self._loop_fd)
+
+    def disown(self) -> None:
+        """In a forked child: this engine belongs to the parent."""
+        self._closed = True
+        lib.stk_engine_close(self.pointer)
+
+
+def _silent(_function: str, _request_id: str, _text: str) -> None:
+    return None
+
+
+_living: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+
+def _at_exit() -> None:
+    for runtime in list(_living):
+        runtime.close(0.0)
+
+
+def _in_child() -> None:
+    for runtime in list(_living):
+        runtime.disown()
+    _living.clear()
+
+
+atexit.register(_at_exit)
+os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,218 @@
+"""The engine for ordinary code: any thread may call, and a call blocks until its result is there."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from types import FrameType, TracebackType
+from typing import Any, Literal
+
+from . import limits
+from ._native import lib
+from .core import batch
+from .core.dispatch import Dispatch, LogSink, Outcome, Target, encode_event, failure, raw_event
+from .core.reaper import Reaper
+from .functions.config import configure
+from .observe.report import Reply, reply
+from .observe.stats import FunctionStats
+from .runtime import Runtime
+from .wire import decode
+
+
+class Function:
+    """A function of an engine. Stays valid when the function is configured anew under the same name."""
+
+    __slots__ = ("_dispatch", "_engine", "_runtime", "name")
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.name = name
+        self._engine = engine
+        self._runtime = engine._runtime
+        self._dispatch: Dispatch = self._runtime.dispatch
+
+    def _target(self) -> Target:
+        return self._runtime.target(self.name)
+
+    def invoke(self, event: Any = None) -> Any:
+        """Run the handler on an event and return its result.
+
+        Raises FunctionError (the handler's own exception), FunctionTimeout, FunctionCrashed, InitError,
+        TooManyRequests, PayloadTooLarge, InvalidEvent, FunctionNotFound, EngineClosed.
+        """
+        target = self._runtime.targets.get(self.name)
+        return self._dispatch.invoke(target if target is not None else self._target(), event)
+
+    def invoke_raw(self, payload: bytes | bytearray | memoryview = b"null") -> Reply:
+        """Run the handler on a payload that is JSON already. A failing function does not raise: see
+        Reply.function_error. Raises TooManyRequests, PayloadTooLarge, InvalidEvent, FunctionNotFound, EngineClosed."""
+        target = self._target()
+        return reply(target, self._dispatch.outcome(target, raw_event(payload)))
+
+    def submit(self, event: Any = None) -> Future[Any]:
+        """Run the handler in the background. cancel() withdraws what has not started."""
+        target = self._target()
+        return self._engine._submit(target, raw_event(event) if target.raw else encode_event(event))
+
+    def map(self, events: Iterable[Any], *, ahead: int = batch.AHEAD) -> Iterator[Any]:
+        """The results for many events, in their order. Reads at most `ahead` events before it yields, so an
+        endless iterator is welcome. The first failure is raised in its place and ends the iteration."""
+        return batch.run(self._dispatch, self._target(), events, ahead)
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers now."""
+        return self._runtime.workers(self.name)
+
+    def remove(self) -> None:
+        """What runs ends, what waits is cancelled, new calls raise FunctionNotFound."""
+        self._runtime.remove(self.name)
+
+    def __repr__(self) -> str:
+        return f"<Function {self.name}>"
+
+
+class _Submitted(Future[Any]):
+    """A future whose cancel() reaches into the engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._owner = engine
+        self.ticket = -1
+
+    def cancel(self) -> bool:
+        """Withdraw the invocation if it has not begun. False: it runs, or has ended."""
+        if self.cancelled():
+            return True
+        if self.done() or not lib.stk_cancel(self._owner._runtime.pointer, self.ticket):
+            return False
+        super().cancel()
+        self.set_running_or_notify_cancel()
+        return True
+
+
+class Engine:
+    """Runs functions in isolated, warm, pinned worker processes.
+
+    payload_limit: bytes of one event or result. logs: where handlers' output goes: True (the default) to
+    stderr, False nowhere, or a callable (function name, request id, text). pin: give each worker one core.
+    spin: seconds to spin before sleeping (default: measured). waiting_bytes: of all payloads in line.
+    """
+
+    def __init__(
+        self,
+        *,
+        payload_limit: int = limits.EVENT_BYTES,
+        logs: LogSink | bool = True,
+        pin: bool = True,
+        spin: float | None = None,
+        waiting_bytes: int = limits.WAITING_BYTES,
+    ) -> None:
+        self._runtime = Runtime(payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes)
+        runtime = self._runtime
+        self._reaper: Reaper = runtime.supervisor.call(
+            lambda: Reaper(runtime.dispatch, runtime.supervisor.loop, runtime.data_epoll, 0)
+        )
+        self._draining = False
+
+    def function(
+        self,
+        handler: str | Callable[..., Any],
+        *,
+        code: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        memory: int = limits.MEMORY_DEFAULT,
+        timeout: float = limits.EMBEDDED_TIMEOUT,
+        concurrency: int = 1,
+        warm: int = 1,
+        init: Literal["snapshot", "fresh"] = "snapshot",
+        environment: Mapping[str, str] | None = None,
+        codec: Literal["json", "raw"] = "json",
+        waiting: int = limits.WAITING,
+        keep_alive: float = limits.KEEP_ALIVE,
+        init_timeout: float = limits.INIT_TIMEOUT,
+    ) -> Function:
+        """Configure a function and wait until it is up: initialised, and `warm` workers ready.
+
+        handler: "module:attr", "module.attr" or an importable callable. code: a directory put first on the
+        worker's path (default: the current one). memory in MB, timeout, keep_alive and init_timeout in
+        seconds. concurrency: at most so many workers; warm: at least. waiting: invocations that may
+        wait for a worker; more raise TooManyRequests. init: "snapshot" initialises once and forks after it,
+        "fresh" initialises in every worker. codec "raw": the handler gets a memoryview, valid until it
+        returns, and returns bytes.
+
+        A name that exists is replaced: what runs ends on the old code, the next call runs on the new.
+        Raises InvalidConfiguration, InitError, EngineClosed.
+        """
+        self._runtime.check_open()
+        config = configure(
+            handler, code=code, name=name, memory=memory, timeout=timeout, concurrency=concurrency, warm=warm,
+            init=init, environment=environment, codec=codec, waiting=waiting, keep_alive=keep_alive,
+            init_timeout=init_timeout,
+        )  # fmt: skip
+        target, up = self._runtime.start(config)
+        try:
+            seconds = up.result()
+        except BaseException:
+            self._runtime.failed(target)
+            raise
+        self._runtime.started(target, seconds)
+        return Function(self, config.name)
+
+    def stats(self) -> dict[str, FunctionStats]:
+        """Per function: counters, queue depth, workers, latency quantiles."""
+        return self._runtime.stats()
+
+    def close(self, drain: float = limits.DRAIN_TIMEOUT) -> None:
+        """Accept nothing more, let what was accepted end (for at most `drain` seconds), end every worker.
+
+        Idempotent. What has not ended by then raises EngineClosed in its caller.
+        """
+        self._runtime.close(drain)
+
+    def drain_on_signal(self, *signals: signal.Signals) -> None:
+        """From the main thread: on SIGTERM and SIGHUP (or those given) drain once, then end as the signal
+        would have. A second signal while draining changes nothing; the drain is bounded."""
+        for number in signals or (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._draining:
+            return
+        self._draining = True
+        self.close()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    def _submit(self, target: Target, data: bytes) -> Future[Any]:
+        future = _Submitted(self)
+        dispatch = self._runtime.dispatch
+
+        def done(outcome: Outcome | None, value: Any) -> None:
+            if future.cancelled():
+                return
+            if outcome is None:
+                future.set_result(value)
+                return
+            dispatch.log(target, outcome)
+            if outcome.status == lib.STK_OK:
+                future.set_result(outcome.data if target.raw else decode(outcome.data))
+            elif outcome.status == lib.STK_CANCELLED:
+                if not future.cancelled():
+                    Future.cancel(future)
+                    future.set_running_or_notify_cancel()
+            else:
+                future.set_exception(failure(target, outcome))
+
+        future.ticket = self._reaper.submit(target, data, done)
+        return future
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(limits.DRAIN_TIMEOUT if kind is None or not issubclass(kind, KeyboardInterrupt) else 0.0)
+
+

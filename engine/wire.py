@@ -1,0 +1,156 @@
+"""What crosses a process boundary: JSON payloads, and the messages between engine, zygote and templates.
+
+Payloads are JSON as Lambda has them. msgspec does nearly all; what it refuses but Lambda's runtime accepts
+(NaN, lone surrogates, numbers out of range) goes through the standard library's json, so that such
+a payload has the value it would have on Lambda.
+"""
+
+from __future__ import annotations
+
+import array
+import decimal
+import json
+import math
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+_decoder = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_FALL_BACK = (msgspec.MsgspecError, UnicodeError, OverflowError, TypeError, ValueError, RecursionError)
+
+fast_decode = _decoder.decode
+fast_encode = _encoder.encode
+
+
+def decode(data: bytes | bytearray | memoryview) -> Any:
+    """A JSON document's value. Raises ValueError (json's own message) or RecursionError."""
+    try:
+        return fast_decode(data)
+    except _FALL_BACK:
+        return json.loads(bytes(data))
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, decimal.Decimal):
+        return math.nan if value.is_nan() else float(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def encode(value: Any) -> bytes:
+    """A value as JSON. Raises TypeError, ValueError or RecursionError when JSON cannot express it."""
+    try:
+        return fast_encode(value)
+    except _FALL_BACK:
+        return json.dumps(value, default=_default).encode()
+
+
+def to_bytes(data: Any) -> bytes:
+    """What a raw handler returned: bytes, or anything that has a buffer; a str is encoded as UTF-8."""
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, str):
+        return data.encode()
+    if data is None:
+        return b""
+    return bytes(memoryview(data))
+
+
+class FunctionSpec(msgspec.Struct, frozen=True):
+    """A function as its processes need to know it."""
+
+    key: int  # the engine's own number of this configuration of it
+    name: str
+    module: str
+    attribute: str
+    code: str
+    path: list[str]  # sys.path entries behind `code`
+    main_file: str  # the script to import instead of a module named __main__, or ""
+    environment: dict[str, str]
+    memory: int  # MB
+    timeout: float  # seconds
+    snapshot: bool
+    raw: bool
+    pin: bool
+    large: int  # bytes of a lane's large area
+    max_reply: int
+    version: str = "$LATEST"
+
+
+# Engine to zygote: with the template's socket and the write end of its output pipe attached.
+class Make(msgspec.Struct, tag=True):
+    spec: FunctionSpec
+
+
+# Zygote to engine.
+class Made(msgspec.Struct, tag=True):  # with a pidfd attached
+    key: int
+    pid: int
+
+
+class TemplateEnded(msgspec.Struct, tag=True):
+    key: int
+    status: int
+
+
+# Engine to template: with the lane's five descriptors attached.
+class Fork(msgspec.Struct, tag=True):
+    lane: int
+    core: int
+
+
+# Template to engine.
+class Initialised(msgspec.Struct, tag=True):
+    error: str = ""  # Lambda's error object as JSON, or empty
+    unsafe: str = ""  # why a snapshot of it cannot be forked, or empty
+    seconds: float = 0.0
+
+
+class Forked(msgspec.Struct, tag=True):  # with a pidfd attached
+    lane: int
+    pid: int
+
+
+class ForkFailed(msgspec.Struct, tag=True):
+    lane: int
+    errno: int
+
+
+class Ended(msgspec.Struct, tag=True):
+    lane: int
+    status: int  # an exit status, or -signal
+
+
+Message = Make | Made | TemplateEnded | Fork | Initialised | Forked | ForkFailed | Ended
+_messages: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+
+MESSAGE_BYTES = 192 * 1024
+MAX_FDS = 8
+
+
+def send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
+    """One message, with descriptors attached. Raises OSError when the peer is gone."""
+    data = fast_encode(message)
+    if fds:
+        socket.send_fds(sock, [data], list(fds))
+    else:
+        sock.send(data)
+
+
+def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
+    """The next message and its descriptors; None when the peer is gone. Raises BlockingIOError."""
+    try:
+        data, ancillary, _flags, _address = sock.recvmsg(
+            MESSAGE_BYTES, socket.CMSG_SPACE(MAX_FDS * array.array("i").itemsize), socket.MSG_CMSG_CLOEXEC
+        )
+    except (ConnectionResetError, BrokenPipeError):
+        return None
+    fds = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    if not data:
+        return None
+    return _messages.decode(data), list(fds)

@@ -1,0 +1,148 @@
+/* What Python sees of the native code, in cffi's dialect. The headers explain; this file only lists. */
+typedef ... stk_engine;
+typedef ... stk_box;
+typedef ... stk_down;
+
+enum { STK_RESULT, STK_ERROR, STK_INVALID, STK_READY, STK_INIT_ERROR, STK_INVOKE, STK_SHUTDOWN, STK_LOG, STK_SKIPPED, ... };
+#define STK_WANT_TAIL ...
+#define STK_DEPTH ...
+#define STK_INLINE ...
+#define STK_RING ...
+enum { STK_OK, STK_FAULT, STK_BAD_EVENT, STK_TIMEOUT, STK_CRASH, STK_INIT, STK_CANCELLED, STK_CLOSED, STK_MEMORY, ... };
+enum { STK_THROTTLED, STK_TOO_LARGE, STK_NO_FUNCTION, STK_SHUT, STK_NO_MEMORY, STK_SIGNALLED, ... };
+enum { LANE_FREE, LANE_STARTING, LANE_READY, LANE_RETIRING, LANE_DOOMED, ... };
+enum { STK_W_SHUTDOWN, STK_W_LARGE, STK_W_BROKEN, STK_W_SIGNAL, ... };
+
+typedef struct {
+    uint32_t kind, flags;
+    uint64_t len, ticket, t0, t1;
+    uint8_t id[16];
+    uint32_t seq, aux;
+    ...;
+} stk_record;
+
+typedef struct {
+    stk_down *down;
+    stk_record event;
+    const uint8_t *payload;
+    uint64_t t_start, large, max_reply;
+    int busy, event_fd, stdio_fd;
+    ...;
+} stk_worker;
+
+typedef struct {
+    uint64_t ticket, token;
+    uint32_t status;
+    int32_t detail;
+    const uint8_t *data;
+    uint64_t len;
+    const uint8_t *log;
+    uint64_t log_len, log_dropped;
+    uint64_t t_submit, t_dispatch, t_start, t_end, t_done; 
+    uint32_t peak_kib, cold;
+    uint8_t id[16];
+} stk_outcome;
+
+typedef struct {
+    stk_outcome outcome;
+    uint8_t data[4096];
+    ...;
+} stk_cell;
+
+typedef struct {
+    uint64_t timeout_ns, max_payload, waiting, in_lanes, lanes, idle, busy, starting, ewma_ns, oldest_ns;
+    uint64_t invocations, errors, timeouts, crashes, throttles, cold_starts, late, skipped, cancelled, log_dropped;
+    uint64_t p50, p90, p99, p999, max, mean, d50, d99; 
+} stk_function_stats;
+
+typedef struct {
+    uint64_t waiting, lanes, idle, busy, starting, stacked, ewma_ns, oldest_ns;
+} stk_load_now;
+
+typedef struct {
+    int32_t down_fd, up_fd, event_fd, stdio_r, stdio_w; 
+} stk_lane_fds;
+
+/* queue.h */
+stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uint64_t max_waiting_bytes, int control_fd, int loop_fd);
+void stk_engine_close(stk_engine *e);
+void stk_engine_free(stk_engine *e);
+uint64_t stk_engine_pending(stk_engine *e);
+uint64_t stk_engine_lost(stk_engine *e);
+int32_t stk_function_new(stk_engine *e, uint64_t timeout_ns, uint64_t max_payload, uint32_t max_waiting);
+void stk_function_move(stk_engine *e, uint32_t from, uint32_t to);
+void stk_function_fail(stk_engine *e, uint32_t fn, uint32_t status, int32_t detail, const uint8_t *data, uint64_t len);
+void stk_function_close(stk_engine *e, uint32_t fn);
+void stk_function_load(stk_engine *e, uint32_t fn, stk_load_now *out);
+int stk_pressed(stk_engine *e, uint32_t *out, int max);
+void stk_function_stats_read(stk_engine *e, uint32_t fn, stk_function_stats *out);
+int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fds);
+void stk_lane_take(stk_engine *e, uint32_t lane);
+void stk_lane_handed_over(stk_engine *e, uint32_t lane);
+void stk_lane_retire(stk_engine *e, uint32_t lane);
+int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail);
+int stk_lane_drain(stk_engine *e, uint32_t lane);
+uint32_t stk_lane_state(stk_engine *e, uint32_t lane);
+uint64_t stk_lane_idle_since(stk_engine *e, uint32_t lane);
+uint64_t stk_lane_busy_since(stk_engine *e, uint32_t lane);
+int stk_lane_head(stk_engine *e, uint32_t lane, uint64_t *ticket, uint8_t *id);
+uint64_t stk_lane_orphan_log(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap);
+uint64_t stk_lane_init_error(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap);
+int stk_lane_append_log(stk_engine *e, uint32_t lane, const uint8_t *data, uint64_t len);
+uint64_t stk_lane_trim(stk_engine *e, uint32_t lane);
+int stk_lane_doom(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail);
+int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *next);
+int stk_steal(stk_engine *e, uint64_t now, uint64_t patience);
+int stk_corrupt(stk_engine *e, uint32_t *out, int max);
+stk_cell *stk_cell_new(void);
+void stk_cell_free(stk_engine *e, stk_cell *cell);
+int64_t stk_cell_call(stk_engine *e, stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len);
+int64_t stk_cell_wait(stk_engine *e, stk_cell *cell);
+void stk_cell_abandon(stk_engine *e, stk_cell *cell);
+void stk_cell_clear(stk_engine *e, stk_cell *cell);
+stk_box *stk_box_new(int is_loop);
+void stk_box_free(stk_engine *e, stk_box *box);
+int64_t stk_submit(stk_engine *e, stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data, uint64_t len);
+int stk_reap(stk_engine *e, stk_box *box, uint64_t *out, int max, uint8_t *buf, uint64_t cap);
+int stk_reap_spin(stk_engine *e, stk_box *box, uint64_t *out, int max, uint8_t *buf, uint64_t cap, uint64_t ns);
+int stk_reap_wait(stk_engine *e, stk_box *box, uint64_t *out, int max, uint8_t *buf, uint64_t cap, uint64_t ns);
+int stk_outcome_of(stk_engine *e, uint64_t ticket, stk_outcome *out);
+void stk_call_free(stk_engine *e, uint64_t ticket);
+int stk_cancel(stk_engine *e, uint64_t ticket);
+uint64_t stk_forget(stk_engine *e, uint64_t ticket);
+int stk_loop_cold(stk_engine *e, stk_box *box);
+void stk_loop_hot(stk_engine *e, stk_box *box);
+uint32_t stk_busy_lanes(stk_engine *e);
+uint32_t stk_cores(stk_engine *e);
+int stk_drain_all(stk_engine *e);
+void stk_armed(stk_engine *e, int armed);
+void stk_unkick(stk_engine *e, uint32_t fn);
+
+/* worker.h */
+stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply);
+void stk_worker_close(stk_worker *w);
+int64_t stk_worker_next(stk_worker *w);
+int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len);
+int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len);
+void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len);
+void stk_worker_drain_stdio(stk_worker *w);
+stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len);
+void stk_worker_commit(stk_worker *w);
+void stk_worker_doorbell(stk_worker *w);
+
+/* stats.h */
+
+
+/* proc.h */
+int stk_pdeathsig(int signal);
+int stk_subreaper(void);
+int stk_raise_fd(int fd, int floor);
+uint64_t stk_wake_cost(int rounds, int core_a, int core_b);
+uint64_t stk_spin_cost(int rounds, int core_a, int core_b);
+
+/* doorbell.h */
+uint64_t stk_now(void);
+void stk_relax(void);
+int stk_ring_eventfd(int fd);
+void stk_clear_eventfd(int fd);
+

@@ -1,0 +1,46 @@
+/* What the files of the engine's side share. Every function here is called with the lock held. */
+#ifndef STK_INTERNAL_H
+#define STK_INTERNAL_H
+
+#include "queue.h"
+
+enum { SLEEPS_NOT = 0, SLEEPS_ON_WORD = 1, SLEEPS_ON_LANE = 2 };
+enum { LOG_KEEP = 256 * 1024 }; /* of one invocation's output; the rest is counted */
+
+/* calls.c: an invocation from acceptance to completion */
+stk_call *call_new(stk_engine *e);
+void call_reset(stk_call *c); /* give back what its outcome holds */
+void call_recycle(stk_engine *e, stk_call *c);
+stk_call *call_find(stk_engine *e, uint64_t ticket);
+void call_name(stk_engine *e, stk_call *c); /* ticket and request id */
+void call_log(stk_engine *e, stk_call *c, const uint8_t *data, uint64_t len);
+int call_output(stk_call *c, const uint8_t *data, uint64_t len);
+void call_outcome(const stk_call *c, stk_outcome *out);
+void call_rouse(stk_engine *e, stk_call *c); /* something happened to it: its thread must look */
+void complete(stk_engine *e, stk_call *c, uint32_t status, int32_t detail);
+int bytes_append(uint8_t **buf, uint32_t *len, uint32_t *cap, const uint8_t *data, uint64_t n, uint32_t limit);
+
+/* line.c: who waits, who is idle, who gets what */
+int line_push(stk_engine *e, stk_function *f, stk_call *c, int front); /* 0, or STK_NO_MEMORY */
+void line_remove(stk_engine *e, stk_function *f, stk_call *c);
+void idle_push(stk_engine *e, stk_lane *l);
+void idle_remove(stk_engine *e, stk_lane *l);
+void busy_add(stk_engine *e, stk_lane *l);
+void busy_remove(stk_engine *e, stk_lane *l);
+stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t now);
+int call_accept(stk_engine *e, stk_call *c); /* queue.c: 0: in a lane or in line; else why not */
+void line_refill(stk_engine *e, stk_lane *l); /* from the line into a lane that has room; idle if nothing waits */
+void line_pump(stk_engine *e, stk_function *f); /* idle lanes to waiting invocations */
+void kick(stk_engine *e, stk_function *f);
+void arm(stk_engine *e);
+
+/* lanes.c */
+int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_unlock); /* 1: it is no longer the caller's */
+void lane_ring(stk_lane *l);
+int lane_drain(stk_engine *e, stk_lane *l);
+void lane_unref(stk_engine *e, stk_lane *l);
+void lane_large_read(stk_engine *e, uint32_t lane); /* the worker's large payload has been read */
+int lane_withdraw(stk_engine *e, stk_lane *l, uint32_t seq); /* 1: that invocation will not start */
+static inline uint32_t lane_depth(const stk_lane *l) { return l->last - l->first; }
+
+#endif
