@@ -23,7 +23,17 @@ from .runtime import Runtime
 class AsyncFunction:
     """A function of an AsyncEngine."""
 
-    __slots__ = ("_dispatch", "_engine", "_loop", "_reaper", "_runtime", "name")
+    __slots__ = (
+        "_create_future",
+        "_dispatch",
+        "_engine",
+        "_loop",
+        "_reaper",
+        "_runtime",
+        "_start",
+        "_targets",
+        "name",
+    )
 
     def __init__(self, engine: AsyncEngine, reaper: Reaper, name: str) -> None:
         self.name = name
@@ -31,12 +41,15 @@ class AsyncFunction:
         self._runtime = engine._runtime
         self._dispatch: Dispatch = engine._runtime.dispatch
         self._reaper = reaper
+        self._targets = self._runtime.targets
         self._loop = asyncio.get_running_loop()
+        self._create_future = self._loop.create_future
+        self._start = reaper.start
 
     async def invoke(self, event: Any = None) -> Any:
         """Run the handler on an event and return its result. Cancelling withdraws what has not begun;
         what runs goes on, and its result is dropped. Raises as Function.invoke."""
-        target = self._runtime.targets.get(self.name) or self._runtime.target(self.name)
+        target = self._targets.get(self.name) or self._runtime.target(self.name)
         if target.raw:
             data = raw_event(event)
         else:
@@ -44,21 +57,14 @@ class AsyncFunction:
                 data = wire.fast_encode(event)
             except Exception:
                 data = encode_event(event)
-        return await self._call(target, data)
-
-    async def _call(self, target: Target, data: bytes) -> Any:
-        future = self._loop.create_future()
-        reaper = self._reaper
-        ticket = reaper.submit_future(target, data, future)
-        reaper.heat()
+        future = self._create_future()
+        ticket = self._start(target, data, future)
         try:
             value = await future
         except asyncio.CancelledError:
-            reaper.withdraw(ticket)
+            self._reaper.withdraw(ticket)
             raise
-        if type(value) is Outcome:
-            return self._result(target, value)
-        return value
+        return self._result(target, value) if type(value) is Outcome else value
 
     def _result(self, target: Target, outcome: Outcome) -> Any:
         self._dispatch.log(target, outcome)
@@ -70,8 +76,7 @@ class AsyncFunction:
         """As Function.invoke_raw."""
         target = self._runtime.target(self.name)
         future: asyncio.Future[Any] = self._loop.create_future()
-        ticket = self._reaper.submit_future(target, raw_event(payload), future, lib.STK_WANT_TAIL)
-        self._reaper.heat()
+        ticket = self._start(target, raw_event(payload), future, lib.STK_WANT_TAIL)
         try:
             outcome = await future
         except asyncio.CancelledError:
@@ -102,7 +107,7 @@ class AsyncFunction:
                     while True:
                         future = self._loop.create_future()
                         try:
-                            ticket = self._reaper.submit_future(target, data, future)
+                            ticket = self._start(target, data, future)
                         except errors.TooManyRequests:
                             if not flying:
                                 raise
@@ -112,7 +117,6 @@ class AsyncFunction:
                             continue
                         flying.append((ticket, future))
                         break
-                    self._reaper.heat()
                 if not flying:
                     return
                 _, future = flying[0]

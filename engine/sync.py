@@ -24,13 +24,14 @@ from .wire import decode
 class Function:
     """A function of an engine. Stays valid when the function is configured anew under the same name."""
 
-    __slots__ = ("_dispatch", "_engine", "_runtime", "name")
+    __slots__ = ("_dispatch", "_engine", "_runtime", "_targets", "name")
 
     def __init__(self, engine: Engine, name: str) -> None:
         self.name = name
         self._engine = engine
         self._runtime = engine._runtime
         self._dispatch: Dispatch = self._runtime.dispatch
+        self._targets = self._runtime.targets
 
     def _target(self) -> Target:
         return self._runtime.target(self.name)
@@ -41,7 +42,7 @@ class Function:
         Raises FunctionError (the handler's own exception), FunctionTimeout, FunctionCrashed, InitError,
         TooManyRequests, PayloadTooLarge, InvalidEvent, FunctionNotFound, EngineClosed.
         """
-        target = self._runtime.targets.get(self.name)
+        target = self._targets.get(self.name)
         return self._dispatch.invoke(target if target is not None else self._target(), event)
 
     def invoke_raw(self, payload: bytes | bytearray | memoryview = b"null") -> Reply:

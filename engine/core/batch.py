@@ -36,7 +36,7 @@ def _run(dispatch: Dispatch, target: Target, events: Iterator[Any], ahead: int) 
     words = ffi.new("uint64_t[]", ahead * 4)
     words_view = memoryview(ffi.buffer(words)).cast("Q")
     buffer = ffi.new("uint8_t[]", _BUFFER)
-    view = memoryview(ffi.buffer(buffer))
+    results = ffi.buffer(buffer)
     submit, reap_wait, index, raw = lib.stk_submit, lib.stk_reap_wait, target.index, target.raw
     fast_encode, fast_decode = wire.fast_encode, wire.fast_decode
     # Slots by token modulo `ahead`: token `first` is the next to yield, `last` the next to submit.
@@ -88,8 +88,8 @@ def _run(dispatch: Dispatch, target: Target, events: Iterator[Any], ahead: int) 
                         slots[got[i]] = _slow(dispatch, target, got[i + 3])
                     else:
                         offset = got[i + 2]
-                        content = view[offset : offset + (status >> 32)]
-                        slots[got[i]] = bytes(content) if raw else fast_decode(content)
+                        content = results[offset : offset + (status >> 32)]
+                        slots[got[i]] = content if raw else fast_decode(content)
             value = slots[at]
             slots[at] = _PENDING
             first += 1

@@ -19,6 +19,9 @@ LogSink = Callable[[str, str, str], None]  # function name, request id ("" when 
 OK: int = lib.STK_OK
 FAULT: int = lib.STK_FAULT
 WANT_TAIL: int = lib.STK_WANT_TAIL
+_call = lib.stk_cell_call
+_encode = wire.fast_encode
+_decode = wire.fast_decode
 
 
 @dataclass(slots=True)
@@ -54,16 +57,16 @@ class Target:
 
 
 class Cell:
-    """A thread's reusable place for one invocation, and a view of its result buffer."""
+    """A thread's reusable place for one invocation, and its result buffer (slicing it makes bytes)."""
 
-    __slots__ = ("pointer", "view")
+    __slots__ = ("buffer", "pointer")
 
     def __init__(self, engine: Any) -> None:
         pointer = lib.stk_cell_new()
         if pointer == ffi.NULL:
             raise MemoryError("no memory for an invocation")
         self.pointer = ffi.gc(pointer, lambda cell: lib.stk_cell_free(engine, cell))
-        self.view = memoryview(ffi.buffer(self.pointer.data))
+        self.buffer = ffi.buffer(self.pointer.data)
 
 
 class Dispatch:
@@ -77,25 +80,26 @@ class Dispatch:
 
     def invoke(self, target: Target, event: Any) -> Any:
         """The handler's result for an event, from any thread. Raises as errors.py lists."""
-        try:
-            data = event if target.raw else wire.fast_encode(event)
-        except Exception:
-            data = encode_event(event)
-        if target.raw:
+        raw = target.raw
+        if raw:
             data = raw_event(event)
+        else:
+            try:
+                data = _encode(event)
+            except Exception:
+                data = encode_event(event)
         cells = self._cells
         cell = cells.pop() if cells else Cell(self.pointer)
-        n = lib.stk_cell_call(self.pointer, cell.pointer, target.index, 0, data, len(data))
+        n = _call(self.pointer, cell.pointer, target.index, 0, data, len(data))
         if n >= 0:
-            view = cell.view[:n]
-            result = bytes(view) if target.raw else wire.fast_decode(view)
+            content = cell.buffer[:n]
             cells.append(cell)
-            return result
+            return content if raw else _decode(content)
         outcome = self._finish(cell, n, data)
         self.log(target, outcome)
         if outcome.status != OK:
             raise failure(target, outcome)
-        return outcome.data if target.raw else wire.decode(outcome.data)
+        return outcome.data if raw else wire.decode(outcome.data)
 
     def outcome(self, target: Target, data: bytes) -> Outcome:
         """The same with everything that is known about the invocation. Raises only what is not the
@@ -117,7 +121,7 @@ class Dispatch:
             self._cells.append(cell)
             raise refusal(n, self.payload_limit, len(data))
         if n >= 0:
-            data = bytes(cell.view[:n])
+            data = cell.buffer[:n]
             self._cells.append(cell)
             return Outcome(OK, 0, data, "", 0, "", 0, 0, 0, 0, 0, 0, False)
         outcome = read_outcome(cell.pointer.outcome)

@@ -17,8 +17,10 @@ from .. import wire
 from .._native import ffi, lib
 from .dispatch import Dispatch, Outcome, Target, read_outcome, refusal
 
+_submit = lib.stk_submit
 _BATCH = 128
 _BUFFER = 256 * 1024
+_SPIN_NS = 4000  # of one poll: other tasks of the loop must not notice
 
 
 class Loop(Protocol):
@@ -47,9 +49,8 @@ class Reaper:
         self._words = ffi.new("uint64_t[]", _BATCH * 4)
         self._words_view = memoryview(ffi.buffer(self._words)).cast("Q")
         self._buffer = ffi.new("uint8_t[]", _BUFFER)
-        self._buffer_view = memoryview(ffi.buffer(self._buffer))
-        self._tokens = itertools.count(1)
-        self._submit = lib.stk_submit
+        self._results = ffi.buffer(self._buffer)
+        self._next_token = itertools.count(1).__next__
         # A future gets a decoded value or an Outcome; the others what Done says.
         self._waiting: dict[int, asyncio.Future[Any] | tuple[Done, bool]] = {}
         self._armed = False
@@ -59,14 +60,17 @@ class Reaper:
     def close(self) -> None:
         self._loop.remove_reader(self._epoll.fileno())
 
-    def submit_future(self, target: Target, data: bytes, future: asyncio.Future[Any], flags: int = 0) -> int:
-        """Accept an invocation whose future belongs to this loop. Its ticket. Raises what refusal() makes."""
-        token = next(self._tokens)
+    def start(self, target: Target, data: bytes, future: asyncio.Future[Any], flags: int = 0) -> int:
+        """From the loop: accept an invocation and look for its result soon. The future gets a decoded value
+        or an Outcome. The invocation's ticket. Raises what refusal() makes."""
+        token = self._next_token()
         self._waiting[token] = (_raw(future), True) if target.raw else future
-        ticket: int = self._submit(self._engine, self._box, target.index, token, flags, data, len(data))
+        ticket: int = _submit(self._engine, self._box, target.index, token, flags, data, len(data))
         if ticket < 0:
             del self._waiting[token]
             raise refusal(ticket, self._dispatch.payload_limit, len(data))
+        if not self._armed and self._hot_ns:
+            self._heat()
         return ticket
 
     def withdraw(self, ticket: int) -> None:
@@ -81,23 +85,19 @@ class Reaper:
 
     def submit(self, target: Target, data: bytes, done: Done, flags: int = 0) -> int:
         """Accept an invocation; `done` is called in the loop. Its ticket. Raises what refusal() makes."""
-        token = next(self._tokens)
+        token = self._next_token()
         self._waiting[token] = (done, target.raw)
-        ticket: int = lib.stk_submit(self._engine, self._box, target.index, token, flags, data, len(data))
+        ticket: int = _submit(self._engine, self._box, target.index, token, flags, data, len(data))
         if ticket < 0:
             del self._waiting[token]
             raise refusal(ticket, self._dispatch.payload_limit, len(data))
         return ticket
 
-    def heat(self) -> None:
-        """From the loop: something was submitted, so look for its result soon."""
-        if not self._hot_ns:
-            return
+    def _heat(self) -> None:
+        self._armed = True
         self._until = 0
-        if not self._armed:
-            self._armed = True
-            lib.stk_loop_hot(self._engine, self._box)
-            self._loop.call_soon(self._poll)
+        lib.stk_loop_hot(self._engine, self._box)
+        self._loop.call_soon(self._poll)
 
     def _rung(self) -> None:
         self._epoll.poll(0, 256)  # edge-triggered: this is what resets them
@@ -109,23 +109,24 @@ class Reaper:
             self._poll()
 
     def _poll(self) -> None:
-        n = lib.stk_reap_spin(
-            self._engine, self._box, self._words, _BATCH, self._buffer, _BUFFER, 4000 if self._hot_ns else 0
-        )
+        """Look, deliver, and be called again while that pays; then let the loop sleep.
+
+        A poll that delivered stays one more turn: those who got their results run first and submit the
+        next ones, and this turn finds them without having gone cold in between.
+        """
+        hot = self._hot_ns
+        spin = _SPIN_NS if hot and self._waiting else 0
+        n = lib.stk_reap_spin(self._engine, self._box, self._words, _BATCH, self._buffer, _BUFFER, spin)
         if n:
             self._deliver(n)
             self._until = 0
-            if self._hot_ns:
-                if self._waiting:
-                    self._loop.call_soon(self._poll)
-                    return
-            elif n == _BATCH:
+            if hot or n == _BATCH:
                 self._loop.call_soon(self._poll)
                 return
-        elif self._hot_ns and self._waiting:
+        elif hot and self._waiting:
             now = lib.stk_now()
             if not self._until:
-                self._until = now + self._hot_ns
+                self._until = now + hot
             if now < self._until and lib.stk_busy_lanes(self._engine) < lib.stk_cores(self._engine):
                 self._loop.call_soon(self._poll)
                 return
@@ -136,7 +137,7 @@ class Reaper:
 
     def _deliver(self, n: int) -> None:
         words = self._words_view[: n * 4].tolist()
-        waiting, view, decode = self._waiting, self._buffer_view, wire.fast_decode
+        waiting, results, decode = self._waiting, self._results, wire.fast_decode
         for i in range(0, n * 4, 4):
             entry = waiting.pop(words[i], None)
             status = words[i + 1]
@@ -144,9 +145,9 @@ class Reaper:
                 self._deliver_slow(entry, words[i + 3])
             elif entry is not None:
                 at = words[i + 2]
-                content = view[at : at + (status >> 32)]
+                content = results[at : at + (status >> 32)]
                 if type(entry) is tuple:
-                    entry[0](None, bytes(content) if entry[1] else decode(content))
+                    entry[0](None, content if entry[1] else decode(content))
                 elif not entry.done():
                     entry.set_result(decode(content))
 
