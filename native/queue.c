@@ -13,6 +13,7 @@ stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uin
     stk_engine *e = calloc(1, sizeof *e);
     if (!e) return NULL;
     pthread_mutex_init(&e->lock, NULL);
+    e->users = 1;
     e->large = large;
     e->cores = cores;
     e->spin_ns = cores > 1 ? spin_ns : 0;
@@ -32,6 +33,10 @@ void stk_engine_close(stk_engine *e) {
 }
 
 void stk_engine_free(stk_engine *e) {
+    pthread_mutex_lock(&e->lock);
+    uint32_t left = --e->users;
+    pthread_mutex_unlock(&e->lock);
+    if (left) return; /* a cell or a box still points here: the last one frees */
     for (uint32_t i = 0; i < e->n_lanes; i++) free(e->lanes[i]);
     for (uint32_t i = 0; i < e->n_functions; i++) {
         free(e->functions[i]->lanes);
@@ -214,8 +219,8 @@ int call_accept(stk_engine *e, stk_call *c) {
     return rc;
 }
 
-int64_t stk_submit(stk_engine *e, stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data,
-                   uint64_t len) {
+int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data, uint64_t len) {
+    stk_engine *e = box->engine;
     pthread_mutex_lock(&e->lock);
     stk_call *c = call_new(e);
     int64_t rc = STK_NO_MEMORY;

@@ -112,6 +112,11 @@ typedef struct {
 } stk_function;
 
 typedef struct stk_box { /* where a consumer of many invocations finds the finished ones */
+    struct stk_engine *engine;
+    uint64_t *words; /* the consumer's: four for each of `max` outcomes, */
+    uint8_t *buf;    /* and `cap` bytes for their payloads */
+    uint64_t cap;
+    int max;
     stk_call *head, *tail;
     uint32_t ready, open; /* finished, not yet reaped; accepted, not yet reaped */
     stk_a32 word;
@@ -132,6 +137,7 @@ typedef struct stk_engine {
     uint32_t cores, spinning, n_spinners, max_spinners;
     uint32_t spinner[64];
     uint64_t spin_ns, rng[2];
+    uint32_t users; /* its owner, its cells, its boxes */
     int closed, loop_hot, armed, control_fd, loop_fd;
     uint64_t lost; /* replies dropped: late, or not matching anything in flight */
 } stk_engine;
@@ -151,6 +157,7 @@ typedef struct {
 } stk_outcome;
 
 typedef struct { /* a thread's reusable place for one invocation */
+    stk_engine *engine;
     stk_call call;
     stk_outcome outcome;
     uint8_t data[STK_CELL_BYTES];
@@ -175,7 +182,7 @@ typedef struct {
 stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uint64_t max_waiting_bytes, int control_fd,
                            int loop_fd);
 void stk_engine_close(stk_engine *e); /* no invocation is accepted from now on */
-void stk_engine_free(stk_engine *e);  /* nobody waits any more and every lane is dead */
+void stk_engine_free(stk_engine *e);  /* every lane is dead; freed when the last cell and box are, too */
 uint64_t stk_engine_pending(stk_engine *e);
 uint64_t stk_engine_lost(stk_engine *e);
 
@@ -220,25 +227,24 @@ int stk_corrupt(stk_engine *e, uint32_t *out, int max); /* lanes whose workers w
 /* A thread's invocation, in one call. >= 0: OK, that many bytes in cell->data, no log. -1: ended, see
  * cell->outcome, then stk_cell_clear. STK_SIGNALLED: a signal came: stk_cell_wait again, or
  * stk_cell_abandon. Other negative: not accepted. */
-stk_cell *stk_cell_new(void);
-void stk_cell_free(stk_engine *e, stk_cell *cell);
-int64_t stk_cell_call(stk_engine *e, stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len);
-int64_t stk_cell_wait(stk_engine *e, stk_cell *cell);
-void stk_cell_abandon(stk_engine *e, stk_cell *cell);
-void stk_cell_clear(stk_engine *e, stk_cell *cell);
+stk_cell *stk_cell_new(stk_engine *e);
+void stk_cell_free(stk_cell *cell);
+int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len);
+int64_t stk_cell_wait(stk_cell *cell);
+void stk_cell_abandon(stk_cell *cell);
+void stk_cell_clear(stk_cell *cell);
 
-/* Many invocations of one consumer. submit: a ticket, or a negative STK_*. reap: up to max finished ones,
- * four words each: token; status | extra << 8 | length << 32; offset in buf; ticket. extra: fetch the rest with
- * stk_outcome_of, then stk_call_free; without extra it is freed already. */
-stk_box *stk_box_new(int is_loop);
-void stk_box_free(stk_engine *e, stk_box *box); /* what is still in flight is abandoned */
-int64_t stk_submit(stk_engine *e, stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data,
-                   uint64_t len);
-int stk_reap(stk_engine *e, stk_box *box, uint64_t *out, int max, uint8_t *buf, uint64_t cap);
+/* Many invocations of one consumer. submit: a ticket, or a negative STK_*. reap: how many finished ones
+ * it wrote to the box's words, four each: token; status | extra << 8 | length << 32; offset in buf; ticket.
+ * extra: fetch the rest with stk_outcome_of, then stk_call_free; without extra it is freed already. */
+stk_box *stk_box_new(stk_engine *e, int is_loop, uint64_t *words, int max, uint8_t *buf, uint64_t cap);
+void stk_box_free(stk_box *box); /* what is still in flight is abandoned */
+int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data, uint64_t len);
+int stk_reap(stk_box *box);
 /* The same, looking for up to ns before it gives up: for a loop that is kept hot. */
-int stk_reap_spin(stk_engine *e, stk_box *box, uint64_t *out, int max, uint8_t *buf, uint64_t cap, uint64_t ns);
+int stk_reap_spin(stk_box *box, uint64_t ns);
 /* The same, waiting up to ns for the first (a thread's box). STK_SIGNALLED on a signal. */
-int stk_reap_wait(stk_engine *e, stk_box *box, uint64_t *out, int max, uint8_t *buf, uint64_t cap, uint64_t ns);
+int stk_reap_wait(stk_box *box, uint64_t ns);
 int stk_outcome_of(stk_engine *e, uint64_t ticket, stk_outcome *out);
 void stk_call_free(stk_engine *e, uint64_t ticket);
 /* Withdraw what has not begun. 1: withdrawn (it completes as CANCELLED); 0: too late. */
@@ -246,8 +252,8 @@ int stk_cancel(stk_engine *e, uint64_t ticket);
 uint64_t stk_forget(stk_engine *e, uint64_t ticket); /* nobody wants its result; it runs on. Its token, or 0 */
 
 /* The loop that reaps goes to sleep: 0, or 1 when there is something to reap first. */
-int stk_loop_cold(stk_engine *e, stk_box *box);
-void stk_loop_hot(stk_engine *e, stk_box *box);
+int stk_loop_cold(stk_box *box);
+void stk_loop_hot(stk_box *box);
 uint32_t stk_busy_lanes(stk_engine *e);
 uint32_t stk_cores(stk_engine *e);
 /* Read every lane, idle ones too (output that came after a reply). How many turned out corrupt. */

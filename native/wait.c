@@ -17,6 +17,14 @@ static const uint64_t LOOK_AGAIN_NS = 100000000;
 /* A function that takes longer than this many spin budgets is not worth spinning for. */
 enum { SPIN_WORTH = 4 };
 
+static void engine_ref(stk_engine *e) {
+    pthread_mutex_lock(&e->lock);
+    e->users++;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void engine_unref(stk_engine *e) { stk_engine_free(e); }
+
 static int may_spin(const stk_engine *e, const stk_function *f) {
     return e->spin_ns && e->n_busy + e->spinning < e->cores + (e->n_busy == 0) &&
            f->ewma_ns < e->spin_ns * SPIN_WORTH;
@@ -86,9 +94,11 @@ static int wait_done(stk_engine *e, stk_call *c) {
     }
 }
 
-stk_cell *stk_cell_new(void) {
+stk_cell *stk_cell_new(stk_engine *e) {
     stk_cell *cell = calloc(1, sizeof *cell);
     if (!cell) return NULL;
+    engine_ref(e);
+    cell->engine = e;
     cell->call.index = STK_ABSENT;
     cell->call.out = cell->data;
     cell->call.out_cap = STK_CELL_BYTES;
@@ -96,7 +106,8 @@ stk_cell *stk_cell_new(void) {
     return cell;
 }
 
-void stk_cell_clear(stk_engine *e, stk_cell *cell) {
+void stk_cell_clear(stk_cell *cell) {
+    stk_engine *e = cell->engine;
     pthread_mutex_lock(&e->lock);
     stk_call *c = &cell->call;
     if (c->large) lane_large_read(e, c->held);
@@ -111,9 +122,10 @@ void stk_cell_clear(stk_engine *e, stk_cell *cell) {
     pthread_mutex_unlock(&e->lock);
 }
 
-void stk_cell_free(stk_engine *e, stk_cell *cell) {
-    if (cell->call.state == CALL_WAITING || cell->call.state == CALL_IN_LANE) stk_cell_abandon(e, cell);
-    if (cell->call.state == CALL_DONE) stk_cell_clear(e, cell);
+void stk_cell_free(stk_cell *cell) {
+    if (cell->call.state == CALL_WAITING || cell->call.state == CALL_IN_LANE) stk_cell_abandon(cell);
+    if (cell->call.state == CALL_DONE) stk_cell_clear(cell);
+    engine_unref(cell->engine);
     free(cell);
 }
 
@@ -128,14 +140,16 @@ static int64_t cell_result(stk_cell *cell) {
     return -1;
 }
 
-int64_t stk_cell_wait(stk_engine *e, stk_cell *cell) {
+int64_t stk_cell_wait(stk_cell *cell) {
+    stk_engine *e = cell->engine;
     pthread_mutex_lock(&e->lock);
     int rc = wait_done(e, &cell->call);
     pthread_mutex_unlock(&e->lock);
     return rc < 0 ? rc : cell_result(cell);
 }
 
-int64_t stk_cell_call(stk_engine *e, stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len) {
+int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len) {
+    stk_engine *e = cell->engine;
     stk_call *c = &cell->call;
     pthread_mutex_lock(&e->lock);
     c->by = BY_THREAD;
@@ -152,7 +166,8 @@ int64_t stk_cell_call(stk_engine *e, stk_cell *cell, uint32_t fn, uint32_t flags
     return rc < 0 ? rc : cell_result(cell);
 }
 
-void stk_cell_abandon(stk_engine *e, stk_cell *cell) {
+void stk_cell_abandon(stk_cell *cell) {
+    stk_engine *e = cell->engine;
     stk_call *c = &cell->call;
     pthread_mutex_lock(&e->lock);
     if (c->state == CALL_WAITING) {
@@ -187,19 +202,26 @@ void stk_cell_abandon(stk_engine *e, stk_cell *cell) {
     c->state = CALL_DONE;
     c->payload = NULL;
     pthread_mutex_unlock(&e->lock);
-    stk_cell_clear(e, cell);
+    stk_cell_clear(cell);
 }
 
-stk_box *stk_box_new(int is_loop) {
+stk_box *stk_box_new(stk_engine *e, int is_loop, uint64_t *words, int max, uint8_t *buf, uint64_t cap) {
     stk_box *box = calloc(1, sizeof *box);
     if (box) {
+        engine_ref(e);
+        box->engine = e;
+        box->words = words;
+        box->max = max;
+        box->buf = buf;
+        box->cap = cap;
         box->is_loop = is_loop;
         box->asleep = is_loop;
     }
     return box;
 }
 
-void stk_box_free(stk_engine *e, stk_box *box) {
+void stk_box_free(stk_box *box) {
+    stk_engine *e = box->engine;
     pthread_mutex_lock(&e->lock);
     for (uint32_t i = 0; i < e->n_calls; i++) {
         stk_call *c = e->calls[i];
@@ -224,16 +246,17 @@ void stk_box_free(stk_engine *e, stk_box *box) {
     }
     free(box);
     pthread_mutex_unlock(&e->lock);
+    engine_unref(e);
 }
 
-static int reap(stk_engine *e, stk_box *box, uint64_t *out, int max, uint8_t *buf, uint64_t cap) {
-    uint64_t used = 0;
+static int reap(stk_engine *e, stk_box *box) {
+    uint64_t used = 0, *out = box->words;
     int n = 0;
-    while (n < max && box->head) {
+    while (n < box->max && box->head) {
         stk_call *c = box->head;
         int extra = c->status != STK_OK || c->large || c->log_len || c->log_dropped || (c->flags & STK_WANT_TAIL) ||
                     c->out_len > STK_CELL_BYTES;
-        if (!extra && used + c->out_len > cap) break;
+        if (!extra && used + c->out_len > box->cap) break;
         box->head = c->next;
         if (!box->head) box->tail = NULL;
         box->ready--;
@@ -246,28 +269,30 @@ static int reap(stk_engine *e, stk_box *box, uint64_t *out, int max, uint8_t *bu
         c->box = NULL;
         c->next = NULL;
         if (extra) continue;
-        memcpy(buf + used, c->out, c->out_len);
+        memcpy(box->buf + used, c->out, c->out_len);
         used += c->out_len;
         call_recycle(e, c);
     }
     return n;
 }
 
-int stk_reap(stk_engine *e, stk_box *box, uint64_t *out, int max, uint8_t *buf, uint64_t cap) {
+int stk_reap(stk_box *box) {
+    stk_engine *e = box->engine;
     pthread_mutex_lock(&e->lock);
     drain_busy(e);
-    int n = reap(e, box, out, max, buf, cap);
+    int n = reap(e, box);
     pthread_mutex_unlock(&e->lock);
     return n;
 }
 
-int stk_reap_spin(stk_engine *e, stk_box *box, uint64_t *out, int max, uint8_t *buf, uint64_t cap, uint64_t ns) {
+int stk_reap_spin(stk_box *box, uint64_t ns) {
+    stk_engine *e = box->engine;
     uint64_t until = 0;
     int n;
     for (;;) {
         pthread_mutex_lock(&e->lock);
         drain_busy(e);
-        n = reap(e, box, out, max, buf, cap);
+        n = reap(e, box);
         int alone = e->n_busy + e->spinning >= e->cores + 1;
         pthread_mutex_unlock(&e->lock);
         if (n || !ns || !e->spin_ns || alone) return n;
@@ -284,13 +309,14 @@ static void ask_for_bell(stk_engine *e) {
     STK_FENCE_SLEEP();
 }
 
-int stk_reap_wait(stk_engine *e, stk_box *box, uint64_t *out, int max, uint8_t *buf, uint64_t cap, uint64_t ns) {
+int stk_reap_wait(stk_box *box, uint64_t ns) {
+    stk_engine *e = box->engine;
     uint64_t start = stk_now(), until = start + e->spin_ns;
     int n = 0, rc = 0;
     pthread_mutex_lock(&e->lock);
     for (;;) {
         drain_busy(e);
-        if ((n = reap(e, box, out, max, buf, cap))) break;
+        if ((n = reap(e, box))) break;
         uint64_t now = stk_now();
         if (rc == -EINTR) {
             n = STK_SIGNALLED;
@@ -321,7 +347,8 @@ int stk_reap_wait(stk_engine *e, stk_box *box, uint64_t *out, int max, uint8_t *
     return n;
 }
 
-int stk_loop_cold(stk_engine *e, stk_box *box) {
+int stk_loop_cold(stk_box *box) {
+    stk_engine *e = box->engine;
     pthread_mutex_lock(&e->lock);
     e->loop_hot = 0;
     box->asleep = 1;
@@ -336,7 +363,8 @@ int stk_loop_cold(stk_engine *e, stk_box *box) {
     return ready;
 }
 
-void stk_loop_hot(stk_engine *e, stk_box *box) {
+void stk_loop_hot(stk_box *box) {
+    stk_engine *e = box->engine;
     pthread_mutex_lock(&e->lock);
     e->loop_hot = 1;
     box->asleep = 0;

@@ -31,11 +31,10 @@ class _Failed:
 
 
 def _run(dispatch: Dispatch, target: Target, events: Iterator[Any], ahead: int) -> Iterator[Any]:
-    engine = dispatch.pointer
-    box = ffi.gc(lib.stk_box_new(0), lambda b: lib.stk_box_free(engine, b))
     words = ffi.new("uint64_t[]", ahead * 4)
     words_view = memoryview(ffi.buffer(words)).cast("Q")
     buffer = ffi.new("uint8_t[]", _BUFFER)
+    box = ffi.gc(lib.stk_box_new(dispatch.pointer, 0, words, ahead, buffer, _BUFFER), lib.stk_box_free)
     results = ffi.buffer(buffer)
     submit, reap_wait, index, raw = lib.stk_submit, lib.stk_reap_wait, target.index, target.raw
     fast_encode, fast_decode = wire.fast_encode, wire.fast_decode
@@ -65,7 +64,7 @@ def _run(dispatch: Dispatch, target: Target, events: Iterator[Any], ahead: int) 
                                 data = fast_encode(event)
                             except Exception:
                                 data = encode_event(event)
-                    code = submit(engine, box, index, last % ahead, 0, data, len(data))
+                    code = submit(box, index, last % ahead, 0, data, len(data))
                     if code < 0:
                         if code == lib.STK_THROTTLED and last > first:
                             held.append(data)  # others fill the line: go on when one of ours is done
@@ -78,7 +77,7 @@ def _run(dispatch: Dispatch, target: Target, events: Iterator[Any], ahead: int) 
                 continue
             at = first % ahead
             while slots[at] is _PENDING:
-                n = reap_wait(engine, box, words, ahead, buffer, _BUFFER, _WAIT_NS)
+                n = reap_wait(box, _WAIT_NS)
                 if n <= 0:
                     continue  # a signal's handler has run, or nothing was done within a second
                 got = words_view[: n * 4].tolist()

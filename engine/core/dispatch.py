@@ -62,10 +62,10 @@ class Cell:
     __slots__ = ("buffer", "pointer")
 
     def __init__(self, engine: Any) -> None:
-        pointer = lib.stk_cell_new()
+        pointer = lib.stk_cell_new(engine)
         if pointer == ffi.NULL:
             raise MemoryError("no memory for an invocation")
-        self.pointer = ffi.gc(pointer, lambda cell: lib.stk_cell_free(engine, cell))
+        self.pointer = ffi.gc(pointer, lib.stk_cell_free)
         self.buffer = ffi.buffer(self.pointer.data)
 
 
@@ -90,7 +90,7 @@ class Dispatch:
                 data = encode_event(event)
         cells = self._cells
         cell = cells.pop() if cells else Cell(self.pointer)
-        n = _call(self.pointer, cell.pointer, target.index, 0, data, len(data))
+        n = _call(cell.pointer, target.index, 0, data, len(data))
         if n >= 0:
             content = cell.buffer[:n]
             cells.append(cell)
@@ -105,7 +105,7 @@ class Dispatch:
         """The same with everything that is known about the invocation. Raises only what is not the
         function's failure (TooManyRequests, PayloadTooLarge, …)."""
         cell = self._cells.pop() if self._cells else Cell(self.pointer)
-        n = lib.stk_cell_call(self.pointer, cell.pointer, target.index, WANT_TAIL, data, len(data))
+        n = lib.stk_cell_call(cell.pointer, target.index, WANT_TAIL, data, len(data))
         outcome = self._finish(cell, n, data)
         self.log(target, outcome)
         return outcome
@@ -113,9 +113,9 @@ class Dispatch:
     def _finish(self, cell: Cell, n: int, data: bytes) -> Outcome:
         try:
             while n == lib.STK_SIGNALLED:  # Python's signal handlers run between the two calls
-                n = lib.stk_cell_wait(self.pointer, cell.pointer)
+                n = lib.stk_cell_wait(cell.pointer)
         except BaseException:  # KeyboardInterrupt: the caller leaves, the worker does not
-            lib.stk_cell_abandon(self.pointer, cell.pointer)
+            lib.stk_cell_abandon(cell.pointer)
             raise
         if n < -1:
             self._cells.append(cell)
@@ -125,7 +125,7 @@ class Dispatch:
             self._cells.append(cell)
             return Outcome(OK, 0, data, "", 0, "", 0, 0, 0, 0, 0, 0, False)
         outcome = read_outcome(cell.pointer.outcome)
-        lib.stk_cell_clear(self.pointer, cell.pointer)
+        lib.stk_cell_clear(cell.pointer)
         self._cells.append(cell)
         return outcome
 

@@ -18,6 +18,7 @@ from .._native import ffi, lib
 from .dispatch import Dispatch, Outcome, Target, read_outcome, refusal
 
 _submit = lib.stk_submit
+_reap_spin = lib.stk_reap_spin
 _BATCH = 128
 _BUFFER = 256 * 1024
 _SPIN_NS = 4000  # of one poll: other tasks of the loop must not notice
@@ -44,28 +45,35 @@ class Reaper:
         self._loop = loop
         self._epoll = epoll
         self._hot_ns = hot_ns
-        engine = self._engine
-        self._box = ffi.gc(lib.stk_box_new(1), lambda box: lib.stk_box_free(engine, box))
         self._words = ffi.new("uint64_t[]", _BATCH * 4)
         self._words_view = memoryview(ffi.buffer(self._words)).cast("Q")
+        self._first = self._words_view[:4]  # one result is the common case: no list for it
         self._buffer = ffi.new("uint8_t[]", _BUFFER)
         self._results = ffi.buffer(self._buffer)
+        box = lib.stk_box_new(dispatch.pointer, 1, self._words, _BATCH, self._buffer, _BUFFER)
+        self._box = ffi.gc(box, lib.stk_box_free)
         self._next_token = itertools.count(1).__next__
         # A future gets a decoded value or an Outcome; the others what Done says.
         self._waiting: dict[int, asyncio.Future[Any] | tuple[Done, bool]] = {}
+        self._closed = False
         self._armed = False
         self._until = 0
+        self._call_soon = loop.call_soon
+        self._turn = self._poll
         loop.add_reader(epoll.fileno(), self._rung)
 
     def close(self) -> None:
+        """Look no more. What was submitted and is not done is abandoned."""
         self._loop.remove_reader(self._epoll.fileno())
+        self._closed = True
+        ffi.release(self._box)
 
     def start(self, target: Target, data: bytes, future: asyncio.Future[Any], flags: int = 0) -> int:
         """From the loop: accept an invocation and look for its result soon. The future gets a decoded value
         or an Outcome. The invocation's ticket. Raises what refusal() makes."""
         token = self._next_token()
         self._waiting[token] = (_raw(future), True) if target.raw else future
-        ticket: int = _submit(self._engine, self._box, target.index, token, flags, data, len(data))
+        ticket: int = _submit(self._box, target.index, token, flags, data, len(data))
         if ticket < 0:
             del self._waiting[token]
             raise refusal(ticket, self._dispatch.payload_limit, len(data))
@@ -80,14 +88,14 @@ class Reaper:
 
     def flush(self) -> None:
         """Deliver everything that is done."""
-        while n := lib.stk_reap(self._engine, self._box, self._words, _BATCH, self._buffer, _BUFFER):
+        while n := lib.stk_reap(self._box):
             self._deliver(n)
 
     def submit(self, target: Target, data: bytes, done: Done, flags: int = 0) -> int:
         """Accept an invocation; `done` is called in the loop. Its ticket. Raises what refusal() makes."""
         token = self._next_token()
         self._waiting[token] = (done, target.raw)
-        ticket: int = _submit(self._engine, self._box, target.index, token, flags, data, len(data))
+        ticket: int = _submit(self._box, target.index, token, flags, data, len(data))
         if ticket < 0:
             del self._waiting[token]
             raise refusal(ticket, self._dispatch.payload_limit, len(data))
@@ -96,12 +104,12 @@ class Reaper:
     def _heat(self) -> None:
         self._armed = True
         self._until = 0
-        lib.stk_loop_hot(self._engine, self._box)
+        lib.stk_loop_hot(self._box)
         self._loop.call_soon(self._poll)
 
     def _rung(self) -> None:
         self._epoll.poll(0, 256)  # edge-triggered: this is what resets them
-        lib.stk_loop_hot(self._engine, self._box)
+        lib.stk_loop_hot(self._box)
         lib.stk_drain_all(self._engine)
         if not self._armed:
             self._armed = True
@@ -114,14 +122,16 @@ class Reaper:
         A poll that delivered stays one more turn: those who got their results run first and submit the
         next ones, and this turn finds them without having gone cold in between.
         """
+        if self._closed:
+            return
         hot = self._hot_ns
         spin = _SPIN_NS if hot and self._waiting else 0
-        n = lib.stk_reap_spin(self._engine, self._box, self._words, _BATCH, self._buffer, _BUFFER, spin)
+        n = _reap_spin(self._box, spin)
         if n:
             self._deliver(n)
             self._until = 0
             if hot or n == _BATCH:
-                self._loop.call_soon(self._poll)
+                self._call_soon(self._turn)
                 return
         elif hot and self._waiting:
             now = lib.stk_now()
@@ -130,13 +140,13 @@ class Reaper:
             if now < self._until and lib.stk_busy_lanes(self._engine) < lib.stk_cores(self._engine):
                 self._loop.call_soon(self._poll)
                 return
-        if lib.stk_loop_cold(self._engine, self._box):
+        if lib.stk_loop_cold(self._box):
             self._loop.call_soon(self._poll)
         else:
             self._armed = False
 
     def _deliver(self, n: int) -> None:
-        words = self._words_view[: n * 4].tolist()
+        words = self._first if n == 1 else self._words_view[: n * 4].tolist()
         waiting, results, decode = self._waiting, self._results, wire.fast_decode
         for i in range(0, n * 4, 4):
             entry = waiting.pop(words[i], None)
