@@ -172,7 +172,7 @@ class Runtime:
     def disown(self) -> None:
         """In a forked child: this engine belongs to the parent."""
         self._closed = True
-        lib.stk_engine_close(self.pointer)
+        lib.stk_engine_disown(self.pointer)
 
 
 def _silent(_function: str, _request_id: str, _text: str) -> None:

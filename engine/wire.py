@@ -47,15 +47,15 @@ def encode(value: Any) -> bytes:
         return json.dumps(value, default=_default).encode()
 
 
-def to_bytes(data: Any) -> bytes:
-    """What a raw handler returned: bytes, or anything that has a buffer; a str is encoded as UTF-8."""
-    if isinstance(data, bytes):
+def raw_reply(data: Any) -> bytes | memoryview:
+    """What a raw handler returned, as bytes lie: anything that has a buffer, not copied; a str as UTF-8."""
+    if type(data) is bytes:
         return data
     if isinstance(data, str):
         return data.encode()
     if data is None:
         return b""
-    return bytes(memoryview(data))
+    return memoryview(data).cast("B")
 
 
 class FunctionSpec(msgspec.Struct, frozen=True):

@@ -66,6 +66,7 @@ typedef struct {
 /* queue.h */
 stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uint64_t max_waiting_bytes, int control_fd, int loop_fd);
 void stk_engine_close(stk_engine *e);
+void stk_engine_disown(stk_engine *e);
 void stk_engine_free(stk_engine *e);
 uint64_t stk_engine_pending(stk_engine *e);
 uint64_t stk_engine_lost(stk_engine *e);

@@ -97,30 +97,32 @@ static stk_lane *lane_slot(stk_engine *e) {
 }
 
 int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fds) {
+    stk_lane fresh = {0};
+    int rc = lane_map(e, &fresh); /* a dozen system calls: before the lock */
+    if (rc < 0) {
+        lane_close(e, &fresh);
+        return rc;
+    }
     pthread_mutex_lock(&e->lock);
     stk_function *f = e->functions[fn];
     stk_lane *l = lane_slot(e);
-    int rc = -ENOMEM;
+    rc = -ENOMEM;
     if (l && grow(&e->busy, &e->cap_busy, e->n_lanes) && grow(&f->lanes, &f->cap_lanes, f->n_lanes + 1) &&
         grow(&f->idle, &f->cap_idle, f->n_lanes + 1)) {
         uint32_t index = l->index;
-        memset(l, 0, sizeof *l);
+        *l = fresh;
         l->index = index;
-        rc = lane_map(e, l);
-        if (rc < 0) {
-            lane_close(e, l);
-        } else {
-            l->state = LANE_STARTING;
-            l->fn = fn;
-            l->core = core;
-            l->idle_at = l->busy_at = STK_ABSENT;
-            f->lanes[f->n_lanes++] = index;
-            busy_add(e, l); /* its READY is to be read */
-            *fds = (stk_lane_fds){l->down_ro_fd, l->up_fd, l->event_fd, l->stdio_r, l->stdio_w};
-            rc = (int)index;
-        }
+        l->state = LANE_STARTING;
+        l->fn = fn;
+        l->core = core;
+        l->idle_at = l->busy_at = STK_ABSENT;
+        f->lanes[f->n_lanes++] = index;
+        busy_add(e, l); /* its READY is to be read */
+        *fds = (stk_lane_fds){l->down_ro_fd, l->up_fd, l->event_fd, l->stdio_r, l->stdio_w};
+        rc = (int)index;
     }
     pthread_mutex_unlock(&e->lock);
+    if (rc < 0) lane_close(e, &fresh);
     return rc;
 }
 

@@ -56,6 +56,12 @@ void stk_engine_free(stk_engine *e) {
     free(e);
 }
 
+void stk_engine_disown(stk_engine *e) {
+    pthread_mutex_init(&e->lock, NULL); /* whoever held it is not in this process */
+    e->closed = 1;
+    e->disowned = 1;
+}
+
 uint64_t stk_engine_pending(stk_engine *e) {
     uint64_t n = 0;
     pthread_mutex_lock(&e->lock);
@@ -102,6 +108,7 @@ int32_t stk_function_new(stk_engine *e, uint64_t timeout_ns, uint64_t max_payloa
 void stk_function_move(stk_engine *e, uint32_t from, uint32_t to) {
     pthread_mutex_lock(&e->lock);
     stk_function *a = e->functions[from], *b = e->functions[to];
+    a->successor = to + 1;
     for (stk_call *c; (c = a->tail);) { /* from the back, each to the front: in order */
         line_remove(e, a, c);
         c->fn = to;
@@ -199,6 +206,7 @@ int stk_pressed(stk_engine *e, uint32_t *out, int max) {
 
 int call_accept(stk_engine *e, stk_call *c) {
     if (e->closed) return STK_SHUT;
+    while (c->fn < e->n_functions && e->functions[c->fn]->successor) c->fn = e->functions[c->fn]->successor - 1;
     if (c->fn >= e->n_functions || !e->functions[c->fn]->open) return STK_NO_FUNCTION;
     stk_function *f = e->functions[c->fn];
     if (c->len > f->max_payload) return STK_TOO_LARGE;

@@ -98,6 +98,7 @@ typedef struct {
 
 typedef struct {
     int open;
+    uint32_t successor; /* index + 1 of the function that took its name; 0: none */
     uint64_t timeout_ns, max_payload;
     uint32_t max_waiting;
     stk_call *head, *tail;
@@ -138,7 +139,7 @@ typedef struct stk_engine {
     uint32_t spinner[64];
     uint64_t spin_ns, rng[2];
     uint32_t users; /* its owner, its cells, its boxes */
-    int closed, loop_hot, armed, control_fd, loop_fd;
+    int closed, disowned, loop_hot, armed, control_fd, loop_fd;
     uint64_t lost; /* replies dropped: late, or not matching anything in flight */
 } stk_engine;
 
@@ -182,12 +183,13 @@ typedef struct {
 stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uint64_t max_waiting_bytes, int control_fd,
                            int loop_fd);
 void stk_engine_close(stk_engine *e); /* no invocation is accepted from now on */
+void stk_engine_disown(stk_engine *e); /* in a forked child: the lanes are the parent's, not to be touched */
 void stk_engine_free(stk_engine *e);  /* every lane is dead; freed when the last cell and box are, too */
 uint64_t stk_engine_pending(stk_engine *e);
 uint64_t stk_engine_lost(stk_engine *e);
 
 int32_t stk_function_new(stk_engine *e, uint64_t timeout_ns, uint64_t max_payload, uint32_t max_waiting);
-void stk_function_move(stk_engine *e, uint32_t from, uint32_t to); /* its waiting invocations */
+void stk_function_move(stk_engine *e, uint32_t from, uint32_t to); /* its line, and who calls it from now on */
 void stk_function_fail(stk_engine *e, uint32_t fn, uint32_t status, int32_t detail, const uint8_t *data, uint64_t len);
 void stk_function_close(stk_engine *e, uint32_t fn);
 void stk_function_load(stk_engine *e, uint32_t fn, stk_load_now *out);

@@ -123,6 +123,7 @@ void stk_cell_clear(stk_cell *cell) {
 }
 
 void stk_cell_free(stk_cell *cell) {
+    if (cell->engine->disowned) return;
     if (cell->call.state == CALL_WAITING || cell->call.state == CALL_IN_LANE) stk_cell_abandon(cell);
     if (cell->call.state == CALL_DONE) stk_cell_clear(cell);
     engine_unref(cell->engine);
@@ -222,6 +223,7 @@ stk_box *stk_box_new(stk_engine *e, int is_loop, uint64_t *words, int max, uint8
 
 void stk_box_free(stk_box *box) {
     stk_engine *e = box->engine;
+    if (e->disowned) return;
     pthread_mutex_lock(&e->lock);
     for (uint32_t i = 0; i < e->n_calls; i++) {
         stk_call *c = e->calls[i];

@@ -70,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.buffer.write(reply.payload if options.raw and not reply.function_error else reply.payload + b"\n")
         sys.stdout.flush()
         failed = reply.function_error is not None
+        if failed:
+            _hint(reply.payload, code)
         if options.repeat:
             logs.dropping = True
             failed |= repeat(function, event if options.raw else wire.decode(event), options.repeat) > 0
@@ -158,13 +160,19 @@ def _init_failed(error: errors.InitError, seconds: float, code: str) -> int:
     """What Lambda says of a function that cannot be initialised, and where to look."""
     status = "timeout" if error.error_type == "Sandbox.Timedout" else f"error\tError Type: {error.error_type}"
     print(f"INIT_REPORT Init Duration: {seconds * 1e3:.2f} ms\tPhase: init\tStatus: {status}", file=sys.stderr)
-    if error.error_type == "Runtime.ImportModuleError":
-        print(f"stoker invoke: modules are looked for in {os.path.abspath(code)} first (--code)", file=sys.stderr)
-    body = {
-        "errorMessage": error.error_message,
-        "errorType": error.error_type,
-        "requestId": "",
-        "stackTrace": error.stack_trace,
-    }
-    sys.stdout.buffer.write(wire.encode(body) + b"\n")
+    body = wire.encode(
+        {
+            "errorMessage": error.error_message,
+            "errorType": error.error_type,
+            "requestId": "",
+            "stackTrace": error.stack_trace,
+        }
+    )
+    sys.stdout.buffer.write(body + b"\n")
+    _hint(body, code)
     return FAILED
+
+
+def _hint(body: bytes, code: str) -> None:
+    if b'"Runtime.ImportModuleError"' in body:
+        print(f"stoker invoke: modules are looked for in {os.path.abspath(code)} first (--code)", file=sys.stderr)

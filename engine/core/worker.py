@@ -135,7 +135,7 @@ class Worker:
                 packed = self._next()
                 continue
             try:
-                data = wire.to_bytes(result) if raw else fast_encode(result)
+                data = wire.raw_reply(result) if raw else fast_encode(result)
             except Exception:
                 again = self._encode_again(result, header)
                 if again is None:
@@ -147,7 +147,7 @@ class Worker:
                 self._too_large(max_reply)
                 packed = self._next()
                 continue
-            packed = reply_next(lane, data, len(data))
+            packed = reply_next(lane, data if type(data) is bytes else ffi.from_buffer(data), len(data))
             if packed == lib.STK_W_SIGNAL or packed == lib.STK_W_BROKEN:
                 packed = self._next(packed)
 
