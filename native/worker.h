@@ -23,6 +23,10 @@ enum { STK_W_SHUTDOWN = -1, STK_W_LARGE = -2, STK_W_BROKEN = -3, STK_W_SIGNAL = 
 /* Map a lane. NULL with errno set. `large`: bytes of the large area. stdio_fd: the read end of the
  * pipe behind this process's stdout and stderr, or -1. */
 stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply);
+/* The first act of a forked worker, in one call: end with the parent, a session, core (-1: any), limits and
+ * output of its own, then open the lane. The descriptors are the lane's; all are consumed. NULL: errno. */
+stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, int stdio_w, int core,
+                            uint64_t data_bytes, int parent, uint64_t large, uint64_t max_reply);
 void stk_worker_close(stk_worker *w);
 
 /* Wait for the next invocation. >= 0: offset << 20 | length of a payload in the down mapping;

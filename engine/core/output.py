@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 
-class LaneOutput(io.RawIOBase):
-    """A binary stream whose every write is one append to the log: a copy, no system call."""
+class Output(io.RawIOBase):
+    """A binary stream whose every write is one call of `append`: in a template a write to its descriptor, in
+    a worker a copy into the lane's log. One object for both, since the function's init may keep it."""
 
-    def __init__(self, append: Callable[[bytes], None], fd: int) -> None:
+    def __init__(self, fd: int) -> None:
         super().__init__()
-        self._append = append
         self._fd = fd
+        self.append: Callable[[bytes], object] = lambda data: os.write(fd, data)
 
     def writable(self) -> bool:
         return True
@@ -26,21 +28,25 @@ class LaneOutput(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         content = bytes(data)
-        self._append(content)
+        self.append(content)
         return len(content)
 
 
-def redirect(append: Callable[[bytes], None]) -> None:
-    """Send Python's own output to `append`. Descriptors 1 and 2 are a pipe, for native code and children."""
+def redirect() -> list[Output]:
+    """Replace sys.stdout and sys.stderr. Descriptors 1 and 2 are pipes, for native code and children."""
+    outputs = []
     for name, fd in (("stdout", 1), ("stderr", 2)):
+        raw = Output(fd)
         stream = io.TextIOWrapper(
-            LaneOutput(append, fd),  # type: ignore[type-var]
+            raw,  # type: ignore[type-var]
             encoding="utf-8",
             errors="backslashreplace",
             write_through=True,
         )
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+        outputs.append(raw)
+    return outputs
 
 
 class LambdaLogHandler(logging.Handler):
@@ -66,7 +72,7 @@ class LambdaLogHandler(logging.Handler):
 
 
 def install_logging() -> LambdaLogHandler:
-    """Give the root logger Lambda's handler, unless the function's init configured its own."""
+    """Give the root logger Lambda's handler, before the function's own code runs."""
     handler = LambdaLogHandler()
     logging.getLogger().addHandler(handler)
     return handler

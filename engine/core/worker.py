@@ -5,12 +5,8 @@ Nothing here imports asyncio, uvloop or threading, and nothing runs between two 
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
-import random
-import resource
-import signal
 import sys
 import time
 import traceback
@@ -26,57 +22,61 @@ _NEXT_FAILED = 71  # exit status: the lane is unusable
 
 
 class Worker:
-    """The lane's worker side, and what it runs."""
+    """What a worker is: made once in the template, so that a fork has little left to do, then `born`."""
 
-    def __init__(self, spec: wire.FunctionSpec, fds: list[int], core: int, data_bytes: int) -> None:
+    def __init__(self, spec: wire.FunctionSpec) -> None:
         self.spec = spec
-        down, up, event, stdio_r, stdio_w = fds
-        self._prepare(core, data_bytes, stdio_w)
-        # Out of the way of a handler that closes and opens low descriptors.
-        event, stdio_r = (max(fd, lib.stk_raise_fd(fd, 200)) for fd in (event, stdio_r))
-        self.lane = lib.stk_worker_open(down, up, event, stdio_r, spec.large, spec.max_reply)
-        if self.lane == ffi.NULL:
-            os._exit(_NEXT_FAILED)
-        for fd in (down, up, stdio_w):
-            os.close(fd)
+        self.lane: Any = None
+        self.target: handler.Handler | None = None
+        self.after_restore: Callable[[], None] | None = None
+        self._streams = output.redirect()
+        self._logs = output.install_logging()
+        self._context = context.bind(
+            function_name=spec.name,
+            function_version=spec.version,
+            memory_limit_in_mb=str(spec.memory),
+            invoked_function_arn=os.environ["STOKER_FUNCTION_ARN"],
+            log_group_name=f"/aws/lambda/{spec.name}",
+        )
         self._size = 4096 + lib.STK_RING + spec.large
-        log, lane = lib.stk_worker_log, self.lane
-        output.redirect(lambda data: log(lane, data, len(data)))
 
-    def _prepare(self, core: int, data_bytes: int, stdio_w: int) -> None:
-        """This process's own session, core, limits, output and randomness."""
-        os.setsid()
-        lib.stk_subreaper()  # what the handler starts and loses ends with this process
-        if core >= 0:
-            with contextlib.suppress(OSError):  # the core may have gone offline
-                os.sched_setaffinity(0, {core})
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        ceiling = data_bytes + (self.spec.memory + limits.MEMORY_SLACK) * limits.MIB
-        with contextlib.suppress(OSError, ValueError):  # a lower limit is in force already
-            resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
-        os.dup2(stdio_w, 1)
-        os.dup2(stdio_w, 2)
-        random.seed()
-        numpy_random = sys.modules.get("numpy.random")
-        if numpy_random is not None:
-            numpy_random.seed()
+    def load(self) -> None:
+        """Import the handler. Raises handler.Fault, or what the module raises."""
+        self.target = handler.load(self.spec.module, self.spec.attribute, self.spec.main_file)
 
-    def run(self, target: handler.Handler | None, before: Callable[[], None] | None) -> NoReturn:
-        """Serve until told to stop. `target` None: initialise here first. `before`: after-restore hooks."""
-        log_stream = f"{_today()}/[{self.spec.version}]{uuid.uuid4().hex}"
-        os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = log_stream
+    def born(self, fds: list[int], core: int, data_bytes: int, parent: int) -> NoReturn:
+        """The first thing a forked worker does, and the last: it never returns."""
         try:
-            logs = output.install_logging()
-            if target is None:
-                target = handler.load(self.spec.module, self.spec.attribute, self.spec.main_file)
-            if before is not None:
-                before()
+            ceiling = data_bytes + (self.spec.memory + limits.MEMORY_SLACK) * limits.MIB
+            self.lane = lib.stk_worker_born(*fds, core, ceiling, parent, self.spec.large, self.spec.max_reply)
+            if self.lane == ffi.NULL:
+                os._exit(_NEXT_FAILED)
+            log, lane = lib.stk_worker_log, self.lane
+            for stream in self._streams:
+                stream.append = lambda data: log(lane, data, len(data))
+            gc.enable()
+            self._run()
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+
+    def _run(self) -> NoReturn:
+        """Serve until told to stop. Without a snapshot the function is initialised here first."""
+        log_stream = f"{time.strftime('%Y/%m/%d')}/[{self.spec.version}]{os.urandom(16).hex()}"
+        os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self._context.log_stream_name = log_stream
+        try:
+            if self.target is None:
+                self.load()
+            _reseed()
+            if self.after_restore is not None:
+                self.after_restore()
         except BaseException as error:
             self._init_failed(error)
+        assert self.target is not None
         lib.stk_worker_reply(self.lane, lib.STK_READY, b"", 0)
         status = 0
         try:
-            self._serve(target, logs, log_stream)
+            self._serve(self.target)
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
             if error.code is not None and not isinstance(error.code, int):
@@ -93,21 +93,13 @@ class Worker:
         lib.stk_worker_reply(self.lane, lib.STK_INIT_ERROR, data, len(data))
         os._exit(1)
 
-    def _serve(self, target: handler.Handler, logs: output.LambdaLogHandler, log_stream: str) -> None:
-        lane, spec = self.lane, self.spec
+    def _serve(self, target: handler.Handler) -> None:
+        lane, spec, make_context = self.lane, self.spec, self._context
         # Slicing a cffi buffer makes bytes: for what is small, quicker than decoding from a memoryview.
         down = ffi.buffer(ffi.cast("char *", lane.down), self._size)
         view = memoryview(down)
         header = ffi.buffer(ffi.addressof(lane, "event"), context.HEADER_BYTES)
-        logs.request_id = lambda: str(uuid.UUID(bytes=header[context.REQUEST_ID]))
-        make_context = context.bind(
-            function_name=spec.name,
-            function_version=spec.version,
-            memory_limit_in_mb=str(spec.memory),
-            invoked_function_arn=os.environ["STOKER_FUNCTION_ARN"],
-            log_group_name=f"/aws/lambda/{spec.name}",
-            log_stream_name=log_stream,
-        )
+        self._logs.request_id = lambda: _id_of(header)
         fast_decode, fast_encode, raw = wire.fast_decode, wire.fast_encode, spec.raw
         reply_next, max_reply = lib.stk_worker_reply_next, spec.max_reply
         large = 4096 + lib.STK_RING
@@ -209,28 +201,9 @@ def _id_of(header: Any) -> str:
     return str(uuid.UUID(bytes=header[context.REQUEST_ID]))
 
 
-def _today() -> str:
-    return time.strftime("%Y/%m/%d", time.gmtime())
-
-
-def born(
-    spec: wire.FunctionSpec,
-    fds: list[int],
-    core: int,
-    data_bytes: int,
-    parent: int,
-    target: handler.Handler | None,
-    before: Callable[[], None] | None,
-) -> NoReturn:
-    """The first thing a forked worker does, and the last: it never returns."""
-    try:
-        lib.stk_pdeathsig(signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        gc.enable()
-        Worker(spec, fds, core, data_bytes).run(target, before)
-    except BaseException:
-        traceback.print_exc()
-    os._exit(1)
+def _reseed() -> None:
+    """Forked workers must not draw the same random numbers."""
+    for name in ("random", "numpy.random"):
+        module = sys.modules.get(name)
+        if module is not None:
+            module.seed()

@@ -145,8 +145,6 @@ class Template:
     def __init__(self, spec: wire.FunctionSpec, sock: socket.socket) -> None:
         self.spec = spec
         self.sock = sock
-        self.target: handler.Handler | None = None
-        self.after_restore: Callable[[], None] | None = None
         self.workers: dict[int, tuple[int, int]] = {}  # pidfd: (pid, lane)
         self.own: set[int] = set()  # children that the init started
         self.data_bytes = 0
@@ -182,10 +180,11 @@ class Template:
         with contextlib.suppress(OSError):
             os.chdir(spec.code or ".")
         said = wire.Initialised()
+        self.worker = worker.Worker(spec)
         if spec.snapshot:
             try:
-                self.target = handler.load(spec.module, spec.attribute, spec.main_file)
-                self.after_restore = _snapshot_hooks()
+                self.worker.load()
+                self.worker.after_restore = _snapshot_hooks()
                 said = wire.Initialised(unsafe=_unsafe_to_fork(self.sock.fileno()))
             except BaseException as error:
                 described = handler.error_object(error, "")
@@ -215,9 +214,7 @@ class Template:
             os.close(self.sock.detach())
             for pidfd in self.workers:
                 os.close(pidfd)
-            worker.born(
-                self.spec, fds, message.core, self.data_bytes, self.pid, self.target, self.after_restore
-            )
+            self.worker.born(fds, message.core, self.data_bytes, self.pid)
         for fd in fds:
             os.close(fd)
         pidfd = os.pidfd_open(pid)

@@ -1,0 +1,239 @@
+"""`stoker doctor`: what this machine offers the engine, measured now, and how to get what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .. import __version__
+from .invoke import microseconds
+from .main import FAILED, OK
+from .probes import Check, isolation, needed
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_WAKES, _SPINS, _CALLS = 501, 5001, 2000
+_FD_WANTED = 4096
+
+
+@dataclass(slots=True)
+class Findings:
+    """Everything there is to say. Latencies in ns; None: cannot be measured here."""
+
+    stoker: str = __version__
+    system: str = field(default_factory=lambda: f"{platform.system()} {platform.release()} {platform.machine()}")
+    python: str = field(default_factory=lambda: f"{platform.python_implementation()} {platform.python_version()}")
+    can_run: bool = False
+    why_not: str = ""
+    cores: dict[str, Any] = field(default_factory=dict)
+    latency: dict[str, int | None] = field(default_factory=dict)
+    needed: list[Check] = field(default_factory=list)
+    limits: list[Check] = field(default_factory=list)
+    isolation: list[Check] = field(default_factory=list)
+
+
+def run(as_json: bool = False) -> int:
+    """Run the command. 0: the engine can run here."""
+    found = examine()
+    if as_json:
+        json.dump(asdict(found), sys.stdout, indent=2)
+        print()
+    else:
+        print(text(found))
+    return OK if found.can_run else FAILED
+
+
+def examine() -> Findings:
+    """Try everything. Takes about a second."""
+    found = Findings(needed=needed(), isolation=isolation())
+    lacking = [check.name for check in found.needed if check.needed and not check.ok]
+    try:
+        found.cores = _cores()
+        found.latency = _costs(found.cores["usable"])
+        workers, calls = _engine()
+    except Exception as error:  # whatever it is, it is the answer
+        kind = "the native part is not built" if isinstance(error, ImportError) else type(error).__name__
+        found.why_not = f"{kind}: {error}"
+    else:
+        found.latency |= calls
+        found.limits = [_descriptors(workers), _processes()]
+        found.can_run = True
+    if lacking:
+        found.can_run = False
+        found.why_not = f"this machine lacks {', '.join(lacking)}" + (f" ({found.why_not})" if found.why_not else "")
+    return found
+
+
+def _cores() -> dict[str, Any]:
+    from ..core import cores as core_map
+
+    usable = core_map.usable()
+    pinned = _pins(usable)
+    siblings = {_siblings(core) for core in usable}
+    return {
+        "present": os.cpu_count(),
+        "usable": usable,
+        "time": core_map.spinners(usable),
+        "physical": len(siblings),
+        "pinning": pinned,
+    }
+
+
+def _pins(cores: list[int]) -> bool:
+    """Can this thread be bound to one core?"""
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {cores[-1]})
+        return os.sched_getaffinity(0) == {cores[-1]}
+    except OSError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, before)
+
+
+def _siblings(core: int) -> str:
+    """The hardware threads of a core's core, or the core itself when the kernel does not say."""
+    try:
+        with open(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list") as file:
+            return file.read().strip()
+    except OSError:
+        return str(core)
+
+
+def _costs(cores: list[int]) -> dict[str, int | None]:
+    """Round trips between two threads, and what the engine makes of them."""
+    from .._native import lib
+    from ..runtime import spin_budget
+
+    first, last = cores[0], cores[-1]
+    two = len(cores) > 1
+    return {
+        "wake_two_cores": lib.stk_wake_cost(_WAKES, first, last) or None if two else None,
+        "wake_one_core": lib.stk_wake_cost(_WAKES, first, first) or None,
+        "spin_two_cores": lib.stk_spin_cost(_SPINS, first, last) or None if two else None,
+        "spin_budget": spin_budget(),
+    }
+
+
+def _engine() -> tuple[int, dict[str, int | None]]:
+    """Run a real engine: descriptors that a worker takes, and how long calls last (ns)."""
+    from ..sync import Engine
+
+    now = time.perf_counter_ns
+    begin = now()
+    with Engine(logs=False) as engine:
+        echo = engine.function("engine.cli.echo:handler", code=os.path.dirname(_PACKAGE), warm=0)
+        started = now() - begin
+        before = _open_descriptors()
+        begin = now()
+        if echo.invoke({"n": 0}) != {"n": 0}:
+            raise RuntimeError("the engine did not give an event back unchanged")
+        cold = now() - begin
+        each = _open_descriptors() - before
+        took = []
+        for n in range(_CALLS):
+            begin = now()
+            echo.invoke({"n": n})
+            took.append(now() - begin)
+    took = sorted(took[_CALLS // 10 :])
+    return max(1, each), {
+        "engine_start": started,
+        "cold_call": cold,
+        "warm_call_p50": took[len(took) // 2],
+        "warm_call_p99": took[len(took) * 99 // 100],
+    }
+
+
+def _open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _descriptors(each: int) -> Check:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ok = soft >= _FD_WANTED
+    detail = f"{soft} (at most {hard}), {each} a worker: enough for about {max(0, soft - 64) // each} workers"
+    return Check("file descriptors", ok, detail, remedy=f"ulimit -n {max(_FD_WANTED, soft)}")
+
+
+def _processes() -> Check:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    ok = soft == resource.RLIM_INFINITY or soft >= 1024
+    detail = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
+    return Check("processes", ok, detail, remedy="ulimit -u 4096")
+
+
+def text(found: Findings) -> str:
+    """The findings for a reader at a terminal."""
+    lines = [f"stoker {found.stoker} on {found.system}, {found.python}", ""]
+    if found.cores:
+        lines += ["Cores", *_core_lines(found.cores), ""]
+    if found.latency:
+        lines += ["Measured now (on a busy machine, more than it could be)", *_latency_lines(found.latency), ""]
+    for title, checks in (
+        ("What the engine stands on", found.needed),
+        ("Limits", found.limits),
+        ("For isolation beyond processes (the engine runs without)", found.isolation),
+    ):
+        if checks:
+            lines += [title, *(line for check in checks for line in _check_lines(check)), ""]
+    lines.append("The engine can run here." if found.can_run else f"The engine cannot run here: {found.why_not}")
+    return "\n".join(lines)
+
+
+def _core_lines(cores: dict[str, Any]) -> list[str]:
+    usable = cores["usable"]
+    lines = [
+        _line("ok", "usable", f"{len(usable)} of {cores['present']}: {', '.join(map(str, usable))}"),
+        _line("ok", "physical", f"{cores['physical']} (threads of one core slow each other down when both spin)")
+        if cores["physical"] < len(usable)
+        else _line("ok", "physical", "each has its own"),
+        _line("ok", "cgroup quota", "none below that")
+        if cores["time"] >= len(usable)
+        else _line("low", "cgroup quota", f"time of {cores['time']} core{'s' * (cores['time'] > 1)}"),
+        _line("ok", "pinning", "works")
+        if cores["pinning"]
+        else _line("absent", "pinning", "not allowed: workers run wherever the kernel puts them"),
+    ]
+    if cores["time"] < 2:
+        lines.append(_line("low", "spinning", "off: with one core a call costs a wake; allow two (taskset, cpuset, --cpus)"))
+    return lines
+
+
+_LATENCIES = {
+    "wake_two_cores": "sleep and wake, there and back, two cores",
+    "wake_one_core": "the same on one core",
+    "spin_two_cores": "spin round trip, two cores",
+    "spin_budget": "chosen: spin so long before sleeping",
+    "engine_start": "start an engine and a function",
+    "cold_call": "first call, a fork included",
+    "warm_call_p50": "warm call, p50",
+    "warm_call_p99": "warm call, p99",
+}
+
+
+def _latency_lines(latency: dict[str, int | None]) -> list[str]:
+    said = {name: latency[name] for name in _LATENCIES if name in latency}
+    return [
+        f"  {_LATENCIES[name]:<44}{microseconds(ns) if ns else 'none' if ns == 0 else 'not measurable here':>10}"
+        for name, ns in said.items()
+    ]
+
+
+def _check_lines(check: Check) -> list[str]:
+    if check.ok:
+        return [_line("ok", check.name, check.detail)]
+    lines = [_line("MISSING" if check.needed else "absent", check.name, check.detail)]
+    if check.remedy:
+        lines.append(f"{'':10}to get it: {check.remedy}")
+    return lines
+
+
+def _line(mark: str, name: str, detail: str) -> str:
+    return f"  {mark:<8}{name:<18}{detail}"
