@@ -82,16 +82,22 @@ class FunctionSpec(msgspec.Struct, frozen=True):
 # Engine to zygote: with the template's socket and the write end of its output pipe attached.
 class Make(msgspec.Struct, tag=True):
     spec: FunctionSpec
+    template: int  # the engine's number of this template: a function may get several, one after the other
 
 
 # Zygote to engine.
 class Made(msgspec.Struct, tag=True):  # with a pidfd attached
-    key: int
+    template: int
     pid: int
 
 
+class MakeFailed(msgspec.Struct, tag=True):
+    template: int
+    errno: int
+
+
 class TemplateEnded(msgspec.Struct, tag=True):
-    key: int
+    template: int
     status: int
 
 
@@ -123,7 +129,7 @@ class Ended(msgspec.Struct, tag=True):
     status: int  # an exit status, or -signal
 
 
-Message = Make | Made | TemplateEnded | Fork | Initialised | Forked | ForkFailed | Ended
+Message = Make | Made | MakeFailed | TemplateEnded | Fork | Initialised | Forked | ForkFailed | Ended
 _messages: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 MESSAGE_BYTES = 192 * 1024

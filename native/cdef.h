@@ -56,7 +56,7 @@ typedef struct {
 } stk_function_stats;
 
 typedef struct {
-    uint64_t waiting, lanes, idle, busy, starting, stacked, ewma_ns, oldest_ns;
+    uint64_t waiting, lanes, idle, busy, starting, stuck, ewma_ns, oldest_ns;
 } stk_load_now;
 
 typedef struct {
@@ -122,6 +122,7 @@ void stk_unkick(stk_engine *e, uint32_t fn);
 /* worker.h */
 stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply);
 stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, int stdio_w, int core, uint64_t data_bytes, int parent, uint64_t large, uint64_t max_reply);
+stk_worker *stk_worker_rehearsal(uint32_t invocations, uint64_t max_reply);
 void stk_worker_close(stk_worker *w);
 int64_t stk_worker_next(stk_worker *w);
 int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len);

@@ -7,7 +7,8 @@
 #include "internal.h"
 
 /* A lane may hold as many invocations as its worker ends in this time, so that a short one does not
- * pay a wake of its own and a long one does not keep others behind it. */
+ * pay a wake of its own and a long one does not keep others behind it; but one more than it runs while they
+ * are short, so that a busy worker never waits for us. What gets stuck all the same is stolen back. */
 static const uint64_t AHEAD_NS = 200000;
 
 int line_push(stk_engine *e, stk_function *f, stk_call *c, int front) {
@@ -103,9 +104,9 @@ void busy_remove(stk_engine *e, stk_lane *l) {
 }
 
 static uint32_t depth_allowed(const stk_function *f) {
-    if (!f->ewma_ns) return 1;
+    if (!f->ewma_ns || f->ewma_ns > STK_STUCK_NS) return 1;
     uint64_t depth = AHEAD_NS / f->ewma_ns;
-    return depth < 1 ? 1 : depth > STK_DEPTH ? STK_DEPTH : (uint32_t)depth;
+    return depth < 2 ? 2 : depth > STK_DEPTH ? STK_DEPTH : (uint32_t)depth;
 }
 
 stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t now) {
@@ -120,7 +121,7 @@ stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t 
     for (uint32_t i = 0; allowed > 1 && i < f->n_lanes; i++) {
         stk_lane *l = e->lanes[f->lanes[i]];
         if (l->state != LANE_READY || l->filling || lane_depth(l) >= allowed) continue;
-        if (l->t_head && now > l->t_head + 5 * AHEAD_NS) continue; /* its head takes longer than they do */
+        if (l->t_head && now > l->t_head + STK_STUCK_NS) continue; /* its head takes longer than they do */
         if (!best || lane_depth(l) < lane_depth(best)) best = l;
     }
     return best;

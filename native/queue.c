@@ -178,6 +178,7 @@ void stk_function_stats_read(stk_engine *e, uint32_t fn, stk_function_stats *s) 
 void stk_function_load(stk_engine *e, uint32_t fn, stk_load_now *s) {
     pthread_mutex_lock(&e->lock);
     stk_function *f = e->functions[fn];
+    uint64_t now = stk_now();
     memset(s, 0, sizeof *s);
     s->waiting = f->waiting;
     s->lanes = f->n_lanes;
@@ -186,10 +187,10 @@ void stk_function_load(stk_engine *e, uint32_t fn, stk_load_now *s) {
         stk_lane *l = e->lanes[f->lanes[i]];
         s->starting += l->state == LANE_STARTING;
         s->busy += l->state == LANE_READY && lane_depth(l) > 0;
-        s->stacked += lane_depth(l) > 1;
+        s->stuck += l->state == LANE_READY && l->t_head && now > l->t_head + STK_STUCK_NS;
     }
     s->ewma_ns = f->ewma_ns;
-    s->oldest_ns = f->head ? stk_now() - f->head->t_submit : 0;
+    s->oldest_ns = f->head ? now - f->head->t_submit : 0;
     pthread_mutex_unlock(&e->lock);
 }
 

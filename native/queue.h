@@ -23,6 +23,7 @@
 #include "lane.h"
 #include "stats.h"
 
+enum { STK_STUCK_NS = 1000000 };
 enum { STK_COPY_LOCKED = 64 * 1024, STK_CELL_BYTES = 4096, STK_ABSENT = 0xffffffffu };
 
 /* How an invocation ended. */
@@ -170,8 +171,8 @@ typedef struct {
     uint64_t p50, p90, p99, p999, max, mean, d50, d99; /* ns: submit to done; handler duration */
 } stk_function_stats;
 
-typedef struct { /* what scaling decides on */
-    uint64_t waiting, lanes, idle, busy, starting, stacked, ewma_ns, oldest_ns;
+typedef struct { /* what scaling decides on; stuck: busy with one invocation for more than STK_STUCK_NS */
+    uint64_t waiting, lanes, idle, busy, starting, stuck, ewma_ns, oldest_ns;
 } stk_load_now;
 
 typedef struct {

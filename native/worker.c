@@ -81,7 +81,7 @@ static int space_ready(stk_worker *w) {
 
 stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len) {
     int err, big = len > STK_INLINE;
-    if (len > w->large) return NULL;
+    if (big && len > w->large) return NULL;
     if (big)
         while (!large_ready(w)) {
             stk_worker_doorbell(w);
@@ -135,10 +135,11 @@ int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t
         w->busy = 0;
         w->stdio_due = 1;
     }
-    if (kind == STK_READY || kind == STK_INIT_ERROR) {
+    if (kind == STK_INIT_ERROR || (kind == STK_READY && !stk_ring_ready(&w->rx))) {
         if (stk_ring_eventfd(w->event_fd) < 0) _exit(EXIT_NO_DOORBELL);
+    } else if (kind != STK_READY) { /* a cold start's READY is read with its reply, or by the engine's timer */
+        stk_worker_doorbell(w);
     }
-    stk_worker_doorbell(w);
     return 0;
 }
 

@@ -27,6 +27,8 @@ stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, 
  * output of its own, then open the lane. The descriptors are the lane's; all are consumed. NULL: errno. */
 stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, int stdio_w, int core,
                             uint64_t data_bytes, int parent, uint64_t large, uint64_t max_reply);
+/* A worker over private memory that holds so many invocations of the event {}, then SHUTDOWN: see rehearsal.c. */
+stk_worker *stk_worker_rehearsal(uint32_t invocations, uint64_t max_reply);
 void stk_worker_close(stk_worker *w);
 
 /* Wait for the next invocation. >= 0: offset << 20 | length of a payload in the down mapping;

@@ -87,6 +87,17 @@ def error_object(error: BaseException, request_id: str) -> dict[str, Any]:
     return {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
 
 
+def exit_status(error: BaseException) -> int:
+    """The status that Python would exit with for an exception nobody caught, told on stderr as Python does."""
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        print(error.code, file=sys.stderr, flush=True)
+    else:
+        traceback.print_exception(error)
+    return 1
+
+
 def error_line(error: dict[str, Any]) -> str:
     """The log line of an error object: one event, so its line breaks are carriage returns."""
     text = f"[ERROR] {error['errorType']}: {error['errorMessage']}"

@@ -31,6 +31,11 @@ class Pipes:
         self._epoll = select.epoll()
         loop.add_reader(self._epoll.fileno(), self._readable)
 
+    def close(self) -> None:
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+        self._owners.clear()
+
     def watch(self, fd: int, owner: Any) -> None:
         self._owners[fd] = owner
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)

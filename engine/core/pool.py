@@ -17,7 +17,7 @@ class Load:
     starting: int
     ewma_ns: int
     oldest_ns: int
-    stacked: int = 0  # lanes with more than one invocation
+    stuck: int = 0  # of the busy ones: with one invocation for more than a millisecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def workers_to_start(load: Load, bounds: Bounds) -> int:
     floor = max(0, bounds.minimum - have)
     if load.waiting == 0:
         return min(floor, room)
-    working = load.idle + load.busy
+    working = load.idle + load.busy - load.stuck
     unserved = max(0, load.waiting - load.starting) if load.ewma_ns == 0 or working == 0 else load.waiting
     if load.ewma_ns == 0 or working == 0:
         return min(room, max(floor, unserved))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import select
 import signal
@@ -30,14 +31,16 @@ from . import cores as core_map
 from .dispatch import LogSink
 from .output_pipes import Pipes
 from .pool import Bounds, Load, may_retire, workers_to_start
-from .scaling import Breaker
+from .scaling import TRIPS_AFTER, Breaker
 from .watch import usage
 
 TICK_NS = 100_000_000
 PRESSED_TICK_NS = 5_000_000
 PATIENCE_NS = 1_000_000  # a lane's head that runs longer gives back what waits behind it
+WATCH_NS = 50_000_000  # between two looks at the memory of what runs
 IDLE_TICK_S = 2.0
 FORKS_AT_ONCE = 16  # requests that one template has not answered yet
+ZYGOTE_END_S = 5.0  # it has as long to end everything below it
 _MAX_LANES = 4096
 
 
@@ -50,19 +53,20 @@ class Lane:
     core: int
     event_fd: int
     stdio_r: int
-    born: int
     pid: int = 0
     pidfd: int = -1
     ready: bool = False
     retired: bool = False
     doomed: bool = False
+    timed_out: bool = False
 
 
 @dataclass(slots=True)
 class Template:
-    """A function's template process."""
+    """A function's template process. `number` tells it from the function's earlier ones."""
 
-    key: int
+    number: int
+    state: FunctionState
     sock: socket.socket
     output_r: int
     pidfd: int = -1
@@ -86,7 +90,9 @@ class FunctionState:
     init_error: bytes = b""
     init_seconds: float = 0.0
     up: list[Future[float]] = field(default_factory=list)
+    added: int = 0
     removed: bool = False
+    retry: asyncio.TimerHandle | None = None
 
 
 class Supervisor:
@@ -103,11 +109,15 @@ class Supervisor:
         self._data_epoll = data_epoll
         self._taken: Counter[int] = Counter()
         self._functions: dict[int, FunctionState] = {}
+        self._templates: dict[int, Template] = {}  # those whose end the zygote has not reported
+        self._numbers = itertools.count(1)
+        self._zygote_breaker = Breaker()
         self._lanes: dict[int, Lane] = {}
         self._zygote: subprocess.Popen[bytes] | None = None
         self._zygote_sock: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._watch_at = 0
         self._closing = False
         self._started = threading.Event()
         self._load = ffi.new("stk_load_now *")
@@ -199,11 +209,14 @@ class Supervisor:
             self._bury(lane, lib.STK_CLOSED, 0)
         for state in self._functions.values():
             lib.stk_function_fail(self._engine, state.key, lib.STK_CLOSED, 0, b"", 0)
+        self._pipes.close()
         self.loop.remove_reader(self._control_fd)
 
     # The zygote.
 
     def _start_zygote(self) -> None:
+        if self._closing:
+            return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         pidfd = os.pidfd_open(os.getpid())
@@ -221,6 +234,8 @@ class Supervisor:
             os.close(pidfd)
         self._zygote_sock = ours
         self.loop.add_reader(ours.fileno(), self._from_zygote)
+        for state in list(self._functions.values()):
+            self._scale(state)
 
     def _stop_zygote(self) -> None:
         if self._zygote_sock is not None:
@@ -228,7 +243,11 @@ class Supervisor:
             self._zygote_sock.close()
             self._zygote_sock = None
         if self._zygote is not None:
-            self._zygote.wait()
+            try:
+                self._zygote.wait(ZYGOTE_END_S)
+            except subprocess.TimeoutExpired:  # stopped, or starved: what is below it dies with it
+                self._zygote.kill()
+                self._zygote.wait()
             self._zygote = None
 
     def _from_zygote(self) -> None:
@@ -241,22 +260,28 @@ class Supervisor:
             if got is None:
                 break
             message, fds = got
-            state = self._functions.get(getattr(message, "key", -1))
             if isinstance(message, wire.Made):
-                if state is not None and state.template is not None:
-                    state.template.pidfd = fds[0]
-                else:
-                    os.close(fds[0])
-            elif isinstance(message, wire.TemplateEnded) and state is not None:
-                self._template_ended(state, message.status)
+                template = self._templates[message.template]
+                template.pidfd = fds[0]
+                self._zygote_breaker.succeeded()
+                if template.state.template is not template:  # dropped meanwhile
+                    self._end_template(template)
+                elif template.timed_out:
+                    _send_kill(template.pidfd)
+            elif isinstance(message, wire.MakeFailed):
+                self._make_failed(self._templates.pop(message.template), message.errno)
+            elif isinstance(message, wire.TemplateEnded):
+                self._template_ended(self._templates.pop(message.template), message.status)
         self._stop_zygote()
         if self._closing:
             return
+        self._zygote_breaker.failed(lib.stk_now())
+        self.loop.call_later((self._zygote_breaker.not_before - lib.stk_now()) / 1e9, self._start_zygote)
         # Its templates, and so their workers, die with it. Each function starts anew.
-        self._start_zygote()
-        for state in list(self._functions.values()):
-            if state.template is not None:
-                self._template_ended(state, -signal.SIGKILL)
+        ended = list(self._templates.values())
+        self._templates.clear()
+        for template in ended:
+            self._template_ended(template, -signal.SIGKILL)
 
     # Templates.
 
@@ -266,24 +291,21 @@ class Supervisor:
                 up.set_exception(errors.EngineClosed("the engine is closed"))
             return
         self._functions[state.key] = state
+        state.added = lib.stk_now()
         self._start_template(state)
 
     def _start_template(self, state: FunctionState) -> None:
-        if self._closing or state.removed or state.template is not None:
-            return
-        assert self._zygote_sock is not None
+        if self._closing or state.removed or state.template is not None or self._zygote_sock is None:
+            return  # without a zygote: its successor's start comes back to this
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         output_r, output_w = os.pipe2(os.O_CLOEXEC)
         ours.setblocking(False)
-        template = Template(state.key, ours, output_r)
-        state.template = template
-        try:
-            wire.send(self._zygote_sock, wire.Make(state.spec), [theirs.fileno(), output_w])
-        except OSError:
-            self.loop.call_later(0.05, self._template_ended, state, -signal.SIGKILL)
-        finally:
-            theirs.close()
-            os.close(output_w)
+        template = Template(next(self._numbers), state, ours, output_r)
+        self._templates[template.number] = state.template = template
+        with contextlib.suppress(OSError):  # if the zygote is gone, its end is this template's too
+            wire.send(self._zygote_sock, wire.Make(state.spec, template.number), [theirs.fileno(), output_w])
+        theirs.close()
+        os.close(output_w)
         self.loop.add_reader(ours.fileno(), self._from_template, state, template)
         self._pipes.watch(output_r, (state, None))
         if state.spec.snapshot:
@@ -301,16 +323,21 @@ class Supervisor:
         self._pipes.unwatch(template.output_r)
         os.close(template.output_r)
         template.sock.close()
+        self._end_template(template)
+
+    def _end_template(self, template: Template) -> None:
+        """Kill a dropped one: it may hang in its init, deaf to its socket."""
         if template.pidfd >= 0:
+            _send_kill(template.pidfd)
             os.close(template.pidfd)
+            template.pidfd = -1
 
     def _init_timed_out(self, state: FunctionState, template: Template) -> None:
         if template.ready or state.template is not template:
             return
         template.timed_out = True
         if template.pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(template.pidfd, signal.SIGKILL)
+            _send_kill(template.pidfd)
 
     def _from_template(self, state: FunctionState, template: Template) -> None:
         while state.template is template:
@@ -334,6 +361,8 @@ class Supervisor:
                     lane.pid, lane.pidfd = message.pid, fds[0]
                     if lane.doomed:
                         self._kill(lane)
+                if template.unanswered == FORKS_AT_ONCE // 2:
+                    self._scale(state)  # it may have been held back by what was unanswered
             elif isinstance(message, wire.ForkFailed):
                 template.unanswered -= 1
                 self._fork_failed(state, message)
@@ -367,9 +396,9 @@ class Supervisor:
             self._scale(state)
             self._check_up(state)
 
-    def _template_ended(self, state: FunctionState, status: int) -> None:
-        template = state.template
-        if template is None:
+    def _template_ended(self, template: Template, status: int) -> None:
+        state = template.state
+        if state.template is not template:
             return
         # Its workers die with it: their pidfds say when.
         was_ready, timed_out = template.ready, template.timed_out
@@ -381,39 +410,66 @@ class Supervisor:
         for lane in list(state.lanes.values()):
             self._lane_lost(lane)
         if was_ready:
-            state.breaker.failed(lib.stk_now())
-            self._retry_later(state)
+            self._start_failed(state)
         elif timed_out:
             self._init_failed(state, _timed_out(state.init_timeout))
         else:
             self._init_failed(state, _exited(status))
 
     def _init_failed(self, state: FunctionState, payload: bytes) -> None:
-        now = lib.stk_now()
-        state.breaker.failed(now)
         state.init_error = payload
+        self._not_up(state, payload)
+        lib.stk_function_fail(self._engine, state.key, lib.STK_INIT, 0, payload, len(payload))
+        self._start_failed(state)
+
+    def _not_up(self, state: FunctionState, payload: bytes) -> None:
+        """Tell those who wait for the function to come up that it does not."""
+        said = wire.decode(payload)
         for up in state.up:
             if not up.done():
-                described = wire.decode(payload)
                 up.set_exception(
-                    errors.InitError(
-                        described["errorType"], described["errorMessage"], described.get("stackTrace") or []
-                    )
+                    errors.InitError(said["errorType"], said["errorMessage"], said.get("stackTrace") or [])
                 )
         state.up.clear()
-        lib.stk_function_fail(self._engine, state.key, lib.STK_INIT, 0, payload, len(payload))
+
+    def _make_failed(self, template: Template, error: int) -> None:
+        if template.state.template is template:
+            self._drop_template(template.state)
+            self._no_process(template.state, error)
+
+    def _no_process(self, state: FunctionState, error: int) -> None:
+        """No memory, or no process to be had: what waits goes on waiting, and we try again later."""
+        state.init_error = b""
+        if lib.stk_now() - state.added > state.init_timeout * 1e9:
+            self._not_up(state, _not_forked(error))
+        self._start_failed(state)
+
+    def _start_failed(self, state: FunctionState) -> None:
+        state.breaker.failed(lib.stk_now())
         self._retry_later(state)
 
     def _retry_later(self, state: FunctionState) -> None:
-        delay = max(0, state.breaker.not_before - lib.stk_now()) / 1e9
-        self.loop.call_later(delay, self._scale, state)
+        """Try again when the breaker allows it."""
+        if state.retry is None and not self._closing:
+            delay = max(0, state.breaker.not_before - lib.stk_now()) / 1e9
+            # A loop's timer may be a little early, and only the timer brings us back.
+            state.retry = self.loop.call_later(delay + 0.001, self._retry, state)
+
+    def _retry(self, state: FunctionState) -> None:
+        state.retry = None
+        self._scale(state)
 
     # Workers.
 
     def _rung(self) -> None:
+        """Something needs us now: only that is done; the rest waits for the timer, out of a cold start's way."""
         lib.stk_clear_eventfd(self._control_fd)
+        if self._closing:
+            return
         self._note_ready()
-        self._tick()
+        self._end_corrupt()
+        pressed = self._relieve()
+        self._set_timer(PRESSED_TICK_NS if pressed else self._shortest())
 
     def _note_ready(self) -> None:
         for lane in [lane for lane in self._lanes.values() if not lane.ready]:
@@ -440,6 +496,7 @@ class Supervisor:
             if state.breaker.open and state.init_error:
                 payload = state.init_error
                 lib.stk_function_fail(self._engine, state.key, lib.STK_INIT, 0, payload, len(payload))
+            self._retry_later(state)
             return
         lib.stk_function_load(self._engine, state.key, self._load)
         load = self._load
@@ -450,7 +507,7 @@ class Supervisor:
         if not state.template.ready:
             return
         seen = Load(
-            load.waiting, load.idle, load.busy, load.starting, load.ewma_ns, load.oldest_ns, load.stacked
+            load.waiting, load.idle, load.busy, load.starting, load.ewma_ns, load.oldest_ns, load.stuck
         )
         for _ in range(workers_to_start(seen, state.bounds)):
             if state.template is None or state.template.unanswered >= FORKS_AT_ONCE or not self._spawn(state):
@@ -463,10 +520,9 @@ class Supervisor:
         core = core_map.assign(self._cores, self._taken)
         index = lib.stk_lane_new(self._engine, state.key, core, fds)
         if index < 0:
-            state.breaker.failed(lib.stk_now())
-            self._retry_later(state)
+            self._no_process(state, -index)
             return False
-        lane = Lane(index, state, core, fds.event_fd, fds.stdio_r, lib.stk_now())
+        lane = Lane(index, state, core, fds.event_fd, fds.stdio_r)
         self._lanes[index] = state.lanes[index] = lane
         self._taken[core] += 1
         lib.stk_lane_take(self._engine, index)
@@ -481,36 +537,32 @@ class Supervisor:
         lib.stk_lane_handed_over(self._engine, index)
         if not sent:
             self._bury(lane, lib.STK_CRASH, -signal.SIGKILL)
-            state.breaker.failed(lib.stk_now())
-            self._retry_later(state)
+            self._start_failed(state)
             return False
         self._pipes.watch(lane.stdio_r, (state, lane))
-        if not state.spec.snapshot:
-            self.loop.call_later(state.init_timeout, self._fresh_init_timed_out, lane)
+        self.loop.call_later(state.init_timeout, self._birth_timed_out, lane)
         return True
 
-    def _fresh_init_timed_out(self, lane: Lane) -> None:
+    def _birth_timed_out(self, lane: Lane) -> None:
+        """Its init, or its after-restore hooks, take too long."""
         if lane.ready or self._lanes.get(lane.index) is not lane:
             return
+        lib.stk_lane_drain(self._engine, lane.index)
         self._note_ready()
         if not lane.ready:
-            lane.function.init_error = _timed_out(lane.function.init_timeout)
+            lane.timed_out = True
             self._kill(lane)
 
     def _fork_failed(self, state: FunctionState, message: wire.ForkFailed) -> None:
-        """No memory, or no process to be had: what waits goes on waiting, and we try again later."""
         lane = self._lanes.get(message.lane)
         if lane is not None:
             self._bury(lane, lib.STK_CRASH, -signal.SIGKILL)
-        state.breaker.failed(lib.stk_now())
-        state.init_error = b""
-        self._retry_later(state)
+        self._no_process(state, message.errno)
 
     def _kill(self, lane: Lane) -> None:
         lane.doomed = True
         if lane.pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(lane.pidfd, signal.SIGKILL)
+            _send_kill(lane.pidfd)
 
     def _lane_lost(self, lane: Lane) -> None:
         """Its template died: nobody will report its end, so its pidfd must."""
@@ -534,17 +586,19 @@ class Supervisor:
         self._note_ready()
         n = lib.stk_lane_init_error(self._engine, lane.index, self._scratch, len(self._scratch))
         failed_init = not lane.ready and not lane.retired
-        payload = bytes(ffi.buffer(self._scratch, n)) if n else state.init_error or _exited(status)
+        payload = bytes(ffi.buffer(self._scratch, n)) if n else b""
+        if lane.timed_out:
+            payload = payload or _timed_out(state.init_timeout)
         self._bury(lane, lib.STK_CRASH, status)
         if state.removed:
             if not state.lanes:
                 self._forget(state)
         elif failed_init and state.template is not None:
-            if state.spec.snapshot and not n:  # the fork, not the function's init, failed
-                state.breaker.failed(lib.stk_now())
-                self._retry_later(state)
+            # A worker forked from an initialised template may have met with an accident: that is worth another try.
+            if payload or not state.spec.snapshot or state.breaker.failures + 1 >= TRIPS_AFTER:
+                self._init_failed(state, payload or _exited(status))
             else:
-                self._init_failed(state, payload)
+                self._start_failed(state)
         else:
             self._scale(state)
 
@@ -594,12 +648,8 @@ class Supervisor:
         expired = lib.stk_expire(self._engine, now, self._indices, _MAX_LANES, self._next)
         for i in range(expired):
             self._kill_index(self._indices[i])
-        for i in range(lib.stk_corrupt(self._engine, self._indices, _MAX_LANES)):
-            self._corrupt(self._indices[i])
-        pressed = lib.stk_pressed(self._engine, self._indices, _MAX_LANES)
-        for key in [self._indices[i] for i in range(pressed)]:
-            if key in self._functions:
-                self._scale(self._functions[key])
+        self._end_corrupt()
+        pressed = self._relieve()
         if pressed:
             lib.stk_steal(self._engine, now, PATIENCE_NS)
         busy = self._watch_memory(now)
@@ -611,12 +661,36 @@ class Supervisor:
                 self._rest()
                 return
             lib.stk_armed(self._engine, 1)
-        wait = PRESSED_TICK_NS if pressed else TICK_NS
-        shortest = min((int(s.spec.timeout * 1e9) for s in self._functions.values()), default=TICK_NS)
-        wait = min(wait, shortest)
+        wait = min(PRESSED_TICK_NS if pressed else TICK_NS, self._shortest())
         if self._next[0]:
             wait = min(wait, max(0, self._next[0] - now))
+        self._set_timer(wait)
+
+    def _shortest(self) -> int:
+        """ns to the next look: no function's timeout can pass between two."""
+        return min((int(s.spec.timeout * 1e9) for s in self._functions.values()), default=TICK_NS) or TICK_NS
+
+    def _set_timer(self, wait: int) -> None:
+        """Look again in so many ns at the latest."""
+        wait = min(wait, TICK_NS)
+        due = self.loop.time() + wait / 1e9
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
         self._timer = self.loop.call_later(wait / 1e9, self._tick)
+
+    def _relieve(self) -> int:
+        """Workers for the functions that lack them. How many functions are under pressure."""
+        pressed: int = lib.stk_pressed(self._engine, self._indices, _MAX_LANES)
+        for key in [self._indices[i] for i in range(pressed)]:
+            if key in self._functions:
+                self._scale(self._functions[key])
+        return pressed
+
+    def _end_corrupt(self) -> None:
+        for i in range(lib.stk_corrupt(self._engine, self._indices, _MAX_LANES)):
+            self._corrupt(self._indices[i])
 
     def _kill_index(self, index: int) -> None:
         lane = self._lanes.get(index)
@@ -633,12 +707,15 @@ class Supervisor:
     def _watch_memory(self, now: int) -> bool:
         """End workers whose tree exceeds its memory or its number of processes. Is anybody running?"""
         busy = False
+        due = now >= self._watch_at
+        if due:
+            self._watch_at = now + WATCH_NS
         for lane in list(self._lanes.values()):
             since = lib.stk_lane_busy_since(self._engine, lane.index)
             if not since or not lane.pid or lane.doomed:
                 continue
             busy = True
-            if now - since < PRESSED_TICK_NS:
+            if not due or now - since < PRESSED_TICK_NS:
                 continue
             used = usage(lane.pid)
             limit = lane.function.spec.memory * 1024
@@ -689,10 +766,20 @@ class Supervisor:
             self._log(lane.function.spec.name, "", text)
 
 
+def _send_kill(pidfd: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+
 def _exited(status: int) -> bytes:
     crash = errors.FunctionCrashed("", status if status >= 0 else None, errors.signal_name(-status) if status < 0 else None)
     cause = crash.error_message.split(" Error: ", 1)[1]
     return wire.encode({"errorType": "Runtime.ExitError", "errorMessage": f"Error: {cause}", "stackTrace": []})
+
+
+def _not_forked(error: int) -> bytes:
+    message = f"Error: no process could be started: {os.strerror(error)}"
+    return wire.encode({"errorType": "Sandbox.ForkFailed", "errorMessage": message, "stackTrace": []})
 
 
 def _timed_out(seconds: float) -> bytes:

@@ -9,7 +9,6 @@ import gc
 import os
 import sys
 import time
-import traceback
 import uuid
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -18,6 +17,7 @@ from .. import limits, wire
 from .._native import ffi, lib
 from . import context, handler, output
 
+_REHEARSALS = 24  # the interpreter specialises after a handful
 _NEXT_FAILED = 71  # exit status: the lane is unusable
 
 
@@ -40,12 +40,22 @@ class Worker:
         )
         self._size = 4096 + lib.STK_RING + spec.large
 
+    def rehearse(self) -> None:
+        """Run the loop on made-up events before the fork: what it warms, no child has to (rehearsal.c)."""
+        self.lane = lib.stk_worker_rehearsal(_REHEARSALS, self.spec.max_reply)
+        if self.lane != ffi.NULL:
+            time.strftime("%Y/%m/%d")
+            self._serve(lambda event, _context: bytes(event) if self.spec.raw else event)
+            lib.stk_worker_close(self.lane)
+        self.lane = None
+
     def load(self) -> None:
         """Import the handler. Raises handler.Fault, or what the module raises."""
         self.target = handler.load(self.spec.module, self.spec.attribute, self.spec.main_file)
 
     def born(self, fds: list[int], core: int, data_bytes: int, parent: int) -> NoReturn:
         """The first thing a forked worker does, and the last: it never returns."""
+        status = 1
         try:
             ceiling = data_bytes + (self.spec.memory + limits.MEMORY_SLACK) * limits.MIB
             self.lane = lib.stk_worker_born(*fds, core, ceiling, parent, self.spec.large, self.spec.max_reply)
@@ -56,9 +66,10 @@ class Worker:
                 stream.append = lambda data: log(lane, data, len(data))
             gc.enable()
             self._run()
-        except BaseException:
-            traceback.print_exc()
-        os._exit(1)
+        except BaseException as error:
+            status = handler.exit_status(error)
+        finally:  # even when stderr is broken: a worker must never go on as a template
+            os._exit(status)
 
     def _run(self) -> NoReturn:
         """Serve until told to stop. Without a snapshot the function is initialised here first."""
@@ -70,23 +81,14 @@ class Worker:
             _reseed()
             if self.after_restore is not None:
                 self.after_restore()
-        except BaseException as error:
+        except Exception as error:  # what is none (SystemExit) ends the process, as on Lambda
             self._init_failed(error)
         assert self.target is not None
         lib.stk_worker_reply(self.lane, lib.STK_READY, b"", 0)
-        status = 0
-        try:
-            self._serve(self.target)
-        except SystemExit as error:
-            status = error.code if isinstance(error.code, int) else int(error.code is not None)
-            if error.code is not None and not isinstance(error.code, int):
-                print(error.code, file=sys.stderr)
-        except BaseException:
-            traceback.print_exc()
-            status = 1
-        os._exit(status & 0xFF)
+        self._serve(self.target)
+        os._exit(0)
 
-    def _init_failed(self, error: BaseException) -> NoReturn:
+    def _init_failed(self, error: Exception) -> NoReturn:
         described = handler.error_object(error, "")
         sys.stdout.write(handler.error_line(described))
         data = wire.encode(described)[: lib.STK_INLINE]
@@ -202,8 +204,7 @@ def _id_of(header: Any) -> str:
 
 
 def _reseed() -> None:
-    """Forked workers must not draw the same random numbers."""
-    for name in ("random", "numpy.random"):
-        module = sys.modules.get(name)
-        if module is not None:
-            module.seed()
+    """Forked workers must not draw the same random numbers. `random` sees to that itself; NumPy does not."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()

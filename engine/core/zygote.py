@@ -41,7 +41,7 @@ def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     lib.stk_subreaper()
     sock = socket.socket(fileno=sock_fd)
-    children: dict[int, tuple[int, int]] = {}  # pidfd: (pid, key)
+    children: dict[int, tuple[int, int]] = {}  # pidfd: (pid, template)
     poll = select.poll()
     poll.register(sock_fd, select.POLLIN)
     poll.register(engine_pidfd, select.POLLIN)
@@ -57,8 +57,8 @@ def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
                 assert isinstance(message, wire.Make)
                 try:
                     pid = os.fork()
-                except OSError:  # no memory or no process to be had: the engine tries again later
-                    _report(sock, wire.TemplateEnded(message.spec.key, 1))
+                except OSError as error:  # no memory or no process to be had: the engine tries again later
+                    _report(sock, wire.MakeFailed(message.template, error.errno or errno.EAGAIN))
                     pid = -1
                 if pid == 0:
                     _become_template(message.spec, fds, [sock_fd, engine_pidfd, *children])
@@ -66,17 +66,17 @@ def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
                     os.close(passed)
                 if pid > 0:
                     pidfd = os.pidfd_open(pid)
-                    children[pidfd] = (pid, message.spec.key)
+                    children[pidfd] = (pid, message.template)
                     with contextlib.suppress(OSError):
-                        wire.send(sock, wire.Made(message.spec.key, pid), [pidfd])
+                        wire.send(sock, wire.Made(message.template, pid), [pidfd])
                     poll.register(pidfd, select.POLLIN)
             elif fd in children:
-                pid, key = children.pop(fd)
+                pid, template = children.pop(fd)
                 poll.unregister(fd)
                 os.close(fd)
                 status = _reap(pid)
                 _kill_strangers({p for p, _ in children.values()})
-                _report(sock, wire.TemplateEnded(key, status))
+                _report(sock, wire.TemplateEnded(template, status))
 
 
 def _report(sock: socket.socket, message: wire.Message) -> None:
@@ -119,6 +119,7 @@ def _kill_strangers(known: set[int]) -> None:
 
 def _become_template(spec: wire.FunctionSpec, fds: list[int], foreign: list[int]) -> NoReturn:
     """A template's whole life, in a process of its own."""
+    status = 1
     try:
         parent = os.getppid()
         lib.stk_pdeathsig(signal.SIGKILL)
@@ -133,10 +134,10 @@ def _become_template(spec: wire.FunctionSpec, fds: list[int], foreign: list[int]
         os.close(output_fd)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         Template(spec, socket.socket(fileno=sock_fd)).run()
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        sys.stderr.flush()
-    os._exit(1)
+    except BaseException as error:
+        status = handler.exit_status(error)
+    finally:
+        os._exit(status)
 
 
 class Template:
@@ -186,13 +187,14 @@ class Template:
                 self.worker.load()
                 self.worker.after_restore = _snapshot_hooks()
                 said = wire.Initialised(unsafe=_unsafe_to_fork(self.sock.fileno()))
-            except BaseException as error:
+            except Exception as error:  # what is none (SystemExit) ends the process, as on Lambda
                 described = handler.error_object(error, "")
                 print(handler.error_line(described), end="", flush=True)
                 said = wire.Initialised(error=_short(described))
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):
                     stream.flush()
+        self.worker.rehearse()
         self.own = _children()
         self.data_bytes = _data_bytes()
         gc.collect()

@@ -1,0 +1,80 @@
+# How to work on Stoker. `make` lists the targets; each needs no preparation but the one before it.
+PYTHON ?=
+PYTEST_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := $(wildcard native/*.c native/*.h) native/build.py
+EXTENSION := engine/_native.abi3.so
+CODE := engine bench tests handlers native/build.py setup.py
+# What some tests are built with or run under; without it they say that they were skipped.
+TEST_PACKAGES := gcc g++ relacy-dev valgrind
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test quick soak test-all bench gate lint format wheel clean
+
+help: ## list the targets
+	@echo "make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name -x']"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: $(VENV)/installed $(EXTENSION) ## build into .venv, in the checkout
+
+run: build ## every sample function on its real input, with its latencies
+	@$(BIN)/python handlers/run.py
+
+test: build $(VENV)/developed ## the whole test suite
+	@.ci/packages $(TEST_PACKAGES)
+	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+
+quick: build $(VENV)/developed ## the tests that take less than a few seconds each
+	@$(BIN)/python -m pytest tests -m "not slow" $(PYTEST_ARGS)
+
+soak: build $(VENV)/developed ## a minute of work while random workers are killed
+	@$(BIN)/python -m pytest tests -m soak $(PYTEST_ARGS)
+
+test-all: build ## one wheel, the unit tests with it on every CPython 3.11 to 3.13 found (or PYTHONS="…")
+	@TESTS=1 .ci/wheel $$(.ci/pythons)
+
+bench: build $(VENV)/developed ## all measurements, the peers' too; writes docs/benchmarks.md
+	@$(BIN)/python -m bench.run
+
+gate: build $(VENV)/developed ## fail when a promised ratio or instruction count is not kept
+	@.ci/packages valgrind
+	@$(BIN)/python -m bench.gate
+
+lint: build $(VENV)/developed ## ruff, formatting, types
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy
+
+format: $(VENV)/developed ## put the code into its form
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+wheel: build ## build the wheel into dist/ and try it where there is no compiler
+	@.ci/wheel
+
+clean: ## remove everything that make made, .venv too
+	rm -rf $(VENV) build dist *.egg-info engine/_native.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps' times say when an environment is out of date.
+
+$(VENV)/bin/python:
+	@python=$$(.ci/find-python "$(PYTHON)") && echo "creating $(VENV) with $$python" && "$$python" -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml setup.py handlers/requirements.txt | $(VENV)/bin/python
+	@command -v $${CC:-cc} >/dev/null || .ci/packages gcc libc6-dev
+	@echo "building, and installing what the samples need"
+	@$(BIN)/python -m pip -q install "setuptools>=77" "cffi>=1.17,<3"
+	@$(BIN)/python -m pip -q install --no-build-isolation -e . -r handlers/requirements.txt
+	@touch $@ $(EXTENSION)
+
+$(VENV)/developed: pyproject.toml $(VENV)/installed
+	@echo "installing what tests, lint and measurements need"
+	@$(BIN)/python -m pip -q install --no-build-isolation -e ".[test,lint,bench]"
+	@touch $@ $(EXTENSION)
+
+$(EXTENSION): $(NATIVE) $(VENV)/installed
+	@echo "building the native part"
+	@$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@

@@ -1,0 +1,1 @@
+"""Benchmarks: the engine and its peers, measured side by side in one process run."""

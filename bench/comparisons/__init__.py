@@ -1,0 +1,28 @@
+"""The comparisons by name, in the order they run; each takes an Effort and gives an Outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench.comparisons.cold import cold, memory
+from bench.comparisons.dispatch import awaited, map_, pipelined, ray, sync
+from bench.comparisons.idle import after_idle, idle_cpu
+from bench.comparisons.overload import overload
+from bench.comparisons.scale import many, payload
+from bench.harness import Effort
+from bench.report import Outcome
+
+ALL: dict[str, Callable[[Effort], Outcome]] = {
+    "sync": sync,
+    "awaited": awaited,
+    "pipelined": pipelined,
+    "map": map_,
+    "after-idle": after_idle,
+    "idle-cpu": idle_cpu,
+    "cold": cold,
+    "memory": memory,
+    "payload": payload,
+    "many": many,
+    "overload": overload,
+    "ray": ray,  # last: its daemons do not rest between rounds
+}

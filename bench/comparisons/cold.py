@@ -1,0 +1,158 @@
+"""Cold start from a snapshot against the fork floor and a fresh interpreter; memory of further workers."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from array import array
+from contextlib import ExitStack
+
+from bench import machine
+from bench.harness import Comparison, Effort, Series, interleave, quiet_gc
+from bench.peers.base import Unavailable
+from bench.peers.fork_floor import ForkFloor
+from bench.peers.fresh_interpreter import FreshInterpreter
+from bench.report import Figure, Outcome, duration, latency, mib, single
+from bench.subject import Stoker
+
+COMMAND = "python -m bench.run --only "
+FRESH_STARTS = 4
+WORKERS = 8
+INVOCATIONS = 100
+ALLOWED = 4 << 20
+
+
+def modules_of(reference: str) -> list[str]:
+    """Everything a worker of this handler has imported: what the fork floor has to import as well."""
+    with Stoker(reference) as stoker:
+        names = stoker.call({"ask": "modules"})
+    return [name for name in names if not name.startswith("_") and name != "sys"]
+
+
+def cold_starts(reference: str, count: int) -> Series:
+    """`count` calls that each find every worker occupied, so that one is forked for them."""
+    samples: array[int] = array("q")
+    hold = 0.5 + 0.05 * count
+    with Stoker(reference, concurrency=count + 1, warm=0) as stoker, quiet_gc():
+        assert isinstance(stoker, Stoker)
+        stoker.call({"n": -1})  # the template is there now, and one worker
+        held = []
+        for number in range(count):
+            held.append(stoker.function.submit({"sleep": hold}))
+            time.sleep(0.005)
+            known = set(machine.descendants(os.getpid()))
+            event = {"n": number}
+            begin = time.perf_counter_ns()
+            answer = stoker.call(event)
+            samples.append(time.perf_counter_ns() - begin)
+            if answer != event:
+                raise AssertionError(f"{answer!r} for {event!r}")
+            if not set(machine.descendants(os.getpid())) - known:
+                raise Unavailable("no process was born for a call that should have been a cold start")
+        for future in held:
+            future.result()
+    return Series(samples, count, sum(samples))
+
+
+def cold(effort: Effort) -> Outcome:
+    """Request to reply, for a light and for a heavy handler."""
+    rounds = max(2, effort.rounds // 3)
+    with ExitStack() as stack:
+        light = ForkFloor("same imports as the light handler", modules=modules_of("work:handler"))
+        heavy = ForkFloor(
+            "same imports as the NumPy + boto3 handler", ["numpy_boto3"], modules_of("numpy_boto3:handler")
+        )
+        bare, fresh = ForkFloor("bare interpreter"), FreshInterpreter("numpy_boto3")
+        for peer in (bare, light, heavy, fresh):
+            stack.enter_context(peer)
+
+        def forks(floor: ForkFloor) -> Series:
+            samples = floor.forks(effort.cold_starts)
+            return Series(samples, len(samples), sum(samples))
+
+        def fresh_starts() -> Series:
+            samples = fresh.starts([{"n": number} for number in range(FRESH_STARTS)])
+            return Series(samples, len(samples), sum(samples))
+
+        ours, ours_heavy = "Stoker, light handler", "Stoker, NumPy + boto3 handler"
+        comparison = interleave(
+            "cold",
+            rounds,
+            {
+                ours: lambda: cold_starts("work:handler", effort.cold_starts),
+                light.name: lambda: forks(light),
+                bare.name: lambda: forks(bare),
+                ours_heavy: lambda: cold_starts("numpy_boto3:handler", effort.cold_starts),
+                heavy.name: lambda: forks(heavy),
+                fresh.name: fresh_starts,
+            },
+        )
+    command = COMMAND + "cold"
+    return Outcome(
+        [comparison],
+        [
+            Figure(
+                "cold start, light handler, vs fork floor",
+                latency(comparison, ours),
+                latency(comparison, light.name),
+                comparison.ratio(ours, light.name, want="low"),
+                2,
+                "low",
+                command,
+                "1.5x",
+            ),
+            Figure(
+                "cold start, NumPy + boto3, vs fork floor",
+                latency(comparison, ours_heavy),
+                latency(comparison, heavy.name),
+                comparison.ratio(ours_heavy, heavy.name, want="low"),
+                2,
+                "low",
+                command,
+                "1.5x",
+            ),
+            Figure(
+                "cold start, NumPy + boto3, vs fresh interpreter",
+                latency(comparison, ours_heavy),
+                duration(comparison.median(fresh.name)),
+                comparison.ratio(fresh.name, ours_heavy),
+                80,
+                "high",
+                command,
+            ),
+        ],
+        [f"{bare.name}: {latency(comparison, bare.name)}"],
+    )
+
+
+def memory(effort: Effort) -> Outcome:
+    """Private memory of each of eight workers of the heavy handler, after 100 invocations of each."""
+    with Stoker("numpy_boto3:handler", concurrency=WORKERS, warm=WORKERS) as stoker:
+        assert isinstance(stoker, Stoker)
+        seen: dict[int, int] = {}
+        deadline = time.monotonic() + 30.0
+        # A short sleep in each keeps all eight occupied, whatever order idle workers are taken in.
+        while len(seen) < WORKERS or min(seen.values()) < INVOCATIONS:
+            for answer in stoker.function.map([{"sleep": 0.002, "ask": "process"}] * WORKERS * 10):
+                seen[answer["pid"]] = answer["invocations"]
+            if time.monotonic() > deadline:
+                raise Unavailable(f"not {WORKERS} workers with {INVOCATIONS} invocations each: {seen}")
+        sizes = [machine.private_bytes(pid) for pid in sorted(seen)]
+        resident = machine.resident_bytes(sorted(seen)[:1])
+    worst = max(sizes)
+    return Outcome(
+        [Comparison("memory")],
+        [
+            Figure(
+                f"private memory of a further worker after {INVOCATIONS} invocations",
+                f"{mib(worst)} (largest of {WORKERS})",
+                mib(ALLOWED),
+                single(worst / ALLOWED),
+                1,
+                "low",
+                COMMAND + "memory",
+                note=f"median {mib(statistics.median(sizes))}; resident, mostly shared: {mib(resident)}",
+            )
+        ],
+    )

@@ -1,0 +1,305 @@
+"""Warm dispatch against the peers: one call at a time, awaited, 64 in flight, and map."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from bench.harness import (
+    Comparison,
+    Effort,
+    Series,
+    interleave,
+    make_events,
+    time_awaits,
+    time_batch,
+    time_calls,
+)
+from bench.peers.base import Peer, PipelinedPeer
+from bench.peers.mp_pipe import MultiprocessingPipe
+from bench.peers.mp_pool import MultiprocessingPool
+from bench.peers.process_pool import ProcessPool
+from bench.peers.raw_pipe import RawPipe
+from bench.peers.ray_graph import RayGraph
+from bench.peers.spin_floor import SpinFloor
+from bench.report import Figure, Outcome, latency, rate
+from bench.subject import AwaitedStoker, Loop, Stoker
+
+COMMAND = "python -m bench.run --only "
+
+
+def faster_of(comparison: Comparison, *names: str) -> str:
+    """The peer at its best: the lowest median p50."""
+    return min(names, key=comparison.median)
+
+
+def quicker_of(comparison: Comparison, *names: str) -> str:
+    """The peer at its best: the highest median rate."""
+    return max(names, key=lambda name: comparison.median(name, "rate"))
+
+
+def in_turn(peer: Peer, measure: Callable[[], Series]) -> Series:
+    with peer.turn():
+        return measure()
+
+
+def sync(effort: Effort) -> Outcome:
+    """One call at a time from a thread."""
+    events = make_events(effort.calls)
+    few = events[: effort.calls // 5]
+    raw_few = [json.dumps(event).encode() for event in few]
+    with ExitStack() as stack:
+        executor, bound, pool = ProcessPool(), ProcessPool(one_core=True), MultiprocessingPool()
+        pipe, raw, spin, stoker = MultiprocessingPipe(), RawPipe(), SpinFloor(), Stoker()
+        # The engine last: the peers' children then inherit nothing of it.
+        for peer in (executor, bound, pool, pipe, raw, spin, stoker):
+            stack.enter_context(peer)
+
+        def calls(peer: Peer, events: Sequence[Any] = few) -> Series:
+            return in_turn(peer, lambda: time_calls(peer.call, events, warmup=effort.warmup // 5))
+
+        def spins() -> Series:
+            with spin.turn():
+                samples = spin.round_trips(effort.calls)
+            return Series(samples, effort.calls, sum(samples))
+
+        comparison = interleave(
+            "sync",
+            effort.rounds,
+            {
+                stoker.name: lambda: time_calls(stoker.call, events, warmup=effort.warmup),
+                executor.name: lambda: calls(executor),
+                bound.name: lambda: calls(bound),
+                pipe.name: lambda: calls(pipe),
+                pool.name: lambda: calls(pool),
+                raw.name: lambda: calls(raw, raw_few),
+                spin.name: spins,
+            },
+        )
+    command = COMMAND + "sync"
+    executors = (executor.name, bound.name)
+    faster = faster_of(comparison, *executors)
+    ours = latency(comparison, stoker.name)
+    return Outcome(
+        [comparison],
+        [
+            Figure(
+                "warm sync p50 vs ProcessPoolExecutor",
+                ours,
+                latency(comparison, faster),
+                comparison.ratio(faster, stoker.name),
+                30,
+                "high",
+                command,
+                "45x, 3 µs",
+                f"against {faster}, the faster of the two",
+            ),
+            Figure(
+                "warm sync p50 vs multiprocessing.Pipe echo",
+                ours,
+                latency(comparison, pipe.name),
+                comparison.ratio(pipe.name, stoker.name),
+                10,
+                "high",
+                command,
+            ),
+            Figure(
+                "warm sync p99 / p50", ours, "its own p50", comparison.spread(stoker.name), 4, "low", command
+            ),
+        ],
+        [
+            f"one call at a time, {name}: {latency(comparison, name)}"
+            for name in (*executors, pool.name, raw.name, spin.name)
+        ],
+    )
+
+
+def awaited(effort: Effort) -> Outcome:
+    """One awaited call at a time; the executor awaited as well, and called from a thread: its best counts."""
+    events = make_events(effort.calls)
+    few = events[: effort.calls // 5]
+    with ExitStack() as stack:
+        executor, bound = ProcessPool(), ProcessPool(one_core=True)
+        for peer in (executor, bound):
+            stack.enter_context(peer)
+        loop = stack.enter_context(Loop())
+        stoker = AwaitedStoker()
+        loop.run(stoker.start_async())
+        stack.callback(lambda: loop.run(stoker.close_async()))
+
+        def calls(peer: ProcessPool) -> Series:
+            return in_turn(peer, lambda: time_calls(peer.call, few, warmup=effort.warmup // 5))
+
+        def awaits(peer: ProcessPool) -> Series:
+            with peer.turn():
+                return loop.run(time_awaits(peer.call_async, few, warmup=effort.warmup // 5))
+
+        executors = {f"{peer.name}, awaited": peer for peer in (executor, bound)}
+        comparison = interleave(
+            "awaited",
+            effort.rounds,
+            {
+                stoker.name: lambda: loop.run(time_awaits(stoker.call_async, events, warmup=effort.warmup)),
+                **{peer.name: partial(calls, peer) for peer in (executor, bound)},
+                **{name: partial(awaits, peer) for name, peer in executors.items()},
+            },
+        )
+        loop_name = loop.name
+    names = (executor.name, bound.name, *executors)
+    faster = faster_of(comparison, *names)
+    command = COMMAND + "awaited"
+    ours = latency(comparison, stoker.name)
+    return Outcome(
+        [comparison],
+        [
+            Figure(
+                "awaited p50 vs ProcessPoolExecutor",
+                ours,
+                latency(comparison, faster),
+                comparison.ratio(faster, stoker.name),
+                20,
+                "high",
+                command,
+                "5 µs",
+                f"on {loop_name}; against {faster}, the fastest of four",
+            ),
+            Figure(
+                "awaited p99 / p50", ours, "its own p50", comparison.spread(stoker.name), 4, "low", command
+            ),
+        ],
+        [f"in the run of awaited calls, {name}: {latency(comparison, name)}" for name in names],
+    )
+
+
+def pipelined(effort: Effort) -> Outcome:
+    """64 calls in flight: awaited by 64 tasks here, a window of 64 futures there."""
+    events = make_events(effort.calls * 4)
+    few = events[: effort.calls // 2]
+    with ExitStack() as stack:
+        executor, bound, pool = ProcessPool(), ProcessPool(one_core=True), MultiprocessingPool()
+        for peer in (executor, bound, pool):
+            stack.enter_context(peer)
+        threads = stack.enter_context(Stoker())
+        assert isinstance(threads, PipelinedPeer)
+        loop = stack.enter_context(Loop())
+        stoker = AwaitedStoker()
+        loop.run(stoker.start_async())
+        stack.callback(lambda: loop.run(stoker.close_async()))
+        from_thread = "Stoker, futures"
+
+        def batch_of(peer: PipelinedPeer) -> Series:
+            return in_turn(peer, lambda: time_batch(peer.pipelined, few, warmup=effort.warmup // 5))
+
+        comparison = interleave(
+            "pipelined",
+            effort.rounds,
+            {
+                stoker.name: lambda: time_batch(
+                    lambda batch: loop.run(stoker.pipelined_async(batch)), events, warmup=effort.warmup
+                ),
+                executor.name: lambda: batch_of(executor),
+                bound.name: lambda: batch_of(bound),
+                from_thread: lambda: time_batch(threads.pipelined, events, warmup=effort.warmup),
+                pool.name: lambda: batch_of(pool),
+            },
+        )
+    quicker = quicker_of(comparison, executor.name, bound.name)
+    return Outcome(
+        [comparison],
+        [
+            Figure(
+                "64 awaited in flight vs ProcessPoolExecutor.submit",
+                rate(comparison.median(stoker.name, "rate")),
+                rate(comparison.median(quicker, "rate")),
+                comparison.ratio(stoker.name, quicker, "rate"),
+                10,
+                "high",
+                COMMAND + "pipelined",
+                "200,000/s",
+                f"against {quicker}, the quicker of the two",
+            )
+        ],
+        _rates(comparison, "64 in flight", (executor.name, bound.name, from_thread, pool.name)),
+    )
+
+
+def map_(effort: Effort) -> Outcome:
+    """map, event by event; the executor also in chunks, which trade away latency and isolation of events."""
+    events = make_events(effort.calls * 4)
+    few = events[: effort.calls // 2]
+    warmup = effort.warmup // 5
+    with ExitStack() as stack:
+        executors, pool = (ProcessPool(), ProcessPool(one_core=True)), MultiprocessingPool()
+        stoker = Stoker()
+        for peer in (*executors, pool, stoker):
+            stack.enter_context(peer)
+
+        def submitted(peer: PipelinedPeer) -> Series:
+            return in_turn(peer, lambda: time_batch(peer.pipelined, few, warmup=warmup))
+
+        def mapped(peer: PipelinedPeer) -> Series:
+            return in_turn(peer, lambda: time_batch(peer.mapped, few, warmup=warmup))
+
+        singly = {f"{peer.name}: submit, 64 in flight": partial(submitted, peer) for peer in executors}
+        singly |= {f"{peer.name}: map(chunksize=1)": partial(mapped, peer) for peer in executors}
+        chunked, imap = f"{executors[0].name}: map(chunksize=64)", f"{pool.name}: imap(chunksize=1)"
+        comparison = interleave(
+            "map",
+            effort.rounds,
+            {
+                stoker.name: lambda: time_batch(stoker.mapped, events, warmup=effort.warmup),
+                **singly,
+                chunked: lambda: time_batch(
+                    lambda batch: executors[0].mapped(batch, 64), events, warmup=warmup
+                ),
+                imap: lambda: mapped(pool),
+            },
+        )
+    quicker = quicker_of(comparison, *singly)
+    return Outcome(
+        [comparison],
+        [
+            Figure(
+                "map vs ProcessPoolExecutor",
+                rate(comparison.median(stoker.name, "rate")),
+                rate(comparison.median(quicker, "rate")),
+                comparison.ratio(stoker.name, quicker, "rate"),
+                25,
+                "high",
+                COMMAND + "map",
+                "400,000/s",
+                f"against {quicker}, the quickest of its ways to take single events",
+            )
+        ],
+        _rates(comparison, "map", (*singly, chunked, imap)),
+    )
+
+
+def ray(effort: Effort) -> Outcome:
+    """One call at a time against Ray's Compiled Graph; only where ray is installed."""
+    events = make_events(effort.calls)
+    few = events[: effort.calls // 5]
+    with ExitStack() as stack:
+        graph, stoker = RayGraph(), Stoker()
+        for peer in (graph, stoker):
+            stack.enter_context(peer)
+        comparison = interleave(
+            "ray",
+            effort.rounds,
+            {
+                stoker.name: lambda: time_calls(stoker.call, events, warmup=effort.warmup),
+                graph.name: lambda: time_calls(graph.call, few, warmup=effort.warmup // 5),
+            },
+        )
+    ratio = comparison.ratio(graph.name, stoker.name)
+    theirs = latency(comparison, graph.name)
+    return Outcome(
+        [comparison], [], [f"{graph.name}: {theirs}, {ratio.median:.3g} times Stoker's in the same rounds"]
+    )
+
+
+def _rates(comparison: Comparison, what: str, names: tuple[str, ...]) -> list[str]:
+    return [f"{what}, {name}: {rate(comparison.median(name, 'rate'))}" for name in names]

@@ -1,0 +1,28 @@
+"""A handler with a heavy init: NumPy, and a boto3 client made from its service model."""
+
+import os
+import sys
+import time
+from typing import Any
+
+import boto3
+import numpy
+
+client = boto3.client(
+    "s3", region_name="us-east-1", aws_access_key_id="benchmark", aws_secret_access_key="benchmark"
+)
+table = numpy.arange(4096.0)
+invocations = 0
+
+
+def handler(event: Any, context: Any) -> Any:
+    """Echoes; "sleep" makes it wait first, "ask" makes it tell about its process instead."""
+    global invocations
+    invocations += 1
+    if "sleep" in event:
+        time.sleep(event["sleep"])
+    if event.get("ask") == "process":
+        return {"pid": os.getpid(), "invocations": invocations, "sum": float(table.sum())}
+    if event.get("ask") == "modules":
+        return sorted(sys.modules)
+    return event

@@ -1,0 +1,82 @@
+"""python -m bench.run: every comparison in one process run, as a table, JSON and docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench import machine, report
+from bench.comparisons import ALL
+from bench.harness import FULL, QUICK, Effort, save
+from bench.peers.base import Unavailable
+from bench.report import Outcome
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+
+
+def measure(names: Iterable[str], effort: Effort) -> tuple[dict[str, Outcome], dict[str, str], bool]:
+    """Outcomes, why others are missing, and whether any of those broke (rather than cannot run here)."""
+    outcomes: dict[str, Outcome] = {}
+    missing: dict[str, str] = {}
+    broken = False
+    for name in names:
+        begin = time.perf_counter()
+        try:
+            outcomes[name] = ALL[name](effort)
+        except Unavailable as why:
+            missing[name] = str(why)
+        except Exception as error:  # one broken comparison must not cost the others their run
+            traceback.print_exc()
+            missing[name] = f"{type(error).__name__}: {error}"
+            broken = True
+        print(f"{name}: {time.perf_counter() - begin:.1f} s", file=sys.stderr, flush=True)
+    return outcomes, missing, broken
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m bench.run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, for a look")
+    parser.add_argument("--only", action="append", choices=ALL, help="this comparison alone (repeatable)")
+    parser.add_argument(
+        "--out", type=Path, help="the document (default: docs/benchmarks.md, unless --quick or --only)"
+    )
+    options = parser.parse_args(arguments)
+    effort = QUICK if options.quick else FULL
+    described = machine.describe()
+    steal, begin = machine.steal_ticks(), time.perf_counter()
+    outcomes, missing, broken = measure(options.only or ALL, effort)
+    took = time.perf_counter() - begin
+    stolen = (machine.steal_ticks() - steal) / os.sysconf("SC_CLK_TCK")
+    how = {
+        "measured": time.strftime("%Y-%m-%d %H:%M %Z"),
+        "by": f"{' '.join(['python -m bench.run', *(arguments or sys.argv[1:])])}, {took:.0f} s",
+        "rounds": f"{effort.rounds}, of up to {effort.calls:,} calls per subject",
+        "time stolen by the host": f"{stolen:.2f} s over all cores",
+    }
+    figures = [figure for outcome in outcomes.values() for figure in outcome.figures]
+    if figures:
+        print(report.text_table(figures))
+    for outcome in outcomes.values():
+        for note in outcome.notes:
+            print(f"  {note}")
+    for name, why in missing.items():
+        print(f"not measured: {name}: {why}")
+    kept = sum(figure.passed for figure in figures)
+    print(f"{kept} of {len(figures)} promises kept")
+    path = save("run", {"machine": described, "how": how, "missing": missing, **report.as_json(outcomes)})
+    print(f"series: {path}")
+    out = options.out or (DOCUMENT if not (options.quick or options.only) else None)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(report.markdown(described, how, outcomes, missing))
+        print(f"document: {out}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""Sin: recurses without end in Python (a RecursionError, not a crash)."""
+
+from typing import Any
+
+
+def handler(event: Any, context: Any) -> Any:
+    return handler(event, context)

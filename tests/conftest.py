@@ -1,0 +1,81 @@
+"""Fixtures for every test: a shared engine, functions in it, and a directory to write more into."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import FUNCTIONS, Gate, Logs
+
+ROOT = Path(__file__).resolve().parent.parent
+if importlib.util.find_spec("engine") is None:  # a checkout, not an installed wheel
+    sys.path.insert(0, str(ROOT))
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    made = Gate(tmp_path)
+    yield made
+    made.open()
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes modules into the test's own code directory: write(app="def handler(event, context): …")."""
+    directory = tmp_path / "code"
+    directory.mkdir()
+
+    def written(**modules: str) -> Path:
+        for name, source in modules.items():
+            (directory / f"{name}.py").write_text(source)
+        return directory
+
+    return written
+
+
+@pytest.fixture(scope="module")
+def logs() -> Logs:
+    return Logs()
+
+
+@pytest.fixture(scope="module")
+def engine(logs: Logs) -> Iterator[Any]:
+    """An engine that a module's tests share: each takes functions of its own from `function`."""
+    from engine import Engine
+
+    with Engine(logs=logs) as made:
+        yield made
+
+
+_number = iter(range(1_000_000))
+
+
+@pytest.fixture
+def function(engine: Any) -> Iterator[Callable[..., Any]]:
+    """Starts functions in the shared engine, under names that nobody else has; removes them afterwards.
+
+    function("echo") is app:echo of tests/unit/functions; any other reference is taken as it is.
+    """
+    from engine import FunctionNotFound
+
+    started: list[Any] = []
+
+    def start(handler: Any = "echo", **options: Any) -> Any:
+        if isinstance(handler, str) and handler.isidentifier():
+            handler = f"app:{handler}"
+        options.setdefault("code", FUNCTIONS)
+        options.setdefault("name", f"f{next(_number)}-{os.getpid()}")
+        started.append(engine.function(handler, **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        try:
+            each.remove()
+        except FunctionNotFound:
+            pass

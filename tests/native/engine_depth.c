@@ -1,0 +1,71 @@
+/* Several invocations in one lane: run in order, and skipped in order when they were withdrawn. */
+#include "check.h"
+#include "internal.h"
+
+/* A function that is known to be short may have several of its events in one lane. */
+static void warm_up(rig *r, stk_worker *w, uint32_t lane) {
+    submit(r, 99, "w", 1);
+    worker_takes(w, "w", 1);
+    CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
+    reaps(r, 99, STK_OK);
+    r->e->functions[r->fn]->ewma_ns = 1000;
+    (void)lane;
+}
+
+static uint64_t submit_ahead(rig *r, uint32_t lane, uint64_t token, const char *text) {
+    if (r->e->lanes[lane]->t_head) r->e->lanes[lane]->t_head = stk_now(); /* however slow this build is */
+    return submit(r, token, text, strlen(text));
+}
+
+static void finish(rig *r, stk_worker *w, const char *text, uint64_t token) {
+    worker_takes(w, text, strlen(text));
+    CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
+    reaps(r, token, STK_OK);
+}
+
+int main(void) {
+    rig r = rig_open(0, 10 * SECOND, 10);
+    uint32_t lane, other;
+    uint64_t t[4];
+    stk_worker *w = worker_ready(&r, &lane);
+    warm_up(&r, w, lane);
+
+    for (uint64_t i = 0; i < 3; i++) submit_ahead(&r, lane, i, "abc" + i);
+    CHECK(lane_depth(r.e->lanes[lane]) == 3);
+    finish(&r, w, "abc", 0);
+    finish(&r, w, "bc", 1);
+    finish(&r, w, "c", 2);
+
+    /* Cancel: what waits in the lane goes, what has begun does not. */
+    for (uint64_t i = 0; i < 3; i++) t[i] = submit_ahead(&r, lane, i, "abc" + i);
+    worker_takes(w, "abc", 3);
+    CHECK(stk_cancel(r.e, t[0]) == 0 && stk_cancel(r.e, t[1]) == 1 && stk_cancel(r.e, t[1]) == 0);
+    reaps(&r, 1, STK_CANCELLED);
+    CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
+    reaps(&r, 0, STK_OK);
+    worker_takes(w, "c", 1); /* says SKIPPED for the second on its way */
+    CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
+    reaps(&r, 2, STK_OK);
+    CHECK(lane_depth(r.e->lanes[lane]) == 0 && idle_busy_total(&r) == 1);
+
+    /* Steal: the head is slow; what is behind it goes to another lane, in order, and does not start here. */
+    for (uint64_t i = 0; i < 3; i++) t[i] = submit_ahead(&r, lane, i, "abc" + i);
+    worker_takes(w, "abc", 3);
+    CHECK(stk_steal(r.e, r.e->lanes[lane]->t_head + 10, 100) == 0); /* patience */
+    stk_worker *v = worker_ready(&r, &other);
+    CHECK(stk_steal(r.e, r.e->lanes[lane]->t_head + 1000, 100) == 2);
+    finish(&r, v, "bc", 1);
+    if (!stk_ring_ready(&v->rx)) stk_lane_drain(r.e, other);
+    finish(&r, v, "c", 2);
+    CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
+    reaps(&r, 0, STK_OK);
+    submit_ahead(&r, lane, 7, "g"); /* to either; the first lane's skips are read first */
+    stk_worker *next = stk_ring_ready(&v->rx) ? v : w;
+    finish(&r, next, "g", 7);
+    CHECK(stk_engine_lost(r.e) == 0);
+
+    worker_dies(&r, w, lane);
+    worker_dies(&r, v, other);
+    rig_close(&r);
+    return 0;
+}

@@ -1,0 +1,137 @@
+"""How many instructions an invocation takes in the native code, counted by callgrind; and the baseline it is held to.
+
+`python tests/native/hotpath.py` compares; with `--write` it makes what it counts the baseline.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NATIVE = ROOT / "native"
+BASELINE = ROOT / "bench" / "baselines" / "hotpath.json"
+PARTS = {
+    "submit": "stk_submit",
+    "next": "stk_worker_next",
+    "reply": "stk_worker_reply",
+    "reap": "stk_reap",
+}
+FEW, MANY = 200, 1200  # the difference of two runs has no start-up in it
+FLAGS = ["-std=c11", "-O2", "-g"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    kept: bool
+    lines: list[str]
+
+
+def _tool(name: str, package: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise RuntimeError(f"{name} is needed to count instructions: apt-get install {package}")
+    return found
+
+
+def compiler() -> str:
+    """What the counts depend on: they are only compared with those of the same kind."""
+    version = subprocess.run([_tool("gcc", "gcc"), "-dumpversion"], capture_output=True, text=True, check=True)
+    return f"{platform.machine()}-gcc-{version.stdout.strip().partition('.')[0]}"
+
+
+def _counts(binary: Path, iterations: int) -> dict[str, int]:
+    """Instructions spent in each part, what it calls included."""
+    out = binary.with_suffix(f".{iterations}")
+    subprocess.run(
+        [
+            _tool("valgrind", "valgrind"),
+            "--tool=callgrind",
+            "--compress-strings=no",
+            "--compress-pos=no",
+            f"--callgrind-out-file={out}",
+            str(binary),
+            str(iterations),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    inclusive = dict.fromkeys(PARTS, 0)
+    names = {function: part for part, function in PARTS.items()}
+    within, callee, due = "", "", False
+    for line in out.read_text().splitlines():
+        if due:  # the line behind calls=: where, and what the calls cost
+            if within == "main" and callee in names:
+                inclusive[names[callee]] += int(line.split()[1])
+            due = False
+        elif line.startswith("fn="):
+            within = line[3:]
+        elif line.startswith("cfn="):
+            callee = re.sub(r"'\d+$", "", line[4:])
+        elif line.startswith("calls="):
+            due = True
+    return inclusive
+
+
+def instructions_per_invocation(sources: Path = NATIVE) -> dict[str, int]:
+    """Instructions per invocation of each part, and their total. `sources`: native/, or a changed copy of it."""
+    with tempfile.TemporaryDirectory() as directory:
+        binary = Path(directory) / "hotpath"
+        code = [str(path) for path in sorted(sources.glob("*.c"))]
+        driver = str(Path(__file__).with_name("hotpath.c"))
+        built = subprocess.run(
+            [_tool("gcc", "gcc"), *FLAGS, f"-I{sources}", driver, *code, "-lpthread", "-o", str(binary)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if built.returncode:
+            raise RuntimeError(built.stderr)
+        few, many = _counts(binary, FEW), _counts(binary, MANY)
+    each = {part: round((many[part] - few[part]) / (MANY - FEW)) for part in PARTS}
+    if not all(each.values()):
+        raise RuntimeError(f"callgrind's answer was not understood: {each}")
+    return {**each, "total": sum(each.values())}
+
+
+def check(tolerance: float = 0.03, sources: Path = NATIVE) -> Verdict:
+    """Kept when the total is at most that much above the baseline; parts are told for where to look."""
+    kind, counted = compiler(), instructions_per_invocation(sources)
+    baselines: dict[str, dict[str, int]] = json.loads(BASELINE.read_text())
+    if kind not in baselines:
+        return Verdict(True, [f"no baseline for {kind}: counted {counted}, compared with nothing"])
+    baseline = baselines[kind]
+    limit = baseline["total"] * (1 + tolerance)
+    lines = [
+        f"{part}: {count} instructions, {baseline[part]} in the baseline ({count / baseline[part] - 1:+.1%})"
+        for part, count in counted.items()
+    ]
+    if counted["total"] > limit:
+        lines.append(f"too many: the limit is {limit:.0f}; if it must be, {Path(__file__).name} --write")
+        return Verdict(False, lines)
+    if counted["total"] < baseline["total"] * (1 - tolerance):
+        lines.append(f"fewer than the baseline says: keep it so with {Path(__file__).name} --write")
+    return Verdict(True, lines)
+
+
+def write() -> None:
+    baselines = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    baselines[compiler()] = instructions_per_invocation()
+    BASELINE.parent.mkdir(parents=True, exist_ok=True)
+    BASELINE.write_text(json.dumps(baselines, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        write()
+    verdict = check()
+    print(*verdict.lines, sep="\n")
+    sys.exit(not verdict.kept)

@@ -1,0 +1,42 @@
+"""README.md: its code runs as it stands, and what it points at exists."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import engine
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_there_is_code() -> None:
+    assert len(BLOCKS) >= 2
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_the_code_runs_as_it_stands(tmp_path: Path, number: int) -> None:
+    script = tmp_path / "block.py"
+    script.write_text(BLOCKS[number], encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(engine.__path__[0])}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_every_sample_is_in_the_table() -> None:
+    samples = {path.parent.name for path in (ROOT / "handlers").glob("*/README.md") if (path.parent / "events").is_dir()}
+    assert samples == set(re.findall(r"^\| \[[a-z-]+\]\(handlers/([a-z-]+)\)", README, re.MULTILINE))
+
+
+def test_every_make_target_it_names_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`make ([a-z-]+)`", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
