@@ -1,4 +1,4 @@
-"""Names the native build for setuptools; everything else is in pyproject.toml."""
+"""Names the native build and its ABI for setuptools; everything else is in pyproject.toml."""
 
 import sys
 
@@ -7,4 +7,7 @@ from setuptools import setup
 if not sys.platform.startswith("linux"):
     sys.exit("stoker runs on Linux only for now: it needs futexes, memfds, pidfds and eventfds")
 
-setup(cffi_modules=["native/build.py:ffi"])
+setup(
+    cffi_modules=["native/build.py:ffi"],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for CPython 3.11 and later
+)

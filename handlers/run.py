@@ -1,4 +1,4 @@
-"""python handlers/run.py: every sample on its real input, through one embedded engine, its answers checked."""
+"""python handlers/run.py: every sample on its real input, through one engine, its answers checked."""
 
 from __future__ import annotations
 

@@ -77,6 +77,7 @@ void stk_function_close(stk_engine *e, uint32_t fn);
 void stk_function_load(stk_engine *e, uint32_t fn, stk_load_now *out);
 int stk_pressed(stk_engine *e, uint32_t *out, int max);
 void stk_function_stats_read(stk_engine *e, uint32_t fn, stk_function_stats *out);
+int stk_lane_prepare(stk_engine *e);
 int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fds);
 void stk_lane_take(stk_engine *e, uint32_t lane);
 void stk_lane_handed_over(stk_engine *e, uint32_t lane);

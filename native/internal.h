@@ -37,6 +37,7 @@ void arm(stk_engine *e);
 /* lanes.c */
 int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_unlock); /* 1: it is no longer the caller's */
 void lane_ring(stk_lane *l);
+void lane_drop_spare(stk_engine *e);
 int lane_drain(stk_engine *e, stk_lane *l);
 void lane_unref(stk_engine *e, stk_lane *l);
 void lane_large_read(stk_engine *e, uint32_t lane); /* the worker's large payload has been read */

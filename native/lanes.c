@@ -77,6 +77,7 @@ static void lane_close(stk_engine *e, stk_lane *l) {
     close_fd(&l->stdio_w);
     free(l->orphan_log);
     free(l->init_error);
+    l->orphan_log = l->init_error = NULL;
 }
 
 static stk_lane *lane_slot(stk_engine *e) {
@@ -96,9 +97,36 @@ static stk_lane *lane_slot(stk_engine *e) {
     return l;
 }
 
-int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fds) {
+int stk_lane_prepare(stk_engine *e) {
     stk_lane fresh = {0};
-    int rc = lane_map(e, &fresh); /* a dozen system calls: before the lock */
+    pthread_mutex_lock(&e->lock);
+    int have = e->spare.down != NULL;
+    pthread_mutex_unlock(&e->lock);
+    if (have) return 0;
+    int rc = lane_map(e, &fresh);
+    if (rc == 0) {
+        fresh.tx.data[0] = fresh.rx.data[0] = 0; /* have the pages that the first invocation will touch */
+        stk_store(&fresh.down->tail, 0, STK_RELAXED);
+        stk_store(&fresh.up->tail, 0, STK_RELAXED);
+        pthread_mutex_lock(&e->lock);
+        have = e->spare.down != NULL || e->closed;
+        if (!have) e->spare = fresh;
+        pthread_mutex_unlock(&e->lock);
+    }
+    if (rc < 0 || have) lane_close(e, &fresh);
+    return rc;
+}
+
+void lane_drop_spare(stk_engine *e) {
+    if (e->spare.down) lane_close(e, &e->spare);
+}
+
+int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fds) {
+    pthread_mutex_lock(&e->lock);
+    stk_lane fresh = e->spare;
+    memset(&e->spare, 0, sizeof e->spare);
+    pthread_mutex_unlock(&e->lock);
+    int rc = fresh.down ? 0 : lane_map(e, &fresh); /* a dozen system calls: not under the lock */
     if (rc < 0) {
         lane_close(e, &fresh);
         return rc;

@@ -29,6 +29,7 @@ stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uin
 void stk_engine_close(stk_engine *e) {
     pthread_mutex_lock(&e->lock);
     e->closed = 1;
+    lane_drop_spare(e);
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -37,6 +38,7 @@ void stk_engine_free(stk_engine *e) {
     uint32_t left = --e->users;
     pthread_mutex_unlock(&e->lock);
     if (left) return; /* a cell or a box still points here: the last one frees */
+    lane_drop_spare(e);
     for (uint32_t i = 0; i < e->n_lanes; i++) free(e->lanes[i]);
     for (uint32_t i = 0; i < e->n_functions; i++) {
         free(e->functions[i]->lanes);

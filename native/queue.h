@@ -129,6 +129,7 @@ typedef struct stk_engine {
     pthread_mutex_t lock;
     stk_lane **lanes;
     uint32_t n_lanes, cap_lanes;
+    stk_lane spare; /* memory and descriptors for the next lane, made while nobody waited for it */
     stk_function **functions;
     uint32_t n_functions, cap_functions;
     stk_call **calls;
@@ -200,6 +201,7 @@ void stk_function_stats_read(stk_engine *e, uint32_t fn, stk_function_stats *out
 
 /* Lanes. -errno on failure. `take` moves the head of the line into the new lane at once, so that a
  * cold start's event is there before its worker is. */
+int stk_lane_prepare(stk_engine *e); /* make the next lane's memory now; 0 or -errno */
 int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fds);
 void stk_lane_take(stk_engine *e, uint32_t lane);
 void stk_lane_handed_over(stk_engine *e, uint32_t lane); /* the worker has its descriptors: close ours */

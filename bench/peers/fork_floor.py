@@ -15,7 +15,9 @@ from bench.peers.base import Peer, interpreter
 FUNCTIONS = Path(__file__).resolve().parent.parent / "functions"
 
 # What is forked is a process made by exec, with one thread, its garbage collected and frozen:
-# the best a snapshot of the same imports could be. Reaping is not timed.
+# the best a snapshot of the same imports could be. As with the cold starts that it is the floor of,
+# there is a pause before each fork and the children live on until the last: a fork right after a fork,
+# of a process whose pages nobody else holds, would be another thing. Reaping is not timed.
 _HELPER = """
 import gc, json, os, sys, time
 spec = json.loads(sys.argv[1])
@@ -31,19 +33,27 @@ gc.freeze()
 clock = time.perf_counter_ns
 print(len(os.listdir("/proc/self/task")), flush=True)
 for line in sys.stdin:
-    samples = []
+    samples, children = [], []
+    held, release = os.pipe()
     for _ in range(int(line)):
         source, sink = os.pipe()
+        time.sleep(0.005)
         begin = clock()
         child = os.fork()
         if not child:
             os.write(sink, b"x")
+            os.close(release)
+            os.read(held, 1)
             os._exit(0)
         os.read(source, 1)
         samples.append(clock() - begin)
-        os.waitpid(child, 0)
+        children.append(child)
         os.close(source)
         os.close(sink)
+    os.close(release)
+    for child in children:
+        os.waitpid(child, 0)
+    os.close(held)
     print(json.dumps(samples), flush=True)
 """
 

@@ -27,8 +27,8 @@ class Findings:
     """Everything there is to say. Latencies in ns; None: cannot be measured here."""
 
     stoker: str = __version__
-    system: str = field(default_factory=lambda: f"{platform.system()} {platform.release()} {platform.machine()}")
-    python: str = field(default_factory=lambda: f"{platform.python_implementation()} {platform.python_version()}")
+    system: str = f"{platform.system()} {platform.release()} {platform.machine()}"
+    python: str = f"{platform.python_implementation()} {platform.python_version()}"
     can_run: bool = False
     why_not: str = ""
     cores: dict[str, Any] = field(default_factory=dict)
@@ -66,7 +66,8 @@ def examine() -> Findings:
         found.can_run = True
     if lacking:
         found.can_run = False
-        found.why_not = f"this machine lacks {', '.join(lacking)}" + (f" ({found.why_not})" if found.why_not else "")
+        besides = f" ({found.why_not})" if found.why_not else ""
+        found.why_not = f"this machine lacks {', '.join(lacking)}{besides}"
     return found
 
 
@@ -175,7 +176,8 @@ def text(found: Findings) -> str:
     if found.cores:
         lines += ["Cores", *_core_lines(found.cores), ""]
     if found.latency:
-        lines += ["Measured now (on a busy machine, more than it could be)", *_latency_lines(found.latency), ""]
+        title = "Measured now (on a busy machine, more than it could be)"
+        lines += [title, *_latency_lines(found.latency), ""]
     for title, checks in (
         ("What the engine stands on", found.needed),
         ("Limits", found.limits),
@@ -183,15 +185,15 @@ def text(found: Findings) -> str:
     ):
         if checks:
             lines += [title, *(line for check in checks for line in _check_lines(check)), ""]
-    lines.append("The engine can run here." if found.can_run else f"The engine cannot run here: {found.why_not}")
-    return "\n".join(lines)
+    verdict = "The engine can run here." if found.can_run else f"The engine cannot run here: {found.why_not}"
+    return "\n".join([*lines, verdict])
 
 
 def _core_lines(cores: dict[str, Any]) -> list[str]:
     usable = cores["usable"]
     lines = [
         _line("ok", "usable", f"{len(usable)} of {cores['present']}: {', '.join(map(str, usable))}"),
-        _line("ok", "physical", f"{cores['physical']} (threads of one core slow each other down when both spin)")
+        _line("low", "physical", f"{cores['physical']}: two threads of one core slow each other down")
         if cores["physical"] < len(usable)
         else _line("ok", "physical", "each has its own"),
         _line("ok", "cgroup quota", "none below that")
@@ -202,7 +204,8 @@ def _core_lines(cores: dict[str, Any]) -> list[str]:
         else _line("absent", "pinning", "not allowed: workers run wherever the kernel puts them"),
     ]
     if cores["time"] < 2:
-        lines.append(_line("low", "spinning", "off: with one core a call costs a wake; allow two (taskset, cpuset, --cpus)"))
+        lines.append(_line("low", "spinning", "off: on one core each call costs a wake"))
+        lines.append(f"{'':10}to get it: allow two cores (taskset, cpuset, a container's --cpus)")
     return lines
 
 
@@ -219,11 +222,11 @@ _LATENCIES = {
 
 
 def _latency_lines(latency: dict[str, int | None]) -> list[str]:
-    said = {name: latency[name] for name in _LATENCIES if name in latency}
-    return [
-        f"  {_LATENCIES[name]:<44}{microseconds(ns) if ns else 'none' if ns == 0 else 'not measurable here':>10}"
-        for name, ns in said.items()
-    ]
+    lines = []
+    for name, ns in latency.items():
+        figure = "not measurable here" if ns is None else microseconds(ns) if ns else "none"
+        lines.append(f"  {_LATENCIES[name]:<44}{figure:>10}")
+    return lines
 
 
 def _check_lines(check: Check) -> list[str]:

@@ -36,7 +36,9 @@ class Logs:
         self.held.clear()
         end = reply.log_tail.rindex(f"END RequestId: {reply.request_id}")
         start = f"START RequestId: {reply.request_id} Version: {reply.version}\n"
-        to_stderr("", "", start + own + ("\n" if own and not own.endswith("\n") else "") + reply.log_tail[end:])
+        if own and not own.endswith("\n"):
+            own += "\n"
+        to_stderr("", "", start + own + reply.log_tail[end:])
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--code {code}: there is no such directory")
     environment = _environment(options.env)
     event = _event("{}" if options.event is None else options.event, options.raw)
-    given = {name: getattr(options, name) for name in ("memory", "timeout") if getattr(options, name) is not None}
+    limits = {"memory": options.memory, "timeout": options.timeout}
     logs = Logs()
     with Engine(logs=logs) as engine:
         begin = time.perf_counter()
@@ -61,15 +63,15 @@ def run(options: argparse.Namespace) -> int:
                 environment=environment,
                 codec="raw" if options.raw else "json",
                 warm=0,  # the first invocation is a cold start, as on Lambda, and its REPORT says so
-                **given,
+                **{name: value for name, value in limits.items() if value is not None},
             )
         except errors.InitError as error:
             return _init_failed(error, time.perf_counter() - begin, code)
         reply = function.invoke_raw(event)
         logs.show(reply)
-        sys.stdout.buffer.write(reply.payload if options.raw and not reply.function_error else reply.payload + b"\n")
-        sys.stdout.flush()
         failed = reply.function_error is not None
+        sys.stdout.buffer.write(reply.payload + (b"\n" if failed or not options.raw else b""))
+        sys.stdout.flush()
         if failed:
             _hint(reply.payload, code)
         if options.repeat:
@@ -141,7 +143,9 @@ def _event(text: str, raw: bool) -> bytes:
     try:
         wire.decode(data)
     except (ValueError, RecursionError) as error:
-        right = f"write @{text} to read that file" if os.path.exists(text) else """for example '{"name": "Ada"}'"""
+        right = """for example '{"name": "Ada"}'"""
+        if os.path.exists(text):
+            right = f"write @{text} to read that file"
         raise UsageError(f"the event ({origin}) is not JSON: {error}; {right}") from None
     return data
 
@@ -159,7 +163,8 @@ def _environment(settings: list[str]) -> dict[str, str]:
 def _init_failed(error: errors.InitError, seconds: float, code: str) -> int:
     """What Lambda says of a function that cannot be initialised, and where to look."""
     status = "timeout" if error.error_type == "Sandbox.Timedout" else f"error\tError Type: {error.error_type}"
-    print(f"INIT_REPORT Init Duration: {seconds * 1e3:.2f} ms\tPhase: init\tStatus: {status}", file=sys.stderr)
+    report = f"INIT_REPORT Init Duration: {seconds * 1e3:.2f} ms\tPhase: init\tStatus: {status}"
+    print(report, file=sys.stderr)
     body = wire.encode(
         {
             "errorMessage": error.error_message,
@@ -175,4 +180,5 @@ def _init_failed(error: errors.InitError, seconds: float, code: str) -> int:
 
 def _hint(body: bytes, code: str) -> None:
     if b'"Runtime.ImportModuleError"' in body:
-        print(f"stoker invoke: modules are looked for in {os.path.abspath(code)} first (--code)", file=sys.stderr)
+        where = os.path.abspath(code)
+        print(f"stoker invoke: modules are looked for in {where} first (--code)", file=sys.stderr)

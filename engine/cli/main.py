@@ -25,6 +25,7 @@ LINUX_ONLY = (
 )
 
 _DESCRIPTION = "AWS Lambda's programming model in isolated, warm processes, at microseconds a call."
+_MORE = "stoker COMMAND --help explains a command."
 
 _INVOKE = """\
 Starts the function, invokes it once and ends. The response goes to stdout; START, what the function
@@ -67,20 +68,26 @@ class Stopped(KeyboardInterrupt):
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser("stoker", description=_DESCRIPTION, epilog="stoker COMMAND --help explains a command.")
+    top = argparse.ArgumentParser("stoker", description=_DESCRIPTION, epilog=_MORE)
     top.add_argument("--version", action="version", version=f"stoker {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     raw = argparse.RawDescriptionHelpFormatter
 
-    invoke = commands.add_parser("invoke", help="invoke a function on one event", description=_INVOKE, formatter_class=raw)
-    invoke.add_argument("reference", metavar="REF", help="the handler: module:function, or Lambda's module.function")
+    invoke = commands.add_parser(
+        "invoke", help="invoke a function on one event", description=_INVOKE, formatter_class=raw
+    )
+    invoke.add_argument("reference", metavar="REF", help="module:function, or Lambda's module.function")
     invoke.add_argument("event", metavar="EVENT", nargs="?", help="JSON, @FILE, or - for stdin (default: {})")
-    invoke.add_argument("--code", metavar="DIR", help="the directory that the handler is in (default: the current one)")
+    invoke.add_argument("--code", metavar="DIR", help="where the module is (default: the current directory)")
     invoke.add_argument("--name", help="the function's name (default: from REF)")
     invoke.add_argument("--memory", metavar="MB", type=int, help="its memory limit (default: 128)")
     invoke.add_argument("--timeout", metavar="SECONDS", type=float, help="its timeout (default: 30)")
     invoke.add_argument(
-        "--env", metavar="NAME=VALUE", action="append", default=[], help="an environment variable of it (repeatable)"
+        "--env",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="an environment variable of it (repeatable)",
     )
     invoke.add_argument(
         "--init",
@@ -97,14 +104,16 @@ def parser() -> argparse.ArgumentParser:
         help="invoke N times more, logs left out, and print the latencies on stderr",
     )
 
-    doctor = commands.add_parser("doctor", help="say what this machine offers", description=_DOCTOR, formatter_class=raw)
+    doctor = commands.add_parser(
+        "doctor", help="say what this machine offers", description=_DOCTOR, formatter_class=raw
+    )
     doctor.add_argument("--json", action="store_true", help="print it as JSON")
     return top
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """The first SIGINT, SIGTERM or SIGHUP raises Stopped; later ones change nothing, until the process ends."""
+    """The first SIGINT, SIGTERM or SIGHUP raises Stopped; later ones change nothing."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop(number: int, _frame: FrameType | None) -> None:

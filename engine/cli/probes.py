@@ -48,6 +48,11 @@ def _tried(attempt: Callable[[], str]) -> tuple[bool, str]:
         return False, str(error)
 
 
+def _yes(ok: bool) -> str:
+    """For a system call just made through ctypes."""
+    return "yes" if ok else os.strerror(ctypes.get_errno())
+
+
 # What the engine stands on.
 
 
@@ -80,7 +85,8 @@ def pidfd() -> Check:
         return "pidfd_open, pidfd_send_signal"
 
     ok, detail = _tried(attempt)
-    return Check("pidfd", ok, detail, True, "Linux 5.3 or later; in a container, a seccomp profile that allows it")
+    remedy = "Linux 5.3 or later; in a container, a seccomp profile that allows it"
+    return Check("pidfd", ok, detail, True, remedy)
 
 
 def eventfd() -> Check:
@@ -96,14 +102,14 @@ def parent_death() -> Check:
     """No worker outlives its parent."""
     value = ctypes.c_int()
     ok = _libc.prctl(_PR_GET_PDEATHSIG, ctypes.byref(value)) == 0
-    return Check("PDEATHSIG", ok, "yes" if ok else os.strerror(ctypes.get_errno()), True, "Linux 2.6 or later")
+    return Check("PDEATHSIG", ok, _yes(ok), True, "Linux 2.6 or later")
 
 
 def subreaper() -> Check:
     """What a handler starts and loses is adopted, and ended with it."""
     value = ctypes.c_int()
     ok = _libc.prctl(_PR_GET_SUBREAPER, ctypes.byref(value)) == 0
-    return Check("subreaper", ok, "yes" if ok else os.strerror(ctypes.get_errno()), True, "Linux 3.4 or later")
+    return Check("subreaper", ok, _yes(ok), True, "Linux 3.4 or later")
 
 
 def children() -> Check:
@@ -117,7 +123,7 @@ def data_limit() -> Check:
     """RLIMIT_DATA bounds what a worker allocates at once; a watch over its resident memory does the rest."""
 
     def attempt() -> str:
-        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
         return "unlimited here" if soft == resource.RLIM_INFINITY else f"{soft >> 20} MiB here"
 
     ok, detail = _tried(attempt)
@@ -130,7 +136,7 @@ def close_range() -> Check:
     """Closing many descriptors at once, at a fork. Python falls back to one by one."""
     top = ctypes.c_uint(0xFFFFFFFF)
     ok = _libc.syscall(_SYS_CLOSE_RANGE, top, top, 0) == 0
-    return Check("close_range", ok, "yes" if ok else os.strerror(ctypes.get_errno()), False, "Linux 5.9 or later")
+    return Check("close_range", ok, _yes(ok), False, "Linux 5.9 or later")
 
 
 # What bounds a function from outside, and what could isolate it further.
@@ -139,17 +145,14 @@ def close_range() -> Check:
 def _cgroup_directories() -> dict[str, tuple[str, str]]:
     """Per controller: the version ("v1", "v2") and directory of the control group we are in."""
     found: dict[str, tuple[str, str]] = {}
-    paths = dict(
-        (controllers, path)
-        for _, controllers, path in (line.split(":", 2) for line in _read("/proc/self/cgroup").splitlines())
-    )
+    groups = [line.split(":", 2) for line in _read("/proc/self/cgroup").splitlines()]
     for line in _read("/proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
         root, mount = before.split(" ")[3:5]
         if kind not in ("cgroup", "cgroup2"):
             continue
-        for controllers, path in paths.items():
+        for _, controllers, path in groups:
             inside = path.removeprefix(root) if root != "/" else path
             directory = os.path.normpath(f"{mount}/{inside}")
             if kind == "cgroup2" and controllers == "":
@@ -187,9 +190,11 @@ def user_namespaces() -> Check:
         return Check("user namespaces", False, str(error))
     remedy = (
         "sysctl user.max_user_namespaces above 0, kernel.unprivileged_userns_clone=1 (Debian), "
-        "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu); in a container a seccomp profile that allows unshare"
+        "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu); "
+        "in a container a seccomp profile that allows unshare"
     )
-    return Check("user namespaces", status == 0, "yes" if status == 0 else os.strerror(max(0, status)), remedy=remedy)
+    detail = "yes" if status == 0 else os.strerror(max(0, status))
+    return Check("user namespaces", status == 0, detail, remedy=remedy)
 
 
 def seccomp() -> Check:
@@ -202,7 +207,7 @@ def landlock() -> Check:
     version = _libc.syscall(_SYS_LANDLOCK, None, ctypes.c_size_t(0), ctypes.c_uint(_LANDLOCK_VERSION))
     ok = version > 0
     detail = f"ABI {version}" if ok else os.strerror(ctypes.get_errno())
-    return Check("landlock", ok, detail, remedy='Linux 5.13 or later with "landlock" among the lsm= boot parameter')
+    return Check("landlock", ok, detail, remedy="Linux 5.13 or later, booted with landlock in its lsm= list")
 
 
 def yama() -> Check:
@@ -210,7 +215,8 @@ def yama() -> Check:
     scope = _read("/proc/sys/kernel/yama/ptrace_scope")
     ok = scope.isdigit() and int(scope) >= 1
     detail = f"ptrace_scope {scope}" if scope else "not in this kernel"
-    return Check("yama", ok, detail, remedy="sysctl kernel.yama.ptrace_scope=1, in a kernel with CONFIG_SECURITY_YAMA")
+    remedy = "sysctl kernel.yama.ptrace_scope=1, in a kernel with CONFIG_SECURITY_YAMA"
+    return Check("yama", ok, detail, remedy=remedy)
 
 
 NEEDED = (memfd, pidfd, eventfd, parent_death, subreaper, children, data_limit, close_range)

@@ -39,6 +39,7 @@ PRESSED_TICK_NS = 5_000_000
 PATIENCE_NS = 1_000_000  # a lane's head that runs longer gives back what waits behind it
 WATCH_NS = 50_000_000  # between two looks at the memory of what runs
 IDLE_TICK_S = 2.0
+PREPARE_S = 0.005  # after a worker's start, when the next one's memory is made
 FORKS_AT_ONCE = 16  # requests that one template has not answered yet
 ZYGOTE_END_S = 5.0  # it has as long to end everything below it
 _MAX_LANES = 4096
@@ -522,6 +523,7 @@ class Supervisor:
         if index < 0:
             self._no_process(state, -index)
             return False
+        self.loop.call_later(PREPARE_S, lib.stk_lane_prepare, self._engine)
         lane = Lane(index, state, core, fds.event_fd, fds.stdio_r)
         self._lanes[index] = state.lanes[index] = lane
         self._taken[core] += 1

@@ -1,4 +1,4 @@
-"""How many instructions an invocation takes in the native code, counted by callgrind; and the baseline it is held to.
+"""How many instructions an invocation takes in the native code, as callgrind counts them, against a baseline.
 
 `python tests/native/hotpath.py` compares; with `--write` it makes what it counts the baseline.
 """
@@ -43,7 +43,9 @@ def _tool(name: str, package: str) -> str:
 
 def compiler() -> str:
     """What the counts depend on: they are only compared with those of the same kind."""
-    version = subprocess.run([_tool("gcc", "gcc"), "-dumpversion"], capture_output=True, text=True, check=True)
+    version = subprocess.run(
+        [_tool("gcc", "gcc"), "-dumpversion"], capture_output=True, text=True, check=True
+    )
     return f"{platform.machine()}-gcc-{version.stdout.strip().partition('.')[0]}"
 
 
@@ -82,7 +84,7 @@ def _counts(binary: Path, iterations: int) -> dict[str, int]:
 
 
 def instructions_per_invocation(sources: Path = NATIVE) -> dict[str, int]:
-    """Instructions per invocation of each part, and their total. `sources`: native/, or a changed copy of it."""
+    """Instructions per invocation, by part and in total. `sources`: native/, or a changed copy of it."""
     with tempfile.TemporaryDirectory() as directory:
         binary = Path(directory) / "hotpath"
         code = [str(path) for path in sorted(sources.glob("*.c"))]

@@ -1,4 +1,4 @@
-"""Builds and runs the C tests under each sanitizer, and the model checks with every order weakened in turn."""
+"""Runs the C tests under each sanitizer, and the model checks with every order weakened in turn."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import hotpath
 import pytest
+
+import hotpath
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parents[1] / "native"
@@ -42,7 +43,10 @@ MUTANTS = [
     *(("sleep_model", scenario, fence, STUCK) for scenario in SLEEPERS for fence in FENCES),
     *(("sleep_model", scenario, "LOOK", STUCK) for scenario in SLEEPERS if scenario != "death"),
     *(("sleep_model", scenario, "BELL", STUCK) for scenario in ["event", "thread", "space", "trip"]),
-    *(("start_model", "start", fence, WRONG) for fence in ["START", "REVOKE", "START:acq_rel", "REVOKE:acq_rel"]),
+    *(
+        ("start_model", "start", fence, WRONG)
+        for fence in ["START", "REVOKE", "START:acq_rel", "REVOKE:acq_rel"]
+    ),
     *(("start_model", "skipped", fence, WRONG) for fence in ["START", "START:acq_rel"]),
     *(("start_model", "skipped", fence, STUCK) for fence in ["REVOKE", "REVOKE:acq_rel", "FLAG"]),
 ]
@@ -98,7 +102,8 @@ def make_checks(variant: str, directory: Path) -> None:
 
 
 def make_models(directory: Path) -> None:
-    if shutil.which("g++") is None or run("g++", "-xc++", "-E", "-include", "relacy/relacy.hpp", "/dev/null").returncode:
+    preprocess = ["g++", "-xc++", "-E", "-include", "relacy/relacy.hpp", "/dev/null"]
+    if shutil.which("g++") is None or run(*preprocess).returncode:
         pytest.fail("the model checks need a C++ compiler and Relacy: apt-get install g++ relacy-dev")
     flags = ["-std=c++17", "-O1", "-DSTK_MODEL", *STRICT, "-Wno-unused-function", f"-I{MODEL}", f"-I{NATIVE}"]
     at_once([("g++", *flags, MODEL / f"{name}.cpp", "-o", directory / name) for name in MODELS])
@@ -122,7 +127,9 @@ def verdicts(directory: Path, model: str, *arguments: str) -> list[str]:
     return re.findall(r"^\S+ \S+ ([A-Z ]+) \d+$", done.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("model", "scenario"), [(m, s) for m, scenarios in MODELS.items() for s in scenarios])
+@pytest.mark.parametrize(
+    ("model", "scenario"), [(m, s) for m, scenarios in MODELS.items() for s in scenarios]
+)
 def test_model(model: str, scenario: str, once: Callable[[str, Callable[[Path], None]], Path]) -> None:
     found = verdicts(once("models", make_models), model, scenario)
     assert found
@@ -167,5 +174,7 @@ def test_a_slowed_hot_path_is_noticed(tmp_path: Path) -> None:
     calls = slowed / "calls.c"
     code = calls.read_text()
     assert "c->t_done = stk_now();" in code
-    calls.write_text(code.replace("c->t_done = stk_now();", "for (int i = 0; i < 2; i++) c->t_done = stk_now();"))
+    calls.write_text(
+        code.replace("c->t_done = stk_now();", "for (int i = 0; i < 2; i++) c->t_done = stk_now();")
+    )
     assert not hotpath.check(sources=slowed).kept

@@ -227,7 +227,8 @@ class TestErrorLines:
 class TestTheStream:
     def test_a_write_is_one_append(self) -> None:
         got: list[bytes] = []
-        stream = output.LaneOutput(got.append, 1)
+        stream = output.Output(1)
+        stream.append = got.append
         assert stream.write(b"abc") == 3
         assert stream.write(memoryview(b"d")) == 1
         assert (got, stream.fileno(), stream.writable()) == ([b"abc", b"d"], 1, True)

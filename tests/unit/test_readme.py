@@ -25,14 +25,24 @@ def test_the_code_runs_as_it_stands(tmp_path: Path, number: int) -> None:
     script.write_text(BLOCKS[number], encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(engine.__path__[0])}
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(script)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
 
 def test_every_sample_is_in_the_table() -> None:
-    samples = {path.parent.name for path in (ROOT / "handlers").glob("*/README.md") if (path.parent / "events").is_dir()}
+    samples = {
+        path.parent.name
+        for path in (ROOT / "handlers").glob("*/README.md")
+        if (path.parent / "events").is_dir()
+    }
     assert samples == set(re.findall(r"^\| \[[a-z-]+\]\(handlers/([a-z-]+)\)", README, re.MULTILINE))
 
 
