@@ -32,7 +32,7 @@ soak: build $(VENV)/developed ## a minute of work while random workers are kille
 	@$(BIN)/python -m pytest tests -m soak $(PYTEST_ARGS)
 
 test-all: build ## one wheel, the unit tests with it on every CPython 3.11 to 3.13 found (or PYTHONS="…")
-	@TESTS=1 .ci/wheel $$(.ci/pythons)
+	@TESTS="$${TESTS:-tests/unit}" PYTEST_ARGS="$(PYTEST_ARGS)" .ci/wheel $$(.ci/pythons)
 
 bench: build $(VENV)/developed ## all measurements, the peers' too; writes docs/benchmarks.md
 	@$(BIN)/python -m bench.run

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from . import errors, limits, wire
 from ._native import lib
 from .core import batch
-from .core.dispatch import Dispatch, LogSink, Outcome, Target, encode_event, failure, raw_event
+from .core.dispatch import Dispatch, LogSink, Outcome, Target, encode_event, failure, raw_event, value_of
 from .core.reaper import Reaper
 from .functions.config import configure
 from .observe.report import Reply, reply
@@ -70,7 +70,7 @@ class AsyncFunction:
         self._dispatch.log(target, outcome)
         if outcome.status != lib.STK_OK:
             raise failure(target, outcome)
-        return outcome.data if target.raw else wire.decode(outcome.data)
+        return outcome.data if target.raw else value_of(outcome.data)
 
     async def invoke_raw(self, payload: bytes | bytearray | memoryview = b"null") -> Reply:
         """As Function.invoke_raw."""

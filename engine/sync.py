@@ -12,13 +12,13 @@ from typing import Any, Literal
 from . import limits
 from ._native import lib
 from .core import batch
-from .core.dispatch import Dispatch, LogSink, Outcome, Target, encode_event, failure, raw_event
+from .core.dispatch import Dispatch, LogSink, Outcome, Target, encode_event, failure, raw_event, value_of
 from .core.reaper import Reaper
+from .errors import FunctionError
 from .functions.config import configure
 from .observe.report import Reply, reply
 from .observe.stats import FunctionStats
 from .runtime import Runtime
-from .wire import decode
 
 
 class Function:
@@ -87,9 +87,7 @@ class _Submitted(Future[Any]):
             return True
         if self.done() or not lib.stk_cancel(self._owner._runtime.pointer, self.ticket):
             return False
-        super().cancel()
-        self.set_running_or_notify_cancel()
-        return True
+        return super().cancel()  # it completes as cancelled: those who wait are told from there
 
 
 class Engine:
@@ -190,18 +188,18 @@ class Engine:
         dispatch = self._runtime.dispatch
 
         def done(outcome: Outcome | None, value: Any) -> None:
-            if future.cancelled():
-                return
             if outcome is None:
                 future.set_result(value)
                 return
             dispatch.log(target, outcome)
             if outcome.status == lib.STK_OK:
-                future.set_result(outcome.data if target.raw else decode(outcome.data))
+                try:
+                    future.set_result(outcome.data if target.raw else value_of(outcome.data))
+                except FunctionError as error:
+                    future.set_exception(error)
             elif outcome.status == lib.STK_CANCELLED:
-                if not future.cancelled():
-                    Future.cancel(future)
-                    future.set_running_or_notify_cancel()
+                Future.cancel(future)
+                future.set_running_or_notify_cancel()
             else:
                 future.set_exception(failure(target, outcome))
 

@@ -11,7 +11,7 @@
 #include "doorbell.h"
 #include "internal.h"
 
-enum { ORPHAN_KEEP = 64 * 1024 };
+enum { ORPHAN_KEEP = 64 * 1024, MAX_ATTEMPTS = 3 };
 
 static int grow(uint32_t **list, uint32_t *cap, uint32_t need) {
     if (need <= *cap) return 1;
@@ -442,6 +442,12 @@ static int end_head(stk_engine *e, stk_lane *l, uint32_t status, int32_t detail)
     return 1;
 }
 
+/* A worker says itself whether it began: what kills each one that denies it must not be tried for ever. */
+static int tried_enough(const stk_lane *l) {
+    const stk_call *c = l->queue[l->first % STK_DEPTH];
+    return c && c->attempts >= MAX_ATTEMPTS;
+}
+
 int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail) {
     int ended = 0;
     pthread_mutex_lock(&e->lock);
@@ -452,7 +458,7 @@ int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
             lane_drain(e, l); /* what it committed before it died counts */
             lane_leave(e, l);
             uint64_t started = stk_load(&l->up->started, STK_ACQUIRE);
-            if (lane_depth(l) && has_started(started, l->first)) ended = end_head(e, l, status, detail);
+            if (lane_depth(l) && (has_started(started, l->first) || tried_enough(l))) ended = end_head(e, l, status, detail);
             give_back(e, l);
         }
         l->state = LANE_FREE;

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import errors, wire
 from .._native import ffi, lib
-from .dispatch import OK, Dispatch, Target, encode_event, failure, raw_event, read_outcome, refusal
+from .dispatch import OK, Dispatch, Target, encode_event, failure, raw_event, read_outcome, refusal, value_of
 
 AHEAD = 64
 _BUFFER = 256 * 1024
@@ -88,7 +88,13 @@ def _run(dispatch: Dispatch, target: Target, events: Iterator[Any], ahead: int) 
                     else:
                         offset = got[i + 2]
                         content = results[offset : offset + (status >> 32)]
-                        slots[got[i]] = content if raw else fast_decode(content)
+                        if raw:
+                            slots[got[i]] = content
+                            continue
+                        try:
+                            slots[got[i]] = fast_decode(content)
+                        except Exception:
+                            slots[got[i]] = _decoded(content)
             value = slots[at]
             slots[at] = _PENDING
             first += 1
@@ -107,4 +113,11 @@ def _slow(dispatch: Dispatch, target: Target, ticket: int) -> Any:
     dispatch.log(target, outcome)
     if outcome.status != OK:
         return _Failed(failure(target, outcome))
-    return outcome.data if target.raw else wire.decode(outcome.data)
+    return outcome.data if target.raw else _decoded(outcome.data)
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return value_of(data)
+    except errors.FunctionError as error:
+        return _Failed(error)

@@ -94,12 +94,17 @@ class Dispatch:
         if n >= 0:
             content = cell.buffer[:n]
             cells.append(cell)
-            return content if raw else _decode(content)
+            if raw:
+                return content
+            try:
+                return _decode(content)
+            except Exception:  # what Lambda's runtime emits and the fast decoder refuses: NaN, say
+                return value_of(content)
         outcome = self._finish(cell, n, data)
         self.log(target, outcome)
         if outcome.status != OK:
             raise failure(target, outcome)
-        return outcome.data if raw else wire.decode(outcome.data)
+        return outcome.data if raw else value_of(outcome.data)
 
     def outcome(self, target: Target, data: bytes) -> Outcome:
         """The same with everything that is known about the invocation. Raises only what is not the
@@ -123,7 +128,7 @@ class Dispatch:
         if n >= 0:
             data = cell.buffer[:n]
             self._cells.append(cell)
-            return Outcome(OK, 0, data, "", 0, "", 0, 0, 0, 0, 0, 0, False)
+            return plain(data)
         outcome = read_outcome(cell.pointer.outcome)
         lib.stk_cell_clear(cell.pointer)
         self._cells.append(cell)
@@ -178,6 +183,19 @@ def read_outcome(o: Any) -> Outcome:
         peak_kib=o.peak_kib,
         cold=bool(o.cold),
     )
+
+
+def plain(data: bytes) -> Outcome:
+    """A result of which nothing more is known."""
+    return Outcome(OK, 0, data, "", 0, "", 0, 0, 0, 0, 0, 0, False)
+
+
+def value_of(data: bytes) -> Any:
+    """A result's value, as json takes what the fast decoder refuses. FunctionError when it is not JSON."""
+    try:
+        return wire.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise errors.FunctionError("Runtime.InvalidResponse", f"the result cannot be decoded: {error}") from None
 
 
 def refusal(code: int, limit: int, size: int) -> errors.EngineError:

@@ -13,9 +13,9 @@ import select
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from .. import wire
+from .. import errors, wire
 from .._native import ffi, lib
-from .dispatch import Dispatch, Outcome, Target, read_outcome, refusal
+from .dispatch import Dispatch, Outcome, Target, plain, read_outcome, refusal
 
 _submit = lib.stk_submit
 _reap_spin = lib.stk_reap_spin
@@ -71,6 +71,8 @@ class Reaper:
     def start(self, target: Target, data: bytes, future: asyncio.Future[Any], flags: int = 0) -> int:
         """From the loop: accept an invocation and look for its result soon. The future gets a decoded value
         or an Outcome. The invocation's ticket. Raises what refusal() makes."""
+        if self._closed:
+            raise errors.EngineClosed("the engine is closed")
         token = self._next_token()
         self._waiting[token] = (_raw(future), True) if target.raw else future
         ticket: int = _submit(self._box, target.index, token, flags, data, len(data))
@@ -83,7 +85,7 @@ class Reaper:
 
     def withdraw(self, ticket: int) -> None:
         """Its caller left: take it back if it has not begun, else let it run and drop its result."""
-        if not lib.stk_cancel(self._engine, ticket):
+        if not self._closed and not lib.stk_cancel(self._engine, ticket):
             self._waiting.pop(lib.stk_forget(self._engine, ticket), None)
 
     def flush(self) -> None:
@@ -93,6 +95,8 @@ class Reaper:
 
     def submit(self, target: Target, data: bytes, done: Done, flags: int = 0) -> int:
         """Accept an invocation; `done` is called in the loop. Its ticket. Raises what refusal() makes."""
+        if self._closed:
+            raise errors.EngineClosed("the engine is closed")
         token = self._next_token()
         self._waiting[token] = (done, target.raw)
         ticket: int = _submit(self._box, target.index, token, flags, data, len(data))
@@ -156,10 +160,16 @@ class Reaper:
             elif entry is not None:
                 at = words[i + 2]
                 content = results[at : at + (status >> 32)]
-                if type(entry) is tuple:
-                    entry[0](None, content if entry[1] else decode(content))
+                raw = type(entry) is tuple and entry[1]
+                try:
+                    value = content if raw else decode(content)
+                except Exception:  # not for the fast decoder: its caller decodes it, and hears the error if any
+                    self._hand_over(entry, plain(content))
+                    continue
+                if isinstance(entry, tuple):
+                    entry[0](None, value)
                 elif not entry.done():
-                    entry.set_result(decode(content))
+                    entry.set_result(value)
 
     def _deliver_slow(self, entry: Any, ticket: int) -> None:
         o = ffi.new("stk_outcome *")
@@ -167,6 +177,9 @@ class Reaper:
             return
         outcome = read_outcome(o)
         lib.stk_call_free(self._engine, ticket)
+        self._hand_over(entry, outcome)
+
+    def _hand_over(self, entry: Any, outcome: Outcome) -> None:
         if type(entry) is tuple:
             entry[0](outcome, None)
         elif entry is not None and not entry.done():

@@ -23,6 +23,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import uvloop
 
 from .. import errors, limits, wire
@@ -388,7 +389,7 @@ class Supervisor:
                 stacklevel=2,
             )
             self._drop_template(state)
-            state.spec = wire.msgspec.structs.replace(state.spec, snapshot=False)
+            state.spec = msgspec.structs.replace(state.spec, snapshot=False)
             self._start_template(state)
         else:
             template.ready = True

@@ -4,9 +4,8 @@ import ctypes
 import threading
 from typing import Any
 
-from engine._native import lib
-
 from _lane import mapped, mine, reserve
+from engine._native import lib
 
 racing: list[threading.Thread] = []
 

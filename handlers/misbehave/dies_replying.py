@@ -5,9 +5,8 @@ import os
 import signal
 from typing import Any
 
-from engine._native import lib
-
 from _lane import mine, reserve
+from engine._native import lib
 
 
 def handler(event: Any, context: Any) -> Any:

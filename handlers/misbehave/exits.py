@@ -15,4 +15,6 @@ def handler(event: Any, context: Any) -> Any:
         os._exit(what)
     if how == "sys.exit":
         sys.exit(what)
-    raise {"BaseException": Unheard, "KeyboardInterrupt": KeyboardInterrupt, "GeneratorExit": GeneratorExit}[how](what)
+    raise {"BaseException": Unheard, "KeyboardInterrupt": KeyboardInterrupt, "GeneratorExit": GeneratorExit}[
+        how
+    ](what)

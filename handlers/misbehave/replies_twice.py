@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from engine._native import lib
-
 from _lane import mine, reserve
+from engine._native import lib
 
 earlier: list[int] = []
 

@@ -162,12 +162,13 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
         try:
             for result in each(self, reading(), **options):
                 given += 1
+                book.one()
                 yield result
-        except BaseException:
+        except Exception as error:
             given += 1
+            book.one(error)
             raise
         finally:
-            book.answers += given
             book.left += read - given
 
     async def awaiting(self: Any, event: Any = None) -> Any:
@@ -248,9 +249,7 @@ def awaited(ledger: Ledger, nothing_is_left: str) -> Callable[[Callable[[AsyncEn
         async def whole() -> Any:
             async with AsyncEngine(logs=False) as it:
                 result = await main(it)
-                while it._runtime.dispatch and any(
-                    s.queue_depth + s.in_flight for s in it.stats().values()
-                ):
+                while it._runtime.dispatch and any(s.queue_depth + s.in_flight for s in it.stats().values()):
                     await asyncio.sleep(0.002)
                 settled(it._runtime, ledger)
                 echo = await it.function("app:handler", code=ECHO, name="echo-after")

@@ -49,7 +49,9 @@ def failing(engine: Engine, sin: str, **options: Any) -> InitError:
         ("killed", "Runtime.ExitError", "Error: Runtime exited with error: signal: killed (SIGKILL)"),
     ],
 )
-def test_row_17_each_failure_has_awss_type(stoker: Engine, init: str, sin: str, kind: str, message: str) -> None:
+def test_row_17_each_failure_has_awss_type(
+    stoker: Engine, init: str, sin: str, kind: str, message: str
+) -> None:
     error = failing(stoker, sin, init=init)
     assert (error.error_type, error.error_message) == (kind, message)
 
@@ -111,7 +113,9 @@ def test_row_17_the_limit_is_awss_ten_seconds() -> None:
 
 
 @BOTH
-def test_row_17_a_function_that_did_not_come_up_is_not_there(stoker: Engine, tmp_path: Path, init: str) -> None:
+def test_row_17_a_function_that_did_not_come_up_is_not_there(
+    stoker: Engine, tmp_path: Path, init: str
+) -> None:
     note = tmp_path / "note"
     failing(stoker, "raises", init=init, environment={"SIN_NOTE": str(note)})
     assert stoker.stats() == {}
@@ -121,7 +125,9 @@ def test_row_17_a_function_that_did_not_come_up_is_not_there(stoker: Engine, tmp
 
 
 @BOTH
-def test_row_17_a_crash_loop_is_answered_and_its_forks_are_few(stoker: Engine, tmp_path: Path, init: str) -> None:
+def test_row_17_a_crash_loop_is_answered_and_its_forks_are_few(
+    stoker: Engine, tmp_path: Path, init: str
+) -> None:
     """Comes up once; then every start fails. Callers hear the init's error, starts get rarer and rarer."""
     note, gate = tmp_path / "note", tmp_path / "gate"
     fn = stoker.function(

@@ -222,7 +222,7 @@ class TestInit:
             ("x = 1", "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'broken'"),
             ("handler = 5", "Runtime.HandlerNotFound", "Handler 'handler' on module 'broken' is not callable"),
             ("raise RuntimeError('at import')", "RuntimeError", "at import"),
-            ("import sys; sys.exit(4)", "SystemExit", "4"),
+            ("import sys; sys.exit(4)", "Runtime.ExitError", "Error: Runtime exited with error: exit status 4"),
             ("import os; os._exit(4)", "Runtime.ExitError", "Error: Runtime exited with error: exit status 4"),
         ],
     )  # fmt: skip

@@ -190,9 +190,7 @@ class TestStats:
             assert set(engine.stats()) == {"two"}
 
 
-def test_a_deadline_that_passes_while_a_function_is_replaced(
-    engine: Any, write: Callable[..., Any], gate: Gate
-) -> None:
+def test_a_deadline_that_passes_while_a_function_is_replaced(write: Callable[..., Any], gate: Gate) -> None:
     """A call in a worker that is still starting keeps its deadline when its function is configured anew."""
     source = (
         "import fcntl, os, signal\n"
@@ -201,14 +199,17 @@ def test_a_deadline_that_passes_while_a_function_is_replaced(
         f"    with open({str(gate.path)!r}) as file: fcntl.flock(file, fcntl.LOCK_SH)\n"
         "def handler(e, c):\n    while True: signal.pause()\n"
     )
-    code = write(late=source)
-    options: dict[str, Any] = {"code": code, "init": "fresh", "warm": 0, "timeout": 0.4}
-    late = engine.function("late:handler", **options)
-    hold = gate.path.with_name("gate-hold")
-    hold.touch()
-    future = late.submit(1)
-    gate.wait()
-    hold.unlink()
-    engine.function("late:handler", **options)
-    gate.open()
-    assert isinstance(future.exception(10), FunctionTimeout)
+    options: dict[str, Any] = {"code": write(late=source), "init": "fresh", "warm": 0, "timeout": 0.4}
+    engine = Engine(logs=False)
+    try:
+        late = engine.function("late:handler", **options)
+        hold = gate.path.with_name("gate-hold")
+        hold.touch()
+        future = late.submit(1)
+        gate.wait()
+        hold.unlink()
+        engine.function("late:handler", **options)
+        gate.open()
+        assert isinstance(future.exception(5), FunctionTimeout)
+    finally:
+        engine.close(0)

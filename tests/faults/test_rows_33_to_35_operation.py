@@ -1,0 +1,439 @@
+"""Rows 33 to 35: more work than fits, signals that say stop, and new code for a function that is at work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import Engine, FunctionTimeout, TooManyRequests
+
+from .conftest import ECHO, MISBEHAVE, Ledger, marked, settled, wait_until
+
+REASON = "ReservedFunctionConcurrentInvocationLimitExceeded"
+
+
+class Held:
+    """Handlers (outlasts:handler) that run until they are let go; who began, in that order."""
+
+    def __init__(self, directory: Path) -> None:
+        self.gate, self.began = directory / "gate", directory / "began"
+
+    def event(self, result: Any) -> dict[str, Any]:
+        return {"until": str(self.gate), "began": str(self.began), "result": result}
+
+    def running(self, n: int = 1) -> None:
+        wait_until(lambda: self.began.exists() and len(self.began.read_text().split()) >= n)
+
+    def let_go(self) -> None:
+        self.gate.touch()
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    made = Held(tmp_path)
+    yield made
+    made.let_go()
+
+
+@contextlib.contextmanager
+def own_engine(ledger: Ledger, **options: Any) -> Iterator[Engine]:
+    """As the fixture `stoker`, with options."""
+    with Engine(logs=False, **options) as it:
+        yield it
+        settled(it._runtime, ledger)
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory and its own."""
+    with open("/proc/self/statm") as file:
+        fields = file.read().split()
+    return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_row_33_a_line_bounded_by_count_throttles_and_keeps_its_order(stoker: Engine, held: Held) -> None:
+    fn = stoker.function("outlasts:handler", code=MISBEHAVE, waiting=20)
+    ended: list[int] = []
+    accepted = [fn.submit(held.event(0))]
+    held.running()
+    refused = 0
+    for n in range(1, 201):
+        try:
+            accepted.append(fn.submit(held.event(n)))
+        except TooManyRequests as error:
+            assert str(error).startswith("Rate Exceeded")
+            assert error.reason == REASON
+            refused += 1
+    assert (len(accepted), refused) == (21, 180)
+    for call in (fn.invoke, fn.invoke_raw):
+        with pytest.raises(TooManyRequests):
+            call(held.event(0) if call == fn.invoke else b"{}")
+    stats = stoker.stats()["outlasts"]
+    assert (stats.throttles, stats.queue_depth + stats.in_flight) == (182, 21)
+    for n, each in enumerate(accepted):
+        each.add_done_callback(lambda _, n=n: ended.append(n))
+    held.let_go()
+    assert [each.result(10) for each in accepted] == list(range(21))
+    wait_until(lambda: len(ended) == 21)
+    assert ended == list(range(21)), "first come, first served"
+    accepted = [fn.submit(held.event(n)) for n in range(20)]
+    assert [each.result(10) for each in accepted] == list(range(20)), "back to normal"
+    stats = stoker.stats()["outlasts"]
+    assert (stats.throttles, stats.invocations, stats.queue_depth) == (182, 41, 0)
+
+
+def test_row_33_callers_in_threads_are_served_in_the_order_of_their_coming(stoker: Engine, held: Held) -> None:
+    fn = stoker.function("outlasts:handler", code=MISBEHAVE, waiting=6)
+    first = fn.submit(held.event("first"))
+    held.running()
+    order: list[int] = []
+    threads = []
+
+    def caller(n: int) -> None:
+        fn.invoke({**held.event(n), "began": str(held.gate.with_name("order"))})
+
+    def inside() -> int:
+        stats = stoker.stats()["outlasts"]
+        return stats.queue_depth + stats.in_flight
+
+    note = held.gate.with_name("order")
+    for n in range(6):
+        if n % 2:
+            fn.submit({**held.event(n), "began": str(note)}).add_done_callback(lambda _, n=n: order.append(n))
+        else:
+            threads.append(threading.Thread(target=caller, args=(n,)))
+            threads[-1].start()
+        wait_until(lambda n=n: inside() == n + 2)
+    refusals: list[type[BaseException]] = []
+
+    def refused() -> None:
+        try:
+            fn.invoke(held.event("too much"))
+        except TooManyRequests as error:
+            refusals.append(type(error))
+
+    others = [threading.Thread(target=refused) for _ in range(4)]
+    for thread in others:
+        thread.start()
+    for thread in others:
+        thread.join(10)
+    assert refusals == [TooManyRequests] * 4, "at once, while the line is full"
+    held.let_go()
+    assert first.result(10) == "first"
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    wait_until(lambda: len(order) == 3)
+    assert order == [1, 3, 5]
+
+
+def test_row_33_a_line_bounded_by_bytes(ledger: Ledger, held: Held) -> None:
+    """All payloads in line, of all functions together; the process does not grow by what it refuses."""
+    size = 1 << 20
+    with own_engine(ledger, waiting_bytes=8 * size) as engine:
+        one = engine.function("outlasts:handler", code=MISBEHAVE, name="one")
+        two = engine.function("outlasts:handler", code=MISBEHAVE, name="two")
+        running = [fn.submit(held.event("running")) for fn in (one, two)]
+        held.running(2)
+        load = {**held.event("loaded"), "load": "x" * size}
+        before = resident()
+        accepted, refused = [], 0
+        for n in range(400):
+            try:
+                accepted.append((one, two)[n % 2].submit(load))
+            except TooManyRequests:
+                refused += 1
+        grown = resident() - before
+        assert 6 <= len(accepted) <= 10, "so many payloads fit"
+        assert refused == 400 - len(accepted)
+        assert grown < 64 * size, f"grew by {grown}"
+        small = one.submit(held.event("small"))
+        assert engine.stats()["one"].throttles + engine.stats()["two"].throttles == refused
+        held.let_go()
+        assert {each.result(10) for each in running} == {"running"}
+        assert {each.result(10) for each in accepted} == {"loaded"}
+        assert small.result(10) == "small"
+        for _ in range(20):
+            assert one.invoke(load) == two.submit(load).result(10) == "loaded"
+
+
+def test_row_33_a_map_waits_for_its_place_but_not_for_others(ledger: Ledger, held: Held) -> None:
+    with Engine(logs=False) as engine:
+        fn = engine.function("outlasts:handler", code=MISBEHAVE, waiting=4)
+        held.let_go()
+        assert list(fn.map([held.event(n) for n in range(300)])) == list(range(300)), "it fills the line itself"
+        held.gate.unlink()
+        running = fn.submit(held.event("running"))
+        held.running(301)
+        others = [fn.submit(held.event(n)) for n in range(4)]
+        with pytest.raises(TooManyRequests):
+            next(fn.map([held.event("too much")]))
+        held.let_go()
+        assert running.result(10) == "running"
+        assert [each.result(10) for each in others] == list(range(4))
+        assert list(fn.map([held.event(n) for n in range(100)])) == list(range(100))
+
+
+def test_row_33_every_call_of_a_crowd_is_answered(stoker: Engine) -> None:
+    """More callers than places: each call has its own result or an explicit refusal, and both are counted."""
+    fn = stoker.function("app:handler", code=ECHO, waiting=2)
+    answered, refused, wrong = [0] * 8, [0] * 8, []
+
+    def caller(number: int) -> None:
+        for n in range(400):
+            try:
+                if fn.invoke([number, n]) != [number, n]:
+                    wrong.append((number, n))
+                answered[number] += 1
+            except TooManyRequests:
+                refused[number] += 1
+            except BaseException as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=caller, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not wrong
+    assert [a + r for a, r in zip(answered, refused, strict=True)] == [400] * 8
+    stats = stoker.stats()[fn.name]
+    assert (stats.invocations, stats.throttles) == (sum(answered), sum(refused))
+    assert [fn.invoke(n) for n in range(100)] == list(range(100))
+
+
+# A program that drains when it is told to stop. It says what happens, a line at a time.
+PROGRAM = """
+import os, sys, threading
+from engine import Engine, EngineClosed
+code, gate, began, mode = sys.argv[1:]
+
+def say(text): os.write(1, (text + "\\n").encode())
+
+class Told(Engine):
+    def close(self, drain={drain}):
+        if not self._runtime._closed: say("drains")
+        super().close(drain)
+
+engine = Told(logs=False)
+engine.drain_on_signal()
+fn = engine.function("outlasts:handler", code=code, concurrency=2, warm=2, timeout=60)
+event = lambda n: dict(until=gate, began=began, result=n)
+
+def ended(future):
+    try: say(f"answer {{future.result()}}")
+    except EngineClosed: say("closed")
+
+for n in range(4): fn.submit(event(n)).add_done_callback(ended)
+say(" ".join(map(str, fn.workers())))
+if mode == "calling": fn.invoke(event("own"))
+else: threading.Event().wait()
+say("went on")
+"""
+
+
+class Draining:
+    """The program at work, and a signal or more on their way to it."""
+
+    def __init__(self, command: list[str], held: Held, mode: str) -> None:
+        self.held = held
+        arguments = [str(MISBEHAVE), str(held.gate), str(held.began), mode]
+        self.process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.workers = [int(pid) for pid in self.process.stdout.readline().split()]
+        held.running(2)
+
+    def told(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def send(self, name: str) -> None:
+        self.process.send_signal(getattr(signal, name))
+
+    def taken(self, name: str) -> None:
+        """Until the signal is no longer pending in the process."""
+        bit = 1 << (getattr(signal, name) - 1)
+
+        def pending() -> bool:
+            with open(f"/proc/{self.process.pid}/status") as file:
+                return any(int(line.split()[1], 16) & bit for line in file if line.startswith(("ShdPnd", "SigPnd")))
+
+        wait_until(lambda: not pending())
+
+    def rest(self) -> tuple[list[str], int]:
+        out, _ = self.process.communicate(timeout=20)
+        return out.splitlines(), self.process.returncode
+
+
+@pytest.fixture
+def draining(script: Any, held: Held) -> Iterator[Callable[..., Draining]]:
+    started: list[Draining] = []
+
+    def start(mode: str = "waiting", drain: float = 30.0) -> Draining:
+        started.append(Draining(script(PROGRAM.format(drain=drain)), held, mode))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.communicate()
+
+
+@pytest.mark.parametrize("mode", ["waiting", "calling"])
+@pytest.mark.parametrize("signals", [["SIGTERM"], ["SIGTERM", "SIGTERM"], ["SIGTERM", "SIGHUP"], ["SIGHUP", "SIGTERM"]])
+def test_row_34_it_drains_once_and_answers_what_it_accepted(
+    draining: Callable[..., Draining], held: Held, nothing_is_left: str, signals: list[str], mode: str
+) -> None:
+    program = draining(mode)
+    program.send(signals[0])
+    assert program.told() == "drains"
+    for name in signals[1:]:
+        program.send(name)
+        program.taken(name)
+    assert program.process.poll() is None, "it waits for what is in flight"
+    assert set(program.workers) <= set(marked(nothing_is_left))
+    held.let_go()
+    said, status = program.rest()
+    assert sorted(said) == [f"answer {n}" for n in range(4)], "each once; no second drain"
+    assert status == -getattr(signal, signals[0]), "its end is the first signal's"
+    wait_until(lambda: not marked(nothing_is_left))
+
+
+def test_row_34_a_drain_that_does_not_end_is_cut_short(
+    draining: Callable[..., Draining], nothing_is_left: str
+) -> None:
+    """Handlers that ignore SIGTERM and never return: their callers are told, their processes end."""
+    program = draining(drain=0.3)
+    began = time.monotonic()
+    program.send("SIGTERM")
+    assert program.told() == "drains"
+    program.send("SIGTERM")
+    said, status = program.rest()
+    assert 0.3 <= time.monotonic() - began < 3
+    assert said == ["closed"] * 4
+    assert status == -signal.SIGTERM
+    wait_until(lambda: not marked(nothing_is_left))
+
+
+def test_row_34_close_answers_everything(held: Held, ledger: Ledger) -> None:
+    """Whatever the moment of the close: a future is done when it returns, or soon after."""
+    for n in range(6):
+        engine = Engine(logs=False)
+        fn = engine.function("app:handler", code=ECHO, concurrency=2, warm=2)
+        futures = [fn.submit(n) for n in range(300)]
+        engine.close(0.0 if n % 2 else 10.0)
+        wait_until(lambda futures=futures: all(each.done() for each in futures))
+        if n % 2 == 0:
+            assert [each.result() for each in futures] == list(range(300))
+
+
+VERSIONED = """
+import os, select
+VERSION = {version}
+def handler(event, context):
+    if event:
+        with open(event["began"], "a") as file: file.write("x ")
+        while not os.path.exists(event["until"]): select.select([], [], [], 0.002)
+    return VERSION
+"""
+
+
+@pytest.fixture
+def deploy(tmp_path: Path) -> Callable[..., Any]:
+    """deploy(engine, n): the function `app` with code that returns n."""
+
+    def deployed(engine: Engine, version: int, **options: Any) -> Any:
+        code = tmp_path / f"v{version}"
+        code.mkdir(exist_ok=True)
+        (code / "app.py").write_text(VERSIONED.format(version=version))
+        return engine.function("app:handler", code=code, name="app", **options)
+
+    return deployed
+
+
+def test_row_35_in_flight_on_the_old_code_the_next_on_the_new(
+    stoker: Engine, held: Held, deploy: Callable[..., Any], nothing_is_left: str
+) -> None:
+    fn = deploy(stoker, 1)
+    old = fn.workers()
+    running = fn.submit(held.event(0))
+    held.running()
+    waiting = [fn.submit() for _ in range(5)]
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(fn.invoke()))
+    thread.start()
+    wait_until(lambda: stoker.stats()["app"].queue_depth + stoker.stats()["app"].in_flight == 7)
+    new = deploy(stoker, 2)
+    assert new.invoke() == fn.invoke() == 2
+    assert fn.submit().result(10) == 2
+    assert list(fn.map([None] * 3)) == [2] * 3
+    assert [each.result(10) for each in waiting] == [2] * 5, "what waited goes to the new code"
+    thread.join(10)
+    assert answers == [2]
+    assert not running.done()
+    held.let_go()
+    assert running.result(10) == 1
+    wait_until(lambda: not set(old) & set(marked(nothing_is_left)))
+    assert fn.invoke() == 2
+
+
+def test_row_35_the_old_codes_deadline_holds(stoker: Engine, held: Held, deploy: Callable[..., Any]) -> None:
+    fn = deploy(stoker, 1, timeout=0.4)
+    began = time.monotonic()
+    running = fn.submit(held.event(0))
+    held.running()
+    deploy(stoker, 2)
+    assert fn.invoke() == 2
+    with pytest.raises(FunctionTimeout):
+        running.result(10)
+    assert 0.4 <= time.monotonic() - began < 1.2
+
+
+def test_row_35_under_callers_that_do_not_pause(stoker: Engine, deploy: Callable[..., Any]) -> None:
+    """No call fails because of a deploy, and none that comes after it meets the old code."""
+    fn = deploy(stoker, 1, concurrency=2, warm=2)
+    current, stop = 1, threading.Event()
+    wrong: list[Any] = []
+    counts = [0] * 4
+
+    def caller(number: int, call: Callable[[], list[int]]) -> None:
+        while not stop.is_set():
+            at_least = current
+            try:
+                versions = call()
+                counts[number] += 1
+                if not all(at_least <= version <= current + 1 for version in versions):
+                    wrong.append((number, at_least, versions))
+            except BaseException as error:
+                wrong.append(error)
+
+    ways: list[Callable[[], list[int]]] = [
+        lambda: [fn.invoke()],
+        lambda: [fn.submit().result(10)],
+        lambda: [each.result(10) for each in [fn.submit() for _ in range(16)]],
+        lambda: list(fn.map([None] * 16)),
+    ]
+    threads = [threading.Thread(target=caller, args=(n, way)) for n, way in enumerate(ways)]
+    for thread in threads:
+        thread.start()
+    try:
+        for version in range(2, 8):
+            before = list(counts)
+            wait_until(lambda before=before: wrong or all(a > b for a, b in zip(counts, before, strict=True)))
+            deploy(stoker, version, concurrency=2, warm=2)
+            current = version
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+    assert not wrong
+    assert fn.invoke() == 7
