@@ -197,9 +197,6 @@ class Engine:
                     future.set_result(outcome.data if target.raw else value_of(outcome.data))
                 except FunctionError as error:
                     future.set_exception(error)
-            elif outcome.status == lib.STK_CANCELLED:
-                Future.cancel(future)
-                future.set_running_or_notify_cancel()
             else:
                 future.set_exception(failure(target, outcome))
 

@@ -224,7 +224,6 @@ int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_un
     c->lane = l->index;
     c->seq = l->last;
     c->t_dispatch = now;
-    c->attempts++;
     l->queue[l->last++ % STK_DEPTH] = c;
     f->in_lanes++;
     if (wants_loop(e, c)) stk_or(&l->down->asleep, STK_RING_LOOP, STK_RELAXED);
@@ -360,9 +359,9 @@ int lane_drain(stk_engine *e, stk_lane *l) {
             skipped_record(e, l, &r);
             break;
         case STK_READY:
-            if (l->state == LANE_STARTING) {
-                l->state = LANE_READY;
-                l->t_head = lane_depth(l) ? stk_now() : 0;
+            if (l->state == LANE_STARTING || (l->state == LANE_RETIRING && !l->t_head)) {
+                if (l->state == LANE_STARTING) l->state = LANE_READY;
+                l->t_head = lane_depth(l) ? stk_now() : 0; /* its time runs from here, retiring or not */
                 e->armed = 1;
                 stk_ring_eventfd(e->control_fd);
             }
@@ -442,10 +441,11 @@ static int end_head(stk_engine *e, stk_lane *l, uint32_t status, int32_t detail)
     return 1;
 }
 
-/* A worker says itself whether it began: what kills each one that denies it must not be tried for ever. */
+/* A worker says itself whether it began: what kills each one that denies it must not be tried for ever. One that
+ * was not ready cannot have read it. */
 static int tried_enough(const stk_lane *l) {
-    const stk_call *c = l->queue[l->first % STK_DEPTH];
-    return c && c->attempts >= MAX_ATTEMPTS;
+    stk_call *c = l->queue[l->first % STK_DEPTH];
+    return c && l->state != LANE_STARTING && ++c->attempts >= MAX_ATTEMPTS;
 }
 
 int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail) {
@@ -458,7 +458,8 @@ int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
             lane_drain(e, l); /* what it committed before it died counts */
             lane_leave(e, l);
             uint64_t started = stk_load(&l->up->started, STK_ACQUIRE);
-            if (lane_depth(l) && (has_started(started, l->first) || tried_enough(l))) ended = end_head(e, l, status, detail);
+            if (lane_depth(l) && (has_started(started, l->first) || tried_enough(l)))
+                ended = end_head(e, l, status, detail);
             give_back(e, l);
         }
         l->state = LANE_FREE;

@@ -43,7 +43,8 @@ static int wait_done(stk_engine *e, stk_call *c) {
         stk_lane *l = c->state == CALL_IN_LANE ? e->lanes[c->lane] : NULL;
         if (l) lane_drain(e, l);
         if (c->state == CALL_DONE) return 0;
-        if (rc == -EINTR) return STK_SIGNALLED;
+        /* Once in a while even without: a signal that came while we span has interrupted nothing. */
+        if (rc == -EINTR || rc == -ETIMEDOUT) return STK_SIGNALLED;
         if (c->state == CALL_IN_LANE && e->lanes[c->lane] != l) continue; /* given to another lane meanwhile */
         uint32_t word = stk_load(&c->word, STK_RELAXED);
         if (l && l->state == LANE_READY && may_spin(e, e->functions[c->fn]) && stk_now() < until) {
@@ -320,7 +321,7 @@ int stk_reap_wait(stk_box *box, uint64_t ns) {
         drain_busy(e);
         if ((n = reap(e, box))) break;
         uint64_t now = stk_now();
-        if (rc == -EINTR) {
+        if (rc == -EINTR || rc == -ETIMEDOUT) {
             n = STK_SIGNALLED;
             break;
         }

@@ -229,6 +229,8 @@ def failure(target: Target, outcome: Outcome) -> errors.EngineError:
         return errors.FunctionCrashed(outcome.request_id, None, "SIGKILL", oom=True)
     if status == lib.STK_INIT:
         return _described(errors.InitError, outcome)
+    if status == lib.STK_CANCELLED:  # nobody cancels but who does not ask why: its function went
+        return errors.FunctionNotFound("the function was removed before the invocation began")
     if status == lib.STK_CLOSED:
         return errors.EngineClosed("the engine was closed before the invocation ended")
     signal = errors.signal_name(-detail) if detail < 0 else None

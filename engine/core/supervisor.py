@@ -382,12 +382,14 @@ class Supervisor:
             self._drop_template(state)
             self._init_failed(state, message.error.encode())
         elif message.unsafe:
-            warnings.warn(
+            said = (
                 f"stoker: {state.spec.name}: {message.unsafe}, so it cannot be forked after init; "
-                'initialising it in every worker instead (init="fresh")',
-                RuntimeWarning,
-                stacklevel=2,
+                'initialising it in every worker instead (init="fresh")'
             )
+            try:
+                warnings.warn(said, RuntimeWarning, stacklevel=2)
+            except RuntimeWarning:  # where warnings are errors, this one is not
+                self._log(state.spec.name, "", said + "\n")
             self._drop_template(state)
             state.spec = msgspec.structs.replace(state.spec, snapshot=False)
             self._start_template(state)
@@ -623,10 +625,10 @@ class Supervisor:
         if state is None or state.removed:
             return
         state.removed = True
-        lib.stk_function_close(self._engine, key)
-        if successor is not None:
+        if successor is not None:  # before it is closed: no caller may find neither
             lib.stk_steal(self._engine, lib.stk_now(), 0)
             lib.stk_function_move(self._engine, key, successor)
+        lib.stk_function_close(self._engine, key)
         for lane in list(state.lanes.values()):
             lane.retired = True
             lib.stk_lane_retire(self._engine, lane.index)

@@ -90,7 +90,7 @@ class Worker:
 
     def _init_failed(self, error: Exception) -> NoReturn:
         described = handler.error_object(error, "")
-        sys.stdout.write(handler.error_line(described))
+        self._say(handler.error_line(described))
         data = wire.encode(described)[: lib.STK_INLINE]
         lib.stk_worker_reply(self.lane, lib.STK_INIT_ERROR, data, len(data))
         os._exit(1)
@@ -99,7 +99,7 @@ class Worker:
         lane, spec, make_context = self.lane, self.spec, self._context
         # Slicing a cffi buffer makes bytes: for what is small, quicker than decoding from a memoryview.
         down = ffi.buffer(ffi.cast("char *", lane.down), self._size)
-        view = memoryview(down)
+        view = memoryview(down).toreadonly()
         header = ffi.buffer(ffi.addressof(lane, "event"), context.HEADER_BYTES)
         self._logs.request_id = lambda: _id_of(header)
         fast_decode, fast_encode, raw = wire.fast_decode, wire.fast_encode, spec.raw
@@ -177,7 +177,7 @@ class Worker:
     def _fail(self, error: Exception, header: Any) -> None:
         """Log what the handler raised, and reply with Lambda's error object."""
         described = handler.error_object(error, _id_of(header))
-        sys.stdout.write(handler.error_line(described))
+        self._say(handler.error_line(described))
         try:
             data = wire.encode(described)
         except Exception:  # a message that UTF-8 cannot hold
@@ -186,6 +186,11 @@ class Worker:
         if len(data) > self.spec.max_reply:
             data = wire.encode({**described, "errorMessage": described["errorMessage"][:1024], "stackTrace": []})
         self._reply_error(data)
+
+    def _say(self, text: str) -> None:
+        """Into the log, whatever the function made of sys.stdout."""
+        data = text.encode("utf-8", "backslashreplace")
+        lib.stk_worker_log(self.lane, data, len(data))
 
     def _too_large(self, limit: int) -> None:
         message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."

@@ -1,0 +1,185 @@
+"""The public face, frozen: a change here is a change for users, and is made on purpose."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import engine
+
+NAMES = [
+    "AsyncEngine", "AsyncFunction", "Context", "Engine", "EngineClosed", "EngineError", "Function",
+    "FunctionCrashed", "FunctionError", "FunctionNotFound", "FunctionStats", "FunctionTimeout", "InitError",
+    "InvalidConfiguration", "InvalidEvent", "PayloadTooLarge", "Reply", "Timings", "TooManyRequests",
+    "UnsupportedPlatform", "__version__",
+]  # fmt: skip
+
+ENGINE = (
+    "(self, *, payload_limit: 'int' = 6291456, logs: 'LogSink | bool' = True, pin: 'bool' = True, "
+    "spin: 'float | None' = None, waiting_bytes: 'int' = 268435456) -> 'None'"
+)
+FUNCTION = (
+    "(self, handler: 'str | Callable[..., Any]', *, code: 'str | os.PathLike[str] | None' = None, "
+    "name: 'str | None' = None, memory: 'int' = 128, timeout: 'float' = 30.0, concurrency: 'int' = 1, "
+    "warm: 'int' = 1, init: \"Literal['snapshot', 'fresh']\" = 'snapshot', "
+    "environment: 'Mapping[str, str] | None' = None, codec: \"Literal['json', 'raw']\" = 'json', "
+    "waiting: 'int' = 1000, keep_alive: 'float' = 60.0, init_timeout: 'float' = 10.0) -> '{}'"
+)
+
+SIGNATURES = {
+    "Engine.__init__": ENGINE,
+    "Engine.function": FUNCTION.format("Function"),
+    "Engine.stats": "(self) -> 'dict[str, FunctionStats]'",
+    "Engine.close": "(self, drain: 'float' = 30.0) -> 'None'",
+    "Engine.drain_on_signal": "(self, *signals: 'signal.Signals') -> 'None'",
+    "Function.invoke": "(self, event: 'Any' = None) -> 'Any'",
+    "Function.invoke_raw": "(self, payload: 'bytes | bytearray | memoryview' = b'null') -> 'Reply'",
+    "Function.submit": "(self, event: 'Any' = None) -> 'Future[Any]'",
+    "Function.map": "(self, events: 'Iterable[Any]', *, ahead: 'int' = 64) -> 'Iterator[Any]'",
+    "Function.workers": "(self) -> 'list[int]'",
+    "Function.remove": "(self) -> 'None'",
+    "AsyncEngine.__init__": ENGINE,
+    "AsyncEngine.function": FUNCTION.format("AsyncFunction"),
+    "AsyncEngine.stats": "(self) -> 'dict[str, FunctionStats]'",
+    "AsyncEngine.close": "(self, drain: 'float' = 30.0) -> 'None'",
+    "AsyncFunction.invoke": "(self, event: 'Any' = None) -> 'Any'",
+    "AsyncFunction.invoke_raw": "(self, payload: 'bytes | bytearray | memoryview' = b'null') -> 'Reply'",
+    "AsyncFunction.map": "(self, events: 'Iterable[Any] | Any', *, ahead: 'int' = 64) -> 'AsyncIterator[Any]'",
+    "AsyncFunction.workers": "(self) -> 'list[int]'",
+    "AsyncFunction.remove": "(self) -> 'None'",
+    "FunctionError.__init__": (
+        "(self, error_type: 'str', error_message: 'str', stack_trace: 'list[str] | None' = None, "
+        "request_id: 'str' = '') -> 'None'"
+    ),
+    "FunctionTimeout.__init__": "(self, request_id: 'str', timeout: 'float') -> 'None'",
+    "FunctionCrashed.__init__": (
+        "(self, request_id: 'str', exit_status: 'int | None', signal: 'str | None', oom: 'bool' = False) -> 'None'"
+    ),
+    "Context.get_remaining_time_in_millis": "(self) -> 'int'",
+    "Context.log": "(self, message: 'Any') -> 'None'",
+}
+
+# Public members of each class, its dataclass fields among them.
+MEMBERS = {
+    "Engine": "close drain_on_signal function stats",
+    "Function": "invoke invoke_raw map name remove submit workers",
+    "AsyncEngine": "close function stats",
+    "AsyncFunction": "invoke invoke_raw map name remove workers",
+    "Context": (
+        "aws_request_id client_context function_name function_version get_remaining_time_in_millis identity "
+        "invoked_function_arn log log_group_name log_stream_name memory_limit_in_mb tenant_id"
+    ),
+    "Reply": "cold function_error log_tail memory payload request_id timings version",
+    "Timings": "dispatch execute queue reply total",
+    "FunctionStats": (
+        "cancelled cold_starts concurrency crashes duration_p50 duration_p99 errors idle in_flight invocations "
+        "late_replies latency_max latency_mean latency_p50 latency_p90 latency_p99 latency_p999 log_bytes_dropped "
+        "queue_depth read starting throttles timeouts"
+    ),
+}
+
+ERRORS = {
+    "EngineError": ["Exception"],
+    "FunctionError": ["EngineError"],
+    "FunctionTimeout": ["FunctionError", "TimeoutError"],
+    "FunctionCrashed": ["FunctionError"],
+    "InitError": ["FunctionError"],
+    "TooManyRequests": ["EngineError"],
+    "PayloadTooLarge": ["EngineError"],
+    "InvalidEvent": ["EngineError"],
+    "InvalidConfiguration": ["EngineError", "ValueError"],
+    "FunctionNotFound": ["EngineError", "LookupError"],
+    "EngineClosed": ["EngineError"],
+    "UnsupportedPlatform": ["EngineError"],
+}
+
+
+def find(path: str) -> Any:
+    found: Any = engine
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def test_names() -> None:
+    assert sorted(engine.__all__) == NAMES
+    assert dir(engine) == NAMES
+    for name in NAMES:
+        assert getattr(engine, name) is not None
+
+
+def test_a_name_that_is_none() -> None:
+    with pytest.raises(AttributeError, match="module 'engine' has no attribute 'engines'"):
+        find("engines")
+
+
+@pytest.mark.parametrize("path", SIGNATURES)
+def test_signatures(path: str) -> None:
+    assert str(inspect.signature(find(path))) == SIGNATURES[path]
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_members(name: str) -> None:
+    assert [member for member in dir(find(name)) if not member.startswith("_")] == MEMBERS[name].split()
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_the_error_tree(name: str) -> None:
+    assert [base.__name__ for base in find(name).__bases__] == ERRORS[name]
+
+
+def test_every_error_is_in_the_tree() -> None:
+    from engine import errors
+
+    defined = {n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, Exception)}
+    assert defined == set(ERRORS)
+    assert all(name in (errors.__doc__ or "") for name in ERRORS)
+
+
+@pytest.mark.parametrize("name", [*MEMBERS, *ERRORS])
+def test_everything_public_is_explained(name: str) -> None:
+    thing = find(name)
+    assert thing.__doc__
+    for member, value in vars(thing).items():
+        if inspect.isfunction(value) and not member.startswith("_"):
+            assert value.__doc__, f"{name}.{member}"
+
+
+def loaded_by(code: str) -> set[str]:
+    """The modules that a fresh interpreter has after running it, and had not before."""
+    program = f"import sys; sys.path[:0] = {sys.path!r}; b = set(sys.modules); {code}; print(*(set(sys.modules) - b))"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_it_is_light() -> None:
+    loaded = loaded_by("import engine")
+    ours = {name for name in loaded if name.split(".")[0] == "engine"}
+    assert ours == {"engine", "engine.errors"}
+    heavy = {"asyncio", "uvloop", "msgspec", "cffi", "_cffi_backend", "numpy", "logging", "subprocess", "threading",
+             "multiprocessing", "concurrent", "email", "ssl", "http", "json"}  # fmt: skip
+    assert {name.split(".")[0] for name in loaded} & heavy == set()
+    assert len(loaded) < 60
+
+
+def test_the_errors_need_no_native_part() -> None:
+    loaded = loaded_by("from engine import FunctionError, TooManyRequests")
+    assert "engine._native" not in loaded
+
+
+def test_an_engine_brings_what_it_needs_and_no_more() -> None:
+    loaded = {name.split(".")[0] for name in loaded_by("from engine import Engine, AsyncEngine")}
+    assert {"uvloop", "msgspec", "asyncio"} <= loaded
+    assert loaded & {"numpy", "boto3", "requests", "yaml", "pytest", "setuptools"} == set()
+
+
+def test_the_version_is_the_packages() -> None:
+    import tomllib
+    from pathlib import Path
+
+    project = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    assert tomllib.loads(project.read_text())["project"]["version"] == engine.__version__
