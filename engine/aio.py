@@ -156,7 +156,9 @@ class AsyncEngine:
         spin: float | None = None,
         waiting_bytes: int = limits.WAITING_BYTES,
     ) -> None:
-        self._runtime = Runtime(payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes)
+        self._runtime = Runtime(
+            payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes
+        )
         self._reaper: Reaper | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -164,7 +166,9 @@ class AsyncEngine:
         loop = asyncio.get_running_loop()
         if self._reaper is None:
             self._loop = loop
-            self._reaper = Reaper(self._runtime.dispatch, loop, self._runtime.data_epoll, self._runtime.spin_ns)
+            self._reaper = Reaper(
+                self._runtime.dispatch, loop, self._runtime.data_epoll, self._runtime.spin_ns
+            )
         elif loop is not self._loop:
             raise errors.EngineError("an AsyncEngine belongs to one event loop: make another for this one")
         return self._reaper

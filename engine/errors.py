@@ -69,7 +69,9 @@ class FunctionCrashed(FunctionError):
     signal is the signal's name ("SIGSEGV") or None; exit_status the process's exit status or None.
     """
 
-    def __init__(self, request_id: str, exit_status: int | None, signal: str | None, oom: bool = False) -> None:
+    def __init__(
+        self, request_id: str, exit_status: int | None, signal: str | None, oom: bool = False
+    ) -> None:
         if oom:
             cause = "Runtime exited with error: signal: killed"
         elif signal is not None:
@@ -91,7 +93,9 @@ class InitError(FunctionError):
 class TooManyRequests(EngineError):
     """Every worker is busy and the waiting line is full: try again later. Nothing was accepted."""
 
-    def __init__(self, message: str, reason: str = "ReservedFunctionConcurrentInvocationLimitExceeded") -> None:
+    def __init__(
+        self, message: str, reason: str = "ReservedFunctionConcurrentInvocationLimitExceeded"
+    ) -> None:
         super().__init__(message)
         self.reason = reason
 

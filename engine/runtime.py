@@ -56,7 +56,9 @@ class Runtime:
         if not isinstance(payload_limit, int) or not 1 <= payload_limit <= 1 << 30:
             raise errors.InvalidConfiguration(f"payload_limit={payload_limit!r}: use 1 byte to 1 GiB")
         self.payload_limit = payload_limit
-        self.reply_limit = max(payload_limit, limits.REPLY_BYTES) if payload_limit >= limits.EVENT_BYTES else payload_limit
+        self.reply_limit = (
+            max(payload_limit, limits.REPLY_BYTES) if payload_limit >= limits.EVENT_BYTES else payload_limit
+        )
         self.large = self.reply_limit + limits.LARGE_SLACK
         self.log_sink: LogSink = to_stderr if logs in (None, True) else _silent if logs is False else logs  # type: ignore[assignment]
         self.cores = core_map.usable()
@@ -66,7 +68,12 @@ class Runtime:
         self._loop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.data_epoll.register(self._loop_fd, select.EPOLLIN | select.EPOLLET)
         pointer = lib.stk_engine_new(
-            self.large, core_map.spinners(self.cores), self.spin_ns, waiting_bytes, self._control_fd, self._loop_fd
+            self.large,
+            core_map.spinners(self.cores),
+            self.spin_ns,
+            waiting_bytes,
+            self._control_fd,
+            self._loop_fd,
         )
         if pointer == ffi.NULL:
             raise MemoryError("no memory for an engine")
@@ -91,7 +98,9 @@ class Runtime:
     def start(self, config: FunctionConfig) -> tuple[Target, Any]:
         """Begin to start a function; its target, and a future that is done when it is up."""
         self.check_open()
-        key = lib.stk_function_new(self.pointer, int(config.timeout * 1e9), self.payload_limit, config.waiting)
+        key = lib.stk_function_new(
+            self.pointer, int(config.timeout * 1e9), self.payload_limit, config.waiting
+        )
         if key < 0:
             raise MemoryError("no memory for a function")
         target = Target(key, config.name, config.timeout, config.raw, config.memory, "$LATEST")
@@ -143,7 +152,10 @@ class Runtime:
 
     def stats(self) -> dict[str, FunctionStats]:
         self.check_open()
-        return {name: FunctionStats.read(self.pointer, target.index) for name, target in list(self.targets.items())}
+        return {
+            name: FunctionStats.read(self.pointer, target.index)
+            for name, target in list(self.targets.items())
+        }
 
     def workers(self, name: str) -> list[int]:
         return self.supervisor.workers(self.target(name).index)

@@ -107,7 +107,9 @@ class Engine:
         spin: float | None = None,
         waiting_bytes: int = limits.WAITING_BYTES,
     ) -> None:
-        self._runtime = Runtime(payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes)
+        self._runtime = Runtime(
+            payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes
+        )
         runtime = self._runtime
         self._reaper: Reaper = runtime.supervisor.call(
             lambda: Reaper(runtime.dispatch, runtime.supervisor.loop, runtime.data_epoll, 0)
@@ -210,5 +212,3 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close(limits.DRAIN_TIMEOUT if kind is None or not issubclass(kind, KeyboardInterrupt) else 0.0)
-
-

@@ -7,7 +7,19 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-SOURCES = ["doorbell.c", "stats.c", "proc.c", "worker.c", "born.c", "rehearsal.c", "calls.c", "line.c", "lanes.c", "queue.c", "wait.c"]
+SOURCES = [
+    "doorbell.c",
+    "stats.c",
+    "proc.c",
+    "worker.c",
+    "born.c",
+    "rehearsal.c",
+    "calls.c",
+    "line.c",
+    "lanes.c",
+    "queue.c",
+    "wait.c",
+]
 INCLUDES = '#include "queue.h"\n#include "worker.h"\n#include "proc.h"\n#include "doorbell.h"\n'
 WARNINGS = ["-std=c11", "-O3", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-unused-function"]
 

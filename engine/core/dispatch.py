@@ -139,7 +139,9 @@ class Dispatch:
         if outcome.log:
             self.log_sink(target.name, outcome.request_id, outcome.log)
         if outcome.log_dropped:
-            self.log_sink(target.name, outcome.request_id, f"[stoker] {outcome.log_dropped} bytes of log dropped\n")
+            self.log_sink(
+                target.name, outcome.request_id, f"[stoker] {outcome.log_dropped} bytes of log dropped\n"
+            )
 
 
 def encode_event(event: Any) -> bytes:
@@ -195,7 +197,9 @@ def value_of(data: bytes) -> Any:
     try:
         return wire.decode(data)
     except (ValueError, RecursionError) as error:
-        raise errors.FunctionError("Runtime.InvalidResponse", f"the result cannot be decoded: {error}") from None
+        raise errors.FunctionError(
+            "Runtime.InvalidResponse", f"the result cannot be decoded: {error}"
+        ) from None
 
 
 def refusal(code: int, limit: int, size: int) -> errors.EngineError:
@@ -258,5 +262,3 @@ def error_payload(target: Target, outcome: Outcome) -> bytes:
     if isinstance(error, errors.FunctionError):
         return wire.encode(error.payload())
     raise error
-
-

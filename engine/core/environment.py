@@ -13,7 +13,11 @@ REGION = "us-east-1"
 
 def lambda_environment(spec: wire.FunctionSpec) -> dict[str, str]:
     """What is added to the engine's own environment for one function; its own variables win."""
-    region = spec.environment.get("AWS_REGION") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    region = (
+        spec.environment.get("AWS_REGION")
+        or os.environ.get("AWS_REGION")
+        or os.environ.get("AWS_DEFAULT_REGION")
+    )
     region = region or REGION
     arn = f"arn:aws:lambda:{region}:{ACCOUNT}:function:{spec.name}"
     variables = {

@@ -32,7 +32,9 @@ def load(module: str, attribute: str, main_file: str = "") -> Handler:
         raise Fault("Runtime.ImportModuleError", f"Unable to import module '{module}': {error}") from error
     except SyntaxError as error:
         trace = [f'  File "{error.filename}" Line {error.lineno}\n    {(error.text or "").rstrip()}']
-        raise Fault("Runtime.UserCodeSyntaxError", f"Syntax error in module '{module}': {error}", trace) from error
+        raise Fault(
+            "Runtime.UserCodeSyntaxError", f"Syntax error in module '{module}': {error}", trace
+        ) from error
     target: Any = loaded
     for part in attribute.split("."):
         target = getattr(target, part, None)
@@ -45,7 +47,9 @@ def load(module: str, attribute: str, main_file: str = "") -> Handler:
 
 def _import(module: str) -> Any:
     if module in sys.builtin_module_names:
-        raise Fault("Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module} as a handler module")
+        raise Fault(
+            "Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module} as a handler module"
+        )
     return importlib.import_module(module.replace("/", "."))
 
 

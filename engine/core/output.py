@@ -57,7 +57,8 @@ class LambdaLogHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         formatter = logging.Formatter(
-            "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n", "%Y-%m-%dT%H:%M:%S"
+            "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n",
+            "%Y-%m-%dT%H:%M:%S",
         )
         formatter.converter = time.gmtime
         self.setFormatter(formatter)

@@ -163,7 +163,9 @@ class Reaper:
                 raw = type(entry) is tuple and entry[1]
                 try:
                     value = content if raw else decode(content)
-                except Exception:  # not for the fast decoder: its caller decodes it, and hears the error if any
+                except (
+                    Exception
+                ):  # not for the fast decoder: its caller decodes it, and hears the error if any
                     self._hand_over(entry, plain(content))
                     continue
                 if isinstance(entry, tuple):

@@ -101,7 +101,13 @@ class Supervisor:
     """The engine's processes. Public methods are for other threads; the rest runs in the loop."""
 
     def __init__(
-        self, pointer: Any, control_fd: int, cores: list[int], pin: bool, log_sink: LogSink, data_epoll: select.epoll
+        self,
+        pointer: Any,
+        control_fd: int,
+        cores: list[int],
+        pin: bool,
+        log_sink: LogSink,
+        data_epoll: select.epoll,
     ) -> None:
         self._engine = pointer
         self._control_fd = control_fd
@@ -535,7 +541,9 @@ class Supervisor:
         sent = True
         try:
             message = wire.Fork(index, core if self._pin else -1)
-            wire.send(template.sock, message, [fds.down_fd, fds.up_fd, fds.event_fd, fds.stdio_r, fds.stdio_w])
+            wire.send(
+                template.sock, message, [fds.down_fd, fds.up_fd, fds.event_fd, fds.stdio_r, fds.stdio_w]
+            )
             template.unanswered += 1
         except OSError:
             sent = False
@@ -705,7 +713,9 @@ class Supervisor:
     def _corrupt(self, index: int) -> None:
         lane = self._lanes.get(index)
         if lane is not None and not lane.doomed:
-            self._log(lane.function.spec.name, "", "[stoker] the worker wrote nonsense into its lane: killed\n")
+            self._log(
+                lane.function.spec.name, "", "[stoker] the worker wrote nonsense into its lane: killed\n"
+            )
             lib.stk_lane_doom(self._engine, index, lib.STK_CRASH, -signal.SIGKILL)
             self._kill(lane)
 
@@ -777,9 +787,13 @@ def _send_kill(pidfd: int) -> None:
 
 
 def _exited(status: int) -> bytes:
-    crash = errors.FunctionCrashed("", status if status >= 0 else None, errors.signal_name(-status) if status < 0 else None)
+    crash = errors.FunctionCrashed(
+        "", status if status >= 0 else None, errors.signal_name(-status) if status < 0 else None
+    )
     cause = crash.error_message.split(" Error: ", 1)[1]
-    return wire.encode({"errorType": "Runtime.ExitError", "errorMessage": f"Error: {cause}", "stackTrace": []})
+    return wire.encode(
+        {"errorType": "Runtime.ExitError", "errorMessage": f"Error: {cause}", "stackTrace": []}
+    )
 
 
 def _not_forked(error: int) -> bytes:
@@ -790,5 +804,3 @@ def _not_forked(error: int) -> bytes:
 def _timed_out(seconds: float) -> bytes:
     message = f"Error: Init timed out after {seconds:.2f} seconds"
     return wire.encode({"errorType": "Sandbox.Timedout", "errorMessage": message, "stackTrace": []})
-
-

@@ -184,7 +184,9 @@ class Worker:
             described["errorMessage"] = ascii(described["errorMessage"])
             data = wire.encode({**described, "stackTrace": []})
         if len(data) > self.spec.max_reply:
-            data = wire.encode({**described, "errorMessage": described["errorMessage"][:1024], "stackTrace": []})
+            data = wire.encode(
+                {**described, "errorMessage": described["errorMessage"][:1024], "stackTrace": []}
+            )
         self._reply_error(data)
 
     def _say(self, text: str) -> None:
@@ -194,7 +196,9 @@ class Worker:
 
     def _too_large(self, limit: int) -> None:
         message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
-        self._reply_error(wire.encode({"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}))
+        self._reply_error(
+            wire.encode({"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"})
+        )
 
     def _reply_error(self, data: bytes) -> None:
         if lib.stk_worker_reply(self.lane, lib.STK_ERROR, data, len(data)) < 0:

@@ -280,5 +280,7 @@ def _short(described: dict[str, Any]) -> str:
     """An error object that fits a message."""
     data = wire.encode(described)
     if len(data) > 65536:
-        data = wire.encode({**described, "errorMessage": str(described["errorMessage"])[:4096], "stackTrace": []})
+        data = wire.encode(
+            {**described, "errorMessage": str(described["errorMessage"])[:4096], "stackTrace": []}
+        )
     return data.decode()

@@ -77,7 +77,9 @@ def parse_reference(handler: str | Callable[..., Any]) -> Reference:
 
 def _reference_of(function: Callable[..., Any]) -> Reference:
     while isinstance(function, functools.partial):
-        raise InvalidConfiguration("a functools.partial cannot be imported by a worker: define a function for it")
+        raise InvalidConfiguration(
+            "a functools.partial cannot be imported by a worker: define a function for it"
+        )
     module = getattr(function, "__module__", None)
     attribute = getattr(function, "__qualname__", None)
     if not module or not attribute or "<locals>" in attribute or "<lambda>" in attribute:
@@ -149,7 +151,9 @@ def configure(
 
 
 def _default_name(reference: Reference) -> str:
-    text = f"{reference.module}-{reference.attribute}" if reference.attribute != "handler" else reference.module
+    text = (
+        f"{reference.module}-{reference.attribute}" if reference.attribute != "handler" else reference.module
+    )
     return re.sub(r"[^a-zA-Z0-9-_]", "-", text)[-limits.NAME_CHARS :]
 
 
@@ -165,7 +169,9 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
         if not isinstance(key, str) or not isinstance(value, str):
             raise InvalidConfiguration(f"environment: {key!r}={value!r}: names and values are strings")
         if not _VARIABLE.fullmatch(key):
-            raise InvalidConfiguration(f"environment: bad name {key!r}: a letter, then letters, digits or underscores")
+            raise InvalidConfiguration(
+                f"environment: bad name {key!r}: a letter, then letters, digits or underscores"
+            )
         if key in _RESERVED:
             raise InvalidConfiguration(f"environment: {key} is reserved: Lambda sets it itself")
         if "\0" in value:

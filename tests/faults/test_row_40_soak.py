@@ -306,7 +306,10 @@ def test_row_40_soak_with_random_kills(ledger: Ledger, nothing_is_left: str, tmp
                 )
             finally:
                 crowd.finish()
+            wait_until(lambda: all(len(each.workers()) == 2 for each in (fn, other.function)))
             at_rest(runtimes, ledger)
+            # Each engine makes its next lane ahead of time, a moment after it has used one.
+            wait_until(lambda: descriptors()["/memfd:stoker-up (deleted)"] == len(runtimes))
             seen["answers"], seen["crashed"] = crowd.answered(), sum(book.crashed for book in crowd.counts)
             return seen
 
@@ -317,8 +320,6 @@ def test_row_40_soak_with_random_kills(ledger: Ledger, nothing_is_left: str, tmp
             ]  # fmt: skip
 
         soak(SECONDS / 4)
-        # Each engine makes its next lane ahead of time, a moment after it has used one.
-        wait_until(lambda: descriptors()["/memfd:stoker-up (deleted)"] == len(runtimes))
         before, memory = open_now(), [resident(pid) for pid in ("self", *zygotes())]
         seen = soak(SECONDS * 3 / 4)
         assert seen["worker"] >= SECONDS, seen
