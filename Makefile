@@ -23,10 +23,10 @@ run: build ## every sample function on its real input, with its latencies
 
 test: build $(VENV)/developed ## the whole test suite
 	@.ci/packages $(TEST_PACKAGES)
-	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests -m "not soak" $(PYTEST_ARGS)
 
 quick: build $(VENV)/developed ## the tests that take less than a few seconds each
-	@$(BIN)/python -m pytest tests -m "not slow" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests -m "not slow and not soak" $(PYTEST_ARGS)
 
 soak: build $(VENV)/developed ## a minute of work while random workers are killed
 	@$(BIN)/python -m pytest tests -m soak $(PYTEST_ARGS)

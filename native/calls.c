@@ -80,6 +80,7 @@ void call_recycle(stk_engine *e, stk_call *c) {
 }
 
 int bytes_append(uint8_t **buf, uint32_t *len, uint32_t *cap, const uint8_t *data, uint64_t n, uint32_t limit) {
+    if (n == 0) return 1;
     if (n > limit - *len) return 0;
     if (*len + n > *cap) {
         uint32_t more = *cap ? *cap : 1024;
@@ -109,7 +110,7 @@ int call_output(stk_call *c, const uint8_t *data, uint64_t len) {
         c->out = room;
         c->out_cap = len > 256 ? len : 256;
     }
-    memcpy(c->out, data, len);
+    if (len) memcpy(c->out, data, len);
     c->out_len = len;
     return 1;
 }

@@ -39,6 +39,7 @@ int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_un
 void lane_ring(stk_lane *l);
 void lane_drop_spare(stk_engine *e);
 int lane_drain(stk_engine *e, stk_lane *l);
+void lane_abandoned(stk_engine *e, stk_lane *l); /* nobody waits for what is in it: the loop must hear of it */
 void lane_unref(stk_engine *e, stk_lane *l);
 void lane_large_read(stk_engine *e, uint32_t lane); /* the worker's large payload has been read */
 int lane_withdraw(stk_engine *e, stk_lane *l, uint32_t seq); /* 1: that invocation will not start */

@@ -197,6 +197,19 @@ static int wants_loop(const stk_engine *e, const stk_call *c) {
     return c->box->is_loop && !e->loop_hot;
 }
 
+/* SHUTDOWN, behind what is in the lane. Not while a payload is being copied in: lane_place does it then. */
+static void lane_shut(stk_lane *l) {
+    int err;
+    if (l->retire_sent || l->filling) return;
+    stk_record *r = stk_ring_reserve(&l->tx, 0, &err);
+    if (!r) return;
+    memset(r, 0, sizeof *r);
+    r->kind = STK_SHUTDOWN;
+    stk_ring_commit(&l->tx);
+    lane_ring(l);
+    l->retire_sent = 1;
+}
+
 int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_unlock) {
     int err, big = c->len > STK_INLINE;
     if (lane_depth(l) >= STK_DEPTH || l->filling || (big && l->large_out)) return 0;
@@ -249,7 +262,14 @@ int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_un
     }
     stk_ring_commit(&l->tx);
     lane_ring(l);
+    if (l->state == LANE_RETIRING) lane_shut(l);
     return 1;
+}
+
+void lane_abandoned(stk_engine *e, stk_lane *l) {
+    stk_or(&l->down->asleep, STK_RING_LOOP, STK_RELAXED);
+    STK_FENCE_SLEEP(); /* its reply may have come just before, and rung nobody */
+    lane_drain(e, l);
 }
 
 void lane_unref(stk_engine *e, stk_lane *l) {
@@ -290,7 +310,11 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
     stk_function *f = e->functions[l->fn];
     stk_call *c = lane_depth(l) ? l->queue[l->first % STK_DEPTH] : NULL;
     int large = (r->flags & STK_LARGE) != 0;
-    if (!c || r->seq != l->first || c->ticket != r->ticket || (large && r->len > e->large)) {
+    if ((large && r->len > e->large) || (c && l->filling && l->first + 1 == l->last)) {
+        l->corrupt = 1; /* more than its area holds, or an answer to what it has not been sent */
+        return;
+    }
+    if (!c || r->seq != l->first || c->ticket != r->ticket) {
         f->late++;
         e->lost++;
         if (large) stk_add(&l->down->large_free, 1, STK_RELEASE);
@@ -321,10 +345,24 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
     complete(e, c, status, 0);
 }
 
+/* Back to the head of the line, what did not begin; or away with it, when nobody wants it any more. */
+static void put_back(stk_engine *e, stk_function *f, stk_call *c) {
+    if (c->by == BY_NOBODY)
+        complete(e, c, STK_CANCELLED, 0);
+    else if (line_push(e, f, c, 1) < 0)
+        complete(e, c, STK_CRASH, -ENOMEM);
+    else
+        call_rouse(e, c);
+}
+
 static void skipped_record(stk_engine *e, stk_lane *l, const stk_record *r) {
     stk_function *f = e->functions[l->fn];
     if (!lane_depth(l) || r->seq != l->first) {
         e->lost++;
+        return;
+    }
+    if (stk_load(&l->down->revoked[r->seq % STK_DEPTH], STK_RELAXED) != (uint64_t)r->seq + 1) {
+        l->corrupt = 1; /* it was never told to: saying so again and again would put its deadline off */
         return;
     }
     stk_call *c = l->queue[l->first % STK_DEPTH];
@@ -332,10 +370,7 @@ static void skipped_record(stk_engine *e, stk_lane *l, const stk_record *r) {
     f->skipped++;
     if (c) { /* the withdrawal came too late for us to count on, but the worker saw it: start it again */
         f->in_lanes--;
-        if (line_push(e, f, c, 1) < 0)
-            complete(e, c, STK_CRASH, -ENOMEM);
-        else
-            call_rouse(e, c);
+        put_back(e, f, c);
     }
 }
 
@@ -344,7 +379,8 @@ int lane_drain(stk_engine *e, stk_lane *l) {
     const uint8_t *data;
     int rc = 0, any = 0;
     if (l->state == LANE_FREE || l->state == LANE_DOOMED || l->corrupt) return l->corrupt ? -1 : 0;
-    while ((rc = stk_ring_peek(&l->rx, &r, &data)) == 1) {
+    uint64_t before = l->rx.mine; /* at most a ring's worth: a worker that never stops writing must not keep us */
+    while (l->rx.mine - before < STK_RING && (rc = stk_ring_peek(&l->rx, &r, &data)) == 1) {
         any = 1;
         switch (r.kind) {
         case STK_RESULT:
@@ -376,6 +412,8 @@ int lane_drain(stk_engine *e, stk_lane *l) {
             e->lost++;
         }
         stk_ring_release(&l->rx);
+        if (l->corrupt) rc = STK_CORRUPT;
+        if (rc < 0) break;
     }
     if (rc < 0) {
         l->corrupt = 1;
@@ -420,11 +458,7 @@ static void give_back(stk_engine *e, stk_lane *l) {
         l->queue[l->last % STK_DEPTH] = NULL;
         if (!c) continue;
         f->in_lanes--;
-        if (e->closed == 2 || line_push(e, f, c, 1) < 0) {
-            complete(e, c, e->closed ? STK_CLOSED : STK_CRASH, -ENOMEM);
-            continue;
-        }
-        call_rouse(e, c);
+        put_back(e, f, c);
     }
     l->t_head = 0;
 }
@@ -501,23 +535,13 @@ int stk_lane_doom(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
 }
 
 void stk_lane_retire(stk_engine *e, uint32_t lane) {
-    int err;
     pthread_mutex_lock(&e->lock);
     stk_lane *l = e->lanes[lane];
     if (l->state == LANE_STARTING || l->state == LANE_READY) {
         idle_remove(e, l);
         l->state = LANE_RETIRING;
     }
-    if (l->state == LANE_RETIRING && !l->retire_sent) {
-        stk_record *r = stk_ring_reserve(&l->tx, 0, &err);
-        if (r) {
-            memset(r, 0, sizeof *r);
-            r->kind = STK_SHUTDOWN;
-            stk_ring_commit(&l->tx);
-            lane_ring(l);
-            l->retire_sent = 1;
-        }
-    }
+    if (l->state == LANE_RETIRING) lane_shut(l);
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -580,10 +604,7 @@ int stk_steal(stk_engine *e, uint64_t now, uint64_t patience) {
             f->in_lanes--;
             c->cold = 0;
             if (c->len > STK_INLINE) l->large_out = 0;
-            if (line_push(e, f, c, 1) < 0)
-                complete(e, c, STK_CRASH, -ENOMEM);
-            else
-                call_rouse(e, c);
+            put_back(e, f, c);
             moved++;
         }
         line_pump(e, f);

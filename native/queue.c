@@ -286,7 +286,7 @@ uint64_t stk_forget(stk_engine *e, uint64_t ticket) {
         c->box->open--;
         c->box = NULL;
         /* Somebody must still read its reply: the loop. */
-        if (c->state == CALL_IN_LANE) stk_or(&e->lanes[c->lane]->down->asleep, STK_RING_LOOP, STK_RELAXED);
+        if (c->state == CALL_IN_LANE) lane_abandoned(e, e->lanes[c->lane]);
     }
     pthread_mutex_unlock(&e->lock);
     return token;

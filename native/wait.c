@@ -35,6 +35,12 @@ static void drain_busy(stk_engine *e) {
         if (i < e->n_busy) lane_drain(e, e->lanes[e->busy[i]]);
 }
 
+static void ask_for_bell(stk_engine *e) {
+    for (uint32_t i = 0; i < e->n_busy; i++)
+        stk_or(&e->lanes[e->busy[i]]->down->asleep, STK_RING_LOOP, STK_RELAXED);
+    STK_FENCE_SLEEP();
+}
+
 /* Wait, the lock held on entry and on return, until c is done. 0, or STK_SIGNALLED. */
 static int wait_done(stk_engine *e, stk_call *c) {
     uint64_t until = c->t_submit + e->spin_ns;
@@ -86,6 +92,11 @@ static int wait_done(stk_engine *e, stk_call *c) {
             e->spinning--;
             drain_busy(e);
         } else {
+            if (!e->loop_hot && e->n_busy) { /* whoever owns what is in front may not be looking */
+                ask_for_bell(e);
+                drain_busy(e);
+                if (c->state != CALL_WAITING) continue;
+            }
             c->sleeping = SLEEPS_ON_WORD;
             pthread_mutex_unlock(&e->lock);
             rc = stk_sleep(&c->word, word, LOOK_AGAIN_NS);
@@ -197,8 +208,8 @@ void stk_cell_abandon(stk_cell *cell) {
                 o->t_dispatch = c->t_dispatch;
             }
             l->queue[c->seq % STK_DEPTH] = o; /* without memory for it: the reply is dropped as unknown */
-            stk_or(&l->down->asleep, STK_RING_LOOP, STK_RELAXED);
             if (!o) e->functions[c->fn]->in_lanes--;
+            lane_abandoned(e, l);
         }
     }
     c->state = CALL_DONE;
@@ -237,12 +248,12 @@ void stk_box_free(stk_box *box) {
             stk_lane *l = e->lanes[c->lane];
             c->by = BY_NOBODY;
             c->box = NULL;
-            stk_or(&l->down->asleep, STK_RING_LOOP, STK_RELAXED);
             if (!l->filling && lane_withdraw(e, l, c->seq)) {
                 e->functions[c->fn]->in_lanes--;
                 if (c->len > STK_INLINE) l->large_out = 0;
                 complete(e, c, STK_CANCELLED, 0);
             }
+            lane_abandoned(e, l);
         } else {
             call_recycle(e, c);
         }
@@ -272,7 +283,7 @@ static int reap(stk_engine *e, stk_box *box) {
         c->box = NULL;
         c->next = NULL;
         if (extra) continue;
-        memcpy(box->buf + used, c->out, c->out_len);
+        if (c->out_len) memcpy(box->buf + used, c->out, c->out_len);
         used += c->out_len;
         call_recycle(e, c);
     }
@@ -306,12 +317,6 @@ int stk_reap_spin(stk_box *box, uint64_t ns) {
     }
 }
 
-static void ask_for_bell(stk_engine *e) {
-    for (uint32_t i = 0; i < e->n_busy; i++)
-        stk_or(&e->lanes[e->busy[i]]->down->asleep, STK_RING_LOOP, STK_RELAXED);
-    STK_FENCE_SLEEP();
-}
-
 int stk_reap_wait(stk_box *box, uint64_t ns) {
     stk_engine *e = box->engine;
     uint64_t start = stk_now(), until = start + e->spin_ns;
@@ -321,11 +326,11 @@ int stk_reap_wait(stk_box *box, uint64_t ns) {
         drain_busy(e);
         if ((n = reap(e, box))) break;
         uint64_t now = stk_now();
+        if (now - start >= ns) break;
         if (rc == -EINTR || rc == -ETIMEDOUT) {
             n = STK_SIGNALLED;
             break;
         }
-        if (now - start >= ns) break;
         if (e->spin_ns && e->n_busy + e->spinning < e->cores && now < until) {
             e->spinning++;
             pthread_mutex_unlock(&e->lock);

@@ -229,7 +229,10 @@ class Supervisor:
         ours.setblocking(False)
         pidfd = os.pidfd_open(os.getpid())
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        code = f"import sys; sys.path.insert(0, {root!r}); from engine.core.zygote import main; main({theirs.fileno()}, {pidfd})"
+        code = (
+            f"import sys; sys.path.insert(0, {root!r}); from engine.core.zygote import main; "
+            f"main({theirs.fileno()}, {pidfd})"
+        )
         try:
             self._zygote = subprocess.Popen(
                 [sys.executable, "-P", "-c", code],

@@ -142,7 +142,7 @@ class Worker:
                 packed = self._next()
                 continue
             packed = reply_next(lane, data if type(data) is bytes else ffi.from_buffer(data), len(data))
-            if packed == lib.STK_W_SIGNAL or packed == lib.STK_W_BROKEN:
+            if packed in (lib.STK_W_SIGNAL, lib.STK_W_BROKEN):
                 packed = self._next(packed)
 
     def _next(self, packed: int | None = None) -> int:

@@ -22,6 +22,7 @@ int main(void) {
     /* Now somebody else waits behind it. */
     CHECK(stk_submit(other, r.fn, 2, 0, (const uint8_t *)"b", 1) > 0);
     CHECK(r.e->functions[r.fn]->waiting == 1);
+    CHECK(stk_reap_wait(other, 1000) == 0);
     CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
     CHECK(rung(w));
 
