@@ -1,6 +1,7 @@
 # How to work on Stoker. `make` lists the targets; each needs no preparation but the one before it.
 PYTHON ?=
 PYTEST_ARGS ?=
+GATE_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(wildcard native/*.c native/*.h) native/build.py
@@ -39,7 +40,7 @@ bench: build $(VENV)/developed ## all measurements, the peers' too; writes docs/
 
 gate: build $(VENV)/developed ## fail when a promised ratio or instruction count is not kept
 	@.ci/packages valgrind
-	@$(BIN)/python -m bench.gate
+	@$(BIN)/python -m bench.gate $(GATE_ARGS)
 
 lint: build $(VENV)/developed ## ruff, formatting, types
 	@$(BIN)/ruff check $(CODE)

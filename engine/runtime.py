@@ -29,7 +29,7 @@ def spin_budget() -> int:
     cores = core_map.usable()
     if core_map.spinners(cores) < 2:
         return 0
-    cost: int = lib.stk_wake_cost(21, -1, -1)
+    cost: int = lib.stk_wake_cost(21, cores[0], cores[-1])  # two threads left alone would share a core
     return max(_SPIN_MIN_NS, min(_SPIN_MAX_NS, cost))
 
 

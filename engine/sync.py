@@ -80,11 +80,13 @@ class _Submitted(Future[Any]):
         super().__init__()
         self._owner = engine
         self.ticket = -1
+        self.withdrawn = False
 
     def cancel(self) -> bool:
         """Withdraw the invocation if it has not begun. False: it runs, or has ended."""
         if self.cancelled():
             return True
+        self.withdrawn = True  # before it is: the loop may hear of it before this thread goes on
         if self.done() or not lib.stk_cancel(self._owner._runtime.pointer, self.ticket):
             return False
         return super().cancel()  # it completes as cancelled: those who wait are told from there
@@ -199,6 +201,9 @@ class Engine:
                     future.set_result(outcome.data if target.raw else value_of(outcome.data))
                 except FunctionError as error:
                     future.set_exception(error)
+            elif outcome.status == lib.STK_CANCELLED and future.withdrawn:
+                Future.cancel(future)
+                future.set_running_or_notify_cancel()
             else:
                 future.set_exception(failure(target, outcome))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -75,7 +76,5 @@ def function(engine: Any) -> Iterator[Callable[..., Any]]:
 
     yield start
     for each in started:
-        try:
+        with contextlib.suppress(FunctionNotFound):
             each.remove()
-        except FunctionNotFound:
-            pass

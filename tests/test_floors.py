@@ -54,7 +54,9 @@ def imported(module: str, lazy: bool = True) -> Iterator[str]:
     for node in runtime_nodes(ast.parse(MODULES[module].read_text()), lazy):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-            yield from (name.removeprefix("engine").lstrip(".") for name in names if name.split(".")[0] == "engine")
+            yield from (
+                name.removeprefix("engine").lstrip(".") for name in names if name.split(".")[0] == "engine"
+            )
         elif isinstance(node, ast.ImportFrom):
             base = module.split(".") if module else []
             if node.level:
@@ -71,7 +73,7 @@ def imported(module: str, lazy: bool = True) -> Iterator[str]:
 
 
 def room(module: str) -> str:
-    return module.split(".")[0]
+    return module.split(".", maxsplit=1)[0]
 
 
 def test_every_module_has_a_floor() -> None:

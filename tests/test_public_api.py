@@ -152,7 +152,9 @@ def test_everything_public_is_explained(name: str) -> None:
 def loaded_by(code: str) -> set[str]:
     """The modules that a fresh interpreter has after running it, and had not before."""
     program = f"import sys; sys.path[:0] = {sys.path!r}; b = set(sys.modules); {code}; print(*(set(sys.modules) - b))"
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True
+    )
     return set(done.stdout.split())
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import random
 import select
 import signal
 import subprocess
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ def test_row_14_a_worker_cannot_be_forked(stoker: Engine, tmp_path: Path, times:
     assert fn.invoke("up") == "up"
     tries = moments(note)
     assert len(tries) == times + 1
-    gaps = [later - earlier for earlier, later in zip(tries, tries[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(tries)]
     for i, gap in enumerate(gaps):
         assert gap >= 0.05 * 2**i * 0.95
 
@@ -148,7 +147,7 @@ def test_row_15_the_zygote_is_killed_again_and_again(stoker: Engine) -> None:
     for i in range(3):
         pid = stoker._runtime.supervisor._zygote.pid  # type: ignore[union-attr]
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not alive(pid))
+        wait_until(lambda pid=pid: not alive(pid))
         assert fn.invoke(i) == i
 
 
@@ -156,7 +155,9 @@ def test_row_15_a_zygote_that_cannot_start_is_not_started_in_a_storm(
     ledger: Any, nothing_is_left: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     note = tmp_path / "note"
-    (tmp_path / "sitecustomize.py").write_text(f"open({str(note)!r}, 'a').write('x')\nimport os\nos._exit(3)\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        f"open({str(note)!r}, 'a').write('x')\nimport os\nos._exit(3)\n"
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with Engine(logs=False) as engine:
         with pytest.raises(InitError) as caught:

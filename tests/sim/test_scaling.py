@@ -367,7 +367,8 @@ class TestTheDecision:
         assert MS <= PATIENCE_NS <= 10 * MS
 
     @pytest.mark.parametrize(
-        ("idle", "have", "goes"), [(S, 2, True), (S - 1, 2, False), (S, 1, False), (10 * S, 0, False), (0, 9, False)]
+        ("idle", "have", "goes"),
+        [(S, 2, True), (S - 1, 2, False), (S, 1, False), (10 * S, 0, False), (0, 9, False)],
     )
     def test_retiring(self, idle: int, have: int, goes: bool) -> None:
         assert may_retire(idle, have, BOUNDS) is goes

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from engine._native import lib
 from support import FUNCTIONS, Gate
 
 from engine import (
@@ -26,7 +27,6 @@ from engine import (
     PayloadTooLarge,
     TooManyRequests,
 )
-from engine._native import lib
 
 Run = Callable[[Callable[[AsyncEngine], Awaitable[Any]]], Any]
 

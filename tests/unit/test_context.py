@@ -176,7 +176,9 @@ class TestPlace:
         assert len(pinned) >= min(many, 2)
 
     def test_no_event_loop_is_imported_for_it(self, function: Function) -> None:
-        unwanted = "[m for m in ('asyncio', 'uvloop', 'concurrent.futures', 'multiprocessing') if m in sys.modules]"
+        unwanted = (
+            "[m for m in ('asyncio', 'uvloop', 'concurrent.futures', 'multiprocessing') if m in sys.modules]"
+        )
         assert function("evaluate").invoke(unwanted) == []
 
 

@@ -86,7 +86,9 @@ class TestQuota:
         files["/sys/fs/cgroup/cpu.max"] = content
         assert cores._quota() == math.inf
 
-    @pytest.mark.parametrize(("quota", "count"), [("max", 4), ("50000", 1), ("150000", 1), ("250000", 2), ("900000", 4)])
+    @pytest.mark.parametrize(
+        ("quota", "count"), [("max", 4), ("50000", 1), ("150000", 1), ("250000", 2), ("900000", 4)]
+    )
     def test_spinners(self, files: dict[str, str], quota: str, count: int) -> None:
         files["/proc/self/cgroup"] = "0::/\n"
         files["/sys/fs/cgroup/cpu.max"] = f"{quota} 100000\n"

@@ -149,7 +149,9 @@ class TestTimeout:
         assert isinstance(error, FunctionError)
         assert isinstance(error, TimeoutError)
         assert error.error_type == "Sandbox.Timedout"
-        assert error.error_message == f"RequestId: {error.request_id} Error: Task timed out after 0.25 seconds"
+        assert (
+            error.error_message == f"RequestId: {error.request_id} Error: Task timed out after 0.25 seconds"
+        )
         assert error.timeout == 0.25
         assert error.stack_trace == []
 
@@ -399,7 +401,9 @@ class TestTheTree:
         assert error.payload() == {"errorType": error.error_type, "errorMessage": error.error_message}
 
     def test_the_text_of_three_seconds(self) -> None:
-        assert FunctionTimeout("r", 3).error_message == "RequestId: r Error: Task timed out after 3.00 seconds"
+        assert (
+            FunctionTimeout("r", 3).error_message == "RequestId: r Error: Task timed out after 3.00 seconds"
+        )
 
     def test_signals_in_words(self) -> None:
         assert signal_name(11) == "SIGSEGV"

@@ -45,9 +45,13 @@ class TestReferences:
         assert made.name == name
         made.remove()
 
-    @pytest.mark.parametrize("bad", ["", "handler", ":", "a:", ":b", ".b", "a.", "a b:c", "a:b\n", "m:" + "x" * 127])
+    @pytest.mark.parametrize(
+        "bad", ["", "handler", ":", "a:", ":b", ".b", "a.", "a b:c", "a:b\n", "m:" + "x" * 127]
+    )
     def test_what_is_none(self, bad: str) -> None:
-        with pytest.raises(InvalidConfiguration, match="bad handler .*: write module:function, for example app:handler"):
+        with pytest.raises(
+            InvalidConfiguration, match="bad handler .*: write module:function, for example app:handler"
+        ):
             parse_reference(bad)
 
     @pytest.mark.parametrize("bad", [5, None, b"a:b", ["a:b"]])
@@ -182,7 +186,9 @@ class TestForkUnsafe:
             assert len(set(unsafe.invoke())) == 1
         ours = [w for w in caught if "cannot be forked" in str(w.message)]
         assert [w.category for w in ours] == [RuntimeWarning]
-        assert str(ours[0].message).startswith(f"stoker: unsafe-{sin}: {reason}, so it cannot be forked after init")
+        assert str(ours[0].message).startswith(
+            f"stoker: unsafe-{sin}: {reason}, so it cannot be forked after init"
+        )
 
     def test_where_warnings_are_errors_it_still_starts(self, engine: Any, write: Write) -> None:
         source = UNSAFE["thread"][0] + "def handler(e, c): return 'up'\n"
@@ -283,14 +289,18 @@ class TestHooks:
         assert engine.function("hooked:handler", code=code, init="fresh").invoke()[0] == []
 
     def test_one_that_fails_before(self, engine: Any, write: Write, library: dict[str, str]) -> None:
-        source = "import snapshot_restore_py as s\ns.register_before_snapshot(int, 'x')\ndef handler(e, c): pass\n"
+        source = (
+            "import snapshot_restore_py as s\ns.register_before_snapshot(int, 'x')\ndef handler(e, c): pass\n"
+        )
         with pytest.raises(InitError) as caught:
             engine.function("bad:handler", code=write(bad=source, **library))
         assert caught.value.error_type == "Runtime.BeforeSnapshotError"
         assert "invalid literal" in caught.value.error_message
 
     def test_one_that_fails_after(self, engine: Any, write: Write, library: dict[str, str]) -> None:
-        source = "import snapshot_restore_py as s\ns.register_after_restore(int, 'x')\ndef handler(e, c): pass\n"
+        source = (
+            "import snapshot_restore_py as s\ns.register_after_restore(int, 'x')\ndef handler(e, c): pass\n"
+        )
         with pytest.raises(InitError) as caught:
             engine.function("bad:handler", code=write(bad=source, **library))
         assert caught.value.error_type == "Runtime.AfterRestoreError"

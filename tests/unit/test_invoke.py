@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from engine._native import lib
 from support import FUNCTIONS, Gate, until
 
 from engine import Engine, InvalidEvent, PayloadTooLarge, Reply, Timings
-from engine._native import lib
 from engine.limits import EVENT_BYTES, REPLY_BYTES
 
 Function = Callable[..., Any]
@@ -46,9 +46,11 @@ def test_what_json_lacks_is_encoded_as_msgspec_does(function: Function) -> None:
 
     echo = function("echo")
     assert echo.invoke((1, 2)) == [1, 2]
-    assert echo.invoke({1: 2, "x": {3, 3}}) == {"1": 2, "x": [3]}
+    assert echo.invoke({1: 2, "x": {3}}) == {"1": 2, "x": [3]}
     assert echo.invoke(b"abc") == "YWJj"
-    with pytest.raises(InvalidEvent, match=r"cannot be encoded as JSON: Object of type Point is not JSON") as caught:
+    with pytest.raises(
+        InvalidEvent, match=r"cannot be encoded as JSON: Object of type Point is not JSON"
+    ) as caught:
         echo.invoke(Point())
     assert caught.value.__cause__ is None
     assert echo.invoke("still there") == "still there"
@@ -67,12 +69,14 @@ def test_what_json_lacks_is_encoded_as_msgspec_does(function: Function) -> None:
     ],
 )
 @pytest.mark.parametrize("way", ["invoke", "submit", "map"])
-def test_results_that_the_fast_codec_refuses(function: Function, expression: str, value: Any, way: str) -> None:
+def test_results_that_the_fast_codec_refuses(
+    function: Function, expression: str, value: Any, way: str
+) -> None:
     evaluate = function("evaluate")
     got = {
         "invoke": lambda: evaluate.invoke(expression),
         "submit": lambda: evaluate.submit(expression).result(20),
-        "map": lambda: list(evaluate.map([expression]))[0],
+        "map": lambda: next(iter(evaluate.map([expression]))),
     }[way]()
     assert got == value
     assert evaluate.submit("1").result(20) == 1  # nothing behind it is lost
@@ -121,7 +125,9 @@ class TestRaw:
         with pytest.raises(InvalidEvent, match="takes bytes, bytearray or memoryview, not str"):
             function("echo").invoke_raw("{}")
 
-    @pytest.mark.parametrize("payload", [b"", b" ", b"{", b"[1,]", b"1 2", b"nul", b"\xff", b"'a'", b"0x1", b'"\n"'])
+    @pytest.mark.parametrize(
+        "payload", [b"", b" ", b"{", b"[1,]", b"1 2", b"nul", b"\xff", b"'a'", b"0x1", b'"\n"']
+    )
     def test_what_is_not_json_never_reaches_the_handler(self, function: Function, payload: bytes) -> None:
         count = function("count")
         with pytest.raises(InvalidEvent, match=r"^Could not parse request body into json: .+"):
@@ -289,7 +295,9 @@ class TestManyCallers:
             return list(echo.map(([who, n] for n in range(300)), ahead=16)) == [[who, n] for n in range(300)]
 
         with ThreadPoolExecutor(8) as pool:
-            jobs = [pool.submit(way, who) for who, way in enumerate([by_invoke, by_raw, by_submit, by_map] * 2)]
+            jobs = [
+                pool.submit(way, who) for who, way in enumerate([by_invoke, by_raw, by_submit, by_map] * 2)
+            ]
             assert [job.result(60) for job in jobs] == [True] * 8
 
     def test_large_payloads_of_many_threads_do_not_mix(self, function: Function) -> None:
@@ -340,7 +348,9 @@ def test_a_request_id_is_never_given_twice(function: Function) -> None:
     echo = function("echo")
     ids = {echo.invoke_raw(b"1").request_id for _ in range(500)}
     assert len(ids) == 500
-    assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", i) for i in ids)
+    assert all(
+        re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", i) for i in ids
+    )
 
 
 def test_a_blocked_call_does_not_hold_the_interpreter(function: Function, gate: Gate) -> None:

@@ -34,7 +34,12 @@ class TestClose:
         engine = Engine()
         echo = engine.function("app:echo", code=FUNCTIONS)
         engine.close()
-        for call in (echo.invoke, echo.submit, lambda e: next(echo.map([e])), lambda _: echo.invoke_raw(b"1")):
+        for call in (
+            echo.invoke,
+            echo.submit,
+            lambda e: next(echo.map([e])),
+            lambda _: echo.invoke_raw(b"1"),
+        ):
             with pytest.raises(EngineClosed, match="^the engine is closed$"):
                 call(1)
         for call in (engine.stats, lambda: engine.function("app:echo", code=FUNCTIONS)):
@@ -179,7 +184,11 @@ class TestInterrupt:
         root = str(Path(engine.__file__).resolve().parent.parent)
         environment = {**os.environ, "PYTHONPATH": root, "FUNCTIONS": str(FUNCTIONS)}
         with subprocess.Popen(
-            [sys.executable, str(path)], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, str(path)],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         ) as process:
             assert process.stdin is not None
             assert process.stdout is not None

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine._native import lib
 from support import FUNCTIONS, Gate, Logs, script, until
 
 from engine import Engine
-from engine._native import lib
 from engine.core import handler, output
 from engine.core.dispatch import Outcome, Target
 from engine.limits import LOG_TAIL_BYTES
@@ -221,7 +221,9 @@ class TestErrorLines:
         )
 
     def test_without_a_trace(self) -> None:
-        assert handler.error_line({"errorType": "T", "errorMessage": "m", "stackTrace": []}) == "[ERROR] T: m\n"
+        assert (
+            handler.error_line({"errorType": "T", "errorMessage": "m", "stackTrace": []}) == "[ERROR] T: m\n"
+        )
 
 
 class TestTheStream:

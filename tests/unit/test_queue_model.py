@@ -14,11 +14,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine._native import ffi, lib
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
-from engine._native import ffi, lib
 
 PAGE = 4096
 LARGE = 64 * 1024
@@ -78,7 +77,10 @@ class Worker:
             kind, flags, length, ticket = struct.unpack_from("=IIQQ", self.down, at)
             seq = struct.unpack_from("=I", self.down, at + 56)[0]
             if kind in (lib.STK_INVOKE, lib.STK_SHUTDOWN):
-                revoked = kind == lib.STK_INVOKE and self.word(self.down, 512 + 8 * (seq % lib.STK_DEPTH)) == seq + 1
+                revoked = (
+                    kind == lib.STK_INVOKE
+                    and self.word(self.down, 512 + 8 * (seq % lib.STK_DEPTH)) == seq + 1
+                )
                 found.append((kind, ticket, revoked))
             inline = 0 if flags & 1 else length
             head += (64 + inline + 63) & ~63
@@ -482,7 +484,7 @@ class QueueMachine(RuleBasedStateMachine):
             empty = [w for w in alive if not w.hand and not self.begun(w)]
             assert stats.lanes == len(alive)
             assert stats.idle == len([w for w in empty if w.ready and not w.retired])
-            assert stats.starting == len([w for w in alive if not w.ready])
+            assert stats.starting == len([w for w in alive if not w.ready and not w.retired])
             assert not waiting or stats.idle == 0, "somebody waits while somebody is idle"
             placed = before & in_lanes
             for ticket in placed:

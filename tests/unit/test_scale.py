@@ -134,7 +134,11 @@ class TestFirstComeFirstServed:
                 threads[-1].start()
             else:
                 futures.append(held.submit(gate.event(n)))
-            until(lambda n=n: engine.stats()[held.name].queue_depth + engine.stats()[held.name].in_flight == n + 1)
+            until(
+                lambda n=n: (
+                    engine.stats()[held.name].queue_depth + engine.stats()[held.name].in_flight == n + 1
+                )
+            )
         gate.open()
         for thread in threads:
             thread.join(20)

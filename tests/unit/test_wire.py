@@ -60,7 +60,9 @@ def test_nearly_json_means_what_pythons_json_says_or_is_refused(text: str) -> No
 
 
 class TestNumbers:
-    @pytest.mark.parametrize(("document", "value"), [(b"NaN", math.nan), (b"[Infinity]", [math.inf]), (b"-Infinity", -math.inf)])
+    @pytest.mark.parametrize(
+        ("document", "value"), [(b"NaN", math.nan), (b"[Infinity]", [math.inf]), (b"-Infinity", -math.inf)]
+    )
     def test_pythons_own_words_are_read(self, document: bytes, value: Any) -> None:
         assert repr(wire.decode(document)) == repr(value)
 
@@ -120,7 +122,9 @@ class TestText:
 
 
 class TestKeys:
-    @pytest.mark.parametrize(("key", "name"), [(1, "1"), (-5, "-5"), (1.5, "1.5"), (None, "null"), (True, "true")])
+    @pytest.mark.parametrize(
+        ("key", "name"), [(1, "1"), (-5, "-5"), (1.5, "1.5"), (None, "null"), (True, "true")]
+    )
     def test_what_json_makes_strings(self, key: Any, name: str) -> None:
         assert wire.decode(wire.encode({key: 1})) == {name: 1}
 

@@ -66,7 +66,12 @@ def environment(event, context):
 
 
 def place(event, context):
-    return {"cwd": os.getcwd(), "path0": sys.path[0], "argv": sys.argv, "session": os.getsid(0) == os.getpid()}
+    return {
+        "cwd": os.getcwd(),
+        "path0": sys.path[0],
+        "argv": sys.argv,
+        "session": os.getsid(0) == os.getpid(),
+    }
 
 
 def cores(event, context):
