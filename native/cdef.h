@@ -129,7 +129,7 @@ int64_t stk_worker_next(stk_worker *w);
 int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len);
 int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len);
 void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len);
-void stk_worker_drain_stdio(stk_worker *w);
+int stk_worker_drain_stdio(stk_worker *w);
 stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len);
 void stk_worker_commit(stk_worker *w);
 void stk_worker_doorbell(stk_worker *w);

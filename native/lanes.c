@@ -298,6 +298,14 @@ static void log_record(stk_engine *e, stk_lane *l, const stk_record *r, const ui
         e->functions[l->fn]->log_dropped += len;
 }
 
+/* What the worker could not put into its log is its head's loss. */
+static void log_lost(stk_engine *e, stk_lane *l, stk_call *c) {
+    uint64_t dropped = stk_load(&l->up->dropped, STK_RELAXED), more = dropped - l->log_seen;
+    l->log_seen = dropped;
+    c->log_dropped += more;
+    e->functions[l->fn]->log_dropped += more;
+}
+
 /* The lane's head is over: the next one begins now. */
 static void head_over(stk_lane *l, uint64_t now) {
     stk_call *c = l->queue[l->first % STK_DEPTH];
@@ -325,6 +333,7 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
     c->t_start = r->t0 < c->t_dispatch || r->t0 > now ? c->t_dispatch : r->t0;
     c->t_end = r->t1 < c->t_start || r->t1 > now ? now : r->t1;
     c->peak_kib = r->aux;
+    if (c->log_len) log_lost(e, l, c);
     uint32_t status = r->kind == STK_RESULT ? STK_OK : r->kind == STK_ERROR ? STK_FAULT : STK_BAD_EVENT;
     if (large && c->by != BY_NOBODY) {
         c->large = stk_large_at(l->up);
@@ -471,6 +480,7 @@ static int end_head(stk_engine *e, stk_lane *l, uint32_t status, int32_t detail)
     if (!c) return 0;
     e->functions[l->fn]->in_lanes--;
     c->t_end = stk_now();
+    if (c->log_len) log_lost(e, l, c);
     complete(e, c, status, detail);
     return 1;
 }

@@ -147,7 +147,7 @@ int64_t stk_worker_next(stk_worker *w) {
     if (w->stdio_due) { /* after the reply, where it delays nobody */
         w->stdio_due = 0;
         uint64_t before = w->tx.mine;
-        stk_worker_drain_stdio(w);
+        if (stk_worker_drain_stdio(w) < 0) _exit(EXIT_NO_DOORBELL); /* its handler closed our descriptors */
         if (w->tx.mine != before && stk_ring_eventfd(w->event_fd) < 0) _exit(EXIT_NO_DOORBELL);
     }
     for (;;) {
@@ -207,13 +207,14 @@ void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len) {
         log_chunk(w, data + at, len - at < LOG_CHUNK ? len - at : LOG_CHUNK);
 }
 
-void stk_worker_drain_stdio(stk_worker *w) {
-    int waiting = 0;
+int stk_worker_drain_stdio(stk_worker *w) {
+    int waiting = 0, rc = 0;
     uint8_t chunk[LOG_CHUNK];
-    if (w->stdio_fd < 0) return;
-    while (ioctl(w->stdio_fd, FIONREAD, &waiting) == 0 && waiting > 0) {
+    if (w->stdio_fd < 0) return 0;
+    while ((rc = ioctl(w->stdio_fd, FIONREAD, &waiting)) == 0 && waiting > 0) {
         ssize_t n = read(w->stdio_fd, chunk, sizeof chunk);
-        if (n <= 0) return;
+        if (n <= 0) break;
         log_chunk(w, chunk, (uint64_t)n);
     }
+    return rc;
 }

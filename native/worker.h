@@ -45,7 +45,8 @@ int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len);
 
 /* Append to the log; never waits: what does not fit is counted in up->dropped. */
 void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len);
-void stk_worker_drain_stdio(stk_worker *w); /* what native code and children wrote, into the log */
+/* What native code and children wrote, into the log. < 0: the pipe is closed. */
+int stk_worker_drain_stdio(stk_worker *w);
 
 /* The steps of a reply, apart, for tests that stop between them. */
 stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len);

@@ -33,7 +33,7 @@ from .dispatch import LogSink
 from .output_pipes import Pipes
 from .pool import Bounds, Load, may_retire, workers_to_start
 from .scaling import TRIPS_AFTER, Breaker
-from .watch import usage
+from .watch import kill, usage
 
 TICK_NS = 100_000_000
 PRESSED_TICK_NS = 5_000_000
@@ -337,9 +337,10 @@ class Supervisor:
         self._end_template(template)
 
     def _end_template(self, template: Template) -> None:
-        """Kill a dropped one: it may hang in its init, deaf to its socket."""
+        """A dropped one ends when its socket closes; one that may hang in its init, deaf to it, is killed."""
         if template.pidfd >= 0:
-            _send_kill(template.pidfd)
+            if not template.ready:
+                _send_kill(template.pidfd)
             os.close(template.pidfd)
             template.pidfd = -1
 
@@ -372,6 +373,9 @@ class Supervisor:
                     lane.pid, lane.pidfd = message.pid, fds[0]
                     if lane.doomed:
                         self._kill(lane)
+                    self._check_up(
+                        state
+                    )  # it may have said that it is ready before its parent said that it is there
                 if template.unanswered == FORKS_AT_ONCE // 2:
                     self._scale(state)  # it may have been held back by what was unanswered
             elif isinstance(message, wire.ForkFailed):
@@ -494,7 +498,7 @@ class Supervisor:
     def _check_up(self, state: FunctionState) -> None:
         if not state.up or state.template is None or not state.template.ready:
             return
-        if sum(lane.ready for lane in state.lanes.values()) >= state.bounds.minimum:
+        if sum(lane.ready and lane.pid > 0 for lane in state.lanes.values()) >= state.bounds.minimum:
             for up in state.up:
                 if not up.done():
                     up.set_result(state.init_seconds)
@@ -726,23 +730,30 @@ class Supervisor:
         """End workers whose tree exceeds its memory or its number of processes. Is anybody running?"""
         busy = False
         due = now >= self._watch_at
-        if due:
-            self._watch_at = now + WATCH_NS
         for lane in list(self._lanes.values()):
             since = lib.stk_lane_busy_since(self._engine, lane.index)
             if not since or not lane.pid or lane.doomed:
                 continue
             busy = True
-            if not due or now - since < PRESSED_TICK_NS:
-                continue
-            used = usage(lane.pid)
-            limit = lane.function.spec.memory * 1024
-            if used.kib > limit or used.processes > limits.PROCESSES:
-                status = lib.STK_MEMORY if used.kib > limit else lib.STK_CRASH
-                detail = used.kib if used.kib > limit else -signal.SIGKILL
-                lib.stk_lane_doom(self._engine, lane.index, status, min(detail, 2**31 - 1))
-                self._kill(lane)
+            if due and now - since >= PRESSED_TICK_NS:
+                self._limit(lane)
+        if due:  # a tree of a thousand takes a while to look at: not again at once
+            self._watch_at = now + max(WATCH_NS, 4 * (lib.stk_now() - now))
         return busy
+
+    def _limit(self, lane: Lane) -> bool:
+        """End a worker whose tree exceeds its limits. Has it more than one process?"""
+        used = usage(lane.pid)
+        limit = lane.function.spec.memory * 1024
+        if used.kib > limit:
+            used = usage(lane.pid, exact=True)
+        if used.kib > limit or used.processes > limits.PROCESSES:
+            status = lib.STK_MEMORY if used.kib > limit else lib.STK_CRASH
+            detail = used.kib if used.kib > limit else -signal.SIGKILL
+            lib.stk_lane_doom(self._engine, lane.index, status, min(detail, 2**31 - 1))
+            self._kill(lane)
+            kill({lane.pid}, set())  # at once: its end, from which on its template would do it, may take long
+        return used.processes > 1
 
     def _rest(self) -> None:
         """Nothing runs: stop the timer, but come back once for what idleness allows."""
@@ -753,12 +764,16 @@ class Supervisor:
         self._idle_timer = None
         again = False
         now = lib.stk_now()
+        lib.stk_drain_all(self._engine)  # what a thread that a handler left behind has printed
         for lane in list(self._lanes.values()):
+            self._flush_orphans(lane)
             state = lane.function
             since = lib.stk_lane_idle_since(self._engine, lane.index)
             if not since or lane.retired:
                 continue
             lib.stk_lane_trim(self._engine, lane.index)
+            if lane.pid and self._limit(lane):  # what its handler left running may still grow
+                again = True
             have = sum(not other.retired for other in state.lanes.values())
             if may_retire(now - since, have, state.bounds):
                 lane.retired = True

@@ -2,34 +2,79 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-_PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
-_MOST = 4096
+_MOST = 4096  # processes looked at
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """kib: resident memory of the tree, file-backed and lane pages left out; processes: its size."""
+    """kib: memory of the tree, file-backed pages left out; processes: its size."""
 
     kib: int
     processes: int
 
 
-def usage(pid: int) -> Usage:
-    """A worker's tree now. A process that ends meanwhile counts as nothing."""
+def usage(pid: int, exact: bool = False) -> Usage:
+    """A worker's tree now. A process that ends meanwhile counts as nothing.
+
+    What several processes share (after a fork, or on purpose) counts in each of them, unless `exact`, which costs
+    the kernel a walk through every page table: ask for it when the quick answer is too much.
+    """
+    file, names = (
+        ("smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:")) if exact else ("status", (b"RssAnon:", b"RssShmem:"))
+    )
     kib = processes = 0
-    waiting = [pid]
-    while waiting and processes < _MOST:
-        current = waiting.pop()
-        try:
-            with open(f"/proc/{current}/statm") as file:
-                fields = file.read().split()
-            with open(f"/proc/{current}/task/{current}/children") as file:
-                waiting += [int(child) for child in file.read().split()]
-        except (OSError, ValueError):
-            continue
-        kib += (int(fields[1]) - int(fields[2])) * _PAGE_KIB
-        processes += 1
+    for current in _tree(pid):
+        with contextlib.suppress(OSError, ValueError):
+            kib += sum(_kib(f"/proc/{current}/{file}", names))
+            processes += 1
+        if processes == _MOST:
+            break
     return Usage(kib, processes)
+
+
+def kill(roots: set[int], killed: set[int]) -> None:
+    """Send SIGKILL to these processes and all below them, and note them in `killed`.
+
+    A process that was sent it forks no more, though it may take long to get the time to die. So this goes on
+    until a round finds nobody new: against a fork bomb, one that waits for deaths in between would lose.
+    """
+    found = True
+    while found:
+        found = False
+        for root in roots:
+            for pid in _tree(root):
+                if pid not in killed:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+                    found = True
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    with contextlib.suppress(OSError, ValueError):
+        for thread in os.listdir(f"/proc/{pid}/task"):  # a child belongs to the thread that forked it
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found += [int(child) for child in file.read().split()]
+    return found
+
+
+def _tree(root: int) -> Iterator[int]:
+    waiting = [root]
+    while waiting:
+        current = waiting.pop()
+        yield current
+        waiting += children(current)
+
+
+def _kib(path: str, names: tuple[bytes, ...]) -> Iterator[int]:
+    with open(path, "rb") as lines:
+        for line in lines:
+            if line.startswith(names):
+                yield int(line.split()[1])

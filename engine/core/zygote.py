@@ -9,8 +9,9 @@ then forks warm workers on request, each by one fork() of an already imported pr
 
 Nobody outlives the engine. The zygote never runs user code, so it always notices that the engine is
 gone (its socket closes, its pidfd fires); it adopts every orphan below it and kills until none is left.
-A template dies with the zygote and a worker with its template (PDEATHSIG). What a worker leaves behind is
-adopted by its template and killed before the worker's end is reported.
+A worker dies with its template (PDEATHSIG), and so does a template with the zygote until it is initialised; then
+it ends when its socket closes. What a worker leaves behind is adopted by its template and killed before the
+worker's end is reported.
 
 Everything here is a loop over poll(): no asyncio, no threads.
 """
@@ -31,7 +32,7 @@ from typing import Any, NoReturn
 
 from .. import wire
 from .._native import lib
-from . import handler, worker
+from . import handler, watch, worker
 from .environment import lambda_environment
 
 
@@ -101,17 +102,10 @@ def _reap(pid: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def _children() -> set[int]:
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return {int(pid) for pid in file.read().split()}
-
-
 def _kill_strangers(known: set[int]) -> None:
-    """Kill every child that is not known (adopted orphans), and what they leave, until none is left."""
-    while strangers := _children() - known:
-        for pid in strangers:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+    """Kill every child that is not known (adopted orphans) and all below it, until none is left."""
+    while strangers := set(watch.children(os.getpid())) - known:
+        watch.kill(strangers, set())
         for pid in strangers:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
@@ -154,6 +148,9 @@ class Template:
     def run(self) -> NoReturn:
         lib.stk_subreaper()
         self._initialise()
+        # From here on no user code runs in this process, so it hears its socket close when the engine drops it, or
+        # ends. Should the zygote be killed, it must not die at once: it has its workers' trees to end.
+        lib.stk_pdeathsig(0)
         poll = select.poll()
         poll.register(self.sock.fileno(), select.POLLIN)
         while True:
@@ -195,7 +192,7 @@ class Template:
                 with contextlib.suppress(Exception):
                     stream.flush()
         self.worker.rehearse()
-        self.own = _children()
+        self.own = set(watch.children(self.pid))
         self.data_bytes = _data_bytes()
         gc.collect()
         gc.freeze()  # the collector must not write to the pages that workers share

@@ -1,4 +1,4 @@
-"""Sin: runs for ever and ignores SIGTERM, until a file appears (event: that file, and one to create first)."""
+"""Sin: runs for ever and ignores SIGTERM, until a file appears (event: that file; one to create first)."""
 
 import os
 import select

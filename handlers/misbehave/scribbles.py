@@ -1,4 +1,4 @@
-"""Sin: writes nonsense into its own lane (event: where, what, and whether it "waits" for its end or "answers")."""
+"""Sin: writes nonsense into its own lane (event: where, what, and "waits" for its end or "answers")."""
 
 import ctypes
 import select

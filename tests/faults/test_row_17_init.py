@@ -1,4 +1,4 @@
-"""Row 17: an import that fails, hangs, crash-loops. AWS's init errors; the time is bounded; no spawn storm."""
+"""Row 17: an import that fails, hangs, crash-loops. AWS's init errors; bounded time; no spawn storm."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from engine import Engine, FunctionCrashed, InitError
+from engine import Engine, FunctionCrashed, InitError, TooManyRequests
 
 from .conftest import ECHO, MISBEHAVE, alive, marked, wait_until
 
@@ -64,8 +64,6 @@ def test_row_14_a_replacement_cannot_be_forked(stoker: Engine, tmp_path: Path) -
     os.kill(fn.workers()[0], signal.SIGKILL)
     wait_until(note.exists)
     waiting = [fn.submit(i) for i in range(3)]
-    from engine import TooManyRequests
-
     with pytest.raises(TooManyRequests):
         fn.invoke("one too many")
     wait_until(lambda: len(note.read_text()) >= 4)
@@ -145,7 +143,7 @@ def test_row_15_the_zygote_is_killed_again_and_again(stoker: Engine) -> None:
     """Each time there is a new one; the time until then grows, so that nothing spins."""
     fn = stoker.function("app:handler", code=ECHO)
     for i in range(3):
-        pid = stoker._runtime.supervisor._zygote.pid  # type: ignore[union-attr]
+        pid = wait_until(lambda: zygote.pid if (zygote := stoker._runtime.supervisor._zygote) else 0)
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda pid=pid: not alive(pid))
         assert fn.invoke(i) == i

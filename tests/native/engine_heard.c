@@ -33,7 +33,7 @@ static void waits(int waiter) {
     rung(w);
     if (waiter == CONSUMER) {
         CHECK(stk_submit(box, r.fn, 2, 0, (const uint8_t *)"b", 1) > 0);
-        CHECK(stk_reap_wait(box, 1000) == 0);
+        CHECK(stk_reap_wait(box, 20000000) == 0);
     } else { /* it sleeps until the signal */
         CHECK(pthread_create(&other, NULL, interrupt, &self) == 0);
         CHECK(stk_cell_call(cell, r.fn, 0, (const uint8_t *)"b", 1) == STK_SIGNALLED);
