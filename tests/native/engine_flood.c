@@ -35,7 +35,7 @@ int main(void) {
         uint64_t before = rx->mine;
         CHECK(stk_lane_drain(r.e, lane) == 0);
         CHECK(rx->mine - before <= STK_RING);
-        while (stk_load(rx->peer, STK_ACQUIRE) - rx->mine < STK_RING / 2) stk_relax();
+        while (stk_load(rx->peer, STK_ACQUIRE) - rx->mine < STK_RING / 2) sched_yield();
     }
     pthread_mutex_lock(&lock);
     stop = 1;

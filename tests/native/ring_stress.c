@@ -14,7 +14,7 @@ static void *produce(void *unused) {
         stk_record *r = stk_ring_reserve(&ring.tx, len, &err);
         CHECK(err == 0);
         if (!r) {
-            stk_relax();
+            sched_yield();
             continue;
         }
         memset(r, 0, sizeof *r);
@@ -40,7 +40,7 @@ int main(int argc, char **argv) {
         int rc = stk_ring_peek(&ring.rx, &r, &payload);
         CHECK(rc >= 0);
         if (rc == 0) {
-            stk_relax();
+            sched_yield();
             continue;
         }
         CHECK(r.seq == i && r.ticket == ~(uint64_t)i && r.len == length_of(i));
