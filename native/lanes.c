@@ -241,10 +241,12 @@ int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_un
     f->in_lanes++;
     if (wants_loop(e, c)) stk_or(&l->down->asleep, STK_RING_LOOP, STK_RELAXED);
     if (may_unlock && c->len > STK_COPY_LOCKED) { /* the lane is ours until the copy is done: let others go on */
+        const uint8_t *from = c->payload; /* outside the lock a lane's death may move the call */
+        uint64_t len = c->len;
         l->filling = 1;
         l->refs++;
         pthread_mutex_unlock(&e->lock);
-        memcpy(to, c->payload, c->len);
+        memcpy(to, from, len);
         pthread_mutex_lock(&e->lock);
         l->filling = 0;
         l->refs--;
