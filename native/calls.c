@@ -156,8 +156,7 @@ void call_rouse(stk_engine *e, stk_call *c) {
         stk_wake(&c->word);
     } else if (c->sleeping == SLEEPS_ON_LANE) { /* it holds a reference: the lane is mapped */
         stk_lane *l = e->lanes[c->sleep_lane];
-        stk_add(&l->up->bell, 1, STK_RELEASE);
-        stk_wake(&l->up->bell);
+        stk_ring_bell(&l->up->bell);
     }
     c->sleeping = SLEEPS_NOT;
 }

@@ -183,11 +183,7 @@ void stk_lane_take(stk_engine *e, uint32_t lane) {
 }
 
 void lane_ring(stk_lane *l) {
-    STK_FENCE_WAKE();
-    if (stk_load(&l->up->asleep, STK_RELAXED)) {
-        stk_add(&l->down->bell, 1, STK_RELEASE);
-        stk_wake(&l->down->bell);
-    }
+    if (stk_must_wake(&l->up->asleep)) stk_ring_bell(&l->down->bell);
 }
 
 /* Does a loop have to be rung for this one? Not when it polls, nor when a thread does. */
@@ -281,7 +277,7 @@ void lane_unref(stk_engine *e, stk_lane *l) {
 void lane_large_read(stk_engine *e, uint32_t lane) {
     stk_lane *l = e->lanes[lane];
     if (l->state != LANE_FREE) {
-        stk_add(&l->down->large_free, 1, STK_RELEASE);
+        stk_large_read(l->down);
         lane_ring(l);
     }
     lane_unref(e, l);
@@ -327,7 +323,7 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
     if (!c || r->seq != l->first || c->ticket != r->ticket) {
         f->late++;
         e->lost++;
-        if (large) stk_add(&l->down->large_free, 1, STK_RELEASE);
+        if (large) stk_large_read(l->down);
         if (lane_depth(l) && !c && r->seq == l->first) head_over(l, stk_now());
         return;
     }
@@ -344,7 +340,7 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
         l->refs++;
         l->touched = r->len > l->touched ? r->len : l->touched;
     } else if (large) {
-        stk_add(&l->down->large_free, 1, STK_RELEASE);
+        stk_large_read(l->down);
     } else if (c->by != BY_NOBODY && !call_output(c, data, r->len)) {
         status = STK_CRASH; /* no memory for its result */
     }
@@ -433,8 +429,7 @@ int lane_drain(stk_engine *e, stk_lane *l) {
         return -1;
     }
     if (any) {
-        STK_FENCE_WAKE();
-        if (stk_load(&l->up->asleep, STK_RELAXED) == STK_FOR_SPACE) lane_ring(l);
+        if (stk_must_wake(&l->up->asleep) == STK_FOR_SPACE) stk_ring_bell(&l->down->bell);
         line_refill(e, l);
     }
     return 0;
@@ -457,9 +452,6 @@ static void lane_leave(stk_engine *e, stk_lane *l) { /* out of every list */
             break;
         }
 }
-
-/* `started` is a sequence number + 1; both wrap at 32 bits. */
-static int has_started(uint64_t started, uint32_t seq) { return (int32_t)((uint32_t)started - seq) > 0; }
 
 /* What is left in a lane goes back to the head of the line, in its order. */
 static void give_back(stk_engine *e, stk_lane *l) {
@@ -504,7 +496,7 @@ int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
             lane_drain(e, l); /* what it committed before it died counts */
             lane_leave(e, l);
             uint64_t started = stk_load(&l->up->started, STK_ACQUIRE);
-            if (lane_depth(l) && (has_started(started, l->first) || tried_enough(l)))
+            if (lane_depth(l) && (stk_has_started(started, l->first) || tried_enough(l)))
                 ended = end_head(e, l, status, detail);
             give_back(e, l);
         }
@@ -537,7 +529,7 @@ int stk_lane_doom(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
         lane_drain(e, l);
         lane_leave(e, l);
         uint64_t started = stk_load(&l->up->started, STK_ACQUIRE);
-        if (l->t_head || has_started(started, l->first)) ended = end_head(e, l, status, detail);
+        if (l->t_head || stk_has_started(started, l->first)) ended = end_head(e, l, status, detail);
         l->state = LANE_DOOMED;
         give_back(e, l);
         line_pump(e, e->functions[l->fn]);
@@ -557,14 +549,10 @@ void stk_lane_retire(stk_engine *e, uint32_t lane) {
     pthread_mutex_unlock(&e->lock);
 }
 
-/* Dekker with the worker (lane.h): the revocation is stored before `started` is read. */
 int lane_withdraw(stk_engine *e, stk_lane *l, uint32_t seq) {
     (void)e;
-    stk_store(&l->down->revoked[seq % STK_DEPTH], (uint64_t)seq + 1, STK_RELAXED);
-    STK_FENCE_REVOKE();
-    if (has_started(stk_load(&l->up->started, STK_RELAXED), seq)) return 0;
+    if (!stk_revoke(l->down, l->up, seq)) return 0;
     l->queue[seq % STK_DEPTH] = NULL;
-    stk_or(&l->down->asleep, STK_RING_LOOP, STK_RELAXED); /* somebody must hear its SKIPPED */
     return 1;
 }
 

@@ -244,12 +244,14 @@ int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, co
         c->flags = flags;
         c->payload = data;
         c->len = len;
+        uint64_t ticket = c->ticket; /* accepted, it may be over and reaped before we have the lock again */
+        box->open++;
         rc = call_accept(e, c);
         if (rc < 0) {
+            box->open--;
             call_recycle(e, c);
         } else {
-            box->open++;
-            rc = (int64_t)c->ticket;
+            rc = (int64_t)ticket;
         }
     }
     pthread_mutex_unlock(&e->lock);

@@ -67,9 +67,7 @@ static int wait_done(stk_engine *e, stk_call *c) {
             e->spinning--;
             lane_unref(e, l);
         } else if (l) {
-            uint32_t bell = stk_load(&l->up->bell, STK_ACQUIRE);
-            stk_or(&l->down->asleep, STK_RING_THREAD, STK_RELAXED);
-            STK_FENCE_SLEEP();
+            uint32_t bell = stk_sleep_announce(&l->down->asleep, STK_RING_THREAD, &l->up->bell);
             if (!stk_ring_ready(&l->rx) || l->corrupt) {
                 c->sleeping = SLEEPS_ON_LANE;
                 c->sleep_lane = l->index;
@@ -78,10 +76,10 @@ static int wait_done(stk_engine *e, stk_call *c) {
                 rc = stk_sleep(&l->up->bell, bell, LOOK_AGAIN_NS);
                 pthread_mutex_lock(&e->lock);
                 c->sleeping = SLEEPS_NOT;
-                if (l->down) stk_and(&l->down->asleep, ~STK_RING_THREAD, STK_RELAXED);
+                if (l->down) stk_sleep_over(&l->down->asleep, STK_RING_THREAD);
                 lane_unref(e, l);
             } else {
-                stk_and(&l->down->asleep, ~STK_RING_THREAD, STK_RELAXED);
+                stk_sleep_over(&l->down->asleep, STK_RING_THREAD);
             }
         } else if (may_spin(e, e->functions[c->fn]) && e->n_busy && stk_now() < until) {
             /* In line, behind short ones: read for everybody, so that the line moves. */
