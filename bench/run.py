@@ -66,8 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"  {note}")
     for name, why in missing.items():
         print(f"not measured: {name}: {why}")
-    kept = sum(figure.passed for figure in figures)
-    print(f"{kept} of {len(figures)} promises kept")
+    promised = [figure for figure in figures if figure.passed is not None]
+    print(f"{sum(figure.passed is True for figure in promised)} of {len(promised)} promises kept")
     path = save("run", {"machine": described, "how": how, "missing": missing, **report.as_json(outcomes)})
     print(f"series: {path}")
     out = options.out or (DOCUMENT if not (options.quick or options.only) else None)

@@ -72,7 +72,7 @@ void call_reset(stk_call *c) {
 }
 
 void call_recycle(stk_engine *e, stk_call *c) {
-    if (c->large) lane_large_read(e, c->held);
+    if (c->large) lane_large_read(e, c);
     call_reset(c);
     c->state = CALL_FREE;
     c->next = e->free_calls;

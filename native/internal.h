@@ -27,6 +27,9 @@ void idle_push(stk_engine *e, stk_lane *l);
 void idle_remove(stk_engine *e, stk_lane *l);
 void busy_add(stk_engine *e, stk_lane *l);
 void busy_remove(stk_engine *e, stk_lane *l);
+int line_full(const stk_function *f);
+/* Read what its workers have said: one may be done and not have been read yet. */
+void line_read(stk_engine *e, stk_function *f);
 stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t now);
 int call_accept(stk_engine *e, stk_call *c); /* queue.c: 0: in a lane or in line; else why not */
 void line_refill(stk_engine *e, stk_lane *l); /* from the line into a lane that has room; idle if nothing waits */
@@ -41,7 +44,7 @@ void lane_drop_spare(stk_engine *e);
 int lane_drain(stk_engine *e, stk_lane *l);
 void lane_abandoned(stk_engine *e, stk_lane *l); /* nobody waits for what is in it: the loop must hear of it */
 void lane_unref(stk_engine *e, stk_lane *l);
-void lane_large_read(stk_engine *e, uint32_t lane); /* the worker's large payload has been read */
+void lane_large_read(stk_engine *e, stk_call *c); /* its large result has been read: the area is free again */
 int lane_withdraw(stk_engine *e, stk_lane *l, uint32_t seq); /* 1: that invocation will not start */
 static inline uint32_t lane_depth(const stk_lane *l) { return l->last - l->first; }
 

@@ -30,6 +30,7 @@
 #define STK_DEPTH 32u                 /* invocations in one lane, the running one included */
 #define STK_INLINE (STK_RING / 8u)    /* a payload larger than this goes through the large area */
 #define STK_LARGE 1u                  /* record flag: the payload is in the large area */
+#define STK_IN_PLACE 4u                /* with STK_LARGE: a reply that lies in the event it answers; id[0..7]: where */
 #define STK_WANT_TAIL 2u              /* record flag: the caller wants the whole log and the peak memory */
 #define STK_RING_THREAD 1u            /* sleep flag: a thread waits on the bell */
 #define STK_RING_LOOP 2u              /* sleep flag: an event loop waits on the eventfd */
@@ -108,7 +109,10 @@ static inline int stk_revoke(stk_down *down, stk_up *up, uint32_t seq) {
     return !stk_has_started(stk_load(&up->started, STK_RELAXED), seq);
 }
 
-/* The worker's large area holds one payload: it counts those it wrote, the engine those that were read. */
+/* A raw handler that returns its large event, or a slice of it, has its reply read where it lies: in `down`,
+ * which stays taken until then. The worker cannot write there, so what was checked stays so.
+ *
+ * The worker's large area holds one payload: it counts those it wrote, the engine those that were read. */
 static inline void stk_large_read(stk_down *down) { stk_add(&down->large_free, 1, STK_ORD_FREE); }
 static inline int stk_large_ready(stk_down *down, uint64_t used) {
     return stk_load(&down->large_free, STK_ORD_SPACE) == used;

@@ -11,6 +11,8 @@
 #include "doorbell.h"
 #include "internal.h"
 
+/* A large result that nobody has come for after this long is moved out of its lane. */
+static const uint64_t LARGE_KEPT_NS = 10000000;
 enum { ORPHAN_KEEP = 64 * 1024, MAX_ATTEMPTS = 3 };
 
 static int grow(uint32_t **list, uint32_t *cap, uint32_t need) {
@@ -206,9 +208,30 @@ static void lane_shut(stk_lane *l) {
     l->retire_sent = 1;
 }
 
+static void large_over(stk_engine *e, stk_lane *l, stk_call *c) {
+    l->unread[c->in_place] = NULL;
+    if (l->state != LANE_FREE && c->in_place) {
+        l->large_out = 0;
+    } else if (l->state != LANE_FREE) {
+        stk_large_read(l->down);
+        lane_ring(l);
+    }
+    c->in_place = 0;
+    c->large = NULL;
+    lane_unref(e, l);
+}
+
+/* A result that its consumer has not come for must not keep others from the area: it gets a place of its own. */
+static int large_moved(stk_engine *e, stk_lane *l, int in_place) {
+    stk_call *c = l->unread[in_place];
+    if (!c || c->by != BY_BOX || !c->box || !call_output(c, c->large, c->out_len)) return 0;
+    large_over(e, l, c);
+    return 1;
+}
+
 int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_unlock) {
     int err, big = c->len > STK_INLINE;
-    if (lane_depth(l) >= STK_DEPTH || l->filling || (big && l->large_out)) return 0;
+    if (lane_depth(l) >= STK_DEPTH || l->filling || (big && l->large_out && !large_moved(e, l, 1))) return 0;
     stk_record *r = stk_ring_reserve(&l->tx, big ? 0 : c->len, &err);
     if (!r) {
         l->corrupt |= err != 0;
@@ -274,13 +297,19 @@ void lane_unref(stk_engine *e, stk_lane *l) {
     if (--l->refs == 0 && l->state == LANE_FREE) unmap(e, l);
 }
 
-void lane_large_read(stk_engine *e, uint32_t lane) {
-    stk_lane *l = e->lanes[lane];
-    if (l->state != LANE_FREE) {
-        stk_large_read(l->down);
-        lane_ring(l);
-    }
-    lane_unref(e, l);
+void lane_large_read(stk_engine *e, stk_call *c) {
+    stk_lane *l = e->lanes[c->held];
+    int may_wait = c->in_place && l->state != LANE_FREE && e->functions[l->fn]->head != NULL;
+    large_over(e, l, c);
+    if (may_wait && l->state == LANE_READY) line_refill(e, l); /* for just that */
+}
+
+/* The reply to c that this record says lies in its event, or NULL. */
+static const uint8_t *lies_in_event(const stk_lane *l, const stk_call *c, const stk_record *r) {
+    uint64_t at;
+    memcpy(&at, r->id, sizeof at);
+    if (c->len <= STK_INLINE || at > c->len || r->len > c->len - at) return NULL;
+    return stk_large_at(l->down) + at;
 }
 
 static void log_record(stk_engine *e, stk_lane *l, const stk_record *r, const uint8_t *data) {
@@ -315,7 +344,7 @@ static void head_over(stk_lane *l, uint64_t now) {
 static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const uint8_t *data) {
     stk_function *f = e->functions[l->fn];
     stk_call *c = lane_depth(l) ? l->queue[l->first % STK_DEPTH] : NULL;
-    int large = (r->flags & STK_LARGE) != 0;
+    int in_place = (r->flags & STK_LARGE) && (r->flags & STK_IN_PLACE), large = (r->flags & STK_LARGE) && !in_place;
     if ((large && r->len > e->large) || (c && l->filling && l->first + 1 == l->last)) {
         l->corrupt = 1; /* more than its area holds, or an answer to what it has not been sent */
         return;
@@ -327,26 +356,35 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
         if (lane_depth(l) && !c && r->seq == l->first) head_over(l, stk_now());
         return;
     }
+    if (in_place && !lies_in_event(l, c, r)) {
+        l->corrupt = 1;
+        return;
+    }
     uint64_t now = stk_now();
     c->t_start = r->t0 < c->t_dispatch || r->t0 > now ? c->t_dispatch : r->t0;
     c->t_end = r->t1 < c->t_start || r->t1 > now ? now : r->t1;
     c->peak_kib = r->aux;
     if (c->log_len) log_lost(e, l, c);
     uint32_t status = r->kind == STK_RESULT ? STK_OK : r->kind == STK_ERROR ? STK_FAULT : STK_BAD_EVENT;
-    if (large && c->by != BY_NOBODY) {
-        c->large = stk_large_at(l->up);
+    int read_later = (large || in_place) && c->by != BY_NOBODY;
+    if (read_later) {
+        c->large = in_place ? lies_in_event(l, c, r) : stk_large_at(l->up);
+        c->in_place = in_place;
         c->held = l->index;
         c->out_len = r->len;
+        l->unread[in_place] = c;
         l->refs++;
         l->touched = r->len > l->touched ? r->len : l->touched;
+        if (c->by == BY_BOX) arm(e); /* see to it that it does not lie there for long: stk_expire */
     } else if (large) {
         stk_large_read(l->down);
-    } else if (c->by != BY_NOBODY && !call_output(c, data, r->len)) {
+    } else if (!in_place && c->by != BY_NOBODY && !call_output(c, data, r->len)) {
         status = STK_CRASH; /* no memory for its result */
     }
     uint64_t took = c->t_end - c->t_start;
     f->ewma_ns = f->ewma_ns ? (f->ewma_ns * 7 + took) / 8 + 1 : took + 1;
     head_over(l, now);
+    if (read_later && in_place) l->large_out = 1; /* until it is read */
     l->served++;
     f->in_lanes--;
     complete(e, c, status, 0);
@@ -564,6 +602,11 @@ int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *ne
         if (i >= e->n_busy) continue;
         stk_lane *l = e->lanes[e->busy[i]];
         lane_drain(e, l);
+        stk_call *unread = l->unread[0];
+        if (unread && now > unread->t_done + LARGE_KEPT_NS)
+            large_moved(e, l, 0);
+        else if (unread && (!*next || unread->t_done + LARGE_KEPT_NS < *next))
+            *next = unread->t_done + LARGE_KEPT_NS + 1;
         if (!lane_depth(l) || !l->t_head || (l->state != LANE_READY && l->state != LANE_RETIRING)) continue;
         stk_function *f = e->functions[l->fn];
         uint64_t end = l->t_head + f->timeout_ns;

@@ -109,12 +109,19 @@ static uint32_t depth_allowed(const stk_function *f) {
     return depth < 2 ? 2 : depth > STK_DEPTH ? STK_DEPTH : (uint32_t)depth;
 }
 
-stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t now) {
-    if (f->n_idle) return e->lanes[f->idle[f->n_idle - 1]];
-    for (uint32_t i = 0; i < f->n_lanes; i++) { /* one may have finished and not have been read yet */
+/* Each worker runs one; what is behind it in its lane waits as much as what is in the line. */
+int line_full(const stk_function *f) { return f->waiting + f->in_lanes >= f->max_waiting + f->n_lanes; }
+
+void line_read(stk_engine *e, stk_function *f) {
+    for (uint32_t i = 0; i < f->n_lanes; i++) {
         stk_lane *l = e->lanes[f->lanes[i]];
         if (lane_depth(l)) lane_drain(e, l);
     }
+}
+
+stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t now) {
+    if (f->n_idle) return e->lanes[f->idle[f->n_idle - 1]];
+    line_read(e, f);
     if (f->n_idle) return e->lanes[f->idle[f->n_idle - 1]];
     uint32_t allowed = c->by == BY_THREAD ? 1 : depth_allowed(f);
     stk_lane *best = NULL;

@@ -214,14 +214,14 @@ int call_accept(stk_engine *e, stk_call *c) {
     stk_function *f = e->functions[c->fn];
     if (c->len > f->max_payload) return STK_TOO_LARGE;
     uint64_t now = c->t_submit = stk_now();
-    if (!f->head) {
-        stk_lane *l = line_pick(e, f, c, now);
-        if (l && lane_place(e, l, c, now, 1)) {
-            arm(e);
-            return 0;
-        }
+    if (f->head && line_full(f)) line_read(e, f);
+    stk_lane *l = f->head ? NULL : line_pick(e, f, c, now);
+    int full = line_full(f);
+    if (l && (l->idle_at != STK_ABSENT || !full) && lane_place(e, l, c, now, 1)) {
+        arm(e);
+        return 0;
     }
-    if (f->waiting >= f->max_waiting || e->waiting_bytes + c->len > e->max_waiting_bytes) {
+    if (full || e->waiting_bytes + c->len > e->max_waiting_bytes) {
         f->throttles++;
         return STK_THROTTLED;
     }

@@ -70,6 +70,7 @@ typedef struct stk_call {
     int out_foreign;       /* `out` is the cell's: not ours to free or grow */
     const uint8_t *large;  /* the payload, where it lies in lane `held` */
     uint32_t held;
+    int in_place; /* `large` is a part of its own event, in `down` */
     uint8_t *log;
     uint32_t log_len, log_cap;
     uint64_t log_dropped;
@@ -94,6 +95,7 @@ typedef struct {
     uint32_t orphan_len, orphan_cap;
     uint8_t *init_error; /* the error object of an init that failed in the worker */
     uint32_t init_error_len;
+    stk_call *unread[2]; /* whose large result lies in `up`; in `down` */
     uint64_t touched; /* large payloads passed since the pages were last given back */
 } stk_lane;
 

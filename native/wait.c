@@ -120,7 +120,7 @@ void stk_cell_clear(stk_cell *cell) {
     stk_engine *e = cell->engine;
     pthread_mutex_lock(&e->lock);
     stk_call *c = &cell->call;
-    if (c->large) lane_large_read(e, c->held);
+    if (c->large) lane_large_read(e, c);
     call_reset(c);
     if (!c->out_foreign) {
         free(c->out);
@@ -251,10 +251,12 @@ void stk_box_free(stk_box *box) {
                 if (c->len > STK_INLINE) l->large_out = 0;
                 complete(e, c, STK_CANCELLED, 0);
             }
-            lane_abandoned(e, l);
-        } else {
-            call_recycle(e, c);
+            lane_abandoned(e, l); /* others of ours may end here: into the box's list, which must be whole until then */
         }
+    }
+    for (uint32_t i = 0; i < e->n_calls; i++) {
+        stk_call *c = e->calls[i];
+        if (c->state == CALL_DONE && c->box == box) call_recycle(e, c);
     }
     free(box);
     pthread_mutex_unlock(&e->lock);

@@ -110,12 +110,27 @@ stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len) {
 
 void stk_worker_commit(stk_worker *w) { stk_ring_commit(&w->tx); }
 
+/* Is the reply a part of the large event that it answers? */
+static int in_place(const stk_worker *w, const uint8_t *data, uint64_t len) {
+    const uint8_t *event = stk_large_at(w->down);
+    return len > STK_INLINE && w->busy && (w->event.flags & STK_LARGE) && data >= event &&
+           data + len <= event + w->event.len;
+}
+
 static int put(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len) {
     if (w->busy && (w->event.flags & STK_WANT_TAIL)) stk_worker_drain_stdio(w);
     uint64_t end = stk_now();
-    stk_record *r = stk_worker_reserve(w, kind, len);
+    int lies = in_place(w, data, len);
+    stk_record *r = stk_worker_reserve(w, kind, lies ? 0 : len);
     if (!r) return STK_W_BROKEN;
-    if (len) memcpy(r->flags & STK_LARGE ? stk_large_at(w->up) : (uint8_t *)(r + 1), data, len);
+    if (lies) {
+        uint64_t at = (uint64_t)(data - stk_large_at(w->down));
+        r->flags = STK_LARGE | STK_IN_PLACE;
+        r->len = len;
+        memcpy(r->id, &at, sizeof at);
+    } else if (len) {
+        memcpy(r->flags & STK_LARGE ? stk_large_at(w->up) : (uint8_t *)(r + 1), data, len);
+    }
     if (w->busy) {
         r->t0 = w->t_start;
         r->t1 = end;

@@ -1,15 +1,23 @@
-"""multiprocessing.Pipe: a pickled object sent to a child process that sends it back."""
+"""multiprocessing.Pipe: a pickled object sent to a child process that sends it back, placed in three ways."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Literal
 
-from bench.peers.base import Peer, echo
+from bench import machine
+from bench.peers.base import Peer, Unavailable, echo
+
+Cores = Literal["one core", "two cores"]
 
 
-def _serve(connection: Connection) -> None:
+def _serve(connection: Connection, core: int | None) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     while True:
         try:
             event = connection.recv()
@@ -19,15 +27,33 @@ def _serve(connection: Connection) -> None:
 
 
 class MultiprocessingPipe(Peer):
-    name = "multiprocessing.Pipe"
+    """`cores`: both processes on the same one, or pinned to one each. Without it the kernel places them,
+    now together and now apart, so that its figures are those of the one way or the other."""
+
+    def __init__(self, cores: Cores | None = None) -> None:
+        self.cores = cores
+        self.name = f"multiprocessing.Pipe, {cores}" if cores else "multiprocessing.Pipe"
 
     def start(self) -> None:
+        self.allowed = machine.cores()
+        if self.cores == "two cores" and len(self.allowed) < 2:
+            raise Unavailable("needs two cores")
+        core = {"one core": self.allowed[0], "two cores": self.allowed[-1], None: None}[self.cores]
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.child = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self.child = context.Process(target=_serve, args=(theirs, core), daemon=True)
         self.child.start()
         theirs.close()
         self.call(None)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        if self.cores:
+            os.sched_setaffinity(0, {self.allowed[0]})  # 0: this thread alone
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, self.allowed)
 
     def call(self, event: Any) -> Any:
         self.connection.send(event)

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
-import shutil
-import subprocess
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from bench import machine
+from bench.compiled import library
 from bench.peers.base import Peer, Unavailable
-
-SOURCE = Path(__file__).resolve().parent.parent / "native" / "spin.c"
-BUILD = Path(__file__).resolve().parent.parent / "results" / "build"
-
-
-def _compiled() -> Path:
-    """The library, named after its source, so that a changed source is built anew."""
-    library = BUILD / f"spin-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]}.so"
-    if not library.exists():
-        compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-        if not compiler:
-            raise Unavailable("needs a C compiler")
-        BUILD.mkdir(parents=True, exist_ok=True)
-        flags = ["-O2", "-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
-        subprocess.run([*compiler.split(), *flags, str(SOURCE), "-o", str(library)], check=True)
-    return library
 
 
 class SpinFloor(Peer):
@@ -41,7 +22,7 @@ class SpinFloor(Peer):
         if len(self.allowed) < 2:
             raise Unavailable("needs two cores")
         # ctypes, not cffi: one function, and nothing but a compiler is needed.
-        self.spin = ctypes.CDLL(str(_compiled())).bench_spin
+        self.spin = ctypes.CDLL(str(library("spin"))).bench_spin
         self.spin.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint64)
 
     @contextmanager

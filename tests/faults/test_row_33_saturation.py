@@ -175,6 +175,8 @@ def test_row_33_a_map_waits_for_its_place_but_not_for_others(ledger: Ledger, hel
         running = fn.submit(held.event("running"))
         held.running(301)
         others = [fn.submit(held.event(n)) for n in range(4)]
+        with pytest.raises(TooManyRequests):
+            next(fn.map([held.event("too much")]))
         held.let_go()
         assert running.result(10) == "running"
         assert [each.result(10) for each in others] == list(range(4))

@@ -1,7 +1,7 @@
 /* A worker that says what cannot be is found out and killed for it, and its call ends at once (fault 5). */
 #include "check.h"
 
-enum { SKIPPED_UNREVOKED, ANSWERED_UNSENT, TOO_LARGE, LIES };
+enum { SKIPPED_UNREVOKED, ANSWERED_UNSENT, IN_NO_EVENT, TOO_LARGE, LIES };
 
 static void lies(int lie) {
     rig r = rig_open(0, 10 * SECOND, 10);
@@ -14,6 +14,12 @@ static void lies(int lie) {
     } else if (lie == ANSWERED_UNSENT) { /* the event is still being copied into the lane; it looked at the header */
         r.e->lanes[lane]->filling = 1;
         CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
+    } else if (lie == IN_NO_EVENT) { /* a reply that lies in a large event; this one was small */
+        stk_record *rec = stk_worker_reserve(w, STK_RESULT, 0);
+        rec->flags = STK_LARGE | STK_IN_PLACE;
+        rec->len = 1;
+        memset(rec->id, 0, sizeof rec->id);
+        stk_worker_commit(w);
     } else { /* more than the large area holds */
         stk_record *rec = stk_worker_reserve(w, STK_RESULT, 0);
         rec->flags = STK_LARGE;
@@ -28,7 +34,30 @@ static void lies(int lie) {
     rig_close(&r);
 }
 
+/* In its event, but beyond its end, or so far that the sum wraps. */
+static void points_outside(uint64_t at, uint64_t len) {
+    rig r = rig_open(0, 10 * SECOND, 10);
+    uint32_t lane;
+    stk_worker *w = worker_ready(&r, &lane);
+    static uint8_t event[STK_INLINE + 100];
+    submit(&r, 1, event, sizeof event);
+    worker_takes(w, event, sizeof event);
+    stk_record *rec = stk_worker_reserve(w, STK_RESULT, 0);
+    rec->flags = STK_LARGE | STK_IN_PLACE;
+    rec->len = len;
+    memcpy(rec->id, &at, sizeof at);
+    stk_worker_commit(w);
+    CHECK(stk_lane_drain(r.e, lane) == -1);
+    CHECK(worker_dies(&r, w, lane) == 1);
+    reaps(&r, 1, STK_CRASH);
+    rig_close(&r);
+}
+
 int main(void) {
+    points_outside(101, STK_INLINE);
+    points_outside(STK_INLINE + 101, 0);
+    points_outside(UINT64_MAX, 2);
+    points_outside(0, UINT64_MAX);
     for (int lie = SKIPPED_UNREVOKED; lie < LIES; lie++) lies(lie);
     return 0;
 }

@@ -7,12 +7,15 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import hotpath
 import pytest
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # bench is not installed
+from bench import hotpath
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parents[1] / "native"
@@ -165,6 +168,8 @@ def test_each_file_says_first_what_it_is_for() -> None:
 
 def test_hot_path_instructions_are_as_in_the_baseline() -> None:
     verdict = hotpath.check()
+    if verdict.kept is None:
+        pytest.skip(verdict.lines[0])
     assert verdict.kept, "\n".join(verdict.lines)
 
 
@@ -176,4 +181,7 @@ def test_a_slowed_hot_path_is_noticed(tmp_path: Path) -> None:
     calls.write_text(
         code.replace("c->t_done = stk_now();", "for (int i = 0; i < 9; i++) c->t_done = stk_now();")
     )
-    assert not hotpath.check(sources=slowed).kept
+    verdict = hotpath.check(sources=slowed)
+    if verdict.kept is None:
+        pytest.skip(verdict.lines[0])
+    assert not verdict.kept, "\n".join(verdict.lines)

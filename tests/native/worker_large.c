@@ -24,6 +24,49 @@ int main(void) {
     CHECK(stk_submit(r.box, r.fn, 9, 0, event, LARGE + 1) == STK_TOO_LARGE);
     CHECK(stk_worker_reserve(w, STK_RESULT, LARGE + 1) == NULL);
 
+    /* A reply that lies in its event is read there; until then the area is taken, or what lies there is moved. */
+    for (uint64_t at = 0; at < 3; at++) {
+        uint64_t len = LARGE - 2 * at;
+        submit(&r, 30, event, LARGE);
+        worker_takes(w, event, LARGE);
+        CHECK(stk_worker_reply(w, STK_RESULT, w->payload + at, len) == 0);
+        if (at == 0) CHECK(reap_one(&r, &d) && stk_outcome_of(r.e, d.ticket, &o));
+        submit(&r, 31, reply, LARGE);
+        if (at == 0) { /* reaped, so its reader may be at it: the next one waits */
+            CHECK(o.data == stk_large_at(r.e->lanes[lane]->down) && o.len == len && r.e->lanes[lane]->large_out);
+            submit(&r, 32, reply, LARGE);
+            CHECK(memcmp(o.data, event, len) == 0);
+            stk_call_free(r.e, d.ticket);
+            worker_takes(w, reply, LARGE);
+            CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0 && reap_one(&r, &d) && d.token == 31);
+        } else { /* nobody came for it: it was moved, and the next one is in its place */
+            CHECK(reap_one(&r, &d) && d.token == 30 && d.extra && stk_outcome_of(r.e, d.ticket, &o));
+            CHECK(o.data != stk_large_at(r.e->lanes[lane]->down) + at);
+            CHECK(o.len == len && memcmp(o.data, event + at, len) == 0);
+            stk_call_free(r.e, d.ticket);
+        }
+        worker_takes(w, reply, LARGE);
+        CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0 && reap_one(&r, &d));
+    }
+    CHECK(!r.e->lanes[lane]->large_out && r.e->lanes[lane]->refs == 0);
+
+    /* Nor does one that nobody comes for keep the worker from its next. */
+    uint64_t next;
+    uint32_t late[1];
+    submit(&r, 40, "x", 1);
+    submit(&r, 41, "y", 1);
+    worker_takes(w, "x", 1);
+    CHECK(stk_worker_reply(w, STK_RESULT, reply, LARGE) == 0);
+    CHECK(stk_lane_drain(r.e, lane) == 0);
+    worker_takes(w, "y", 1);
+    CHECK(!stk_large_ready(w->down, w->large_used));
+    CHECK(stk_expire(r.e, stk_now() + SECOND, late, 1, &next) == 0 && stk_large_ready(w->down, w->large_used));
+    CHECK(stk_worker_reply(w, STK_RESULT, event, LARGE) == 0);
+    CHECK(reap_one(&r, &d) && stk_outcome_of(r.e, d.ticket, &o) && memcmp(o.data, reply, LARGE) == 0);
+    stk_call_free(r.e, d.ticket);
+    CHECK(reap_one(&r, &d) && stk_outcome_of(r.e, d.ticket, &o) && memcmp(o.data, event, LARGE) == 0);
+    stk_call_free(r.e, d.ticket);
+
     /* Idle, and everything given back: the pages go too; a payload that is still held keeps them. */
     CHECK(stk_lane_trim(r.e, lane) >= LARGE && stk_lane_trim(r.e, lane) == 0);
     submit(&r, 20, "x", 1);

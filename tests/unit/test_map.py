@@ -153,7 +153,7 @@ def test_a_closed_engine_ends_it() -> None:
 
 def test_a_dropped_map_gives_its_place_back(engine: Any, function: Function) -> None:
     echo = function("echo")
-    for _ in range(200):
+    for _ in range(1000):
         assert next(iter(echo.map(itertools.count()))) == 0
     until(lambda: engine.stats()[echo.name].in_flight == 0)
     assert echo.invoke(1) == 1

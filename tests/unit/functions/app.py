@@ -24,6 +24,10 @@ def raw_echo(event, context):
     return event
 
 
+def raw_slice(event, context):
+    return event[7:-1]
+
+
 def raw_kind(event, context):
     return f"{type(event).__name__} {event.readonly} {len(event)}"
 
