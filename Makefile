@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 NATIVE := $(wildcard native/*.c native/*.h) native/build.py
 EXTENSION := engine/_native.abi3.so
 CODE := engine bench tests handlers native/build.py setup.py
-# What some tests are built with or run under; without it they say that they were skipped.
+# What some tests are built with or run under. Without Relacy the model checks fail, saying what to install; without
+# the rest tests are skipped, saying why.
 TEST_PACKAGES := gcc g++ relacy-dev valgrind
 
 .DEFAULT_GOAL := help

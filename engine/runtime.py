@@ -124,7 +124,7 @@ class Runtime:
         bounds = Bounds(config.warm, config.concurrency, int(config.keep_alive * 1e9))
         return target, self.supervisor.add(FunctionState(key, spec, bounds, config.init_timeout))
 
-    def started(self, target: Target, init_seconds: float) -> None:
+    def started(self, target: Target, init_seconds: float | None) -> None:
         """A function is up: from now on its name means this one."""
         target.init_seconds = init_seconds
         with self._keys:

@@ -2,7 +2,8 @@
 
 Payloads are JSON as Lambda has them. msgspec does nearly all; what it refuses but Lambda's runtime accepts
 (NaN, lone surrogates, numbers out of range) goes through the standard library's json, so that such
-a payload has the value it would have on Lambda.
+a payload has the value it would have on Lambda. But for one thing: Lambda's runtime writes NaN and Infinity, which
+are no JSON; here they become null.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def decode(data: bytes | bytearray | memoryview) -> Any:
 
 def _default(value: Any) -> Any:
     if isinstance(value, decimal.Decimal):
-        return math.nan if value.is_nan() else float(value)
+        number = float(value) if value.is_finite() else math.nan
+        return number if math.isfinite(number) else None
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
@@ -44,7 +46,21 @@ def encode(value: Any) -> bytes:
     try:
         return fast_encode(value)
     except _FALL_BACK:
-        return json.dumps(value, default=_default).encode()
+        try:
+            return json.dumps(value, default=_default, allow_nan=False).encode()
+        except ValueError:  # a float that is no number, or a value that contains itself
+            return json.dumps(_finite(value), default=_default).encode()
+
+
+def _finite(value: Any) -> Any:
+    """A value with None for each NaN and Infinity in it, as the fast encoder writes them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return value
 
 
 def raw_reply(data: Any) -> bytes | memoryview:
@@ -99,6 +115,7 @@ class MakeFailed(msgspec.Struct, tag=True):
 class TemplateEnded(msgspec.Struct, tag=True):
     template: int
     status: int
+    peak_kib: int = 0  # of its resident memory
 
 
 # Engine to template: with the lane's five descriptors attached.
@@ -112,6 +129,7 @@ class Initialised(msgspec.Struct, tag=True):
     error: str = ""  # Lambda's error object as JSON, or empty
     unsafe: str = ""  # why a snapshot of it cannot be forked, or empty
     seconds: float = 0.0
+    peak_kib: int = 0
 
 
 class Forked(msgspec.Struct, tag=True):  # with a pidfd attached
@@ -127,6 +145,7 @@ class ForkFailed(msgspec.Struct, tag=True):
 class Ended(msgspec.Struct, tag=True):
     lane: int
     status: int  # an exit status, or -signal
+    peak_kib: int = 0
 
 
 Message = Make | Made | MakeFailed | TemplateEnded | Fork | Initialised | Forked | ForkFailed | Ended

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from array import array
@@ -30,6 +29,11 @@ def modules_of(reference: str) -> list[str]:
     return [name for name in names if not name.startswith("_") and name != "sys"]
 
 
+def cold_starts_of(stoker: Stoker) -> int:
+    (stats,) = stoker.engine.stats().values()
+    return stats.cold_starts
+
+
 def cold_starts(reference: str, count: int) -> Series:
     """`count` calls that each find every worker occupied, so that one is forked for them."""
     samples: array[int] = array("q")
@@ -38,18 +42,20 @@ def cold_starts(reference: str, count: int) -> Series:
         assert isinstance(stoker, Stoker)
         stoker.call({"n": -1})  # the template is there now, and one worker
         held = []
+        known = cold_starts_of(stoker)
         for number in range(count):
             held.append(stoker.function.submit({"sleep": hold}))
             time.sleep(0.005)
-            known = set(machine.descendants(os.getpid()))
             event = {"n": number}
             begin = time.perf_counter_ns()
             answer = stoker.call(event)
             samples.append(time.perf_counter_ns() - begin)
             if answer != event:
                 raise AssertionError(f"{answer!r} for {event!r}")
-            if not set(machine.descendants(os.getpid())) - known:
-                raise Unavailable("no process was born for a call that should have been a cold start")
+            born = cold_starts_of(stoker)
+            if born <= known:
+                raise Unavailable("no worker was forked for a call that should have been a cold start")
+            known = born
         for future in held:
             future.result()
     return Series(samples, count, sum(samples))

@@ -53,7 +53,7 @@ class Target:
     raw: bool
     memory: int
     version: str
-    init_seconds: float = 0.0
+    init_seconds: float | None = 0.0  # None: each worker initialises itself
 
 
 class Cell:

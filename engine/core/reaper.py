@@ -30,6 +30,7 @@ class Loop(Protocol):
     def call_soon(self, callback: Callable[[], object]) -> Any: ...
     def add_reader(self, fd: int, callback: Callable[[], object]) -> Any: ...
     def remove_reader(self, fd: int) -> Any: ...
+    def call_exception_handler(self, context: dict[str, Any]) -> None: ...
 
 
 # What is told of a finished invocation: (None, value) of a plain result, or (outcome, None).
@@ -155,23 +156,26 @@ class Reaper:
         for i in range(0, n * 4, 4):
             entry = waiting.pop(words[i], None)
             status = words[i + 1]
-            if status & 0xFFFF:
-                self._deliver_slow(entry, words[i + 3])
-            elif entry is not None:
-                at = words[i + 2]
-                content = results[at : at + (status >> 32)]
-                raw = type(entry) is tuple and entry[1]
-                try:
-                    value = content if raw else decode(content)
-                except (
-                    Exception
-                ):  # not for the fast decoder: its caller decodes it, and hears the error if any
-                    self._hand_over(entry, plain(content))
-                    continue
-                if isinstance(entry, tuple):
-                    entry[0](None, value)
-                elif not entry.done():
-                    entry.set_result(value)
+            try:  # what one of them raises must not cost the others their results
+                if status & 0xFFFF:
+                    self._deliver_slow(entry, words[i + 3])
+                elif entry is not None:
+                    at = words[i + 2]
+                    content = results[at : at + (status >> 32)]
+                    raw = type(entry) is tuple and entry[1]
+                    try:
+                        value = content if raw else decode(content)
+                    except Exception:
+                        # Not for the fast decoder: its caller decodes it, and hears the error if any.
+                        self._hand_over(entry, plain(content))
+                        continue
+                    if isinstance(entry, tuple):
+                        entry[0](None, value)
+                    elif not entry.done():
+                        entry.set_result(value)
+            except Exception as error:
+                message = "a result could not be delivered"
+                self._loop.call_exception_handler({"message": message, "exception": error})
 
     def _deliver_slow(self, entry: Any, ticket: int) -> None:
         o = ffi.new("stk_outcome *")

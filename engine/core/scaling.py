@@ -19,15 +19,24 @@ class Breaker:
 
     failures: int = 0
     not_before: int = 0
+    failed_at: int = 0
 
-    def failed(self, now: int) -> None:
-        """A start failed at `now` (ns)."""
+    def failed(self, now: int, began: int | None = None) -> None:
+        """A start failed at `now` (ns). Those that began together, before the last failure, fail as one."""
+        if began is not None and began < self.failed_at:
+            return
         self.failures += 1
+        self.failed_at = now
         self.not_before = now + min(CAP_NS, BASE_NS << min(self.failures - 1, 16))
 
     def succeeded(self) -> None:
         self.failures = 0
         self.not_before = 0
+        self.failed_at = 0
+
+    def last_try(self, began: int) -> bool:
+        """Does it open when the start that began then fails?"""
+        return self.failures + 1 >= TRIPS_AFTER and began >= self.failed_at
 
     def may_start(self, now: int) -> bool:
         return now >= self.not_before

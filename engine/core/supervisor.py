@@ -32,7 +32,7 @@ from . import cores as core_map
 from .dispatch import LogSink
 from .output_pipes import Pipes
 from .pool import Bounds, Load, may_retire, workers_to_start
-from .scaling import TRIPS_AFTER, Breaker
+from .scaling import Breaker
 from .watch import kill, usage
 
 TICK_NS = 100_000_000
@@ -55,6 +55,7 @@ class Lane:
     core: int
     event_fd: int
     stdio_r: int
+    began: int  # ns
     pid: int = 0
     pidfd: int = -1
     ready: bool = False
@@ -90,8 +91,9 @@ class FunctionState:
     lanes: dict[int, Lane] = field(default_factory=dict)
     breaker: Breaker = field(default_factory=Breaker)
     init_error: bytes = b""
+    init_peak: int = 0  # KiB, of the init that failed so
     init_seconds: float = 0.0
-    up: list[Future[float]] = field(default_factory=list)
+    up: list[Future[float | None]] = field(default_factory=list)
     added: int = 0
     removed: bool = False
     retry: asyncio.TimerHandle | None = None
@@ -143,9 +145,10 @@ class Supervisor:
 
     # For other threads.
 
-    def add(self, state: FunctionState) -> Future[float]:
-        """Start a function's processes. The future's result: seconds that its init took; or InitError."""
-        up: Future[float] = Future()
+    def add(self, state: FunctionState) -> Future[float | None]:
+        """Start a function's processes. The future's result: seconds that its init took (None: each worker has an
+        init of its own); or InitError."""
+        up: Future[float | None] = Future()
         state.up.append(up)
         self.loop.call_soon_threadsafe(self._add, state)
         return up
@@ -282,7 +285,8 @@ class Supervisor:
             elif isinstance(message, wire.MakeFailed):
                 self._make_failed(self._templates.pop(message.template), message.errno)
             elif isinstance(message, wire.TemplateEnded):
-                self._template_ended(self._templates.pop(message.template), message.status)
+                template = self._templates.pop(message.template)
+                self._template_ended(template, message.status, message.peak_kib)
         self._stop_zygote()
         if self._closing:
             return
@@ -303,20 +307,37 @@ class Supervisor:
             return
         self._functions[state.key] = state
         state.added = lib.stk_now()
-        self._start_template(state)
+        try:
+            self._start_template(state)
+        except Exception as error:  # nobody else would tell those who wait
+            waiting, state.up = state.up, []
+            try:
+                self._remove(state.key, None)
+            finally:
+                for up in waiting:
+                    if not up.done():
+                        up.set_exception(error)
 
     def _start_template(self, state: FunctionState) -> None:
         if self._closing or state.removed or state.template is not None or self._zygote_sock is None:
             return  # without a zygote: its successor's start comes back to this
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        output_r, output_w = os.pipe2(os.O_CLOEXEC)
-        ours.setblocking(False)
-        template = Template(next(self._numbers), state, ours, output_r)
-        self._templates[template.number] = state.template = template
-        with contextlib.suppress(OSError):  # if the zygote is gone, its end is this template's too
-            wire.send(self._zygote_sock, wire.Make(state.spec, template.number), [theirs.fileno(), output_w])
-        theirs.close()
-        os.close(output_w)
+        with theirs:
+            try:
+                output_r, output_w = os.pipe2(os.O_CLOEXEC)
+            except OSError:
+                ours.close()
+                raise
+            ours.setblocking(False)
+            template = Template(next(self._numbers), state, ours, output_r)
+            state.template = template
+            try:
+                message, fds = wire.Make(state.spec, template.number), [theirs.fileno(), output_w]
+                with contextlib.suppress(OSError):  # if the zygote is gone, its end is this template's too
+                    wire.send(self._zygote_sock, message, fds)
+            finally:
+                os.close(output_w)
+        self._templates[template.number] = template
         self.loop.add_reader(ours.fileno(), self._from_template, state, template)
         self._pipes.watch(output_r, (state, None))
         if state.spec.snapshot:
@@ -384,7 +405,7 @@ class Supervisor:
             elif isinstance(message, wire.Ended):
                 lane = self._lanes.get(message.lane)
                 if lane is not None:
-                    self._lane_ended(lane, message.status)
+                    self._lane_ended(lane, message.status, message.peak_kib)
 
     def _initialised(self, state: FunctionState, template: Template, message: wire.Initialised) -> None:
         state.init_seconds = message.seconds
@@ -393,7 +414,7 @@ class Supervisor:
         self._pipes.drain(template.output_r)
         if message.error:
             self._drop_template(state)
-            self._init_failed(state, message.error.encode())
+            self._init_failed(state, message.error.encode(), message.peak_kib)
         elif message.unsafe:
             said = (
                 f"stoker: {state.spec.name}: {message.unsafe}, so it cannot be forked after init; "
@@ -405,7 +426,7 @@ class Supervisor:
                 self._log(state.spec.name, "", said + "\n")
             self._drop_template(state)
             state.spec = msgspec.structs.replace(state.spec, snapshot=False)
-            self._start_template(state)
+            self._scale(state)
         else:
             template.ready = True
             if state.spec.snapshot:
@@ -413,7 +434,7 @@ class Supervisor:
             self._scale(state)
             self._check_up(state)
 
-    def _template_ended(self, template: Template, status: int) -> None:
+    def _template_ended(self, template: Template, status: int, peak: int = 0) -> None:
         state = template.state
         if state.template is not template:
             return
@@ -429,15 +450,31 @@ class Supervisor:
         if was_ready:
             self._start_failed(state)
         elif timed_out:
-            self._init_failed(state, _timed_out(state.init_timeout))
+            self._init_failed(state, _timed_out(state.init_timeout), peak)
+        elif status == -signal.SIGKILL:
+            self._start_killed(state, status, peak)
         else:
-            self._init_failed(state, _exited(status))
+            self._init_failed(state, _exited(status), peak)
 
-    def _init_failed(self, state: FunctionState, payload: bytes) -> None:
-        state.init_error = payload
+    def _init_failed(
+        self, state: FunctionState, payload: bytes, peak: int = 0, began: int | None = None
+    ) -> None:
+        state.init_error, state.init_peak = payload, min(peak, 2**31 - 1)
         self._not_up(state, payload)
-        lib.stk_function_fail(self._engine, state.key, lib.STK_INIT, 0, payload, len(payload))
-        self._start_failed(state)
+        self._fail_line(state)
+        self._start_failed(state, began)
+
+    def _fail_line(self, state: FunctionState) -> None:
+        payload = state.init_error
+        lib.stk_function_fail(self._engine, state.key, lib.STK_INIT, state.init_peak, payload, len(payload))
+
+    def _start_killed(self, state: FunctionState, status: int, peak: int, began: int | None = None) -> None:
+        """Ended before it could report, by no fault of the function's, as far as we know: the init's failure only
+        when it goes on so."""
+        if state.breaker.last_try(lib.stk_now() if began is None else began):
+            self._init_failed(state, _exited(status), peak, began)
+        else:
+            self._start_failed(state, began)
 
     def _not_up(self, state: FunctionState, payload: bytes) -> None:
         """Tell those who wait for the function to come up that it does not."""
@@ -461,8 +498,8 @@ class Supervisor:
             self._not_up(state, _not_forked(error))
         self._start_failed(state)
 
-    def _start_failed(self, state: FunctionState) -> None:
-        state.breaker.failed(lib.stk_now())
+    def _start_failed(self, state: FunctionState, began: int | None = None) -> None:
+        state.breaker.failed(lib.stk_now(), began)
         self._retry_later(state)
 
     def _retry_later(self, state: FunctionState) -> None:
@@ -501,7 +538,7 @@ class Supervisor:
         if sum(lane.ready and lane.pid > 0 for lane in state.lanes.values()) >= state.bounds.minimum:
             for up in state.up:
                 if not up.done():
-                    up.set_result(state.init_seconds)
+                    up.set_result(state.init_seconds if state.spec.snapshot else None)
             state.up.clear()
 
     def _scale(self, state: FunctionState) -> None:
@@ -511,15 +548,18 @@ class Supervisor:
         now = lib.stk_now()
         if not state.breaker.may_start(now):
             if state.breaker.open and state.init_error:
-                payload = state.init_error
-                lib.stk_function_fail(self._engine, state.key, lib.STK_INIT, 0, payload, len(payload))
+                self._fail_line(state)
             self._retry_later(state)
             return
         lib.stk_function_load(self._engine, state.key, self._load)
         load = self._load
         if state.template is None:
             if load.waiting or state.bounds.minimum or state.up:
-                self._start_template(state)
+                try:
+                    self._start_template(state)
+                except OSError as error:  # no descriptor to be had, say
+                    self._drop_template(state)
+                    self._no_process(state, error.errno or 0)
             return
         if not state.template.ready:
             return
@@ -540,7 +580,7 @@ class Supervisor:
             self._no_process(state, -index)
             return False
         self.loop.call_later(PREPARE_S, lib.stk_lane_prepare, self._engine)
-        lane = Lane(index, state, core, fds.event_fd, fds.stdio_r)
+        lane = Lane(index, state, core, fds.event_fd, fds.stdio_r, lib.stk_now())
         self._lanes[index] = state.lanes[index] = lane
         self._taken[core] += 1
         lib.stk_lane_take(self._engine, index)
@@ -597,7 +637,7 @@ class Supervisor:
 
         self.loop.add_reader(lane.pidfd, ended)
 
-    def _lane_ended(self, lane: Lane, status: int) -> None:
+    def _lane_ended(self, lane: Lane, status: int, peak: int = 0) -> None:
         if self._lanes.get(lane.index) is not lane:
             return
         state = lane.function
@@ -614,11 +654,11 @@ class Supervisor:
             if not state.lanes:
                 self._forget(state)
         elif failed_init and state.template is not None:
-            # A worker forked from an initialised template may have met with an accident: that is worth another try.
-            if payload or not state.spec.snapshot or state.breaker.failures + 1 >= TRIPS_AFTER:
-                self._init_failed(state, payload or _exited(status))
+            # One forked from an initialised template, or killed, may have met with an accident.
+            if payload or (not state.spec.snapshot and status != -signal.SIGKILL):
+                self._init_failed(state, payload or _exited(status), peak, lane.began)
             else:
-                self._start_failed(state)
+                self._start_killed(state, status, peak, lane.began)
         else:
             self._scale(state)
 

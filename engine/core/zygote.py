@@ -22,6 +22,7 @@ import contextlib
 import errno
 import gc
 import os
+import resource
 import select
 import signal
 import socket
@@ -75,9 +76,9 @@ def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
                 pid, template = children.pop(fd)
                 poll.unregister(fd)
                 os.close(fd)
-                status = _reap(pid)
+                status, peak = _reap(pid)
                 _kill_strangers({p for p, _ in children.values()})
-                _report(sock, wire.TemplateEnded(template, status))
+                _report(sock, wire.TemplateEnded(template, status, peak))
 
 
 def _report(sock: socket.socket, message: wire.Message) -> None:
@@ -94,12 +95,13 @@ def _end(children: dict[int, tuple[int, int]]) -> NoReturn:
     os._exit(0)
 
 
-def _reap(pid: int) -> int:
-    """A dead child's exit status, or -signal. Its group dies with it, while its pid is still taken."""
+def _reap(pid: int) -> tuple[int, int]:
+    """A dead child's exit status, or -signal, and its peak memory in KiB. Its group dies with it, while its pid is
+    still taken."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+    _, status, used = os.wait4(pid, 0)
+    return os.waitstatus_to_exitcode(status), used.ru_maxrss
 
 
 def _kill_strangers(known: set[int]) -> None:
@@ -197,7 +199,8 @@ class Template:
         gc.collect()
         gc.freeze()  # the collector must not write to the pages that workers share
         gc.disable()
-        wire.send(self.sock, wire.Initialised(said.error, said.unsafe, time.perf_counter() - started))
+        seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
+        wire.send(self.sock, wire.Initialised(said.error, said.unsafe, seconds, used.ru_maxrss))
         if said.error or said.unsafe:
             os._exit(0)
 
@@ -225,9 +228,9 @@ class Template:
     def _worker_ended(self, pidfd: int) -> None:
         pid, lane = self.workers.pop(pidfd)
         os.close(pidfd)
-        status = _reap(pid)
+        status, peak = _reap(pid)
         _kill_strangers(self.own | {p for p, _ in self.workers.values()})
-        _report(self.sock, wire.Ended(lane, status))
+        _report(self.sock, wire.Ended(lane, status, peak))
 
 
 def _snapshot_hooks() -> Callable[[], None] | None:

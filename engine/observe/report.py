@@ -55,6 +55,19 @@ def timings(o: Outcome) -> Timings:
     )
 
 
+def peak_kib(o: Outcome) -> int:
+    """The worker's peak memory. A killed worker's, or one's that failed to initialise, is in the outcome's detail."""
+    return o.peak_kib or (max(0, o.detail) if o.status in (lib.STK_MEMORY, lib.STK_INIT) else 0)
+
+
+def init_seconds(target: Target, o: Outcome) -> float:
+    """How long the init took: a function's that is forked after it, else the worker's, which began when the
+    invocation was given to it and ended with the handler's start."""
+    if target.init_seconds is not None:
+        return target.init_seconds
+    return max(0, (o.started or o.done) - (o.dispatched or o.done)) / 1e9
+
+
 def lines(target: Target, o: Outcome) -> tuple[str, str]:
     """What Lambda logs before and after an invocation's own output."""
     duration = timings(o).execute * 1e3
@@ -63,10 +76,10 @@ def lines(target: Target, o: Outcome) -> tuple[str, str]:
         f"Duration: {duration:.2f} ms",
         f"Billed Duration: {max(1, math.ceil(duration))} ms",
         f"Memory Size: {target.memory} MB",
-        f"Max Memory Used: {o.peak_kib // 1024 or (o.detail // 1024 if o.status == lib.STK_MEMORY else 0)} MB",
+        f"Max Memory Used: {peak_kib(o) // 1024} MB",
     ]
     if o.cold:
-        parts.append(f"Init Duration: {target.init_seconds * 1e3:.2f} ms")
+        parts.append(f"Init Duration: {init_seconds(target, o) * 1e3:.2f} ms")
     text = "\t".join(parts) + "\t"
     if o.status in _STATUS:
         text += f"Status: {_STATUS[o.status]}"
@@ -92,6 +105,6 @@ def reply(target: Target, o: Outcome) -> Reply:
         version=target.version,
         log_tail=tail.decode("utf-8", "ignore"),
         timings=timings(o),
-        memory=o.peak_kib // 1024,
+        memory=peak_kib(o) // 1024,
         cold=o.cold,
     )

@@ -315,6 +315,16 @@ class TestTheBreaker:
         assert not breaker.open
         assert breaker.not_before == BASE_NS
 
+    def test_those_that_began_together_fail_as_one(self) -> None:
+        breaker = Breaker()
+        for now in (100, 101, 102):
+            assert not breaker.last_try(began=50)
+            breaker.failed(now, began=50)
+        assert (breaker.failures, breaker.not_before) == (1, 100 + BASE_NS)
+        breaker.failed(2 * BASE_NS, began=BASE_NS + 100)
+        assert breaker.last_try(began=4 * BASE_NS)
+        assert not breaker.last_try(began=BASE_NS + 100)
+
 
 BOUNDS = Bounds(1, 4, S)
 LOAD = Load(waiting=0, idle=0, busy=0, starting=0, ewma_ns=0, oldest_ns=0)

@@ -154,6 +154,35 @@ def test_errors(run: Run) -> None:
     run(main)
 
 
+def test_a_callback_that_raises_costs_nobody_elses_result(run: Run) -> None:
+    async def main(engine: AsyncEngine) -> None:
+        await engine.function("app:echo", code=FUNCTIONS)
+        await engine.function("app:fail", code=FUNCTIONS)
+        loop, reaper, targets = asyncio.get_running_loop(), engine._reaper, engine._runtime.targets
+        assert reaper is not None
+        reported: list[Any] = []
+        loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+
+        def done(outcome: Any, value: Any) -> None:
+            raise LookupError("mine")
+
+        results = [loop.create_future() for _ in range(4)]
+        for future in results[:3]:
+            reaper.submit(targets["app-echo"], b"1", done)
+            reaper.submit(targets["app-fail"], b"1", done)
+            reaper.start(targets["app-echo"], b"2", future)
+        reaper.start(targets["app-fail"], b"2", results[3])
+        time.sleep(0.1)  # so that all are done when the loop looks
+        *values, failed = await asyncio.wait_for(asyncio.gather(*results), 10)
+        assert values == [2, 2, 2]
+        assert failed.status == lib.STK_FAULT
+        await until(lambda: len(reported) == 6)
+        assert {str(error) for error in reported} == {"mine"}
+        assert not reaper._waiting
+
+    run(main)
+
+
 def test_a_full_line(run: Run, gate: Gate) -> None:
     async def main(engine: AsyncEngine) -> None:
         held = await engine.function("app:gated", code=FUNCTIONS, waiting=1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 from support import FUNCTIONS, Logs, script, until
 
 from engine import AsyncEngine, Engine, FunctionError, InitError, InvalidConfiguration
-from engine.functions.config import Reference, parse_reference
+from engine.functions.config import Reference, configure, parse_reference
 
 Function = Callable[..., Any]
 Write = Callable[..., Path]
@@ -304,6 +307,122 @@ class TestHooks:
         with pytest.raises(InitError) as caught:
             engine.function("bad:handler", code=write(bad=source, **library))
         assert caught.value.error_type == "Runtime.AfterRestoreError"
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+class TestFailuresToStart:
+    """What is no fault of the function's own."""
+
+    @pytest.fixture
+    def held(self, write: Write, tmp_path: Path) -> tuple[Path, Path, Path]:
+        """Code whose init notes its process and waits while a file exists: the code, the notes, that file."""
+        notes, gate = tmp_path / "notes", tmp_path / "held"
+        source = (
+            f"import os, time\nopen({str(notes)!r}, 'a').write(f'{{os.getpid()}} ')\n"
+            f"while os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
+            "def handler(e, c): return 'up'\n"
+        )
+        gate.touch()
+        notes.touch()
+        return write(held=source), notes, gate
+
+    @staticmethod
+    def noted(notes: Path, n: int) -> int:
+        """The n-th process that began its init."""
+        return int(until(lambda: (pids := notes.read_text().split(" ")[:-1])[n - 1 :] and pids)[n - 1])
+
+    @pytest.mark.parametrize(
+        ("init", "above"),
+        [("snapshot", 0), ("snapshot", 1), ("fresh", 0)],
+        ids=["template", "zygote", "worker"],
+    )
+    def test_what_is_killed_during_init_is_started_again(
+        self, held: tuple[Path, Path, Path], init: Any, above: int
+    ) -> None:
+        code, notes, gate = held
+        with Engine(logs=False) as engine, ThreadPoolExecutor(1) as pool:
+            starting = pool.submit(engine.function, "held:handler", code=code, init=init)
+            victim = self.noted(notes, 1)
+            os.kill(parent(victim) if above else victim, signal.SIGKILL)
+            self.noted(notes, 2)
+            gate.unlink()
+            assert starting.result(20).invoke() == "up"
+            assert len(notes.read_text().split()) == 2
+
+    @pytest.mark.parametrize("init", ["snapshot", "fresh"])
+    def test_the_third_time_it_is_the_inits_error(self, held: tuple[Path, Path, Path], init: Any) -> None:
+        code, notes, _ = held
+        with Engine(logs=False) as engine, ThreadPoolExecutor(1) as pool:
+            starting = pool.submit(engine.function, "held:handler", code=code, init=init)
+            for n in (1, 2, 3):
+                assert not starting.done()
+                os.kill(self.noted(notes, n), signal.SIGKILL)
+            error = starting.exception(20)
+            assert isinstance(error, InitError)
+            assert error.error_type == "Runtime.ExitError"
+            assert error.error_message == "Error: Runtime exited with error: signal: killed (SIGKILL)"
+
+    def test_workers_killed_together_are_one_failure(
+        self, held: tuple[Path, Path, Path], write: Write
+    ) -> None:
+        """Three of one try are not three tries."""
+        code, notes, gate = held
+        source = (code / "held.py").read_text().replace("open(", "def restored():\n    open(")
+        source = source.replace("\nwhile", "\n    while")
+        source = f"import snapshot_restore_py\n{source}snapshot_restore_py.register_after_restore(restored)\n"
+        write(held=source, snapshot_restore_py=LIBRARY)
+        with Engine(logs=False) as engine, ThreadPoolExecutor(1) as pool:
+            starting = pool.submit(engine.function, "held:handler", code=code, concurrency=3, warm=3)
+            self.noted(notes, 3)
+            for pid in notes.read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
+            self.noted(notes, 4)
+            gate.unlink()
+            assert starting.result(20).invoke() == "up"
+
+    @pytest.mark.parametrize("what", ["no message", "no descriptor"])
+    def test_what_the_control_loop_cannot_start_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        with Engine(logs=False) as engine:
+            runtime = engine._runtime
+            supervisor = runtime.supervisor
+            open_before = len(os.listdir("/proc/self/fd"))
+            config = configure("app:echo", code=FUNCTIONS)
+            if what == "no descriptor":
+                monkeypatch.setattr(os, "pipe2", failing_pipe)
+            else:
+                config.environment["LONE"] = "\udcff"
+            _, up = runtime.start(config)
+            assert isinstance(up.exception(20), OSError if what == "no descriptor" else UnicodeEncodeError)
+            monkeypatch.undo()
+            assert supervisor.call(lambda: (supervisor._functions, supervisor._templates)) == ({}, {})
+            del up
+            assert len(os.listdir("/proc/self/fd")) == open_before
+            assert engine.function("app:echo", code=FUNCTIONS).invoke(1) == 1
+
+    def test_a_template_without_descriptors_is_made_later(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with Engine(logs=False) as engine:
+            echo = engine.function("app:echo", code=FUNCTIONS)
+            worker = echo.workers()[0]
+            monkeypatch.setattr(os, "pipe2", failing_pipe)
+            refused.clear()
+            os.kill(parent(worker), signal.SIGKILL)
+            until(lambda: len(refused) >= 2)
+            monkeypatch.undo()
+            until(lambda: echo.workers() not in ([], [worker]))
+            assert echo.invoke(1) == 1
+
+
+refused: list[int] = []
+
+
+def failing_pipe(flags: int) -> Any:
+    refused.append(flags)
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 class TestConfiguringAnew:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 import time
@@ -152,6 +153,21 @@ class TestRaw:
     def test_json_as_python_reads_it(self, function: Function, payload: bytes, value: str) -> None:
         assert json.loads(function("represent").invoke_raw(payload).payload) == value
 
+    @pytest.mark.parametrize("beside", ["1", r"'\ud800'", "2**70"])
+    def test_a_result_holds_null_for_what_is_no_number(self, function: Function, beside: str) -> None:
+        """Whether the fast encoder takes what is beside it or not."""
+        evaluate = function("evaluate")
+        made = f"{{'a': [float('nan'), {{'b': (float('inf'), -float('inf'))}}, {beside}]}}"
+        expected = {"a": [None, {"b": [None, None]}, eval(beside)]}
+        assert evaluate.invoke(made) == expected
+        payload = evaluate.invoke_raw(json.dumps(made).encode()).payload
+        assert json.loads(payload, parse_constant=pytest.fail) == expected
+
+    @pytest.mark.parametrize("beside", [1, "\ud800", 2**70])
+    def test_an_event_holds_null_for_what_is_no_number(self, function: Function, beside: Any) -> None:
+        event = {"a": [math.nan, {"b": (math.inf, -math.inf)}, beside]}
+        assert eval(function("represent").invoke(event)) == {"a": [None, {"b": [None, None]}, beside]}
+
     @pytest.mark.parametrize("payload", [b"[" * 200_000, b"[" * 200_000 + b"]" * 200_000, b"9" * 5000])
     def test_what_python_cannot_hold_is_an_invalid_event(self, function: Function, payload: bytes) -> None:
         echo = function("echo")
@@ -196,6 +212,21 @@ class TestRawCodec:
         for way in (echo.invoke, lambda e: echo.submit(e).result(20), lambda e: next(iter(echo.map([e])))):
             assert way(memoryview(event)) == event
         assert echo.invoke(b"small") == b"small"
+
+    def test_a_slice_of_the_event_is_a_result(self, function: Function) -> None:
+        """Large ones are not copied in the worker, and are read before the next event takes their place."""
+        cut = function("raw_slice", codec="raw")
+        events = [bytes([n]) * 300_000 + b"end" for n in range(40)]
+        assert list(cut.map(events)) == [event[7:-1] for event in events]
+        futures = [cut.submit(event) for event in events]
+        assert [future.result(20) for future in futures] == [event[7:-1] for event in events]
+
+    def test_a_large_result_that_nobody_fetches_keeps_no_one_waiting(self, function: Function) -> None:
+        echo = function("raw_echo", codec="raw")
+        paused = echo.map([bytes([n]) * 300_000 for n in range(8)])
+        assert next(paused) == bytes(300_000)
+        assert echo.invoke(b"\xff" * 300_000) == b"\xff" * 300_000
+        assert [result[0] for result in paused] == [1, 2, 3, 4, 5, 6, 7]
 
 
 EDGES = [0, 1, 4096, 4097, lib.STK_INLINE - 1, lib.STK_INLINE, lib.STK_INLINE + 1, lib.STK_RING, EVENT_BYTES]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -147,6 +148,36 @@ class TestTheTail:
         assert re.search(r"\tInit Duration: \d+\.\d\d ms\t\n$", cold.log_tail)
         assert "Init Duration" not in warm.log_tail
 
+    def test_without_a_snapshot_it_is_the_workers_own_init(
+        self, engine: Any, write: Callable[..., Path]
+    ) -> None:
+        """Each worker's, and not the template's, which does not run it."""
+        source = "import os, time\ntime.sleep(0.3)\ndef handler(e, c): return os.getpid()\n"
+        slow = engine.function("slowly:handler", code=write(slowly=source), init="fresh", warm=0)
+        for _ in range(2):
+            cold = slow.invoke_raw(b"1")
+            took = re.search(r"\tInit Duration: (\d+\.\d\d) ms\t\n$", cold.log_tail)
+            assert took
+            assert 0.3 <= float(took[1]) / 1e3 <= cold.timings.total
+            assert "Init Duration" not in slow.invoke_raw(b"1").log_tail
+            os.kill(int(cold.payload), 9)
+            until(lambda: not slow.workers())
+
+    @pytest.mark.parametrize("end", ["raise ValueError", "os._exit(3)", "time.sleep(60)"])
+    def test_an_init_that_fails_says_what_it_used(
+        self, engine: Any, write: Callable[..., Path], end: str
+    ) -> None:
+        source = f"import os, time\nkept = b'x' * (64 << 20)\n{end}\n"
+        code, name = write(fails=source), f"fails-{end[:2]}"
+        fails = engine.function("fails:handler", code=code, name=name, init="fresh", warm=0, init_timeout=1.0)
+        r = fails.invoke_raw(b"1")
+        assert r.function_error
+        used = re.search(r"\tMax Memory Used: (\d+) MB\tInit Duration: ", r.log_tail)
+        assert used
+        assert 64 <= int(used[1]) < 200
+        assert r.memory == int(used[1])
+        assert r.log_tail.endswith("\tStatus: error\n")
+
     @pytest.mark.parametrize("size", [10, 3000, LOG_TAIL_BYTES, 10_000, 100_000])
     def test_it_is_the_last_four_kib(self, function: Function, size: int) -> None:
         tail = function("speak_much").invoke_raw(str(size).encode()).log_tail
@@ -199,6 +230,12 @@ class TestReportLines:
     def test_out_of_memory(self) -> None:
         _, end = report.lines(self.target, self.outcome(lib.STK_MEMORY, detail=150 * 1024, peak_kib=0))
         assert end.endswith("Max Memory Used: 150 MB\tStatus: error\tError Type: Runtime.OutOfMemory\n")
+
+    def test_an_init_that_failed(self) -> None:
+        fresh = Target(0, "f", 3.0, False, 128, "$LATEST", None)
+        o = self.outcome(lib.STK_INIT, cold=True, detail=50 * 1024, peak_kib=0, started=0, ended=0)
+        _, end = report.lines(fresh, o)
+        assert end.endswith("Max Memory Used: 50 MB\tInit Duration: 3.01 ms\tStatus: error\n")
 
     def test_what_did_not_happen_takes_no_time(self) -> None:
         t = report.timings(self.outcome(lib.STK_CLOSED, dispatched=0, started=0, ended=0, done=1100))
@@ -293,10 +330,10 @@ def test_much_output_is_kept_to_a_bound_and_counted(engine: Any, function: Funct
     loud = function("evaluate")
     loud.invoke("[print('x' * 8000) for _ in range(200)] and None")
     assert loud.invoke("1") == 1
-    dropped = until(lambda: engine.stats()[loud.name].log_bytes_dropped)
     kept = logs.of(loud.name).count("x")
-    assert kept <= 256 * 1024
-    assert kept + dropped >= 200 * 8000
+    assert 0 < kept <= 256 * 1024
+    # What did not even fit the lane is counted when the control loop next looks at it.
+    until(lambda: kept + engine.stats()[loud.name].log_bytes_dropped >= 200 * 8000)
 
 
 def test_output_of_a_child_that_outlives_the_reply_is_not_the_next_ones(

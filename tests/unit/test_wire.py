@@ -71,6 +71,17 @@ class TestNumbers:
         """JSON has no such number. Lambda's runtime would print NaN, which no other JSON reader takes."""
         assert wire.encode([value]) == b"[null]"
 
+    @pytest.mark.parametrize(
+        "value", [math.nan, math.inf, -math.inf, decimal.Decimal("-NaN"), decimal.Decimal("1e400")]
+    )
+    def test_also_beside_what_the_fast_encoder_refuses(self, value: Any) -> None:
+        beside = {"\ud800": 2**70, "deep": [{"a": (value, 1.5)}, [value]], "decimal": decimal.Decimal("1.5")}
+        document = wire.encode(beside)
+        expected = {"\ud800": 2**70, "deep": [{"a": [None, 1.5]}, [None]], "decimal": 1.5}
+        assert json.loads(document, parse_constant=pytest.fail) == expected
+        assert json.loads(wire.encode({1: value, None: "\ud800"})) == {"1": None, "null": "\ud800"}
+        assert wire.encode(Celsius(value)) == b"null"  # a class of float's own, as NumPy's are
+
     @pytest.mark.parametrize("value", [2**63, 2**64 - 1, 2**64, -(2**63) - 1, 10**100, -(10**1000)])
     def test_huge_integers(self, value: int) -> None:
         assert wire.encode(value) == str(value).encode()
@@ -161,6 +172,10 @@ class TestDepth:
         loop.append(loop)
         with pytest.raises((RecursionError, ValueError)):
             wire.encode(loop)
+
+
+class Celsius(float):
+    pass
 
 
 class Colour(enum.Enum):
