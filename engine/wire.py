@@ -48,7 +48,9 @@ def encode(value: Any) -> bytes:
     except _FALL_BACK:
         try:
             return json.dumps(value, default=_default, allow_nan=False).encode()
-        except ValueError:  # a float that is no number, or a value that contains itself
+        except ValueError as error:
+            if "Circular" in str(error):
+                raise
             return json.dumps(_finite(value), default=_default).encode()
 
 

@@ -228,8 +228,20 @@ class Supervisor:
     def _start_zygote(self) -> None:
         if self._closing:
             return
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with contextlib.ExitStack() as unwind:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            unwind.callback(ours.close)
+            with theirs:
+                self._zygote = self._spawn_zygote(theirs)
+            unwind.pop_all()
         ours.setblocking(False)
+        self._zygote_sock = ours
+        self.loop.add_reader(ours.fileno(), self._from_zygote)
+        for state in list(self._functions.values()):
+            self._scale(state)
+
+    @staticmethod
+    def _spawn_zygote(theirs: socket.socket) -> subprocess.Popen[bytes]:
         pidfd = os.pidfd_open(os.getpid())
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         code = (
@@ -237,19 +249,14 @@ class Supervisor:
             f"main({theirs.fileno()}, {pidfd})"
         )
         try:
-            self._zygote = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-P", "-c", code],
                 pass_fds=(theirs.fileno(), pidfd),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
         finally:
-            theirs.close()
             os.close(pidfd)
-        self._zygote_sock = ours
-        self.loop.add_reader(ours.fileno(), self._from_zygote)
-        for state in list(self._functions.values()):
-            self._scale(state)
 
     def _stop_zygote(self) -> None:
         if self._zygote_sock is not None:
@@ -290,13 +297,22 @@ class Supervisor:
         self._stop_zygote()
         if self._closing:
             return
-        self._zygote_breaker.failed(lib.stk_now())
-        self.loop.call_later((self._zygote_breaker.not_before - lib.stk_now()) / 1e9, self._start_zygote)
+        self._zygote_failed()
         # Its templates, and so their workers, die with it. Each function starts anew.
         ended = list(self._templates.values())
         self._templates.clear()
         for template in ended:
             self._template_ended(template, -signal.SIGKILL)
+
+    def _zygote_failed(self) -> None:
+        self._zygote_breaker.failed(lib.stk_now())
+        self.loop.call_later((self._zygote_breaker.not_before - lib.stk_now()) / 1e9, self._restart_zygote)
+
+    def _restart_zygote(self) -> None:
+        try:
+            self._start_zygote()
+        except OSError:  # no descriptor, no memory: there may be some later
+            self._zygote_failed()
 
     # Templates.
 
