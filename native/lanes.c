@@ -724,10 +724,22 @@ uint64_t stk_lane_init_error(stk_engine *e, uint32_t lane, uint8_t *out, uint64_
     return n;
 }
 
-int stk_lane_append_log(stk_engine *e, uint32_t lane, const uint8_t *data, uint64_t len) {
+/* A worker empties its pipe before it begins the next invocation: what the pipe holds belongs to the head once that
+ * has begun, and to an earlier one before. */
+uint64_t stk_lane_running(stk_engine *e, uint32_t lane) {
     pthread_mutex_lock(&e->lock);
     stk_lane *l = e->lanes[lane];
     stk_call *c = l->state != LANE_FREE && lane_depth(l) ? l->queue[l->first % STK_DEPTH] : NULL;
+    uint64_t ticket = c && stk_has_started(stk_load(&l->up->started, STK_ACQUIRE), l->first) ? c->ticket : 0;
+    pthread_mutex_unlock(&e->lock);
+    return ticket;
+}
+
+int stk_lane_append_log(stk_engine *e, uint32_t lane, uint64_t ticket, const uint8_t *data, uint64_t len) {
+    pthread_mutex_lock(&e->lock);
+    stk_lane *l = e->lanes[lane];
+    stk_call *c = l->state != LANE_FREE && lane_depth(l) ? l->queue[l->first % STK_DEPTH] : NULL;
+    if (c && c->ticket != ticket) c = NULL;
     if (c) call_log(e, c, data, len);
     else if (!bytes_append(&l->orphan_log, &l->orphan_len, &l->orphan_cap, data, len, ORPHAN_KEEP))
         e->functions[l->fn]->log_dropped += len;

@@ -218,7 +218,8 @@ uint64_t stk_lane_busy_since(stk_engine *e, uint32_t lane); /* 0: not running */
 int stk_lane_head(stk_engine *e, uint32_t lane, uint64_t *ticket, uint8_t *id);
 uint64_t stk_lane_orphan_log(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap);
 uint64_t stk_lane_init_error(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap);
-int stk_lane_append_log(stk_engine *e, uint32_t lane, const uint8_t *data, uint64_t len); /* to its head's log */
+uint64_t stk_lane_running(stk_engine *e, uint32_t lane); /* the head's ticket once it has begun, else 0 */
+int stk_lane_append_log(stk_engine *e, uint32_t lane, uint64_t ticket, const uint8_t *data, uint64_t len); /* if that is its head */
 uint64_t stk_lane_trim(stk_engine *e, uint32_t lane); /* give an idle lane's large pages back */
 
 /* End the invocation that a lane runs and doom the lane: its worker is to be killed. 0: it ran none. */

@@ -24,8 +24,15 @@ _AT_ONCE = 16  # chunks a turn: a flood must not keep the loop from its deadline
 class Pipes:
     """The read ends, each with its owner."""
 
-    def __init__(self, loop: AbstractEventLoop, deliver: Callable[[Any, bytes], None]) -> None:
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        running: Callable[[Any], int],
+        deliver: Callable[[Any, int, bytes], None],
+    ) -> None:
+        """running: what an owner runs now, asked before each read; deliver: told it, and what was read."""
         self._loop = loop
+        self._running = running
         self._deliver = deliver
         self._owners: dict[int, Any] = {}
         self._epoll = select.epoll()
@@ -60,11 +67,12 @@ class Pipes:
         for _ in range(_AT_ONCE):
             if owner is None or not _held(fd):
                 return
+            running = self._running(owner)
             try:
                 data = os.read(fd, _CHUNK)
             except BlockingIOError:  # the worker took it meanwhile
                 return
-            self._deliver(owner, data)
+            self._deliver(owner, running, data)
         self._loop.call_soon(self._again, fd)
 
     def _again(self, fd: int) -> None:

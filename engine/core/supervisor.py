@@ -136,7 +136,7 @@ class Supervisor:
         self._scratch = ffi.new("uint8_t[]", 64 * 1024)
         self._failure: BaseException | None = None
         self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-        self._pipes = Pipes(self.loop, self._from_pipe)
+        self._pipes = Pipes(self.loop, self._running, self._from_pipe)
         self._thread = threading.Thread(target=self._run, name="stoker-control", daemon=True)
         self._thread.start()
         self._started.wait()
@@ -841,12 +841,16 @@ class Supervisor:
 
     # Output that is not in a reply.
 
-    def _from_pipe(self, owner: Any, data: bytes) -> None:
+    def _running(self, owner: Any) -> int:
+        _state, lane = owner
+        return lib.stk_lane_running(self._engine, lane.index) if lane is not None else 0
+
+    def _from_pipe(self, owner: Any, running: int, data: bytes) -> None:
         state, lane = owner
         if lane is None:
             self._log(state.spec.name, "", data.decode("utf-8", "replace"))
         else:
-            lib.stk_lane_append_log(self._engine, lane.index, data, len(data))
+            lib.stk_lane_append_log(self._engine, lane.index, running, data, len(data))
 
     def _flush_orphans(self, lane: Lane) -> None:
         n = lib.stk_lane_orphan_log(self._engine, lane.index, self._scratch, len(self._scratch))
