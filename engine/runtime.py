@@ -9,6 +9,7 @@ import select
 import sys
 import threading
 import weakref
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import errors, limits, wire
@@ -95,15 +96,26 @@ class Runtime:
         except Exception as error:  # a sink of the user's must not break an invocation
             to_stderr(function, request_id, f"stoker: the log sink raised {error!r}\n")
 
-    def start(self, config: FunctionConfig) -> tuple[Target, Any]:
-        """Begin to start a function; its target, and a future that is done when it is up."""
+    def start(
+        self,
+        config: FunctionConfig,
+        *,
+        version: str = "$LATEST",
+        arn: str = "",
+        log_group: str = "",
+        log_stream: str = "",
+        path_first: Sequence[str] = (),
+        base: Mapping[str, str] | None = None,
+    ) -> tuple[Target, Any]:
+        """Begin to start a function; its target, and a future that is done when it is up. The rest: what its context
+        and environment say of it (wire.FunctionSpec)."""
         self.check_open()
         key = lib.stk_function_new(
             self.pointer, int(config.timeout * 1e9), self.payload_limit, config.waiting
         )
         if key < 0:
             raise MemoryError("no memory for a function")
-        target = Target(key, config.name, config.timeout, config.raw, config.memory, "$LATEST")
+        target = Target(key, config.name, config.timeout, config.raw, config.memory, version)
         spec = wire.FunctionSpec(
             key=key,
             name=config.name,
@@ -120,6 +132,12 @@ class Runtime:
             pin=self._pin,
             large=self.large,
             max_reply=self.reply_limit,
+            version=version,
+            arn=arn,
+            log_group=log_group,
+            log_stream=log_stream,
+            path_first=list(path_first),
+            base=dict(base or {}),
         )
         bounds = Bounds(config.warm, config.concurrency, int(config.keep_alive * 1e9))
         return target, self.supervisor.add(FunctionState(key, spec, bounds, config.init_timeout))

@@ -76,6 +76,31 @@ def raw_reply(data: Any) -> bytes | memoryview:
     return memoryview(data).cast("B")
 
 
+class Dress(msgspec.Struct, omit_defaults=True):
+    """What one invocation's context says that is not the same for all of its function's."""
+
+    arn: str = ""  # as it was invoked: with the alias
+    client: str = ""  # the client context, JSON
+    identity: str = ""  # the Cognito identity, JSON
+    trace: str = ""  # X-Amzn-Trace-Id
+    tenant: str = ""
+
+
+_dress: msgspec.json.Decoder[Dress] = msgspec.json.Decoder(Dress)
+
+
+def dress(extras: Dress, event: bytes) -> bytes:
+    """An event with its extras before it, for an invocation with the flag STK_DRESSED."""
+    data = fast_encode(extras)
+    return len(data).to_bytes(4, "little") + data + event
+
+
+def undress(payload: bytes | memoryview) -> tuple[Dress, bytes | memoryview]:
+    """What dress() put together."""
+    end = 4 + int.from_bytes(payload[:4], "little")
+    return _dress.decode(payload[4:end]), payload[end:]
+
+
 class FunctionSpec(msgspec.Struct, frozen=True):
     """A function as its processes need to know it."""
 
@@ -95,6 +120,11 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     large: int  # bytes of a lane's large area
     max_reply: int
     version: str = "$LATEST"
+    arn: str = ""  # "": made of region, account and name
+    log_group: str = ""  # "": /aws/lambda/NAME
+    log_stream: str = ""  # "": one of each worker's own
+    path_first: list[str] = []  # sys.path entries before all but `code`
+    base: dict[str, str] = {}  # variables that stand beneath Lambda's and the function's own
 
 
 # Engine to zygote: with the template's socket and the write end of its output pipe attached.

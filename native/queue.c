@@ -230,13 +230,15 @@ int call_accept(stk_engine *e, stk_call *c) {
     return rc;
 }
 
-int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data, uint64_t len) {
+int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, const uint8_t *data,
+                      uint64_t len) {
     stk_engine *e = box->engine;
     pthread_mutex_lock(&e->lock);
     stk_call *c = call_new(e);
     int64_t rc = STK_NO_MEMORY;
     if (c) {
         call_name(e, c);
+        if (id) memcpy(c->id, id, sizeof c->id);
         c->by = BY_BOX;
         c->box = box;
         c->fn = fn;
@@ -256,6 +258,10 @@ int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, co
     }
     pthread_mutex_unlock(&e->lock);
     return rc;
+}
+
+int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data, uint64_t len) {
+    return stk_submit_as(box, fn, token, flags, NULL, data, len);
 }
 
 int stk_cancel(stk_engine *e, uint64_t ticket) {

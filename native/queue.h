@@ -248,6 +248,9 @@ void stk_cell_clear(stk_cell *cell);
 stk_box *stk_box_new(stk_engine *e, int is_loop, uint64_t *words, int max, uint8_t *buf, uint64_t cap);
 void stk_box_free(stk_box *box); /* what is still in flight is abandoned */
 int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data, uint64_t len);
+/* The same with an id of the caller's (16 bytes, or NULL): a second attempt keeps the first one's. */
+int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, const uint8_t *data,
+                      uint64_t len);
 int stk_reap(stk_box *box);
 /* The same, looking for up to ns before it gives up: for a loop that is kept hot. */
 int stk_reap_spin(stk_box *box, uint64_t ns);

@@ -19,7 +19,9 @@ FLOORS = {
     "functions": 3,
     "observe": 4,
     "runtime": 5, "sync": 5, "aio": 5,
-    "cli": 6,
+    "hosting": 6,
+    "http": 7,
+    "cli": 8,
 }  # fmt: skip
 # What may import a neighbour on its own floor. Modules of one package may, where loading them makes no circle.
 SIBLINGS = {("sync", "runtime"), ("aio", "runtime")}

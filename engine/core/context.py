@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import uuid
 from typing import Any
 
+from .. import wire
+
 
 class ClientContext:
-    """What a mobile client sent along; always absent in embedded calls."""
+    """What a client sent along with X-Amz-Client-Context; always absent in embedded calls."""
 
     client: Any = None
     custom: Any = None
@@ -68,7 +71,48 @@ class Context:
         )
 
 
+class _Bag:
+    """An object whose attributes are a JSON object's members."""
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        self.__dict__.update(members)
+
+
+def dress(context: Context, extras: wire.Dress) -> None:
+    """Give one invocation's context what only it has, and the environment its trace."""
+    if extras.arn:
+        context.invoked_function_arn = extras.arn
+    if extras.client:
+        context.client_context = _client(extras.client)
+    if extras.identity:
+        said = wire.decode(extras.identity.encode())
+        context.identity = CognitoIdentity()
+        context.identity.cognito_identity_id = said.get("cognitoIdentityId")
+        context.identity.cognito_identity_pool_id = said.get("cognitoIdentityPoolId")
+    if extras.tenant:
+        context.tenant_id = extras.tenant
+    if extras.trace:
+        os.environ["_X_AMZN_TRACE_ID"] = extras.trace
+
+
+_CLIENT = ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name")
+
+
+def _client(text: str) -> ClientContext | None:
+    """A client context as AWS's Python runtime makes it of the JSON text."""
+    said = wire.decode(text.encode())
+    if not isinstance(said, dict):
+        return None
+    made = ClientContext()
+    made.custom = said.get("custom")
+    made.env = said.get("env")
+    client = said.get("client")
+    made.client = _Bag({name: client.get(name) for name in _CLIENT}) if isinstance(client, dict) else None
+    return made
+
+
 # Where the header (a stk_record, then the payload's address and the start) has what.
+FLAGS = 4  # its low byte: the machines that the engine runs on are little-endian
 TIMEOUT_NS = slice(24, 32)
 REQUEST_ID = slice(40, 56)
 START_NS = slice(72, 80)

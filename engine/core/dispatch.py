@@ -6,7 +6,6 @@ reads the whole record; the fast path reads one number.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -167,6 +166,12 @@ def raw_event(event: Any) -> bytes:
         ) from None
 
 
+def uuid_text(id: bytes) -> str:
+    """A request id of 16 bytes as it is written."""
+    text = id.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def read_outcome(o: Any) -> Outcome:
     """A C outcome, copied into Python's memory."""
     log = ffi.buffer(o.log, o.log_len)[:].decode("utf-8", "replace") if o.log_len else ""
@@ -176,7 +181,7 @@ def read_outcome(o: Any) -> Outcome:
         data=ffi.buffer(o.data, o.len)[:] if o.len else b"",
         log=log,
         log_dropped=o.log_dropped,
-        request_id=str(uuid.UUID(bytes=bytes(ffi.buffer(o.id)))),
+        request_id=uuid_text(ffi.buffer(o.id)[:]),
         submitted=o.t_submit,
         dispatched=o.t_dispatch,
         started=o.t_start,

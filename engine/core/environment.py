@@ -19,8 +19,9 @@ def lambda_environment(spec: wire.FunctionSpec) -> dict[str, str]:
         or os.environ.get("AWS_DEFAULT_REGION")
     )
     region = region or REGION
-    arn = f"arn:aws:lambda:{region}:{ACCOUNT}:function:{spec.name}"
+    arn = spec.arn or f"arn:aws:lambda:{region}:{ACCOUNT}:function:{spec.name}"
     variables = {
+        **spec.base,
         "_HANDLER": f"{spec.module}.{spec.attribute}",
         "AWS_DEFAULT_REGION": region,
         "AWS_REGION": region,
@@ -29,7 +30,7 @@ def lambda_environment(spec: wire.FunctionSpec) -> dict[str, str]:
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory),
         "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
         "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start" if spec.snapshot else "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.name}",
+        "AWS_LAMBDA_LOG_GROUP_NAME": spec.log_group or f"/aws/lambda/{spec.name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": "",
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "LAMBDA_TASK_ROOT": spec.code,

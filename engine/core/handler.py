@@ -26,6 +26,11 @@ class Fault(Exception):
 
 def load(module: str, attribute: str, main_file: str = "") -> Handler:
     """Import a module and find the handler in it. Raises Fault; what the module itself raises passes."""
+    if not attribute:
+        raise Fault(
+            "Runtime.MalformedHandlerName",
+            f"Bad handler '{module}': not enough values to unpack (expected 2, got 1)",
+        )
     try:
         loaded = _import_main(main_file) if main_file else _import(module)
     except ImportError as error:

@@ -18,6 +18,7 @@ from .._native import ffi, lib
 from .dispatch import Dispatch, Outcome, Target, plain, read_outcome, refusal
 
 _submit = lib.stk_submit
+_submit_as = lib.stk_submit_as
 _reap_spin = lib.stk_reap_spin
 _BATCH = 128
 _BUFFER = 256 * 1024
@@ -53,6 +54,7 @@ class Reaper:
         self._results = ffi.buffer(self._buffer)
         box = lib.stk_box_new(dispatch.pointer, 1, self._words, _BATCH, self._buffer, _BUFFER)
         self._box = ffi.gc(box, lib.stk_box_free)
+        self._outcome = ffi.new("stk_outcome *")
         self._next_token = itertools.count(1).__next__
         # A future gets a decoded value or an Outcome; the others what Done says.
         self._waiting: dict[int, asyncio.Future[Any] | tuple[Done, bool]] = {}
@@ -80,8 +82,7 @@ class Reaper:
         if ticket < 0:
             del self._waiting[token]
             raise refusal(ticket, self._dispatch.payload_limit, len(data))
-        if not self._armed and self._hot_ns:
-            self._heat()
+        self.heat()
         return ticket
 
     def withdraw(self, ticket: int) -> None:
@@ -94,17 +95,27 @@ class Reaper:
         while n := lib.stk_reap(self._box):
             self._deliver(n)
 
-    def submit(self, target: Target, data: bytes, done: Done, flags: int = 0) -> int:
-        """Accept an invocation; `done` is called in the loop. Its ticket. Raises what refusal() makes."""
+    def submit(
+        self, target: Target, data: bytes, done: Done, flags: int = 0, id: bytes | None = None
+    ) -> int:
+        """Accept an invocation; `done` is called in the loop. Its ticket. `id`: its request id, 16 bytes.
+        Raises what refusal() makes."""
         if self._closed:
             raise errors.EngineClosed("the engine is closed")
         token = self._next_token()
         self._waiting[token] = (done, target.raw)
-        ticket: int = _submit(self._box, target.index, token, flags, data, len(data))
+        ticket: int = _submit_as(
+            self._box, target.index, token, flags, ffi.NULL if id is None else id, data, len(data)
+        )
         if ticket < 0:
             del self._waiting[token]
             raise refusal(ticket, self._dispatch.payload_limit, len(data))
         return ticket
+
+    def heat(self) -> None:
+        """Look for results soon, and again while they come."""
+        if not self._armed and self._hot_ns:
+            self._heat()
 
     def _heat(self) -> None:
         self._armed = True
@@ -178,7 +189,7 @@ class Reaper:
                 self._loop.call_exception_handler({"message": message, "exception": error})
 
     def _deliver_slow(self, entry: Any, ticket: int) -> None:
-        o = ffi.new("stk_outcome *")
+        o = self._outcome
         if not lib.stk_outcome_of(self._engine, ticket, o):
             return
         outcome = read_outcome(o)

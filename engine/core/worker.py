@@ -36,7 +36,7 @@ class Worker:
             function_version=spec.version,
             memory_limit_in_mb=str(spec.memory),
             invoked_function_arn=os.environ["STOKER_FUNCTION_ARN"],
-            log_group_name=f"/aws/lambda/{spec.name}",
+            log_group_name=os.environ["AWS_LAMBDA_LOG_GROUP_NAME"],
         )
         self._size = 4096 + lib.STK_RING + spec.large
 
@@ -73,7 +73,7 @@ class Worker:
 
     def _run(self) -> NoReturn:
         """Serve until told to stop. Without a snapshot the function is initialised here first."""
-        log_stream = f"{time.strftime('%Y/%m/%d')}/[{self.spec.version}]{os.urandom(16).hex()}"
+        log_stream = self.spec.log_stream or f"{time.strftime('%Y/%m/%d')}/[{self.spec.version}]{os.urandom(16).hex()}"
         os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self._context.log_stream_name = log_stream
         try:
             if self.target is None:
@@ -104,7 +104,7 @@ class Worker:
         self._logs.request_id = lambda: _id_of(header)
         fast_decode, fast_encode, raw = wire.fast_decode, wire.fast_encode, spec.raw
         reply_next, max_reply = lib.stk_worker_reply_next, spec.max_reply
-        large = 4096 + lib.STK_RING
+        large, dressed = 4096 + lib.STK_RING, lib.STK_DRESSED
         packed = self._next()
         while True:
             if packed >= 0:
@@ -115,6 +115,13 @@ class Worker:
                 payload = view[large : large + lane.event.len]
             else:
                 return
+            told = header[:]
+            if told[context.FLAGS] & dressed:
+                extras, payload = wire.undress(payload)
+                invocation = make_context(told)
+                context.dress(invocation, extras)
+            else:
+                invocation = make_context(told)
             try:
                 event = payload if raw else fast_decode(payload)
             except Exception:
@@ -123,7 +130,7 @@ class Worker:
                     packed = self._next()
                     continue
             try:
-                result = target(event, make_context(header[:]))
+                result = target(event, invocation)
             except Exception as error:
                 self._fail(error, header)
                 packed = self._next()

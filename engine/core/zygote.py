@@ -176,7 +176,7 @@ class Template:
         started = time.perf_counter()
         os.environ.update(lambda_environment(spec))
         time.tzset()
-        sys.path[:] = [p for p in ([spec.code] if spec.code else []) + spec.path if p]
+        sys.path[:] = [p for p in ([spec.code] if spec.code else []) + spec.path_first + spec.path if p]
         with contextlib.suppress(OSError):
             os.chdir(spec.code or ".")
         said = wire.Initialised()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from .. import limits
 from .._native import lib
-from ..core.dispatch import Outcome, Target, error_payload
+from ..core.dispatch import Outcome, Target, error_payload, failure
+from ..errors import FunctionError
+from . import lines as logged
 
 _STATUS = {lib.STK_TIMEOUT: "timeout", lib.STK_CRASH: "error", lib.STK_MEMORY: "error", lib.STK_INIT: "error"}
+_ERROR_TYPE = {lib.STK_CRASH: "Runtime.ExitError", lib.STK_MEMORY: "Runtime.OutOfMemory"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +73,25 @@ def init_seconds(target: Target, o: Outcome) -> float:
 def lines(target: Target, o: Outcome) -> tuple[str, str]:
     """What Lambda logs before and after an invocation's own output."""
     duration = timings(o).execute * 1e3
-    parts = [
-        f"REPORT RequestId: {o.request_id}",
-        f"Duration: {duration:.2f} ms",
-        f"Billed Duration: {max(1, math.ceil(duration))} ms",
-        f"Memory Size: {target.memory} MB",
-        f"Max Memory Used: {peak_kib(o) // 1024} MB",
-    ]
-    if o.cold:
-        parts.append(f"Init Duration: {init_seconds(target, o) * 1e3:.2f} ms")
-    text = "\t".join(parts) + "\t"
-    if o.status in _STATUS:
-        text += f"Status: {_STATUS[o.status]}"
-    if o.status == lib.STK_CRASH:
-        text += "\tError Type: Runtime.ExitError"
-    elif o.status == lib.STK_MEMORY:
-        text += "\tError Type: Runtime.OutOfMemory"
-    start = f"START RequestId: {o.request_id} Version: {target.version}\n"
-    return start, f"END RequestId: {o.request_id}\n{text}\n"
+    after = logged.end_line(o.request_id) + logged.report_line(
+        o.request_id,
+        duration,
+        logged.billed(duration),
+        target.memory,
+        peak_kib(o) // 1024,
+        init_seconds(target, o) * 1e3 if o.cold else None,
+        _STATUS.get(o.status),
+        _ERROR_TYPE.get(o.status),
+    )
+    return logged.start_line(o.request_id, target.version), after
+
+
+def error_type(target: Target, o: Outcome) -> str | None:
+    """How Lambda names the failure; None where it names none."""
+    if o.status in (lib.STK_OK, lib.STK_TIMEOUT):
+        return None
+    error = failure(target, o)
+    return error.error_type if isinstance(error, FunctionError) else None
 
 
 def reply(target: Target, o: Outcome) -> Reply:

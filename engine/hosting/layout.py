@@ -1,0 +1,135 @@
+"""A version's record as the engine's configuration: its code and layers laid out, its environment put together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import limits
+from ..functions.config import FunctionConfig, Reference, parse_reference
+from ..functions.packages import Packages
+
+_SITE = f"python/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What Runtime.start needs to know of one version."""
+
+    config: FunctionConfig
+    version: str
+    arn: str
+    log_group: str
+    log_stream: str
+    path_first: list[str]
+    base: dict[str, str]
+
+
+class Layouts:
+    """Lays versions out. `variables`: what every function finds in its environment unless it says otherwise (the
+    endpoint's URL, credentials). Blocks on the disk: not for the event loop."""
+
+    def __init__(self, packages: Packages, folder: Path, variables: Mapping[str, str], workers: int) -> None:
+        self._packages = packages
+        self._folder = folder
+        self._variables = dict(variables)
+        self._workers = workers
+
+    def of(self, record: Mapping[str, Any], reserved: int | None, warm: int) -> Layout:
+        """The layout of a version's record. reserved: its function's reserved concurrency; warm: workers that are
+        kept. Raises OSError."""
+        code = str(self._packages.tree(record["_digest"]))
+        base = {"PATH": os.environ.get("PATH", os.defpath), **self._variables}
+        path_first: list[str] = []
+        if layers := record.get("_layers"):
+            opt = self._merged(layers)
+            path_first = [str(opt / _SITE), str(opt / "python")]
+            base["PATH"] = f"{opt / 'bin'}:{base['PATH']}"
+            base["LD_LIBRARY_PATH"] = f"{opt / 'lib'}:{base.get('LD_LIBRARY_PATH', '')}".rstrip(":")
+            base["STOKER_OPT"] = str(opt)
+        logging = record.get("LoggingConfig", {})
+        environment = dict(record.get("Environment", {}).get("Variables", {}))
+        if logging.get("LogFormat") == "JSON":
+            base["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+            base["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel", "INFO")
+        concurrency = min(self._workers, reserved) if reserved else self._workers
+        concurrency = max(concurrency, warm)
+        config = FunctionConfig(
+            reference=_reference(record["Handler"]),
+            name=record["FunctionName"],
+            code=code,
+            memory=record["MemorySize"],
+            timeout=float(record["Timeout"]),
+            concurrency=concurrency,
+            warm=warm,
+            snapshot=True,
+            environment=environment,
+            raw=False,
+            waiting=limits.CONCURRENCY_MAX,
+            keep_alive=limits.KEEP_ALIVE,
+            init_timeout=limits.INIT_TIMEOUT,
+        )
+        return Layout(
+            config=config,
+            version=record["Version"],
+            arn=record["FunctionArn"],
+            log_group=logging.get("LogGroup") or f"/aws/lambda/{record['FunctionName']}",
+            log_stream=f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{record['Version']}]{os.urandom(16).hex()}",
+            path_first=path_first,
+            base=base,
+        )
+
+    def _merged(self, layers: Sequence[str]) -> Path:
+        """The layers one over the other, as Lambda has them under /opt: a later one's file replaces an earlier's.
+        Made once, of hard links, and then shared."""
+        place = self._folder / hashlib.sha256("\n".join(layers).encode()).hexdigest()[:32]
+        if place.exists():
+            return place
+        made = Path(f"{place}.{os.getpid()}.new")
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir(parents=True)
+        for digest in layers:
+            _over(self._packages.tree(digest), made)
+        try:
+            made.rename(place)
+        except OSError:  # somebody else was quicker
+            shutil.rmtree(made, ignore_errors=True)
+            if not place.exists():
+                raise
+        return place
+
+
+def _over(source: Path, target: Path) -> None:
+    for entry in os.scandir(source):
+        there = target / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if there.is_symlink() or there.is_file():
+                there.unlink()
+            there.mkdir(exist_ok=True)
+            _over(Path(entry.path), there)
+            continue
+        if there.is_dir() and not there.is_symlink():
+            shutil.rmtree(there)
+        there.unlink(missing_ok=True)
+        if entry.is_symlink():
+            there.symlink_to(os.readlink(entry.path))
+        else:
+            os.link(entry.path, there)
+
+
+def _reference(handler: str) -> Reference:
+    """A handler string as the worker will look for it: what is wrong with it is the init's error, as on Lambda."""
+    module, found, attribute = handler.rpartition(".")
+    if not found:
+        return Reference(handler, "")
+    try:
+        return parse_reference(handler)
+    except ValueError:
+        return Reference(module, attribute)

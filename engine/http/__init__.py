@@ -1,0 +1,1 @@
+"""AWS over HTTP: parsing, checking, rendering, and the services served beside Lambda."""

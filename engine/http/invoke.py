@@ -1,0 +1,210 @@
+"""Invoke, from the request's bytes to the response's: ahead of all other operations, with nothing in between."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from .. import limits, wire
+from ..functions.faults import Fault
+from ..functions.names import Place
+from ..hosting.invoker import Invoker, Result
+from ..observe.ended import tail
+from .protocol import Header, InvokeCycle
+
+EVENT = "Event"
+DRY_RUN = "DryRun"
+_TYPE, _LOG, _CLIENT = b"x-amz-invocation-type", b"x-amz-log-type", b"x-amz-client-context"
+_TRACE, _TENANT, _DURABLE = b"x-amzn-trace-id", b"x-amz-tenant-id", b"x-amz-durable-execution-name"
+_SAID = frozenset({_TYPE, _LOG, _CLIENT, _TRACE, _TENANT, _DURABLE})
+_NAMES_KEPT = 10_000
+_JSON: Header = (b"content-type", b"application/json")
+_REMAPPED: Header = (b"x-amzn-remapped-content-length", b"0")
+CLIENT_CONTEXT_BYTES = 3583
+
+# Checks an Invoke's members against the model: FunctionName, Qualifier and the headers' values. Raises Fault.
+Check = Callable[[dict[str, Any]], None]
+# Takes an asynchronous event: name, qualifier, payload, request id, dress; calls back with None once it is durable.
+Accept = Callable[
+    [str, str | None, bytes, bytes, wire.Dress | None, Callable[[Exception | None], None]], None
+]
+Rendered = tuple[int, Sequence[Header], bytes]
+# A fault as its response.
+Render = Callable[[Fault, str], Rendered]
+# Who signed the request: raises Fault when nobody did. Absent: everybody may.
+Verify = Callable[[str, str, str, Sequence[Header], bytes], object]
+
+
+class Endpoint:
+    """Answers Invoke."""
+
+    def __init__(
+        self,
+        invoker: Invoker,
+        place: Place,
+        check: Check,
+        render: Render,
+        accept: Accept,
+        verify: Verify | None,
+        body_limit: int = limits.EVENT_BYTES,
+    ) -> None:
+        self.body_limit = body_limit
+        self._invoker = invoker
+        self._place = place
+        self._check = check
+        self._render = render
+        self._accept = accept
+        self._verify = verify
+        self._names: dict[bytes, tuple[str, str | None]] = {}
+
+    def invoke(self, cycle: InvokeCycle) -> None:
+        """Answer a request that is complete. Never raises."""
+        try:
+            self._invoke(cycle)
+        except Fault as fault:
+            self._refuse(cycle, fault, str(uuid.uuid4()))
+        except Exception as error:
+            cycle.protocol.loop.call_exception_handler({"message": "an Invoke failed", "exception": error})
+            self._refuse(
+                cycle, Fault("ServiceException", "Internal error", Type="Service"), str(uuid.uuid4())
+            )
+
+    def _invoke(self, cycle: InvokeCycle) -> None:
+        said = {name: value for name, value in cycle.headers if name in _SAID}
+        body = bytes(cycle.body)
+        if self._verify is not None:
+            path, _, query = cycle.url.decode("ascii").partition("?")
+            self._verify("POST", path, query, cycle.headers, body)
+        names = self._names.get(cycle.url)
+        if names is None or said:
+            names = self._named(cycle.url, said)
+        kind = said.get(_TYPE, b"").decode() if said else ""
+        limit = limits.ASYNC_BYTES if kind == EVENT else limits.EVENT_BYTES
+        if cycle.dropped or len(body) > limit:
+            message = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
+            raise Fault("RequestTooLargeException", message, Type="User")
+        route = self._invoker.route(*names)
+        dress = _dressed(said) if said else None
+        if kind == DRY_RUN:
+            cycle.respond(204, [(b"x-amzn-requestid", str(uuid.uuid4()).encode()), _REMAPPED], b"")
+            return
+        if kind == EVENT:
+            self._later(cycle, names, body or b"{}", dress)
+            return
+        with_tail = said.get(_LOG) == b"Tail"
+
+        def answered(result: Result | Fault) -> None:
+            if isinstance(result, Fault):
+                self._refuse(cycle, result, request_id)
+            else:
+                cycle.respond(200, _headers(result, with_tail), result.payload)
+
+        id = uuid.uuid4()
+        request_id = str(id)
+        self._invoker.invoke(route, body or b"{}", answered, dress, id.bytes)
+
+    def _later(
+        self, cycle: InvokeCycle, names: tuple[str, str | None], body: bytes, dress: wire.Dress | None
+    ) -> None:
+        """An asynchronous event: answered once it cannot be lost any more."""
+        try:
+            wire.decode(body)
+        except (ValueError, RecursionError) as error:
+            text = f"Could not parse request body into json: Could not parse payload into json: {error}"
+            raise Fault("InvalidRequestContentException", text, Type="User") from None
+        id = uuid.uuid4()
+
+        def durable(error: Exception | None) -> None:
+            if error is None:
+                cycle.respond(202, [(b"x-amzn-requestid", str(id).encode()), _REMAPPED], b"")
+            else:
+                message = f"The event could not be stored: {error}"
+                self._refuse(cycle, Fault("ServiceException", message, Type="Service"), str(id))
+
+        self._accept(*names, body, id.bytes, dress, durable)
+
+    def _named(self, url: bytes, said: dict[bytes, bytes]) -> tuple[str, str | None]:
+        """The function's name and qualifier, checked as the model has it. Raises Fault."""
+        path, _, query = url.decode("ascii").partition("?")
+        text = unquote(path.split("/")[3])
+        request: dict[str, Any] = {"FunctionName": text}
+        qualifier = None
+        for pair in query.split("&"):
+            key, _, value = pair.partition("=")
+            if key == "Qualifier":
+                qualifier = request["Qualifier"] = unquote(value.replace("+", " "))
+        for header, member in _MEMBERS.items():
+            if header in said:
+                request[member] = said[header].decode("latin-1")
+        self._check(request)
+        named = self._place.parse(text, qualifier)
+        if len(self._names) >= _NAMES_KEPT:
+            self._names.clear()
+        found = self._names[url] = (named.name, named.qualifier)
+        return found
+
+    def _refuse(self, cycle: InvokeCycle, fault: Fault, request_id: str) -> None:
+        cycle.respond(*self._render(fault, request_id))
+
+
+_MEMBERS = {
+    _TYPE: "InvocationType", _LOG: "LogType", _CLIENT: "ClientContext", _TENANT: "TenantId",
+    _DURABLE: "DurableExecutionName",
+}  # fmt: skip
+
+
+def _headers(result: Result, with_tail: bool) -> list[Header]:
+    id = result.request_id
+    headers = [
+        _JSON,
+        (b"x-amzn-requestid", id.encode()),
+        _REMAPPED,
+        (b"x-amz-executed-version", result.version.encode()),
+        (
+            b"x-amzn-trace-id",
+            b"root=1-%08x-" % int(result.at) + id.replace("-", "").encode()[:24] + b";sampled=0",
+        ),
+    ]
+    if result.failed:
+        headers.append((b"x-amz-function-error", b"Unhandled"))
+    if with_tail:
+        headers.append((b"x-amz-log-result", log_result(result)))
+    return headers
+
+
+def log_result(result: Result) -> bytes:
+    """The last 4 KiB of what the invocation logged, base64."""
+    if result.ended is None:
+        return b""
+    return base64.b64encode(tail(result.deployment.about, result.ended, limits.LOG_TAIL_BYTES))
+
+
+def _dressed(said: dict[bytes, bytes]) -> wire.Dress | None:
+    dress = wire.Dress(
+        client=_client_context(said[_CLIENT]) if said.get(_CLIENT) else "",
+        trace=said.get(_TRACE, b"").decode("latin-1"),
+        tenant=said.get(_TENANT, b"").decode("latin-1"),
+    )
+    return dress if dress.client or dress.trace or dress.tenant else None
+
+
+def _client_context(value: bytes) -> str:
+    """The client context's JSON. Raises Fault when it is none."""
+    if len(value) > CLIENT_CONTEXT_BYTES:
+        raise Fault(
+            "InvalidRequestContentException",
+            f"Client context must be at most {CLIENT_CONTEXT_BYTES} bytes of base64-encoded data",
+            Type="User",
+        )
+    try:
+        data = base64.b64decode(value, validate=True)
+        if isinstance(wire.decode(data), dict):
+            return data.decode()
+    except (ValueError, RecursionError, binascii.Error):
+        pass
+    message = "Client context must be a valid Base64-encoded JSON object."
+    raise Fault("InvalidRequestContentException", message, Type="User")

@@ -1,0 +1,198 @@
+"""One HTTP connection: uvicorn's own protocol, with a short cut for Invoke.
+
+Everything but Invoke goes uvicorn's way (ASGI, a task for each request). An Invoke is answered by callbacks alone: its
+body goes to the engine as it arrived, and its response to the socket as the worker wrote it. Requests of one
+connection are answered in order: a request behind another one waits in uvicorn's own pipeline, whichever kind it is.
+
+What uvicorn leaves to a proxy in front, and is done here: a request must be complete in READ_SECONDS, a response must
+be taken in WRITE_SECONDS, a body may not grow beyond its limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from .invoke import Endpoint
+
+READ_SECONDS = 60.0
+WRITE_SECONDS = 60.0
+_ROUTE = b"/2015-03-31/functions/"
+_INVOCATIONS = b"/invocations"
+_PATIENCE = 64 * 1024 * 1024  # bytes of a body too large that are read until its sender is hung up on
+_SMALL = 64 * 1024  # up to here head and payload are one write
+Header = tuple[bytes, bytes]
+
+
+class _Nobody:
+    """Stands for the event that uvicorn's cycles wait for; an Invoke waits for none."""
+
+    def set(self) -> None:
+        return None
+
+
+class InvokeCycle:
+    """One Invoke: what uvicorn's protocol needs to know of a request, and the request itself."""
+
+    __slots__ = (
+        "body", "complete", "disconnected", "dropped", "headers", "keep_alive", "limit", "more_body", "protocol",
+        "queued", "response_complete", "url",
+    )  # fmt: skip
+    message_event: ClassVar[_Nobody] = _Nobody()
+
+    def __init__(
+        self, protocol: Protocol, url: bytes, headers: list[Header], keep_alive: bool, limit: int
+    ) -> None:
+        self.protocol = protocol
+        self.url = url
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.limit = limit
+        self.body: bytes | bytearray = b""
+        self.more_body = True
+        self.response_complete = False
+        self.disconnected = False
+        self.complete = False
+        self.queued = False
+        self.dropped = 0  # bytes beyond the limit
+
+    def feed(self, data: bytes) -> None:
+        if self.dropped or len(self.body) + len(data) > self.limit:
+            self.dropped += len(
+                data
+            )  # it must be read all the same: who writes does not hear before he is done
+            self.body = b""
+            if self.dropped > _PATIENCE:
+                self.protocol.transport.close()
+            return
+        if not self.body:
+            self.body = data
+            return
+        if type(self.body) is bytes:
+            self.body = bytearray(self.body)
+        self.body += data
+
+    def respond(self, status: int, headers: Sequence[Header], payload: bytes) -> None:
+        """The one answer. Nobody may be there any more to hear it."""
+        if self.response_complete:
+            return
+        self.response_complete = True
+        protocol = self.protocol
+        transport = protocol.transport
+        if self.disconnected or transport.is_closing():
+            return
+        out = [STATUS_LINE[status]]
+        for name, value in protocol.server_state.default_headers:
+            out += (name, b": ", value, b"\r\n")
+        for name, value in headers:
+            out += (name, b": ", value, b"\r\n")
+        if status != 204:
+            out += (b"content-length: ", b"%d" % len(payload), b"\r\n")
+        if not self.keep_alive:
+            out.append(b"connection: close\r\n")
+        out.append(b"\r\n")
+        if len(payload) <= _SMALL:
+            out.append(payload)
+            transport.write(b"".join(out))
+        else:
+            transport.write(b"".join(out))
+            transport.write(payload)
+            protocol.watch_writes()
+        if not self.keep_alive:
+            transport.close()
+        protocol.on_response_complete()
+
+
+class Protocol(HttpToolsProtocol):
+    """A connection of the server's. `endpoint` is set on a subclass made for one server."""
+
+    endpoint: ClassVar[Endpoint]
+    _reading: asyncio.TimerHandle | None = None
+    _writing: asyncio.TimerHandle | None = None
+    _begun = False
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._begun:
+            if self._reading is None and not self.transport.is_closing():
+                self._reading = self.loop.call_later(READ_SECONDS, self._too_slow)
+        elif self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._reading = self.loop.call_later(READ_SECONDS, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._reading, self._writing):
+            if timer is not None:
+                timer.cancel()
+        self._reading = self._writing = None
+        for cycle, _app in self.pipeline:
+            cycle.disconnected = True
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._begun = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        url = self.url
+        if not url.startswith(_ROUTE) or _INVOCATIONS not in url or self.parser.get_method() != b"POST":
+            super().on_headers_complete()
+            return
+        before: Any = self.cycle
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        cycle = InvokeCycle(self, url, self.headers, keep_alive, self.endpoint.body_limit)
+        self.cycle = cycle  # type: ignore[assignment]
+        if self.expect_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if before is not None and not before.response_complete:
+            cycle.queued = True
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
+
+    def on_body(self, body: bytes) -> None:
+        cycle: Any = self.cycle
+        if type(cycle) is InvokeCycle:
+            cycle.feed(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._begun = False
+        cycle: Any = self.cycle
+        if type(cycle) is InvokeCycle:
+            cycle.complete = True
+            if not cycle.queued:
+                self.endpoint.invoke(cycle)
+        else:
+            super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if type(cycle) is InvokeCycle:
+            cycle.queued = False
+            if cycle.complete:
+                self.endpoint.invoke(cycle)
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def watch_writes(self) -> None:
+        """Somebody who does not read what he asked for is cut off."""
+        if self._writing is None and self.transport.get_write_buffer_size():
+            self._writing = self.loop.call_later(WRITE_SECONDS, self._not_taken, 0)
+
+    def _not_taken(self, _before: int) -> None:
+        self._writing = None
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+    def _too_slow(self) -> None:
+        self._reading = None
+        if not self.transport.is_closing():
+            self.transport.close()

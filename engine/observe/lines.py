@@ -1,0 +1,262 @@
+"""What Lambda writes around an invocation, as log events: text lines or JSON platform records."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .. import wire
+
+ON_DEMAND = "on-demand"
+SUCCESS = "success"
+LEVELS = {"TRACE": 0, "DEBUG": 1, "INFO": 2, "WARN": 3, "ERROR": 4, "FATAL": 5}
+_ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}  # Python's names for them
+_LOGGED_AT = re.compile(r"\[[A-Z]+\]\t(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)\t")
+
+Event = tuple[int, str]  # epoch ms, message
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A function's LoggingConfig: log_format "Text" or "JSON"; the levels count for JSON only."""
+
+    log_format: str = "Text"
+    application_level: str = "INFO"
+    system_level: str = "INFO"
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One invocation as its log tells it. Times in ms, memory in MB, `started` in epoch ms.
+
+    status: "success", "failure" (the handler raised), "error" (its process ended, or its init failed), "timeout".
+    init_status says how the init before it went, when `cold`.
+    """
+
+    request_id: str
+    version: str
+    started: float
+    duration_ms: float
+    memory_size: int
+    max_memory: int
+    status: str = SUCCESS
+    error_type: str | None = None
+    cold: bool = False
+    init_ms: float = 0.0
+    init_status: str = SUCCESS
+    initialization_type: str = ON_DEMAND  # "provisioned-concurrency", "snap-start"
+    output: str = ""
+    produced_bytes: int = 0
+    function_name: str = ""
+    function_arn: str = ""
+    runtime: str = ""  # "python3.11"
+    runtime_arn: str = ""
+
+    @property
+    def billed_ms(self) -> int:
+        """Since August 2025 an on-demand init is billed as the invocation is."""
+        init = self.init_ms if self.cold and self.initialization_type == ON_DEMAND else 0.0
+        return billed(self.duration_ms + init)
+
+    @property
+    def runtime_version(self) -> str:
+        """ "python:3.11" of "python3.11"."""
+        return re.sub(r"(?<=[a-z])(?=\d)", ":", self.runtime, count=1)
+
+
+def billed(duration_ms: float) -> int:
+    """Whole milliseconds, at least one; float noise costs none."""
+    return max(1, math.ceil(round(duration_ms, 6)))
+
+
+def start_line(request_id: str, version: str) -> str:
+    return f"START RequestId: {request_id} Version: {version}\n"
+
+
+def end_line(request_id: str) -> str:
+    return f"END RequestId: {request_id}\n"
+
+
+def report_line(
+    request_id: str,
+    duration_ms: float,
+    billed_ms: int,
+    memory_size: int,
+    max_memory: int,
+    init_ms: float | None = None,
+    status: str | None = None,
+    error_type: str | None = None,
+) -> str:
+    """Lambda's REPORT. init_ms: of a cold start; status: "error", "timeout", or None where Lambda prints none."""
+    text = (
+        f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\tBilled Duration: {billed_ms} ms\t"
+        f"Memory Size: {memory_size} MB\tMax Memory Used: {max_memory} MB\t"
+    )
+    if init_ms is not None:
+        text += f"Init Duration: {init_ms:.2f} ms\t"
+    if status:
+        text += f"Status: {status}"
+        if error_type:
+            text += f"\tError Type: {error_type}"
+    return text + "\n"
+
+
+def lines(i: Invocation, form: Format) -> list[Event]:
+    """All log events of an invocation, in order, their times never going back."""
+    return list(_json(i, form) if form.log_format == "JSON" else _text(i))
+
+
+def _text(i: Invocation) -> Iterator[Event]:
+    begun, ended = int(i.started), int(i.started + i.duration_ms)
+    own = list(_own(i, begun, ended, keepends=True))
+    if i.cold:
+        yield int(i.started - i.init_ms), _init_start(i)
+        if i.init_status != SUCCESS:  # what an init that failed said is its own, not the invocation's
+            yield from ((begun, message) for _, message in own)
+            own = []
+        if _reports_init(i):
+            yield begun, _init_report(i)
+    yield begun, start_line(i.request_id, i.version)
+    yield from own
+    yield ended, end_line(i.request_id)
+    shown = i.status in ("error", "timeout")  # a handler's exception leaves no status in the text
+    yield (
+        ended,
+        report_line(
+            i.request_id,
+            i.duration_ms,
+            i.billed_ms,
+            i.memory_size,
+            i.max_memory,
+            i.init_ms if i.cold and i.initialization_type == ON_DEMAND else None,
+            i.status if shown else None,
+            i.error_type if i.status == "error" else None,
+        ),
+    )
+
+
+def _reports_init(i: Invocation) -> bool:
+    """On demand only a failure is worth a line; other inits always are."""
+    return i.init_status != SUCCESS or i.initialization_type != ON_DEMAND
+
+
+def _init_start(i: Invocation) -> str:
+    return f"INIT_START Runtime Version: {i.runtime_version}\tRuntime Version ARN: {i.runtime_arn}\n"
+
+
+def _init_report(i: Invocation) -> str:
+    text = f"INIT_REPORT Init Duration: {i.init_ms:.2f} ms\tPhase: init\tStatus: {i.init_status}"
+    if i.init_status == "error" and i.error_type:
+        text += f"\tError Type: {i.error_type}"
+    return text + "\n"
+
+
+def _json(i: Invocation, form: Format) -> Iterator[Event]:
+    least = LEVELS.get(form.system_level, LEVELS["INFO"])
+    begun, ended = int(i.started), int(i.started + i.duration_ms)
+    own = list(_own(i, begun, ended, keepends=False))
+    own = [event for event in own if _application_level(event[1]) >= LEVELS.get(form.application_level, 2)]
+
+    def record(level: str, at: int, kind: str, body: dict[str, Any]) -> Iterator[Event]:
+        if LEVELS[level] >= least:
+            yield at, wire.encode({"time": iso(at), "type": f"platform.{kind}", "record": body}).decode()
+
+    if i.cold:
+        yield from _json_init(i, begun, own, record)
+        if i.init_status != SUCCESS:
+            own = []
+    start = {"requestId": i.request_id, "version": i.version}
+    if i.function_arn:
+        start = {"requestId": i.request_id, "functionArn": i.function_arn, "version": i.version}
+    yield from record("INFO", begun, "start", start)
+    yield from own
+    failed = {"errorType": i.error_type} if i.status != SUCCESS and i.error_type else {}
+    level = "DEBUG" if i.status == SUCCESS else "WARN"
+    metrics: dict[str, Any] = {"durationMs": round(i.duration_ms, 3), "producedBytes": i.produced_bytes}
+    done = {"requestId": i.request_id, "status": i.status, **failed, "metrics": metrics}
+    yield from record(level, ended, "runtimeDone", done)
+    metrics = {
+        "durationMs": round(i.duration_ms, 3),
+        "billedDurationMs": i.billed_ms,
+        "memorySizeMB": i.memory_size,
+        "maxMemoryUsedMB": i.max_memory,
+    }
+    if i.cold and i.initialization_type == ON_DEMAND:
+        metrics["initDurationMs"] = round(i.init_ms, 3)
+    body = {"requestId": i.request_id, "metrics": metrics, "status": i.status, **failed}
+    yield from record("INFO" if i.status == SUCCESS else "WARN", ended, "report", body)
+
+
+def _json_init(i: Invocation, begun: int, own: list[Event], record: Any) -> Iterator[Event]:
+    phase = {"initializationType": i.initialization_type, "phase": "init"}
+    versions = {"runtimeVersion": i.runtime_version, "runtimeVersionArn": i.runtime_arn}
+    function = {"functionName": i.function_name, "functionVersion": i.version}
+    yield from record("INFO", int(i.started - i.init_ms), "initStart", {**phase, **versions, **function})
+    ok = i.init_status == SUCCESS
+    if not ok:
+        yield from ((begun, message) for _, message in own)
+    result: dict[str, Any] = {**phase, "status": i.init_status}
+    if not ok and i.error_type:
+        result["errorType"] = i.error_type
+    yield from record("DEBUG" if ok else "WARN", begun, "initRuntimeDone", result)
+    level = "WARN" if not ok else "DEBUG" if i.initialization_type == ON_DEMAND else "INFO"
+    yield from record(level, begun, "initReport", {**result, "metrics": {"durationMs": round(i.init_ms, 3)}})
+
+
+def _own(i: Invocation, begun: int, ended: int, keepends: bool) -> Iterator[Event]:
+    """A function's output, an event per line. A line that says when it was logged has that time."""
+    if not i.output:
+        return
+    at = begun
+    pieces = i.output.split("\n")
+    if not pieces[-1]:
+        pieces.pop()
+    for line in pieces:
+        said = _said_at(line)
+        if said is not None:
+            at = min(max(at, said), ended)
+        if keepends:
+            yield at, line + "\n"
+        elif line:  # an event may not be empty
+            yield at, line
+
+
+def _said_at(line: str) -> int | None:
+    if line.startswith("["):
+        found = _LOGGED_AT.match(line)
+        stamp = found[1] if found else None
+    elif line.startswith("{"):
+        stamp = _object(line).get("timestamp")
+    else:
+        return None
+    try:
+        return int(datetime.datetime.fromisoformat(stamp).timestamp() * 1000) if stamp else None
+    except (ValueError, TypeError, OverflowError):  # the function's own idea of a time
+        return None
+
+
+def _application_level(line: str) -> int:
+    """An own line's level; a line that names none is not filtered, as what Lambda's runtime did not format."""
+    level = _object(line).get("level") if line.startswith("{") else None
+    if not isinstance(level, str):
+        return LEVELS["FATAL"]
+    level = level.upper()
+    return LEVELS.get(_ALIASES.get(level, level), LEVELS["INFO"])
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        value = wire.decode(line.encode())
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def iso(ms: int) -> str:
+    """Epoch ms as "2025-01-01T00:00:00.000Z"."""
+    at = datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,118 @@
+"""What a log group has on disk: its folder's name, what is kept beside the events, and a line per event."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+import msgspec
+
+META = "group.json"
+Key = tuple[int, int]  # timestamp, sequence: the order of events
+Raw = tuple[int, int, str, str]  # timestamp, ingested, stream, message: a line
+
+
+class Event(msgspec.Struct, array_like=True, gc=False):
+    """One log event. Times in epoch ms; sequence is its place in the group, from 1, never given twice."""
+
+    timestamp: int
+    ingested: int
+    stream: str
+    message: str
+    sequence: int = 0  # not on disk: the segment's name and the line's number say it
+
+
+class Meta(msgspec.Struct):
+    """What is kept of a group beside its events. Times in epoch ms."""
+
+    name: str
+    created: int
+    retention_days: int | None = None
+    log_class: str = "STANDARD"
+    tags: dict[str, str] = {}
+    streams: dict[str, int] = {}  # made without an event: when
+    gone: dict[str, int] = {}  # deleted streams: events up to this sequence are not there
+
+
+class Stream(msgspec.Struct):
+    """One stream as its group's events tell it; None: it has no event. Times in epoch ms."""
+
+    name: str
+    created: int
+    first: int | None = None
+    last: int | None = None
+    ingested: int | None = None
+
+
+class Block(NamedTuple):
+    """A run of lines in one segment."""
+
+    segment: int
+    offset: int
+    length: int
+    sequence: int  # of the first event
+    events: int
+    earliest: int
+    latest: int
+    streams: frozenset[str]
+
+
+_decode = msgspec.json.Decoder(Raw).decode
+_encode_lines = msgspec.json.Encoder().encode_lines
+_decode_meta = msgspec.json.Decoder(Meta).decode
+
+
+def encode(some: Sequence[Raw]) -> bytes:
+    """Events as lines."""
+    try:
+        return _encode_lines(some)
+    except UnicodeEncodeError:  # lone surrogates, which no UTF-8 has
+        return _encode_lines([(t, i, _utf8(s), _utf8(m)) for t, i, s, m in some])
+
+
+def decode(data: bytes, sequence: int, gone: dict[str, int]) -> Iterator[Event]:
+    """The events of whole lines; a line that is none is passed over, its number not given again."""
+    for n, line in enumerate(data.split(b"\n")[:-1], sequence):
+        try:
+            timestamp, ingested, stream, message = _decode(line)
+        except (ValueError, RecursionError):
+            continue
+        if n > gone.get(stream, 0):
+            yield Event(timestamp, ingested, stream, message, n)
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def folder_name(name: str) -> str:
+    """A group's folder: its name with "/" and what else a file may not have encoded, or a hash for a long one."""
+    safe = quote(name, safe="").replace("~", "%7E")
+    safe = "%2E" + safe[1:] if safe.startswith(".") else safe
+    return safe if len(safe) <= 200 else f"{safe[:120]}~{hashlib.sha256(name.encode()).hexdigest()}"
+
+
+def name_of(folder: Path) -> str | None:
+    """The group of a folder; None: it is none of ours."""
+    if "~" not in folder.name:
+        return unquote(folder.name)
+    meta = read_meta(folder)
+    return meta.name if meta else None
+
+
+def read_meta(folder: Path) -> Meta | None:
+    """None: there is none that can be read."""
+    try:
+        return _decode_meta((folder / META).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def write_meta(folder: Path, meta: Meta) -> None:
+    """All of it or nothing."""
+    new = folder / (META + ".new")
+    new.write_bytes(msgspec.json.encode(meta))
+    new.replace(folder / META)
