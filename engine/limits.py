@@ -7,6 +7,7 @@ MIB = 1024 * 1024
 # AWS Lambda quotas (developer guide, "Lambda quotas"; service model 2015-03-31).
 EVENT_BYTES = 6 * MIB
 ASYNC_BYTES = MIB  # of an event invoked asynchronously
+INVOKE_ASYNC_BYTES = 262_144  # of the deprecated InvokeAsync
 ZIPPED_BYTES = 52_428_800  # of a package that is sent with the request
 UNZIPPED_BYTES = 262_144_000  # of a package and its layers
 REPLY_BYTES = 6 * MIB + 100  # the runtime interface emulator's constant, and AWS's error text

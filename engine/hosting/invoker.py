@@ -80,7 +80,7 @@ class Invoker:
         account_limit: int = limits.CONCURRENCY_MAX,
     ) -> None:
         self._state = state
-        self._place = place
+        self.place = place
         self._fleet = fleet
         self._logs = logs
         self._account_limit = account_limit
@@ -112,9 +112,9 @@ class Invoker:
             return self._to(name, record, "")
         alias = self._state.get("alias", name, qualifier or "")
         if alias is None:
-            arn = self._place.function(name, qualifier or LATEST)
+            arn = self.place.function(name, qualifier or LATEST)
             raise Fault("ResourceNotFoundException", f"Function not found: {arn}", Type="User")
-        arn = self._place.function(name, qualifier)
+        arn = self.place.function(name, qualifier)
         route = self._to(name, self._version(name, alias["FunctionVersion"]), arn)
         weights = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
         for version, weight in weights.items():
@@ -125,7 +125,7 @@ class Invoker:
     def _version(self, name: str, version: str) -> Mapping[str, Any]:
         record = self._state.get("function", name, version)
         if record is None:
-            arn = self._place.function(name, version)
+            arn = self.place.function(name, version)
             raise Fault("ResourceNotFoundException", f"Function not found: {arn}", Type="User")
         return record
 

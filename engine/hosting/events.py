@@ -1,0 +1,190 @@
+"""Asynchronous invocations: accepted once they are durable, then run, at least once, and again when they fail.
+
+An event is in the store from before its 202 until it is done. What happens in between belongs to the event loop; a
+server that dies runs at its next start whatever was not finished, so an event may run twice, but never not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+
+from .. import wire
+from ..functions.faults import Fault
+from ..functions.names import LATEST
+from ..functions.state import State
+from ..functions.store import AddEvent, FinishEvent, RetryEvent, Store
+from .invoker import Invoker, Result
+
+RETRIES = 2  # AWS's default, and most
+MAX_AGE = 21_600.0  # seconds; AWS's default, and most
+DELAYS = (60.0, 120.0)  # seconds before the second and the third attempt
+THROTTLED = (1.0, 300.0)  # seconds to wait after a throttle, at first and at most
+AT_ONCE = 256  # events that run at the same time
+
+Durable = Callable[[Exception | None], None]
+
+
+class Event(msgspec.Struct, array_like=True):
+    """An accepted event. accepted: epoch seconds."""
+
+    name: str
+    qualifier: str | None
+    payload: bytes
+    id: bytes
+    accepted: float
+    dress: wire.Dress | None = None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Event).decode
+
+
+class _Pending:
+    """An event that is not finished. attempts: those that failed; throttles: in a row."""
+
+    __slots__ = ("attempts", "event", "number", "throttles")
+
+    def __init__(self, number: int, event: Event, attempts: int) -> None:
+        self.number = number
+        self.event = event
+        self.attempts = attempts
+        self.throttles = 0
+
+
+class Events:
+    """The queue of all functions. Belongs to the event loop that serves requests."""
+
+    def __init__(
+        self,
+        store: Store,
+        state: State,
+        invoker: Invoker,
+        *,
+        clock: Callable[[], float] = time.time,
+        delays: tuple[float, ...] = DELAYS,
+    ) -> None:
+        self._store = store
+        self._state = state
+        self._invoker = invoker
+        self._clock = clock
+        self._delays = delays
+        self._ready: deque[_Pending] = deque()
+        self._running = 0
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._closed = False
+
+    def start(self) -> None:
+        """Take up what an earlier server accepted and did not finish."""
+        for number, attempts, not_before, value in self._store.events():
+            self._at(not_before, _Pending(number, _decode(value), attempts))
+
+    def close(self) -> None:
+        """Begin nothing more: what is not finished is taken up at the next start."""
+        self._closed = True
+        for timer in self._timers:
+            timer.cancel()
+
+    def accept(
+        self,
+        name: str,
+        qualifier: str | None,
+        payload: bytes,
+        id: bytes,
+        dress: wire.Dress | None,
+        durable: Durable,
+    ) -> None:
+        """Take an event; `durable` is called in the loop once it cannot be lost any more, or with the reason why it
+        was not taken."""
+        loop = asyncio.get_running_loop()
+        event = Event(name, qualifier, payload, id, self._clock(), dress)
+
+        def stored(future: Future[int | None]) -> None:
+            loop.call_soon_threadsafe(taken, future)
+
+        def taken(future: Future[int | None]) -> None:
+            error = future.exception()
+            if error is not None:
+                durable(error if isinstance(error, Exception) else Exception(str(error)))
+                return
+            number = future.result()
+            assert number is not None
+            durable(None)
+            self._ready.append(_Pending(number, event, 0))
+            self._pump()
+
+        self._store.commit([AddEvent(_encode(event))]).add_done_callback(stored)
+
+    def _pump(self) -> None:
+        while self._ready and self._running < AT_ONCE and not self._closed:
+            self._run(self._ready.popleft())
+
+    def _run(self, pending: _Pending) -> None:
+        event = pending.event
+        config = self._config(event)
+        if self._clock() - event.accepted > config.get("MaximumEventAgeInSeconds", MAX_AGE):
+            self._finish(pending)
+            return
+
+        def answered(result: Result | Fault) -> None:
+            self._running -= 1
+            if isinstance(result, Fault):
+                self._throttled(pending)
+            elif result.failed and not self._closed:
+                self._failed(pending, config)
+            elif not result.failed:
+                self._finish(pending)
+            self._pump()
+
+        self._running += 1
+        try:
+            route = self._invoker.route(event.name, event.qualifier)
+            self._invoker.invoke(route, event.payload, answered, event.dress, event.id)
+        except Fault as fault:
+            self._running -= 1
+            if (
+                fault.code == "ResourceNotFoundException"
+            ):  # the function went meanwhile, and its events with it
+                self._finish(pending)
+            else:
+                self._throttled(pending)
+
+    def _config(self, event: Event) -> Mapping[str, Any]:
+        return self._state.get("invoke-config", event.name, event.qualifier or LATEST) or {}
+
+    def _failed(self, pending: _Pending, config: Mapping[str, Any]) -> None:
+        pending.attempts += 1
+        pending.throttles = 0
+        if pending.attempts > config.get("MaximumRetryAttempts", RETRIES):
+            self._finish(pending)
+            return
+        delay = self._delays[min(pending.attempts, len(self._delays)) - 1]
+        when = self._clock() + delay
+        self._store.commit([RetryEvent(pending.number, pending.attempts, when)])
+        self._at(when, pending)
+
+    def _throttled(self, pending: _Pending) -> None:
+        """No attempt: it is tried again until it is too old."""
+        first, most = THROTTLED
+        self._at(self._clock() + min(most, first * 2**pending.throttles), pending)
+        pending.throttles += 1
+
+    def _finish(self, pending: _Pending) -> None:
+        self._store.commit([FinishEvent(pending.number)])
+
+    def _at(self, when: float, pending: _Pending) -> None:
+        loop = asyncio.get_running_loop()
+
+        def due() -> None:
+            self._timers.discard(timer)
+            self._ready.append(pending)
+            self._pump()
+
+        timer = loop.call_later(max(0.0, when - self._clock()), due)
+        self._timers.add(timer)

@@ -1,0 +1,221 @@
+"""Requests for other AWS services, passed on to another endpoint as they are (an emulator of these services, say)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from xml.sax.saxutils import escape
+
+import httpcore
+
+from .. import wire
+from ..errors import InvalidConfiguration
+from .urls import HOP_BY_HOP
+
+Headers = Sequence[tuple[str, str]]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+CONNECTIONS = 100
+IDLE = 60.0  # seconds that a client may take for the next piece of its request
+TIMEOUT = {"connect": 5.0, "read": 120.0, "write": 60.0, "pool": 30.0}  # seconds; SQS polls last up to 20
+CREDENTIAL = re.compile(r"/\d{8}/(?:[^/]+/)?([a-z0-9-]+)/aws4_request", re.ASCII)
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d", re.ASCII)
+# Services of the JSON protocol whose targets are not called after them.
+TARGETS = {
+    "amazonec2containerservicev20141113": "ecs",
+    "amazonsqs": "sqs",
+    "amazonssm": "ssm",
+    "awsevents": "events",
+    "awsstepfunctions": "states",
+    "graniteservicevarious": "monitoring",
+    "trentservice": "kms",
+}
+# What the server that answers sets itself.
+OURS = frozenset({"date", "server"})
+
+
+class ClientGone(Exception):
+    """The client left, or fell silent, before the request was complete."""
+
+
+def service_of(headers: Headers, raw_query: str) -> str | None:
+    """The service that a request is for, by its signing name ("s3", "sqs"): it stands in the scope of the signature,
+    in X-Amz-Target, or in the host's name; None when none of them says."""
+    values = {name.lower(): value for name, value in headers}
+    authorization = values.get("authorization", "")
+    signed = CREDENTIAL.search(authorization)
+    if signed is None and "X-Amz-Credential=" in raw_query:
+        signed = CREDENTIAL.search(parse_qs(raw_query).get("X-Amz-Credential", [""])[0])
+    if signed is not None:
+        return signed[1]
+    if authorization.startswith("AWS ") or ("AWSAccessKeyId=" in raw_query and "Signature=" in raw_query):
+        return "s3"  # the one service that still takes signatures of version 2
+    if target := values.get("x-amz-target"):
+        name = target.partition(".")[0].partition("_")[0].lower()
+        return TARGETS.get(name, name) or None
+    return _named(values.get("host", ""))
+
+
+def _named(host: str) -> str | None:
+    """The service in a host's name: SERVICE or REST.SERVICE, a region perhaps, and AWS's domain or "localhost"."""
+    name = host.lower().partition(":")[0]
+    for domain in (".amazonaws.com", ".localhost"):
+        if name.endswith(domain):
+            labels = name.removesuffix(domain).split(".")
+            if len(labels) > 1 and REGION.fullmatch(labels[-1]):
+                labels.pop()
+            return labels[-1] or None
+    return None
+
+
+class Passthrough:
+    """Passes requests on to `endpoint` ("http://127.0.0.1:5000"); with None it refuses them and says why.
+
+    Raises InvalidConfiguration when the endpoint is no such URL. Bodies are streamed both ways, a piece at a time. The
+    Host header stays the client's: it is signed, it may hold a bucket's name, and the URLs that the service answers
+    with then lead back here.
+    """
+
+    def __init__(self, endpoint: str | None) -> None:
+        self._endpoint = endpoint
+        self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS, keepalive_expiry=5.0)
+        if endpoint is not None:
+            try:
+                parts = urlsplit(endpoint)
+                port = parts.port
+            except ValueError as error:
+                raise InvalidConfiguration(f"{endpoint!r} is no URL: {error}") from None
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.hostname
+                or parts.path.strip("/")
+                or parts.query
+            ):
+                raise InvalidConfiguration(f"{endpoint!r} is no endpoint: http://HOST:PORT is")
+            self._origin = (parts.scheme, parts.hostname, port)
+
+    async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application for the scope "http"."""
+        if self._endpoint is None:
+            told = "is not served here; start the server with --aws-endpoint to have it passed on."
+            return await _refuse(scope, send, 501, "NotImplemented", told)
+        body = _Body(receive)
+        relay = asyncio.ensure_future(self._relay(scope, body, send))
+        gone = asyncio.ensure_future(body.gone())
+        try:
+            await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (relay, gone):
+                task.cancel()
+            await asyncio.wait({relay, gone})
+        if not relay.cancelled():
+            relay.result()
+        return None
+
+    async def aclose(self) -> None:
+        """Closes the connections that were kept."""
+        await self._pool.aclose()
+
+    async def _relay(self, scope: Scope, body: _Body, send: Send) -> None:
+        started = False
+        headers = [
+            (name, value) for name, value in scope["headers"] if _passes(name) and name.lower() != b"expect"
+        ]
+        names = {name.lower() for name, _ in scope["headers"]}
+        content: AsyncIterator[bytes] | None = None
+        if b"transfer-encoding" in names or b"content-length" in names:
+            content = body.pieces()
+            if b"content-length" not in names:
+                headers.append((b"transfer-encoding", b"chunked"))
+        else:
+            body.complete.set()
+        try:
+            async with self._pool.stream(
+                scope["method"],
+                self._url(scope),
+                headers=headers,
+                content=content,
+                extensions={"timeout": TIMEOUT},
+            ) as response:
+                kept = [(name.lower(), value) for name, value in response.headers if _passes(name, OURS)]
+                started = True
+                await send({"type": "http.response.start", "status": response.status, "headers": kept})
+                async for piece in response.aiter_stream():
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+        except ClientGone:
+            return
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            if started:
+                raise  # half an answer was sent: only closing the connection can say that it is not whole
+            cause = str(error) or type(error).__name__
+            told = f"could not be reached at {self._endpoint}: {cause}"
+            await _refuse(scope, send, 502, "BadGateway", told)
+
+    def _url(self, scope: Scope) -> httpcore.URL:
+        scheme, host, port = self._origin
+        target = scope.get("raw_path") or scope["path"].encode()
+        target = target.partition(b"?")[0]
+        if scope.get("query_string"):
+            target += b"?" + scope["query_string"]
+        return httpcore.URL(scheme=scheme, host=host, port=port, target=target)
+
+
+class _Body:
+    """A request's body, read when there is room for it; and, once it is complete, word of the client's leaving."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.complete = asyncio.Event()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        more = True
+        while more:
+            try:
+                message = await asyncio.wait_for(self._receive(), IDLE)
+            except TimeoutError:
+                raise ClientGone from None
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            more = message.get("more_body", False)
+            if message.get("body"):
+                yield message["body"]
+        self.complete.set()
+
+    async def gone(self) -> None:
+        await self.complete.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def _passes(name: bytes, besides: frozenset[str] = frozenset()) -> bool:
+    lower = name.lower().decode("latin-1")
+    return lower not in HOP_BY_HOP and lower not in besides
+
+
+async def _refuse(scope: Scope, send: Send, status: int, code: str, told: str) -> None:
+    """An error in the form that the clients of the service can read."""
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+    service = service_of(headers, scope.get("query_string", b"").decode("latin-1"))
+    message = f"{service or 'The service that this request is for'} {told}"
+    names = {name.lower(): value for name, value in headers}
+    media = names.get("content-type", "")
+    # Only query services send forms, and S3 has XML of its own; everyone else speaks JSON.
+    if service == "s3" or "x-www-form-urlencoded" in media:
+        kind = "application/xml"
+        error = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
+        inner = error if service == "s3" else f"<Error><Type>Receiver</Type>{error}</Error>"
+        tag = "Error" if service == "s3" else "ErrorResponse"
+        body = f"<{tag}>{inner}</{tag}>".encode()
+    else:
+        kind = media if media.startswith("application/x-amz-json") else "application/json"
+        body = wire.encode({"__type": code, "message": message})
+    answer = {"content-type": kind, "content-length": str(len(body)), "x-amzn-errortype": code}
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in answer.items()]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,189 @@
+"""A request against its model: AWS's ValidationException, constraint by constraint, in AWS's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
+
+from ..functions.faults import Fault
+
+# As AWS prints them, where that is known: its sets have an order of their own, and more than the model tells.
+_ENUMS = {
+    "EventSourcePosition": "[LATEST, AT_TIMESTAMP, TRIM_HORIZON]",
+    "InvokeMode": "[RESPONSE_STREAM, BUFFERED]",
+    "RecursiveLoop": "[Terminate, Allow]",
+}
+_PATTERNS = {
+    "LayerVersionArn": "(arn:(aws[a-zA-Z-]*)?:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:\\d{12}"
+    ":layer:[a-zA-Z0-9-_]+:[0-9]+)|(arn:[a-zA-Z0-9-]+:lambda:::awslayer:[a-zA-Z0-9-_]+)",
+}
+_NOT_NULL = "Member must not be null"
+# Lists whose members AWS says must not be null.
+_FULL_LISTS = {"ArchitecturesList", "CompatibleArchitectures", "LayerList"}
+Complaint = tuple[str, str, str]  # the value as it is printed, where, the constraint
+
+
+def compiled(shape: StructureShape) -> Callable[[dict[str, Any]], None]:
+    """A check of requests with this input: raises Fault, ValidationException."""
+
+    def check(request: dict[str, Any]) -> None:
+        complaints = list(_structure(shape, request, ""))
+        if complaints:
+            raise fault(complaints)
+
+    return check
+
+
+def fault(complaints: list[Complaint]) -> Fault:
+    """What AWS says of them."""
+    n = len(complaints)
+    told = "; ".join(
+        f"Value {value} at '{where}' failed to satisfy constraint: {rule}"
+        for value, where, rule in complaints
+    )
+    return Fault("ValidationException", f"{n} validation error{'s' if n > 1 else ''} detected: {told}")
+
+
+def _structure(shape: StructureShape, value: dict[str, Any], where: str) -> Iterator[Complaint]:
+    for name in shape.required_members:
+        if value.get(name) is None:
+            yield "null", _path(where, name), _NOT_NULL
+    for name, member in shape.members.items():
+        inner = value.get(name)
+        if inner is not None:
+            yield from _member(member, inner, _path(where, name))
+
+
+def _path(where: str, name: str) -> str:
+    name = name[:1].lower() + name[1:]
+    return f"{where}.{name}" if where else name
+
+
+def _member(shape: Shape, value: Any, where: str) -> Iterator[Complaint]:
+    if isinstance(shape, StructureShape):
+        yield from _structure(shape, value, where)
+    elif isinstance(shape, ListShape):
+        yield from _list(shape, value, where)
+    elif isinstance(shape, MapShape):
+        yield from _map(shape, value, where)
+    else:
+        for rule in _broken(shape, value):
+            yield _shown(shape, value), where, rule
+
+
+def _list(shape: ListShape, value: list[Any], where: str) -> Iterator[Complaint]:
+    for rule in _lengths(shape, len(value)):
+        yield f"'{_printed(value)}'", where, rule
+    if isinstance(shape.member, StructureShape | ListShape | MapShape):
+        for n, each in enumerate(value, 1):
+            if each is not None:
+                yield from _member(shape.member, each, f"{where}.{n}.member")
+        return
+    rules = [*_rules(shape.member), *([_NOT_NULL] if shape.name in _FULL_LISTS else [])]
+    if any(each is None or _broken(shape.member, each) for each in value) and rules:
+        yield f"'{_printed(value)}'", where, _together("Member must satisfy constraint", rules)
+
+
+def _map(shape: MapShape, value: dict[str, Any], where: str) -> Iterator[Complaint]:
+    shown = f"'{_printed(value)}'"
+    for rule in _lengths(shape, len(value)):
+        yield shown, where, rule
+    if any(_broken(shape.key, key) for key in value):
+        yield shown, where, f"Map keys must satisfy constraint: [{', '.join(_rules(shape.key))}]"
+    if isinstance(shape.value, StructureShape | ListShape | MapShape):
+        for key, each in value.items():
+            if each is not None:
+                yield from _member(shape.value, each, f"{where}.{key}.member")
+    elif any(each is None or _broken(shape.value, each) for each in value.values()):
+        yield (
+            shown,
+            where,
+            f"Map value must satisfy constraint: [{', '.join([*_rules(shape.value), _NOT_NULL])}]",
+        )
+
+
+def _together(words: str, rules: list[str]) -> str:
+    return rules[0] if len(rules) == 1 else f"{words}: [{', '.join(rules)}]"
+
+
+def _broken(shape: Shape, value: Any) -> list[str]:
+    """The rules of a scalar that this value does not keep."""
+    out: list[str] = []
+    meta = shape.metadata
+    if isinstance(shape, StringShape) or shape.type_name == "blob":
+        out += _lengths(shape, len(value))
+        if "pattern" in meta and not _pattern(shape.name, meta["pattern"]).fullmatch(value):
+            out.append(_pattern_rule(shape))
+        if shape.type_name == "string" and shape.enum and value not in shape.enum:
+            out.append(_enum_rule(shape))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        if "max" in meta and value > meta["max"]:
+            out.append(f"Member must have value less than or equal to {meta['max']}")
+        if "min" in meta and value < meta["min"]:
+            out.append(f"Member must have value greater than or equal to {meta['min']}")
+    return out
+
+
+def _lengths(shape: Shape, length: int) -> list[str]:
+    meta = shape.metadata
+    out = []
+    if "max" in meta and length > meta["max"]:
+        out.append(f"Member must have length less than or equal to {meta['max']}")
+    if "min" in meta and length < meta["min"]:
+        out.append(f"Member must have length greater than or equal to {meta['min']}")
+    return out
+
+
+def _rules(shape: Shape) -> list[str]:
+    """All rules of a scalar, in AWS's order."""
+    meta = shape.metadata
+    what = "value" if shape.type_name in ("integer", "long", "double", "float") else "length"
+    out = []
+    if "max" in meta:
+        out.append(f"Member must have {what} less than or equal to {meta['max']}")
+    if "min" in meta:
+        out.append(f"Member must have {what} greater than or equal to {meta['min']}")
+    if "pattern" in meta:
+        out.append(_pattern_rule(shape))
+    if shape.type_name == "string" and shape.enum:
+        out.append(_enum_rule(shape))
+    return out
+
+
+def _pattern_rule(shape: Shape) -> str:
+    return f"Member must satisfy regular expression pattern: {_PATTERNS.get(shape.name, shape.metadata['pattern'])}"
+
+
+def _enum_rule(shape: Shape) -> str:
+    return (
+        f"Member must satisfy enum value set: {_ENUMS.get(shape.name) or '[' + ', '.join(shape.enum) + ']'}"
+    )
+
+
+@cache
+def _pattern(_name: str, pattern: str) -> re.Pattern[str]:
+    """Java's regular expressions are Python's, but for a hyphen after a class and possessive braces."""
+    return re.compile(pattern.replace("\\p{Alnum}", "a-zA-Z0-9"), re.ASCII)
+
+
+def _shown(shape: Shape, value: Any) -> str:
+    if shape.type_name == "blob":
+        return "'java.nio.HeapByteBuffer[pos=0 lim={0} cap={0}]'".format(len(value))
+    return f"'{_printed(value)}'"
+
+
+def _printed(value: Any) -> str:
+    """As Java prints it."""
+    if isinstance(value, list):
+        return f"[{', '.join(_printed(each) for each in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}={_printed(each)}' for key, each in value.items())}}}"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
