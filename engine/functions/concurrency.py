@@ -1,0 +1,198 @@
+"""Concurrency: what a function has reserved, and what its versions are provisioned with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import limits
+from .control import Control, Operation
+from .faults import Fault
+from .lookup import conflict, invalid, latest, page, timestamp, unqualified, version
+from .names import LATEST
+from .state import Record
+
+UNRESERVED = 100  # what must stay for functions that reserve nothing
+
+
+class Concurrency:
+    """The operations on reserved and provisioned concurrency.
+
+    warmed: how many workers of (name, qualifier) are there; what was asked for, if nobody is asked."""
+
+    def __init__(self, control: Control, warmed: Callable[[str, str], int] | None = None) -> None:
+        self._control = control
+        self._warmed = warmed
+        self._pending = {
+            (name, qualifier)
+            for name in control.state.owners("provisioned")
+            for qualifier, record in control.state.owned("provisioned", name).items()
+            if record["Status"] == "IN_PROGRESS"
+        }
+
+    def operations(self) -> dict[str, Operation]:
+        return {
+            "PutFunctionConcurrency": self.put,
+            "GetFunctionConcurrency": self.get,
+            "DeleteFunctionConcurrency": self.delete,
+            "PutProvisionedConcurrencyConfig": self.provision,
+            "GetProvisionedConcurrencyConfig": self.provisioned,
+            "DeleteProvisionedConcurrencyConfig": self.unprovision,
+            "ListProvisionedConcurrencyConfigs": self.list_provisioned,
+        }
+
+    def settle(self) -> None:
+        """What is allocated is ready."""
+        state = self._control.state
+        pending, self._pending = self._pending, set()
+        for name, qualifier in pending:
+            record = state.get("provisioned", name, qualifier)
+            if record is not None:
+                wanted = record["RequestedProvisionedConcurrentExecutions"]
+                new = {
+                    **record,
+                    "AllocatedProvisionedConcurrentExecutions": wanted,
+                    "AvailableProvisionedConcurrentExecutions": wanted,
+                    "Status": "READY",
+                }
+                with state.change() as change:
+                    change.put("provisioned", name, qualifier, new)
+
+    def put(self, request: dict[str, Any]) -> dict[str, Any]:
+        control, state = self._control, self._control.state
+        name, _ = unqualified(control, request)
+        wanted = request["ReservedConcurrentExecutions"]
+        others = sum(
+            (state.get("concurrency", other) or {"ReservedConcurrentExecutions": 0})[
+                "ReservedConcurrentExecutions"
+            ]
+            for other in state.owners("concurrency")
+            if other != name
+        )
+        if wanted and limits.CONCURRENCY_MAX - others - wanted < UNRESERVED:
+            raise invalid(
+                "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
+                f"below its minimum value of [{UNRESERVED}]."
+            )
+        total = sum(
+            record["RequestedProvisionedConcurrentExecutions"]
+            for record in state.owned("provisioned", name).values()
+        )
+        if wanted < total:
+            raise invalid(
+                f" ReservedConcurrentExecutions  {wanted} should not be lower than function's total provisioned "
+                f"concurrency [{total}]."
+            )
+        record = {"ReservedConcurrentExecutions": wanted}
+        with state.change() as change:
+            change.put("concurrency", name, "", record)
+        return record
+
+    def get(self, request: dict[str, Any]) -> dict[str, Any]:
+        named, _ = latest(self._control, request)
+        return self._control.state.get("concurrency", named.name) or {}
+
+    def delete(self, request: dict[str, Any]) -> dict[str, Any]:
+        name, _ = unqualified(self._control, request)
+        if self._control.state.get("concurrency", name) is not None:
+            with self._control.state.change() as change:
+                change.delete("concurrency", name, "")
+        return {}
+
+    def provision(self, request: dict[str, Any]) -> dict[str, Any]:
+        control, state = self._control, self._control.state
+        named, _ = version(control, request)
+        name, qualifier = named.name, named.qualifier or LATEST
+        if qualifier == LATEST:
+            raise invalid(
+                "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
+            )
+        wanted = request["ProvisionedConcurrentExecutions"]
+        self._check(name, qualifier, wanted)
+        record = {
+            "RequestedProvisionedConcurrentExecutions": wanted,
+            "AllocatedProvisionedConcurrentExecutions": 0,
+            "AvailableProvisionedConcurrentExecutions": 0,
+            "Status": "IN_PROGRESS",
+            "LastModified": timestamp(control.now()),
+        }
+        with state.change() as change:
+            change.put("provisioned", name, qualifier, record)
+        self._pending.add((name, qualifier))
+        return {
+            member: value
+            for member, value in record.items()
+            if member != "AvailableProvisionedConcurrentExecutions"
+        }
+
+    def _check(self, name: str, qualifier: str, wanted: int) -> None:
+        state = self._control.state
+        alias = state.get("alias", name, qualifier)
+        others = {q: r for q, r in state.owned("provisioned", name).items() if q != qualifier}
+        for other in others:
+            theirs = state.get("alias", name, other)
+            if alias and other == alias["FunctionVersion"]:
+                raise conflict(
+                    "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version"
+                )
+            if theirs and theirs["FunctionVersion"] == qualifier:
+                raise conflict("Version is pointed by a Provisioned Concurrency alias")
+        total = wanted + sum(r["RequestedProvisionedConcurrentExecutions"] for r in others.values())
+        reserved = state.get("concurrency", name)
+        if reserved is not None and total > reserved["ReservedConcurrentExecutions"]:
+            raise invalid(
+                "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for "
+                "function"
+            )
+        if reserved is None and total > limits.CONCURRENCY_MAX:
+            raise invalid(
+                "Specified ConcurrentExecutions for function is greater than account's unreserved concurrency "
+                f"[{limits.CONCURRENCY_MAX}]."
+            )
+        if reserved is None and limits.CONCURRENCY_MAX - total < UNRESERVED:
+            raise invalid(
+                "Specified ConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below "
+                f"its minimum value of [{UNRESERVED}]."
+            )
+
+    def _found(self, request: dict[str, Any]) -> tuple[str, str, Record]:
+        control = self._control
+        named, _ = version(control, request)
+        qualifier = named.qualifier or LATEST
+        if qualifier == LATEST:
+            raise invalid("The function resource provided must be an alias or a published version.")
+        record = control.state.get("provisioned", named.name, qualifier)
+        if record is None:
+            raise Fault(
+                "ProvisionedConcurrencyConfigNotFoundException",
+                "No Provisioned Concurrency Config found for this function",
+                Type="User",
+            )
+        return named.name, qualifier, record
+
+    def provisioned(self, request: dict[str, Any]) -> dict[str, Any]:
+        name, qualifier, record = self._found(request)
+        if self._warmed is None or record["Status"] != "READY":
+            return record
+        return {**record, "AvailableProvisionedConcurrentExecutions": min(
+            record["AllocatedProvisionedConcurrentExecutions"], self._warmed(name, qualifier)
+        )}  # fmt: skip
+
+    def unprovision(self, request: dict[str, Any]) -> dict[str, Any]:
+        control = self._control
+        named, _ = version(control, request)
+        qualifier = named.qualifier or LATEST
+        if control.state.get("provisioned", named.name, qualifier) is not None:
+            with control.state.change() as change:
+                change.delete("provisioned", named.name, qualifier)
+        return {}
+
+    def list_provisioned(self, request: dict[str, Any]) -> dict[str, Any]:
+        control = self._control
+        named, _ = latest(control, request)
+        records = control.state.owned("provisioned", named.name)
+        whole = [
+            {"FunctionArn": control.place.function(named.name, q), **records[q]} for q in sorted(records)
+        ]
+        some, more = page(whole, request)
+        return {"ProvisionedConcurrencyConfigs": some, **more}
