@@ -390,11 +390,18 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
     complete(e, c, status, 0);
 }
 
+/* Who has a function's line now: itself, or who took its name. */
+static uint32_t heir(const stk_engine *e, uint32_t fn) {
+    while (e->functions[fn]->successor) fn = e->functions[fn]->successor - 1;
+    return fn;
+}
+
 /* Back to the head of the line, what did not begin; or away with it, when nobody wants it any more. */
-static void put_back(stk_engine *e, stk_function *f, stk_call *c) {
+static void put_back(stk_engine *e, stk_call *c) {
+    c->fn = heir(e, c->fn);
     if (c->by == BY_NOBODY)
         complete(e, c, STK_CANCELLED, 0);
-    else if (line_push(e, f, c, 1) < 0)
+    else if (line_push(e, e->functions[c->fn], c, 1) < 0)
         complete(e, c, STK_CRASH, -ENOMEM);
     else
         call_rouse(e, c);
@@ -415,7 +422,8 @@ static void skipped_record(stk_engine *e, stk_lane *l, const stk_record *r) {
     f->skipped++;
     if (c) { /* the withdrawal came too late for us to count on, but the worker saw it: start it again */
         f->in_lanes--;
-        put_back(e, f, c);
+        put_back(e, c);
+        if (f->successor) line_pump(e, e->functions[heir(e, l->fn)]);
     }
 }
 
@@ -499,8 +507,9 @@ static void give_back(stk_engine *e, stk_lane *l) {
         l->queue[l->last % STK_DEPTH] = NULL;
         if (!c) continue;
         f->in_lanes--;
-        put_back(e, f, c);
+        put_back(e, c);
     }
+    if (f->successor) line_pump(e, e->functions[heir(e, l->fn)]);
     l->t_head = 0;
 }
 
@@ -647,10 +656,10 @@ int stk_steal(stk_engine *e, uint64_t now, uint64_t patience) {
             f->in_lanes--;
             c->cold = 0;
             if (c->len > STK_INLINE) l->large_out = 0;
-            put_back(e, f, c);
+            put_back(e, c);
             moved++;
         }
-        line_pump(e, f);
+        line_pump(e, e->functions[heir(e, l->fn)]);
     }
     pthread_mutex_unlock(&e->lock);
     return moved;

@@ -34,9 +34,14 @@ _RESERVED = (
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
 )  # fmt: skip
 # Kept as they were given, and answered so.
-_KEPT = ("Description", "Handler", "MemorySize", "Role", "Runtime", "Timeout", "KMSKeyArn", "FileSystemConfigs",
-         "ImageConfig", "EphemeralStorage", "TenancyConfig")  # fmt: skip
+_KEPT = ("Description", "Handler", "MemorySize", "Role", "Runtime", "Timeout", "EphemeralStorage")
+# An empty one takes away what there was.
+_OPTIONAL = ("KMSKeyArn", "FileSystemConfigs")
+_STORAGE_MAX = 10_240  # MB
 _REFUSED = {
+    "ImageConfig": "Container images",
+    "TenancyConfig": "Tenant isolation",
+    "PublishTo": "Managed instances",
     "CapacityProviderConfig": "Capacity providers",
     "DurableConfig": "Durable functions",
     "AcceleratorConfig": "Accelerators",
@@ -71,6 +76,14 @@ def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Rec
     for member in _KEPT:
         if request.get(member) is not None:
             new[member] = request[member]
+    for member in _OPTIONAL:
+        if request.get(member) is not None:
+            new.pop(member, None)
+            if request[member]:
+                new[member] = request[member]
+    _at_most("Timeout", new["Timeout"], int(limits.TIMEOUT_MAX))
+    _at_most("MemorySize", new["MemorySize"], limits.MEMORY_MAX)
+    _at_most("EphemeralStorage", new["EphemeralStorage"]["Size"], _STORAGE_MAX)
     if request.get("Runtime") is not None:
         new["RuntimeVersionConfig"] = {"RuntimeVersionArn": _runtime(control, request["Runtime"])}
     if request.get("Environment") is not None:
@@ -94,6 +107,14 @@ def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Rec
         if target:
             new["DeadLetterConfig"] = {"TargetArn": target}
     return new
+
+
+def _at_most(member: str, value: int, most: int) -> None:
+    """The model allows more to functions on managed instances."""
+    if value > most:
+        raise invalid(
+            f"'{member}' value failed to satisfy constraint: Member must have value less than or equal to {most}"
+        )
 
 
 def _runtime(control: Control, runtime: str) -> str:
@@ -130,9 +151,7 @@ def _environment(new: Record, environment: Mapping[str, Any]) -> None:
             "Lambda was unable to configure your environment variables because the environment variables you have "
             f"provided exceeded the 4KB limit. String measured: {text.decode()}"
         )
-    new.pop("Environment", None)
-    if variables:
-        new["Environment"] = {"Variables": variables}
+    new["Environment"] = {"Variables": variables}
 
 
 def _layers(control: Control, new: Record, arns: list[str]) -> None:
@@ -141,7 +160,7 @@ def _layers(control: Control, new: Record, arns: list[str]) -> None:
     layers: list[dict[str, Any]] = []
     digests: list[str] = []
     seen: dict[str, str] = {}
-    unzipped = new.get("_unzipped", 0)
+    unzipped = 0
     for arn in arns:
         of, _, number = arn.rpartition(":")
         region, account, name = arn.split(":")[3], arn.split(":")[4], of.rsplit(":", 1)[-1]
@@ -162,15 +181,21 @@ def _layers(control: Control, new: Record, arns: list[str]) -> None:
         layers.append({"Arn": arn, "CodeSize": layer["Content"]["CodeSize"]})
         digests.append(layer["_digest"])
         unzipped += layer["_unzipped"]
-    if unzipped > limits.UNZIPPED_BYTES:
+    for member in ("Layers", "_layers", "_layers_unzipped"):
+        new.pop(member, None)
+    if layers:
+        new |= {"Layers": layers, "_layers": digests, "_layers_unzipped": unzipped}
+    check_size(new)
+
+
+def check_size(record: Record) -> None:
+    """Raises Fault when code and layers are too large together."""
+    size = record.get("_unzipped", 0) + record.get("_layers_unzipped", 0)
+    if size > limits.UNZIPPED_BYTES:
         raise invalid(
             f"Function code combined with layers exceeds the maximum allowed size of {limits.UNZIPPED_BYTES} bytes. "
-            f"The actual size is {unzipped} bytes."
+            f"The actual size is {size} bytes."
         )
-    new.pop("Layers", None)
-    new.pop("_layers", None)
-    if layers:
-        new["Layers"], new["_layers"] = layers, digests
 
 
 def _logging(new: Record, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,6 +217,8 @@ def _logging(new: Record, wanted: Mapping[str, Any]) -> dict[str, Any]:
 def _vpc(new: Record, wanted: Mapping[str, Any]) -> None:
     """Kept and answered; a function runs in this machine's network whatever it says."""
     subnets, groups = wanted.get("SubnetIds") or [], wanted.get("SecurityGroupIds") or []
+    if bool(subnets) != bool(groups):
+        raise invalid("SubnetIds and SecurityIds must coexist or be both empty list.")
     new["VpcConfig"] = {
         "SubnetIds": subnets,
         "SecurityGroupIds": groups,

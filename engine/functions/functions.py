@@ -7,13 +7,14 @@ from typing import Any
 
 from .. import limits
 from . import code as packaged
-from .configuration import applied, defaults
+from .configuration import applied, check_size, defaults
 from .control import Control, Operation
 from .lookup import conflict, invalid, latest, page, public, stale, timestamp, unqualified, version
-from .names import LATEST
+from .names import LATEST, NAME_CHARS
 from .packages import Package
 from .state import OF_A_FUNCTION, Change, Record
-from .versions import publish
+from .tags import check_number
+from .versions import leads_to, publish
 
 _CREATING = {
     "State": "Pending",
@@ -26,6 +27,7 @@ _UPDATING = {
     "LastUpdateStatusReasonCode": "Creating",
 }
 _PASSING = (*_CREATING, *_UPDATING)
+_CODE_BYTES = 300 * 1024 * limits.MIB  # AWS's quota of a region
 
 
 class Functions:
@@ -37,7 +39,7 @@ class Functions:
             (name, number)
             for name in control.state.owners("function")
             for number, record in control.state.owned("function", name).items()
-            if record.get("State") == "Pending" or record.get("LastUpdateStatus") == "InProgress"
+            if _passing(record)
         }
 
     def operations(self) -> dict[str, Operation]:
@@ -59,20 +61,20 @@ class Functions:
         pending, self._pending = self._pending, set()
         for name, number in pending:
             record = state.get("function", name, number)
-            if record is None:
+            if record is None or not _passing(record):
                 continue
             new = {member: value for member, value in record.items() if member not in _PASSING}
-            new |= {"State": "Active", "LastUpdateStatus": "Successful"}
+            new |= {"RevisionId": self._control.new_id(), "State": "Active", "LastUpdateStatus": "Successful"}
             with state.change() as change:
                 change.put("function", name, number, new)
 
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
-        named = control.place.parse(request["FunctionName"])
-        name = named.name
-        if named.qualifier:
+        name = control.place.parse(request["FunctionName"]).name
+        if len(name) > NAME_CHARS:
             raise invalid(
-                f"1 validation error detected: Value '{request['FunctionName']}' at 'functionName' is qualified"
+                f"1 validation error detected: Value '{name}' at 'functionName' failed to satisfy constraint: "
+                f"Member must have length less than or equal to {NAME_CHARS}"
             )
         if request.get("PackageType", "Zip") == "Image":
             raise invalid("Container images are not run here: use PackageType Zip")
@@ -82,8 +84,7 @@ class Functions:
             )
         if control.state.get("function", name, LATEST) is not None:
             raise conflict(f"Function already exist: {name}")
-        if request.get("DryRun"):
-            raise invalid("DryRun is a parameter of UpdateFunctionCode")
+        check_number(request.get("Tags") or {})
         record = applied(control, defaults(control, name), {**request, "Layers": None})
         _architectures(record, request)
         record |= _code(packaged.received(control, request["Code"]))
@@ -97,9 +98,8 @@ class Functions:
             answer = record
             if request.get("Publish"):
                 answer = publish(control, change, record, request.get("Description"))
-        self._pending.add((name, LATEST))
-        self._pending.add((name, answer["Version"]))
-        return public(answer)
+        self._pending |= {(name, LATEST), (name, answer["Version"])}
+        return {**public(answer), "FunctionArn": record["FunctionArn"]}
 
     def get(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
@@ -145,28 +145,28 @@ class Functions:
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
         control, state = self._control, self._control.state
-        named, _ = latest(control, request)
+        named = control.place.parse(request["FunctionName"], request.get("Qualifier"))
         name, qualifier = named.name, named.qualifier
         if qualifier == LATEST:
             raise invalid("$LATEST version cannot be deleted without deleting the function.")
+        if qualifier and not qualifier.isdigit() and "$" not in qualifier:
+            raise invalid("Deletion of aliases is not currently supported.")
+        latest(control, {"FunctionName": name})
         with state.change() as change:
             if qualifier is None:
                 _forget(control, change, name)
-                return {}
-            if not qualifier.isdigit():
-                raise invalid("Deletion of aliases is not currently supported.")
-            if state.get("function", name, qualifier) is None:
-                return {}
-            for alias in state.owned("alias", name).values():
-                weights = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
-                if alias["FunctionVersion"] == qualifier or qualifier in weights:
+            elif state.get("function", name, qualifier) is not None:
+                if aliases := [
+                    a for a, alias in state.owned("alias", name).items() if qualifier in leads_to(alias)
+                ]:
                     raise conflict(
-                        f"Function version is attached to an alias: {control.place.function(name, alias['Name'])}"
+                        "Unable to delete version because the following aliases reference it: "
+                        f"[{', '.join(sorted(aliases))}]"
                     )
-            for table in OF_A_FUNCTION:
-                if state.get(table, name, qualifier) is not None:
-                    change.delete(table, name, qualifier)
-        return {}
+                for table in OF_A_FUNCTION:
+                    if state.get(table, name, qualifier) is not None:
+                        change.delete(table, name, qualifier)
+        return {"StatusCode": 204}
 
     def update_code(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
@@ -179,7 +179,7 @@ class Functions:
         new = dict(record)
         _architectures(new, request)
         new |= _code(package)
-        new = applied(control, new, {"Layers": [layer["Arn"] for layer in record.get("Layers", [])]})
+        check_size(new)
         new["LastModified"] = timestamp(control.now())
         if request.get("DryRun"):
             return public(new)
@@ -214,13 +214,14 @@ class Functions:
                 "Please try again with the CodeSHA256 in $LATEST."
             )
         with control.state.change() as change:
-            answer = publish(control, change, record, request.get("Description"))
-        self._pending.add((name, answer["Version"]))
+            answer = publish(control, change, record, request.get("Description"), ready=True)
         return public(answer)
 
     def account(self, _request: dict[str, Any]) -> dict[str, Any]:
         state = self._control.state
         reserved = used = functions = 0
+        for name in state.owners("layer"):
+            used += sum(record["Content"]["CodeSize"] for record in state.owned("layer", name).values())
         for name in state.owners("function"):
             functions += 1
             used += sum(record["CodeSize"] for record in state.owned("function", name).values())
@@ -228,7 +229,7 @@ class Functions:
                 reserved += record["ReservedConcurrentExecutions"]
         return {
             "AccountLimit": {
-                "TotalCodeSize": 80_530_636_800,
+                "TotalCodeSize": _CODE_BYTES,
                 "CodeSizeUnzipped": limits.UNZIPPED_BYTES,
                 "CodeSizeZipped": limits.ZIPPED_BYTES,
                 "ConcurrentExecutions": limits.CONCURRENCY_MAX,
@@ -258,6 +259,10 @@ def _forget(control: Control, change: Change, name: str) -> None:
         change.delete("tags", arn, "")
 
 
+def _passing(record: Record) -> bool:
+    return record.get("State") == "Pending" or record.get("LastUpdateStatus") == "InProgress"
+
+
 def _code(package: Package) -> Record:
     return {
         "CodeSize": package.size,
@@ -273,7 +278,7 @@ def _architectures(record: Record, request: Mapping[str, Any]) -> None:
 
 
 def _unless_busy(control: Control, record: Record) -> None:
-    if record.get("LastUpdateStatus") == "InProgress" or record.get("State") == "Pending":
+    if _passing(record):
         arn = control.place.function(record["FunctionName"])
         raise conflict(
             "The operation cannot be performed at this time. "

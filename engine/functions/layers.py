@@ -44,7 +44,7 @@ class Layers:
             "_unzipped": package.unzipped,
         }
         for member in ("CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo"):
-            if request.get(member):
+            if request.get(member) is not None:
                 record[member] = request[member]
         with control.state.change() as change:
             change.put("layer", name, str(number), record)

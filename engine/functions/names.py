@@ -43,19 +43,12 @@ class Place:
     def parse(self, text: str, qualifier: str | None = None) -> FunctionName:
         """A name, "name:qualifier", "account:function:name", or an ARN, as the FunctionName member takes them all.
 
-        `qualifier` is the request's own Qualifier. Raises Fault: InvalidParameterValueException when the two differ
-        or the name is too long, ResourceNotFoundException (AWS's text) for another region or account."""
+        `qualifier` is the request's own Qualifier. Raises Fault: InvalidParameterValueException when the two differ,
+        ResourceNotFoundException (AWS's text) for another region or account."""
         found = _FUNCTION.fullmatch(text)
         if found is None:
             raise Fault("InvalidParameterValueException", f"Invalid function name: {text}", Type="User")
         name, own = found["name"], found["qualifier"]
-        if len(name) > NAME_CHARS:
-            raise Fault(
-                "InvalidParameterValueException",
-                f"1 validation error detected: Value '{name}' at 'functionName' failed to satisfy constraint: "
-                f"Member must have length less than or equal to {NAME_CHARS}",
-                Type="User",
-            )
         if own and qualifier and own != qualifier:
             raise Fault(
                 "InvalidParameterValueException",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .control import Control, Operation
@@ -9,6 +10,12 @@ from .lookup import invalid, not_found
 from .names import LATEST
 
 MOST = 50
+
+
+def check_number(tags: Mapping[str, str]) -> None:
+    """Raises Fault for more tags than a resource may have."""
+    if len(tags) > MOST:
+        raise invalid("Number of tags exceeds resource tag limit.")
 
 
 class Tags:
@@ -52,22 +59,27 @@ class Tags:
         tags = {**(state.get("tags", arn) or {}), **request["Tags"]}
         if not request["Tags"]:
             raise invalid("An error occurred and the request cannot be processed.")
-        if len(tags) > MOST:
-            raise invalid("Number of tags exceeds resource tag limit.")
-        with state.change() as change:
-            change.put("tags", arn, "", tags)
+        check_number(tags)
+        self._put(arn, tags)
         return {}
+
+    def _put(self, arn: str, tags: dict[str, str]) -> None:
+        """A function with other tags has another revision."""
+        control, name = self._control, arn.rsplit(":", 1)[-1]
+        with control.state.change() as change:
+            if tags:
+                change.put("tags", arn, "", tags)
+            elif control.state.get("tags", arn) is not None:
+                change.delete("tags", arn, "")
+            if ":function:" in arn and (record := control.state.get("function", name, LATEST)):
+                change.put("function", name, LATEST, {**record, "RevisionId": control.new_id()})
 
     def untag(self, request: dict[str, Any]) -> dict[str, Any]:
         state = self._control.state
         arn = self._resource(request["Resource"])
         gone = set(request["TagKeys"])
         tags = {name: value for name, value in (state.get("tags", arn) or {}).items() if name not in gone}
-        with state.change() as change:
-            if tags:
-                change.put("tags", arn, "", tags)
-            elif state.get("tags", arn) is not None:
-                change.delete("tags", arn, "")
+        self._put(arn, tags)
         return {}
 
     def list_all(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,15 @@ from .state import Change, Record
 # What may differ between $LATEST and a version that is still the same.
 _OWN = {
     "FunctionArn", "LastModified", "LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode",
-    "RevisionId", "State", "StateReason", "StateReasonCode", "Version", "Description", "SnapStart",
+    "RevisionId", "State", "StateReason", "StateReasonCode", "Version", "Description", "SnapStart", "_description",
 }  # fmt: skip
 
 
-def publish(control: Control, change: Change, record: Record, description: str | None) -> Record:
-    """$LATEST as a version: a new one, or the newest if nothing has changed since."""
+def publish(
+    control: Control, change: Change, record: Record, description: str | None, ready: bool = False
+) -> Record:
+    """$LATEST as a version: a new one, which gives $LATEST another revision, or the newest if nothing has changed
+    since. ready: it is active at once."""
     name = record["FunctionName"]
     about = control.state.get("about", name) or {"NextVersion": 1}
     newest = control.state.get("function", name, str(about["NextVersion"] - 1))
@@ -30,17 +33,22 @@ def publish(control: Control, change: Change, record: Record, description: str |
         "Version": number,
         "RevisionId": control.new_id(),
         "LastModified": timestamp(control.now()) if newest is not None else record["LastModified"],
-        "State": "Pending",
-        "StateReason": "The function is being created.",
-        "StateReasonCode": "Creating",
+        "_description": record["Description"],  # $LATEST's: another one makes another version
     }
-    for member in ("LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode"):
-        version.pop(member, None)
+    if not ready:
+        version |= {
+            "State": "Pending",
+            "StateReason": "The function is being created.",
+            "StateReasonCode": "Creating",
+        }
+        for member in ("LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode"):
+            version.pop(member, None)
     if description is not None:
         version["Description"] = description
     if record["SnapStart"]["ApplyOn"] == "PublishedVersions":
         version["SnapStart"] = {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
     change.put("function", name, number, version)
+    change.put("function", name, LATEST, {**record, "RevisionId": control.new_id()})
     change.put("about", name, "", {**about, "NextVersion": int(number) + 1})
     return version
 
@@ -50,7 +58,13 @@ def _same(version: Record, record: Record) -> bool:
     return (
         all(version.get(name) == record.get(name) for name in names)
         and version["SnapStart"]["ApplyOn"] == record["SnapStart"]["ApplyOn"]
+        and version.get("_description") == record["Description"]
     )
+
+
+def leads_to(alias: Record) -> set[str]:
+    """The versions that an alias means."""
+    return {alias["FunctionVersion"], *alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})}
 
 
 class Versions:
@@ -88,8 +102,7 @@ class Versions:
 
     def create_alias(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
-        name, _ = unqualified(control, request)
-        alias = request["Name"]
+        name, alias = control.place.parse(request["FunctionName"]).name, request["Name"]
         if control.state.get("alias", name, alias) is not None:
             raise conflict(f"Alias already exists: {control.place.function(name, alias)}")
         record: Record = {
@@ -123,17 +136,15 @@ class Versions:
             if control.state.get("function", name, wanted) is None:
                 raise not_found(f"Function not found: {control.place.function(name, wanted)}")
 
-    def _alias(self, request: dict[str, Any]) -> tuple[str, Record]:
+    def _alias(self, request: dict[str, Any], otherwise: str) -> tuple[str, Record]:
         named = self._control.place.parse(request["FunctionName"])
         record = self._control.state.get("alias", named.name, request["Name"])
         if record is None:
-            raise not_found(
-                f"Cannot find alias arn: {self._control.place.function(named.name, request['Name'])}"
-            )
+            raise not_found(f"{otherwise}: {self._control.place.function(named.name, request['Name'])}")
         return named.name, record
 
     def get_alias(self, request: dict[str, Any]) -> dict[str, Any]:
-        return self._alias(request)[1]
+        return self._alias(request, "Cannot find alias arn")[1]
 
     def list_aliases(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
@@ -147,7 +158,7 @@ class Versions:
 
     def update_alias(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
-        name, record = self._alias(request)
+        name, record = self._alias(request, "Alias not found")
         if request.get("RevisionId") and request["RevisionId"] != record["RevisionId"]:
             raise stale("GetFunction/GetAlias")
         new = dict(record)

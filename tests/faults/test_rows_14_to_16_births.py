@@ -146,11 +146,16 @@ def test_row_15_the_zygote_or_a_template_is_killed(stoker: Engine, tmp_path: Pat
     wait_until(lambda: any(alive(parent(pid)) for pid in sinner.workers()))
 
 
+def living_zygote(stoker: Engine) -> int:
+    zygote = stoker._runtime.supervisor._zygote
+    return zygote.pid if zygote and alive(zygote.pid) else 0
+
+
 def test_row_15_the_zygote_is_killed_again_and_again(stoker: Engine) -> None:
     """Each time there is a new one; the time until then grows, so that nothing spins."""
     fn = stoker.function("app:handler", code=ECHO)
     for i in range(3):
-        pid = wait_until(lambda: zygote.pid if (zygote := stoker._runtime.supervisor._zygote) else 0)
+        pid = wait_until(lambda: living_zygote(stoker))
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda pid=pid: not alive(pid))
         assert fn.invoke(i) == i
