@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     if not os.path.isdir(code):
         raise UsageError(f"--code {code}: there is no such directory")
     environment = _environment(options.env)
-    event = _event("{}" if options.event is None else options.event, options.raw)
+    event = read_event("{}" if options.event is None else options.event, options.raw)
     limits = {"memory": options.memory, "timeout": options.timeout}
     logs = Logs()
     with Engine(logs=logs) as engine:
@@ -125,7 +125,7 @@ def microseconds(ns: float) -> str:
     return f"{ns / 1e3:.1f} µs" if ns >= 1000 else f"{ns:.0f} ns"
 
 
-def _event(text: str, raw: bool) -> bytes:
+def read_event(text: str, raw: bool) -> bytes:
     """The event's bytes, from where the argument says. Raises UsageError."""
     if text == "-":
         data, origin = sys.stdin.buffer.read(), "stdin"

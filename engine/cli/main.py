@@ -44,6 +44,25 @@ exit status:
   130, 143 and so on: ended by a signal (128 + its number)
 """
 
+_SERVE = """\
+Serves the Lambda API: boto3, the AWS CLI and SAM work against it when AWS_ENDPOINT_URL names it. What is deployed
+is kept in the state directory. Ends with SIGINT or SIGTERM, when what runs has ended.
+
+examples:
+  stoker serve
+  stoker serve --port 0 --state /var/lib/stoker
+  stoker serve --host 0.0.0.0 --auth credentials     what is signed with those keys may come in
+  stoker serve --aws-endpoint http://127.0.0.1:5000  all other services are passed on, to moto's server say
+"""
+
+_DEPLOY = """\
+Packs a directory, or one file, and creates the function or updates it.
+
+examples:
+  stoker deploy handlers/echo
+  stoker deploy thumbs.py:handler --name thumbnail --memory 512 --url
+"""
+
 _DOCTOR = """\
 Measures and lists what this machine offers the engine: cores, what a wake and a spin cost, kernel
 features, limits; and how to get what is missing.
@@ -104,11 +123,62 @@ def parser() -> argparse.ArgumentParser:
         help="invoke N times more, logs left out, and print the latencies on stderr",
     )
 
+    invoke.add_argument("--endpoint", metavar="URL", help="REF is a function deployed there")
+
+    _remote_commands(commands, raw)
+
     doctor = commands.add_parser(
         "doctor", help="say what this machine offers", description=_DOCTOR, formatter_class=raw
     )
     doctor.add_argument("--json", action="store_true", help="print it as JSON")
     return top
+
+
+def _remote_commands(commands: Any, raw: Any) -> None:
+    """The server, and what talks to one."""
+    serve = commands.add_parser("serve", help="serve the Lambda API", description=_SERVE, formatter_class=raw)
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, default=9001, help="port, 0 for any (default: 9001)")
+    serve.add_argument("--uds", metavar="PATH", help="a Unix socket to listen on instead")
+    serve.add_argument(
+        "--state", metavar="DIR", default=".stoker", help="where all is kept (default: .stoker)"
+    )
+    serve.add_argument("--region", default="us-east-1", help="the region in every ARN (default: us-east-1)")
+    serve.add_argument(
+        "--account", default="000000000000", help="the account in every ARN (default: 000000000000)"
+    )
+    serve.add_argument(
+        "--auth", metavar="FILE", help="credentials, as ~/.aws/credentials has them, to sign with"
+    )
+    serve.add_argument(
+        "--aws-endpoint", metavar="URL", help="where requests for other AWS services are passed on to"
+    )
+    serve.add_argument("--workers", type=int, default=64, help="of one version at most (default: 64)")
+    deploy = commands.add_parser(
+        "deploy", help="deploy a function to a server", description=_DEPLOY, formatter_class=raw
+    )
+    deploy.add_argument("source", metavar="DIR|FILE.py[:FUNCTION]", help="what to pack")
+    deploy.add_argument("--name", help="the function's name (default: the directory's or file's)")
+    deploy.add_argument("--handler", help="MODULE.FUNCTION in the directory (default: app.handler)")
+    deploy.add_argument("--memory", metavar="MB", type=int, help="its memory limit")
+    deploy.add_argument("--timeout", metavar="SECONDS", type=int, help="its timeout")
+    deploy.add_argument(
+        "--env", metavar="NAME=VALUE", action="append", default=[], help="an environment variable"
+    )
+    deploy.add_argument("--url", action="store_true", help="give it a URL of its own, too")
+    listing = commands.add_parser("ls", help="list the functions of a server")
+    remove = commands.add_parser("rm", help="delete functions from a server")
+    remove.add_argument("names", metavar="NAME", nargs="+")
+    logs = commands.add_parser("logs", help="print a function's log")
+    logs.add_argument("name", metavar="NAME", help="a function, or a log group")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as more is logged")
+    logs.add_argument("--since", metavar="AGE", help="not older than this: 90, 15m, 2h, 1d")
+    for each in (deploy, listing, remove, logs):
+        each.add_argument(
+            "--endpoint", metavar="URL", help="the server (default: $STOKER_ENDPOINT, or port 9001 here)"
+        )
+    completion = commands.add_parser("completion", help="print a completion script for a shell")
+    completion.add_argument("shell", choices=("bash", "zsh"), help='use: eval "$(stoker completion bash)"')
 
 
 @contextlib.contextmanager
@@ -144,6 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"stoker: {LINUX_ONLY}", file=sys.stderr)
         return FAILED if options.command == "doctor" else USAGE
     try:
+        if options.command == "serve":  # its loop has signal handlers of its own
+            return _run(options)
         with stoppable():
             status = _run(options)
             sys.stdout.flush()
@@ -174,6 +246,18 @@ def _run(options: argparse.Namespace) -> int:
         from . import doctor
 
         return doctor.run(as_json=options.json)
+    if options.command == "serve":
+        from . import serve
+
+        return serve.run(options)
+    if options.command == "completion":
+        from . import completion
+
+        return completion.run(options.shell, parser())
+    if options.command != "invoke" or options.endpoint:
+        from . import remote
+
+        return remote.run(options)
     from . import invoke
 
     return invoke.run(options)

@@ -9,7 +9,9 @@ from .. import limits
 from . import code as packaged
 from .configuration import applied, check_size, defaults
 from .control import Control, Operation
-from .lookup import conflict, invalid, latest, page, public, stale, timestamp, unqualified, version
+from .lookup import (
+    conflict, invalid, latest, page, public, signing_config, stale, timestamp, unqualified, version,
+)  # fmt: skip
 from .names import LATEST, NAME_CHARS
 from .packages import Package
 from .state import OF_A_FUNCTION, Change, Record
@@ -58,15 +60,19 @@ class Functions:
     def settle(self) -> None:
         """What is being made is made."""
         state = self._control.state
-        pending, self._pending = self._pending, set()
-        for name, number in pending:
-            record = state.get("function", name, number)
-            if record is None or not _passing(record):
-                continue
-            new = {member: value for member, value in record.items() if member not in _PASSING}
-            new |= {"RevisionId": self._control.new_id(), "State": "Active", "LastUpdateStatus": "Successful"}
-            with state.change() as change:
+        with state.change() as change:
+            for name, number in self._pending:
+                record = state.get("function", name, number)
+                if record is None or not _passing(record):
+                    continue
+                new = {member: value for member, value in record.items() if member not in _PASSING}
+                new |= {
+                    "State": "Active",
+                    "LastUpdateStatus": "Successful",
+                    "RevisionId": self._control.new_id(),
+                }
                 change.put("function", name, number, new)
+        self._pending.clear()
 
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
@@ -85,6 +91,9 @@ class Functions:
         if control.state.get("function", name, LATEST) is not None:
             raise conflict(f"Function already exist: {name}")
         check_number(request.get("Tags") or {})
+        signing = request.get("CodeSigningConfigArn")
+        if signing:
+            signing_config(control, signing)
         record = applied(control, defaults(control, name), {**request, "Layers": None})
         _architectures(record, request)
         record |= _code(packaged.received(control, request["Code"]))
@@ -95,6 +104,8 @@ class Functions:
             change.put("about", name, "", {"NextVersion": 1})
             if request.get("Tags"):
                 change.put("tags", control.place.function(name), "", request["Tags"])
+            if signing:
+                change.put("code-signing", name, "", {"CodeSigningConfigArn": signing})
             answer = record
             if request.get("Publish"):
                 answer = publish(control, change, record, request.get("Description"))
@@ -204,7 +215,7 @@ class Functions:
 
     def publish_version(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
-        name, record = unqualified(control, request)
+        _name, record = unqualified(control, request)
         _unless_busy(control, record)
         _unchanged(request, record)
         wanted = request.get("CodeSha256")

@@ -75,6 +75,19 @@ def version(control: Control, request: Mapping[str, Any]) -> tuple[FunctionName,
     return named, record
 
 
+def signing_config(control: Control, arn: str) -> Record:
+    """A code signing configuration that a function is to have. Raises Fault."""
+    record = control.state.get("code-signing-config", arn.rsplit(":", 1)[-1])
+    if record is None:
+        raise Fault(
+            "CodeSigningConfigNotFoundException",
+            "The code signing configuration cannot be found. "
+            f"Check that the provided configuration is not deleted: {arn}.",
+            Type="User",
+        )
+    return record
+
+
 def public(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record without what is not AWS's."""
     return {name: value for name, value in record.items() if not name.startswith("_")}

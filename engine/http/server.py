@@ -7,6 +7,7 @@ import contextlib
 import gc
 import ipaddress
 import os
+import signal
 import socket
 import stat
 import sys
@@ -64,6 +65,18 @@ class Options:
     retry_delays: tuple[float, ...] = DELAYS
 
 
+class _Uvicorn(uvicorn.Server):
+    """uvicorn's server, but for signals: it would raise them again before anything else could end in order."""
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def stop(self) -> None:
+        """Accept nothing more, let what runs end, then return. Asked twice, it does not wait."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
 class Server:
     """One server. `url` is known once `serve` has called `ready`."""
 
@@ -82,7 +95,10 @@ class Server:
             sock = stack.enter_context(contextlib.closing(listen(self.options)))
             self.url = url_of(self.options, sock)
             config = await self._assemble(stack)
-            server = uvicorn.Server(config)
+            server = _Uvicorn(config)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, server.stop)
             task = asyncio.create_task(server.serve(sockets=[sock]))
             while not server.started and not task.done():
                 await asyncio.sleep(0.005)

@@ -96,8 +96,9 @@ def events(about: About, some: Sequence[Ended]) -> list[Event]:
 
 
 def tail(about: About, e: Ended, limit: int) -> bytes:
-    """The last bytes of an invocation's log."""
-    text = "".join(m if m.endswith("\n") else m + "\n" for _, m in lines(_invocation(about, e), about.form))
+    """The last bytes of an invocation's log; an init before it is no part of that."""
+    said = [m for _, m in lines(_invocation(about, e), about.form) if not m.startswith("INIT_START")]
+    text = "".join(m if m.endswith("\n") else m + "\n" for m in said)
     return text.encode("utf-8", "backslashreplace")[-limit:]
 
 

@@ -164,3 +164,21 @@ STALE = (
     "The Revision Id provided does not match the latest Revision Id. "
     "Call the GetFunction/GetAlias API to retrieve the latest Revision Id",
 )
+CREATING = {
+    "State": "Pending",
+    "StateReason": "The function is being created.",
+    "StateReasonCode": "Creating",
+}
+UPDATING = {
+    "State": "Active",
+    "LastUpdateStatus": "InProgress",
+    "LastUpdateStatusReason": "The function is being created.",
+    "LastUpdateStatusReasonCode": "Creating",
+}
+DONE = {"State": "Active", "LastUpdateStatus": "Successful"}
+PASSING = {*CREATING, *UPDATING}
+
+
+def settled(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer without what passes."""
+    return {name: value for name, value in answer.items() if name not in PASSING | {"RevisionId"}}
