@@ -12,7 +12,7 @@ CODE := engine bench tests handlers native/build.py setup.py
 TEST_PACKAGES := gcc g++ relacy-dev valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test quick soak test-all bench gate lint format wheel clean
+.PHONY: help build run serve test quick soak test-all bench gate lint format wheel clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name -x']"
@@ -20,8 +20,12 @@ help: ## list the targets
 
 build: $(VENV)/installed $(EXTENSION) ## build into .venv, in the checkout
 
-run: build ## every sample function on its real input, with its latencies
+run: build ## every sample function on its real input: embedded, then deployed to a server by boto3
 	@$(BIN)/python handlers/run.py
+	@echo && mkdir -p build && STOKER_RUN_DIR=build $(BIN)/python handlers/served.py
+
+serve: build ## a server with every sample deployed, and what to try with it
+	@mkdir -p build && STOKER_RUN_DIR=build $(BIN)/python handlers/served.py --stay
 
 test: build $(VENV)/developed ## the whole test suite
 	@.ci/packages $(TEST_PACKAGES)

@@ -16,6 +16,8 @@ def received(control: Control, code: Mapping[str, Any]) -> Package:
     """The package that a Code (of CreateFunction, UpdateFunctionCode) or Content (of a layer) gives. Raises Fault."""
     if code.get("ImageUri"):
         raise invalid("Container images are not run here: send a .zip archive (PackageType Zip)")
+    if code.get("S3ObjectStorageMode") == "REFERENCE":
+        raise invalid("S3ObjectStorageMode: code is always copied here: leave it out, or say COPY")
     archive = code.get("ZipFile")
     if archive is None:
         archive = _fetched(control, code)

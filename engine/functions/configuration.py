@@ -40,7 +40,7 @@ _OPTIONAL = ("KMSKeyArn", "FileSystemConfigs")
 _STORAGE_MAX = 10_240  # MB
 _REFUSED = {
     "ImageConfig": "Container images",
-    "TenancyConfig": "Tenant isolation",
+    "TenancyConfig": "Environments of a tenant's own",
     "PublishTo": "Managed instances",
     "CapacityProviderConfig": "Capacity providers",
     "DurableConfig": "Durable functions",
@@ -70,9 +70,7 @@ def defaults(control: Control, name: str) -> Record:
 def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Record:
     """A record as a create or update request changes it. Raises Fault."""
     new = dict(record)
-    for member, what in _REFUSED.items():
-        if request.get(member):
-            raise invalid(f"{what} ({member}) are not offered here")
+    refuse(request)
     for member in _KEPT:
         if request.get(member) is not None:
             new[member] = request[member]
@@ -107,6 +105,13 @@ def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Rec
         if target:
             new["DeadLetterConfig"] = {"TargetArn": target}
     return new
+
+
+def refuse(request: Mapping[str, Any]) -> None:
+    """Raises Fault for what is not offered."""
+    for member, what in _REFUSED.items():
+        if request.get(member):
+            raise invalid(f"{member}: {what} are not offered here")
 
 
 def _at_most(member: str, value: int, most: int) -> None:

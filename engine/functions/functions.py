@@ -7,11 +7,20 @@ from typing import Any
 
 from .. import limits
 from . import code as packaged
-from .configuration import applied, check_size, defaults
+from .configuration import applied, check_size, defaults, refuse
 from .control import Control, Operation
 from .lookup import (
-    conflict, invalid, latest, page, public, signing_config, stale, timestamp, unqualified, version,
-)  # fmt: skip
+    conflict,
+    invalid,
+    latest,
+    page,
+    public,
+    signing_config,
+    stale,
+    timestamp,
+    unqualified,
+    version,
+)
 from .names import LATEST, NAME_CHARS
 from .packages import Package
 from .state import OF_A_FUNCTION, Change, Record
@@ -186,6 +195,7 @@ class Functions:
         _unchanged(request, record)
         if request.get("ImageUri"):
             raise invalid("Please don't provide ImageUri when updating a function with packageType Zip.")
+        refuse(request)
         package = packaged.received(control, request)
         new = dict(record)
         _architectures(new, request)
@@ -218,6 +228,7 @@ class Functions:
         _name, record = unqualified(control, request)
         _unless_busy(control, record)
         _unchanged(request, record)
+        refuse(request)
         wanted = request.get("CodeSha256")
         if wanted and wanted != record["CodeSha256"]:
             raise invalid(

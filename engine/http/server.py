@@ -12,7 +12,7 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +68,9 @@ class Options:
 class _Uvicorn(uvicorn.Server):
     """uvicorn's server, but for signals: it would raise them again before anything else could end in order."""
 
-    def capture_signals(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
 
     def stop(self) -> None:
         """Accept nothing more, let what runs end, then return. Asked twice, it does not wait."""
