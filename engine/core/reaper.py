@@ -95,9 +95,7 @@ class Reaper:
         while n := lib.stk_reap(self._box):
             self._deliver(n)
 
-    def submit(
-        self, target: Target, data: bytes, done: Done, flags: int = 0, id: bytes | None = None
-    ) -> int:
+    def submit(self, target: Target, data: bytes, done: Done, flags: int = 0, id: bytes | None = None) -> int:
         """Accept an invocation; `done` is called in the loop. Its ticket. `id`: its request id, 16 bytes.
         Raises what refusal() makes."""
         if self._closed:

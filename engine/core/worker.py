@@ -73,7 +73,9 @@ class Worker:
 
     def _run(self) -> NoReturn:
         """Serve until told to stop. Without a snapshot the function is initialised here first."""
-        log_stream = self.spec.log_stream or f"{time.strftime('%Y/%m/%d')}/[{self.spec.version}]{os.urandom(16).hex()}"
+        log_stream = (
+            self.spec.log_stream or f"{time.strftime('%Y/%m/%d')}/[{self.spec.version}]{os.urandom(16).hex()}"
+        )
         os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self._context.log_stream_name = log_stream
         try:
             if self.target is None:

@@ -21,7 +21,7 @@ from .lookup import (
     unqualified,
     version,
 )
-from .names import LATEST, NAME_CHARS
+from .names import LATEST
 from .packages import Package
 from .state import OF_A_FUNCTION, Change, Record
 from .tags import check_number
@@ -86,10 +86,10 @@ class Functions:
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
         name = control.place.parse(request["FunctionName"]).name
-        if len(name) > NAME_CHARS:
+        if len(name) > limits.NAME_CHARS:
             raise invalid(
                 f"1 validation error detected: Value '{name}' at 'functionName' failed to satisfy constraint: "
-                f"Member must have length less than or equal to {NAME_CHARS}"
+                f"Member must have length less than or equal to {limits.NAME_CHARS}"
             )
         if request.get("PackageType", "Zip") == "Image":
             raise invalid("Container images are not run here: use PackageType Zip")

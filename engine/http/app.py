@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
@@ -54,6 +55,9 @@ class Parts:
     sts: Sts
     passthrough: Passthrough
     verifier: Verifier | None
+
+
+_log = logging.getLogger("stoker.http")
 
 
 class TooLarge(Exception):
@@ -109,6 +113,9 @@ class App:
             answer = self._parts.service.error(fault, request_id)
         except Fault as fault:
             answer = self._parts.service.error(fault, request_id)
+        except Exception:
+            _log.exception("%s %s failed", scope["method"], path)
+            answer = self._parts.service.error(Fault("ServiceException", "Internal error"), request_id)
         await _send(send, answer)
 
     async def _pass_on(

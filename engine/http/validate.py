@@ -164,10 +164,19 @@ def _enum_rule(shape: Shape) -> str:
     )
 
 
+# Java's classes of characters, as sets that Python knows.
+_CLASSES = {"\\p{L}": "\\w", "\\p{N}": "\\d", "\\p{Z}": " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000",
+            "\\p{Alnum}": "a-zA-Z0-9", "\\p{Print}": "\\x20-\\x7e"}  # fmt: skip
+
+
 @cache
 def _pattern(_name: str, pattern: str) -> re.Pattern[str]:
-    """Java's regular expressions are Python's, but for a hyphen after a class and possessive braces."""
-    return re.compile(pattern.replace("\\p{Alnum}", "a-zA-Z0-9"), re.ASCII)
+    """A pattern of the model, which is Java's: where it names classes of characters, of all of Unicode."""
+    flags = re.ASCII
+    for java, python in _CLASSES.items():
+        if java in pattern:
+            pattern, flags = pattern.replace(java, python), re.UNICODE
+    return re.compile(pattern, flags)
 
 
 def _shown(shape: Shape, value: Any) -> str:
