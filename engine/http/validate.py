@@ -71,7 +71,7 @@ def _member(shape: Shape, value: Any, where: str) -> Iterator[Complaint]:
     elif isinstance(shape, MapShape):
         yield from _map(shape, value, where)
     else:
-        for rule in _broken(shape, value):
+        for rule in _broken(shape, value, where):
             yield _shown(shape, value), where, rule
 
 
@@ -110,7 +110,12 @@ def _together(words: str, rules: list[str]) -> str:
     return rules[0] if len(rules) == 1 else f"{words}: [{', '.join(rules)}]"
 
 
-def _broken(shape: Shape, value: Any) -> list[str]:
+def _own_words(shape: Shape, where: str) -> bool:
+    """A function's runtime is refused by the operation, which says more than the enum."""
+    return shape.name == "Runtime" and where == "runtime"
+
+
+def _broken(shape: Shape, value: Any, where: str = "") -> list[str]:
     """The rules of a scalar that this value does not keep."""
     out: list[str] = []
     meta = shape.metadata
@@ -118,7 +123,12 @@ def _broken(shape: Shape, value: Any) -> list[str]:
         out += _lengths(shape, len(value))
         if "pattern" in meta and not _pattern(shape.name, meta["pattern"]).fullmatch(value):
             out.append(_pattern_rule(shape))
-        if shape.type_name == "string" and shape.enum and value not in shape.enum:
+        if (
+            shape.type_name == "string"
+            and shape.enum
+            and value not in shape.enum
+            and not _own_words(shape, where)
+        ):
             out.append(_enum_rule(shape))
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if "max" in meta and value > meta["max"]:

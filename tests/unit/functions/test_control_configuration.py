@@ -74,6 +74,7 @@ def test_a_runtime_that_nobody_knows_is_no_matter_of_the_model(plane: Plane, run
         {"DurableConfig": {"ExecutionTimeout": 60}},
         {"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}},
         {"PublishTo": "LATEST_PUBLISHED"},
+        {"Code": {"S3Bucket": "code", "S3Key": "f.zip", "S3ObjectStorageMode": "REFERENCE"}},
     ],
 )
 def test_what_is_not_offered_is_refused_by_name(plane: Plane, more: dict[str, Any]) -> None:

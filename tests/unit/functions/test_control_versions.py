@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_plane import ARN, STALE, CREATING, Plane, archive, conflict, function, invalid, not_found:\n    return 2\n")
+from control_plane import ARN, CREATING, STALE, Plane, archive, conflict, function, invalid, not_found
+from hypothesis import given
+from hypothesis import strategies as st
+
+FUNCTION = f"{ARN}function:f"
+OTHER = archive("def handler(event, context):\n    return 2\n")
 LISTED_NOT = {
     "State", "StateReason", "StateReasonCode", "LastUpdateStatus", "LastUpdateStatusReason",
     "LastUpdateStatusReasonCode", "RuntimeVersionConfig",

@@ -1,0 +1,113 @@
+"""Row 8: the server is killed while it creates, updates, publishes and accepts events: what it said is done, is."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+import pytest
+from served import ROLE, RUNTIME, Served
+
+from engine.functions.packages import pack
+
+from .conftest import marked, wait_until
+
+KILLS = int(os.environ.get("STOKER_KILLS", "6"))
+LOST = (botocore.exceptions.HTTPClientError, botocore.exceptions.ClientError)
+NOTE = "def handler(event, context):\n    with open(event['file'], 'a') as f: f.write(event['id'] + '\\n')\n"
+
+
+class Acknowledged:
+    """What the server said it had done."""
+
+    def __init__(self) -> None:
+        self.shas: dict[
+            str, set[str]
+        ] = {}  # by function: code that was acknowledged, or asked for and maybe done
+        self.sure: dict[str, str] = {}  # by function: the last acknowledged code
+        self.versions: dict[str, int] = {}
+        self.events: set[str] = set()
+
+
+def work(api: Any, said: Acknowledged, numbers: Callable[[], int], tmp_path: Path, note: Path) -> None:
+    """Operations, one after the other, until the server is gone."""
+    mine = f"f{numbers()}"
+    file = tmp_path / mine / "app.py"
+    file.parent.mkdir()
+    with contextlib.suppress(*LOST):
+        while True:
+            number = numbers()
+            file.write_text(f"N = {number}\n{NOTE}")
+            archive = pack(file)
+            if mine not in said.sure:
+                answer = api.create_function(
+                    FunctionName=mine,
+                    Runtime=RUNTIME,
+                    Role=ROLE,
+                    Handler="app.handler",
+                    Code={"ZipFile": archive},
+                )
+            else:
+                said.shas[mine] = {said.sure[mine]}
+                answer = api.update_function_code(FunctionName=mine, ZipFile=archive)
+            said.sure[mine] = answer["CodeSha256"]
+            while api.get_function_configuration(FunctionName=mine).get("LastUpdateStatus") != "Successful":
+                pass
+            said.versions[mine] = int(api.publish_version(FunctionName=mine)["Version"])
+            for _ in range(3):
+                event = f"e{numbers()}"
+                payload = f'{{"file": "{note}", "id": "{event}"}}'
+                api.invoke(FunctionName=mine, InvocationType="Event", Payload=payload)
+                said.events.add(event)
+
+
+def kept(api: Any, said: Acknowledged) -> None:
+    """Everything that was acknowledged is there."""
+    for name, sha in said.sure.items():
+        found = api.get_function(FunctionName=name)["Configuration"]
+        assert found["State"] == "Active"
+        # What was under way when it died may have been done, and not been said.
+        newer = int(found["CodeSha256"] != sha)
+        pages = api.get_paginator("list_versions_by_function").paginate(FunctionName=name)
+        versions = [v for page in pages for v in page["Versions"]]
+        numbers = {int(v["Version"]) for v in versions if v["Version"] != "$LATEST"}
+        assert set(range(1, said.versions.get(name, 0) + 1)) <= numbers
+        assert newer <= 1
+        said.sure[name] = found["CodeSha256"]
+
+
+@pytest.mark.timeout(900)
+def test_row_08_a_server_that_is_killed_again_and_again(nothing_is_left: str, tmp_path: Path) -> None:
+    said, numbers, chance = Acknowledged(), itertools.count(1).__next__, random.Random(8)
+    note, state = tmp_path / "note", tmp_path / "state"
+    note.touch()
+    for _ in range(KILLS):
+        server = Served(state)
+        kept(server.client(), said)
+        threads = [
+            threading.Thread(target=work, args=(server.client(), said, numbers, tmp_path, note))
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        threads[0].join(chance.uniform(0.05, 0.7))
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        for thread in threads:
+            thread.join()
+        wait_until(lambda: not marked(nothing_is_left), 10.0)
+    server = Served(state)
+    kept(server.client(), said)
+    wait_until(lambda: said.events <= set(note.read_text().split()), 60.0)
+    assert server.stop() == 0
+    print(
+        f"{KILLS} kills: {len(said.sure)} functions, {sum(said.versions.values())} versions, {len(said.events)} events"
+    )

@@ -1,0 +1,54 @@
+"""A server in a process of its own, and clients of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNTIME = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+ROLE = "arn:aws:iam::000000000000:role/test"
+REGION = "us-east-1"
+ECHO = "def handler(event, context):\n    return event\n"
+
+
+class Served:
+    """A running server."""
+
+    def __init__(self, state: Path, *options: str) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "engine.cli",
+            "serve",
+            "--port",
+            "0",
+            "--state",
+            str(state),
+            *options,
+        ]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.log = state.with_suffix(".log")
+        log = self.log.open("w")
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert "http" in line or "unix:" in line, line
+        self.url = line.split()[-1]
+
+    def client(self, service: str = "lambda", **more: Any) -> Any:
+        config = Config(retries={"max_attempts": 0}, read_timeout=60)
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", **more}
+        return boto3.client(service, endpoint_url=self.url, region_name=REGION, config=config, **keys)
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(40)
