@@ -10,6 +10,7 @@
  * pay a wake of its own and a long one does not keep others behind it; but one more than it runs while they
  * are short, so that a busy worker never waits for us. What gets stuck all the same is stolen back. */
 static const uint64_t AHEAD_NS = 200000;
+static const uint64_t SHORT_NS = 50000;
 
 int line_push(stk_engine *e, stk_function *f, stk_call *c, int front) {
     if (c->by != BY_THREAD && !c->owned && c->len) { /* a thread's payload lives as long as its call */
@@ -119,19 +120,26 @@ void line_read(stk_engine *e, stk_function *f) {
     }
 }
 
+/* Waking one more worker for a few microseconds' work costs more than that work, and while every core that a worker
+ * could have is taken it gains nothing: it joins a worker that runs. */
+static int worth_a_wake(const stk_engine *e, const stk_function *f) {
+    return !f->ewma_ns || f->ewma_ns > SHORT_NS || e->n_busy + 1 < e->cores || !e->n_busy;
+}
+
 stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t now) {
-    if (f->n_idle) return e->lanes[f->idle[f->n_idle - 1]];
-    line_read(e, f);
-    if (f->n_idle) return e->lanes[f->idle[f->n_idle - 1]];
     uint32_t allowed = c->by == BY_THREAD ? 1 : depth_allowed(f);
+    if (f->n_idle && (allowed == 1 || worth_a_wake(e, f))) return e->lanes[f->idle[f->n_idle - 1]];
+    line_read(e, f);
+    if (f->n_idle && (allowed == 1 || worth_a_wake(e, f))) return e->lanes[f->idle[f->n_idle - 1]];
     stk_lane *best = NULL;
     for (uint32_t i = 0; allowed > 1 && i < f->n_lanes; i++) {
         stk_lane *l = e->lanes[f->lanes[i]];
         if (l->state != LANE_READY || l->filling || lane_depth(l) >= allowed) continue;
         if (l->t_head && now > l->t_head + STK_STUCK_NS) continue; /* its head takes longer than they do */
+        if (!lane_depth(l)) continue; /* an idle one */
         if (!best || lane_depth(l) < lane_depth(best)) best = l;
     }
-    return best;
+    return best || !f->n_idle ? best : e->lanes[f->idle[f->n_idle - 1]];
 }
 
 void line_refill(stk_engine *e, stk_lane *l) {

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bench.comparisons.cold import cold, memory
 from bench.comparisons.dispatch import awaited, map_, pipelined, ray, sync
+from bench.comparisons.http import http
 from bench.comparisons.idle import after_idle, idle_cpu
 from bench.comparisons.overload import overload
 from bench.comparisons.scale import many, payload
@@ -24,5 +25,6 @@ ALL: dict[str, Callable[[Effort], Outcome]] = {
     "payload": payload,
     "many": many,
     "overload": overload,
+    "http": http,
     "ray": ray,  # last: its daemons do not rest between rounds
 }

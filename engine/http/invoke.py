@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from .. import limits, wire
+from ..core.dispatch import uuid_text
 from ..functions.faults import Fault
 from ..functions.names import Place
-from ..hosting.invoker import Invoker, Result
+from ..hosting.invoker import Invoker, Result, new_id
 from ..observe.ended import tail
 from .protocol import Header, InvokeCycle
 
@@ -22,7 +23,6 @@ _TYPE, _LOG, _CLIENT = b"x-amz-invocation-type", b"x-amz-log-type", b"x-amz-clie
 _TRACE, _TENANT, _DURABLE = b"x-amzn-trace-id", b"x-amz-tenant-id", b"x-amz-durable-execution-name"
 _SAID = frozenset({_TYPE, _LOG, _CLIENT, _TRACE, _TENANT, _DURABLE})
 _NAMES_KEPT = 10_000
-_JSON: Header = (b"content-type", b"application/json")
 _REMAPPED: Header = (b"x-amzn-remapped-content-length", b"0")
 CLIENT_CONTEXT_BYTES = 3583
 
@@ -97,15 +97,15 @@ class Endpoint:
             return
         with_tail = said.get(_LOG) == b"Tail"
 
+        request_id = new_id()
+
         def answered(result: Result | Fault) -> None:
             if isinstance(result, Fault):
-                self._refuse(cycle, result, request_id)
+                self._refuse(cycle, result, uuid_text(request_id))
             else:
-                cycle.respond(200, _headers(result, with_tail), result.payload)
+                cycle.succeed(_said(result, with_tail), result.payload)
 
-        id = uuid.uuid4()
-        request_id = str(id)
-        self._invoker.invoke(route, body or b"{}", answered, dress, id.bytes)
+        self._invoker.invoke(route, body or b"{}", answered, dress, request_id)
 
     def _later(
         self, cycle: InvokeCycle, names: tuple[str, str | None], body: bytes, dress: wire.Dress | None
@@ -157,23 +157,21 @@ _MEMBERS = {
 }  # fmt: skip
 
 
-def _headers(result: Result, with_tail: bool) -> list[Header]:
-    id = result.request_id
-    headers = [
-        _JSON,
-        (b"x-amzn-requestid", id.encode()),
-        _REMAPPED,
-        (b"x-amz-executed-version", result.version.encode()),
-        (
-            b"x-amzn-trace-id",
-            b"root=1-%08x-" % int(result.at) + id.replace("-", "").encode()[:24] + b";sampled=0",
-        ),
-    ]
+_SAID_OF = (
+    b"content-type: application/json\r\nx-amzn-requestid: %b\r\nx-amzn-remapped-content-length: 0\r\n"
+    b"x-amz-executed-version: %b\r\nx-amzn-trace-id: root=1-%08x-%b;sampled=0\r\n"
+)
+
+
+def _said(result: Result, with_tail: bool) -> bytes:
+    """The headers of an answer, as lines."""
+    id = result.request_id.encode()
+    said = _SAID_OF % (id, result.version.encode(), int(result.at), id.replace(b"-", b"")[:24])
     if result.failed:
-        headers.append((b"x-amz-function-error", b"Unhandled"))
+        said += b"x-amz-function-error: Unhandled\r\n"
     if with_tail:
-        headers.append((b"x-amz-log-result", log_result(result)))
-    return headers
+        said += b"x-amz-log-result: %b\r\n" % log_result(result)
+    return said
 
 
 def log_result(result: Result) -> bytes:

@@ -25,6 +25,7 @@ _ROUTE = b"/2015-03-31/functions/"
 _INVOCATIONS = b"/invocations"
 _PATIENCE = 64 * 1024 * 1024  # bytes of a body too large that are read until its sender is hung up on
 _SMALL = 64 * 1024  # up to here head and payload are one write
+_HEAD = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%bcontent-length: %d\r\n\r\n%b"
 Header = tuple[bytes, bytes]
 
 
@@ -106,6 +107,18 @@ class InvokeCycle:
             transport.close()
         protocol.on_response_complete()
 
+    def succeed(self, said: bytes, payload: bytes) -> None:
+        """The usual answer, in one piece: 200, with the header lines `said`."""
+        protocol = self.protocol
+        if self.response_complete or self.disconnected or not self.keep_alive or len(payload) > _SMALL:
+            headers = [tuple(line.split(b": ", 1)) for line in said.split(b"\r\n") if line]
+            self.respond(200, headers, payload)  # type: ignore[arg-type]
+            return
+        self.response_complete = True
+        date = protocol.server_state.default_headers[0][1]
+        protocol.transport.write(_HEAD % (date, said, len(payload), payload))
+        protocol.on_response_complete()
+
 
 class Protocol(HttpToolsProtocol):
     """A connection of the server's. `endpoint` is set on a subclass made for one server."""
@@ -114,6 +127,7 @@ class Protocol(HttpToolsProtocol):
     _reading: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
     _begun = False
+    _heard = 0.0
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -129,21 +143,27 @@ class Protocol(HttpToolsProtocol):
         self._reading = self.loop.call_later(READ_SECONDS, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._reading, self._writing):
+        for timer in (self._reading, self._writing, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
-        self._reading = self._writing = None
+        self._reading = self._writing = self.timeout_keep_alive_task = None
         for cycle, _app in self.pipeline:
             cycle.disconnected = True
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         self._begun = True
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
         url = self.url
         if not url.startswith(_ROUTE) or _INVOCATIONS not in url or self.parser.get_method() != b"POST":
+            headers, expect = self.headers, self.expect_100_continue
+            super().on_message_begin()  # makes what only ASGI needs
+            self.url, self.expect_100_continue = url, expect
+            self.headers += headers
             super().on_headers_complete()
             return
         before: Any = self.cycle
@@ -181,6 +201,35 @@ class Protocol(HttpToolsProtocol):
                 self.endpoint.invoke(cycle)
         else:
             super()._start_asgi_task(cycle, app)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """One timer a connection, which looks when it ends whether it was quiet; not one a request."""
+        self._heard = self.loop.time()
+
+    def on_response_complete(self) -> None:
+        self._heard = self.loop.time()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        cycle: Any = self.cycle
+        if self.pipeline or type(cycle) is not InvokeCycle:
+            self.flow.resume_reading()
+            if self.pipeline:
+                cycle, app = self.pipeline.pop()
+                self._start_asgi_task(cycle, app)
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._quiet)
+
+    def _quiet(self) -> None:
+        self.timeout_keep_alive_task = None
+        busy = self._begun or (self.cycle is not None and not self.cycle.response_complete)
+        left = self.timeout_keep_alive - (self.loop.time() - self._heard)
+        if self.transport.is_closing():
+            return
+        if busy or left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(max(left, 1.0), self._quiet)
+        else:
+            self.transport.close()
 
     def watch_writes(self) -> None:
         """Somebody who does not read what he asked for is cut off."""

@@ -21,6 +21,7 @@ import uvicorn
 import uvloop
 
 from .. import errors, limits
+from ..core import cores as core_map
 from ..core.reaper import Reaper
 from ..functions import catalog
 from ..functions.names import Place
@@ -45,6 +46,9 @@ from .sts import Sts
 WORKERS = 64  # of one version at most, unless its function reserves less
 KEEP = 600.0  # seconds that a version nobody invokes stays up
 SWEEP = 15.0
+SPIN = (
+    100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner than that
+)
 GRACE = 30  # seconds that requests in flight have at the end
 DRESS_BYTES = 16 * 1024  # beyond the event: what its context says
 
@@ -123,8 +127,9 @@ class Server:
             said = Say(f"/aws/lambda/{function}", "output", int(time.time() * 1000), text)
             loop.call_soon_threadsafe(logs.send, said)
 
+        spin = SPIN if core_map.spinners(core_map.usable()) > 1 else None
         runtime = Runtime(
-            payload_limit=limits.EVENT_BYTES + DRESS_BYTES, logs=orphan, pin=True, spin=None,
+            payload_limit=limits.EVENT_BYTES + DRESS_BYTES, logs=orphan, pin=True, spin=spin,
             waiting_bytes=limits.WAITING_BYTES,
         )  # fmt: skip
         reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns)

@@ -1,0 +1,75 @@
+"""HTTP: the Lambda endpoint against what else answers an invocation over HTTP, and against HTTP itself."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from bench.harness import Effort, interleave
+from bench.peers.base import Unavailable
+from bench.peers.http import BareUvicorn, FunctionsFramework, HttpPeer, Ministack, Rie, Served
+from bench.report import Figure, Outcome, duration, rate
+
+COMMAND = "python -m bench.run --only http"
+MANY = 16
+
+
+def http(effort: Effort) -> Outcome:
+    """One connection, then sixteen; every answer checked."""
+    rounds = min(effort.rounds, 7)
+    seconds = 1.0 if effort.rounds > 5 else 0.5
+    out = Outcome()
+    with ExitStack() as stack:
+        ours, floor = Served(), BareUvicorn()
+        stack.enter_context(ours)
+        stack.enter_context(floor)
+        peers: dict[str, HttpPeer] = {}
+        for kind in (Rie, FunctionsFramework, Ministack):
+            try:
+                peer = kind()
+                stack.enter_context(peer)
+                peers[peer.name] = peer
+            except Unavailable as why:
+                out.notes.append(f"not measured: {why}")
+        one = {peer.name: peer for peer in (ours, floor, *peers.values())}
+        alone = interleave(
+            "HTTP, 1 connection", rounds, {name: (lambda p=p: p.load(1, seconds)) for name, p in one.items()}
+        )
+        many = interleave(
+            f"HTTP, {MANY} connections",
+            rounds,
+            {name: (lambda p=p: p.load(MANY, seconds)) for name, p in one.items() if name != Rie.name},
+        )
+    out.comparisons += [alone, many]
+
+    def spoken(comparison: str, name: str) -> str:
+        which = alone if comparison == "one" else many
+        return f"{rate(which.median(name, 'rate'))} (p50 {duration(which.median(name))})"
+
+    def figure(name: str, which: str, peer: str, target: float, aim: str = "") -> None:
+        comparison = alone if which == "one" else many
+        if peer in one and peer in comparison.rounds[0]:
+            out.figures.append(
+                Figure(name, spoken(which, ours.name), spoken(which, peer),
+                       comparison.ratio(ours.name, peer, "rate"), target, "high", COMMAND, aim)
+            )  # fmt: skip
+
+    figure("HTTP, 1 connection, requests/s vs RIE", "one", Rie.name, 5)
+    figure(
+        f"HTTP, {MANY} connections, requests/s vs functions-framework",
+        "many",
+        FunctionsFramework.name,
+        8,
+        "39,000/s",
+    )
+    figure(f"HTTP, {MANY} connections, requests/s vs ministack", "many", Ministack.name, 100)
+    figure(f"HTTP, {MANY} connections, requests/s vs bare uvicorn echo", "many", floor.name, 0.6)
+    out.figures.append(
+        Figure("HTTP, 1 connection, p50 vs bare uvicorn echo", spoken("one", ours.name), spoken("one", floor.name),
+               alone.ratio(ours.name, floor.name, "p50", want="low"), 1.6, "low", COMMAND)
+    )  # fmt: skip
+    for name in one:
+        if name != ours.name:
+            out.notes.append(f"HTTP, 1 connection, {name}: {spoken('one', name)}")
+            if name in many.rounds[0]:
+                out.notes.append(f"HTTP, {MANY} connections, {name}: {spoken('many', name)}")
+    return out
