@@ -51,13 +51,15 @@ class Runtime:
         pin: bool,
         spin: float | None,
         waiting_bytes: int,
+        reply_limit: int | None = None,
     ) -> None:
+        """reply_limit: bytes of a response; None: as AWS relates it to the request's limit."""
         if not sys.platform.startswith("linux"):
             raise errors.UnsupportedPlatform("stoker runs on Linux only for now")
         if not isinstance(payload_limit, int) or not 1 <= payload_limit <= 1 << 30:
             raise errors.InvalidConfiguration(f"payload_limit={payload_limit!r}: use 1 byte to 1 GiB")
         self.payload_limit = payload_limit
-        self.reply_limit = (
+        self.reply_limit = reply_limit or (
             max(payload_limit, limits.REPLY_BYTES) if payload_limit >= limits.EVENT_BYTES else payload_limit
         )
         self.large = self.reply_limit + limits.LARGE_SLACK

@@ -35,10 +35,10 @@ class Served:
         ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self.log = state.with_suffix(".log")
-        log = self.log.open("w")
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
-        )
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+            )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert "http" in line or "unix:" in line, line
@@ -51,4 +51,5 @@ class Served:
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(40)
+        with self.process:  # closes its output, too
+            return self.process.wait(40)

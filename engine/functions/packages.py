@@ -8,11 +8,13 @@ and renamed into it, so a half-written one is never seen, and is swept away at t
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import io
 import os
 import shutil
 import stat
+import struct
 import uuid
 import zipfile
 import zlib
@@ -24,8 +26,15 @@ from .. import limits
 from .faults import Fault
 
 _CHUNK = 1 << 20
-_MEMBERS = 100_000
+_HEADER = b"PK\1\2"  # of a member, in the archive's directory
+_ENCRYPTED = 0x1
+_METHODS = {
+    zipfile.ZIP_STORED,
+    zipfile.ZIP_DEFLATED,
+}  # what Lambda takes; the others' memory is not bounded, too
+_ENTRIES = 100_000  # members, and the directories that their names imply
 _NAME_BYTES = 1024
+_NAME_PARTS = 100  # directories within each other
 _PART_BYTES = 255  # what file systems take
 _SKIPPED = {"__pycache__", ".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".DS_Store"}
 
@@ -92,29 +101,31 @@ class Packages:
 
 def unpack(archive: bytes, target: Path, limit: int = limits.UNZIPPED_BYTES) -> int:
     """Unpack into a new folder; the bytes of all files. Raises Fault, and leaves what there is to its caller."""
-    target.mkdir()
     total = 0
-    seen: set[str] = set()
+    seen: set[str] = set()  # files and links
+    folders: set[str] = set()
     try:
+        if archive.count(_HEADER) > _ENTRIES:  # before there is an object for each
+            raise _bad(f"it has more than {_ENTRIES} files and directories")
         with zipfile.ZipFile(io.BytesIO(archive)) as source:
             members = source.infolist()
-            if len(members) > _MEMBERS:
-                raise _bad(f"it has more than {_MEMBERS} members")
-            for member in members:
-                name = _safe(member)
-                place = target / name
+            if sum(member.compress_size for member in members) > len(archive):
+                raise _could_not()  # they overlap, or are not all there
+            paths = _planned(members)
+            _make(target, PurePosixPath(), folders)
+            for member, path in zip(members, paths, strict=True):
+                name = str(path)
+                _make(target, path if member.is_dir() else path.parent, folders)
                 if member.is_dir():
-                    _inside(target, place).mkdir(parents=True, exist_ok=True)
                     continue
                 if name in seen:
                     raise _bad(f"it has two members named {name!r}")
                 seen.add(name)
-                _inside(target, place.parent).mkdir(parents=True, exist_ok=True)
                 mode = member.external_attr >> 16
                 if stat.S_ISLNK(mode):
-                    total += _link(source, member, target, place)
+                    total += _link(source, member, path, target)
                 elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
-                    total += _file(source, member, place, limit - total)
+                    total += _file(source, member, target / path, limit - total)
                 else:
                     raise _bad(f"{name!r} is neither a file nor a directory")
     except (
@@ -125,14 +136,29 @@ def unpack(archive: bytes, target: Path, limit: int = limits.UNZIPPED_BYTES) -> 
         RuntimeError,
         ValueError,
         KeyError,
+        struct.error,
     ) as error:
         raise _could_not() from error
     except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        raise _bad(f"a file of it is a directory, too: {error.filename}") from error
+        raise _bad("one of its files is a directory, too") from error
     return total
 
 
-def _safe(member: zipfile.ZipInfo) -> str:
+def _planned(members: list[zipfile.ZipInfo]) -> list[PurePosixPath]:
+    """Where each member goes, before anything is written. Raises Fault."""
+    entries: set[PurePosixPath] = set()
+    paths = [_safe(member) for member in members]
+    for path in paths:
+        each = path
+        while each not in entries:
+            entries.add(each)
+            each = each.parent
+        if len(entries) > _ENTRIES:
+            raise _bad(f"it has more than {_ENTRIES} files and directories")
+    return paths
+
+
+def _safe(member: zipfile.ZipInfo) -> PurePosixPath:
     """A member's name as a path inside the tree. Raises Fault."""
     name = member.orig_filename
     parts = PurePosixPath(name).parts
@@ -144,23 +170,28 @@ def _safe(member: zipfile.ZipInfo) -> str:
         or ".." in parts
         or (len(parts[0]) == 2 and parts[0][1] == ":")
         or len(name.encode("utf-8", "replace")) > _NAME_BYTES
+        or len(parts) > _NAME_PARTS
         or any(len(part.encode("utf-8", "replace")) > _PART_BYTES for part in parts)
     )
     if bad:
-        raise _bad(f"the member name {name[:100]!r} does not stay inside the package")
-    if member.flag_bits & 0x1:
+        raise _bad(f"the member name {name[:100]!r} is too long, or does not stay inside the package")
+    if member.flag_bits & _ENCRYPTED or member.compress_type not in _METHODS:
         raise _could_not()
-    return str(PurePosixPath(*parts))
+    return PurePosixPath(*parts)
 
 
-def _inside(target: Path, place: Path) -> Path:
-    """A place that no link on its way leads out of the tree or through a link at all."""
-    path = target
-    for part in place.relative_to(target).parts:
-        path = path / part
-        if path.is_symlink():
-            raise _bad(f"a member lies behind the link {path.name!r}")
-    return place
+def _make(target: Path, path: PurePosixPath, made: set[str]) -> None:
+    """A directory of the tree, and those above it; never behind a link. Raises FileExistsError."""
+    missing: list[PurePosixPath] = []
+    while str(path) not in made:
+        missing.append(path)
+        if str(path) == ".":
+            break
+        path = path.parent
+    for each in reversed(missing):
+        os.mkdir(target / each)
+        os.chmod(target / each, 0o755)
+        made.add(str(each))
 
 
 def _file(source: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path, room: int) -> int:
@@ -177,24 +208,31 @@ def _file(source: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path, room: i
                     Type="User",
                 )
             file.write(chunk)
+    if size != member.file_size:
+        raise _could_not()
     os.chmod(place, mode)
     return size
 
 
-def _link(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, place: Path) -> int:
+def _link(source: zipfile.ZipFile, member: zipfile.ZipInfo, path: PurePosixPath, target: Path) -> int:
     with source.open(member) as data:
         content = data.read(_NAME_BYTES + 1)
     text = content.decode("utf-8", "surrogateescape")
-    end = os.path.normpath(os.path.join(place.parent.relative_to(target), text))
+    parts = PurePosixPath(text).parts
+    up = next((n for n, part in enumerate(parts) if part != ".."), len(parts))
+    # No ".." behind a name: that may be another link, and what is above it elsewhere.
     if (
         len(content) > _NAME_BYTES
         or not text
         or "\0" in text
         or text.startswith("/")
-        or end.split("/")[0] == ".."
+        or ".." in parts[up:]
+        or up > len(path.parent.parts)
     ):
-        raise _bad(f"the link {place.name!r} leads out of the package")
-    place.symlink_to(text)
+        raise _bad(f"the link {path.name!r} leads out of the package")
+    if len(content) != member.file_size:
+        raise _could_not()
+    (target / path).symlink_to(text)
     return len(content)
 
 
@@ -255,6 +293,8 @@ def _packed(source: Path) -> Iterator[tuple[Path, str]]:
     if source.is_file():
         yield source, source.name
         return
+    if not source.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
     for path in sorted(source.rglob("*")):
         parts = path.relative_to(source).parts
         if path.is_file() and not _SKIPPED.intersection(parts):

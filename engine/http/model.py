@@ -36,7 +36,8 @@ class _Node:
     """A place in the tree of paths."""
 
     literals: dict[str, _Node] = field(default_factory=dict)
-    label: tuple[str, _Node] | None = None
+    label: _Node | None = None
+    rest: _Node | None = None  # of a greedy label, which takes all that is left of a path
     operations: dict[str, list[tuple[Operation, tuple[str, ...]]]] = field(default_factory=dict)  # by method
 
 
@@ -82,9 +83,10 @@ class Service:
         for part in _parts(operation.path):
             if part.startswith("{"):
                 labels.append(part.strip("{}+"))
-                if node.label is None:
-                    node.label = ("", _Node())
-                node = node.label[1]
+                if part.endswith("+}"):
+                    node.rest = node = node.rest or _Node()
+                else:
+                    node.label = node = node.label or _Node()
             else:
                 node = node.literals.setdefault(part, _Node())
         entry = (operation, tuple(labels))
@@ -92,16 +94,25 @@ class Service:
         same.insert(0, entry) if operation.fixed else same.append(entry)
 
     def match(self, method: str, raw_path: str, raw_query: str) -> tuple[Operation, dict[str, str]]:
-        """The operation of a request, and its labels decoded. Raises Fault: UnknownOperationException."""
+        """The operation of a request, and its labels decoded. A slash at a path's end means nothing, as on AWS.
+
+        Raises Fault: UnknownOperationException, for a path that is known by another method too.
+        """
         values: list[str] = []
         node = self._root
-        for part in _parts(raw_path):
+        parts = _parts(raw_path)
+        for n, part in enumerate(parts):
             found = node.literals.get(part)
+            if found is None and part:
+                found = node.label
+                if found is not None:
+                    values.append(unquote(part))
+                elif node.rest is not None:
+                    values.append(unquote("/".join(parts[n:])))
+                    node = node.rest
+                    break
             if found is None:
-                if node.label is None or not part:
-                    raise _unknown()
-                found = node.label[1]
-                values.append(unquote(part))
+                raise _unknown()
             node = found
         for operation, labels in node.operations.get(method, ()):
             if all(f"{name}={value}" in raw_query.split("&") for name, value in operation.fixed.items()):

@@ -232,14 +232,17 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def watch_writes(self) -> None:
-        """Somebody who does not read what he asked for is cut off."""
-        if self._writing is None and self.transport.get_write_buffer_size():
-            self._writing = self.loop.call_later(WRITE_SECONDS, self._not_taken, 0)
+        """Somebody who reads nothing of what he asked for is cut off."""
+        left = self.transport.get_write_buffer_size()
+        if self._writing is None and left:
+            self._writing = self.loop.call_later(WRITE_SECONDS, self._not_taken, left)
 
-    def _not_taken(self, _before: int) -> None:
+    def _not_taken(self, before: int) -> None:
         self._writing = None
-        if self.transport.get_write_buffer_size():
+        if self.transport.get_write_buffer_size() >= before:
             self.transport.abort()
+        else:
+            self.watch_writes()
 
     def _too_slow(self) -> None:
         self._reading = None

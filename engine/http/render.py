@@ -24,6 +24,9 @@ STATUS = {
     "UnrecognizedClientException": 403,
 }
 _RETRY_SECONDS = 1
+_CAPITAL = {"AccessDeniedException"}  # "Message", where other codes of the front door have "message"
+# What AWS's REST services answer to a path or method that is none of theirs: 404 and this, without a content type.
+_UNKNOWN = b"<UnknownOperationException/>\n"
 
 
 def response(
@@ -51,7 +54,7 @@ def response(
         else:
             body[called] = _value(member, value)
     if status == 204:
-        return status, headers[1:], b""
+        return status, headers, b""
     if content is None:
         content = wire.encode(body) if shape.members and payload is None and _has_body(shape) else b""
     return status, headers, content
@@ -78,23 +81,27 @@ def _value(shape: Shape, value: Any) -> Any:
 
 
 def error(shape: Shape | None, fault: Fault, request_id: str) -> Rendered:
-    """A fault: the status and the spelling of its members are the error shape's."""
+    """A fault: the status and the spelling of its members are the error shape's; without a message there is none."""
     status = getattr(fault, "status", None) or STATUS.get(fault.code, 400)
     headers = [*_headers(request_id), (b"x-amzn-errortype", fault.code.encode())]
+    if fault.code == "UnknownOperationException":
+        return status, headers[1:], _UNKNOWN
     body: dict[str, Any] = {}
     if isinstance(shape, StructureShape):
         status = shape.metadata.get("error", {}).get("httpStatusCode", status)
         for name, member in shape.members.items():
             if member.serialization.get("location") == "header":
-                headers.append((member.serialization["name"].lower().encode(), b"%d" % _RETRY_SECONDS))
+                told = str(fault.members.get(name, _RETRY_SECONDS))
+                headers.append((member.serialization["name"].lower().encode(), told.encode()))
             elif name in ("message", "Message"):
-                body[name] = fault.message
+                if fault.message is not None:
+                    body[name] = fault.message
             elif name in fault.members:
                 body[name] = fault.members[name]
             elif name == "Type":
                 body[name] = "User" if status < 500 else "Service"
-    else:
-        body["Message" if fault.message is None else "message"] = fault.message
+    elif fault.message is not None:
+        body["Message" if fault.code in _CAPITAL else "message"] = fault.message
     return status, headers, wire.encode(body)
 
 

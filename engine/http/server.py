@@ -130,7 +130,7 @@ class Server:
         spin = SPIN if core_map.spinners(core_map.usable()) > 1 else None
         runtime = Runtime(
             payload_limit=limits.EVENT_BYTES + DRESS_BYTES, logs=orphan, pin=True, spin=spin,
-            waiting_bytes=limits.WAITING_BYTES,
+            waiting_bytes=limits.WAITING_BYTES, reply_limit=limits.REPLY_BYTES,
         )  # fmt: skip
         reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns)
         stack.push_async_callback(_end, runtime, reaper)

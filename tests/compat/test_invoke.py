@@ -1,0 +1,297 @@
+"""Invoke by boto3: every way to ask, every way to end, and what AWS says then."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from served import Served
+
+Deploy = Callable[..., str]
+
+
+def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end
+    return value
+
+
+def refused(call: Callable[..., Any], **request: Any) -> dict[str, Any]:
+    with pytest.raises(ClientError) as caught:
+        call(**request)
+    return caught.value.response
+
+
+def test_what_it_answers(api: Any, deploy: Deploy) -> None:
+    answer = api.invoke(FunctionName=deploy(), Payload=b'{"a": [1, "\xc3\xa9"]}')
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    assert json.loads(answer["Payload"].read()) == {"a": [1, "é"]}
+    assert (answer["StatusCode"], answer["ExecutedVersion"]) == (200, "$LATEST")
+    assert "FunctionError" not in answer and "LogResult" not in answer
+    assert headers["content-type"] == "application/json"
+    assert headers["x-amzn-remapped-content-length"] == "0"
+    assert headers["x-amzn-trace-id"].startswith("root=1-")
+
+
+def test_no_payload_is_an_empty_object(api: Any, deploy: Deploy) -> None:
+    assert api.invoke(FunctionName=deploy())["Payload"].read() == b"{}"
+
+
+def test_the_context_and_the_environment(api: Any, deploy: Deploy) -> None:
+    name = deploy(
+        """
+import os
+def handler(event, c):
+    return {
+        "id": c.aws_request_id, "arn": c.invoked_function_arn, "v": c.function_version, "m": c.memory_limit_in_mb,
+        "g": c.log_group_name, "s": c.log_stream_name, "n": c.function_name,
+        "left": c.get_remaining_time_in_millis(),
+        "env": {k: os.environ.get(k) for k in ("AB", "_HANDLER", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_REGION")},
+    }
+""",
+        MemorySize=256,
+        Timeout=7,
+        Environment={"Variables": {"AB": "b"}},
+    )
+    answer = api.invoke(FunctionName=name)
+    said = json.loads(answer["Payload"].read())
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+    assert said["id"] == answer["ResponseMetadata"]["RequestId"]
+    assert (said["arn"], said["v"], said["m"], said["n"]) == (arn, "$LATEST", "256", name)
+    assert said["g"] == f"/aws/lambda/{name}"
+    assert "/[$LATEST]" in said["s"]
+    assert 6000 < said["left"] <= 7000
+    assert said["env"] == {
+        "AB": "b", "_HANDLER": "app.handler", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_REGION": "us-east-1",
+    }  # fmt: skip
+
+
+def test_by_arn_partial_arn_version_and_alias(api: Any, deploy: Deploy) -> None:
+    name = deploy("def handler(event, c):\n    return [c.function_version, c.invoked_function_arn]\n")
+    api.publish_version(FunctionName=name)
+    api.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+    for asked, version, told in [
+        (arn, "$LATEST", arn),
+        (f"000000000000:function:{name}", "$LATEST", arn),
+        (f"{name}:1", "1", f"{arn}:1"),
+        (f"{arn}:live", "1", f"{arn}:live"),
+    ]:
+        answer = api.invoke(FunctionName=asked)
+        assert answer["ExecutedVersion"] == version
+        assert json.loads(answer["Payload"].read()) == [version, told]
+    assert api.invoke(FunctionName=name, Qualifier="live")["ExecutedVersion"] == "1"
+
+
+def test_weights_share_an_alias(api: Any, deploy: Deploy) -> None:
+    name = deploy()
+    api.publish_version(FunctionName=name)
+    api.update_function_configuration(FunctionName=name, Description="two")
+    until(lambda: api.get_function_configuration(FunctionName=name)["LastUpdateStatus"] == "Successful")
+    api.publish_version(FunctionName=name)
+    api.create_alias(
+        FunctionName=name,
+        Name="both",
+        FunctionVersion="1",
+        RoutingConfig={"AdditionalVersionWeights": {"2": 0.5}},
+    )
+    seen = [api.invoke(FunctionName=name, Qualifier="both")["ExecutedVersion"] for _ in range(60)]
+    assert 10 < seen.count("2") < 50
+
+
+def test_the_tail_of_the_log(api: Any, deploy: Deploy) -> None:
+    answer = api.invoke(FunctionName=deploy("def handler(event, c):\n    print('a word')\n"), LogType="Tail")
+    log = base64.b64decode(answer["LogResult"]).decode().splitlines()
+    id = answer["ResponseMetadata"]["RequestId"]
+    assert log[0] == f"START RequestId: {id} Version: $LATEST"
+    assert log[1:3] == ["a word", f"END RequestId: {id}"]
+    assert log[3].startswith(f"REPORT RequestId: {id}\tDuration: ")
+    assert answer["Payload"].read() == b"null"
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "message"),
+    [
+        ("def handler(e, c):\n    raise KeyError('k')\n", "KeyError", "'k'"),
+        ("def handler(e, c):\n    import os\n    os._exit(3)\n", "Runtime.ExitError",
+         "Error: Runtime exited with error: exit status 3"),
+        ("def handler(e, c):\n    return 'x' * (7 << 20)\n", "Function.ResponseSizeTooLarge",
+         "Response payload size exceeded maximum allowed payload size (6291556 bytes)."),
+        ("def handler(e, c):\n    return {1}, object()\n", "Runtime.MarshalError", "Unable to marshal response: "),
+        ("import nowhere\n", "Runtime.ImportModuleError", "Unable to import module 'app': No module named 'nowhere'"),
+        ("x = 1\n", "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'app'"),
+    ],
+    ids=["raises", "exits", "too-large", "no-json", "no-module", "no-handler"],
+)  # fmt: skip
+def test_functions_that_fail(api: Any, deploy: Deploy, source: str, kind: str, message: str) -> None:
+    name = deploy(source)
+    for _ in range(2):  # the next one is answered just so
+        answer = api.invoke(FunctionName=name)
+        body = json.loads(answer["Payload"].read())
+        assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
+        assert body["errorType"] == kind
+        assert message in body["errorMessage"]
+
+
+def test_a_timeout(api: Any, deploy: Deploy) -> None:
+    answer = api.invoke(
+        FunctionName=deploy("import time\ndef handler(e, c):\n    time.sleep(60)\n", Timeout=1)
+    )
+    body = json.loads(answer["Payload"].read())
+    assert body["errorType"] == "Sandbox.Timedout"
+    assert body["errorMessage"].endswith("Error: Task timed out after 1.00 seconds")
+
+
+def test_what_is_not_there(api: Any, deploy: Deploy) -> None:
+    error = refused(api.invoke, FunctionName="nobody")
+    assert error["ResponseMetadata"]["HTTPStatusCode"] == 404
+    assert error["Error"]["Message"] == (
+        "Function not found: arn:aws:lambda:us-east-1:000000000000:function:nobody:$LATEST"
+    )
+    error = refused(api.invoke, FunctionName=deploy(), Qualifier="nowhere")
+    assert error["Error"]["Code"] == "ResourceNotFoundException"
+
+
+def test_what_is_no_json(api: Any, deploy: Deploy) -> None:
+    error = refused(api.invoke, FunctionName=deploy(), Payload=b"{nope")
+    assert error["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert error["Error"]["Code"] == "InvalidRequestContentException"
+    assert error["Error"]["Message"].startswith("Could not parse request body into json: ")
+
+
+def test_a_dry_run(api: Any, deploy: Deploy) -> None:
+    assert api.invoke(FunctionName=deploy(), InvocationType="DryRun")["StatusCode"] == 204
+    assert refused(api.invoke, FunctionName="nobody", InvocationType="DryRun")["Error"]["Code"]
+
+
+def test_the_client_context(api: Any, deploy: Deploy) -> None:
+    name = deploy(
+        "def handler(e, c):\n    return [c.client_context.custom, c.client_context.client.app_title]\n"
+    )
+    said = base64.b64encode(json.dumps({"custom": {"k": 1}, "client": {"app_title": "t"}}).encode()).decode()
+    assert json.loads(api.invoke(FunctionName=name, ClientContext=said)["Payload"].read()) == [{"k": 1}, "t"]
+    error = refused(api.invoke, FunctionName=name, ClientContext="bm8=")
+    assert error["Error"]["Code"] == "InvalidRequestContentException"
+
+
+def test_reserved_concurrency_is_enforced(api: Any, server: Served, deploy: Deploy, tmp_path: Path) -> None:
+    import threading
+
+    gate, began = tmp_path / "gate", tmp_path / "began"
+    name = deploy(
+        "import os, time\ndef handler(e, c):\n    open(e['began'], 'w').close()\n"
+        "    while not os.path.exists(e['gate']): time.sleep(0.01)\n",
+        Timeout=30,
+    )
+    api.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    event = json.dumps({"gate": str(gate), "began": str(began)})
+    running = threading.Thread(target=lambda: server.client().invoke(FunctionName=name, Payload=event))
+    running.start()
+    until(began.exists)
+    error = refused(api.invoke, FunctionName=name)
+    gate.touch()
+    running.join()
+    assert error["ResponseMetadata"]["HTTPStatusCode"] == 429
+    assert error["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+    assert error["message"] == "Rate Exceeded."
+    assert error["ResponseMetadata"]["HTTPHeaders"]["retry-after"]
+    api.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    assert refused(api.invoke, FunctionName=name)["Error"]["Code"] == "TooManyRequestsException"
+    api.delete_function_concurrency(FunctionName=name)
+    api.invoke(FunctionName=name, Payload=event)
+
+
+def test_an_event_is_run(api: Any, deploy: Deploy, tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    name = deploy("def handler(e, c):\n    open(e, 'w').write(c.aws_request_id)\n")
+    answer = api.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(str(note)))
+    assert answer["StatusCode"] == 202
+    assert answer["Payload"].read() == b""
+    assert "ExecutedVersion" not in answer
+    until(lambda: note.exists() and note.read_text())
+    assert note.read_text() == answer["ResponseMetadata"]["RequestId"]
+
+
+def test_the_deprecated_invoke_async(api: Any, deploy: Deploy, tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    name = deploy("def handler(e, c):\n    open(e, 'w').close()\n")
+    assert api.invoke_async(FunctionName=name, InvokeArgs=json.dumps(str(note)))["Status"] == 202
+    until(note.exists)
+
+
+def test_a_response_stream(api: Any, deploy: Deploy) -> None:
+    name = deploy("def handler(e, c):\n    if e: raise ValueError('v')\n    return 'x' * 3000000\n")
+    events = list(api.invoke_with_response_stream(FunctionName=name)["EventStream"])
+    data = b"".join(e["PayloadChunk"]["Payload"] for e in events if "PayloadChunk" in e)
+    assert json.loads(data) == "x" * 3_000_000
+    assert events[-1] == {"InvokeComplete": {}}
+    events = list(api.invoke_with_response_stream(FunctionName=name, Payload=b"1")["EventStream"])
+    assert events[-1]["InvokeComplete"]["ErrorCode"] == "ValueError"
+
+
+def test_new_code_is_what_the_next_one_meets(api: Any, deploy: Deploy, tmp_path: Path) -> None:
+    from engine.functions.packages import pack
+
+    name = deploy("def handler(e, c):\n    return 1\n")
+    assert api.invoke(FunctionName=name)["Payload"].read() == b"1"
+    (tmp_path / "app.py").write_text("def handler(e, c):\n    return 2\n")
+    api.update_function_code(FunctionName=name, ZipFile=pack(tmp_path / "app.py"))
+    until(lambda: api.get_function_configuration(FunctionName=name)["LastUpdateStatus"] == "Successful")
+    assert api.invoke(FunctionName=name)["Payload"].read() == b"2"
+    api.update_function_configuration(FunctionName=name, Environment={"Variables": {"XY": "z"}})
+    assert api.invoke(FunctionName=name)["Payload"].read() == b"2"
+
+
+def test_layers_are_laid_out_in_order(api: Any, deploy: Deploy) -> None:
+    import io
+    import sys
+    import zipfile
+
+    arns = []
+    for n in (1, 2):
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.writestr("python/shared.py", f"N = {n}\n")
+            archive.writestr(
+                f"python/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages/own{n}.py",
+                f"N = {n}\n",
+            )
+        answer = api.publish_layer_version(LayerName=f"layer-{n}", Content={"ZipFile": content.getvalue()})
+        arns.append(answer["LayerVersionArn"])
+    name = deploy(
+        "import shared, own1, own2\ndef handler(e, c):\n    return [shared.N, own1.N, own2.N]\n", Layers=arns
+    )
+    assert json.loads(api.invoke(FunctionName=name)["Payload"].read()) == [2, 1, 2]
+
+
+def test_its_log_is_there(server: Served, api: Any, deploy: Deploy) -> None:
+    name = deploy("def handler(e, c):\n    print('so it', 'says')\n")
+    id = api.invoke(FunctionName=name)["ResponseMetadata"]["RequestId"]
+    logs = server.client("logs")
+
+    def said() -> list[str]:
+        try:
+            events = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+        return [event["message"] for event in events]
+
+    until(lambda: any(line.startswith("REPORT") for line in said()))
+    lines = said()
+    assert lines[0].startswith("INIT_START Runtime Version: python:3.")
+    assert lines[1:4] == [
+        f"START RequestId: {id} Version: $LATEST\n",
+        "so it says\n",
+        f"END RequestId: {id}\n",
+    ]
+
+
+def test_who_one_is(server: Served) -> None:
+    assert server.client("sts").get_caller_identity()["Account"] == "000000000000"
