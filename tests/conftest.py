@@ -10,8 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from support import FUNCTIONS, Gate, Logs
+
+# A shared machine may stall an example for longer than any deadline.
+hypothesis.settings.register_profile("shared", deadline=None)
+hypothesis.settings.load_profile("shared")
 
 ROOT = Path(__file__).resolve().parent.parent
 if importlib.util.find_spec("engine") is None:  # a checkout, not an installed wheel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bench.comparisons.catalog import catalog
 from bench.comparisons.cold import cold, memory
 from bench.comparisons.dispatch import awaited, map_, pipelined, ray, sync
 from bench.comparisons.http import http
@@ -26,5 +27,6 @@ ALL: dict[str, Callable[[Effort], Outcome]] = {
     "many": many,
     "overload": overload,
     "http": http,
+    "catalog": catalog,
     "ray": ray,  # last: its daemons do not rest between rounds
 }

@@ -158,7 +158,7 @@ class Served(HttpPeer):
     path = INVOKE.format(name="echo")
 
     def command(self) -> list[Any]:
-        self.state = VENVS / f"state-{os.getpid()}"
+        self.state = VENVS / f"state-{os.getpid()}-{id(self)}"
         return [sys.executable, "-m", "engine.cli", "serve", "--port", self.port, "--state", self.state]
 
     def variables(self) -> dict[str, str]:

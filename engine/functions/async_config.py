@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from .control import Control, Operation
-from .lookup import invalid, not_found, page, public, version
+from .lookup import invalid, not_found, page, public
 from .names import LATEST
 from .state import Record
 
-_DESTINATION = re.compile(r"arn:aws[a-z-]*:(sqs|sns|lambda|events|s3):.*")
+# S3 takes only what failed.
+_DESTINATIONS = {
+    "OnSuccess": re.compile(r"arn:aws[a-z-]*:(sqs|sns|lambda|events):.+"),
+    "OnFailure": re.compile(r"arn:aws[a-z-]*:(sqs|sns|lambda|events|s3):.+"),
+}
 
 
 class AsyncConfig:
@@ -30,20 +34,23 @@ class AsyncConfig:
         }
 
     def put(self, request: dict[str, Any]) -> dict[str, Any]:
+        said = _said(request)
         name, qualifier = self._place(request)
-        return self._store(name, qualifier, {}, request)
+        return self._store(name, qualifier, {}, said)
 
     def update(self, request: dict[str, Any]) -> dict[str, Any]:
+        said = _said(request)
+        self._place(request)
         name, qualifier, record = self._found(request)
-        return self._store(name, qualifier, record, request)
+        return self._store(name, qualifier, record, said)
 
     def _place(self, request: dict[str, Any]) -> tuple[str, str]:
-        control = self._control
-        named = control.place.parse(request["FunctionName"], request.get("Qualifier"))
-        if control.state.get("function", named.name, LATEST) is None:
+        state = self._control.state
+        named = self._control.place.parse(request["FunctionName"], request.get("Qualifier"))
+        qualifier = named.qualifier or LATEST
+        if not state.get("function", named.name, qualifier) and not state.get("alias", named.name, qualifier):
             raise not_found("The function doesn't exist.")
-        version(control, request)
-        return named.name, named.qualifier or LATEST
+        return named.name, qualifier
 
     def _found(self, request: dict[str, Any]) -> tuple[str, str, Record]:
         named = self._control.place.parse(request["FunctionName"], request.get("Qualifier"))
@@ -54,24 +61,9 @@ class AsyncConfig:
             raise not_found(f"The function {arn} doesn't have an EventInvokeConfig")
         return named.name, qualifier, record
 
-    def _store(self, name: str, qualifier: str, before: Record, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _store(self, name: str, qualifier: str, before: Record, said: Mapping[str, Any]) -> dict[str, Any]:
         control = self._control
-        said = {
-            m: request[m]
-            for m in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")
-            if request.get(m) is not None
-        }
-        destinations = request.get("DestinationConfig")
-        if not said and destinations is None:
-            raise invalid("You must specify at least one of error handling or destination setting.")
-        if destinations is not None:
-            self._check(name, destinations)
-            said["DestinationConfig"] = {
-                kind: {"Destination": destinations[kind]["Destination"]}
-                if destinations.get(kind, {}).get("Destination")
-                else {}
-                for kind in ("OnSuccess", "OnFailure")
-            }
+        self._check(name, said.get("DestinationConfig") or {})
         record = {
             "DestinationConfig": {"OnSuccess": {}, "OnFailure": {}},
             **before,
@@ -83,24 +75,16 @@ class AsyncConfig:
             change.put("invoke-config", name, qualifier, record)
         return public(record)
 
-    def _check(self, name: str, destinations: Mapping[str, Any]) -> None:
+    def _check(self, name: str, destinations: Mapping[str, Mapping[str, str]]) -> None:
         control = self._control
-        for kind in ("OnSuccess", "OnFailure"):
-            arn = destinations.get(kind, {}).get("Destination")
+        for kind, destination in destinations.items():
+            arn = destination.get("Destination")
             if not arn:
                 continue
-            if not _DESTINATION.fullmatch(arn):
-                shown = ", ".join(
-                    f"{k[0].lower()}{k[1:]}="
-                    + (
-                        f"{k}(destination={destinations[k]['Destination']})"
-                        if destinations.get(k)
-                        else "null"
-                    )
-                    for k in ("OnSuccess", "OnFailure")
-                )
+            if not _DESTINATIONS[kind].fullmatch(arn):
+                shown = ", ".join(_printed(half, destinations[half]) for half in _DESTINATIONS)
                 raise invalid(f"The provided destination config DestinationConfig({shown}) is invalid.")
-            if ":lambda:" in arn:
+            if arn.split(":")[2] == "lambda":
                 target = arn.split(":function:", 1)[-1].partition(":")[0]
                 if target == name:
                     raise invalid("You can't specify the function as a destination for itself.")
@@ -124,3 +108,26 @@ class AsyncConfig:
         with self._control.state.change() as change:
             change.delete("invoke-config", name, qualifier)
         return {}
+
+
+def _said(request: Mapping[str, Any]) -> Record:
+    """What a request sets. Raises Fault when that is nothing."""
+    said = {
+        m: request[m]
+        for m in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")
+        if request.get(m) is not None
+    }
+    if (destinations := request.get("DestinationConfig")) is not None:
+        said["DestinationConfig"] = {
+            kind: {"Destination": arn} if (arn := (destinations.get(kind) or {}).get("Destination")) else {}
+            for kind in _DESTINATIONS
+        }
+    if not said:
+        raise invalid("You must specify at least one of error handling or destination setting.")
+    return said
+
+
+def _printed(kind: str, destination: Mapping[str, str]) -> str:
+    """One half of a DestinationConfig as AWS prints it."""
+    value = f"{kind}(destination={destination['Destination']})" if destination else "null"
+    return f"{kind[0].lower()}{kind[1:]}={value}"

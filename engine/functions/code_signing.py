@@ -8,7 +8,7 @@ from typing import Any
 
 from .control import Control, Operation
 from .faults import Fault
-from .lookup import conflict, not_found, page, timestamp, unqualified
+from .lookup import NOT_FOUND, conflict, page, signing_config, timestamp, unqualified
 from .state import Record
 
 
@@ -55,7 +55,8 @@ class CodeSigning:
         id = arn.rsplit(":", 1)[-1]
         record = self._control.state.get("code-signing-config", id)
         if record is None:
-            raise not_found(f"The Lambda code signing configuration {arn} can not be found.")
+            # AWS names no Type here.
+            raise Fault(NOT_FOUND, f"The Lambda code signing configuration {arn} can not be found.")
         return id, record
 
     def get(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -100,13 +101,7 @@ class CodeSigning:
 
     def attach(self, request: dict[str, Any]) -> dict[str, Any]:
         arn = request["CodeSigningConfigArn"]
-        if self._control.state.get("code-signing-config", arn.rsplit(":", 1)[-1]) is None:
-            raise Fault(
-                "CodeSigningConfigNotFoundException",
-                "The code signing configuration cannot be found. "
-                f"Check that the provided configuration is not deleted: {arn}.",
-                Type="User",
-            )
+        signing_config(self._control, arn)
         name, _ = unqualified(self._control, request)
         with self._control.state.change() as change:
             change.put("code-signing", name, "", {"CodeSigningConfigArn": arn})

@@ -8,8 +8,9 @@ from typing import Any
 from .. import limits
 from .control import Control, Operation
 from .faults import Fault
-from .lookup import conflict, invalid, latest, page, timestamp, unqualified, version
+from .lookup import INVALID, conflict, invalid, latest, not_found, page, timestamp
 from .names import LATEST
+from .resource import existing, whole
 from .state import Record
 
 UNRESERVED = 100  # what must stay for functions that reserve nothing
@@ -60,40 +61,53 @@ class Concurrency:
 
     def put(self, request: dict[str, Any]) -> dict[str, Any]:
         control, state = self._control, self._control.state
-        name, _ = unqualified(control, request)
+        name = whole(control, request)
+        if state.get("function", name, LATEST) is None:
+            raise not_found(f"Function not found: {control.place.function(name, LATEST)}")
         wanted = request["ReservedConcurrentExecutions"]
-        others = sum(
-            (state.get("concurrency", other) or {"ReservedConcurrentExecutions": 0})[
-                "ReservedConcurrentExecutions"
-            ]
-            for other in state.owners("concurrency")
-            if other != name
-        )
-        if wanted and limits.CONCURRENCY_MAX - others - wanted < UNRESERVED:
-            raise invalid(
+        # AWS names no Type in these two.
+        if wanted and limits.CONCURRENCY_MAX - self._reserved(name) - wanted < UNRESERVED:
+            raise Fault(
+                INVALID,
                 "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
-                f"below its minimum value of [{UNRESERVED}]."
+                f"below its minimum value of [{UNRESERVED}].",
             )
-        total = sum(
-            record["RequestedProvisionedConcurrentExecutions"]
-            for record in state.owned("provisioned", name).values()
-        )
+        total = self._requested(name)
         if wanted < total:
-            raise invalid(
+            raise Fault(
+                INVALID,
                 f" ReservedConcurrentExecutions  {wanted} should not be lower than function's total provisioned "
-                f"concurrency [{total}]."
+                f"concurrency [{total}].",
             )
         record = {"ReservedConcurrentExecutions": wanted}
         with state.change() as change:
             change.put("concurrency", name, "", record)
         return record
 
+    def _reserved(self, but: str) -> int:
+        """What all functions have reserved, but for one."""
+        state = self._control.state
+        return sum(
+            record["ReservedConcurrentExecutions"]
+            for other in state.owners("concurrency")
+            if other != but and (record := state.get("concurrency", other))
+        )
+
+    def _requested(self, name: str, but: str = "") -> int:
+        """What is provisioned of a function's versions and aliases, but for one."""
+        return sum(
+            record["RequestedProvisionedConcurrentExecutions"]
+            for qualifier, record in self._control.state.owned("provisioned", name).items()
+            if qualifier != but
+        )
+
     def get(self, request: dict[str, Any]) -> dict[str, Any]:
         named, _ = latest(self._control, request)
         return self._control.state.get("concurrency", named.name) or {}
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
-        name, _ = unqualified(self._control, request)
+        name = whole(self._control, request)
+        latest(self._control, request)
         if self._control.state.get("concurrency", name) is not None:
             with self._control.state.change() as change:
                 change.delete("concurrency", name, "")
@@ -101,7 +115,7 @@ class Concurrency:
 
     def provision(self, request: dict[str, Any]) -> dict[str, Any]:
         control, state = self._control, self._control.state
-        named, _ = version(control, request)
+        named, _ = existing(control, request)
         name, qualifier = named.name, named.qualifier or LATEST
         if qualifier == LATEST:
             raise invalid(
@@ -119,17 +133,12 @@ class Concurrency:
         with state.change() as change:
             change.put("provisioned", name, qualifier, record)
         self._pending.add((name, qualifier))
-        return {
-            member: value
-            for member, value in record.items()
-            if member != "AvailableProvisionedConcurrentExecutions"
-        }
+        return record
 
     def _check(self, name: str, qualifier: str, wanted: int) -> None:
         state = self._control.state
         alias = state.get("alias", name, qualifier)
-        others = {q: r for q, r in state.owned("provisioned", name).items() if q != qualifier}
-        for other in others:
+        for other in state.owned("provisioned", name):
             theirs = state.get("alias", name, other)
             if alias and other == alias["FunctionVersion"]:
                 raise conflict(
@@ -137,38 +146,51 @@ class Concurrency:
                 )
             if theirs and theirs["FunctionVersion"] == qualifier:
                 raise conflict("Version is pointed by a Provisioned Concurrency alias")
-        total = wanted + sum(r["RequestedProvisionedConcurrentExecutions"] for r in others.values())
+        total = wanted + self._requested(name, but=qualifier)
         reserved = state.get("concurrency", name)
-        if reserved is not None and total > reserved["ReservedConcurrentExecutions"]:
-            raise invalid(
-                "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for "
-                "function"
-            )
-        if reserved is None and total > limits.CONCURRENCY_MAX:
-            raise invalid(
+        if reserved is not None:
+            if total > reserved["ReservedConcurrentExecutions"]:
+                raise invalid(
+                    "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for "
+                    "function"
+                )
+            return
+        # AWS names no Type in these two.
+        unreserved = limits.CONCURRENCY_MAX - self._reserved(name)
+        taken = sum(
+            self._requested(other)
+            for other in state.owners("provisioned")
+            if other != name and state.get("concurrency", other) is None
+        )
+        if total > unreserved:
+            raise Fault(
+                INVALID,
                 "Specified ConcurrentExecutions for function is greater than account's unreserved concurrency "
-                f"[{limits.CONCURRENCY_MAX}]."
+                f"[{unreserved}].",
             )
-        if reserved is None and limits.CONCURRENCY_MAX - total < UNRESERVED:
-            raise invalid(
+        if unreserved - taken - total < UNRESERVED:
+            raise Fault(
+                INVALID,
                 "Specified ConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below "
-                f"its minimum value of [{UNRESERVED}]."
+                f"its minimum value of [{UNRESERVED}].",
             )
 
     def _found(self, request: dict[str, Any]) -> tuple[str, str, Record]:
-        control = self._control
-        named, _ = version(control, request)
-        qualifier = named.qualifier or LATEST
-        if qualifier == LATEST:
-            raise invalid("The function resource provided must be an alias or a published version.")
-        record = control.state.get("provisioned", named.name, qualifier)
+        name, qualifier = self._named(request)
+        record = self._control.state.get("provisioned", name, qualifier)
         if record is None:
             raise Fault(
                 "ProvisionedConcurrencyConfigNotFoundException",
                 "No Provisioned Concurrency Config found for this function",
                 Type="User",
             )
-        return named.name, qualifier, record
+        return name, qualifier, record
+
+    def _named(self, request: dict[str, Any]) -> tuple[str, str]:
+        named, _ = existing(self._control, request)
+        if named.qualifier in (None, LATEST):
+            raise invalid("The function resource provided must be an alias or a published version.")
+        return named.name, named.qualifier or LATEST
 
     def provisioned(self, request: dict[str, Any]) -> dict[str, Any]:
         name, qualifier, record = self._found(request)
@@ -179,12 +201,10 @@ class Concurrency:
         )}  # fmt: skip
 
     def unprovision(self, request: dict[str, Any]) -> dict[str, Any]:
-        control = self._control
-        named, _ = version(control, request)
-        qualifier = named.qualifier or LATEST
-        if control.state.get("provisioned", named.name, qualifier) is not None:
-            with control.state.change() as change:
-                change.delete("provisioned", named.name, qualifier)
+        name, qualifier = self._named(request)
+        if self._control.state.get("provisioned", name, qualifier) is not None:
+            with self._control.state.change() as change:
+                change.delete("provisioned", name, qualifier)
         return {}
 
     def list_provisioned(self, request: dict[str, Any]) -> dict[str, Any]:

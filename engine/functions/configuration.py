@@ -15,7 +15,7 @@ from .state import Record
 
 LAYERS = 5
 # What AWS still takes for a new function, in the order in which it names them.
-_RUNTIMES = (
+RUNTIMES = (
     "nodejs20.x, python3.14, provided.al2023, python3.12, python3.13, nodejs24.x, nodejs22.x, java25, python3.10, "
     "python3.11, java21, ruby3.3, ruby3.4, ruby3.2, python3.8, python3.9, java17, nodejs16.x, dotnet10, dotnet8, "
     "java11, dotnet6, nodejs18.x, provided.al2, java8.al2"
@@ -130,13 +130,13 @@ def _runtime(control: Control, runtime: str) -> str:
             "We recommend you use a supported runtime while creating or updating functions."
         )
     if runtime not in control.runtimes:
-        if runtime in _RUNTIMES.split(", "):
+        if runtime in RUNTIMES.split(", "):
             raise invalid(
                 f"The runtime {runtime} cannot be run here: this server runs {', '.join(control.runtimes)}"
             )
         raise invalid(
             f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
-            f"[{_RUNTIMES}] or be a valid ARN"
+            f"[{RUNTIMES}] or be a valid ARN"
         )
     return f"arn:aws:lambda:{control.place.region}::runtime:{hashlib.sha256(runtime.encode()).hexdigest()}"
 

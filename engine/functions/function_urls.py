@@ -7,7 +7,7 @@ import string
 from typing import Any
 
 from .control import Control, Operation
-from .lookup import conflict, latest, not_found, page, public, timestamp, version
+from .lookup import conflict, not_found, page, public, timestamp
 from .names import LATEST
 from .state import Record
 
@@ -32,11 +32,8 @@ class FunctionUrls:
 
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
-        named, _ = version(control, request)
-        name, alias = named.name, named.qualifier or ""
-        arn = control.place.function(name, named.qualifier)
-        if alias == LATEST or alias.isdigit():
-            raise not_found(f"Function not found: {arn}")
+        name, alias = self._owner(request)
+        arn = control.place.function(name, alias or None)
         if control.state.get("url", name, alias) is not None:
             raise conflict(
                 f"Failed to create function url config for [functionArn = {arn}]. "
@@ -49,20 +46,31 @@ class FunctionUrls:
             "AuthType": request["AuthType"],
             "CreationTime": now,
             "LastModifiedTime": now,
-            "InvokeMode": request.get("InvokeMode") or "BUFFERED",
             "_id": url_id,
         }
-        if request.get("Cors"):
-            record["Cors"] = request["Cors"]
+        record |= {member: request[member] for member in ("Cors", "InvokeMode") if request.get(member)}
         with control.state.change() as change:
             change.put("url", name, alias, record)
             change.put("url-id", url_id, "", {"name": name, "qualifier": alias})
-        return {
-            member: value for member, value in self._answered(record).items() if member != "LastModifiedTime"
-        }
+        answer = self._changed(record)
+        del answer["LastModifiedTime"]
+        return answer
+
+    def _owner(self, request: dict[str, Any]) -> tuple[str, str]:
+        """The function and alias ("": itself) that are to have a URL. Raises Fault."""
+        state = self._control.state
+        named = self._control.place.parse(request["FunctionName"], request.get("Qualifier"))
+        table, id = ("alias", named.qualifier) if named.qualifier else ("function", LATEST)
+        if state.get(table, named.name, id) is None:
+            raise not_found("Function does not exist")
+        return named.name, named.qualifier or ""
+
+    def _changed(self, record: Record) -> dict[str, Any]:
+        """What a change answers: its mode only once one was asked for."""
+        return {"FunctionUrl": self._control.function_url(record["_id"]), **public(record)}
 
     def _answered(self, record: Record) -> dict[str, Any]:
-        return {"FunctionUrl": self._control.function_url(record["_id"]), **public(record)}
+        return {"InvokeMode": "BUFFERED", **self._changed(record)}
 
     def _found(self, request: dict[str, Any]) -> tuple[str, str, Record]:
         named = self._control.place.parse(request["FunctionName"], request.get("Qualifier"))
@@ -75,6 +83,7 @@ class FunctionUrls:
         return self._answered(self._found(request)[2])
 
     def update(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._owner(request)
         name, alias, record = self._found(request)
         new = dict(record)
         for member in ("AuthType", "InvokeMode"):
@@ -87,7 +96,7 @@ class FunctionUrls:
         new["LastModifiedTime"] = timestamp(self._control.now())
         with self._control.state.change() as change:
             change.put("url", name, alias, new)
-        return self._answered(new)
+        return self._changed(new)
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
         name, alias, record = self._found(request)
@@ -97,7 +106,9 @@ class FunctionUrls:
         return {}
 
     def list_all(self, request: dict[str, Any]) -> dict[str, Any]:
-        named, _ = latest(self._control, request)
+        named = self._control.place.parse(request["FunctionName"])
+        if self._control.state.get("function", named.name, LATEST) is None:
+            raise not_found("Function does not exist")
         records = self._control.state.owned("url", named.name)
         some, more = page([self._answered(records[alias]) for alias in sorted(records)], request)
         return {"FunctionUrlConfigs": some, **more}

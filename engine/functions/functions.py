@@ -148,15 +148,16 @@ class Functions:
     def list_all(self, request: dict[str, Any]) -> dict[str, Any]:
         state = self._control.state
         everything = request.get("FunctionVersion") == "ALL"
-        found: list[Record] = []
+        found: list[tuple[str, str]] = []
         for name in state.owners("function"):
-            versions = state.owned("function", name)
-            found.append(versions[LATEST])
+            found.append((name, LATEST))
             if everything:
-                found += [versions[number] for number in sorted(versions.keys() - {LATEST}, key=int)]
+                numbers = state.owned("function", name).keys() - {LATEST}
+                found += [(name, number) for number in sorted(numbers, key=int)]
         some, more = page(found, request)
         listed = []
-        for record in some:
+        for name, number in some:
+            record = state.owned("function", name)[number]
             out = _summary(record)
             if everything and record["Version"] == LATEST:
                 out["FunctionArn"] = self._control.place.function(record["FunctionName"], LATEST)

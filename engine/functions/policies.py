@@ -10,13 +10,18 @@ import msgspec
 
 from .control import Control, Operation
 from .faults import Fault
-from .lookup import conflict, invalid, latest, not_found, stale, version
+from .lookup import conflict, invalid, not_found, stale
 from .names import LATEST
+from .resource import existing
 from .state import Record
 
 LIMIT = 20_480  # bytes of a policy
+_EMPTY = {"Version": "2012-10-17", "Id": "default"}
+_NOTHING = "The resource you requested does not exist."
+_NO_POLICY = "No policy is associated with the given resource."
+_NOT_LATEST = "We currently do not support adding policies for $LATEST."
 _ACCOUNT = re.compile(r"\d{12}")
-_SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com")
+_SERVICE = re.compile(r"[a-z0-9.-]+\.(amazonaws\.com(\.cn)?|amazon\.com)")
 _ARN = re.compile(r"arn:aws[a-z-]*:(iam|sts)::\d{12}:.+")
 
 
@@ -41,11 +46,12 @@ class Policies:
 
     def add(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
-        named, _ = version(control, request)
+        named, record = existing(control, request)
         if named.qualifier == LATEST:
-            raise invalid("We currently do not support adding policies for $LATEST.")
+            raise invalid(_NOT_LATEST)
         before = control.state.get("policy", named.name, named.qualifier or "")
-        _unchanged(request, before, "GetPolicy")
+        # Without a policy, its first revision is that of what it is to belong to.
+        _unchanged(request, before or record, "GetPolicy")
         resource = control.place.function(named.name, named.qualifier)
         statement = _statement(request, resource)
         self._put("policy", named.name, named.qualifier or "", before, statement)
@@ -54,90 +60,88 @@ class Policies:
     def _put(
         self, table: str, owner: str, id: str, before: Record | None, statement: dict[str, Any]
     ) -> Record:
-        statements = (before or {}).get("Statement", [])
+        statements = _statements(before)
         sid = statement["Sid"]
         if any(each.get("Sid") == sid for each in statements):
             raise conflict(
                 f"The statement id ({sid}) provided already exists. "
                 "Please provide a new statement id, or remove the existing statement."
             )
-        new = {"Statement": [*statements, statement], "RevisionId": self._control.new_id()}
-        if len(_document(new)) > LIMIT:
+        new = self._revised(before, [*statements, statement])
+        if len(_text(new)) > LIMIT:
             raise Fault(
                 "PolicyLengthExceededException",
-                f"The final policy size ({len(_document(new))}) is bigger than the limit ({LIMIT}).",
+                f"The final policy size ({len(_text(new))}) is bigger than the limit ({LIMIT}).",
                 Type="User",
             )
         with self._control.state.change() as change:
             change.put(table, owner, id, new)
         return new
 
+    def _revised(self, before: Record | None, statements: list[Any]) -> Record:
+        document = {**(before["Document"] if before else _EMPTY), "Statement": statements}
+        return {"Document": document, "RevisionId": self._control.new_id()}
+
     def remove(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
-        named, _ = latest(control, request)
+        named = control.place.parse(request["FunctionName"], request.get("Qualifier"))
+        if control.state.get("function", named.name, LATEST) is None:
+            raise not_found(f"No policy found for: {control.place.function(named.name, named.qualifier)}")
+        existing(control, request)
         before = control.state.get("policy", named.name, named.qualifier or "")
-        if before is None:
-            raise not_found("No policy is associated with the given resource.")
         self._remove("policy", named.name, named.qualifier or "", before, request, "GetPolicy")
         return {}
 
     def _remove(
-        self, table: str, owner: str, id: str, before: Record, request: Mapping[str, Any], operation: str
+        self,
+        table: str,
+        owner: str,
+        id: str,
+        before: Record | None,
+        request: Mapping[str, Any],
+        operation: str,
     ) -> None:
+        if before is None:
+            raise not_found(_NO_POLICY)
         sid = request["StatementId"]
-        left = [each for each in before["Statement"] if each.get("Sid") != sid]
-        if len(left) == len(before["Statement"]):
+        statements = _statements(before)
+        left = [each for each in statements if each.get("Sid") != sid]
+        if len(left) == len(statements):
             raise not_found(f"Statement {sid} is not found in resource policy.")
         _unchanged(request, before, operation)
         with self._control.state.change() as change:
             if left:
-                change.put(table, owner, id, {"Statement": left, "RevisionId": self._control.new_id()})
+                change.put(table, owner, id, self._revised(before, left))
             else:
                 change.delete(table, owner, id)
 
     def get(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
-        named, _ = version(control, request)
-        record = control.state.get("policy", named.name, named.qualifier or "")
-        if record is None:
-            raise not_found("The resource you requested does not exist.")
-        return {"Policy": _document(record), "RevisionId": record["RevisionId"]}
+        named = control.place.parse(request["FunctionName"], request.get("Qualifier"))
+        return _answer(control.state.get("policy", named.name, named.qualifier or ""), _NOTHING)
 
     def _of_arn(self, request: dict[str, Any]) -> tuple[str, str, Record | None]:
-        named, _ = version(self._control, {"FunctionName": request["ResourceArn"]})
+        named, _ = existing(self._control, {"FunctionName": request["ResourceArn"]})
+        if named.qualifier == LATEST:
+            raise invalid(_NOT_LATEST)
         qualifier = named.qualifier or ""
         return named.name, qualifier, self._control.state.get("policy", named.name, qualifier)
 
     def get_resource(self, request: dict[str, Any]) -> dict[str, Any]:
-        _, _, record = self._of_arn(request)
-        if record is None:
-            raise not_found("The resource you requested does not exist.")
-        return {"Policy": _document(record), "RevisionId": record["RevisionId"]}
+        return _answer(self._of_arn(request)[2], _NOTHING)
 
     def put_resource(self, request: dict[str, Any]) -> dict[str, Any]:
         name, qualifier, before = self._of_arn(request)
         _unchanged(request, before, "GetResourcePolicy")
-        try:
-            document = msgspec.json.decode(request["Policy"])
-            statements = document["Statement"]
-        except (msgspec.DecodeError, KeyError, TypeError):
-            raise invalid("The policy is not a valid JSON policy document.") from None
-        if len(request["Policy"]) > LIMIT:
-            raise Fault(
-                "PolicyLengthExceededException",
-                f"The final policy size ({len(request['Policy'])}) is bigger than the limit ({LIMIT}).",
-                Type="User",
-            )
-        new: Record = {"Statement": statements if isinstance(statements, list) else [statements]}
-        new["RevisionId"] = self._control.new_id()
+        new: Record = {"Document": _parsed(request["Policy"]), "RevisionId": self._control.new_id()}
         with self._control.state.change() as change:
             change.put("policy", name, qualifier, new)
-        return {"Policy": _document(new), "RevisionId": new["RevisionId"]}
+        return _answer(new, _NOTHING)
 
     def delete_resource(self, request: dict[str, Any]) -> dict[str, Any]:
         name, qualifier, before = self._of_arn(request)
         if before is None:
-            raise not_found("The resource you requested does not exist.")
+            raise not_found(_NOTHING)
         _unchanged(request, before, "GetResourcePolicy")
         with self._control.state.change() as change:
             change.delete("policy", name, qualifier)
@@ -172,16 +176,11 @@ class Policies:
 
     def remove_layer(self, request: dict[str, Any]) -> dict[str, Any]:
         name, number, before = self._layer(request)
-        if before is None:
-            raise not_found("No policy is associated with the given resource.")
         self._remove("layer-policy", name, number, before, request, "GetLayerPolicy")
         return {}
 
     def get_layer(self, request: dict[str, Any]) -> dict[str, Any]:
-        _, _, record = self._layer(request)
-        if record is None:
-            raise not_found("No policy is associated with the given resource.")
-        return {"Policy": _document(record), "RevisionId": record["RevisionId"]}
+        return _answer(self._layer(request)[2], _NO_POLICY)
 
 
 def _statement(request: Mapping[str, Any], resource: str) -> dict[str, Any]:
@@ -225,9 +224,33 @@ def _statement(request: Mapping[str, Any], resource: str) -> dict[str, Any]:
     return statement
 
 
-def _document(record: Mapping[str, Any]) -> str:
-    whole = {"Version": "2012-10-17", "Id": "default", "Statement": record["Statement"]}
-    return msgspec.json.encode(whole).decode()
+def _statements(record: Mapping[str, Any] | None) -> list[Any]:
+    found = record["Document"]["Statement"] if record else []
+    return found if isinstance(found, list) else [found]
+
+
+def _text(record: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(record["Document"]).decode()
+
+
+def _answer(record: Record | None, missing: str) -> dict[str, Any]:
+    if record is None:
+        raise not_found(missing)
+    return {"Policy": _text(record), "RevisionId": record["RevisionId"]}
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """A policy document as its owner wrote it. Raises Fault."""
+    try:
+        document = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        document = None
+    if not isinstance(document, dict) or not document.get("Statement"):
+        raise invalid("The policy is not a valid JSON policy document.")
+    for each in _statements({"Document": document}):
+        if not isinstance(each, dict) or each.get("Effect") not in ("Allow", "Deny"):
+            raise invalid("The policy is not a valid JSON policy document.")
+    return document
 
 
 def _unchanged(request: Mapping[str, Any], before: Record | None, operation: str) -> None:

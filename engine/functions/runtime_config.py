@@ -6,7 +6,6 @@ from typing import Any
 
 from .control import Control, Operation
 from .lookup import invalid, unqualified, version
-from .names import LATEST
 
 
 class RuntimeConfig:
@@ -46,24 +45,18 @@ class RuntimeConfig:
             raise invalid(
                 "RuntimeVersionArn is only supported when UpdateRuntimeOn is Manual. Remove RuntimeVersionArn."
             )
-        qualifier = named.qualifier or LATEST
-        said = {
-            "UpdateRuntimeOn": request["UpdateRuntimeOn"],
-            "FunctionArn": record["FunctionArn"]
-            if qualifier == LATEST
-            else control.place.function(named.name, qualifier),
-        }
+        said = {"UpdateRuntimeOn": request["UpdateRuntimeOn"]}
         if manual:
             said["RuntimeVersionArn"] = request["RuntimeVersionArn"]
         with control.state.change() as change:
-            change.put("runtime-management", named.name, qualifier, said)
-        return said
+            change.put("runtime-management", named.name, record["Version"], said)
+        return {**said, "FunctionArn": control.place.function(named.name, named.qualifier)}
 
     def get_runtime(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
-        named, _ = version(control, request)
-        record = control.state.get("runtime-management", named.name, named.qualifier or LATEST)
-        return record or {
-            "UpdateRuntimeOn": "Auto",
+        named, record = version(control, request)
+        said = control.state.get("runtime-management", named.name, record["Version"])
+        return {
+            **(said or {"UpdateRuntimeOn": "Auto"}),
             "FunctionArn": control.place.function(named.name, named.qualifier),
         }

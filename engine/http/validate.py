@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
 
-from ..functions.configuration import _RUNTIMES
+from ..functions.configuration import RUNTIMES
 from ..functions.faults import Fault
 
 # As AWS prints them, where that is known: its sets have an order of their own, and more than the model tells.
@@ -20,7 +20,7 @@ _ENUMS = {
 }
 # The same of one member, by its path: of the runtimes, AWS shows these two sets.
 _ENUMS_AT = {
-    "compatibleRuntimes": f"[{_RUNTIMES}]",
+    "compatibleRuntimes": f"[{RUNTIMES}]",
     "compatibleRuntime":
     "[ruby3.5, ruby2.6, dotnetcore1.0, python3.7, nodejs8.10, nasa, ruby2.7, python2.7-greengrass, "
     "dotnetcore2.0, python3.8, java21, dotnet6, dotnetcore2.1, python3.9, java11, nodejs6.10, provided, "
@@ -42,6 +42,8 @@ _NESTS = (StructureShape, ListShape, MapShape)
 _NOT_NULL = "Member must not be null"
 # Lists of whose members AWS says beside the other rules that they must not be null. No list may have null in it.
 _FULL_LISTS = {"ArchitecturesList", "CompatibleArchitectures", "LayerList"}
+# Complained of after all else, unlike the model's order: a member that its operation was given later.
+_LATER = {"compatibleArchitectures"}
 Complaint = tuple[str, str, str]  # the value as it is printed ("" of a secret), where, the constraint
 
 
@@ -51,7 +53,7 @@ def compiled(shape: StructureShape) -> Callable[[dict[str, Any]], None]:
     def check(request: dict[str, Any]) -> None:
         complaints = list(_structure(shape, request, ""))
         if complaints:
-            raise fault(complaints)
+            raise fault(sorted(complaints, key=lambda each: each[1] in _LATER))
 
     return check
 

@@ -89,7 +89,7 @@ def refused(tmp_path: Path) -> Callable[..., None]:
     return check
 
 
-def test_the_archives_of_these_tests_are_otherwise_in_order(tmp_path: Path) -> None:
+def test_row_36_the_archives_of_these_tests_are_otherwise_in_order(tmp_path: Path) -> None:
     packages = Packages(tmp_path / "code")
     package = packages.add(raw_zip(("a/app.py", b"hello", 0o100644), ("a/link", b"app.py", LINK)))
     assert (packages.tree(package.digest) / "a/link").read_bytes() == b"hello"
@@ -123,12 +123,12 @@ def test_the_archives_of_these_tests_are_otherwise_in_order(tmp_path: Path) -> N
     ],
 )
 @pytest.mark.parametrize("mode", [0o100644, LINK])
-def test_names_that_leave_the_tree(refused: Callable[..., None], name: str, mode: int) -> None:
+def test_row_36_names_that_leave_the_tree(refused: Callable[..., None], name: str, mode: int) -> None:
     refused(raw_zip(("fine", b"1", 0o100644), (name, b"fine", mode)))
 
 
 @pytest.mark.parametrize("name", ["../out/", "/tmp/out/", "a/../../out/", "a\\b/"])
-def test_directories_that_leave_the_tree(refused: Callable[..., None], name: str) -> None:
+def test_row_36_directories_that_leave_the_tree(refused: Callable[..., None], name: str) -> None:
     refused(raw_zip((name, b"", 0o40755)))
 
 
@@ -147,16 +147,16 @@ def test_directories_that_leave_the_tree(refused: Callable[..., None], name: str
         ("l", "x" * 1025),
     ],
 )
-def test_links_that_leave_the_tree(refused: Callable[..., None], name: str, to: str) -> None:
+def test_row_36_links_that_leave_the_tree(refused: Callable[..., None], name: str, to: str) -> None:
     refused(raw_zip((name, to.encode(), LINK)))
 
 
-def test_links_that_leave_the_tree_by_way_of_others(refused: Callable[..., None]) -> None:
+def test_row_36_links_that_leave_the_tree_by_way_of_others(refused: Callable[..., None]) -> None:
     refused(raw_zip(("d/up", b"..", LINK), ("out", b"d/up/..", LINK)))
     refused(raw_zip(("a/b/c", b"1", 0), ("l", b"a/b", LINK), ("out", b"l/../../..", LINK)))
 
 
-def test_nothing_is_written_behind_a_link(refused: Callable[..., None]) -> None:
+def test_row_36_nothing_is_written_behind_a_link(refused: Callable[..., None]) -> None:
     refused(raw_zip(("d/x", b"1", 0), ("l", b"d", LINK), ("l/y", b"2", 0)))
     refused(raw_zip(("l", b"later", LINK), ("l", b"2", 0)))
     refused(raw_zip(("d/x", b"1", 0), ("l", b"d", LINK), ("l/", b"", 0o40755)))
@@ -168,7 +168,7 @@ KINDS = [stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFDIR]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_file(refused: Callable[..., None], kind: int) -> None:
+def test_row_36_what_is_no_file(refused: Callable[..., None], kind: int) -> None:
     refused(raw_zip(("node", b"", kind | 0o666)))
 
 
@@ -185,7 +185,7 @@ def test_what_is_no_file(refused: Callable[..., None], kind: int) -> None:
         [("a", b"b", LINK), ("a", b"b", LINK)],
     ],
 )
-def test_one_name_for_two_things(refused: Callable[..., None], members: list[Member]) -> None:
+def test_row_36_one_name_for_two_things(refused: Callable[..., None], members: list[Member]) -> None:
     refused(raw_zip(*members))
 
 
@@ -211,7 +211,7 @@ def test_one_name_for_two_things(refused: Callable[..., None], members: list[Mem
     ],
 )
 @pytest.mark.parametrize("mode", [0o100644, LINK])
-def test_members_that_are_not_what_they_say(
+def test_row_36_members_that_are_not_what_they_say(
     refused: Callable[..., None], lies: dict[str, int], mode: int, tmp_path: Path
 ) -> None:
     archive = raw_zip(("a", b"0123456789", mode), **lies)
@@ -222,7 +222,7 @@ def test_members_that_are_not_what_they_say(
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_other_compressions_in_order_or_broken(refused: Callable[..., None], method: int) -> None:
+def test_row_36_other_compressions_in_order_or_broken(refused: Callable[..., None], method: int) -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", method) as archive:
         archive.writestr("a", b"fine" * 1000)
@@ -232,7 +232,7 @@ def test_other_compressions_in_order_or_broken(refused: Callable[..., None], met
     refused(bytes(broken))
 
 
-def test_zip64_is_read(tmp_path: Path) -> None:
+def test_row_36_zip64_is_read(tmp_path: Path) -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive, archive.open("a", "w", force_zip64=True) as file:
         file.write(b"12345")
@@ -246,11 +246,11 @@ def test_zip64_is_read(tmp_path: Path) -> None:
     "data",
     [b"", b"PK", b"PK\5\6", b"not a zip", b"\0" * 22, b"PK\5\6" + b"\xff" * 18, b"PK\5\6" + b"\0" * 17],
 )
-def test_what_is_no_archive(refused: Callable[..., None], data: bytes) -> None:
+def test_row_36_what_is_no_archive(refused: Callable[..., None], data: bytes) -> None:
     refused(data)
 
 
-def test_a_truncated_archive(refused: Callable[..., None]) -> None:
+def test_row_36_a_truncated_archive(refused: Callable[..., None]) -> None:
     archive = raw_zip(*((f"f{n}", bytes([n]) * 50, 0) for n in range(4)))
     for length in range(0, len(archive), 7):
         refused(archive[:length])
@@ -277,7 +277,7 @@ def bomb(size: int, copies: int = 1) -> bytes:
     )
 
 
-def test_a_bomb_is_stopped_at_the_limit(refused: Callable[..., None], tmp_path: Path) -> None:
+def test_row_36_a_bomb_is_stopped_at_the_limit(refused: Callable[..., None], tmp_path: Path) -> None:
     """A gibibyte of zeros in a mebibyte: the disk never holds more than the limit, and the file that says it is
     small is believed no more than the one that tells the truth."""
     archive = bomb(1 << 30)
@@ -291,7 +291,9 @@ def test_a_bomb_is_stopped_at_the_limit(refused: Callable[..., None], tmp_path: 
     refused(bytes(liar))
 
 
-def test_the_disk_is_bounded_while_a_bomb_goes_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_36_the_disk_is_bounded_while_a_bomb_goes_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     most = 0
     write = os.fdopen
 
@@ -322,7 +324,9 @@ def test_the_disk_is_bounded_while_a_bomb_goes_off(tmp_path: Path, monkeypatch: 
     assert 0 < most <= limits.UNZIPPED_BYTES
 
 
-def test_members_that_share_their_bytes_count_each(tmp_path: Path, refused: Callable[..., None]) -> None:
+def test_row_36_members_that_share_their_bytes_count_each(
+    tmp_path: Path, refused: Callable[..., None]
+) -> None:
     names = bytearray(bomb(100 << 20, copies=5))
     at = len(names)
     for n in range(4, 0, -1):  # in the directory: the first keeps the name of its local header
@@ -331,7 +335,7 @@ def test_members_that_share_their_bytes_count_each(tmp_path: Path, refused: Call
     refused(bytes(names))
 
 
-def test_nested_archives_stay_archives(tmp_path: Path) -> None:
+def test_row_36_nested_archives_stay_archives(tmp_path: Path) -> None:
     inner = bomb(1 << 30)
     packages = Packages(tmp_path / "code")
     tree = packages.tree(packages.add(raw_zip(("inner.zip", inner, 0))).digest)
@@ -339,7 +343,7 @@ def test_nested_archives_stay_archives(tmp_path: Path) -> None:
     assert len(list(tree.iterdir())) == 1
 
 
-def test_too_many_members_cost_neither_time_nor_memory(refused: Callable[..., None]) -> None:
+def test_row_36_too_many_members_cost_neither_time_nor_memory(refused: Callable[..., None]) -> None:
     one = (
         b"PK\1\2"
         + struct.pack("<BBHHHHHLLLHHHHHLL", 20, 3, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
@@ -352,7 +356,9 @@ def test_too_many_members_cost_neither_time_nor_memory(refused: Callable[..., No
     assert time.monotonic() - began < 2
 
 
-def test_names_cannot_imply_more_directories_than_there_may_be_members(refused: Callable[..., None]) -> None:
+def test_row_36_names_cannot_imply_more_directories_than_there_may_be_members(
+    refused: Callable[..., None],
+) -> None:
     deep = "/a" * 98
     began = time.monotonic()
     refused(raw_zip(*((f"{n}{deep}/f", b"", 0) for n in range(1100))))
@@ -360,7 +366,7 @@ def test_names_cannot_imply_more_directories_than_there_may_be_members(refused: 
     refused(raw_zip(("a/" * 100 + "f", b"", 0)))
 
 
-def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_36_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever breaks between unpacking and renaming, what was there stays and what was not is gone."""
     packages = Packages(tmp_path / "code")
     sync = os.fsync
@@ -418,7 +424,7 @@ def contained(packages: Packages, folder: Path, archive: bytes) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(EDITS)
-def test_damaged_archives(edits: list[tuple[int, bytes]]) -> None:
+def test_row_36_damaged_archives(edits: list[tuple[int, bytes]]) -> None:
     data = bytearray(VALID)
     for at, content in edits:
         data[at : at + len(content)] = content
@@ -429,7 +435,7 @@ def test_damaged_archives(edits: list[tuple[int, bytes]]) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200))
 @example(b"PK\5\6" + b"\0" * 18)
-def test_noise(data: bytes) -> None:
+def test_row_36_noise(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         contained(Packages(Path(folder, "code")), Path(folder), data)
 
@@ -442,6 +448,6 @@ MODE = st.sampled_from([0, 0o100644, 0o40755, LINK, LINK, LINK])
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(NAME, NAME.map(str.encode), MODE), max_size=5))
 @example([("a/l", b"..", LINK), ("l", b"a/l/..", LINK)])
-def test_names_and_links_of_every_kind(members: list[Member]) -> None:
+def test_row_36_names_and_links_of_every_kind(members: list[Member]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         contained(Packages(Path(folder, "code")), Path(folder), raw_zip(*members))

@@ -4,11 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from served import ROLE, RUNTIME, Served
 
 import engine
+from engine.functions.packages import pack
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,10 +22,28 @@ def test_there_is_code() -> None:
     assert len(BLOCKS) >= 2
 
 
+ENDPOINT = "http://127.0.0.1:9001"  # where README has its server
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> Iterator[str]:
+    """A server with the function that README deploys to it."""
+    served = Served(tmp_path / "state")
+    code = {"ZipFile": pack(ROOT / "handlers" / "echo")}
+    served.client().create_function(
+        FunctionName="echo", Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code=code
+    )
+    yield served.url
+    assert served.stop() == 0
+
+
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_the_code_runs_as_it_stands(tmp_path: Path, number: int) -> None:
+def test_the_code_runs_as_it_stands(tmp_path: Path, request: pytest.FixtureRequest, number: int) -> None:
     script = tmp_path / "block.py"
-    script.write_text(BLOCKS[number], encoding="utf-8")
+    text = BLOCKS[number]
+    if ENDPOINT in text:
+        text = text.replace(ENDPOINT, request.getfixturevalue("endpoint"))
+    script.write_text(text, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(engine.__path__[0])}
     done = subprocess.run(
         [sys.executable, str(script)],

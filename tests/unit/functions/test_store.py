@@ -100,7 +100,7 @@ def test_after_the_end_nothing_is_taken(store: Store) -> None:
 
 def test_no_commit_is_left_without_an_answer_when_the_store_closes(tmp_path: Path) -> None:
     """Callers in other threads, while it closes: each future is done, and what it says is so."""
-    for turn in range(20):
+    for turn in range(5):
         it = Store(tmp_path / str(turn))
         asked: list[list[Future[int | None]]] = [[] for _ in range(3)]
         begun, stop = threading.Barrier(4), threading.Event()
