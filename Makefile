@@ -12,7 +12,7 @@ CODE := engine bench tests handlers native/build.py setup.py
 TEST_PACKAGES := gcc g++ relacy-dev valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help build run serve test quick soak test-all bench gate lint format wheel clean
+.PHONY: help build run serve test quick fuzz soak test-all bench gate lint format wheel clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name -x']"
@@ -33,6 +33,9 @@ test: build $(VENV)/developed ## the whole test suite
 
 quick: build $(VENV)/developed ## the tests that take less than a few seconds each
 	@$(BIN)/python -m pytest tests -m "not slow and not soak" $(PYTEST_ARGS)
+
+fuzz: build $(VENV)/developed ## a minute of malformed requests (STOKER_FUZZ_SECONDS=600 for ten)
+	@STOKER_FUZZ_SECONDS=$${STOKER_FUZZ_SECONDS:-60} $(BIN)/python -m pytest tests/security/test_fuzz.py -q -s
 
 soak: build $(VENV)/developed ## a minute of work while random workers are killed
 	@$(BIN)/python -m pytest tests -m soak $(PYTEST_ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -60,6 +61,10 @@ class Parts:
 _log = logging.getLogger("stoker.http")
 
 
+class ClientGone(Exception):
+    """There is nobody left to answer."""
+
+
 class TooLarge(Exception):
     """A body beyond its limit."""
 
@@ -71,8 +76,11 @@ class App:
         self._parts = parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
+        if scope["type"] == "http":
+            with contextlib.suppress(ClientGone):
+                await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         url = _url_id(path, headers)
@@ -113,6 +121,8 @@ class App:
             answer = self._parts.service.error(fault, request_id)
         except Fault as fault:
             answer = self._parts.service.error(fault, request_id)
+        except ClientGone:
+            raise
         except Exception:
             _log.exception("%s %s failed", scope["method"], path)
             answer = self._parts.service.error(Fault("ServiceException", "Internal error"), request_id)
@@ -340,7 +350,7 @@ async def _body(receive: Receive, limit: int) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise asyncio.CancelledError
+            raise ClientGone
         piece = message.get("body", b"")
         size += len(piece)
         if size > limit:

@@ -192,6 +192,7 @@ class Server:
             lifespan="off",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             log_level="warning",
             timeout_keep_alive=75,
             timeout_graceful_shutdown=GRACE,

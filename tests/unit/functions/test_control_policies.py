@@ -324,8 +324,12 @@ def test_a_layers_policy(layered: Plane) -> None:
     }
     assert layered.call(get, **LAYER)["RevisionId"] == one["RevisionId"]
     two = layered.call(
-        "AddLayerVersionPermission", **USE, StatementId="s2", OrganizationId="o-1234567890", RevisionId=one["RevisionId"]
-    )  # fmt: skip
+        "AddLayerVersionPermission",
+        **USE,
+        StatementId="s2",
+        OrganizationId="o-1234567890",
+        RevisionId=one["RevisionId"],
+    )
     got = layered.call(get, **LAYER)
     assert json.loads(got["Policy"]) == {
         "Version": "2012-10-17",
