@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from types import TracebackType
@@ -108,7 +110,10 @@ def exit_status(error: BaseException) -> int:
 
 
 def error_line(error: dict[str, Any]) -> str:
-    """The log line of an error object: one event, so its line breaks are carriage returns."""
+    """The log line of an error object: one event, so its line breaks are carriage returns; or JSON, if logs are."""
+    if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return json.dumps({"timestamp": stamp, "level": "ERROR", **error}) + "\n"
     text = f"[ERROR] {error['errorType']}: {error['errorMessage']}"
     if error["stackTrace"]:
         text += "\nTraceback (most recent call last):\n" + "".join(error["stackTrace"])

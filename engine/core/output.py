@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -49,17 +51,46 @@ def redirect() -> list[Output]:
     return outputs
 
 
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON, with the members that AWS's Python runtime gives it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, Any] = {
+            "timestamp": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"),
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+            "requestId": record.__dict__.get("aws_request_id", ""),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            kind, error, trace = record.exc_info
+            said["stackTrace"] = [line.rstrip("\n") for line in traceback.format_tb(trace)]
+            said["errorType"] = kind.__name__
+            said["errorMessage"] = str(error)
+            said["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
+        said |= {
+            name: value for name, value in record.__dict__.items() if name not in _OWN and name not in said
+        }
+        return json.dumps(said, default=str) + "\n"
+
+
+# What every record has: whatever else it has was given as `extra`.
+_OWN = {*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, "aws_request_id", "asctime", "message"}
+
+
 class LambdaLogHandler(logging.Handler):
-    """The root logger's handler on Lambda: level, time, request id and message, tab-separated."""
+    """The root logger's handler on Lambda: level, time, request id and message, tab-separated; or JSON."""
 
     request_id: Callable[[], str]
 
-    def __init__(self) -> None:
+    def __init__(self, as_json: bool = False) -> None:
         super().__init__()
-        formatter = logging.Formatter(
-            "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n",
-            "%Y-%m-%dT%H:%M:%S",
-        )
+        formatter: logging.Formatter = JsonFormatter()
+        if not as_json:
+            formatter = logging.Formatter(
+                "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n",
+                "%Y-%m-%dT%H:%M:%S",
+            )
         formatter.converter = time.gmtime
         self.setFormatter(formatter)
         self.request_id = lambda: ""
@@ -74,6 +105,11 @@ class LambdaLogHandler(logging.Handler):
 
 def install_logging() -> LambdaLogHandler:
     """Give the root logger Lambda's handler, before the function's own code runs."""
-    handler = LambdaLogHandler()
-    logging.getLogger().addHandler(handler)
+    as_json = os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
+    handler = LambdaLogHandler(as_json)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    if as_json:
+        level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "INFO")
+        root.setLevel({"TRACE": "DEBUG", "FATAL": "CRITICAL", "WARN": "WARNING"}.get(level, level))
     return handler

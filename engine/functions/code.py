@@ -25,7 +25,6 @@ def received(control: Control, code: Mapping[str, Any]) -> Package:
         raise Fault(
             "RequestEntityTooLargeException",
             f"Zipped size must be smaller than {limits.ZIPPED_BYTES} bytes",
-            Type="User",
         )
     if not archive:
         raise invalid("Uploaded file must be a non-empty zip")

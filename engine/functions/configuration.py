@@ -99,6 +99,9 @@ def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Rec
         new["TracingConfig"] = {"Mode": request["TracingConfig"].get("Mode", "PassThrough")}
     if request.get("VpcConfig") is not None:
         _vpc(new, request["VpcConfig"])
+    if new.get("FileSystemConfigs") and not new.get("VpcConfig", {}).get("SubnetIds"):
+        arn = new["FileSystemConfigs"][0]["Arn"]
+        raise invalid(f"Function must be configured to execute in a VPC to reference access point {arn}")
     if request.get("DeadLetterConfig") is not None:
         target = request["DeadLetterConfig"].get("TargetArn")
         new.pop("DeadLetterConfig", None)

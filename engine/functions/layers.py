@@ -29,7 +29,7 @@ class Layers:
 
     def publish(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
-        name = request["LayerName"].rsplit(":", 1)[-1]
+        name = self._name(request["LayerName"])
         package = packaged.received(control, request["Content"])
         about = control.state.get("layer-about", name) or {"NextVersion": 1}
         number = about["NextVersion"]
@@ -55,8 +55,15 @@ class Layers:
         location = f"{self._control.base_url()}/2018-10-31/layers/{name}/code-archive/{record['_digest']}"
         return public({**record, "Content": {"Location": location, **record["Content"]}})
 
+    def _name(self, text: str) -> str:
+        """A layer's name from itself or its ARN. Raises Fault for a layer of another region or account."""
+        name = text.rsplit(":", 1)[-1]
+        if text not in (name, self._control.place.layer(name)):
+            raise not_found("The resource you requested does not exist.")
+        return name
+
     def get(self, request: dict[str, Any]) -> dict[str, Any]:
-        name = request["LayerName"].rsplit(":", 1)[-1]
+        name = self._name(request["LayerName"])
         return self._whole(name, self._version(name, request["VersionNumber"]))
 
     def _version(self, name: str, number: int) -> Record:
@@ -69,7 +76,7 @@ class Layers:
 
     def by_arn(self, request: dict[str, Any]) -> dict[str, Any]:
         layer, _, number = request["Arn"].rpartition(":")
-        name = layer.rsplit(":", 1)[-1]
+        name = self._name(layer)
         return self._whole(name, self._version(name, int(number)))
 
     def list_all(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -93,14 +100,14 @@ class Layers:
         return [versions[n] for n in sorted(versions, key=int, reverse=True)]
 
     def versions(self, request: dict[str, Any]) -> dict[str, Any]:
-        name = request["LayerName"].rsplit(":", 1)[-1]
+        name = self._name(request["LayerName"])
         some, more = page([_listed(v) for v in self._ordered(name) if _fits(v, request)], request)
         return {"LayerVersions": some, **more}
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
         """Its number is not given again, and functions that have it keep it."""
         state = self._control.state
-        name, number = request["LayerName"].rsplit(":", 1)[-1], str(request["VersionNumber"])
+        name, number = self._name(request["LayerName"]), str(request["VersionNumber"])
         if request["VersionNumber"] < 1:
             raise invalid("Layer Version Cannot be less than 1")
         with state.change() as change:

@@ -106,8 +106,10 @@ def page(
     if marker := request.get("Marker"):
         try:
             start = int(base64.urlsafe_b64decode(marker).decode())
-        except (ValueError, UnicodeDecodeError):
-            raise invalid("Invalid value for 'Marker'") from None
+        except ValueError:
+            start = -1
+        if start < 0:
+            raise invalid("Invalid value for 'Marker'")
     count = min(request.get("MaxItems") or default, most)
     some = list(items[start : start + count])
     if start + count >= len(items):

@@ -6,10 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from .control import Control, Operation
-from .lookup import invalid, not_found
+from .lookup import invalid, latest, not_found
 from .names import LATEST
 
 MOST = 50
+# By what an ARN calls the resource, which is its table's name, too. There are never tags on the last two.
+_MISSING = {
+    "event-source-mapping": "Event source mapping not found: {}",
+    "code-signing-config": (
+        "The code signing configuration cannot be found. "
+        "Check that the provided configuration is not deleted: {}."
+    ),
+    "capacity-provider": "Capacity provider not found: {}",
+    "layer": "The resource you requested does not exist.",
+}
 
 
 def check_number(tags: Mapping[str, str]) -> None:
@@ -28,8 +38,8 @@ class Tags:
         return {"TagResource": self.tag, "UntagResource": self.untag, "ListTags": self.list_all}
 
     def _resource(self, arn: str) -> str:
-        """Raises Fault when there is none."""
-        state = self._control.state
+        """The ARN that the tags are kept under. Raises Fault when there is no such resource."""
+        control = self._control
         kind, _, rest = arn.split(":", 5)[5].partition(":")
         name, _, qualifier = rest.partition(":")
         if kind == "function":
@@ -37,20 +47,10 @@ class Tags:
                 raise invalid(
                     "Tags on function aliases and versions are not supported. Please specify a function ARN."
                 )
-            self._control.place.parse(arn)
-            if state.get("function", name, LATEST) is None:
-                raise not_found(f"Function not found: {arn}")
-        elif kind == "event-source-mapping":
-            if state.get("event-source-mapping", name) is None:
-                raise not_found(f"Event source mapping not found: {arn}")
-        elif kind == "code-signing-config":
-            if state.get("code-signing-config", name) is None:
-                raise not_found(
-                    "The code signing configuration cannot be found. "
-                    f"Check that the provided configuration is not deleted: {arn}."
-                )
-        else:
-            raise not_found(f"Capacity provider not found: {arn}")
+            latest(control, {"FunctionName": arn})
+            return control.place.function(name)
+        if arn != control.place.arn(f"{kind}:{name}") or control.state.get(kind, name) is None:
+            raise not_found(_MISSING[kind].format(arn))
         return arn
 
     def tag(self, request: dict[str, Any]) -> dict[str, Any]:

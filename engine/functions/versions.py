@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .control import Control, Operation
-from .lookup import conflict, invalid, latest, not_found, page, public, stale, timestamp, unqualified
+from .faults import Fault
+from .lookup import INVALID, conflict, invalid, latest, not_found, page, public, stale, timestamp, unqualified
 from .names import LATEST
 from .state import Change, Record
 
@@ -20,7 +21,7 @@ def publish(
     control: Control, change: Change, record: Record, description: str | None, ready: bool = False
 ) -> Record:
     """$LATEST as a version: a new one, which gives $LATEST another revision, or the newest if nothing has changed
-    since. ready: it is active at once."""
+    since. ready: it is active at once, but for one with a snapshot, which has yet to be taken."""
     name = record["FunctionName"]
     about = control.state.get("about", name) or {"NextVersion": 1}
     newest = control.state.get("function", name, str(about["NextVersion"] - 1))
@@ -35,7 +36,10 @@ def publish(
         "LastModified": timestamp(control.now()) if newest is not None else record["LastModified"],
         "_description": record["Description"],  # $LATEST's: another one makes another version
     }
-    if not ready:
+    snapshot = record["SnapStart"]["ApplyOn"] == "PublishedVersions"
+    if snapshot:
+        version["SnapStart"] = {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
+    if snapshot or not ready:
         version |= {
             "State": "Pending",
             "StateReason": "The function is being created.",
@@ -45,8 +49,6 @@ def publish(
             version.pop(member, None)
     if description is not None:
         version["Description"] = description
-    if record["SnapStart"]["ApplyOn"] == "PublishedVersions":
-        version["SnapStart"] = {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
     change.put("function", name, number, version)
     change.put("function", name, LATEST, {**record, "RevisionId": control.new_id()})
     change.put("about", name, "", {**about, "NextVersion": int(number) + 1})
@@ -126,7 +128,8 @@ class Versions:
         if len(weights) > 1:
             raise invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")
         if weights and version == LATEST:
-            raise invalid("$LATEST is not supported for an alias pointing to more than 1 version")
+            # AWS names no Type here.
+            raise Fault(INVALID, "$LATEST is not supported for an alias pointing to more than 1 version")
         if version in weights:
             raise invalid(
                 f"Invalid function version {version}. "

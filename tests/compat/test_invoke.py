@@ -293,5 +293,33 @@ def test_its_log_is_there(server: Served, api: Any, deploy: Deploy) -> None:
     ]
 
 
+def test_logs_in_json(server: Served, api: Any, deploy: Deploy) -> None:
+    name = deploy(
+        "import logging\nlog = logging.getLogger('mine')\ndef handler(e, c):\n"
+        "    log.debug('not this')\n    log.warning('a %s', 'word', extra={'k': 1})\n    raise ValueError('v')\n",
+        LoggingConfig={"LogFormat": "JSON"},
+    )
+    id = api.invoke(FunctionName=name)["ResponseMetadata"]["RequestId"]
+    logs = server.client("logs")
+
+    def said() -> list[dict[str, Any]]:
+        try:
+            events = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+        return [json.loads(event["message"]) for event in events]
+
+    until(lambda: any(line.get("type") == "platform.report" for line in said()))
+    lines = said()
+    kinds = [line.get("type", line.get("level")) for line in lines]
+    assert kinds == [
+        "platform.initStart", "platform.start", "WARNING", "ERROR", "platform.runtimeDone", "platform.report",
+    ]  # fmt: skip
+    own, error, report = lines[2], lines[3], lines[5]["record"]
+    assert (own["message"], own["logger"], own["requestId"], own["k"]) == ("a word", "mine", id, 1)
+    assert (error["errorType"], error["errorMessage"], error["requestId"]) == ("ValueError", "v", id)
+    assert (report["status"], report["metrics"]["memorySizeMB"]) == ("failure", 128)
+
+
 def test_who_one_is(server: Served) -> None:
     assert server.client("sts").get_caller_identity()["Account"] == "000000000000"
