@@ -154,6 +154,12 @@ def _remote_commands(commands: Any, raw: Any) -> None:
         "--aws-endpoint", metavar="URL", help="where requests for other AWS services are passed on to"
     )
     serve.add_argument("--workers", type=int, default=64, help="of one version at most (default: 64)")
+    serve.add_argument(
+        "--retry-delays",
+        metavar="SECONDS,SECONDS",
+        default="60,120",
+        help="before the second and third attempt of an event that failed (default: AWS's 60,120)",
+    )
     deploy = commands.add_parser(
         "deploy", help="deploy a function to a server", description=_DEPLOY, formatter_class=raw
     )

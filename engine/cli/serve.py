@@ -19,6 +19,10 @@ def run(options: argparse.Namespace) -> int:
         from ..http.server import Options, Server
     except ImportError as error:
         raise UsageError(f'{error.name} is missing: pip install "stoker[serve]"') from None
+    try:
+        delays = tuple(float(text) for text in options.retry_delays.split(","))
+    except ValueError:
+        raise UsageError(f"--retry-delays {options.retry_delays}: write seconds, as in 60,120") from None
     chosen = Options(
         host=options.host,
         port=options.port,
@@ -29,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
         auth=Path(options.auth) if options.auth else None,
         aws_endpoint=options.aws_endpoint,
         workers=options.workers,
+        retry_delays=delays,
     )
     Server(chosen).run(_ready)
     print("stoker: stopped", file=sys.stderr)

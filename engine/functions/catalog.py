@@ -21,7 +21,11 @@ from .versions import Versions
 
 def assemble(control: Control) -> tuple[dict[str, Operation], Callable[[], None]]:
     """The operations by name, and what moves on whatever they left pending."""
-    functions, concurrency, sources = Functions(control), Concurrency(control), EventSources(control)
+    functions, concurrency, sources = (
+        Functions(control),
+        Concurrency(control, control.warmed),
+        EventSources(control),
+    )
     operations = {
         **functions.operations(),
         **Versions(control).operations(),

@@ -43,13 +43,17 @@ class Concurrency:
         }
 
     def settle(self) -> None:
-        """What is allocated is ready."""
+        """What is warm is ready."""
         state = self._control.state
         pending, self._pending = self._pending, set()
         for name, qualifier in pending:
             record = state.get("provisioned", name, qualifier)
             if record is not None:
                 wanted = record["RequestedProvisionedConcurrentExecutions"]
+                warm = wanted if self._warmed is None else self._warmed(name, qualifier)
+                if warm < wanted:
+                    self._pending.add((name, qualifier))
+                    continue
                 new = {
                     **record,
                     "AllocatedProvisionedConcurrentExecutions": wanted,

@@ -105,7 +105,7 @@ class Functions:
             signing_config(control, signing)
         record = applied(control, defaults(control, name), {**request, "Layers": None})
         _architectures(record, request)
-        record |= _code(packaged.received(control, request["Code"]))
+        record |= _code(packaged.received(control, request["Code"]), request["Code"])
         record = applied(control, record, {"Layers": request.get("Layers")})
         record |= {"LastModified": timestamp(control.now()), "RevisionId": control.new_id(), **_CREATING}
         with control.state.change() as change:
@@ -129,6 +129,8 @@ class Functions:
             "Configuration": self._answered(record, named.qualifier),
             "Code": {"RepositoryType": "S3", "Location": location},
         }
+        if key := record.get("_key"):
+            out["Code"]["SourceKMSKeyArn"] = key
         if tags := control.state.get("tags", control.place.function(named.name)):
             out["Tags"] = tags
         if reserved := control.state.get("concurrency", named.name):
@@ -148,8 +150,12 @@ class Functions:
     def list_all(self, request: dict[str, Any]) -> dict[str, Any]:
         state = self._control.state
         everything = request.get("FunctionVersion") == "ALL"
+        master = request.get("MasterRegion")
+        if master and not everything:
+            raise invalid("FunctionVersion must be ALL when MasterRegion is specified")
         found: list[tuple[str, str]] = []
-        for name in state.owners("function"):
+        # No function here is a replica of one in another region.
+        for name in state.owners("function") if master in (None, "ALL") else ():
             found.append((name, LATEST))
             if everything:
                 numbers = state.owned("function", name).keys() - {LATEST}
@@ -200,7 +206,7 @@ class Functions:
         package = packaged.received(control, request)
         new = dict(record)
         _architectures(new, request)
-        new |= _code(package)
+        new |= _code(package, request)
         check_size(new)
         new["LastModified"] = timestamp(control.now())
         if request.get("DryRun"):
@@ -226,7 +232,7 @@ class Functions:
 
     def publish_version(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
-        _name, record = unqualified(control, request)
+        name, record = unqualified(control, request)
         _unless_busy(control, record)
         _unchanged(request, record)
         refuse(request)
@@ -238,6 +244,7 @@ class Functions:
             )
         with control.state.change() as change:
             answer = publish(control, change, record, request.get("Description"), ready=True)
+        self._pending.add((name, answer["Version"]))
         return public(answer)
 
     def account(self, _request: dict[str, Any]) -> dict[str, Any]:
@@ -286,12 +293,13 @@ def _passing(record: Record) -> bool:
     return record.get("State") == "Pending" or record.get("LastUpdateStatus") == "InProgress"
 
 
-def _code(package: Package) -> Record:
+def _code(package: Package, source: Mapping[str, Any]) -> Record:
     return {
         "CodeSize": package.size,
         "CodeSha256": package.sha256,
         "_digest": package.digest,
         "_unzipped": package.unzipped,
+        "_key": source.get("SourceKMSKeyArn"),
     }
 
 

@@ -192,9 +192,13 @@ class Fleet:
         return {key: it.in_flight for key, it in self._deployments.items() if it.target is not None}
 
     def warmed(self, name: str, version: str) -> int:
-        """How many workers are there for a version."""
+        """How many workers are there for a version. From any thread."""
         it = self._deployments.get((name, version))
-        return len(self.runtime.supervisor.workers(it.target.index)) if it and it.target else 0
+        target = it.target if it is not None else None
+        try:
+            return len(self.runtime.supervisor.workers(target.index)) if target is not None else 0
+        except KeyError:  # it ended meanwhile
+            return 0
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -142,6 +142,11 @@ class Invoker:
                 wanted += record["RequestedProvisionedConcurrentExecutions"]
         return wanted
 
+    def warmed(self, name: str, qualifier: str) -> int:
+        """Workers there are of a version, or of the one that an alias means. From any thread."""
+        alias = self._state.get("alias", name, qualifier)
+        return self._fleet.warmed(name, alias["FunctionVersion"] if alias else qualifier)
+
     def usage(self, name: str) -> Usage:
         found = self._usage.get(name)
         if found is None:

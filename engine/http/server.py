@@ -153,6 +153,7 @@ class Server:
                 runtimes=(f"python{sys.version_info[0]}.{sys.version_info[1]}",),
                 fetch=fetcher(options.aws_endpoint),
                 base_url=lambda: self.url,
+                warmed=invoker.warmed,
                 function_url=lambda url_id: f"{self.url}{LAMBDA_URL}{url_id}/",
             )
         )

@@ -208,6 +208,44 @@ def test_reserved_concurrency_is_enforced(api: Any, server: Served, deploy: Depl
     api.invoke(FunctionName=name, Payload=event)
 
 
+def test_provisioned_concurrency_is_warm_once_it_is_ready(api: Any, deploy: Deploy) -> None:
+    name = deploy("import os, time\ntime.sleep(0.3)\ndef handler(e, c):\n    return os.getpid()\n")
+    api.publish_version(FunctionName=name)
+    api.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    asked = {"FunctionName": name, "Qualifier": "live"}
+    said = api.put_provisioned_concurrency_config(**asked, ProvisionedConcurrentExecutions=2)
+    assert said["Status"] == "IN_PROGRESS"
+    until(lambda: api.get_provisioned_concurrency_config(**asked)["Status"] == "READY")
+    said = api.get_provisioned_concurrency_config(**asked)
+    assert said["AvailableProvisionedConcurrentExecutions"] == 2
+    log = base64.b64decode(api.invoke(**asked, LogType="Tail")["LogResult"]).decode()
+    assert "Init Duration" not in log
+    api.delete_provisioned_concurrency_config(**asked)
+
+
+def test_a_function_url(api: Any, deploy: Deploy) -> None:
+    import urllib.error
+    import urllib.request
+
+    name = deploy(
+        "def handler(e, c):\n    http = e['requestContext']['http']\n"
+        "    return {'statusCode': 201, 'headers': {'x-own': e['rawQueryString']}, 'cookies': ['a=b'],"
+        " 'body': http['method'] + e['rawPath'] + e.get('body', '')}\n"
+    )
+    cors = {"AllowOrigins": ["https://here.example"], "AllowMethods": ["POST"]}
+    url = api.create_function_url_config(FunctionName=name, AuthType="NONE", Cors=cors)["FunctionUrl"]
+    headers = {"content-type": "text/plain", "origin": "https://here.example"}
+    with urllib.request.urlopen(urllib.request.Request(url + "p/q?x=1", b"body", headers)) as answer:
+        assert (answer.status, answer.read()) == (201, b"POST/p/qbody")
+        assert answer.headers["x-own"] == "x=1"
+        assert answer.headers["set-cookie"] == "a=b"
+        assert answer.headers["access-control-allow-origin"] == "https://here.example"
+    api.delete_function_url_config(FunctionName=name)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(url)
+    assert (caught.value.code, caught.value.read()) == (403, b'{"Message":null}')
+
+
 def test_an_event_is_run(api: Any, deploy: Deploy, tmp_path: Path) -> None:
     note = tmp_path / "note"
     name = deploy("def handler(e, c):\n    open(e, 'w').write(c.aws_request_id)\n")

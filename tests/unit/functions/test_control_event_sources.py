@@ -188,10 +188,10 @@ def test_a_kafka_of_ones_own(plane: Plane) -> None:
 
 
 def test_a_kafka_of_awss(plane: Plane) -> None:
-    answer = create(plane, CLUSTER, Topics=["t"], StartingPosition="LATEST")
+    answer = create(plane, CLUSTER, Topics=["one"], StartingPosition="LATEST")
     assert answer["AmazonManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": answer["UUID"]}
-    assert create(plane, CLUSTER, Topics=["other"])["StartingPosition"] == "TRIM_HORIZON"
-    code, _ = plane.refused("CreateEventSourceMapping", **request(CLUSTER, Topics=["t"]))
+    assert create(plane, CLUSTER, Topics=["two"])["StartingPosition"] == "TRIM_HORIZON"
+    code, _ = plane.refused("CreateEventSourceMapping", **request(CLUSTER, Topics=["one"]))
     assert code == "ResourceConflictException"
 
 
@@ -324,7 +324,8 @@ def unsupported(member: str) -> tuple[str, str]:
 
 
 NO_POSITION = invalid(
-    "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: Member must not be null."
+    "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: "
+    "Member must not be null."
 )
 SUCCESS = {"OnSuccess": {"Destination": DEAD}}
 

@@ -30,7 +30,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.functions.faults import Fault
-from engine.functions.lookup import timestamp
+from engine.functions.lookup import page, timestamp
 
 OTHER = archive("def handler(event, context):\n    return 2\n")
 
@@ -170,6 +170,22 @@ def test_names_that_cannot_be_created(plane: Plane) -> None:
     assert plane.refused("CreateFunction", **function("by-arn")) == conflict("Function already exist: by-arn")
 
 
+def test_names_that_only_other_kinds_of_functions_have(plane: Plane) -> None:
+    plane.create()
+    for name in ("a.b", "f:$LATEST.PUBLISHED"):
+        assert plane.refused("GetFunction", FunctionName=name) == not_found(
+            f"Function not found: {ARN}function:{name}"
+        )
+
+
+def test_the_key_of_the_code_is_told_with_the_code(plane: Plane) -> None:
+    key = "arn:aws:kms:eu-west-1:111111111111:key/k"
+    plane.create(Code={"ZipFile": archive(), "SourceKMSKeyArn": key})
+    assert plane.call("GetFunction", FunctionName="f")["Code"]["SourceKMSKeyArn"] == key
+    plane.call("UpdateFunctionCode", FunctionName="f", ZipFile=OTHER)
+    assert "SourceKMSKeyArn" not in plane.call("GetFunction", FunctionName="f")["Code"]
+
+
 @pytest.mark.parametrize("absent", ["Runtime", "Handler"])
 def test_a_zip_needs_runtime_and_handler(plane: Plane, absent: str) -> None:
     request = function()
@@ -294,6 +310,29 @@ def test_list(plane: Plane) -> None:
         "b:1",
     ]
     assert all(not each.keys() & hidden for each in everything)
+
+
+def test_no_function_is_a_replica_of_another_region_s(plane: Plane) -> None:
+    plane.create()
+    assert plane.call("ListFunctions", FunctionVersion="ALL", MasterRegion="us-east-1") == {"Functions": []}
+    assert len(plane.call("ListFunctions", FunctionVersion="ALL", MasterRegion="ALL")["Functions"]) == 1
+    assert plane.refused("ListFunctions", MasterRegion="ALL")[0] == "InvalidParameterValueException"
+
+
+@given(
+    marker=st.one_of(st.text(min_size=1), st.integers().map(lambda n: forged(str(n))), st.text().map(forged))
+)
+def test_a_marker_is_one_that_was_given_or_refused(marker: str) -> None:
+    try:
+        some, more = page(["a", "b", "c"], {"Marker": marker, "MaxItems": 2})
+    except Fault as fault:
+        assert fault.code == "InvalidParameterValueException"
+    else:
+        assert (some, bool(more)) in ((["a", "b"], True), (["b", "c"], False), (["c"], False), ([], False))
+
+
+def forged(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 @given(names=st.sets(st.from_regex(r"[a-z]{1,6}", fullmatch=True), max_size=12), size=st.integers(1, 5))

@@ -114,6 +114,20 @@ def test_layers_that_are_not_there(plane: Plane) -> None:
     assert plane.refused("GetLayerVersionByArn", Arn=f"{LAYER}shared:2") == GONE
 
 
+def test_a_layer_of_another_place_is_none_of_ours(plane: Plane) -> None:
+    publish(plane)
+    ours = f"{LAYER}shared"
+    assert plane.call("GetLayerVersion", LayerName=ours, VersionNumber=1)["LayerArn"] == ours
+    for theirs in (ours.replace(REGION, "us-east-1"), ours.replace("111111111111", "222222222222")):
+        assert plane.refused("GetLayerVersionByArn", Arn=f"{theirs}:1") == GONE
+        assert plane.refused("GetLayerVersion", LayerName=theirs, VersionNumber=1) == GONE
+        assert plane.refused("ListLayerVersions", LayerName=theirs) == GONE
+        assert plane.refused("DeleteLayerVersion", LayerName=theirs, VersionNumber=1) == GONE
+        content = {"ZipFile": archive()}
+        assert plane.refused("PublishLayerVersion", LayerName=theirs, Content=content) == GONE
+    assert plane.refused("GetLayerVersionByArn", Arn="arn:aws:lambda:::awslayer:Any") == GONE
+
+
 def test_a_function_with_layers(plane: Plane) -> None:
     publish(plane)
     other = archive("VALUE = 2\n", "python/other.py")

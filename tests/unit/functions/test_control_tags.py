@@ -11,6 +11,7 @@ from control_plane import ARN, Plane, archive, function, invalid, not_found
 FUNCTION = f"{ARN}function:f"
 FIFTY = {f"{n}_key": f"{n}_value" for n in range(50)}
 TOO_MANY = invalid("Number of tags exceeds resource tag limit.")
+SIGNER = "arn:aws:signer:eu-west-1:111111111111"
 
 
 @pytest.fixture
@@ -86,6 +87,21 @@ def test_resources_that_are_not_there(plane: Plane) -> None:
         assert plane.refused("ListTags", Resource=arn) == not_found(said)
     signing = f"{ARN}code-signing-config:csc-0123456789abcdefg"
     assert plane.refused("ListTags", Resource=signing)[0].endswith("NotFoundException")
+
+
+def test_resources_of_another_place(plane: Plane) -> None:
+    created = plane.call(
+        "CreateCodeSigningConfig",
+        AllowedPublishers={"SigningProfileVersionArns": [f"{SIGNER}:/signing-profiles/p/a"]},
+    )
+    ours = created["CodeSigningConfig"]["CodeSigningConfigArn"]
+    plane.call("TagResource", Resource=ours, Tags={"A": "B"})
+    assert plane.call("ListTags", Resource=ours) == {"Tags": {"A": "B"}}
+    theirs = ours.replace("eu-west-1", "us-east-1")
+    assert plane.refused("ListTags", Resource=theirs)[0] == "ResourceNotFoundException"
+    assert plane.refused("ListTags", Resource=f"{ARN}layer:shared") == not_found(
+        "The resource you requested does not exist."
+    )
 
 
 def test_what_cannot_be_tagged(plane: Plane) -> None:

@@ -11,6 +11,8 @@ from control_plane import ARN, CREATING, STALE, Plane, archive, conflict, functi
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.functions.faults import Fault
+
 FUNCTION = f"{ARN}function:f"
 OTHER = archive("def handler(event, context):\n    return 2\n")
 LISTED_NOT = {
@@ -129,8 +131,13 @@ def test_snapstart_is_on_in_what_was_published_with_it(plane: Plane) -> None:
     wanted = {"ApplyOn": "PublishedVersions"}
     answer = plane.call("UpdateFunctionConfiguration", FunctionName="f", SnapStart=wanted)
     assert answer["SnapStart"] == {**wanted, "OptimizationStatus": "Off"}
-    plane.call("PublishVersion", FunctionName="f")
-    assert got(plane, "1")["SnapStart"] == {**wanted, "OptimizationStatus": "On"}
+    answer = plane.ask("PublishVersion", FunctionName="f")
+    assert answer["SnapStart"] == {**wanted, "OptimizationStatus": "On"}
+    assert {name: answer[name] for name in CREATING} == CREATING
+    plane.settle()
+    assert got(plane, "1")["State"] == "Active"
+    assert "StateReason" not in got(plane, "1")
+    assert plane.ask("PublishVersion", FunctionName="f")["Version"] == "1"
 
 
 def test_list_versions(plane: Plane) -> None:
@@ -247,6 +254,15 @@ def test_routes_that_lead_nowhere(
     assert plane.refused("CreateAlias", **request) == said
     plane.call("CreateAlias", FunctionName="f", Name="custom", FunctionVersion="$LATEST")
     assert plane.refused("UpdateAlias", **request) == said
+
+
+def test_latest_in_two_versions_is_a_fault_without_a_type(plane: Plane) -> None:
+    two(plane)
+    routing = {"AdditionalVersionWeights": {"1": 0.5}}
+    request = {"FunctionName": "f", "Name": "a", "FunctionVersion": "$LATEST", "RoutingConfig": routing}
+    with pytest.raises(Fault) as caught:
+        plane.ask("CreateAlias", **request)
+    assert caught.value.members == {}
 
 
 def test_aliases_that_are_and_are_not_there(plane: Plane) -> None:

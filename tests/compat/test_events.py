@@ -1,0 +1,88 @@
+"""Asynchronous invocation: how often an event is run, and when it is given up."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import ROLE, RUNTIME, Served
+
+from engine.functions.packages import pack
+
+FAILS = """
+def handler(event, context):
+    with open(event["note"], "a") as file:
+        file.write(context.aws_request_id + "\\n")
+    with open(event["note"]) as file:
+        if len(file.readlines()) <= event["fails"]:
+            raise ValueError("not yet")
+"""
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[Served]:
+    """A server that tries again soon."""
+    served = Served(tmp_path / "state", "--retry-delays", "0.05,0.1")
+    file = tmp_path / "app.py"
+    file.write_text(FAILS)
+    served.client().create_function(
+        FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code={"ZipFile": pack(file)}
+    )
+    yield served
+    assert served.stop() == 0
+
+
+def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end
+    return value
+
+
+def lines(note: Path) -> list[str]:
+    return note.read_text().split() if note.exists() else []
+
+
+@pytest.mark.parametrize(("fails", "runs"), [(0, 1), (1, 2), (2, 3), (9, 3)])
+def test_an_event_that_fails_is_run_twice_more(quick: Served, tmp_path: Path, fails: int, runs: int) -> None:
+    note, mark = tmp_path / "note", tmp_path / "mark"
+    api = quick.client()
+    event = json.dumps({"note": str(note), "fails": fails})
+    id = api.invoke(FunctionName="f", InvocationType="Event", Payload=event)["ResponseMetadata"]["RequestId"]
+    until(lambda: len(lines(note)) == runs)
+    # As long as any further attempt would have to wait: an event that fails three times itself.
+    event = json.dumps({"note": str(mark), "fails": 9})
+    api.invoke(FunctionName="f", InvocationType="Event", Payload=event)
+    until(lambda: len(lines(mark)) == 3)
+    assert lines(note) == [id] * runs, "each attempt has the first one's id"
+
+
+def test_the_functions_own_number_of_retries(quick: Served, tmp_path: Path) -> None:
+    note, mark = tmp_path / "note", tmp_path / "mark"
+    api = quick.client()
+    api.put_function_event_invoke_config(FunctionName="f", MaximumRetryAttempts=0)
+    event = json.dumps({"note": str(note), "fails": 9})
+    api.invoke(FunctionName="f", InvocationType="Event", Payload=event)
+    until(lambda: lines(note))
+    api.put_function_event_invoke_config(FunctionName="f", MaximumRetryAttempts=2)
+    event = json.dumps({"note": str(mark), "fails": 9})
+    api.invoke(FunctionName="f", InvocationType="Event", Payload=event)
+    until(lambda: len(lines(mark)) == 3)
+    assert len(lines(note)) == 1
+
+
+def test_a_throttled_event_waits_for_its_turn(quick: Served, tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    api = quick.client()
+    api.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=0)
+    event = json.dumps({"note": str(note), "fails": 0})
+    assert api.invoke(FunctionName="f", InvocationType="Event", Payload=event)["StatusCode"] == 202
+    with pytest.raises(api.exceptions.TooManyRequestsException):
+        api.invoke(FunctionName="f", Payload=event)
+    assert lines(note) == []
+    api.delete_function_concurrency(FunctionName="f")
+    until(lambda: lines(note))
