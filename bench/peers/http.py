@@ -84,10 +84,14 @@ class HttpPeer:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._until_up()
-        self.prepare()
-        if TEXT not in self.ask("POST", self.path, EVENT):
-            raise WrongResult(f"{self.name} does not echo")
+        try:
+            self._until_up()
+            self.prepare()
+            if TEXT not in self.ask("POST", self.path, EVENT):
+                raise WrongResult(f"{self.name} does not echo")
+        except BaseException:
+            self.close()
+            raise
 
     def _until_up(self) -> None:
         end = time.monotonic() + 60
@@ -97,7 +101,6 @@ class HttpPeer:
                 return
             except OSError:
                 if self.process is None or self.process.poll() is not None or time.monotonic() > end:
-                    self.close()
                     raise Unavailable(f"{self.name} does not start") from None
                 time.sleep(0.05)
 

@@ -10,7 +10,7 @@ from .lookup import invalid, latest, not_found
 from .names import LATEST
 
 MOST = 50
-# By what an ARN calls the resource, which is its table's name, too. There are never tags on the last two.
+# By what an ARN calls the resource, which is its table's name, too. There are none of the last two.
 _MISSING = {
     "event-source-mapping": "Event source mapping not found: {}",
     "code-signing-config": (
@@ -18,7 +18,7 @@ _MISSING = {
         "Check that the provided configuration is not deleted: {}."
     ),
     "capacity-provider": "Capacity provider not found: {}",
-    "layer": "The resource you requested does not exist.",
+    "network-connector": "Network connector not found: {}",
 }
 
 

@@ -125,7 +125,9 @@ class App:
             raise
         except Exception:
             _log.exception("%s %s failed", scope["method"], path)
-            answer = self._parts.service.error(Fault("ServiceException", "Internal error"), request_id)
+            answer = self._parts.service.error(
+                Fault("ServiceException", "Internal error", Type="Service"), request_id
+            )
         await _send(send, answer)
 
     async def _pass_on(

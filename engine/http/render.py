@@ -98,8 +98,6 @@ def error(shape: Shape | None, fault: Fault, request_id: str) -> Rendered:
                     body[name] = fault.message
             elif name in fault.members:
                 body[name] = fault.members[name]
-            elif name == "Type":
-                body[name] = "User" if status < 500 else "Service"
     elif fault.message is not None:
         body["Message" if fault.code in _CAPITAL else "message"] = fault.message
     return status, headers, wire.encode(body)

@@ -79,7 +79,8 @@ def test_each_qualifier_has_its_own(plane: Plane) -> None:
         )
     whole = plane.call("ListFunctionEventInvokeConfigs", FunctionName="f")["FunctionEventInvokeConfigs"]
     assert [each["FunctionArn"].rsplit(":", 1)[1] for each in whole] == ["$LATEST", "1", "live"]
-    pages, more = [], {}
+    pages: list[dict[str, Any]] = []
+    more: dict[str, Any] = {}
     while True:
         some = plane.call("ListFunctionEventInvokeConfigs", FunctionName="f", MaxItems=1, **more)
         pages += some["FunctionEventInvokeConfigs"]

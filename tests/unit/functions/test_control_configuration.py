@@ -188,12 +188,12 @@ def test_what_is_given_is_answered_and_empty_takes_it_away(plane: Plane) -> None
 
 def test_a_file_system_is_reached_through_a_vpc(plane: Plane) -> None:
     arn = "arn:aws:elasticfilesystem:eu-west-1:111111111111:access-point/fsap-0123456789abcdef0"
-    mounts = {"FileSystemConfigs": [{"Arn": arn, "LocalMountPath": "/mnt/data"}]}
+    mounts: dict[str, Any] = {"FileSystemConfigs": [{"Arn": arn, "LocalMountPath": "/mnt/data"}]}
     said = invalid(f"Function must be configured to execute in a VPC to reference access point {arn}")
     assert plane.refused("CreateFunction", **function(**mounts)) == said
-    within = {"VpcConfig": {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}}
+    within: dict[str, Any] = {"VpcConfig": {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}}
     assert plane.create(**mounts, **within)["FileSystemConfigs"] == mounts["FileSystemConfigs"]
-    without = {"VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []}}
+    without: dict[str, Any] = {"VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []}}
     assert plane.refused("UpdateFunctionConfiguration", FunctionName="f", **without) == said
     answer = plane.call("UpdateFunctionConfiguration", FunctionName="f", FileSystemConfigs=[], **without)
     assert "FileSystemConfigs" not in answer

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from control_plane import ARN, REGION, Plane, conflict, invalid, not_found
-from hypothesis import given
-from hypothesis import strategies as st
-
-from engine.functions import event_source_kinds
-from engine.functions.faults import Fault
 
 FUNCTION = f"{ARN}function:f"
 HERE = f"{REGION}:111111111111"
 QUEUE = f"arn:aws:sqs:{HERE}:queue"
 STREAM = f"arn:aws:kinesis:{HERE}:stream/s"
 TABLE = f"arn:aws:dynamodb:{HERE}:table/t/stream/2025-11-24T00:00:00.000"
-CLUSTER = f"arn:aws:kafka:{HERE}:cluster/c/0"
 BROKER = f"arn:aws:mq:{HERE}:broker:b:b-0"
 DOCUMENTS = f"arn:aws:rds:{HERE}:cluster:d"
 DEAD = f"arn:aws:sqs:{HERE}:dead"
 SECRET = [{"Type": "BASIC_AUTH", "URI": f"arn:aws:secretsmanager:{HERE}:secret:s"}]
 NO_MAPPING = not_found("The resource you requested does not exist.")
-BAD_PATTERN = invalid("Invalid filter pattern definition.")
 NO_WINDOW = invalid(
     "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
 )
@@ -43,16 +35,6 @@ OF_A_STREAM = {
     "ParallelizationFactor": 1,
     "TumblingWindowInSeconds": 0,
 }
-
-
-def clusters(*servers: str, **more: Any) -> dict[str, Any]:
-    """A request for a Kafka of one's own."""
-    return {
-        "Topics": ["topic"],
-        "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": list(servers)}},
-        "SourceAccessConfigurations": SECRET,
-        **more,
-    }
 
 
 @pytest.fixture
@@ -150,49 +132,6 @@ def test_what_a_new_mapping_has(
     assert answer == created(plane, answer["UUID"], reason, **{"EventSourceArn": source, **shown, **asked})
     plane.settle()
     assert get(plane, answer["UUID"]) == {**answer, "State": "Enabled"}
-
-
-def test_a_kafka_of_ones_own(plane: Plane) -> None:
-    answer = create(plane, None, **clusters("kafka:1000"))
-    uuid = answer["UUID"]
-    assert answer == created(
-        plane,
-        uuid,
-        "USER_INITIATED",
-        BatchSize=100,
-        LastProcessingResult="No records processed",
-        StartingPosition="TRIM_HORIZON",
-        SelfManagedKafkaEventSourceConfig={"ConsumerGroupId": uuid},
-        **clusters("kafka:1000"),
-    )
-    again = 'topics ("topic") already exists. Please update or delete the existing mapping with UUID ' + uuid
-    for servers in (["kafka:1000"], ["kafka:1000", "kafka:2000"]):
-        said = f'An event source mapping with event source ("{",".join(servers)}"), function ("{FUNCTION}"), '
-        twice = plane.refused("CreateEventSourceMapping", FunctionName="f", **clusters(*servers))
-        assert twice == conflict(said + again)
-    other = clusters(
-        "kafka:1000",
-        Topics=["topic_2"],
-        BatchSize=1,
-        StartingPosition="LATEST",
-        SelfManagedKafkaEventSourceConfig={"ConsumerGroupId": "random_id"},
-    )
-    answer = create(plane, None, **other)
-    assert {name: answer[name] for name in other} == other
-    create(plane, None, **clusters("elsewhere:1000"))
-    without = {**clusters("kafka:1000"), "SourceAccessConfigurations": None}
-    del without["SourceAccessConfigurations"]
-    assert plane.refused("CreateEventSourceMapping", FunctionName="f", **without) == invalid(
-        "Required 'sourceAccessConfigurations' parameter is missing."
-    )
-
-
-def test_a_kafka_of_awss(plane: Plane) -> None:
-    answer = create(plane, CLUSTER, Topics=["one"], StartingPosition="LATEST")
-    assert answer["AmazonManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": answer["UUID"]}
-    assert create(plane, CLUSTER, Topics=["two"])["StartingPosition"] == "TRIM_HORIZON"
-    code, _ = plane.refused("CreateEventSourceMapping", **request(CLUSTER, Topics=["one"]))
-    assert code == "ResourceConflictException"
 
 
 @pytest.mark.parametrize(
@@ -390,38 +329,6 @@ def test_create_refuses(
     assert plane.call("ListEventSourceMappings") == {"EventSourceMappings": []}
 
 
-@pytest.mark.parametrize(
-    "pattern",
-    ["null", "simple string", '"s"', "[]", "{}", '{"eventSource":"aws:sqs"}', '{"eventSource":[]}', '{"a":{}}',
-     '{"a":{"b":1}}', '{"a":[["b"]]}', '[{"eventName": ["INSERT"=123}]'],
-)  # fmt: skip
-def test_what_is_no_filter(plane: Plane, pattern: str) -> None:
-    criteria = {"Filters": [{"Pattern": pattern}]}
-    refused = plane.refused("CreateEventSourceMapping", **request(QUEUE, FilterCriteria=criteria))
-    assert refused == BAD_PATTERN
-    uuid = create(plane, QUEUE)["UUID"]
-    assert plane.refused("UpdateEventSourceMapping", UUID=uuid, FilterCriteria=criteria) == BAD_PATTERN
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        {"body": {"testItem": ["test24", "test45"], "test2": ["go"]}},
-        {"body": {"test2": [{"exists": True}]}},
-        {"body": {"n": [{"numeric": [">=", 100, "<", 200]}, {"anything-but": "101"}]}},
-        {"dynamodb": {"NewImage": {"prefix": {"S": [{"prefix": "us-1"}]}}}},
-        {"$or": [{"a": [1]}, {"b": [None]}]},
-    ],
-)
-def test_what_is_a_filter(plane: Plane, pattern: dict[str, Any]) -> None:
-    criteria = {"Filters": [{"Pattern": json.dumps(pattern)}]}
-    assert create(plane, QUEUE, FilterCriteria=criteria)["FilterCriteria"] == criteria
-
-
-def test_no_filters_are_none(plane: Plane) -> None:
-    assert "FilterCriteria" not in create(plane, QUEUE, FilterCriteria={"Filters": []})
-
-
 def test_listing(plane: Plane) -> None:
     assert plane.call("ListEventSourceMappings", FunctionName="doesnotexist") == {"EventSourceMappings": []}
     made = [create(plane, f"{QUEUE}{n}", FunctionName=name)["UUID"] for n in range(3) for name in ("f", "g")]
@@ -464,37 +371,3 @@ def test_an_unknown_mapping(plane: Plane) -> None:
     for verb in ("Get", "Delete", "Update"):
         uuid = "00000000-0000-4000-8000-ffffffffffff"
         assert plane.refused(f"{verb}EventSourceMapping", UUID=uuid) == NO_MAPPING
-
-
-SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3)
-LEAVES = st.lists(SCALARS | st.dictionaries(st.text(max_size=3), SCALARS, min_size=1), min_size=1, max_size=3)
-PATTERNS = st.recursive(
-    st.dictionaries(st.text(max_size=3), LEAVES, min_size=1, max_size=3),
-    lambda inner: st.dictionaries(st.text(max_size=3), LEAVES | inner, min_size=1, max_size=3),
-    max_leaves=6,
-)
-
-
-def accepted(text: str) -> bool:
-    said = {"FilterCriteria": {"Filters": [{"Pattern": text}]}}
-    settings = event_source_kinds.merged("sqs", event_source_kinds.defaults("sqs", "u", said), said)
-    try:
-        event_source_kinds.check("sqs", said, settings)
-    except Fault as fault:
-        assert (fault.code, fault.message) == BAD_PATTERN
-        return False
-    return True
-
-
-@given(PATTERNS)
-def test_every_pattern_is_accepted(pattern: dict[str, Any]) -> None:
-    assert accepted(json.dumps(pattern))
-
-
-@given(st.text(max_size=20) | SCALARS.map(json.dumps) | st.lists(SCALARS).map(json.dumps))
-def test_what_is_no_object_is_refused(text: str) -> None:
-    try:
-        is_object = isinstance(json.loads(text), dict)
-    except ValueError:
-        is_object = False
-    assert is_object or not accepted(text)

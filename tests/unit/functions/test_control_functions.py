@@ -319,6 +319,10 @@ def test_no_function_is_a_replica_of_another_region_s(plane: Plane) -> None:
     assert plane.refused("ListFunctions", MasterRegion="ALL")[0] == "InvalidParameterValueException"
 
 
+def forged(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
 @given(
     marker=st.one_of(st.text(min_size=1), st.integers().map(lambda n: forged(str(n))), st.text().map(forged))
 )
@@ -329,10 +333,6 @@ def test_a_marker_is_one_that_was_given_or_refused(marker: str) -> None:
         assert fault.code == "InvalidParameterValueException"
     else:
         assert (some, bool(more)) in ((["a", "b"], True), (["b", "c"], False), (["c"], False), ([], False))
-
-
-def forged(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 @given(names=st.sets(st.from_regex(r"[a-z]{1,6}", fullmatch=True), max_size=12), size=st.integers(1, 5))

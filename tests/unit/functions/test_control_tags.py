@@ -76,10 +76,12 @@ def test_fifty_at_most(plane: Plane) -> None:
 def test_resources_that_are_not_there(plane: Plane) -> None:
     mapping = f"{ARN}event-source-mapping:00000000-0000-4000-8000-000000000000"
     provider = f"{ARN}capacity-provider:nope"
+    connector = f"{ARN}network-connector:nope"
     missing = {
         f"{ARN}function:nope": f"Function not found: {ARN}function:nope",
         mapping: f"Event source mapping not found: {mapping}",
         provider: f"Capacity provider not found: {provider}",
+        connector: f"Network connector not found: {connector}",
     }
     for arn, said in missing.items():
         assert plane.refused("TagResource", Resource=arn, Tags={"A": "B"}) == not_found(said)
@@ -99,9 +101,6 @@ def test_resources_of_another_place(plane: Plane) -> None:
     assert plane.call("ListTags", Resource=ours) == {"Tags": {"A": "B"}}
     theirs = ours.replace("eu-west-1", "us-east-1")
     assert plane.refused("ListTags", Resource=theirs)[0] == "ResourceNotFoundException"
-    assert plane.refused("ListTags", Resource=f"{ARN}layer:shared") == not_found(
-        "The resource you requested does not exist."
-    )
 
 
 def test_what_cannot_be_tagged(plane: Plane) -> None:
