@@ -45,7 +45,7 @@ def http(effort: Effort) -> Outcome:
         which = alone if comparison == "one" else many
         return f"{rate(which.median(name, 'rate'))} (p50 {duration(which.median(name))})"
 
-    def figure(name: str, which: str, peer: str, target: float, aim: str = "") -> None:
+    def figure(name: str, which: str, peer: str, target: float | None, aim: str = "") -> None:
         comparison = alone if which == "one" else many
         if peer in one and peer in comparison.rounds[0]:
             out.figures.append(
@@ -61,7 +61,8 @@ def http(effort: Effort) -> Outcome:
         8,
         "39,000/s",
     )
-    figure(f"HTTP, {MANY} connections, requests/s vs ministack", "many", Ministack.name, 100)
+    figure("HTTP, 1 connection, requests/s vs ministack", "one", Ministack.name, 100)
+    figure(f"HTTP, {MANY} connections, requests/s vs ministack", "many", Ministack.name, None)
     figure(f"HTTP, {MANY} connections, requests/s vs bare uvicorn echo", "many", floor.name, 0.6)
     out.figures.append(
         Figure("HTTP, 1 connection, p50 vs bare uvicorn echo", spoken("one", ours.name), spoken("one", floor.name),
