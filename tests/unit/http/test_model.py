@@ -225,7 +225,7 @@ def test_each_error_is_read_by_boto3(shape: StructureShape, message: str | None)
     own = {
         name: "told"
         for name, member in shape.members.items()
-        if name not in ("message", "Message", "Type") and member.serialization.get("location") is None
+        if name not in ("message", "Message") and member.serialization.get("location") is None
     }
     wire().answer = SERVICE.error(Fault(shape.name, message, **own), REQUEST)
     status = shape.metadata["error"]["httpStatusCode"]
@@ -237,8 +237,6 @@ def test_each_error_is_read_by_boto3(shape: StructureShape, message: str | None)
     assert response["Error"]["Code"] == shape.name
     assert response["Error"]["Message"] == (message or "")
     assert {name: response.get(name) for name in own} == own
-    if "Type" in shape.members:
-        assert response["Type"] == ("User" if status < 500 else "Service")
     if "retryAfterSeconds" in shape.members:
         assert int(response["retryAfterSeconds"]) > 0
 
