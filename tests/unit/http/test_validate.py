@@ -140,6 +140,25 @@ def test_digits_and_letters_are_ascii_but_in_tags() -> None:
     assert "at 'tags'" in refusal("CreateFunction", {**NEW, "Tags": {"a!": "b"}})
 
 
+@pytest.mark.parametrize(
+    ("weight", "shown"),
+    [
+        (2.0, "2.0"),
+        (-0.25, "-0.25"),
+        (-0.001, "-0.001"),
+        (-0.00012, "-1.2E-4"),
+        (1e7, "1.0E7"),
+        (9999999.5, "9999999.5"),
+        (12345678.9, "1.23456789E7"),
+        (1e300, "1.0E300"),
+    ],
+)
+def test_numbers_are_shown_as_java_prints_them(weight: float, shown: str) -> None:
+    routing = {"RoutingConfig": {"AdditionalVersionWeights": {"2": weight}}}
+    said = refusal("UpdateAlias", {**F, "Name": "a", **routing})
+    assert f"Value '{{2={shown}}}' at 'routingConfig.additionalVersionWeights'" in said
+
+
 def test_every_pattern_of_the_model_compiles_and_fails_fast() -> None:
     for name in MODEL.shape_names:
         shape = MODEL.shape_for(name)
