@@ -37,6 +37,15 @@ typedef _Atomic(uint32_t) stk_a32;
 #define STK_WRITES(p, n) ((void)0)
 #endif
 
+/* Hints, no orders: have a line here before it is read, or have it alone before it is written, so that neither waits
+ * for the core that used it last. Any address will do. (prefetchw is a no-op where the processor has none.) */
+#define stk_soon_read(p) __builtin_prefetch((p), 0)
+#if defined(__x86_64__)
+#define stk_soon_written(p) __asm__ __volatile__("prefetchw %0" ::"m"(*(const char *)(p)))
+#else
+#define stk_soon_written(p) __builtin_prefetch((p), 1)
+#endif
+
 #ifndef STK_ORD_PUBLISH /* the producer's cursor: the record is whole before it is seen */
 #define STK_ORD_PUBLISH STK_RELEASE
 #endif

@@ -1,4 +1,4 @@
-/* A forked worker's first act: see stk_worker_born in worker.h. */
+/* A forked worker's first acts: see stk_worker_prepare and stk_worker_born in worker.h. */
 #define _GNU_SOURCE
 #include <sched.h>
 #include <signal.h>
@@ -10,23 +10,26 @@
 
 enum { OUT_OF_THE_WAY = 200 }; /* of a handler that closes and opens low descriptors */
 
-stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, int stdio_w, int core,
-                            uint64_t data_bytes, int parent, uint64_t large, uint64_t max_reply) {
+void stk_worker_prepare(uint64_t data_bytes, int parent) {
+    struct rlimit none = {0, 0}, data;
     stk_pdeathsig(SIGKILL);
     if (getppid() != parent) _exit(1); /* it died before we asked to be told */
     setsid();
     stk_subreaper(); /* what the handler starts and loses ends with this process */
+    setrlimit(RLIMIT_CORE, &none);
+    if (getrlimit(RLIMIT_DATA, &data) == 0 && data_bytes < data.rlim_max) {
+        data.rlim_cur = data.rlim_max = data_bytes;
+        setrlimit(RLIMIT_DATA, &data);
+    }
+}
+
+stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, int stdio_w, int core, uint64_t large,
+                            uint64_t max_reply) {
     if (core >= 0) {
         cpu_set_t set;
         CPU_ZERO(&set);
         CPU_SET(core, &set);
         sched_setaffinity(0, sizeof set, &set); /* it may have gone offline: then anywhere */
-    }
-    struct rlimit none = {0, 0}, data;
-    setrlimit(RLIMIT_CORE, &none);
-    if (getrlimit(RLIMIT_DATA, &data) == 0 && data_bytes < data.rlim_max) {
-        data.rlim_cur = data.rlim_max = data_bytes;
-        setrlimit(RLIMIT_DATA, &data);
     }
     dup2(stdio_w, 1);
     dup2(stdio_w, 2);

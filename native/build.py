@@ -14,6 +14,7 @@ SOURCES = [
     "worker.c",
     "born.c",
     "rehearsal.c",
+    "collapse.c",
     "calls.c",
     "line.c",
     "lanes.c",
@@ -21,7 +22,16 @@ SOURCES = [
     "wait.c",
 ]
 INCLUDES = '#include "queue.h"\n#include "worker.h"\n#include "proc.h"\n#include "doorbell.h"\n'
-WARNINGS = ["-std=c11", "-O3", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-unused-function"]
+WARNINGS = [
+    "-std=c11",
+    "-O3",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wno-unused-parameter",
+    "-Wno-unused-function",
+]
 
 ffi = FFI()
 ffi.cdef((HERE / "cdef.h").read_text())

@@ -65,7 +65,7 @@ void call_reset(stk_call *c) {
         c->out_cap = 0;
     }
     c->out_len = c->t_dispatch = c->t_start = c->t_end = c->t_done = 0;
-    c->cold = c->peak_kib = c->attempts = 0;
+    c->cold = c->peak_kib = c->woke = c->attempts = 0;
     c->sleeping = SLEEPS_NOT;
     c->prev = c->next = NULL;
     c->box = NULL;
@@ -162,9 +162,13 @@ void call_rouse(stk_engine *e, stk_call *c) {
 }
 
 void complete(stk_engine *e, stk_call *c, uint32_t status, int32_t detail) {
+    complete_at(e, c, status, detail, stk_now());
+}
+
+void complete_at(stk_engine *e, stk_call *c, uint32_t status, int32_t detail, uint64_t now) {
     c->status = status;
     c->detail = detail;
-    c->t_done = stk_now();
+    c->t_done = now;
     c->state = CALL_DONE;
     free(c->owned);
     c->owned = NULL;

@@ -12,7 +12,7 @@ enum { STK_RESULT, STK_ERROR, STK_INVALID, STK_READY, STK_INIT_ERROR, STK_INVOKE
 enum { STK_OK, STK_FAULT, STK_BAD_EVENT, STK_TIMEOUT, STK_CRASH, STK_INIT, STK_CANCELLED, STK_CLOSED, STK_MEMORY, ... };
 enum { STK_THROTTLED, STK_TOO_LARGE, STK_NO_FUNCTION, STK_SHUT, STK_NO_MEMORY, STK_SIGNALLED, ... };
 enum { LANE_FREE, LANE_STARTING, LANE_READY, LANE_RETIRING, LANE_DOOMED, ... };
-enum { STK_W_SHUTDOWN, STK_W_LARGE, STK_W_BROKEN, STK_W_SIGNAL, ... };
+enum { STK_W_SHUTDOWN, STK_W_LARGE, STK_W_BROKEN, STK_W_SIGNAL, STK_W_DRESSED, ... };
 
 typedef struct {
     uint32_t kind, flags;
@@ -125,7 +125,8 @@ void stk_unkick(stk_engine *e, uint32_t fn);
 
 /* worker.h */
 stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply);
-stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, int stdio_w, int core, uint64_t data_bytes, int parent, uint64_t large, uint64_t max_reply);
+void stk_worker_prepare(uint64_t data_bytes, int parent);
+stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, int stdio_w, int core, uint64_t large, uint64_t max_reply);
 stk_worker *stk_worker_rehearsal(uint32_t invocations, uint64_t max_reply);
 void stk_worker_close(stk_worker *w);
 int64_t stk_worker_next(stk_worker *w);
@@ -143,6 +144,7 @@ void stk_worker_doorbell(stk_worker *w);
 /* proc.h */
 int stk_pdeathsig(int signal);
 int stk_subreaper(void);
+int stk_collapse(void);
 int stk_raise_fd(int fd, int floor);
 uint64_t stk_wake_cost(int rounds, int core_a, int core_b);
 uint64_t stk_spin_cost(int rounds, int core_a, int core_b);

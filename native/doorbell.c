@@ -8,20 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-uint64_t stk_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-void stk_relax(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("isb" ::: "memory"); /* yield is a no-op on most cores */
-#endif
-}
-
 int stk_sleep(stk_a32 *word, uint32_t seen, uint64_t ns) {
     struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
     if (syscall(SYS_futex, (void *)word, FUTEX_WAIT, seen, ns ? &t : NULL, NULL, 0) == 0) return 0;

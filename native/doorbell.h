@@ -2,10 +2,25 @@
 #ifndef STK_DOORBELL_H
 #define STK_DOORBELL_H
 
+#include <time.h>
+
 #include "barrier.h"
 
-uint64_t stk_now(void); /* ns, CLOCK_MONOTONIC */
-void stk_relax(void);   /* one turn of a spin loop */
+/* ns, CLOCK_MONOTONIC */
+static inline uint64_t stk_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* One turn of a spin loop. */
+static inline void stk_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb" ::: "memory"); /* yield is a no-op on most cores */
+#endif
+}
 
 /* Sleep until *word is no longer `seen`, a wake, a signal, or the time is over (ns; 0: for ever).
  * 0: look again; -EINTR: a signal came; -ETIMEDOUT. The word may be shared between processes. */

@@ -17,6 +17,7 @@ void call_log(stk_engine *e, stk_call *c, const uint8_t *data, uint64_t len);
 int call_output(stk_call *c, const uint8_t *data, uint64_t len);
 void call_outcome(const stk_call *c, stk_outcome *out);
 void call_rouse(stk_engine *e, stk_call *c); /* something happened to it: its thread must look */
+void complete_at(stk_engine *e, stk_call *c, uint32_t status, int32_t detail, uint64_t now);
 void complete(stk_engine *e, stk_call *c, uint32_t status, int32_t detail);
 int bytes_append(uint8_t **buf, uint32_t *len, uint32_t *cap, const uint8_t *data, uint64_t n, uint32_t limit);
 
@@ -39,7 +40,7 @@ void arm(stk_engine *e);
 
 /* lanes.c */
 int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_unlock); /* 1: it is no longer the caller's */
-void lane_ring(stk_lane *l);
+int lane_ring(stk_lane *l); /* 1: it slept */
 void lane_drop_spare(stk_engine *e);
 int lane_drain(stk_engine *e, stk_lane *l);
 void lane_abandoned(stk_engine *e, stk_lane *l); /* nobody waits for what is in it: the loop must hear of it */

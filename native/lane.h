@@ -35,6 +35,7 @@
 #define STK_DRESSED 8u                 /* record flag: before the event stand what its context says (wire.dress) */
 #define STK_RING_THREAD 1u            /* sleep flag: a thread waits on the bell */
 #define STK_RING_LOOP 2u              /* sleep flag: an event loop waits on the eventfd */
+#define STK_EXIT_NO_DOORBELL 70       /* exit status of a worker that can ring no more: its descriptors are closed */
 #define STK_FOR_EVENT 1u              /* what a sleeping worker waits for: an invocation, */
 #define STK_FOR_SPACE 2u              /* or the engine to read what it wrote */
 

@@ -13,7 +13,7 @@
 
 /* A large result that nobody has come for after this long is moved out of its lane. */
 static const uint64_t LARGE_KEPT_NS = 10000000;
-enum { ORPHAN_KEEP = 64 * 1024, MAX_ATTEMPTS = 3 };
+enum { ORPHAN_KEEP = 64 * 1024, MAX_SUSPECTS = 3, SUSPECT = 16 };
 
 static int grow(uint32_t **list, uint32_t *cap, uint32_t need) {
     if (need <= *cap) return 1;
@@ -184,8 +184,10 @@ void stk_lane_take(stk_engine *e, uint32_t lane) {
     pthread_mutex_unlock(&e->lock);
 }
 
-void lane_ring(stk_lane *l) {
-    if (stk_must_wake(&l->up->asleep)) stk_ring_bell(&l->down->bell);
+int lane_ring(stk_lane *l) {
+    if (!stk_must_wake(&l->up->asleep)) return 0;
+    stk_ring_bell(&l->down->bell);
+    return 1;
 }
 
 /* Does a loop have to be rung for this one? Not when it polls, nor when a thread does. */
@@ -282,7 +284,7 @@ int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_un
         l->touched = c->len > l->touched ? c->len : l->touched;
     }
     stk_ring_commit(&l->tx);
-    lane_ring(l);
+    c->woke = (uint32_t)lane_ring(l);
     if (l->state == LANE_RETIRING) lane_shut(l);
     return 1;
 }
@@ -387,7 +389,7 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
     if (read_later && in_place) l->large_out = 1; /* until it is read */
     l->served++;
     f->in_lanes--;
-    complete(e, c, status, 0);
+    complete_at(e, c, status, 0, now);
 }
 
 /* Who has a function's line now: itself, or who took its name. */
@@ -527,10 +529,13 @@ static int end_head(stk_engine *e, stk_lane *l, uint32_t status, int32_t detail)
 }
 
 /* A worker says itself whether it began: what kills each one that denies it must not be tried for ever. One that
- * was not ready cannot have read it. */
-static int tried_enough(const stk_lane *l) {
+ * was not ready cannot have read it. One whose exit status says that it ended by itself, between two invocations,
+ * is believed more often: a function that breaks each worker it runs in would take those behind it along. */
+static int tried_enough(const stk_lane *l, int32_t detail) {
     stk_call *c = l->queue[l->first % STK_DEPTH];
-    return c && l->state != LANE_STARTING && ++c->attempts >= MAX_ATTEMPTS;
+    if (!c || l->state == LANE_STARTING) return 0;
+    c->attempts += detail == STK_EXIT_NO_DOORBELL ? 1 : SUSPECT;
+    return c->attempts >= MAX_SUSPECTS * SUSPECT;
 }
 
 int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail) {
@@ -543,7 +548,7 @@ int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
             lane_drain(e, l); /* what it committed before it died counts */
             lane_leave(e, l);
             uint64_t started = stk_load(&l->up->started, STK_ACQUIRE);
-            if (lane_depth(l) && (stk_has_started(started, l->first) || tried_enough(l)))
+            if (lane_depth(l) && (stk_has_started(started, l->first) || tried_enough(l, detail)))
                 ended = end_head(e, l, status, detail);
             give_back(e, l);
         }

@@ -6,6 +6,7 @@
 
 int stk_pdeathsig(int signal);  /* have the kernel send it when our parent thread ends; -errno */
 int stk_subreaper(void);        /* adopt orphaned descendants; -errno */
+int stk_collapse(void);         /* this process's memory into huge pages: how many there are now; see collapse.c */
 int stk_raise_fd(int fd, int floor); /* move a descriptor to at least `floor`, close-on-exec; its new number, -errno */
 
 /* Median ns of a round trip between two threads on the two cores (-1: unpinned), both sleeping on

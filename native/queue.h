@@ -61,7 +61,7 @@ typedef struct stk_call {
     uint64_t len;
     uint8_t id[16];
     uint64_t t_submit, t_dispatch, t_start, t_end, t_done;
-    uint32_t seq, cold, peak_kib, attempts; /* attempts: ready workers that died with it at their head */
+    uint32_t seq, cold, peak_kib, woke, attempts; /* woke: its worker slept when it came; attempts: of ready workers that died with it at their head: tried_enough */
     /* outcome */
     uint32_t status;
     int32_t detail;

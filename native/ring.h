@@ -100,6 +100,12 @@ static inline void stk_ring_commit(stk_ring *r) {
     stk_store(r->pub, r->mine, STK_ORD_PUBLISH);
 }
 
+/* Producer, with nothing better to do: the next record's first lines, which the peer read a lap ago. */
+static inline void stk_ring_warm(const stk_ring *r) {
+    const uint8_t *at = r->data + (r->mine & (r->cap - 1));
+    for (unsigned line = 0; line < 3; line++) stk_soon_written(at + line * STK_LINE);
+}
+
 /* Is there anything to peek at? One load when there is not. */
 static inline int stk_ring_ready(const stk_ring *r) {
     return r->seen != r->mine || stk_load(r->peer, STK_ORD_PEEK) != r->mine;
@@ -116,6 +122,8 @@ static inline int stk_ring_peek(stk_ring *r, stk_record *out, const uint8_t **pa
             r->seen = tail;
         }
         uint64_t at = r->mine & (r->cap - 1), there = r->seen - r->mine;
+        stk_soon_read(r->data + at + STK_LINE); /* a small payload's lines, on their way while the header is */
+        stk_soon_read(r->data + at + STK_LINE * 2);
         STK_READS(r->data + at, sizeof *out);
         memcpy(out, r->data + at, sizeof *out); /* once: what is checked is what is used */
         uint64_t inline_len = out->flags & 1u ? 0 : out->len; /* bit 0: the payload is in the large area */

@@ -16,6 +16,9 @@
 static const uint64_t LOOK_AGAIN_NS = 100000000;
 /* A function that takes longer than this many spin budgets is not worth spinning for. */
 enum { SPIN_WORTH = 4 };
+/* A worker that slept has to wake first, which takes longer the longer its core had nothing to do. Whoever
+ * sleeps just before it replies pays for two such wakes: so many budgets are spun for one that slept. */
+enum { SPIN_WOKEN = 4 };
 
 static void engine_ref(stk_engine *e) {
     pthread_mutex_lock(&e->lock);
@@ -43,8 +46,8 @@ static void ask_for_bell(stk_engine *e) {
 
 /* Wait, the lock held on entry and on return, until c is done. 0, or STK_SIGNALLED. */
 static int wait_done(stk_engine *e, stk_call *c) {
-    uint64_t until = c->t_submit + e->spin_ns;
-    int rc = 0;
+    uint64_t until = c->t_submit + e->spin_ns * (c->woke ? SPIN_WOKEN : 1);
+    int rc = 0, spun = 0; /* the first time the clock need not be asked */
     for (;;) {
         stk_lane *l = c->state == CALL_IN_LANE ? e->lanes[c->lane] : NULL;
         if (l) lane_drain(e, l);
@@ -53,11 +56,13 @@ static int wait_done(stk_engine *e, stk_call *c) {
         if (rc == -EINTR || rc == -ETIMEDOUT) return STK_SIGNALLED;
         if (c->state == CALL_IN_LANE && e->lanes[c->lane] != l) continue; /* given to another lane meanwhile */
         uint32_t word = stk_load(&c->word, STK_RELAXED);
-        if (l && l->state == LANE_READY && may_spin(e, e->functions[c->fn]) && stk_now() < until) {
+        if (l && l->state == LANE_READY && may_spin(e, e->functions[c->fn]) && (!spun || stk_now() < until)) {
+            spun = 1;
             uint64_t seen = l->rx.mine;
             stk_a64 *tail = &l->up->tail;
             l->refs++;
             e->spinning++;
+            stk_ring_warm(&l->tx);
             pthread_mutex_unlock(&e->lock);
             for (unsigned n = 1; stk_load(tail, STK_ACQUIRE) == seen && stk_load(&c->word, STK_ACQUIRE) == word; n++) {
                 stk_relax();
@@ -168,7 +173,7 @@ int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t
     c->flags = flags;
     c->payload = data;
     c->len = len;
-    c->cold = c->peak_kib = c->attempts = 0;
+    c->cold = c->peak_kib = c->woke = c->attempts = 0;
     c->out_len = c->t_start = c->t_end = 0;
     call_name(e, c);
     int rc = call_accept(e, c);
@@ -268,8 +273,8 @@ static int reap(stk_engine *e, stk_box *box) {
     int n = 0;
     while (n < box->max && box->head) {
         stk_call *c = box->head;
-        int extra = c->status != STK_OK || c->large || c->log_len || c->log_dropped || (c->flags & STK_WANT_TAIL) ||
-                    c->out_len > STK_CELL_BYTES;
+        int extra = c->status != STK_OK || c->large || c->log_len || c->log_dropped || c->cold ||
+                    (c->flags & STK_WANT_TAIL) || c->out_len > STK_CELL_BYTES;
         if (!extra && used + c->out_len > box->cap) break;
         box->head = c->next;
         if (!box->head) box->tail = NULL;

@@ -11,7 +11,7 @@
 
 #include "doorbell.h"
 
-enum { LOG_CHUNK = 8192, EXIT_NO_DOORBELL = 70 };
+enum { LOG_CHUNK = 8192 };
 
 stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply) {
     size_t size = (size_t)stk_lane_bytes(large);
@@ -49,7 +49,7 @@ void stk_worker_doorbell(stk_worker *w) {
     if (who & STK_RING_THREAD) stk_ring_bell(&w->up->bell);
     /* A handler that closed our descriptors: without a bell nobody would learn of the replies, so
      * end here; the engine sees the death, reads what is committed and starts another. */
-    if ((who & STK_RING_LOOP) && stk_ring_eventfd(w->event_fd) < 0) _exit(EXIT_NO_DOORBELL);
+    if ((who & STK_RING_LOOP) && stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
 }
 
 /* Wait until `ready` holds: spin for what the engine allows, then sleep on the engine's bell, saying
@@ -90,7 +90,7 @@ stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len) {
     stk_record *r;
     while (!(r = stk_ring_reserve(&w->tx, big ? 0 : len, &err))) {
         if (err) return NULL;
-        if (stk_ring_eventfd(w->event_fd) < 0) _exit(EXIT_NO_DOORBELL); /* nobody may be looking: ask */
+        if (stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL); /* nobody may be looking: ask */
         wait_until(w, space_ready, STK_FOR_SPACE);
     }
     memset(r, 0, sizeof *r);
@@ -151,7 +151,7 @@ int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t
         w->stdio_due = 1;
     }
     if (kind == STK_INIT_ERROR || (kind == STK_READY && !stk_ring_ready(&w->rx))) {
-        if (stk_ring_eventfd(w->event_fd) < 0) _exit(EXIT_NO_DOORBELL);
+        if (stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
     } else if (kind != STK_READY) { /* a cold start's READY is read with its reply, or by the engine's timer */
         stk_worker_doorbell(w);
     }
@@ -162,8 +162,8 @@ int64_t stk_worker_next(stk_worker *w) {
     if (w->stdio_due) { /* after the reply, where it delays nobody */
         w->stdio_due = 0;
         uint64_t before = w->tx.mine;
-        if (stk_worker_drain_stdio(w) < 0) _exit(EXIT_NO_DOORBELL); /* its handler closed our descriptors */
-        if (w->tx.mine != before && stk_ring_eventfd(w->event_fd) < 0) _exit(EXIT_NO_DOORBELL);
+        if (stk_worker_drain_stdio(w) < 0) _exit(STK_EXIT_NO_DOORBELL); /* its handler closed our descriptors */
+        if (w->tx.mine != before && stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
     }
     for (;;) {
         int rc = stk_ring_peek(&w->rx, &w->event, &w->payload);
@@ -180,12 +180,14 @@ int64_t stk_worker_next(stk_worker *w) {
             continue;
         }
         w->busy = 1;
+        stk_ring_warm(&w->tx);
         w->t_start = stk_now();
         if (w->event.flags & STK_LARGE) {
             if (w->event.len > w->large) return STK_W_BROKEN;
             w->payload = stk_large_at(w->down);
-            return STK_W_LARGE;
         }
+        if (w->event.flags & (STK_LARGE | STK_DRESSED))
+            return w->event.flags & STK_DRESSED ? STK_W_DRESSED : STK_W_LARGE;
         return (int64_t)((uint64_t)(w->payload - (uint8_t *)w->down) << 20 | w->event.len);
     }
 }

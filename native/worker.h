@@ -18,22 +18,23 @@ typedef struct stk_worker {
     int event_fd, stdio_fd;
 } stk_worker;
 
-enum { STK_W_SHUTDOWN = -1, STK_W_LARGE = -2, STK_W_BROKEN = -3, STK_W_SIGNAL = -4 };
+enum { STK_W_SHUTDOWN = -1, STK_W_LARGE = -2, STK_W_BROKEN = -3, STK_W_SIGNAL = -4, STK_W_DRESSED = -5 };
 
 /* Map a lane. NULL with errno set. `large`: bytes of the large area. stdio_fd: the read end of the
  * pipe behind this process's stdout and stderr, or -1. */
 stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply);
-/* The first act of a forked worker, in one call: end with the parent, a session, core (-1: any), limits and
- * output of its own, then open the lane. The descriptors are the lane's; all are consumed. NULL: errno. */
-stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, int stdio_w, int core,
-                            uint64_t data_bytes, int parent, uint64_t large, uint64_t max_reply);
+/* The first act of a forked worker: end with the parent, a session and limits of its own. */
+void stk_worker_prepare(uint64_t data_bytes, int parent);
+/* The second: core (-1: any) and output of its own, and the lane, of these descriptors, which are consumed. NULL: errno. */
+stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, int stdio_w, int core, uint64_t large,
+                            uint64_t max_reply);
 /* A worker over private memory that holds so many invocations of the event {}, then SHUTDOWN: see rehearsal.c. */
 stk_worker *stk_worker_rehearsal(uint32_t invocations, uint64_t max_reply);
 void stk_worker_close(stk_worker *w);
 
 /* Wait for the next invocation. >= 0: offset << 20 | length of a payload in the down mapping;
- * STK_W_LARGE: read w->payload and w->event.len instead; STK_W_SHUTDOWN; STK_W_BROKEN: the lane is
- * unusable; STK_W_SIGNAL: a signal arrived, call again. */
+ * STK_W_LARGE: read w->payload and w->event.len instead; STK_W_DRESSED: the same, and the event has STK_DRESSED;
+ * STK_W_SHUTDOWN; STK_W_BROKEN: the lane is unusable; STK_W_SIGNAL: a signal arrived, call again. */
 int64_t stk_worker_next(stk_worker *w);
 
 /* Answer the invocation in hand (kind: STK_RESULT, STK_ERROR, STK_INVALID), or say STK_READY /

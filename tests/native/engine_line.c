@@ -16,8 +16,11 @@ int main(void) {
     CHECK(stk_worker_reply(w, STK_READY, NULL, 0) == 0);
     worker_takes(w, "e0", 2);
     CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
-    done d;
-    CHECK(reap_one(&r, &d) && d.token == 0);
+    done d; /* a cold start is told as one: with an outcome */
+    stk_outcome o;
+    CHECK(reap_one(&r, &d) && d.token == 0 && d.status == STK_OK && d.extra);
+    CHECK(stk_outcome_of(r.e, d.ticket, &o) && o.cold && o.len == 0);
+    stk_call_free(r.e, d.ticket);
     CHECK(stk_lane_state(r.e, lane) == LANE_READY && idle_busy_total(&r) == 1);
     for (uint64_t i = 1; i < 3; i++) {
         snprintf(text, sizeof text, "e%d", (int)i);

@@ -177,10 +177,8 @@ def test_a_slowed_hot_path_is_noticed(tmp_path: Path) -> None:
     slowed = shutil.copytree(NATIVE, tmp_path / "native")
     calls = slowed / "calls.c"
     code = calls.read_text()
-    assert "c->t_done = stk_now();" in code
-    calls.write_text(
-        code.replace("c->t_done = stk_now();", "for (int i = 0; i < 9; i++) c->t_done = stk_now();")
-    )
+    assert "c->t_done = now;" in code
+    calls.write_text(code.replace("c->t_done = now;", "for (int i = 0; i < 9; i++) c->t_done = stk_now();"))
     verdict = hotpath.check(sources=slowed)
     if verdict.kept is None:
         pytest.skip(verdict.lines[0])
