@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from .observe.report import Reply, Timings
     from .observe.stats import FunctionStats
     from .sync import Engine, Function
-
-__version__ = "0.1.0"
+    from .version import __version__
 
 __all__ = [
     "AsyncEngine",
@@ -70,6 +69,7 @@ _LAZY = {
     "FunctionStats": ".observe.stats",
     "Reply": ".observe.report",
     "Timings": ".observe.report",
+    "__version__": ".version",
 }
 
 

@@ -108,6 +108,7 @@ class Runtime:
         log_stream: str = "",
         path_first: Sequence[str] = (),
         base: Mapping[str, str] | None = None,
+        python: str = "",
     ) -> tuple[Target, Any]:
         """Begin to start a function; its target, and a future that is done when it is up. The rest: what its context
         and environment say of it (wire.FunctionSpec)."""
@@ -124,7 +125,7 @@ class Runtime:
             module=config.reference.module,
             attribute=config.reference.attribute,
             code=config.code,
-            path=list(sys.path),
+            path=[] if python else list(sys.path),
             main_file=config.reference.main_file,
             environment=config.environment,
             memory=config.memory,
@@ -134,12 +135,14 @@ class Runtime:
             pin=self._pin,
             large=self.large,
             max_reply=self.reply_limit,
+            strict=bool(arn),  # it is deployed
             version=version,
             arn=arn,
             log_group=log_group,
             log_stream=log_stream,
             path_first=list(path_first),
             base=dict(base or {}),
+            python=python,
         )
         bounds = Bounds(config.warm, config.concurrency, int(config.keep_alive * 1e9))
         return target, self.supervisor.add(FunctionState(key, spec, bounds, config.init_timeout))

@@ -109,7 +109,7 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     module: str
     attribute: str
     code: str
-    path: list[str]  # sys.path entries behind `code`
+    path: list[str]  # sys.path entries behind `code`; none: the interpreter's own
     main_file: str  # the script to import instead of a module named __main__, or ""
     environment: dict[str, str]
     memory: int  # MB
@@ -119,12 +119,14 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     pin: bool
     large: int  # bytes of a lane's large area
     max_reply: int
+    strict: bool = False  # responses as AWS's runtime writes them, and no others
     version: str = "$LATEST"
     arn: str = ""  # "": made of region, account and name
     log_group: str = ""  # "": /aws/lambda/NAME
     log_stream: str = ""  # "": one of each worker's own
     path_first: list[str] = []  # sys.path entries before all but `code`
     base: dict[str, str] = {}  # variables that stand beneath Lambda's and the function's own
+    python: str = ""  # the interpreter that runs it; "": the engine's own
 
 
 # Engine to zygote: with the template's socket and the write end of its output pipe attached.
@@ -154,6 +156,7 @@ class TemplateEnded(msgspec.Struct, tag=True):
 class Fork(msgspec.Struct, tag=True):
     lane: int
     core: int
+    more: bool = False  # may another one be asked for?
 
 
 # Template to engine.

@@ -13,8 +13,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import warnings
 from collections import Counter
@@ -34,6 +32,7 @@ from .output_pipes import Pipes
 from .pool import Bounds, Load, may_retire, workers_to_start
 from .scaling import Breaker
 from .watch import kill, usage
+from .zygote_process import ZygoteProcess
 
 TICK_NS = 100_000_000
 PRESSED_TICK_NS = 5_000_000
@@ -42,7 +41,6 @@ WATCH_NS = 50_000_000  # between two looks at the memory of what runs
 IDLE_TICK_S = 2.0
 PREPARE_S = 0.005  # after a worker's start, when the next one's memory is made
 FORKS_AT_ONCE = 16  # requests that one template has not answered yet
-ZYGOTE_END_S = 5.0  # it has as long to end everything below it
 _MAX_LANES = 4096
 
 
@@ -121,10 +119,8 @@ class Supervisor:
         self._functions: dict[int, FunctionState] = {}
         self._templates: dict[int, Template] = {}  # those whose end the zygote has not reported
         self._numbers = itertools.count(1)
-        self._zygote_breaker = Breaker()
         self._lanes: dict[int, Lane] = {}
-        self._zygote: subprocess.Popen[bytes] | None = None
-        self._zygote_sock: socket.socket | None = None
+        self._zygotes: dict[str, ZygoteProcess] = {}  # by their interpreter
         self._timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._watch_at = 0
@@ -186,7 +182,7 @@ class Supervisor:
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.add_reader(self._control_fd, self._rung)
-            self._start_zygote()
+            self._zygote("")
         except BaseException as error:
             self._failure = error
             self._started.set()
@@ -215,7 +211,10 @@ class Supervisor:
             for up in state.up:
                 if not up.done():
                     up.set_exception(errors.EngineClosed("the engine was closed"))
-        self._stop_zygote()
+        for zygote in self._zygotes.values():
+            zygote.hang_up()
+        for zygote in self._zygotes.values():
+            zygote.wait()
         for lane in list(self._lanes.values()):
             self._bury(lane, lib.STK_CLOSED, 0)
         for state in self._functions.values():
@@ -223,96 +222,56 @@ class Supervisor:
         self._pipes.close()
         self.loop.remove_reader(self._control_fd)
 
-    # The zygote.
+    # The zygotes.
 
-    def _start_zygote(self) -> None:
+    def _zygote(self, python: str) -> ZygoteProcess:
+        """That interpreter's, started when it is asked for first. Raises OSError."""
+        zygote = self._zygotes.get(python)
+        if zygote is None:
+            zygote = ZygoteProcess(self.loop, python, self._from_zygote, self._zygote_ended)
+            zygote.start()
+            self._zygotes[python] = zygote
+        return zygote
+
+    def _from_zygote(self, zygote: ZygoteProcess, message: wire.Message, fds: list[int]) -> None:
+        if isinstance(message, wire.Made):
+            template = self._templates[message.template]
+            template.pidfd = fds[0]
+            zygote.breaker.succeeded()
+            if template.state.template is not template:  # dropped meanwhile
+                self._end_template(template)
+            elif template.timed_out:
+                _send_kill(template.pidfd)
+        elif isinstance(message, wire.MakeFailed):
+            self._make_failed(self._templates.pop(message.template), message.errno)
+        elif isinstance(message, wire.TemplateEnded):
+            template = self._templates.pop(message.template)
+            self._template_ended(template, message.status, message.peak_kib)
+
+    def _zygote_ended(self, zygote: ZygoteProcess) -> None:
+        """Its templates, and so their workers, die with it. Each function starts anew."""
         if self._closing:
             return
-        with contextlib.ExitStack() as unwind:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            unwind.callback(ours.close)
-            with theirs:
-                self._zygote = self._spawn_zygote(theirs)
-            unwind.pop_all()
-        ours.setblocking(False)
-        self._zygote_sock = ours
-        self.loop.add_reader(ours.fileno(), self._from_zygote)
-        for state in list(self._functions.values()):
-            self._scale(state)
-
-    @staticmethod
-    def _spawn_zygote(theirs: socket.socket) -> subprocess.Popen[bytes]:
-        pidfd = os.pidfd_open(os.getpid())
-        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        code = (
-            f"import sys; sys.path.insert(0, {root!r}); from engine.core.zygote import main; "
-            f"main({theirs.fileno()}, {pidfd})"
-        )
-        try:
-            return subprocess.Popen(
-                [sys.executable, "-P", "-c", code],
-                pass_fds=(theirs.fileno(), pidfd),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        finally:
-            os.close(pidfd)
-
-    def _stop_zygote(self) -> None:
-        if self._zygote_sock is not None:
-            self.loop.remove_reader(self._zygote_sock.fileno())
-            self._zygote_sock.close()
-            self._zygote_sock = None
-        if self._zygote is not None:
-            try:
-                self._zygote.wait(ZYGOTE_END_S)
-            except subprocess.TimeoutExpired:  # stopped, or starved: what is below it dies with it
-                self._zygote.kill()
-                self._zygote.wait()
-            self._zygote = None
-
-    def _from_zygote(self) -> None:
-        assert self._zygote_sock is not None
-        while True:
-            try:
-                got = wire.receive(self._zygote_sock)
-            except BlockingIOError:
-                return
-            if got is None:
-                break
-            message, fds = got
-            if isinstance(message, wire.Made):
-                template = self._templates[message.template]
-                template.pidfd = fds[0]
-                self._zygote_breaker.succeeded()
-                if template.state.template is not template:  # dropped meanwhile
-                    self._end_template(template)
-                elif template.timed_out:
-                    _send_kill(template.pidfd)
-            elif isinstance(message, wire.MakeFailed):
-                self._make_failed(self._templates.pop(message.template), message.errno)
-            elif isinstance(message, wire.TemplateEnded):
-                template = self._templates.pop(message.template)
-                self._template_ended(template, message.status, message.peak_kib)
-        self._stop_zygote()
-        if self._closing:
-            return
-        self._zygote_failed()
-        # Its templates, and so their workers, die with it. Each function starts anew.
-        ended = list(self._templates.values())
-        self._templates.clear()
-        for template in ended:
+        self._start_later(zygote)
+        for template in [it for it in self._templates.values() if it.state.spec.python == zygote.python]:
+            del self._templates[template.number]
             self._template_ended(template, -signal.SIGKILL)
 
-    def _zygote_failed(self) -> None:
-        self._zygote_breaker.failed(lib.stk_now())
-        self.loop.call_later((self._zygote_breaker.not_before - lib.stk_now()) / 1e9, self._restart_zygote)
+    def _start_later(self, zygote: ZygoteProcess) -> None:
+        zygote.breaker.failed(lib.stk_now())
+        self.loop.call_later((zygote.breaker.not_before - lib.stk_now()) / 1e9, self._start_again, zygote)
 
-    def _restart_zygote(self) -> None:
+    def _start_again(self, zygote: ZygoteProcess) -> None:
+        if self._closing:
+            return
         try:
-            self._start_zygote()
+            zygote.start()
         except OSError:  # no descriptor, no memory: there may be some later
-            self._zygote_failed()
+            self._start_later(zygote)
+            return
+        for state in list(self._functions.values()):
+            if state.spec.python == zygote.python:
+                self._scale(state)
 
     # Templates.
 
@@ -335,8 +294,11 @@ class Supervisor:
                         up.set_exception(error)
 
     def _start_template(self, state: FunctionState) -> None:
-        if self._closing or state.removed or state.template is not None or self._zygote_sock is None:
-            return  # without a zygote: its successor's start comes back to this
+        if self._closing or state.removed or state.template is not None:
+            return
+        zygote = self._zygote(state.spec.python)
+        if not zygote.up:  # its successor's start comes back to this
+            return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
@@ -350,7 +312,7 @@ class Supervisor:
             try:
                 message, fds = wire.Make(state.spec, template.number), [theirs.fileno(), output_w]
                 with contextlib.suppress(OSError):  # if the zygote is gone, its end is this template's too
-                    wire.send(self._zygote_sock, message, fds)
+                    zygote.send(message, fds)
             finally:
                 os.close(output_w)
         self._templates[template.number] = template
@@ -603,7 +565,8 @@ class Supervisor:
         self._data_epoll.register(lane.event_fd, select.EPOLLIN | select.EPOLLET)
         sent = True
         try:
-            message = wire.Fork(index, core if self._pin else -1)
+            more = len(state.lanes) < state.bounds.maximum
+            message = wire.Fork(index, core if self._pin else -1, more)
             wire.send(
                 template.sock, message, [fds.down_fd, fds.up_fd, fds.event_fd, fds.stdio_r, fds.stdio_w]
             )

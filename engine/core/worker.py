@@ -16,19 +16,22 @@ from typing import Any, NoReturn
 from .. import limits, wire
 from .._native import ffi, lib
 from . import context, handler, output
+from .marshal import marshaller
 
 _REHEARSALS = 24  # the interpreter specialises after a handful
 _NEXT_FAILED = 71  # exit status: the lane is unusable
 
 
 class Worker:
-    """What a worker is: made once in the template, so that a fork has little left to do, then `born`."""
+    """What a worker is: made once in the template, so that a fork has little left to do: `prepare`, then `serve`."""
 
     def __init__(self, spec: wire.FunctionSpec) -> None:
         self.spec = spec
         self.lane: Any = None
         self.target: handler.Handler | None = None
         self.after_restore: Callable[[], None] | None = None
+        self._encode: Callable[[Any], bytes] = marshaller() if spec.strict else wire.encode
+        self._fast_encode = self._encode if spec.strict else wire.fast_encode
         self._streams = output.redirect()
         self._logs = output.install_logging()
         self._context = context.bind(
@@ -53,12 +56,20 @@ class Worker:
         """Import the handler. Raises handler.Fault, or what the module raises."""
         self.target = handler.load(self.spec.module, self.spec.attribute, self.spec.main_file)
 
-    def born(self, fds: list[int], core: int, data_bytes: int, parent: int) -> NoReturn:
-        """The first thing a forked worker does, and the last: it never returns."""
+    def prepare(self, data_bytes: int, parent: int) -> None:
+        """The first thing a forked worker does: what needs no lane."""
+        lib.stk_worker_prepare(data_bytes + (self.spec.memory + limits.MEMORY_SLACK) * limits.MIB, parent)
+        log_stream = (
+            self.spec.log_stream or f"{time.strftime('%Y/%m/%d')}/[{self.spec.version}]{os.urandom(16).hex()}"
+        )
+        os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self._context.log_stream_name = log_stream
+        _reseed()
+
+    def serve(self, fds: list[int], core: int) -> NoReturn:
+        """Its life with a lane, of these descriptors: it never returns."""
         status = 1
         try:
-            ceiling = data_bytes + (self.spec.memory + limits.MEMORY_SLACK) * limits.MIB
-            self.lane = lib.stk_worker_born(*fds, core, ceiling, parent, self.spec.large, self.spec.max_reply)
+            self.lane = lib.stk_worker_born(*fds, core, self.spec.large, self.spec.max_reply)
             if self.lane == ffi.NULL:
                 os._exit(_NEXT_FAILED)
             log, lane = lib.stk_worker_log, self.lane
@@ -73,14 +84,9 @@ class Worker:
 
     def _run(self) -> NoReturn:
         """Serve until told to stop. Without a snapshot the function is initialised here first."""
-        log_stream = (
-            self.spec.log_stream or f"{time.strftime('%Y/%m/%d')}/[{self.spec.version}]{os.urandom(16).hex()}"
-        )
-        os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self._context.log_stream_name = log_stream
         try:
             if self.target is None:
                 self.load()
-            _reseed()
             if self.after_restore is not None:
                 self.after_restore()
         except Exception as error:  # what is none (SystemExit) ends the process, as on Lambda
@@ -104,26 +110,27 @@ class Worker:
         view = memoryview(down).toreadonly()
         header = ffi.buffer(ffi.addressof(lane, "event"), context.HEADER_BYTES)
         self._logs.request_id = lambda: _id_of(header)
-        fast_decode, fast_encode, raw = wire.fast_decode, wire.fast_encode, spec.raw
+        fast_decode, fast_encode, raw = wire.fast_decode, self._fast_encode, spec.raw
         reply_next, max_reply = lib.stk_worker_reply_next, spec.max_reply
-        large, dressed = 4096 + lib.STK_RING, lib.STK_DRESSED
         packed = self._next()
         while True:
             if packed >= 0:
                 at = packed >> 20
                 end = at + (packed & 0xFFFFF)
                 payload = view[at:end] if raw else down[at:end]
+                invocation = make_context(header[:])
             elif packed == lib.STK_W_LARGE:
-                payload = view[large : large + lane.event.len]
-            else:
-                return
-            told = header[:]
-            if told[context.FLAGS] & dressed:
-                extras, payload = wire.undress(payload)
-                invocation = make_context(told)
+                payload = self._payload(view)
+                invocation = make_context(header[:])
+            elif packed == lib.STK_W_DRESSED:
+                extras, payload = wire.undress(self._payload(view))
+                invocation = make_context(header[:])
                 context.dress(invocation, extras)
-            else:
-                invocation = make_context(told)
+            elif packed == lib.STK_W_SHUTDOWN:
+                return
+            else:  # between the invocations
+                packed = self._next(packed)
+                continue
             try:
                 event = payload if raw else fast_decode(payload)
             except Exception:
@@ -146,13 +153,17 @@ class Worker:
                     continue
                 data = again
             event = result = payload = None
-            if len(data) > max_reply:
+            n = len(data)
+            if n > max_reply:
                 self._too_large(max_reply)
                 packed = self._next()
                 continue
-            packed = reply_next(lane, data if type(data) is bytes else ffi.from_buffer(data), len(data))
-            if packed in (lib.STK_W_SIGNAL, lib.STK_W_BROKEN):
-                packed = self._next(packed)
+            packed = reply_next(lane, data if type(data) is bytes else ffi.from_buffer(data), n)
+
+    def _payload(self, down: memoryview) -> memoryview:
+        """The payload in hand where it lies."""
+        at = self.lane.payload - ffi.cast("uint8_t *", self.lane.down)
+        return down[at : at + self.lane.event.len]
 
     def _next(self, packed: int | None = None) -> int:
         """The next invocation. Signal handlers of the function's own run in between."""
@@ -178,7 +189,7 @@ class Worker:
     def _encode_again(self, result: Any, header: Any) -> bytes | None:
         """What the fast encoder refused, as Lambda's runtime would take it. None: it failed, and was told."""
         try:
-            return wire.encode(result)
+            return self._encode(result)
         except Exception as error:
             self._fail(handler.Fault("Runtime.MarshalError", f"Unable to marshal response: {error}"), header)
             return None

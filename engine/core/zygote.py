@@ -2,7 +2,7 @@
 
 The zygote is a fresh, single-threaded interpreter started by exec, so no thread or lock of the embedder's
 is ever forked. For each function it forks one *template*, which initialises the function (the init phase) and
-then forks warm workers on request, each by one fork() of an already imported program.
+then forks warm workers on request, each by one fork() of an already imported program; one ahead of its time (spare.py).
 
     engine ── socket ── zygote ── forks ── template ── forks ── worker, worker, …
        └───────────── socket per template ────┘
@@ -35,6 +35,7 @@ from .. import wire
 from .._native import lib
 from . import handler, watch, worker
 from .environment import lambda_environment
+from .spare import CALM_MS, Spare
 
 
 def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
@@ -144,6 +145,9 @@ class Template:
         self.sock = sock
         self.workers: dict[int, tuple[int, int]] = {}  # pidfd: (pid, lane)
         self.own: set[int] = set()  # children that the init started
+        self.poll = select.poll()
+        self.spare: Spare | None = None
+        self.may_spare = False
         self.data_bytes = 0
         self.pid = os.getpid()
 
@@ -153,13 +157,17 @@ class Template:
         # From here on no user code runs in this process, so it hears its socket close when the engine drops it, or
         # ends. Should the zygote be killed, it must not die at once: it has its workers' trees to end.
         lib.stk_pdeathsig(0)
-        poll = select.poll()
-        poll.register(self.sock.fileno(), select.POLLIN)
+        self.poll.register(self.sock.fileno(), select.POLLIN)
         while True:
-            for fd, _events in poll.poll():
+            wanted = self.may_spare and self.spare is None
+            ready = self.poll.poll(CALM_MS if wanted else None)
+            if wanted and not ready:
+                self._make_spare()
+            for fd, _events in ready:
                 if fd in self.workers:
-                    poll.unregister(fd)
                     self._worker_ended(fd)
+                elif self.spare is not None and fd == self.spare.pidfd:
+                    self._spare_ended(self.spare)
                 elif fd == self.sock.fileno():
                     got = wire.receive(self.sock)
                     if got is None:  # the engine gave this template up
@@ -167,16 +175,16 @@ class Template:
                         os._exit(0)
                     message, fds = got
                     assert isinstance(message, wire.Fork)
-                    pidfd = self._fork(message, fds)
-                    if pidfd >= 0:
-                        poll.register(pidfd, select.POLLIN)
+                    self._fork(message, fds)
+                    break  # its pidfd may have the number of a dead spare's, whose end is in this list, too: look anew
 
     def _initialise(self) -> None:
         spec = self.spec
         started = time.perf_counter()
         os.environ.update(lambda_environment(spec))
         time.tzset()
-        sys.path[:] = [p for p in ([spec.code] if spec.code else []) + spec.path_first + spec.path if p]
+        behind = spec.path or sys.path
+        sys.path[:] = [p for p in ([spec.code] if spec.code else []) + spec.path_first + behind if p]
         with contextlib.suppress(OSError):
             os.chdir(spec.code or ".")
         said = wire.Initialised()
@@ -199,37 +207,75 @@ class Template:
         gc.collect()
         gc.freeze()  # the collector must not write to the pages that workers share
         gc.disable()
+        if not (said.error or said.unsafe):  # see collapse.c
+            lib.stk_collapse()
         seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
         wire.send(self.sock, wire.Initialised(said.error, said.unsafe, seconds, used.ru_maxrss))
         if said.error or said.unsafe:
             os._exit(0)
 
-    def _fork(self, message: wire.Fork, fds: list[int]) -> int:
+    def _fork(self, message: wire.Fork, fds: list[int]) -> None:
+        """A worker: the spare one, or a new one."""
+        self.may_spare = message.more and self.spec.snapshot
         try:
-            pid = os.fork()
+            pid, pidfd = self._take_spare(message, fds) or self._forked(message, fds)
         except OSError as error:
+            _report(self.sock, wire.ForkFailed(message.lane, error.errno or errno.EAGAIN))
+            return
+        finally:
             for fd in fds:
                 os.close(fd)
-            _report(self.sock, wire.ForkFailed(message.lane, error.errno or errno.EAGAIN))
-            return -1
-        if pid == 0:
-            os.close(self.sock.detach())
-            for pidfd in self.workers:
-                os.close(pidfd)
-            self.worker.born(fds, message.core, self.data_bytes, self.pid)
-        for fd in fds:
-            os.close(fd)
-        pidfd = os.pidfd_open(pid)
         self.workers[pidfd] = (pid, message.lane)
         with contextlib.suppress(OSError):
             wire.send(self.sock, wire.Forked(message.lane, pid), [pidfd])
-        return pidfd
+
+    def _forked(self, message: wire.Fork, fds: list[int]) -> tuple[int, int]:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                for fd in self._not_a_childs():
+                    os.close(fd)
+                self.worker.prepare(self.data_bytes, self.pid)
+                self.worker.serve(fds, message.core)
+            finally:  # whatever happened: it must never go on as a template
+                os._exit(1)
+        pidfd = os.pidfd_open(pid)
+        self.poll.register(pidfd, select.POLLIN)
+        return pid, pidfd
+
+    def _make_spare(self) -> None:
+        try:
+            self.spare = Spare(self.worker, self.data_bytes, self._not_a_childs())
+            self.poll.register(self.spare.pidfd, select.POLLIN)
+        except OSError:  # no process to be had: not before the next worker is asked for
+            self.may_spare = False
+
+    def _take_spare(self, message: wire.Fork, fds: list[int]) -> tuple[int, int] | None:
+        spare, self.spare = self.spare, None
+        if spare is None:
+            return None
+        if spare.become(message, fds):
+            return spare.pid, spare.pidfd
+        self._spare_ended(spare)
+        return None
+
+    def _spare_ended(self, spare: Spare) -> None:
+        self.spare = None
+        self.poll.unregister(spare.pidfd)
+        spare.close()
+        _reap(spare.pid)
+
+    def _not_a_childs(self) -> list[int]:
+        """Descriptors that a worker must not have. (A spare's are never there when one is forked.)"""
+        return [self.sock.fileno(), *self.workers]
 
     def _worker_ended(self, pidfd: int) -> None:
         pid, lane = self.workers.pop(pidfd)
+        self.poll.unregister(pidfd)
         os.close(pidfd)
         status, peak = _reap(pid)
-        _kill_strangers(self.own | {p for p, _ in self.workers.values()})
+        spare = {self.spare.pid} if self.spare is not None else set()
+        _kill_strangers(self.own | spare | {p for p, _ in self.workers.values()})
         _report(self.sock, wire.Ended(lane, status, peak))
 
 

@@ -19,9 +19,10 @@ UNRESERVED = 100  # what must stay for functions that reserve nothing
 class Concurrency:
     """The operations on reserved and provisioned concurrency.
 
-    warmed: how many workers of (name, qualifier) are there; what was asked for, if nobody is asked."""
+    warmed: how many workers of (name, qualifier) are there, None if it cannot be initialised; what was asked for, if
+    nobody is asked."""
 
-    def __init__(self, control: Control, warmed: Callable[[str, str], int] | None = None) -> None:
+    def __init__(self, control: Control, warmed: Callable[[str, str], int | None] | None = None) -> None:
         self._control = control
         self._warmed = warmed
         self._pending = {
@@ -51,17 +52,25 @@ class Concurrency:
             if record is not None:
                 wanted = record["RequestedProvisionedConcurrentExecutions"]
                 warm = wanted if self._warmed is None else self._warmed(name, qualifier)
-                if warm < wanted:
+                if warm is None:
+                    new = {**record, "Status": "FAILED", "StatusReason": "FUNCTION_ERROR_INIT_FAILURE"}
+                elif warm < wanted:
                     self._pending.add((name, qualifier))
                     continue
-                new = {
-                    **record,
-                    "AllocatedProvisionedConcurrentExecutions": wanted,
-                    "AvailableProvisionedConcurrentExecutions": wanted,
-                    "Status": "READY",
-                }
+                else:
+                    new = {
+                        **record,
+                        "AllocatedProvisionedConcurrentExecutions": wanted,
+                        "AvailableProvisionedConcurrentExecutions": wanted,
+                        "Status": "READY",
+                    }
                 with state.change() as change:
                     change.put("provisioned", name, qualifier, new)
+
+    def _count(self) -> None:
+        """Workers come up without anybody asking, so who asks hears of those there are now."""
+        if self._warmed is not None:
+            self.settle()
 
     def put(self, request: dict[str, Any]) -> dict[str, Any]:
         control, state = self._control, self._control.state
@@ -197,12 +206,12 @@ class Concurrency:
         return named.name, named.qualifier or LATEST
 
     def provisioned(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._count()
         name, qualifier, record = self._found(request)
         if self._warmed is None or record["Status"] != "READY":
             return record
-        return {**record, "AvailableProvisionedConcurrentExecutions": min(
-            record["AllocatedProvisionedConcurrentExecutions"], self._warmed(name, qualifier)
-        )}  # fmt: skip
+        warm = min(record["AllocatedProvisionedConcurrentExecutions"], self._warmed(name, qualifier) or 0)
+        return {**record, "AvailableProvisionedConcurrentExecutions": warm}
 
     def unprovision(self, request: dict[str, Any]) -> dict[str, Any]:
         name, qualifier = self._named(request)
@@ -213,6 +222,7 @@ class Concurrency:
 
     def list_provisioned(self, request: dict[str, Any]) -> dict[str, Any]:
         control = self._control
+        self._count()
         named, _ = latest(control, request)
         records = control.state.owned("provisioned", named.name)
         whole = [

@@ -135,7 +135,8 @@ def _runtime(control: Control, runtime: str) -> str:
     if runtime not in control.runtimes:
         if runtime in RUNTIMES.split(", "):
             raise invalid(
-                f"The runtime {runtime} cannot be run here: this server runs {', '.join(control.runtimes)}"
+                f"The runtime {runtime} cannot be run here: this server runs {', '.join(control.runtimes)}. "
+                "Another Python is made known to it by `stoker serve --python PATH`"
             )
         raise invalid(
             f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "

@@ -30,8 +30,7 @@ class Control:
     function_url: Callable[[str], str] = field(
         default=lambda url_id: f"http://127.0.0.1/lambda-url/{url_id}/"
     )
-    warmed: Callable[[str, str], int] | None = (
-        None  # workers there are of a name and qualifier; None: nobody counts
-    )
+    # workers there are of a name and qualifier, or that it cannot be initialised; None: nobody counts
+    warmed: Callable[[str, str], int | None] | None = None
     now: Callable[[], float] = time.time  # epoch seconds
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))

@@ -33,8 +33,8 @@ class Deployment:
     """One version, running or not yet."""
 
     __slots__ = (
-        "about", "answered_at", "early", "ended", "fleet", "in_flight", "key", "record", "reserved", "retired",
-        "target", "warm",
+        "about", "answered_at", "began", "broken", "early", "ended", "fleet", "in_flight", "init_ms", "key", "record",
+        "reserved", "retired", "target", "warm",
     )  # fmt: skip
 
     def __init__(self, fleet: Fleet, record: Mapping[str, Any], reserved: int | None, warm: int) -> None:
@@ -47,6 +47,9 @@ class Deployment:
         self.early: list[tuple[bytes, Answer, int, bytes]] | None = (
             None  # what came while it is being started
         )
+        self.broken = False  # it could not be started, the last time that was tried
+        self.init_ms = 0.0  # what that took
+        self.began = 0.0  # epoch ms at which its init began, until an invocation's log has said so
         self.about = about(record, "", "")
         self.in_flight = 0
         self.answered_at = time.monotonic()
@@ -82,12 +85,14 @@ class Deployment:
     def up(self, target: Target) -> None:
         """It runs: now what came early."""
         self.target = target
+        self.broken = False
         early, self.early = self.early or [], None
         for event, answer, flags, id in early:
             self._submit(event, answer, flags, id)
 
     def failed(self, error: EngineError) -> None:
         """It could not be started: each of those who wait hears why; the next one tries again."""
+        self.broken = True
         early, self.early = self.early or [], None
         for _event, answer, _flags, _id in early:
             self._over()
@@ -123,6 +128,7 @@ class Fleet:
         self._keep = keep
         self._deployments: dict[tuple[str, str], Deployment] = {}
         self._starting: set[asyncio.Task[None]] = set()
+        self._logs: dict[str, tuple[str, str]] = {}  # by function, the group and stream that it last began
 
     def deployment(self, record: Mapping[str, Any], reserved: int | None, warm: int) -> Deployment:
         """The deployment that runs this version as it is configured now. One with workers to keep warm is started."""
@@ -166,20 +172,27 @@ class Fleet:
 
     async def _start(self, deployment: Deployment) -> None:
         target: Target | None = None
+        began = time.monotonic()
+        deployment.began = time.time() * 1e3
         try:
             layout = await asyncio.get_running_loop().run_in_executor(
                 None, self.layouts.of, deployment.record, deployment.reserved, deployment.warm
             )
+            stream = (
+                deployment.about.stream or layout.log_stream
+            )  # tried again, it writes where it wrote before
             target, up = self.runtime.start(
                 layout.config, version=layout.version, arn=layout.arn, log_group=layout.log_group,
-                log_stream=layout.log_stream, path_first=layout.path_first, base=layout.base,
+                log_stream=stream, path_first=layout.path_first, base=layout.base, python=layout.python,
             )  # fmt: skip
-            deployment.about = about(deployment.record, layout.log_group, layout.log_stream)
+            deployment.about = about(deployment.record, layout.log_group, stream)
+            self._logs[deployment.key[0]] = layout.log_group, stream
             target.init_seconds = await asyncio.wrap_future(up)
         except (EngineError, OSError, MemoryError) as error:
             if target is not None:
                 self.runtime.failed(target)
             told = error if isinstance(error, EngineError) else InitError("Runtime.Unknown", str(error))
+            deployment.init_ms = (time.monotonic() - began) * 1e3
             deployment.failed(told)
             return
         target.raw = True  # its results go out as they come
@@ -187,13 +200,19 @@ class Fleet:
         if deployment.retired and not deployment.in_flight:
             deployment.retire()
 
+    def log_of(self, name: str) -> tuple[str, str]:
+        """The log group and stream for what a function says outside its invocations."""
+        return self._logs.get(name, (f"/aws/lambda/{name}", "output"))
+
     def running(self) -> dict[tuple[str, str], int]:
         """In flight, by name and version, of each deployment that is up."""
         return {key: it.in_flight for key, it in self._deployments.items() if it.target is not None}
 
-    def warmed(self, name: str, version: str) -> int:
-        """How many workers are there for a version. From any thread."""
+    def warmed(self, name: str, version: str) -> int | None:
+        """How many workers are there for a version; None: it cannot be started. From any thread."""
         it = self._deployments.get((name, version))
+        if it is not None and it.broken:
+            return None
         target = it.target if it is not None else None
         try:
             return len(self.runtime.supervisor.workers(target.index)) if target is not None else 0

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from .. import limits, wire
 from .._native import lib
 from ..core.dispatch import Outcome, error_payload, uuid_text
@@ -20,6 +22,7 @@ from ..functions.faults import Fault
 from ..functions.names import LATEST, Place
 from ..functions.state import Change, State
 from ..observe.ended import About, Ended, ended
+from ..observe.lines import error_line
 from .deployments import Deployment, Fleet
 
 _LOG_SECONDS = 0.05
@@ -142,8 +145,9 @@ class Invoker:
                 wanted += record["RequestedProvisionedConcurrentExecutions"]
         return wanted
 
-    def warmed(self, name: str, qualifier: str) -> int:
-        """Workers there are of a version, or of the one that an alias means. From any thread."""
+    def warmed(self, name: str, qualifier: str) -> int | None:
+        """Workers there are of a version, or of the one that an alias means; None: it cannot be started. From any
+        thread."""
         alias = self._state.get("alias", name, qualifier)
         return self._fleet.warmed(name, alias["FunctionVersion"] if alias else qualifier)
 
@@ -200,7 +204,8 @@ class Invoker:
                     "requestId": "",
                 }
                 body = {**body, "stackTrace": told.stack_trace}
-                return Result(wire.encode(body), True, request_id, version, deployment, None, now)
+                failed = self._log_init(deployment, told, request_id, now)
+                return Result(wire.encode(body), True, request_id, version, deployment, failed, now)
             return refused(told)
         assert target is not None
         said = self._log(deployment, told, now)
@@ -215,6 +220,30 @@ class Invoker:
         target = deployment.target
         assert target is not None
         said = ended(target, outcome, at * 1e3)
+        self._keep(deployment, said)
+        return said
+
+    def _log_init(
+        self, deployment: Deployment, error: FunctionError, request_id: str, at: float
+    ) -> Ended | None:
+        """The log of an invocation that an init that failed was the end of. What the init itself wrote is in the log
+        already; of that, the result's tail has the error."""
+        if not deployment.about.group:  # it did not get so far as to have a log
+            return None
+        status = "timeout" if error.error_type == "Sandbox.Timedout" else "error"
+        said = Ended(
+            request_id, at * 1e3, 0, 0, status, error.error_type,
+            cold=True, init_ms=deployment.init_ms, init_status=status,
+        )  # fmt: skip
+        self._keep(deployment, said)
+        told = error_line(
+            error.error_type, error.error_message, error.stack_trace, int(at * 1e3), deployment.about.form
+        )
+        return msgspec.structs.replace(said, output=told)
+
+    def _keep(self, deployment: Deployment, said: Ended) -> None:
+        if said.cold:
+            said.init_at, deployment.began = deployment.began, 0.0
         if not self._unlogged:
             asyncio.get_running_loop().call_later(_LOG_SECONDS, self.flush_logs)
         waiting = self._unlogged.get(deployment)
@@ -222,7 +251,6 @@ class Invoker:
             self._unlogged[deployment] = [said]
         else:
             waiting.append(said)
-        return said
 
     def flush_logs(self) -> None:
         """Hand what ended since the last time to the log."""

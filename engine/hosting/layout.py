@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import limits
+from ..errors import InitError
 from ..functions.config import FunctionConfig, Reference, parse_reference
 from ..functions.packages import Packages
-
-_SITE = f"python/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +28,43 @@ class Layout:
     log_stream: str
     path_first: list[str]
     base: dict[str, str]
+    python: str
 
 
 class Layouts:
     """Lays versions out. `variables`: what every function finds in its environment unless it says otherwise (the
-    endpoint's URL, credentials). Blocks on the disk: not for the event loop."""
+    endpoint's URL, credentials). `pythons`: the interpreter of each runtime. Blocks on the disk: not for the
+    event loop."""
 
-    def __init__(self, packages: Packages, folder: Path, variables: Mapping[str, str], workers: int) -> None:
+    def __init__(
+        self,
+        packages: Packages,
+        folder: Path,
+        variables: Mapping[str, str],
+        pythons: Mapping[str, str],
+        workers: int,
+    ) -> None:
         self._packages = packages
         self._folder = folder
         self._variables = dict(variables)
+        self._pythons = pythons
         self._workers = workers
 
     def of(self, record: Mapping[str, Any], reserved: int | None, warm: int) -> Layout:
         """The layout of a version's record. reserved: its function's reserved concurrency; warm: workers that are
-        kept. Raises OSError."""
+        kept. Raises OSError, InitError."""
+        runtime = record["Runtime"]
+        if runtime not in self._pythons:
+            raise InitError(
+                "Runtime.InvalidRuntime",
+                f"The runtime {runtime} cannot be run here: this server runs {', '.join(self._pythons)}",
+            )
         code = str(self._packages.tree(record["_digest"]))
         base = {"PATH": os.environ.get("PATH", os.defpath), **self._variables}
         path_first: list[str] = []
         if layers := record.get("_layers"):
             opt = self._merged(layers)
-            path_first = [str(opt / _SITE), str(opt / "python")]
+            path_first = [str(opt / "python/lib" / runtime / "site-packages"), str(opt / "python")]
             base["PATH"] = f"{opt / 'bin'}:{base['PATH']}"
             base["LD_LIBRARY_PATH"] = f"{opt / 'lib'}:{base.get('LD_LIBRARY_PATH', '')}".rstrip(":")
             base["STOKER_OPT"] = str(opt)
@@ -84,6 +98,7 @@ class Layouts:
             log_stream=f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{record['Version']}]{os.urandom(16).hex()}",
             path_first=path_first,
             base=base,
+            python=self._pythons[runtime],
         )
 
     def _merged(self, layers: Sequence[str]) -> Path:

@@ -9,7 +9,7 @@ import msgspec
 
 from .._native import lib
 from ..core.dispatch import Outcome, Target
-from .lines import Event, Format, Invocation, billed, end_line, lines, report_line, start_line
+from .lines import Event, Format, Invocation, begins_init, billed, end_line, lines, report_line, start_line
 from .report import error_type, init_seconds, peak_kib
 
 _STATUS = {
@@ -49,6 +49,7 @@ class Ended(msgspec.Struct, array_like=True, gc=False):
     cold: bool = False
     init_ms: float = 0.0
     init_status: str = "success"
+    init_at: float = 0.0  # epoch ms, 0 where it is not known
 
 
 def about(record: Mapping[str, Any], group: str, stream: str) -> About:
@@ -97,7 +98,7 @@ def events(about: About, some: Sequence[Ended]) -> list[Event]:
 
 def tail(about: About, e: Ended, limit: int) -> bytes:
     """The last bytes of an invocation's log; an init before it is no part of that."""
-    said = [m for _, m in lines(_invocation(about, e), about.form) if not m.startswith("INIT_START")]
+    said = [m for _, m in lines(_invocation(about, e), about.form) if not begins_init(m)]
     text = "".join(m if m.endswith("\n") else m + "\n" for m in said)
     return text.encode("utf-8", "backslashreplace")[-limit:]
 
@@ -116,6 +117,7 @@ def _invocation(about: About, e: Ended) -> Invocation:
         cold=e.cold,
         init_ms=e.init_ms,
         init_status=e.init_status,
+        init_at=e.init_at,
         output=e.output,
         produced_bytes=e.produced,
         function_name=about.function_name,

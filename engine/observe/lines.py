@@ -48,6 +48,7 @@ class Invocation:
     cold: bool = False
     init_ms: float = 0.0
     init_status: str = SUCCESS
+    init_at: float = 0.0  # epoch ms of its beginning; 0: just before the invocation
     initialization_type: str = ON_DEMAND  # "provisioned-concurrency", "snap-start"
     output: str = ""
     produced_bytes: int = 0
@@ -61,6 +62,11 @@ class Invocation:
         """Since August 2025 an on-demand init is billed as the invocation is."""
         init = self.init_ms if self.cold and self.initialization_type == ON_DEMAND else 0.0
         return billed(self.duration_ms + init)
+
+    @property
+    def init_began(self) -> int:
+        """Epoch ms."""
+        return int(self.init_at or self.started - self.init_ms)
 
     @property
     def runtime_version(self) -> str:
@@ -114,7 +120,7 @@ def _text(i: Invocation) -> Iterator[Event]:
     begun, ended = int(i.started), int(i.started + i.duration_ms)
     own = list(_own(i, begun, ended, keepends=True))
     if i.cold:
-        yield int(i.started - i.init_ms), _init_start(i)
+        yield i.init_began, _init_start(i)
         if i.init_status != SUCCESS:  # what an init that failed said is its own, not the invocation's
             yield from ((begun, message) for _, message in own)
             own = []
@@ -146,6 +152,26 @@ def _reports_init(i: Invocation) -> bool:
 
 def _init_start(i: Invocation) -> str:
     return f"INIT_START Runtime Version: {i.runtime_version}\tRuntime Version ARN: {i.runtime_arn}\n"
+
+
+def begins_init(message: str) -> bool:
+    """Is it the first event of an init's log?"""
+    return message.startswith("INIT_START") or '"type":"platform.initStart"' in message[:64]
+
+
+def error_line(error_type: str, message: str, stack_trace: list[str], at: int, form: Format) -> str:
+    """How Lambda's runtime logs what ended an init. at: epoch ms."""
+    if form.log_format != "JSON":
+        return f"[ERROR] {error_type}: {message}\n"
+    told = {
+        "timestamp": iso(at)[:19] + "Z",
+        "level": "ERROR",
+        "errorMessage": message,
+        "errorType": error_type,
+        "requestId": "",
+        "stackTrace": stack_trace,
+    }
+    return wire.encode(told).decode() + "\n"
 
 
 def _init_report(i: Invocation) -> str:
@@ -195,7 +221,7 @@ def _json_init(i: Invocation, begun: int, own: list[Event], record: Any) -> Iter
     phase = {"initializationType": i.initialization_type, "phase": "init"}
     versions = {"runtimeVersion": i.runtime_version, "runtimeVersionArn": i.runtime_arn}
     function = {"functionName": i.function_name, "functionVersion": i.version}
-    yield from record("INFO", int(i.started - i.init_ms), "initStart", {**phase, **versions, **function})
+    yield from record("INFO", i.init_began, "initStart", {**phase, **versions, **function})
     ok = i.init_status == SUCCESS
     if not ok:
         yield from ((begun, message) for _, message in own)

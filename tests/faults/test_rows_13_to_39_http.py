@@ -9,7 +9,6 @@ import os
 import resource
 import socket
 import sys
-import threading
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -100,30 +99,40 @@ def test_row_27_a_slow_client_keeps_nobody_waiting(http: Http) -> None:
         assert http.answer(slow)[2] == b"1000"
 
 
-def test_row_27_a_client_that_never_ends_its_request_is_hung_up_on(http: Http) -> None:
-    """The deadline itself, shortened: in the server's own process it is 60 seconds."""
+@pytest.mark.parametrize(
+    "part", [b"", b"GET / HTTP/1.1\r\nhost:", b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nhalf"]
+)
+def test_row_27_a_client_that_never_ends_its_request_is_hung_up_on(
+    part: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a shorter deadline than the 60 seconds of the server."""
     import asyncio
+
+    from uvicorn import Config
+    from uvicorn.server import ServerState
 
     from engine.http import protocol
 
     assert protocol.READ_SECONDS == 60.0
-    closed = threading.Event()
+    monkeypatch.setattr(protocol, "READ_SECONDS", 0.05)
 
-    class Transport:
-        def is_closing(self) -> bool:
-            return closed.is_set()
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
-        def close(self) -> None:
-            closed.set()
+    async def main() -> bytes:
+        config, state = Config(app, lifespan="off", log_config=None), ServerState()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: protocol.Protocol(config, state, {}), "127.0.0.1", 0
+        )
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(part)
+            said = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+        return said
 
-    async def main() -> None:
-        it = protocol.Protocol.__new__(protocol.Protocol)
-        it.loop = asyncio.get_running_loop()
-        it.transport = Transport()  # type: ignore[assignment]
-        it._too_slow()
-
-    asyncio.run(main())
-    assert closed.is_set()
+    assert asyncio.run(main()) == b""
 
 
 def test_row_27_a_reader_that_does_not_read_holds_no_worker(http: Http) -> None:
@@ -198,20 +207,49 @@ def test_row_30_malformed_http_is_the_last_thing_read(http: Http, tmp_path: Path
     note = tmp_path / "note"
     with http.connect() as sock:
         sock.sendall(data + http.request(json.dumps({"note": str(note)}).encode()))
-        said = b""
-        while chunk := sock.recv(65536):
-            said += chunk
+        said = everything(sock)
     assert said == b"" or said.startswith(b"HTTP/1.1 400"), said[:200]
     assert http.ask(b'{"answer": 4}')[2] == b"4"
     assert not note.exists(), "a second request was read from it"
 
 
-def test_row_30_requests_in_one_piece_are_answered_in_order(http: Http) -> None:
-    listing = b"GET /2015-03-31/functions HTTP/1.1\r\nhost: here\r\n\r\n"
+GET = b"GET /2015-03-31/functions HTTP/1.1\r\nhost: here\r\n\r\n"
+
+
+@pytest.mark.parametrize("which", ["other", "invoke"])
+@pytest.mark.parametrize("behind", [b"NONSENSE\r\n\r\n", GET, GET + b"NONSENSE\r\n\r\n", b"GET / HT", b""])
+def test_row_30_a_client_that_leaves_with_requests_unanswered(http: Http, which: str, behind: bytes) -> None:
+    """Nothing is written where nobody reads, no 400 stands where an answer would, and the log has no errors."""
+    first = GET if which == "other" else http.request(b'{"answer": "x"}')
+    for _ in range(20):
+        with http.connect() as sock:
+            sock.sendall(first + behind)
+            if b"NONSENSE" in behind:
+                assert b"HTTP/1.1 400" not in everything(sock)
+    assert http.ask(b'{"answer": 8}')[2] == b"8"
+    assert "Traceback" not in http.served.log.read_text()
+
+
+@pytest.mark.parametrize("which", ["other", "invoke"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_row_30_a_client_that_is_done_sending_is_answered(http: Http, which: str, times: int) -> None:
+    request = GET if which == "other" else http.request(b'{"answer": "x"}')
     with http.connect() as sock:
-        sock.sendall(
-            b"".join([http.request(b'{"answer": "a"}'), listing, http.request(b'{"answer": "b"}')] * 3)
-        )
+        sock.sendall(request * times)
+        sock.shutdown(socket.SHUT_WR)
+        assert everything(sock).count(b"HTTP/1.1 200") == times
+
+
+def everything(sock: socket.socket) -> bytes:
+    said = b""
+    while chunk := sock.recv(65536):
+        said += chunk
+    return said
+
+
+def test_row_30_requests_in_one_piece_are_answered_in_order(http: Http) -> None:
+    with http.connect() as sock:
+        sock.sendall(b"".join([http.request(b'{"answer": "a"}'), GET, http.request(b'{"answer": "b"}')] * 3))
         said = b""
         while said.count(b"HTTP/1.1 200") < 9 or not said.endswith(b'"b"'):
             said += sock.recv(65536)

@@ -147,8 +147,8 @@ def test_row_15_the_zygote_or_a_template_is_killed(stoker: Engine, tmp_path: Pat
 
 
 def living_zygote(stoker: Engine) -> int:
-    zygote = stoker._runtime.supervisor._zygote
-    return zygote.pid if zygote and alive(zygote.pid) else 0
+    pid = stoker._runtime.supervisor._zygotes[""].pid
+    return pid if pid and alive(pid) else 0
 
 
 def test_row_15_the_zygote_is_killed_again_and_again(stoker: Engine) -> None:
@@ -175,10 +175,10 @@ def test_row_15_a_new_zygote_cannot_be_started_at_once(
         return popen(*args, **options)
 
     monkeypatch.setattr(subprocess, "Popen", failing)
-    zygote = stoker._runtime.supervisor._zygote
-    assert zygote is not None
+    zygote = living_zygote(stoker)
+    assert zygote
     [worker] = fn.workers()
-    os.kill(zygote.pid, signal.SIGKILL)
+    os.kill(zygote, signal.SIGKILL)
     wait_until(lambda: not alive(worker))
     assert fn.invoke("later") == "later"
     assert next(refused, None) is None

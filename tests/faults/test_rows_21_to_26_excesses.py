@@ -56,7 +56,8 @@ def test_row_21_a_handler_closes_every_descriptor(stoker: Engine, neighbour: Any
 def test_row_21_calls_behind_it_in_line_are_not_lost(stoker: Engine) -> None:
     fn = stoker.function("closes_fds:handler", code=MISBEHAVE, concurrency=2)
     assert [future.result() for future in [fn.submit(i) for i in range(8)]] == ["closed"] * 8
-    assert list(fn.map(range(8))) == ["closed"] * 8
+    for _ in range(40):  # each worker ends after one call, so many a call finds one that is about to
+        assert list(fn.map(range(8))) == ["closed"] * 8
 
 
 def descendants(note: Path, count: int) -> list[int]:

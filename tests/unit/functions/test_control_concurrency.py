@@ -146,6 +146,40 @@ def test_provisioned_lifecycle(plane: Plane) -> None:
     assert listed == {"ProvisionedConcurrencyConfigs": []}
 
 
+@pytest.mark.parametrize(
+    "operation", ["GetProvisionedConcurrencyConfig", "ListProvisionedConcurrencyConfigs"]
+)
+def test_it_is_ready_as_soon_as_its_workers_are_there(plane: Plane, operation: str) -> None:
+    there = 1
+    counted = Concurrency(plane.control, lambda name, qualifier: there)
+    version = {"FunctionName": "f", "Qualifier": "1"}
+
+    def status() -> str:
+        answer = counted.operations()[operation](
+            version if operation.startswith("Get") else {"FunctionName": "f"}
+        )
+        return str(answer.get("ProvisionedConcurrencyConfigs", [answer])[0]["Status"])
+
+    counted.provision(provision("1", 2))
+    assert status() == "IN_PROGRESS"
+    there = 2
+    assert status() == "READY"
+
+
+def test_provisioned_of_what_cannot_be_initialised(plane: Plane) -> None:
+    counted = Concurrency(plane.control, lambda name, qualifier: None)
+    counted.provision(provision("1", 2))
+    answer = counted.provisioned({"FunctionName": "f", "Qualifier": "1"})
+    del answer["LastModified"]
+    assert answer == {
+        "RequestedProvisionedConcurrentExecutions": 2,
+        "AllocatedProvisionedConcurrentExecutions": 0,
+        "AvailableProvisionedConcurrentExecutions": 0,
+        "Status": "FAILED",
+        "StatusReason": "FUNCTION_ERROR_INIT_FAILURE",
+    }
+
+
 def test_listing_in_pages(plane: Plane) -> None:
     plane.call("UpdateFunctionConfiguration", FunctionName="f", Timeout=9)
     plane.call("PublishVersion", FunctionName="f")

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.dispatch import Outcome, Target
-from engine.observe.ended import ended
-from engine.observe.lines import Format, Invocation, billed, lines
+from engine.observe.ended import Ended, about, ended, tail
+from engine.observe.lines import Format, Invocation, billed, error_line, lines
 
 AT = 1_735_689_600_000  # 2025-01-01T00:00:00Z
 WARM = Invocation(
@@ -52,6 +52,11 @@ class TestText:
         assert start[1].startswith("START ")
         assert "Billed Duration: 114 ms" in last[1]
         assert last[1].endswith("\tInit Duration: 110.10 ms\t\n")
+
+    def test_an_init_begins_when_it_began(self) -> None:
+        """What it printed meanwhile comes behind its first line."""
+        at, message = lines(replace(COLD, init_at=AT - 500.7), TEXT)[0]
+        assert (at, message[:10]) == (AT - 501, "INIT_START")
 
     def test_the_bill_includes_the_init(self) -> None:
         """As recorded in August 2025: 133.61 and 80.00 make 214."""
@@ -179,3 +184,28 @@ def test_of_an_outcome(status: int, data: bytes, said_as: tuple[str, str | None]
     assert (i.took, i.init_ms) == (3_010_000, pytest.approx(110.1))
     assert i.at == AT
     assert (i.init_status == "error") == (status == lib.STK_INIT)
+
+
+@pytest.mark.parametrize("form", ["Text", "JSON"])
+def test_the_tail_is_the_invocation_s_own(form: str) -> None:
+    record = {
+        "FunctionName": "f", "FunctionArn": "arn:f", "Version": "7", "MemorySize": 128,
+        "LoggingConfig": {"LogFormat": form},
+    }  # fmt: skip
+    done = Ended("RID", AT, 3_010_000, 36 * 1024, output="a word\n", cold=True, init_ms=9.0)
+    first, second, *_ = tail(about(record, "g", "s"), done, 4096).decode().splitlines()
+    assert "RID" in first and ("START " in first or "platform.start" in first)
+    assert second == "a word"
+
+
+def test_how_an_init_fails() -> None:
+    said = ("Runtime.ImportModuleError", "no module", ["  File x"], AT)
+    assert error_line(*said, TEXT) == "[ERROR] Runtime.ImportModuleError: no module\n"
+    assert json.loads(error_line(*said, Format("JSON"))) == {
+        "timestamp": "2025-01-01T00:00:00Z",
+        "level": "ERROR",
+        "errorMessage": "no module",
+        "errorType": "Runtime.ImportModuleError",
+        "requestId": "",
+        "stackTrace": ["  File x"],
+    }

@@ -1,0 +1,75 @@
+"""Which interpreters run functions: the server's own, and others of this machine that have what the engine needs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+
+from ..errors import InvalidConfiguration
+
+OWN = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+NEEDS = "msgspec cffi"  # what `pip install` puts there for the engine
+_CANDIDATES = tuple(f"python3.{minor}" for minor in range(11, 15))
+_PROBE_SECONDS = 20.0
+_PROBE = """
+import sys
+if sys.version_info < (3, 11) or sys.implementation.name != "cpython":
+    sys.exit(f"it is {sys.implementation.name} {sys.version.split()[0]}, not CPython 3.11 or later")
+try:
+    import msgspec, _cffi_backend
+except ImportError as error:
+    sys.exit(f"it has no {error.name}")
+print(f"python{sys.version_info[0]}.{sys.version_info[1]}")
+"""
+
+
+def interpreters(given: Iterable[str] = ()) -> dict[str, str]:
+    """By runtime ("python3.12"), the interpreter ("": this one). Those given come before those on the PATH; what is
+    on the PATH and cannot run functions is left out. Raises InvalidConfiguration for one given that cannot."""
+    asked = [(python, _probe(python)) for python in given]
+    others = [
+        (python, _probe(path)) for python in _CANDIDATES if python != OWN and (path := shutil.which(python))
+    ]
+    known = {OWN: ""}
+    for python, probe in asked:
+        runtime, why = _answer(probe)
+        if not runtime:
+            raise InvalidConfiguration(
+                f"--python {python} cannot run functions: {why}. It must be a CPython 3.11 or later in which "
+                f"`python -m pip install {NEEDS}` was done"
+            )
+        known.setdefault(runtime, python)
+    for python, probe in others:
+        runtime, _why = _answer(probe)
+        if runtime:
+            known.setdefault(runtime, shutil.which(python) or python)
+    return known
+
+
+def _probe(python: str) -> subprocess.Popen[str] | OSError:
+    try:
+        return subprocess.Popen(
+            [python, "-P", "-c", _PROBE],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    except OSError as error:
+        return error
+
+
+def _answer(probe: subprocess.Popen[str] | OSError) -> tuple[str, str]:
+    """The runtime, or why there is none."""
+    if isinstance(probe, OSError):
+        return "", probe.strerror or str(probe)
+    with probe:
+        try:
+            said, complaint = probe.communicate(timeout=_PROBE_SECONDS)
+        except subprocess.TimeoutExpired:
+            probe.kill()
+            return "", f"it did not answer within {_PROBE_SECONDS:.0f} s"
+    lines = complaint.strip().splitlines()
+    if probe.returncode:
+        return "", lines[-1] if lines else f"it ended with status {probe.returncode}"
+    runtime = said.strip()
+    return (runtime, "") if runtime.startswith("python3.") else ("", "it is no Python")
