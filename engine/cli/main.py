@@ -16,6 +16,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import EngineError
+from . import load_options
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -126,6 +127,7 @@ def parser() -> argparse.ArgumentParser:
     invoke.add_argument("--endpoint", metavar="URL", help="REF is a function deployed there")
 
     _remote_commands(commands, raw)
+    load_options.add(commands, raw)
 
     doctor = commands.add_parser(
         "doctor", help="say what this machine offers", description=_DOCTOR, formatter_class=raw
@@ -152,6 +154,13 @@ def _remote_commands(commands: Any, raw: Any) -> None:
     )
     serve.add_argument(
         "--aws-endpoint", metavar="URL", help="where requests for other AWS services are passed on to"
+    )
+    serve.add_argument(
+        "--python",
+        metavar="PATH",
+        action="append",
+        help="another interpreter, for functions of its version: one with msgspec and cffi. Given as often as needed; "
+        "python3.11 to python3.14 on the PATH are found without",
     )
     serve.add_argument("--workers", type=int, default=64, help="of one version at most (default: 64)")
     serve.add_argument(
@@ -260,6 +269,10 @@ def _run(options: argparse.Namespace) -> int:
         from . import completion
 
         return completion.run(options.shell, parser())
+    if options.command == "load":
+        from . import load
+
+        return load.run(options)
     if options.command != "invoke" or options.endpoint:
         from . import remote
 

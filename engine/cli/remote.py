@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import base64
-import http.client
+import io
+import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .. import limits
 from ..errors import EngineError
 from .invoke import read_event
 from .main import FAILED, OK, UsageError
@@ -28,27 +31,40 @@ class ServerError(EngineError):
 
 
 def client(options: argparse.Namespace, service: str = "lambda") -> Any:
-    """A botocore client of the server. Raises UsageError when botocore is not there."""
-    try:
-        import botocore.session
-        from botocore.config import Config
-    except ImportError:
-        raise UsageError('this needs botocore: pip install "stoker[serve]"') from None
+    """A botocore client of the server. Raises UsageError."""
+    import botocore.session
+    from botocore.config import Config
+
     session = botocore.session.get_session()
     if session.get_credentials() is None:
         session.set_credentials("stoker", "stoker")
     return session.create_client(
         service,
-        endpoint_url=options.endpoint or os.environ.get("STOKER_ENDPOINT") or ENDPOINT,
+        endpoint_url=_endpoint(options),
         region_name=session.get_config_variable("region") or "us-east-1",
         config=Config(retries={"max_attempts": 1}, read_timeout=910, parameter_validation=False),
     )
 
 
-def run(options: argparse.Namespace) -> int:
-    """A command's exit status. Raises ServerError."""
-    from botocore.exceptions import BotoCoreError, ClientError
+def _endpoint(options: argparse.Namespace) -> str:
+    """The server's URL. Raises UsageError when it is none."""
+    text = str(options.endpoint or os.environ.get("STOKER_ENDPOINT") or ENDPOINT)
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, say
+        right = False
+    if not right or not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise UsageError(f"the endpoint {text} is no URL: write it as {ENDPOINT}")
+    return text
 
+
+def run(options: argparse.Namespace) -> int:
+    """A command's exit status. Raises ServerError, and UsageError, also when botocore is not there."""
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+    except ImportError:
+        raise UsageError('this needs botocore: pip install "stoker[serve]"') from None
     commands: dict[str, Callable[[argparse.Namespace], int]] = {
         "deploy": deploy, "ls": listing, "rm": remove, "logs": logs, "invoke": invoke,
     }  # fmt: skip
@@ -57,8 +73,12 @@ def run(options: argparse.Namespace) -> int:
     except ClientError as error:
         said = error.response["Error"]
         raise ServerError(f"{said.get('Code')}: {said.get('Message')}") from None
-    except BotoCoreError as error:
-        raise ServerError(f"{error}. Is the server running? Start it with: stoker serve") from None
+    except EndpointConnectionError as error:
+        raise ServerError(f"{error} Is the server running? Start it with: stoker serve") from None
+    except BrokenPipeError:  # of our own output
+        raise
+    except (BotoCoreError, OSError) as error:
+        raise ServerError(str(error)) from None
 
 
 def deploy(options: argparse.Namespace) -> int:
@@ -66,8 +86,16 @@ def deploy(options: argparse.Namespace) -> int:
     from ..functions.packages import pack
 
     source, handler = _source(options)
-    name = options.name or source.resolve().stem
-    archive = pack(source)
+    name = options.name or _name(source)
+    try:
+        archive = pack(source)
+    except OSError as error:
+        raise UsageError(f"cannot read {error.filename}: {error.strerror}") from None
+    if len(archive) > limits.ZIPPED_BYTES:
+        most = f"{limits.ZIPPED_BYTES // limits.MIB} MiB"
+        raise UsageError(
+            f"{source} is {len(archive) / limits.MIB:.1f} MiB when packed: Lambda takes {most} at most"
+        )
     api = client(options)
     with_bar(api)
     configuration: dict[str, Any] = {"Handler": handler}
@@ -76,19 +104,20 @@ def deploy(options: argparse.Namespace) -> int:
         if value is not None:
             configuration[{"memory": "MemorySize", "timeout": "Timeout"}[member]] = value
     if options.env:
-        pairs = dict(pair.partition("=")[::2] for pair in options.env)
-        configuration["Environment"] = {"Variables": pairs}
+        configuration["Environment"] = {"Variables": dict(map(_variable, options.env))}
     runtime = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     try:
-        api.update_function_code(FunctionName=name, ZipFile=archive)
-        done = "updated"
         settled(api, name)
-        api.update_function_configuration(FunctionName=name, **configuration)
     except api.exceptions.ResourceNotFoundException:
         api.create_function(
             FunctionName=name, Runtime=runtime, Role=ROLE, Code={"ZipFile": archive}, **configuration
         )
         done = "created"
+    else:  # what may be refused goes first, so that nothing has changed then
+        api.update_function_configuration(FunctionName=name, **configuration)
+        settled(api, name)
+        api.update_function_code(FunctionName=name, ZipFile=archive)
+        done = "updated"
     settled(api, name)
     if options.url:
         try:
@@ -101,16 +130,37 @@ def deploy(options: argparse.Namespace) -> int:
     return OK
 
 
+def _name(source: Path) -> str:
+    """A function's name for what a file or directory is called."""
+    path = source.resolve()
+    name = re.sub(r"[^a-zA-Z0-9-_]", "-", path.stem if path.is_file() else path.name)[: limits.NAME_CHARS]
+    if not name:
+        raise UsageError(f"what is the function in {source} to be called? Say --name")
+    return name
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]+", name):
+        raise UsageError(
+            f"--env {text}: write NAME=VALUE, NAME being two or more letters, digits or underscores"
+        )
+    return name, value
+
+
 def _source(options: argparse.Namespace) -> tuple[Path, str]:
     """What to pack, and the handler in it."""
-    text, _, attribute = options.source.partition(":")
+    text, colon, attribute = options.source.partition(":")
     source = Path(text)
-    if source.is_file() and source.suffix == ".py":
-        return source, f"{source.stem}.{attribute or 'handler'}"
-    if not source.is_dir():
+    is_file = source.is_file() and source.suffix == ".py"
+    if not is_file and not source.is_dir():
         raise UsageError(f"{text} is neither a directory nor a .py file")
+    if colon and (options.handler or not is_file):
+        raise UsageError(f"{options.source}: write {text} --handler MODULE.FUNCTION")
     if options.handler:
         return source, options.handler
+    if is_file:
+        return source, f"{source.stem}.{attribute or 'handler'}"
     for module in ("app", "lambda_function", "handler", "main"):
         if (source / f"{module}.py").exists():
             return source, f"{module}.{'lambda_handler' if module == 'lambda_function' else 'handler'}"
@@ -131,40 +181,32 @@ def with_bar(api: Any) -> None:
     if not sys.stderr.isatty():
         return
 
-    def send(request: Any, **_: Any) -> Any:
-        body = request.body or b""
-        if len(body) < _CHUNK:
-            return None
-        return _uploaded(request, body)
+    def watched(request: Any, **_: Any) -> None:
+        if isinstance(request.body, bytes) and len(request.body) >= _CHUNK:
+            request.body = _Upload(request.body)
 
-    api.meta.events.register("before-send.lambda.*", send)
+    api.meta.events.register("before-send.lambda.*", watched)
 
 
-def _uploaded(request: Any, body: bytes) -> Any:
-    from botocore.awsrequest import AWSResponse
+class _Upload(io.BytesIO):
+    """A request's body, which draws a bar as it is read."""
 
-    parts = urlsplit(request.url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
-    connection.putrequest(request.method, parts.path or "/", skip_host=True, skip_accept_encoding=True)
-    connection.putheader("Host", parts.netloc)
-    for header, value in request.headers.items():
-        connection.putheader(header, value)
-    connection.endheaders()
-    for at in range(0, len(body), _CHUNK):
-        connection.send(body[at : at + _CHUNK])
-        part = min(1.0, (at + _CHUNK) / len(body))
-        full = int(part * _BAR)
-        text = f"\ruploading [{'#' * full}{'.' * (_BAR - full)}] {part:4.0%} of {len(body) / 1024:.0f} KiB"
-        print(text, end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    answer = connection.getresponse()
-    content = answer.read()
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self.size = len(body)
+        self.shown = -1
 
-    class Raw:
-        def stream(self, **_: Any) -> Any:
-            yield content
-
-    return AWSResponse(request.url, answer.status, dict(answer.getheaders()), Raw())
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        percent = 100 * self.tell() // self.size
+        if percent != self.shown:
+            self.shown = percent
+            full = percent * _BAR // 100
+            text = (
+                f"\ruploading [{'#' * full}{'.' * (_BAR - full)}] {percent:3}% of {self.size / 1024:.0f} KiB"
+            )
+            print(text, end="\n" if percent == 100 else "", file=sys.stderr, flush=True)
+        return data
 
 
 def listing(options: argparse.Namespace) -> int:
@@ -218,13 +260,21 @@ def _seconds(text: str) -> float:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
     number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
     try:
-        return float(number) * units[unit]
+        seconds = float(number) * units[unit]
     except ValueError:
-        raise UsageError(f"--since {text}: write 90, 90s, 15m, 2h or 1d") from None
+        seconds = math.nan
+    if not 0 <= seconds < time.time():
+        raise UsageError(f"--since {text}: write 90, 90s, 15m, 2h or 1d")
+    return seconds
 
 
 def invoke(options: argparse.Namespace) -> int:
     """Invoke a function that is deployed."""
+    for option in ("code", "name", "memory", "timeout", "env", "raw", "repeat"):
+        if getattr(options, option):
+            raise UsageError(
+                f"--{option} is for a function that runs here: leave it out, or leave --endpoint out"
+            )
     answer = client(options).invoke(
         FunctionName=options.reference,
         Payload=read_event("{}" if options.event is None else options.event, raw=False),

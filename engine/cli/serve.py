@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
         aws_endpoint=options.aws_endpoint,
         workers=options.workers,
         retry_delays=delays,
+        python=tuple(options.python or ()),
     )
     Server(chosen).run(_ready)
     print("stoker: stopped", file=sys.stderr)

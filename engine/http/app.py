@@ -12,14 +12,15 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from .. import limits
+from .. import limits, wire
 from ..errors import EngineError
 from ..functions.faults import Fault
 from ..functions.packages import Packages
 from ..functions.state import State
 from ..functions.store import StoreError
 from ..hosting.invoker import Invoker, Result
-from . import eventstream, urls
+from . import eventstream, malformed, urls
+from .invoke import dressed, log_result
 from .logs_process import LogsProcess
 from .model import Operation, Service
 from .passthrough import Passthrough, service_of
@@ -113,12 +114,7 @@ class App:
             else:
                 answer = await self._lambda(scope["method"], path, query, headers, body, request_id)
         except TooLarge:
-            fault = Fault(
-                "RequestEntityTooLargeException",
-                f"Request must be smaller than {BODY_BYTES} bytes",
-                Type="User",
-            )
-            answer = self._parts.service.error(fault, request_id)
+            answer = self._parts.service.error(self._too_large(scope["method"], path, query), request_id)
         except Fault as fault:
             answer = self._parts.service.error(fault, request_id)
         except ClientGone:
@@ -129,6 +125,12 @@ class App:
                 Fault("ServiceException", "Internal error", Type="Service"), request_id
             )
         await _send(send, answer)
+
+    def _too_large(self, method: str, path: str, query: str) -> Fault:
+        told = f"Request must be smaller than {BODY_BYTES} bytes"
+        with contextlib.suppress(Fault):  # of another service
+            told += f" for the {self._parts.service.match(method, path, query)[0].name} operation"
+        return Fault("RequestEntityTooLargeException", told, Type="User")
 
     async def _pass_on(
         self, scope: Scope, service: str | None, query: str, headers: StrHeaders, receive: Receive, send: Send
@@ -157,7 +159,7 @@ class App:
         request = parts.service.parse(operation, labels, query, headers, body)
         parts.service.validate(operation, request)
         if operation.name == _STREAMING:
-            return await self._stream(request, request_id)
+            return await self._stream(request, request_id, dict(headers).get("x-amzn-trace-id", ""))
         if operation.name == "InvokeAsync":
             return await self._invoke_async(operation, request, request_id)
         run = parts.operations.get(operation.name)
@@ -185,7 +187,9 @@ class App:
         data = await asyncio.get_running_loop().run_in_executor(None, path.read_bytes)
         return 200, [(b"content-type", b"application/zip")], data
 
-    async def _result(self, name: str, qualifier: str | None, event: bytes, id: bytes = b"") -> Result:
+    async def _result(
+        self, name: str, qualifier: str | None, event: bytes, id: bytes, dress: wire.Dress | None = None
+    ) -> Result:
         """An invocation's result. Raises Fault."""
         future: asyncio.Future[Result | Fault] = asyncio.get_running_loop().create_future()
 
@@ -194,13 +198,13 @@ class App:
                 future.set_result(result)
 
         route = self._parts.invoker.route(name, qualifier)
-        self._parts.invoker.invoke(route, event, answered, None, id)
+        self._parts.invoker.invoke(route, event, answered, dress, id)
         result = await future
         if isinstance(result, Fault):
-            raise result
+            raise malformed.explained(result, event)
         return result
 
-    async def _stream(self, request: dict[str, Any], request_id: str) -> Answer:
+    async def _stream(self, request: dict[str, Any], request_id: str, trace: str) -> Answer:
         """InvokeWithResponseStream: one chunk, since a Python handler returns its response whole."""
         named = self._parts.invoker.place.parse(request["FunctionName"], request.get("Qualifier"))
         if request.get("InvocationType") == "DryRun":
@@ -208,19 +212,22 @@ class App:
             return 204, [(b"x-amzn-requestid", request_id.encode())], b""
         body = request.get("Payload") or b"{}"
         _check_size(body, limits.EVENT_BYTES, "InvokeWithResponseStream")
+        dress = dressed(request.get("ClientContext", "").encode(), trace, request.get("TenantId", ""))
         id = uuid.uuid4()
-        result = await self._result(named.name, named.qualifier, body, id.bytes)
+        result = await self._result(named.name, named.qualifier, body, id.bytes, dress)
+        tail = log_result(result) if request.get("LogType") == "Tail" else b""
         headers = [
             (b"content-type", b"application/vnd.amazon.eventstream"),
             (b"x-amzn-requestid", str(id).encode()),
             (b"x-amz-executed-version", result.version.encode()),
         ]
-        return 200, headers, eventstream.response(result.payload, result.failed)
+        return 200, headers, eventstream.response(result.payload, result.failed, tail)
 
     async def _invoke_async(self, operation: Operation, request: dict[str, Any], request_id: str) -> Answer:
         named = self._parts.invoker.place.parse(request["FunctionName"])
         body = request.get("InvokeArgs") or b"{}"
         _check_size(body, limits.INVOKE_ASYNC_BYTES, "InvokeAsync")
+        malformed.check(body)
         self._parts.invoker.route(named.name, named.qualifier)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

@@ -22,8 +22,9 @@ def message(headers: dict[str, str], payload: bytes) -> bytes:
     return whole + struct.pack(">I", crc32(whole))
 
 
-def response(payload: bytes, failed: bool) -> bytes:
-    """A function's response as PayloadChunks and an InvokeComplete; a failure as the latter's ErrorCode."""
+def response(payload: bytes, failed: bool, log: bytes = b"") -> bytes:
+    """A function's response as PayloadChunks and an InvokeComplete; a failure as the latter's ErrorCode. log: its
+    tail in Base64, if it was asked for."""
     out = []
     if not failed:
         for at in range(0, len(payload), _CHUNK):
@@ -37,6 +38,8 @@ def response(payload: bytes, failed: bool) -> bytes:
     if failed:
         error = wire.decode(payload)
         end = {"ErrorCode": str(error.get("errorType", "Unhandled")), "ErrorDetails": payload.decode()}
+    if log:
+        end["LogResult"] = log.decode()
     headers = {":event-type": "InvokeComplete", ":content-type": "application/json", ":message-type": "event"}
     out.append(message(headers, wire.encode(end)))
     return b"".join(out)

@@ -15,6 +15,7 @@ from ..functions.faults import Fault
 from ..functions.names import Place
 from ..hosting.invoker import Invoker, Result, new_id
 from ..observe.ended import tail
+from . import malformed
 from .protocol import Header, InvokeCycle
 
 EVENT = "Event"
@@ -101,7 +102,7 @@ class Endpoint:
 
         def answered(result: Result | Fault) -> None:
             if isinstance(result, Fault):
-                self._refuse(cycle, result, uuid_text(request_id))
+                self._refuse(cycle, malformed.explained(result, body), uuid_text(request_id))
             else:
                 cycle.succeed(_said(result, with_tail), result.payload)
 
@@ -111,11 +112,7 @@ class Endpoint:
         self, cycle: InvokeCycle, names: tuple[str, str | None], body: bytes, dress: wire.Dress | None
     ) -> None:
         """An asynchronous event: answered once it cannot be lost any more."""
-        try:
-            wire.decode(body)
-        except (ValueError, RecursionError) as error:
-            text = f"Could not parse request body into json: Could not parse payload into json: {error}"
-            raise Fault("InvalidRequestContentException", text, Type="User") from None
+        malformed.check(body)
         id = uuid.uuid4()
 
         def durable(error: Exception | None) -> None:
@@ -181,13 +178,15 @@ def log_result(result: Result) -> bytes:
     return base64.b64encode(tail(result.deployment.about, result.ended, limits.LOG_TAIL_BYTES))
 
 
-def _dressed(said: dict[bytes, bytes]) -> wire.Dress | None:
-    dress = wire.Dress(
-        client=_client_context(said[_CLIENT]) if said.get(_CLIENT) else "",
-        trace=said.get(_TRACE, b"").decode("latin-1"),
-        tenant=said.get(_TENANT, b"").decode("latin-1"),
-    )
+def dressed(client: bytes, trace: str, tenant: str) -> wire.Dress | None:
+    """What an invocation's context says beside the usual. Raises Fault for a client context that is none."""
+    dress = wire.Dress(client=_client_context(client) if client else "", trace=trace, tenant=tenant)
     return dress if dress.client or dress.trace or dress.tenant else None
+
+
+def _dressed(said: dict[bytes, bytes]) -> wire.Dress | None:
+    trace, tenant = said.get(_TRACE, b"").decode("latin-1"), said.get(_TENANT, b"").decode("latin-1")
+    return dressed(said.get(_CLIENT, b""), trace, tenant)
 
 
 def _client_context(value: bytes) -> str:

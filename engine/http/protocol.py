@@ -40,7 +40,7 @@ class InvokeCycle:
     """One Invoke: what uvicorn's protocol needs to know of a request, and the request itself."""
 
     __slots__ = (
-        "body", "complete", "disconnected", "dropped", "headers", "keep_alive", "limit", "more_body", "protocol",
+        "body", "disconnected", "dropped", "headers", "keep_alive", "limit", "more_body", "protocol",
         "queued", "response_complete", "url",
     )  # fmt: skip
     message_event: ClassVar[_Nobody] = _Nobody()
@@ -57,18 +57,16 @@ class InvokeCycle:
         self.more_body = True
         self.response_complete = False
         self.disconnected = False
-        self.complete = False
         self.queued = False
         self.dropped = 0  # bytes beyond the limit
 
     def feed(self, data: bytes) -> None:
         if self.dropped or len(self.body) + len(data) > self.limit:
-            self.dropped += len(
-                data
-            )  # it must be read all the same: who writes does not hear before he is done
+            # It must be read all the same: who writes does not hear before he is done.
+            self.dropped += len(data)
             self.body = b""
             if self.dropped > _PATIENCE:
-                self.protocol.transport.close()
+                self.protocol.hang_up()
             return
         if not self.body:
             self.body = data
@@ -110,13 +108,20 @@ class InvokeCycle:
     def succeed(self, said: bytes, payload: bytes) -> None:
         """The usual answer, in one piece: 200, with the header lines `said`."""
         protocol = self.protocol
-        if self.response_complete or self.disconnected or not self.keep_alive or len(payload) > _SMALL:
+        transport = protocol.transport
+        if (
+            self.response_complete
+            or not self.keep_alive
+            or len(payload) > _SMALL
+            or self.disconnected
+            or transport.is_closing()
+        ):
             headers = [tuple(line.split(b": ", 1)) for line in said.split(b"\r\n") if line]
             self.respond(200, headers, payload)  # type: ignore[arg-type]
             return
         self.response_complete = True
         date = protocol.server_state.default_headers[0][1]
-        protocol.transport.write(_HEAD % (date, said, len(payload), payload))
+        transport.write(_HEAD % (date, said, len(payload), payload))
         protocol.on_response_complete()
 
 
@@ -126,8 +131,9 @@ class Protocol(HttpToolsProtocol):
     endpoint: ClassVar[Endpoint]
     _reading: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
-    _begun = False
+    _begun = False  # a request that is not complete yet
     _heard = 0.0
+    _running: Any = None  # the cycle whose answer is next; `cycle` is the one that was read last
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -147,9 +153,41 @@ class Protocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         self._reading = self._writing = self.timeout_keep_alive_task = None
-        for cycle, _app in self.pipeline:
-            cycle.disconnected = True
+        self._forget()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A client that is done sending still gets what it asked for, and that is the end of the connection."""
+        cycle: Any = self.cycle
+        if self._begun or cycle is None or cycle.response_complete:
+            return False
+        cycle.keep_alive = False
+        return True
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is not HTTP. Nobody is told so in the place of an answer that is still being made."""
+        if self.transport.is_closing():
+            return
+        answering = any(not cycle.more_body for cycle in self._unanswered())
+        self._forget()
+        if answering:
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
+
+    def hang_up(self) -> None:
+        """Closes the connection, and no answer is written to it any more."""
+        self._forget()
+        self.transport.close()
+
+    def _forget(self) -> None:
+        for cycle in self._unanswered():
+            cycle.disconnected = True
+            cycle.message_event.set()
+
+    def _unanswered(self) -> list[Any]:
+        cycles = (self._running, self.cycle, *(cycle for cycle, _app in self.pipeline))
+        return [cycle for cycle in cycles if cycle is not None and not cycle.response_complete]
 
     def on_message_begin(self) -> None:
         self._begun = True
@@ -188,16 +226,18 @@ class Protocol(HttpToolsProtocol):
         self._begun = False
         cycle: Any = self.cycle
         if type(cycle) is InvokeCycle:
-            cycle.complete = True
+            cycle.more_body = False
             if not cycle.queued:
+                self._running = cycle
                 self.endpoint.invoke(cycle)
         else:
             super().on_message_complete()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
         if type(cycle) is InvokeCycle:
             cycle.queued = False
-            if cycle.complete:
+            if not cycle.more_body:
                 self.endpoint.invoke(cycle)
         else:
             super()._start_asgi_task(cycle, app)
@@ -246,5 +286,9 @@ class Protocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._reading = None
-        if not self.transport.is_closing():
-            self.transport.close()
+        if self.transport.is_closing():
+            return
+        if self.pipeline:  # nothing is read of it while another one is being answered
+            self._reading = self.loop.call_later(READ_SECONDS, self._too_slow)
+        else:
+            self.hang_up()

@@ -98,8 +98,10 @@ def error(shape: Shape | None, fault: Fault, request_id: str) -> Rendered:
                     body[name] = fault.message
             elif name in fault.members:
                 body[name] = fault.members[name]
+    elif fault.code in _CAPITAL:
+        body["Message"] = fault.message  # null, where it says no more than that
     elif fault.message is not None:
-        body["Message" if fault.code in _CAPITAL else "message"] = fault.message
+        body["message"] = fault.message
     return status, headers, wire.encode(body)
 
 

@@ -10,8 +10,6 @@ import os
 import signal
 import socket
 import stat
-import sys
-import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,8 +28,10 @@ from ..functions.state import Change, State
 from ..functions.store import Store
 from ..hosting.deployments import Fleet
 from ..hosting.events import DELAYS, Events
+from ..hosting.interpreters import interpreters
 from ..hosting.invoker import Invoker
 from ..hosting.layout import Layouts
+from ..hosting.outside import Outside
 from ..runtime import Runtime
 from .app import LAMBDA_URL, App, Parts
 from .invoke import Endpoint
@@ -67,6 +67,7 @@ class Options:
     aws_endpoint: str | None = None
     workers: int = WORKERS
     retry_delays: tuple[float, ...] = DELAYS
+    python: tuple[str, ...] = ()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -123,18 +124,20 @@ class Server:
         control = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
         stack.callback(control.shutdown)
 
-        def orphan(function: str, _request_id: str, text: str) -> None:
-            said = Say(f"/aws/lambda/{function}", "output", int(time.time() * 1000), text)
-            loop.call_soon_threadsafe(logs.send, said)
+        def log_of(name: str) -> tuple[str, str]:
+            return fleet.log_of(name)
 
+        outside = Outside(loop, log_of, lambda *said: logs.send(Say(*said)))
+        stack.callback(outside.flush)
         spin = SPIN if core_map.spinners(core_map.usable()) > 1 else None
         runtime = Runtime(
-            payload_limit=limits.EVENT_BYTES + DRESS_BYTES, logs=orphan, pin=True, spin=spin,
+            payload_limit=limits.EVENT_BYTES + DRESS_BYTES, logs=outside, pin=True, spin=spin,
             waiting_bytes=limits.WAITING_BYTES, reply_limit=limits.REPLY_BYTES,
         )  # fmt: skip
         reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns)
         stack.push_async_callback(_end, runtime, reaper)
-        layouts = Layouts(packages, options.state / "opt", self._variables(), options.workers)
+        pythons = await loop.run_in_executor(control, interpreters, options.python)
+        layouts = Layouts(packages, options.state / "opt", self._variables(), pythons, options.workers)
         fleet = Fleet(runtime, reaper, layouts, KEEP)
         invoker = Invoker(state, place, fleet, lambda about, ended: logs.send(Tell(about, ended)))
         stack.callback(invoker.flush_logs)
@@ -150,7 +153,7 @@ class Server:
                 state=state,
                 place=place,
                 packages=packages,
-                runtimes=(f"python{sys.version_info[0]}.{sys.version_info[1]}",),
+                runtimes=tuple(pythons),
                 fetch=fetcher(options.aws_endpoint),
                 base_url=lambda: self.url,
                 warmed=invoker.warmed,

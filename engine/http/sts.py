@@ -10,22 +10,10 @@ from urllib.parse import parse_qs
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
+from botocore.loaders import Loader
+
 VERSION = "2011-06-15"
 NAMESPACE = f"https://sts.amazonaws.com/doc/{VERSION}/"
-NOT_HERE = frozenset(
-    {
-        "AssumeRole",
-        "AssumeRoleWithSAML",
-        "AssumeRoleWithWebIdentity",
-        "AssumeRoot",
-        "DecodeAuthorizationMessage",
-        "GetAccessKeyInfo",
-        "GetDelegatedAccessToken",
-        "GetFederationToken",
-        "GetSessionToken",
-        "GetWebIdentityToken",
-    }
-)
 Answer = tuple[int, list[tuple[str, str]], bytes]
 
 
@@ -34,6 +22,7 @@ class Sts:
 
     def __init__(self, account: str) -> None:
         self._account = account
+        self._known = frozenset(Loader().load_service_model("sts", "service-2")["operations"])
 
     def answers(self, body: bytes, raw_query: str = "") -> bool:
         """Whether the request is for an operation that is answered here, rather than refused."""
@@ -48,7 +37,7 @@ class Sts:
             return _error(400, "InvalidAction", told, request_id)
         if action == "GetCallerIdentity":
             return self._caller_identity(request_id)
-        if action in NOT_HERE:
+        if action in self._known:
             return _error(501, "NotImplemented", f"{action} is not implemented by this endpoint.", request_id)
         if action:
             return _error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import time
 from collections.abc import Callable
@@ -38,6 +39,13 @@ def test_what_it_answers(api: Any, deploy: Deploy) -> None:
     assert headers["content-type"] == "application/json"
     assert headers["x-amzn-remapped-content-length"] == "0"
     assert headers["x-amzn-trace-id"].startswith("root=1-")
+
+
+def test_a_response_is_written_as_awss_runtime_does(api: Any, deploy: Deploy) -> None:
+    name = deploy("def handler(event, c):\n    return b'\\x00raw' if event == 'raw' else event\n")
+    answer = api.invoke(FunctionName=name, Payload=b'{"a":[1,2],"b":null}')
+    assert answer["Payload"].read() == b'{"a": [1, 2], "b": null}'
+    assert api.invoke(FunctionName=name, Payload=b'"raw"')["Payload"].read() == b"\x00raw"
 
 
 def test_no_payload_is_an_empty_object(api: Any, deploy: Deploy) -> None:
@@ -124,11 +132,14 @@ def test_the_tail_of_the_log(api: Any, deploy: Deploy) -> None:
          "Error: Runtime exited with error: exit status 3"),
         ("def handler(e, c):\n    return 'x' * (7 << 20)\n", "Function.ResponseSizeTooLarge",
          "Response payload size exceeded maximum allowed payload size (6291556 bytes)."),
-        ("def handler(e, c):\n    return {1}, object()\n", "Runtime.MarshalError", "Unable to marshal response: "),
+        ("def handler(e, c):\n    return {1}, object()\n", "Runtime.MarshalError",
+         "Unable to marshal response: Object of type set is not JSON serializable"),
+        ("import datetime\ndef handler(e, c):\n    return {'at': datetime.datetime.now()}\n", "Runtime.MarshalError",
+         "Unable to marshal response: Object of type datetime is not JSON serializable"),
         ("import nowhere\n", "Runtime.ImportModuleError", "Unable to import module 'app': No module named 'nowhere'"),
         ("x = 1\n", "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'app'"),
     ],
-    ids=["raises", "exits", "too-large", "no-json", "no-module", "no-handler"],
+    ids=["raises", "exits", "too-large", "no-json", "a-time", "no-module", "no-handler"],
 )  # fmt: skip
 def test_functions_that_fail(api: Any, deploy: Deploy, source: str, kind: str, message: str) -> None:
     name = deploy(source)
@@ -164,6 +175,98 @@ def test_what_is_no_json(api: Any, deploy: Deploy) -> None:
     assert error["ResponseMetadata"]["HTTPStatusCode"] == 400
     assert error["Error"]["Code"] == "InvalidRequestContentException"
     assert error["Error"]["Message"].startswith("Could not parse request body into json: ")
+
+
+def test_the_words_for_what_is_no_json(api: Any, deploy: Deploy) -> None:
+    name = deploy()
+    told = (
+        "Could not parse request body into json: Could not parse payload into json: Unexpected character ('n' (code "
+        "110)): was expecting double-quote to start field name\n at [Source: REDACTED "
+        "(`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled); line: 1, column: 2]"
+    )
+    for error in (
+        refused(api.invoke, FunctionName=name, Payload=b"{nope"),
+        refused(api.invoke, FunctionName=name, Payload=b"{nope", InvocationType="Event"),
+        refused(api.invoke_async, FunctionName=name, InvokeArgs=b"{nope"),
+        refused(api.invoke_with_response_stream, FunctionName=name, Payload=b"{nope"),
+    ):
+        assert error["Error"] == {"Code": "InvalidRequestContentException", "Message": told}
+        assert error["Type"] == "User"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation"),
+    [("POST", "/functions", "CreateFunction"), ("PUT", "/functions/f/code", "UpdateFunctionCode")],
+)
+def test_a_request_that_is_too_large(server: Served, method: str, path: str, operation: str) -> None:
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
+    connection.request(method, f"/2015-03-31{path}", bytes(70_167_212))
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("x-amzn-errortype")) == (413, "RequestEntityTooLargeException")
+    told = f"Request must be smaller than 70167211 bytes for the {operation} operation"
+    assert json.loads(answer.read())["message"] == told
+    connection.close()
+
+
+def test_functions_of_another_account(api: Any) -> None:
+    for call in (api.invoke, api.get_function):
+        error = refused(call, FunctionName="arn:aws:lambda:us-east-1:111111111111:function:f")
+        assert error["ResponseMetadata"]["HTTPStatusCode"] == 403
+        assert error["Error"] == {"Code": "AccessDeniedException", "Message": None}
+
+
+def test_an_init_that_fails_is_in_the_log_as_an_invocation(server: Served, api: Any, deploy: Deploy) -> None:
+    name = deploy("print('at first')\nimport nowhere\n")
+    answer = api.invoke(FunctionName=name, LogType="Tail")
+    id = answer["ResponseMetadata"]["RequestId"]
+    error = "[ERROR] Runtime.ImportModuleError: Unable to import module 'app': No module named 'nowhere'"
+    status = "Status: error\tError Type: Runtime.ImportModuleError"
+    tail = base64.b64decode(answer["LogResult"]).decode().splitlines()
+    assert tail[0] == error
+    assert tail[1].startswith("INIT_REPORT Init Duration: ")
+    assert tail[1].endswith(f" ms\tPhase: init\t{status}")
+    assert tail[2:4] == [f"START RequestId: {id} Version: $LATEST", f"END RequestId: {id}"]
+    assert tail[4].startswith(f"REPORT RequestId: {id}\tDuration: ")
+    assert tail[4].endswith(f"\t{status}")
+    logs = server.client("logs")
+
+    def said() -> list[dict[str, Any]]:
+        try:
+            events: list[dict[str, Any]] = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")[
+                "events"
+            ]
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+        return events
+
+    until(lambda: any(event["message"].startswith("REPORT") for event in said()))
+    events = said()
+    assert len({event["logStreamName"] for event in events}) == 1
+    lines = [event["message"].rstrip("\n") for event in events]
+    assert lines[0].startswith("INIT_START Runtime Version: python:3.")
+    assert lines[1:] == ["at first", *tail]
+
+
+def test_what_a_module_prints_goes_where_its_function_logs(server: Served, api: Any, deploy: Deploy) -> None:
+    name = deploy(
+        "print('at first')\ndef handler(e, c):\n    print('then')\n",
+        LoggingConfig={"LogGroup": "a-group-of-its-own"},
+    )
+    api.invoke(FunctionName=name)
+    logs = server.client("logs")
+
+    def said() -> list[dict[str, Any]]:
+        try:
+            events: list[dict[str, Any]] = logs.filter_log_events(logGroupName="a-group-of-its-own")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+        return events
+
+    until(lambda: len(said()) >= 6)
+    assert [event["message"].split(" ")[0] for event in said()] == [
+        "INIT_START", "at", "START", "then\n", "END", "REPORT",
+    ]  # fmt: skip
+    assert len({event["logStreamName"] for event in said()}) == 1
 
 
 def test_a_dry_run(api: Any, deploy: Deploy) -> None:
@@ -223,6 +326,17 @@ def test_provisioned_concurrency_is_warm_once_it_is_ready(api: Any, deploy: Depl
     api.delete_provisioned_concurrency_config(**asked)
 
 
+def test_provisioned_concurrency_of_a_function_that_cannot_be_initialised(api: Any, deploy: Deploy) -> None:
+    name = deploy("import nowhere\n")
+    api.publish_version(FunctionName=name)
+    asked = {"FunctionName": name, "Qualifier": "1"}
+    api.put_provisioned_concurrency_config(**asked, ProvisionedConcurrentExecutions=1)
+    until(lambda: api.get_provisioned_concurrency_config(**asked)["Status"] != "IN_PROGRESS")
+    said = api.get_provisioned_concurrency_config(**asked)
+    assert (said["Status"], said["StatusReason"]) == ("FAILED", "FUNCTION_ERROR_INIT_FAILURE")
+    api.delete_provisioned_concurrency_config(**asked)
+
+
 def test_a_function_url(api: Any, deploy: Deploy) -> None:
     import urllib.error
     import urllib.request
@@ -272,6 +386,20 @@ def test_a_response_stream(api: Any, deploy: Deploy) -> None:
     assert events[-1] == {"InvokeComplete": {}}
     events = list(api.invoke_with_response_stream(FunctionName=name, Payload=b"1")["EventStream"])
     assert events[-1]["InvokeComplete"]["ErrorCode"] == "ValueError"
+
+
+def test_a_response_stream_has_a_context_and_a_tail(api: Any, deploy: Deploy) -> None:
+    name = deploy("def handler(e, c):\n    print('a word')\n    return c.client_context.custom\n")
+    context = base64.b64encode(b'{"custom": {"k": 1}}').decode()
+    events = list(
+        api.invoke_with_response_stream(FunctionName=name, ClientContext=context, LogType="Tail")[
+            "EventStream"
+        ]
+    )
+    assert json.loads(events[0]["PayloadChunk"]["Payload"]) == {"k": 1}
+    assert "a word\nEND RequestId: " in base64.b64decode(events[-1]["InvokeComplete"]["LogResult"]).decode()
+    error = refused(api.invoke_with_response_stream, FunctionName=name, ClientContext="bm8=")
+    assert error["Error"]["Code"] == "InvalidRequestContentException"
 
 
 def test_new_code_is_what_the_next_one_meets(api: Any, deploy: Deploy, tmp_path: Path) -> None:

@@ -143,5 +143,5 @@ def test_a_server_answers_or_hangs_up(tmp_path: Path) -> None:
     served.client().list_functions()
     assert served.stop() == 0
     log = served.log.read_text()
-    assert "Traceback" not in log, log[log.index("Traceback") :][:4000]
+    assert "Traceback" not in log, (seed, tried, log[log.index("Traceback") :][:4000])
     print(f"{tried:,} requests over sockets, seed {seed}")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib.util
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +21,7 @@ import pytest
 import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from clients import moto_server
 
 from engine.errors import InvalidConfiguration
 from engine.http.passthrough import Passthrough, service_of
@@ -238,29 +236,9 @@ def test_errors_are_of_the_service(service: str, call: Callable[[Any], Any]) -> 
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    """moto's server behind the forwarder: that of this Python, or of the one in MOTO_PYTHON."""
-    python = os.environ.get("MOTO_PYTHON", sys.executable)
-    if python == sys.executable and not all(map(importlib.util.find_spec, ("moto", "flask"))):
-        pytest.skip("moto[server] is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-
-    def listens() -> bool:
-        assert server.poll() is None
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    try:
-        until(listens, 60)
-        with front(f"http://127.0.0.1:{port}") as url:
-            yield url
-    finally:
-        server.terminate()
-        server.wait()
+    """moto's server behind the forwarder."""
+    with moto_server() as endpoint, front(endpoint) as url:
+        yield url
 
 
 def test_s3_objects_of_20_mib_both_ways(moto: str, tmp_path: Path) -> None:

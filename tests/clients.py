@@ -1,0 +1,43 @@
+"""Programs that tests have as clients and neighbours, each in an environment of its own: they pin other versions."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support import until
+
+CLIENTS = Path(__file__).resolve().parents[1] / "build/clients"
+AWS_CLI = CLIENTS / "awscli/bin/aws"
+MOTO_PYTHON = Path(os.environ.get("MOTO_PYTHON") or CLIENTS / "moto/bin/python")
+ABSENT = "make test installs it"
+
+needs_aws_cli = pytest.mark.skipif(not AWS_CLI.exists(), reason=f"there is no AWS CLI here ({ABSENT})")
+
+
+@contextmanager
+def moto_server() -> Iterator[str]:
+    """moto's server, standing in for the services that are not Stoker's; its URL. Skips where there is no moto."""
+    if not MOTO_PYTHON.exists():
+        pytest.skip(f"there is no moto here ({ABSENT})")
+    with tempfile.TemporaryFile("w+") as log:
+        command = [str(MOTO_PYTHON), "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+        def listens() -> re.Match[str] | None:
+            said = os.pread(log.fileno(), 1 << 16, 0).decode()
+            assert server.poll() is None, said
+            return re.search(r"Running on (http://127\.0\.0\.1:\d+)", said)
+
+        try:
+            yield str(until(listens, 60, "moto's server").group(1))
+        finally:
+            server.terminate()
+            server.wait()

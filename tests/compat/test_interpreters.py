@@ -1,0 +1,179 @@
+"""Functions of another Python than the server's own, side by side with those of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from served import ROLE, ROOT, RUNTIME, Served
+from support import until
+
+from engine.core.watch import children
+
+PYTHONS = sorted((ROOT / "build/pythons").glob("python3.*/bin/python"))
+PROCESS = """
+import json, os, sys, time
+import from_a_layer
+where = [os.path.realpath(place) for place in sys.path]
+def handler(event, context):
+    if event.get("exit"):
+        os._exit(3)
+    if event.get("sleep"):
+        time.sleep(60)
+    print("says", event)
+    return {
+        "version": "python%d.%d" % sys.version_info[:2], "environment": os.environ["AWS_EXECUTION_ENV"],
+        "path": where, "layer": from_a_layer.NAME,
+        "parent": os.getppid(), "pid": os.getpid(), "name": context.function_name,
+    }
+"""
+
+pytestmark = pytest.mark.skipif(
+    not PYTHONS, reason="there is no second CPython here (make test looks for one)"
+)
+
+
+def zipped(**files: str) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return data.getvalue()
+
+
+def create(api: Any, name: str, runtime: str, timeout: int = 10) -> None:
+    layer = api.publish_layer_version(
+        LayerName=name,
+        Content={
+            "ZipFile": zipped(
+                **{f"python/lib/{runtime}/site-packages/from_a_layer.py": f"NAME = {runtime!r}\n"}
+            )
+        },
+    )
+    api.create_function(
+        FunctionName=name, Runtime=runtime, Role=ROLE, Handler="app.handler", Timeout=timeout,
+        Code={"ZipFile": zipped(**{"app.py": PROCESS})}, Layers=[layer["LayerVersionArn"]],
+    )  # fmt: skip
+    api.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0})
+
+
+def ask(api: Any, name: str, event: Any = None) -> tuple[str | None, Any]:
+    answer = api.invoke(FunctionName=name, Payload=json.dumps(event or {}))
+    return answer.get("FunctionError"), json.loads(answer["Payload"].read())
+
+
+@pytest.fixture(scope="module")
+def other() -> str:
+    """The runtime that another interpreter than ours runs."""
+    return PYTHONS[0].parent.parent.name
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory, other: str) -> Iterator[Served]:
+    """A server of both, with a function of each."""
+    served = Served(tmp_path_factory.mktemp("state"), "--python", str(PYTHONS[0]))
+    create(served.client(), "other", other)
+    create(served.client(), "own", RUNTIME)
+    yield served
+    assert served.stop() == 0
+
+
+def test_each_function_runs_on_its_own_python(both: Served, other: str) -> None:
+    api = both.client()
+    for name, runtime in (("other", other), ("own", RUNTIME), ("other", other)):
+        error, said = ask(api, name)
+        assert error is None, said
+        assert (said["version"], said["environment"]) == (runtime, f"AWS_Lambda_{runtime}")
+        assert (said["layer"], said["name"]) == (runtime, name)
+
+
+def test_nothing_of_the_servers_python_is_on_the_others_path(both: Served) -> None:
+    ours = [place for place in map(os.path.realpath, sys.path) if place.endswith("site-packages")]
+    _, said = ask(both.client(), "other")
+    assert ours
+    assert not set(ours) & set(said["path"])
+
+
+def test_its_errors_are_those_of_any_function(both: Served) -> None:
+    api = both.client()
+    error, said = ask(api, "other", {"exit": True})
+    assert error == "Unhandled"
+    assert said["errorType"] == "Runtime.ExitError"
+    api.update_function_configuration(FunctionName="other", Timeout=1)
+    api.get_waiter("function_updated_v2").wait(FunctionName="other", WaiterConfig={"Delay": 0})
+    error, said = ask(api, "other", {"sleep": True})
+    assert error == "Unhandled"
+    assert said["errorMessage"].endswith("Task timed out after 1.00 seconds")
+    assert ask(api, "other")[0] is None
+
+
+def test_its_zygote_is_killed(both: Served, other: str) -> None:
+    """There is a new one; the other Python's functions never notice."""
+    api = both.client()
+    worker = ask(api, "other")[1]["pid"]
+    beneath = {pid: Path(f"/proc/{pid}/exe").resolve().name for pid in children(both.process.pid)}
+    [zygote] = [pid for pid, name in beneath.items() if name == other]
+    own = ask(api, "own")[1]["parent"]
+    os.kill(zygote, signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{worker}"), 20)  # a call that it still takes dies with it
+    assert ask(api, "other")[1]["version"] == other
+    assert ask(api, "own")[1]["parent"] == own
+
+
+def test_a_python_that_is_gone_after_a_restart(
+    tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Served(tmp_path / "state", "--python", str(PYTHONS[0]))
+    create(served.client(), "other", other)
+    assert served.stop() == 0
+    monkeypatch.setenv("PATH", "/nowhere")
+    served = Served(tmp_path / "state")
+    try:
+        error, said = ask(served.client(), "other")
+        assert (error, said["errorType"]) == ("Unhandled", "Runtime.InvalidRuntime")
+        assert said["errorMessage"].startswith(
+            f"The runtime {other} cannot be run here: this server runs {RUNTIME}"
+        )
+        with pytest.raises(ClientError, match="stoker serve --python PATH"):
+            served.client().update_function_configuration(FunctionName="other", Runtime=other)
+    finally:
+        assert served.stop() == 0
+
+
+def test_a_python_on_the_path_is_found(tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{PYTHONS[0].parent}:/nowhere")
+    served = Served(tmp_path / "state")
+    try:
+        create(served.client(), "other", other)
+        assert ask(served.client(), "other")[1]["version"] == other
+    finally:
+        assert served.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("python", "why"),
+    [
+        ("/nowhere/python3.12", "No such file or directory"),
+        ("/bin/true", "it is no Python"),
+        ("/bin/false", "status 1"),
+    ],
+)
+def test_a_python_that_cannot_run_functions(python: str, why: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.cli", "serve", "--port", "0", "--state", tmp_path, "--python", python],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert f"--python {python} cannot run functions: " in done.stderr
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
