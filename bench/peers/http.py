@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import machine
 from bench.compiled import library
 from bench.harness import Series, WrongResult
 from bench.peers.base import Unavailable
+from engine.load import machine
 
 ROOT = Path(__file__).resolve().parents[2]
 VENVS = ROOT / "build" / "peers"

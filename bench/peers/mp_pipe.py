@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
-from bench import machine
 from bench.peers.base import Peer, Unavailable, echo
+from engine.load import machine
 
 Cores = Literal["one core", "two cores"]
 

@@ -11,8 +11,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from bench import machine
 from bench.peers.base import PIPELINE, PipelinedPeer, echo
+from engine.load import machine
 
 
 class ProcessPool(PipelinedPeer):

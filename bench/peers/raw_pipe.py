@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench import machine
 from bench.peers.base import Peer, Unavailable, interpreter
+from engine.load import machine
 
 _CHILD = """
 import os, sys

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench import machine
 from bench.compiled import library
 from bench.peers.base import Peer, Unavailable
+from engine.load import machine
 
 
 class SpinFloor(Peer):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -13,6 +16,25 @@ def steal_ticks() -> int:
     """Ticks the hypervisor gave to somebody else, over all cores, since boot."""
     fields = (PROC / "stat").read_text().split("\n", 1)[0].split()
     return int(fields[8])
+
+
+def stolen(before: Ticks, after: Ticks) -> float:
+    """The share of all CPU time between two looks that the hypervisor gave to somebody else."""
+    total = after.total - before.total
+    return (after.steal - before.steal) / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """CPU time of all cores since boot, as the kernel counts it."""
+
+    total: int
+    steal: int
+
+    @classmethod
+    def now(cls) -> Ticks:
+        fields = [int(it) for it in (PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return cls(sum(fields), fields[7])
 
 
 def cores() -> list[int]:
@@ -84,6 +106,76 @@ def cpu_ns(pids: list[int]) -> int:
             except OSError:
                 continue
     return total
+
+
+def interruptions(core: int, seconds: float = 1.0) -> tuple[float, float]:
+    """What a loop on a core that does nothing but read the clock misses: how often in a second it was away for more
+    than 5 µs, and for what share of the time. Next to nothing on a quiet machine; it is the noise under all figures."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        clock, away, count = time.perf_counter_ns, 0, 0
+        begin = last = clock()
+        while last - begin < seconds * 1e9:
+            now = clock()
+            if now - last > 5000:
+                away += now - last
+                count += 1
+            last = now
+    finally:
+        os.sched_setaffinity(0, before)
+    return count / seconds, away / (last - begin)
+
+
+def interrupted() -> str:
+    """The same for each core that we may use, in words."""
+    told = []
+    for core in cores():
+        count, share = interruptions(core)
+        told.append(
+            f"core {core} away {count:,.0f} times a second for more than 5 µs, {share:.1%} of the time"
+        )
+    return "; ".join(told)
+
+
+def children_cpu_ns(pids: list[int]) -> int:
+    """CPU time of the children that these processes have reaped, to a tick."""
+    tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    total = 0
+    for pid in pids:
+        try:
+            fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += (int(fields[13]) + int(fields[14])) * tick
+    return total
+
+
+def listeners(port: int) -> list[int]:
+    """The processes of this machine that listen on a TCP port, as far as we may look into them."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = (PROC / "net" / table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    return sorted(
+        int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit() and inodes & _open_in(entry)
+    )
+
+
+def _open_in(process: Path) -> set[str]:
+    """What a process's descriptors are of; nothing of one that is not ours to look into."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for link in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found.add(os.readlink(link))
+    return found
 
 
 def private_bytes(pid: int) -> int:

@@ -1,0 +1,184 @@
+"""Requests over HTTP/1.1 with keep-alive, as many at once as come: a generator must not be the one who waits.
+
+One request at a time on a connection, a new connection when all are busy. What breaks is a failure of that request and
+never tried again: a retry would hide it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httptools
+
+# Status, headers by their lower-case names, body; or why there is none.
+Done = Callable[["Response | str"], None]
+
+
+@dataclass(slots=True)
+class Response:
+    """A response, whole."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
+class Client:
+    """Connections to one origin. `send` never raises; `done` is called in the loop, once."""
+
+    def __init__(self, url: str, most: int = 4096) -> None:
+        """url: http://host:port; what is behind it is put before every path. most: connections at once; more requests
+        wait in line for one, and their latency counts it."""
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise ValueError(f"{url}: an http:// URL is expected, as in http://127.0.0.1:9001")
+        self.host, self.port = parts.hostname, parts.port or 80
+        self.path = parts.path.rstrip("/")
+        self.query = parts.query
+        self._most = most
+        self._idle: list[_Connection] = []
+        self._all: set[_Connection] = set()
+        self._opening = 0
+        self._line: deque[tuple[bytes, Done]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def request(self, method: str, path: str, headers: dict[str, str]) -> bytes:
+        """A request's head without its Content-Length: to be made once, and sent with many bodies."""
+        host = self.host if self.port == 80 else f"{self.host}:{self.port}"
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            f"Host: {host}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ValueError("a line break in a header or a path")
+        return "\r\n".join(lines).encode("latin-1") + b"\r\nContent-Length: "
+
+    def send(self, head: bytes, body: bytes, done: Done) -> None:
+        data = b"%s%d\r\n\r\n%s" % (head, len(body), body)
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closing:
+                connection.ask(data, done)
+                return
+        self._line.append((data, done))
+        self._more()
+
+    def _more(self) -> None:
+        """A connection for who waits in line, if there may be one more."""
+        if self._opening < len(self._line) and len(self._all) + self._opening < self._most:
+            self._opening += 1
+            task = asyncio.get_running_loop().create_task(self._open())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """What is in flight fails."""
+        self._most = 0
+        for task in list(self._tasks):
+            task.cancel()
+        while self._line:
+            self._line.popleft()[1]("the client was closed")
+        for connection in list(self._all):
+            connection.close("the client was closed")
+
+    async def _open(self) -> None:
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: _Connection(self), self.host, self.port
+            )
+        except OSError as error:
+            self._opening -= 1
+            if self._line:  # one connection, one request: the others have tries of their own
+                self._line.popleft()[1](f"no connection: {error.strerror or error}")
+            self._more()
+            return
+        self._opening -= 1
+        self._all.add(connection)
+        self.free(connection)
+
+    def free(self, connection: _Connection) -> None:
+        """It may ask again."""
+        if self._line:
+            connection.ask(*self._line.popleft())
+        else:
+            self._idle.append(connection)
+
+    def lost(self, connection: _Connection) -> None:
+        self._all.discard(connection)
+        self._more()
+
+
+class _Connection(asyncio.Protocol):
+    """One request at a time."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._done: Done | None = None
+        self._transport: Any = None
+        self._until_closed = False
+        self.closing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def ask(self, data: bytes, done: Done) -> None:
+        self._done = done
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._until_closed = False  # the body ends with the connection
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        if self._done is None:
+            self.close("an answer to nothing")
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self.close(f"what came is not HTTP: {error}")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:  # 100 Continue: the answer follows
+            return
+        done, self._done = self._done, None
+        keep = self._parser.should_keep_alive()
+        assert done is not None
+        done(Response(status, self._headers, b"".join(self._body)))
+        if keep and not self.closing:
+            self._client.free(self)
+        else:
+            self.close("")
+
+    def on_headers_complete(self) -> None:
+        told = self._headers
+        self._until_closed = b"content-length" not in told and b"transfer-encoding" not in told
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if error is None and self._until_closed and self._done is not None:
+            self.on_message_complete()
+        self.close(
+            f"the connection broke: {error}" if error else "the connection was closed before an answer"
+        )
+
+    def close(self, why: str) -> None:
+        if not self.closing:
+            self.closing = True
+            self._client.lost(self)
+            self._transport.close()
+        done, self._done = self._done, None
+        if done is not None:
+            done(why)

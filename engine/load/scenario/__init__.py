@@ -1,0 +1,1 @@
+"""What is to be done: scenarios from files, options and calls, read and checked."""

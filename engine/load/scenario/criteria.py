@@ -1,0 +1,125 @@
+"""What a run must keep for it to pass: "p99<5ms", "errors<1%", "goodput>900/s"; and whether it did."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .. import words
+from . import units
+from .reading import Source, table
+
+if TYPE_CHECKING:
+    from ..result import Result
+
+LATENCIES = {"p50": "p50", "p90": "p90", "p99": "p99", "p99.9": "p999", "max": "most"}
+COUNTS = {"errors": ("error", "timeout", "failure"), "throttles": ("throttle",)}
+MEASURES = (*LATENCIES, *COUNTS, "goodput")
+_SIGNS = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt}
+_OPPOSITE = {"<=": ">", "<": ">=", ">=": "<", ">": "<="}
+_WORDS = {"<=": "at most", "<": "less than", ">=": "at least", ">": "more than"}
+_CRITERION = re.compile(r"\s*([a-z0-9.]+)\s*(<=|>=|<|>)\s*(.*?)\s*", re.DOTALL)
+EXAMPLES = "p99<5ms, errors<1%, throttles<=10 or goodput>900/s"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One of them. value: nanoseconds, a share (with `share`), a count, or requests per second."""
+
+    measure: str
+    sign: str
+    value: float
+    share: bool = False
+
+    def broken(self, result: Result) -> str:
+        """Why the run does not keep it; "" when it does."""
+        if self.measure in LATENCIES:
+            if not result.latency.count:
+                return f"{self.measure}: nothing was answered"
+            found = float(getattr(result.latency, LATENCIES[self.measure]))
+        elif self.measure in COUNTS:
+            if not result.offered:
+                return f"{self.measure}: nothing was sent"
+            found = float(sum(result.ended.get(ending, 0) for ending in COUNTS[self.measure]))
+            found = found / result.offered if self.share else found
+        else:
+            found = result.goodput
+        if _SIGNS[self.sign](found, self.value):
+            return ""
+        shown, wanted = self._shown(found), self._shown(self.value)
+        if shown == wanted:  # to three digits they are the same
+            shown, wanted = self._exactly(found), self._exactly(self.value)
+        return f"{self.measure} is {shown}, not {_WORDS[self.sign]} {wanted}"
+
+    def _shown(self, value: float) -> str:
+        if self.measure in LATENCIES:
+            return words.duration(value)
+        if self.measure == "goodput":
+            return words.rate(value)
+        return words.share(value) if self.share else units.plain(value)
+
+    def _exactly(self, value: float) -> str:
+        if self.measure in LATENCIES:
+            return f"{value:,.0f} ns"
+        if self.measure == "goodput":
+            return f"{units.plain(value)}/s"
+        return f"{units.plain(value * 100)} %" if self.share else units.plain(value)
+
+
+def criterion(text: object) -> Criterion:
+    """Of "p99<5ms". Raises ValueError."""
+    match = _CRITERION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"write a measure, < or >, and a value: {EXAMPLES}")
+    return _of(match[1], match[2], match[3])
+
+
+def failing(text: str) -> Criterion:
+    """Of what must not be: "p99>5ms". Raises ValueError."""
+    made = criterion(text)
+    return replace(made, sign=_OPPOSITE[made.sign])
+
+
+def broken(criteria: Sequence[Criterion], result: Result) -> list[str]:
+    """A line for each that the run does not keep."""
+    return [why for each in criteria if (why := each.broken(result))]
+
+
+def limits_of(value: Any, source: Source) -> tuple[Criterion, ...]:
+    """A scenario's `limits`: goodput is to be at least what is said, everything else at most. Raises ScenarioError,
+    ValueError."""
+    if isinstance(value, tuple) and all(isinstance(each, Criterion) for each in value):
+        return value
+    made = []
+    for measure, bound in table(value).items():
+        if measure not in MEASURES:
+            raise source.unknown(measure, MEASURES)
+        if not isinstance(bound, str | int | float) or isinstance(bound, bool):
+            raise source.wrong(measure, bound, f"write a value, as in {EXAMPLES}")
+        try:
+            made.append(_of(measure, ">=" if measure == "goodput" else "<=", str(bound)))
+        except ValueError as error:
+            raise source.wrong(measure, bound, str(error)) from None
+    return tuple(made)
+
+
+def _of(measure: str, sign: str, text: str) -> Criterion:
+    if measure in LATENCIES:
+        return Criterion(measure, sign, units.nanoseconds(text))
+    if measure not in MEASURES:
+        raise ValueError(f"there is no measure {measure!r}. There are {', '.join(MEASURES)}")
+    try:
+        number, unit = units.quantity(text)
+    except ValueError:
+        number, unit = 0.0, "?"
+    if measure == "goodput" and unit in ("", "/s"):
+        return Criterion(measure, sign, number)
+    if measure in COUNTS and unit == "%" and number <= 100:
+        return Criterion(measure, sign, number / 100, share=True)
+    if measure in COUNTS and unit == "":
+        return Criterion(measure, sign, number)
+    wanted = "a rate: 900/s" if measure == "goodput" else "a share or a number: 1% or 10"
+    raise ValueError(f"write {wanted}")

@@ -1,0 +1,117 @@
+"""Schedules: the same for the same seed, as many arrivals as they say, in order, with the gaps that they promise."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.load.generate.arrivals import Stage, Stages, bursts, ramp, steady
+
+
+def times(schedule: Stages) -> list[float]:
+    return [at for at, _ in schedule]
+
+
+@given(
+    rate=st.floats(0.1, 500), duration=st.floats(0.1, 10), seed=st.integers(0, 99),
+    process=st.sampled_from(["poisson", "constant"]), functions=st.integers(1, 5),
+)  # fmt: skip
+def test_in_order_within_the_duration_and_the_same_again(
+    rate: float, duration: float, seed: int, process: Any, functions: int
+) -> None:
+    schedule = steady(rate, duration, seed=seed, process=process, functions=functions)
+    arrivals = list(schedule)
+    assert arrivals == sorted(arrivals, key=lambda arrival: arrival[0])
+    assert all(0 <= at < duration and 0 <= number < functions for at, number in arrivals)
+    assert arrivals == list(steady(rate, duration, seed=seed, process=process, functions=functions))
+
+
+def test_another_seed_is_another_schedule() -> None:
+    assert times(steady(100, 1, seed=1)) != times(steady(100, 1, seed=2))
+
+
+def test_more_functions_change_no_time() -> None:
+    assert times(steady(100, 1, seed=1)) == times(steady(100, 1, seed=1, functions=7))
+
+
+def test_functions_are_drawn_by_their_weights_and_change_no_time() -> None:
+    weights = [80, 15, 0, 5]
+    arrivals = list(steady(1000, 100, seed=1, functions=4, weights=weights))
+    assert [at for at, _ in arrivals] == times(steady(1000, 100, seed=1))
+    drawn = Counter(number for _, number in arrivals)
+    assert [drawn[n] / len(arrivals) for n in range(4)] == pytest.approx([0.8, 0.15, 0, 0.05], abs=0.006)
+    assert drawn[2] == 0
+    assert arrivals == list(steady(1000, 100, seed=1, functions=4, weights=[0.8, 0.15, 0, 0.05]))
+
+
+def test_a_constant_rate_has_equal_gaps() -> None:
+    at = times(steady(50, 2, process="constant"))
+    assert len(at) == 100
+    assert at[0] == 0
+    assert {round(b - a, 9) for a, b in itertools.pairwise(at)} == {0.02}
+
+
+def test_poisson_gaps_are_exponential() -> None:
+    """Mean and standard deviation of the gaps are both 1/rate, and 1/e of them are longer than that."""
+    at = times(steady(1000, 100, seed=3))
+    gaps = [b - a for a, b in itertools.pairwise(at)]
+    assert len(at) == pytest.approx(100_000, rel=0.015)  # about five standard deviations
+    assert statistics.mean(gaps) == pytest.approx(0.001, rel=0.015)
+    assert statistics.pstdev(gaps) == pytest.approx(0.001, rel=0.03)
+    assert sum(gap > 0.001 for gap in gaps) / len(gaps) == pytest.approx(math.exp(-1), rel=0.03)
+
+
+def test_a_ramp_offers_each_rate_for_as_long() -> None:
+    schedule = ramp(100, 300, 100, 2, process="constant")
+    assert schedule.stages == [Stage(0, 2, 100), Stage(2, 4, 200), Stage(4, 6, 300)]
+    assert schedule.duration == 6
+    counts = [sum(stage.begin <= at < stage.end for at in times(schedule)) for stage in schedule.stages]
+    assert counts == [200, 400, 600]
+
+
+def test_bursts_come_at_the_end_of_each_period() -> None:
+    schedule = bursts(10, 1000, every=5, length=1, duration=12, process="constant")
+    assert [(stage.begin, stage.end, stage.rate) for stage in schedule.stages] == [
+        (0, 4, 10), (4, 5, 1000), (5, 9, 10), (9, 10, 1000), (10, 12, 10),
+    ]  # fmt: skip
+    assert sum(4 <= at < 5 for at in times(schedule)) == 1000
+
+
+def test_the_whole_is_never_held() -> None:
+    assert list(itertools.islice(steady(20_000, 1e9), 3)) == list(itertools.islice(steady(20_000, 1e6), 3))
+
+
+@pytest.mark.parametrize(
+    ("stages", "more", "said"),
+    [
+        ([], {}, "at least one stage"),
+        ([Stage(0, 0, 1)], {}, "cannot follow on 0"),
+        ([Stage(0, 1, 1), Stage(2, 3, 1)], {}, "cannot follow on 1"),
+        ([Stage(0, math.inf, 1)], {}, "finite"),
+        ([Stage(0, 1, -1)], {}, "0 or more, not -1"),
+        ([Stage(0, 1, math.nan)], {}, "0 or more, not nan"),
+        ([Stage(0, 1, 1)], {"functions": 0}, "at least 1, not 0"),
+        ([Stage(0, 1, 1)], {"process": "uniform"}, "not 'uniform'"),
+        ([Stage(0, 1, 1)], {"functions": 2, "weights": [1]}, "as many numbers as functions .2."),
+        ([Stage(0, 1, 1)], {"functions": 2, "weights": [1, -1]}, "0 or more"),
+        ([Stage(0, 1, 1)], {"functions": 2, "weights": [0, 0]}, "not all 0"),
+        ([Stage(0, 1, 1)], {"functions": 2, "weights": [1, math.nan]}, "0 or more"),
+    ],
+)
+def test_what_is_no_schedule(stages: list[Stage], more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Stages(stages, **more)
+
+
+def test_what_is_no_ramp_and_no_burst() -> None:
+    with pytest.raises(ValueError, match="a ramp goes up"):
+        ramp(10, 5, 1, 1)
+    with pytest.raises(ValueError, match="shorter than that"):
+        bursts(1, 2, every=1, length=1, duration=5)

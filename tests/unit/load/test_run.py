@@ -1,0 +1,206 @@
+"""A run from its scenario to its result: what is found, and when it is said to mean nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import ROLE, RUNTIME, Served
+
+from engine.functions.packages import pack
+from engine.load import conclude, machine
+from engine.load.cpu import Meter
+from engine.load.generate.record import Answer, Record
+from engine.load.result import Result
+from engine.load.run import run
+from engine.load.scenario.flat import scenario
+
+MS = 1_000_000
+ECHO = "def handler(event, context):\n    return event\n"
+SLOW = "import time\ndef handler(event, context):\n    time.sleep(0.005)\n    return event\n"
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Callable[..., Result]:
+    """What a run with these settings finds."""
+
+    def made(
+        target: str = "app:handler", *, source: str = ECHO, watch: Any = None, **settings: Any
+    ) -> Result:
+        (tmp_path / "app.py").write_text(source)
+        if ":handler" in target:
+            settings.setdefault("code", str(tmp_path))
+        return asyncio.run(run(scenario(target, settings, tmp_path), watch))
+
+    return made
+
+
+class Seen:
+    """A watch that notes what it is told."""
+
+    pid = None
+
+    def __init__(self) -> None:
+        self.phases: list[tuple[str, float]] = []
+        self.updates = 0
+
+    def phase(self, name: str, seconds: float) -> None:
+        self.phases.append((name, seconds))
+
+    def update(self, record: Record, elapsed: float) -> None:
+        self.updates += 1
+
+
+def test_a_run_of_an_embedded_function(found: Callable[..., Result]) -> None:
+    seen = Seen()
+    result = found(
+        rate=200, duration=3, warmup=1, seed=4, template='{"n": {{number}}}', expect="echo", watch=seen
+    )
+    assert [name for name, _ in seen.phases] == ["self-check", "noise", "noise", "run"]
+    assert seen.phases[-1] == ("run", 3.0)
+    assert seen.updates > 3
+    assert (result.duration, result.warmup, result.seed, result.loop) == (3.0, 1.0, 4, "open")
+    assert sum(result.series.offered[1:]) == result.offered == sum(result.ended.values())
+    assert result.ended == {"ok": result.offered}
+    assert result.rate == result.goodput == result.offered / 2
+    assert result.latency.count == result.lag.count == result.warm.count == result.offered
+    assert result.cold.count == 0
+    assert set(result.parts) == {"queue", "dispatch", "execute", "reply"}
+    assert result.noise is not None
+    assert result.noise.p50 >= 1
+    cpu = result.cpu
+    assert cpu.generator is not None
+    assert cpu.engine is not None
+    assert cpu.workers is not None
+    assert min(cpu.generator, cpu.workers) > 0
+    assert result.stages == []
+    assert result.knee is None
+    assert "kernel" in result.machine
+
+
+def test_the_same_seed_offers_the_same(found: Callable[..., Result]) -> None:
+    offered = [found(rate=300, duration=1, seed=seed, noise=False).series.offered for seed in (1, 1, 2)]
+    assert offered[0] == offered[1] != offered[2]
+
+
+def test_a_generator_that_cannot_keep_up_makes_the_run_void(found: Callable[..., Result]) -> None:
+    """Two million a second: no Python program sends that many."""
+    result = found(rate=2_000_000, constant=True, duration=0.1, noise=False)
+    assert result.lag.p99 > conclude.LAG
+    assert result.void[0].startswith("the generator slipped: a request in a hundred was sent ")
+    assert result.void[1].startswith("it does so without any target, too (")
+
+
+def test_a_ramp_finds_the_knee(found: Callable[..., Result]) -> None:
+    """200 a second at most, and no more than ten may wait."""
+    result = found(source=SLOW, ramp="40:440:80", dwell=1, waiting=10, noise=False)
+    assert [stage.rate for stage in result.stages] == [40, 120, 200, 280, 360, 440]
+    assert sum(stage.offered for stage in result.stages) == sum(result.series.offered)
+    assert result.knee is not None
+    assert result.knee.kept in (0, 40, 120, 200)
+    assert result.knee.lost is not None
+    assert result.ended["throttle"] > 0
+    assert result.refused.count == result.ended["throttle"]
+
+
+def test_a_closed_loop(found: Callable[..., Result]) -> None:
+    result = found(source=SLOW, closed=2, duration=1, concurrency=2, noise=False)
+    assert result.loop == "closed"
+    assert result.most_in_flight == 2
+    assert result.ended["ok"] == result.offered > 0
+    assert result.latency.p50 > 5 * MS
+
+
+def test_what_fails_is_told(found: Callable[..., Result]) -> None:
+    result = found(
+        source="def handler(event, context):\n    raise KeyError('x')\n", rate=50, duration=1, noise=False
+    )
+    assert set(result.ended) == {"error"}
+    assert result.wrong == result.offered
+    assert result.reasons == {"error": {"KeyError: 'x'": result.offered}}
+    assert "no request was answered rightly" in result.void
+
+
+def test_a_function_on_an_endpoint_of_this_machine(found: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(ECHO)
+    server = Served(tmp_path / "state")
+    server.client().create_function(
+        FunctionName="echo", Runtime=RUNTIME, Role=ROLE, Handler="app.handler",
+        Code={"ZipFile": pack(tmp_path / "app.py")},
+    )  # fmt: skip
+    try:
+        result = found(
+            "echo", endpoint=server.url, rate=100, duration=2, expect="echo", payload='{"a":1}', noise=False
+        )
+    finally:
+        status = server.stop()
+    assert status == 0
+    assert result.ended == {"ok": result.offered}
+    assert result.cpu.engine is not None
+    assert result.cpu.engine > 0
+    assert set(result.parts) == {"execute"}
+
+
+def test_nobody_there(found: Callable[..., Result]) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        with pytest.raises(OSError, match=f"no connection to 127.0.0.1:{port}"):
+            found(f"http://127.0.0.1:{port}/", rate=1, duration=1, noise=False)
+
+
+def recorded(*latencies: int, lag: int = 0, ending: Any = "ok") -> Record:
+    record = Record()
+    for latency in latencies:
+        record.send(0, lag)
+        record.answer(0, latency, Answer(ending))
+    return record
+
+
+def test_why_a_run_is_void() -> None:
+    def why(record: Record, steal: float = 0.0, alone: Record | None = None) -> list[str]:
+        return conclude.void(record, MS, steal, alone)
+
+    assert why(recorded(5)) == []
+    assert len(why(recorded(5, lag=2 * MS), alone=recorded(5, lag=0))) == 1
+    assert len(why(recorded(5, lag=2 * MS), alone=recorded(5, lag=3 * MS))) == 2
+    assert why(recorded(5), steal=0.5) == ["the hypervisor took 50% of the CPU time: more than 5%"]
+    assert why(recorded(5, ending="timeout")) == ["no request was answered rightly"]
+    assert why(recorded(5, ending="throttle")) == []  # that is what an overload looks like
+    assert why(Record()) == ["nothing was sent after the warm-up"]
+
+
+def test_noise_is_the_larger_over_the_smaller() -> None:
+    noise = conclude.noise(recorded(100, 100, 300), recorded(100, 200, 600), 2.0)
+    assert noise is not None
+    assert noise.p50 == pytest.approx(2.0, rel=0.01)
+    assert noise.p99 == pytest.approx(2.0, rel=0.01)
+    assert conclude.noise(recorded(), recorded(1), 2.0) is None
+
+
+def test_who_listens_on_a_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert machine.listeners(port) == [os.getpid()]
+    assert machine.listeners(port) == []
+
+
+def test_what_a_core_is_away() -> None:
+    before = os.sched_getaffinity(0)
+    count, share = machine.interruptions(min(before), 0.05)
+    assert count >= 0
+    assert 0 <= share < 1
+    assert os.sched_getaffinity(0) == before
+    assert machine.interrupted().count("core ") == len(before)
+
+
+def test_cpu_time_of_another_machine_is_not_known() -> None:
+    meter = Meter([])
+    cpu = meter.spent(meter.look(), meter.look(), 10, 5.0)
+    assert (cpu.engine, cpu.workers) == (None, None)
+    assert meter.spent(meter.look(), meter.look(), 0, None).generator is None

@@ -1,0 +1,61 @@
+"""An event loop whose time is simulated: it jumps to the next timer when there is nothing else to do."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from engine.load.generate.record import Answer
+
+
+class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type,misc]
+    loop: VirtualLoop
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is None:
+            raise RuntimeError("nothing will ever happen any more")
+        found = super().select(0)
+        if not found and timeout > 0:
+            self.loop.now = self.loop._scheduled[0].when()  # type: ignore[attr-defined]
+        return found
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A simulation takes as long as its callbacks, and is the same every time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        selector = _Selector()
+        super().__init__(selector)
+        selector.loop = self
+        self._clock_resolution = 1e-10  # a timer at this very moment is due
+
+    def time(self) -> float:
+        return self.now
+
+
+def simulate(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """A coroutine's result, in simulated time."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(coroutine)
+
+
+class Station:
+    """A target in simulated time: one server, first come first served, `service` seconds each, that stands still for
+    the first `stall` of every `every` seconds."""
+
+    def __init__(self, service: float, every: float = 0.0, stall: float = 0.0) -> None:
+        self.service, self.every, self.stall = service, every, stall
+        self.free = 0.0
+        self.sent: list[tuple[float, bytes, int]] = []
+
+    def send(self, payload: bytes, function: int, done: Callable[[Answer], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self.sent.append((loop.time(), payload, function))
+        start = max(self.free, loop.time())
+        if self.every and start % self.every < self.stall:
+            start += self.stall - start % self.every
+        self.free = start + self.service
+        loop.call_at(self.free, done, Answer("ok", payload))
