@@ -2,17 +2,22 @@
 PYTHON ?=
 PYTEST_ARGS ?=
 GATE_ARGS ?=
+LOAD_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(wildcard native/*.c native/*.h) native/build.py
 EXTENSION := engine/_native.abi3.so
+CLIENTS := build/clients/awscli/installed build/clients/moto/installed
 CODE := engine bench tests handlers native/build.py setup.py
 # What some tests are built with or run under. Without Relacy the model checks fail, saying what to install; without
 # the rest tests are skipped, saying why.
-TEST_PACKAGES := gcc g++ relacy-dev valgrind
+TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver
+
+# Tests that mind no neighbours; the others count processes and cores, or want a core for themselves.
+CROWD := tests/unit/functions tests/unit/http tests/unit/observe tests/unit/load tests/compat tests/security
 
 .DEFAULT_GOAL := help
-.PHONY: help build run serve test quick fuzz soak test-all bench gate lint format wheel clean
+.PHONY: help build run serve test again quick fuzz soak test-all bench load gate lint format wheel clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name -x']"
@@ -27,9 +32,14 @@ run: build ## every sample function on its real input: embedded, then deployed t
 serve: build ## a server with every sample deployed, and what to try with it
 	@mkdir -p build && STOKER_RUN_DIR=build $(BIN)/python handlers/served.py --stay
 
-test: build $(VENV)/developed ## the whole test suite
+test: build $(VENV)/developed $(CLIENTS) ## the whole test suite
 	@.ci/packages $(TEST_PACKAGES)
-	@$(BIN)/python -m pytest tests -m "not soak" $(PYTEST_ARGS)
+	@.ci/second-python
+	@$(BIN)/python -m pytest $(CROWD) -n 2 --dist loadfile -m "not soak" $(PYTEST_ARGS); crowd=$$?; \
+	$(BIN)/python -m pytest tests $(CROWD:%=--ignore %) -m "not soak" $(PYTEST_ARGS) && exit $$crowd
+
+again: build $(VENV)/developed ## what failed in the last run of the tests, one after the other
+	@$(BIN)/python -m pytest tests --lf --lfnf none
 
 quick: build $(VENV)/developed ## the tests that take less than a few seconds each
 	@$(BIN)/python -m pytest tests -m "not slow and not soak" $(PYTEST_ARGS)
@@ -38,13 +48,16 @@ fuzz: build $(VENV)/developed ## a minute of malformed requests (STOKER_FUZZ_SEC
 	@STOKER_FUZZ_SECONDS=$${STOKER_FUZZ_SECONDS:-60} $(BIN)/python -m pytest tests/security/test_fuzz.py -q -s
 
 soak: build $(VENV)/developed ## a minute of work while random workers are killed
-	@$(BIN)/python -m pytest tests -m soak $(PYTEST_ARGS)
+	@STOKER_SOAK_SECONDS=$${STOKER_SOAK_SECONDS:-60} $(BIN)/python -m pytest tests -m soak -s $(PYTEST_ARGS)
 
 test-all: build ## one wheel, the unit tests with it on every CPython 3.11 to 3.13 found (or PYTHONS="…")
 	@TESTS="$${TESTS:-tests/unit}" PYTEST_ARGS="$(PYTEST_ARGS)" .ci/wheel $$(.ci/pythons)
 
 bench: build $(VENV)/developed ## all measurements, the peers' too; writes docs/benchmarks.md
 	@$(BIN)/python -m bench.run
+
+load: build $(VENV)/developed ## open-loop load tests, the peers' too; writes their section of docs/benchmarks.md
+	@$(BIN)/python -m bench.load $(LOAD_ARGS)
 
 gate: build $(VENV)/developed ## fail when a promised ratio or instruction count is not kept
 	@.ci/packages valgrind
@@ -82,6 +95,15 @@ $(VENV)/developed: pyproject.toml $(VENV)/installed
 	@echo "installing what tests, lint and measurements need"
 	@$(BIN)/python -m pip -q install --no-build-isolation -e ".[test,lint,bench]"
 	@touch $@ $(EXTENSION)
+
+# What tests have as clients and neighbours. Not in .venv: they pin the versions of what Stoker needs itself.
+build/clients/awscli/installed: CLIENT := awscli>=1.32,<2
+build/clients/moto/installed: CLIENT := moto[server]>=5,<6
+$(CLIENTS): | $(VENV)/installed
+	@echo "installing $(CLIENT), in an environment of its own"
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/python -m pip -q install "$(CLIENT)"
+	@touch $@
 
 $(EXTENSION): $(NATIVE) $(VENV)/installed
 	@echo "building the native part"

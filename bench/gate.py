@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bench import hotpath, machine
+from bench import hotpath
 from bench.comparisons import ALL
 from bench.harness import GATE, Effort
 from bench.report import Figure
+from engine.load import machine
 
 # What noise may take from each promise. A gate looks at each side's best round, which noise can
 # only make worse, so little slack is needed; tails and wakes vary more between hosts.

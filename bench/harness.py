@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bench import machine
+from engine.load import machine
 
 RESULTS = Path(__file__).parent / "results"
 Measure = Literal["p50", "p99", "rate"]

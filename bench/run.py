@@ -10,13 +10,13 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench import machine, report
+from bench import document, report
 from bench.comparisons import ALL
+from bench.document import DOCUMENT
 from bench.harness import FULL, QUICK, Effort, save
 from bench.peers.base import Unavailable
 from bench.report import Outcome
-
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+from engine.load import machine
 
 
 def measure(names: Iterable[str], effort: Effort) -> tuple[dict[str, Outcome], dict[str, str], bool]:
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     effort = QUICK if options.quick else FULL
-    described = machine.describe()
+    described = {**machine.describe(), "its own noise, before": machine.interrupted()}
     steal, begin = machine.steal_ticks(), time.perf_counter()
     outcomes, missing, broken = measure(options.only or ALL, effort)
     took = time.perf_counter() - begin
@@ -57,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         "by": f"{' '.join(['python -m bench.run', *(arguments or sys.argv[1:])])}, {took:.0f} s",
         "rounds": f"{effort.rounds}, of up to {effort.calls:,} calls per subject",
         "time stolen by the host": f"{stolen:.2f} s over all cores",
+        "its own noise, after": machine.interrupted(),
     }
     figures = [figure for outcome in outcomes.values() for figure in outcome.figures]
     if figures:
@@ -73,7 +74,10 @@ def main(arguments: list[str] | None = None) -> int:
     out = options.out or (DOCUMENT if not (options.quick or options.only) else None)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(report.markdown(described, how, outcomes, missing))
+        old = out.read_text() if out.exists() else ""
+        out.write_text(
+            document.with_section(report.markdown(described, how, outcomes, missing), document.section(old))
+        )
         print(f"document: {out}")
     return 1 if broken else 0
 

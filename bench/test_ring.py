@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bench import machine
 from bench.compiled import library
 from bench.peers.base import Unavailable
+from engine.load import machine
 
 ROUNDS = 20
 RECORDS = 100_000  # in each round: starting a thread is then nothing beside them

@@ -13,13 +13,13 @@ import engine
 PACKAGE = Path(engine.__file__).resolve().parent
 # The most specific entry counts.
 FLOORS = {
-    "errors": 0, "limits": 0, "clock": 0,
+    "errors": 0, "limits": 0, "clock": 0, "version": 0,
     "wire": 1, "_native": 1,
     "core": 2,
     "functions": 3,
     "observe": 4,
     "runtime": 5, "sync": 5, "aio": 5,
-    "hosting": 6,
+    "hosting": 6, "load": 6,
     "http": 7,
     "cli": 8,
 }  # fmt: skip
@@ -27,7 +27,7 @@ FLOORS = {
 SIBLINGS = {("sync", "runtime"), ("aio", "runtime")}
 # The face names what it shows and loads it when asked; it also has the version.
 FACE = {"", "cli"}
-IN_WORKERS = ["worker", "zygote", "handler", "context", "output", "environment"]
+IN_WORKERS = ["worker", "zygote", "handler", "context", "output", "environment", "marshal", "spare"]
 NEVER_IN_WORKERS = {"asyncio", "uvloop", "concurrent", "multiprocessing"}
 
 

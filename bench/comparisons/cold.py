@@ -7,17 +7,18 @@ import time
 from array import array
 from contextlib import ExitStack
 
-from bench import machine
 from bench.harness import Comparison, Effort, Series, interleave, quiet_gc
 from bench.peers.base import Unavailable
 from bench.peers.fork_floor import ForkFloor
 from bench.peers.fresh_interpreter import FreshInterpreter
 from bench.report import Figure, Outcome, duration, latency, mib, single
 from bench.subject import Stoker
+from engine.load import machine
 
 COMMAND = "python -m bench.run --only "
 FRESH_STARTS = 4
 WORKERS = 8
+AT_ONCE = 8
 INVOCATIONS = 100
 ALLOWED = 4 << 20
 
@@ -61,6 +62,28 @@ def cold_starts(reference: str, count: int) -> Series:
     return Series(samples, count, sum(samples))
 
 
+def at_once(reference: str) -> Series:
+    """So many calls at the same moment, each of which needs a worker of its own: one is there ahead of its time."""
+    hold = 0.2
+    ended: dict[int, int] = {}
+    with Stoker(reference, concurrency=AT_ONCE + 1, warm=0) as stoker, quiet_gc():
+        assert isinstance(stoker, Stoker)
+        stoker.call({"n": -1})
+        occupied = stoker.function.submit({"sleep": hold * 4})
+        time.sleep(0.05)
+        begin = time.perf_counter_ns()
+        futures = [stoker.function.submit({"n": n, "sleep": hold}) for n in range(AT_ONCE)]
+        for number, future in enumerate(futures):
+            future.add_done_callback(lambda _, n=number: ended.setdefault(n, time.perf_counter_ns()))
+        answers = [future.result() for future in [*futures, occupied]]
+        if [answer.get("n") for answer in answers[:-1]] != list(range(AT_ONCE)):
+            raise AssertionError(f"{answers!r}")
+        if cold_starts_of(stoker) < AT_ONCE:
+            raise Unavailable("not every call had a worker of its own")
+    samples = array("q", [ended[n] - begin - int(hold * 1e9) for n in range(AT_ONCE)])
+    return Series(samples, AT_ONCE, sum(samples))
+
+
 def cold(effort: Effort) -> Outcome:
     """Request to reply, for a light and for a heavy handler."""
     rounds = max(2, effort.rounds // 3)
@@ -82,6 +105,7 @@ def cold(effort: Effort) -> Outcome:
             return Series(samples, len(samples), sum(samples))
 
         ours, ours_heavy = "Stoker, light handler", "Stoker, NumPy + boto3 handler"
+        burst = "Stoker, NumPy + boto3 handler, at once"
         comparison = interleave(
             "cold",
             rounds,
@@ -92,6 +116,7 @@ def cold(effort: Effort) -> Outcome:
                 ours_heavy: lambda: cold_starts("numpy_boto3:handler", effort.cold_starts),
                 heavy.name: lambda: forks(heavy),
                 fresh.name: fresh_starts,
+                burst: lambda: at_once("numpy_boto3:handler"),
             },
         )
     command = COMMAND + "cold"
@@ -128,7 +153,10 @@ def cold(effort: Effort) -> Outcome:
                 command,
             ),
         ],
-        [f"{bare.name}: {latency(comparison, bare.name)}"],
+        [
+            f"{bare.name}: {latency(comparison, bare.name)}",
+            f"{AT_ONCE} cold starts at the same moment, NumPy + boto3: {latency(comparison, burst)}",
+        ],
     )
 
 

@@ -7,13 +7,13 @@ import os
 import time
 from contextlib import ExitStack
 
-from bench import machine
 from bench.harness import Comparison, Effort, Series, interleave, make_events, time_calls
 from bench.peers.mp_pipe import MultiprocessingPipe
 from bench.peers.process_pool import ProcessPool
 from bench.peers.raw_pipe import RawPipe
 from bench.report import Figure, Outcome, latency, single
 from bench.subject import Stoker
+from engine.load import machine
 
 GAP = 0.002
 WORKERS = 64

@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import machine
 from bench.harness import Comparison, Effort, Series, WrongResult, time_awaits
 from bench.report import Figure, Outcome, duration, mib, rate, single
 from bench.subject import AwaitedStoker, Loop
+from engine.load import machine
 
 BUSY = 0.0005  # long enough for the client to offer 1.5 times capacity from the other core
 OFFERED = 1.5

@@ -13,11 +13,12 @@ from typing import Any, Literal
 import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # bench is not installed
-from bench import gate, hotpath, machine, report
+from bench import gate, hotpath, report
 from bench.gate import Verdict, judge, ratios
 from bench.harness import GATE, Comparison, Effort, Series
 from bench.report import Figure, Outcome, single
 from bench.subject import options
+from engine.load import machine
 
 
 def figure(
