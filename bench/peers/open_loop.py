@@ -19,6 +19,7 @@ from typing import Any
 
 from bench.peers.base import Unavailable
 from bench.peers.http import BareUvicorn, FunctionsFramework, HttpPeer, Ministack, Rie, Served
+from bench.peers.raw_pipe import RawPipe
 from engine.functions.config import parse_reference
 from engine.load.generate.generator import Target
 from engine.load.generate.record import Answer
@@ -119,6 +120,45 @@ async def process_pool(wanted: Wanted) -> AsyncIterator[Target]:
         yield pool
     finally:
         pool.close()
+
+
+class BarePipe:
+    """A process that writes back what it reads, and the pipes to it: the least there is between an event and an answer
+    from elsewhere. An answer is whatever came for the oldest request, up to the end of a line."""
+
+    def __init__(self, pipe: RawPipe) -> None:
+        self._pipe = pipe
+        self._open: deque[Done] = deque()
+        self._rest = b""
+        os.set_blocking(pipe.source, False)
+        asyncio.get_running_loop().add_reader(pipe.source, self._read)
+
+    def send(self, payload: bytes, function: int, done: Done) -> None:
+        self._open.append(done)
+        os.write(self._pipe.sink, payload + b"\n")
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pipe.source)
+
+    def _read(self) -> None:
+        *lines, self._rest = (self._rest + os.read(self._pipe.source, 65536)).split(b"\n")
+        for line in lines:
+            self._open.popleft()(Answer("ok", line))
+
+
+@asynccontextmanager
+async def bare_pipe(wanted: Wanted) -> AsyncIterator[Target]:
+    """Raises Unavailable."""
+    with RawPipe() as peer:
+        assert isinstance(peer, RawPipe)
+        pipe = BarePipe(peer)
+        try:
+            yield pipe
+        finally:
+            pipe.close()
+
+
+FLOOR = Subject("a bare pipe", opening=bare_pipe)
 
 
 class OneAtATime:

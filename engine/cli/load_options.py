@@ -20,7 +20,7 @@ TARGET is one of
   http://...      a URL, which is sent each payload
 
 A scenario's file says all of that itself, for mixed functions too. --name, --seed, --rate, --duration,
---warmup, --drain and --no-noise say it anew; --fail-if adds to its limits.
+--warmup, --drain, --poll and --no-noise say it anew; --fail-if adds to its limits.
 
 Durations are seconds, or 90s, 1.5m, 500ms, 2h.
 """
@@ -144,6 +144,11 @@ def add(commands: Any, raw: Any) -> None:
     )
     run.add_argument(
         "--drain", metavar="TIME", help="how long answers are waited for at the end (default: 30)"
+    )
+    run.add_argument(
+        "--poll",
+        action="store_true",
+        help="keep a core busy rather than sleep between requests, so that none is late because a core had to wake",
     )
     run.add_argument(
         "--no-noise",

@@ -94,7 +94,7 @@ def compare(a: Result, b: Result) -> Comparison:
 
 def _comparable(a: Result, b: Result) -> None:
     said = [f"{name} is void: {'; '.join(run.void)}" for name, run in (("A", a), ("B", b)) if run.void]
-    for what in ("loop", "arrivals", "payload", "functions", "warmup"):
+    for what in ("loop", "arrivals", "payload", "functions", "warmup", "polled"):
         if getattr(a, what) != getattr(b, what):
             said.append(f"{what}: {getattr(a, what)} in A, {getattr(b, what)} in B")
     if a.loop == b.loop == "open":

@@ -135,6 +135,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     started: str  # ISO 8601, UTC
     duration: float  # of the schedule, the warm-up included
     warmup: float
+    polled: bool = False  # the generator kept a core busy
     machine: dict[str, str] = {}
     void: list[str] = []
     offered: int  # without the warm-up, as everything below but `series`

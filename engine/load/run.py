@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -25,6 +26,7 @@ from .generate.arrivals import Schedule, Stage, steady
 from .generate.generator import ClosedLoop, OpenLoop, Target
 from .generate.record import Answer, Record
 from .generate.replies import expectation
+from .generate.timer import FineTimer, PolledTimer
 from .knee import find
 from .opening import opened
 from .result import Distribution, Noise, Result
@@ -84,14 +86,17 @@ class _Run:
         alone, own = await self._alone() if schedule else (None, None)
         async with self._opening(scenario.target) as target:
             strangers = [] if self._watch.pid is None else [self._watch.pid]
-            meter = Meter(_servers(scenario), strangers)
-            noise = await self._noise(target, duration)
-            record = Record(scenario.warmup, _stages(schedule))
-            started = datetime.now(UTC)
-            ticks, before = machine.Ticks.now(), meter.look()
-            await self._drive("run", target, schedule, duration, record)
-            cpu = meter.spent(before, meter.look(), record.sent, own)
-            steal = machine.stolen(ticks, machine.Ticks.now())
+            servers = _servers(scenario)
+            meter = Meter(servers, strangers)
+            with self._place(servers):
+                noise = await self._noise(target, duration)
+                record = Record(scenario.warmup, _stages(schedule))
+                started = datetime.now(UTC)
+                ticks, before = machine.Ticks.now(), meter.look()
+                await self._drive("run", target, schedule, duration, record)
+                # Who polls has no CPU time of its own but all of it.
+                cpu = meter.spent(before, meter.look(), record.sent, None if scenario.poll else own)
+                steal = machine.stolen(ticks, machine.Ticks.now())
         stages = conclude.stages(record, _stages(schedule), scenario.warmup)
         knee = find(stages)
         seconds = conclude.whole_seconds(record, scenario.warmup, duration)
@@ -108,6 +113,7 @@ class _Run:
             started=started.isoformat(timespec="seconds"),
             duration=duration,
             warmup=scenario.warmup,
+            polled=scenario.poll,
             machine=machine.describe(),
             void=conclude.void(record, conclude.LAG, steal, alone),
             offered=record.offered,
@@ -130,6 +136,13 @@ class _Run:
             stages=stages,
             knee=knee,
         )
+
+    def _place(self, servers: list[int] | None) -> contextlib.AbstractContextManager[None]:
+        """Who polls must not do so where a worker is pinned to."""
+        if not self._scenario.poll:
+            return contextlib.nullcontext()
+        roots = [os.getpid()] if servers is None else servers
+        return machine.apart([pid for root in roots for pid in machine.descendants(root)])
 
     async def _alone(self) -> tuple[Record, float]:
         """The generator without a target, at the scenario's highest rate; its CPU time per request, in µs."""
@@ -176,14 +189,15 @@ class _Run:
         """One schedule, or the closed loop for so many seconds."""
         scenario = self._scenario
         checks = scenario.checks() if checked else [expectation("any")]
+        timer = PolledTimer if scenario.poll else FineTimer
         loop: OpenLoop | ClosedLoop
         if schedule is None:
             assert scenario.closed is not None
             loop = ClosedLoop(
-                target, scenario.closed.callers, seconds, scenario.payloads(), checks[0], record
+                target, scenario.closed.callers, seconds, scenario.payloads(), checks[0], record, timer
             )
         else:
-            loop = OpenLoop(target, schedule, scenario.payloads(), checks, record)
+            loop = OpenLoop(target, schedule, scenario.payloads(), checks, record, timer)
         self._watch.phase(phase, seconds)
         watching = asyncio.ensure_future(self._tell(record))
         try:

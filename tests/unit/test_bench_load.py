@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from bench.open_loop import capacity, peers, scenarios, section, stall
 from bench.open_loop.part import Part, Picture, Run
 from bench.peers.base import Unavailable
 from bench.peers.http import EVENT, TEXT
-from bench.peers.open_loop import EMBEDDED, OneAtATime, check_serves, process_pool
+from bench.peers.open_loop import EMBEDDED, OneAtATime, bare_pipe, check_serves, process_pool
 from bench.report import Outcome
 from engine.load.generate.record import Answer
 from engine.load.result import Distribution, Noise, Result, read
@@ -134,10 +135,16 @@ def test_what_compares_already_takes_no_peer(capsys: pytest.CaptureFixture[str])
 
 
 def run(
-    p50: int = 100, p99: int = 200, *, subject: str = "subject", ok: int = 1000, void: list[str] | None = None
+    p50: int = 100,
+    p99: int = 200,
+    *,
+    p999: int = 400,
+    subject: str = "subject",
+    ok: int = 1000,
+    void: list[str] | None = None,
 ) -> Run:
     """Of a second and a thousand requests."""
-    latency = Distribution(count=ok, p50=p50, p99=p99, p999=4 * p50, most=5 * p50)
+    latency = Distribution(count=ok, p50=p50, p99=p99, p999=p999, most=2 * p999)
     found = Result(
         stoker="0", name="one", target="t", arrivals="a", payload="p", seed=1, started="", duration=1.0, warmup=0.0,
         offered=1000, rate=1000.0, goodput=float(ok), ended={"ok": ok, "error": 1000 - ok}, latency=latency,
@@ -171,10 +178,35 @@ class TestTheFigures:
             assert figure.note.endswith("x; theirs did not hold the rate in every round")
 
     def test_the_slowest_to_the_usual_and_the_noise(self) -> None:
-        figure = capacity.spread(EMBEDDED, [run(), run(void=["it slipped"])], 1000.0, 4, "command")
+        figure = capacity.spread(EMBEDDED, [run(), run(void=["it slipped"])], [], 1000.0, 4, "command")
         assert (figure.ratio.rounds, figure.passed) == ([4.0], True)
         assert figure.note == "by round 4x; two equal runs differed by up to 10 % in p50 and 30 % in p99"
-        assert capacity.spread(EMBEDDED, [run(void=["it slipped"])], 1000.0, 4, "command").passed is None
+        assert capacity.spread(EMBEDDED, [run(void=["it slipped"])], [], 1000.0, 4, "command").passed is None
+
+    def test_a_round_tells_something_when_the_floor_was_quiet(self) -> None:
+        quiet, restless = run(), run(p999=900)
+        runs = [run(), run(p999=500)]
+
+        def judged(*floors: Run) -> Any:
+            return capacity.spread(EMBEDDED, runs, list(floors), 1000.0, 4, "command")
+
+        assert (judged(quiet, restless).ratio.rounds, judged(quiet, restless).passed) == ([4.0], True)
+        assert (judged(restless, quiet).ratio.rounds, judged(restless, quiet).passed) == ([5.0], False)
+        assert judged(quiet, restless).note.endswith("a bare pipe, by round 4x, 9x; 1 of 2 rounds were quiet")
+        assert (judged(restless, restless).ratio.rounds, judged(restless, restless).passed) == (
+            [4.0, 5.0],
+            None,
+        )
+        assert "no round was quiet" in judged(restless, restless).note
+
+    def test_against_the_floor(self) -> None:
+        runs = [run(p999=p999) for p999 in (300, 900, 500)]
+        floors = [run(p999=200) for _ in range(3)]
+        figure = capacity.above(EMBEDDED, runs, floors, 1000.0, "command")
+        assert (figure.ratio.rounds, figure.ratio.median, figure.passed) == ([1.5, 4.5, 2.5], 2.5, False)
+        floors[1] = floors[2] = run(void=["it slipped"])
+        assert capacity.above(EMBEDDED, runs, floors, 1000.0, "command").passed is True
+        assert capacity.above(EMBEDDED, runs[1:], floors[1:], 1000.0, "command").passed is None
 
 
 APP = """
@@ -206,6 +238,22 @@ def pooled(code: Path, asks: list[tuple[str, bytes]], **more: Any) -> list[Answe
         return answers
 
     return asyncio.run(main())
+
+
+def test_a_bare_pipe_answers_each_with_what_was_sent() -> None:
+    async def main() -> list[bytes]:
+        found: list[bytes] = []
+        async with bare_pipe(scenarios.read("steady").target) as pipe:
+            over = asyncio.Event()
+            for number in range(1000):
+                pipe.send(b"%d" % number, 0, lambda answer: found.append(answer.payload))
+            pipe.send(b"last", 0, lambda _: over.set())
+            await asyncio.wait_for(over.wait(), 30)
+        return found
+
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    assert asyncio.run(main()) == [b"%d" % number for number in range(1000)]
 
 
 class TestTheProcessPool:

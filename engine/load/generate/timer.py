@@ -1,4 +1,4 @@
-"""A loop's alarm, to some tens of microseconds: the timers of an event loop are good to a millisecond only."""
+"""A loop's alarm, finer than its own: the timers of an event loop are good to a millisecond only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class _Spec(ctypes.Structure):
 
 
 class FineTimer:
-    """A timerfd in the loop."""
+    """A timerfd in the loop: good to some tens of microseconds, more where a core that had nothing to do is slow to
+    wake."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         """Raises OSError."""
@@ -56,6 +57,35 @@ class FineTimer:
         except BlockingIOError:  # set anew meanwhile
             return
         self._callback()
+
+
+class PolledTimer:
+    """Looks at the clock in every turn of the loop, which so never sleeps: good to what a turn takes, and answers are
+    seen at once, too. For a core of one's own: the loop takes all of it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._at: int | None = None
+        self._turning = False
+        self.now = time.monotonic_ns
+
+    def set(self, at: int) -> None:
+        self._at = at
+        if not self._turning:
+            self._turning = True
+            self._loop.call_soon(self._turn)
+
+    def close(self) -> None:
+        self._at = None
+
+    def _turn(self) -> None:
+        if self._at is not None and self.now() < self._at:
+            self._loop.call_soon(self._turn)
+            return
+        self._turning = False
+        if self._at is not None:
+            self._callback()
 
 
 class LoopTimer:

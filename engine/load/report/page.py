@@ -72,6 +72,7 @@ def _header(result: Result, against: Result | None) -> str:
         ("Target", result.target),
         ("Arrivals", result.arrivals),
         ("Loop", loop),
+        ("Generator", "polls: a core is kept busy" if result.polled else ""),
         ("Payload", result.payload),
         ("Functions", f"{result.functions:,}" if result.functions > 1 else ""),
         ("When", _when(result.started)),

@@ -26,7 +26,8 @@ def text(result: Result) -> str:
 def _head(result: Result) -> Iterator[str]:
     yield from _wrapped(f"{result.name}: {result.target}", "")
     counted = f", of which the first {result.warmup:g} s do not count" if result.warmup else ""
-    yield from _wrapped(f"{result.arrivals}; {result.duration:g} s{counted}", "arrivals")
+    polled = "; the generator polls" if result.polled else ""
+    yield from _wrapped(f"{result.arrivals}; {result.duration:g} s{counted}{polled}", "arrivals")
     functions = f"; {result.functions:,} functions" if result.functions > 1 else ""
     yield from _wrapped(f"{result.payload}; seed {result.seed}{functions}", "payload")
 

@@ -24,12 +24,13 @@ _ARRIVALS = {  # the settings that go with each way to arrive; `warmup` goes wit
     "closed": ("duration",),
 }
 _PAYLOAD = ("payload", "template", "sample", "expect")
-_ALL = ("name", "seed", "drain", "noise", "limits")
+_ALL = ("name", "seed", "drain", "noise", "poll", "limits")
 _OF_A_FILE = {  # what may be said anew of a scenario's file, and its name there
     "name": "name",
     "seed": "seed",
     "drain": "drain",
     "noise": "noise",
+    "poll": "poll",
     "rate": "arrivals.rate",
     "duration": "arrivals.duration",
     "warmup": "arrivals.warmup",

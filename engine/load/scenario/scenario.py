@@ -25,7 +25,8 @@ _UNSAID = Payload()
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """What is to be done. drain: seconds that are waited for answers at the end; noise: whether two runs of the same
-    are compared first; limits: what the run must keep."""
+    are compared first; poll: whether the generator keeps a core busy rather than sleep between requests, so that none
+    is late because a core had to wake; limits: what the run must keep."""
 
     name: Annotated[str, text]
     seed: Annotated[int, number(0, 2**63 - 1, whole=True)] = 1
@@ -34,6 +35,7 @@ class Scenario:
     payload: Annotated[Payload, payload_of] = _UNSAID
     drain: Annotated[float, duration(most=3600.0)] = 30.0
     noise: Annotated[bool, flag] = True
+    poll: Annotated[bool, flag] = False
     limits: Annotated[Sequence[Criterion], limits_of] = ()
 
     def __post_init__(self) -> None:

@@ -12,11 +12,11 @@ import pytest
 from virtual import Station, simulate
 
 from engine.load.generate.arrivals import Arrival, Stage, Stages, steady
-from engine.load.generate.generator import ClosedLoop, OpenLoop, Target
+from engine.load.generate.generator import ClosedLoop, MakeTimer, OpenLoop, Target
 from engine.load.generate.payloads import Fixed, Template
 from engine.load.generate.record import Answer, Record
 from engine.load.generate.replies import expectation
-from engine.load.generate.timer import FineTimer, LoopTimer
+from engine.load.generate.timer import FineTimer, LoopTimer, PolledTimer
 
 ECHO = expectation("echo")
 MS = 1_000_000
@@ -191,8 +191,9 @@ def test_the_answers_reasons_are_bounded() -> None:
     assert len(record.reasons["error"]) <= 21
 
 
-class TestTheFineTimer:
-    def test_it_rings_at_its_time_and_not_before(self) -> None:
+@pytest.mark.parametrize("kind", [FineTimer, PolledTimer])
+class TestRealTimers:
+    def test_it_rings_at_its_time_and_not_before(self, kind: MakeTimer) -> None:
         async def main() -> list[int]:
             rang: list[int] = []
             over = asyncio.Event()
@@ -201,7 +202,7 @@ class TestTheFineTimer:
                 rang.append(time.monotonic_ns())
                 over.set()
 
-            timer = FineTimer(asyncio.get_running_loop(), callback)
+            timer = kind(asyncio.get_running_loop(), callback)
             wanted = timer.now() + 3 * MS
             timer.set(wanted + 3600 * 1000 * MS)
             timer.set(wanted)
@@ -212,17 +213,32 @@ class TestTheFineTimer:
         [late] = asyncio.run(main())
         assert late >= 0
 
-    def test_a_time_that_has_passed_rings_at_once(self) -> None:
+    def test_a_time_that_has_passed_rings_at_once(self, kind: MakeTimer) -> None:
         async def main() -> None:
             over = asyncio.Event()
-            timer = FineTimer(asyncio.get_running_loop(), over.set)
+            timer = kind(asyncio.get_running_loop(), over.set)
             timer.set(-5)
             await asyncio.wait_for(over.wait(), 10)
             timer.close()
 
         asyncio.run(main())
 
-    def test_a_run_in_real_time(self) -> None:
+    def test_it_rings_no_more_once_it_is_closed(self, kind: MakeTimer) -> None:
+        async def main() -> None:
+            rang: list[int] = []
+            timer = kind(asyncio.get_running_loop(), lambda: rang.append(1))
+            timer.set(timer.now() - 1)
+            timer.close()
+            over = asyncio.Event()
+            other = kind(asyncio.get_running_loop(), over.set)
+            other.set(other.now() + MS)
+            await asyncio.wait_for(over.wait(), 10)
+            other.close()
+            assert not rang
+
+        asyncio.run(main())
+
+    def test_a_run_in_real_time(self, kind: MakeTimer) -> None:
         class Slow:
             """An endless schedule would do as well: arrivals are asked for one by one."""
 
@@ -232,7 +248,9 @@ class TestTheFineTimer:
                 return iter(steady(500, 0.2, seed=1))
 
         async def main() -> Record:
-            loop = OpenLoop(Scripted(Answer("ok", b"1"), after=0.001), Slow(), Fixed(b"1"), ECHO, Record())
+            loop = OpenLoop(
+                Scripted(Answer("ok", b"1"), after=0.001), Slow(), Fixed(b"1"), ECHO, Record(), kind
+            )
             await loop.run(10)
             return loop.record
 

@@ -82,7 +82,7 @@ def test_an_embedded_function(folder: Path) -> None:
     made = said(
         "app.handler", "--code", "code", "--memory", "256", "--timeout", "2.5", "--concurrency", "3", "--warm", "0",
         "--waiting", "7", "--init", "fresh", "--env", "A1=b=c", "--env", "B1=", "--rate", "1", "--name", "mine",
-        "--seed", "9", "--drain", "2s", "--no-noise",
+        "--seed", "9", "--drain", "2s", "--no-noise", "--poll",
     )  # fmt: skip
     assert isinstance(made.target, Embedded)
     [function] = made.target.functions
@@ -91,7 +91,7 @@ def test_an_embedded_function(folder: Path) -> None:
         "code": folder / "code", "memory": 256, "timeout": 2.5, "concurrency": 3, "warm": 0, "waiting": 7,
         "init": "fresh", "environment": {"A1": "b=c", "B1": ""},
     }  # fmt: skip
-    assert (made.name, made.seed, made.drain, made.noise) == ("mine", 9, 2.0, False)
+    assert (made.name, made.seed, made.drain, made.noise, made.poll) == ("mine", 9, 2.0, False, True)
     assert made.target_words == "app.handler in code, embedded, 3 workers"
     usual = said("app:handler", "--rate", "1")
     assert usual.target_words == "app:handler in ., embedded, 1 worker"

@@ -126,6 +126,22 @@ def test_what_fails_is_told(found: Callable[..., Result]) -> None:
     assert "no request was answered rightly" in result.void
 
 
+def test_a_generator_that_polls_keeps_off_the_workers_core(found: Callable[..., Result]) -> None:
+    cores: dict[str, set[int]] = {}
+
+    class Placed(Seen):
+        def phase(self, name: str, seconds: float) -> None:
+            cores[name] = os.sched_getaffinity(0)
+
+    before, seen = os.sched_getaffinity(0), Placed()
+    result = found(rate=2000, duration=0.5, noise=False, poll=True, watch=seen)
+    assert result.polled and not found(rate=100, duration=0.2, noise=False).polled
+    assert result.ended == {"ok": result.offered}
+    assert result.cpu.engine is None  # all of a core is the generator's
+    assert len(before) == 1 or cores["run"] == before - {max(before)}
+    assert cores["self-check"] == before == os.sched_getaffinity(0)
+
+
 def test_a_function_on_an_endpoint_of_this_machine(found: Callable[..., Result], tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(ECHO)
     server = Served(tmp_path / "state")
@@ -197,6 +213,21 @@ def test_what_a_core_is_away() -> None:
     assert 0 <= share < 1
     assert os.sched_getaffinity(0) == before
     assert machine.interrupted().count("core ") == len(before)
+
+
+def test_apart_from_who_is_pinned() -> None:
+    mine = os.sched_getaffinity(0)
+    with machine.apart([os.getpid(), 2**22 + 1]):
+        inner = os.sched_getaffinity(0)
+        assert inner == mine  # who may run anywhere is in nobody's way
+        with machine.apart([]):
+            assert os.sched_getaffinity(0) == inner
+    os.sched_setaffinity(0, {min(mine)})
+    try:
+        with machine.apart([os.getpid()]):  # there is no other core
+            assert os.sched_getaffinity(0) == {min(mine)}
+    finally:
+        os.sched_setaffinity(0, mine)
 
 
 def test_cpu_time_of_another_machine_is_not_known() -> None:
