@@ -8,6 +8,10 @@
 #include "doorbell.h"
 #include "internal.h"
 
+/* While a line waits, a submission reads its function's lanes if none did for this long: a caller that submits many
+ * before it reaps must not leave workers without work. Reading at each would cost more than it brings. */
+static const uint64_t READ_NS = 20000;
+
 stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uint64_t max_waiting_bytes, int control_fd,
                            int loop_fd) {
     stk_engine *e = calloc(1, sizeof *e);
@@ -214,7 +218,10 @@ int call_accept(stk_engine *e, stk_call *c) {
     stk_function *f = e->functions[c->fn];
     if (c->len > f->max_payload) return STK_TOO_LARGE;
     uint64_t now = c->t_submit = stk_now();
-    if (f->head && line_full(f)) line_read(e, f);
+    if (f->head && (line_full(f) || now > f->t_read + READ_NS)) {
+        line_read(e, f);
+        f->t_read = now;
+    }
     stk_lane *l = f->head ? NULL : line_pick(e, f, c, now);
     int full = line_full(f);
     if (l && (l->idle_at != STK_ABSENT || !full) && lane_place(e, l, c, now, 1)) {

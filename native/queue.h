@@ -109,6 +109,7 @@ typedef struct {
     uint32_t *lanes, n_lanes, cap_lanes;
     uint32_t *idle, n_idle, cap_idle;
     uint64_t ewma_ns;
+    uint64_t t_read; /* when a submission last looked whether its lanes have room for what waits */
     int kicked; /* the control loop was told that this function has work and no worker */
     /* counters */
     uint64_t invocations, errors, timeouts, crashes, throttles, cold_starts, late, skipped, cancelled, log_dropped;

@@ -1,4 +1,4 @@
-/* Several invocations in one lane: run in order, and skipped in order when they were withdrawn. */
+/* Several invocations in one lane: run in order, and skipped in order when they were withdrawn; and the line behind it. */
 #include "check.h"
 #include "internal.h"
 
@@ -63,9 +63,25 @@ int main(void) {
     stk_worker *next = stk_ring_ready(&v->rx) ? v : w;
     finish(&r, next, "g", 7);
     CHECK(stk_engine_lost(r.e) == 0);
+    worker_dies(&r, v, other);
+
+    /* Who submits and does not reap moves the line, too: the worker need not wait for the reaping. */
+    stk_function *f = r.e->functions[r.fn];
+    f->ewma_ns = 4 * STK_STUCK_NS; /* one at a time */
+    submit(&r, 0, "abc", 3);
+    submit(&r, 1, "bc", 2);
+    worker_takes(w, "abc", 3);
+    CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0 && !stk_ring_ready(&w->rx));
+    f->t_read = 0; /* long ago */
+    submit(&r, 2, "c", 1);
+    CHECK(f->waiting == 1 && f->t_read != 0);
+    worker_takes(w, "bc", 2);
+    CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
+    reaps(&r, 0, STK_OK);
+    reaps(&r, 1, STK_OK);
+    finish(&r, w, "c", 2);
 
     worker_dies(&r, w, lane);
-    worker_dies(&r, v, other);
     rig_close(&r);
     return 0;
 }

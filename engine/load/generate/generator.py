@@ -18,7 +18,7 @@ from .timer import FineTimer, Timer
 
 MakeTimer = Callable[[asyncio.AbstractEventLoop, Callable[[], None]], Timer]
 _LEAD = 20_000_000  # ns between the call and the schedule's zero
-_AT_ONCE = 64  # requests sent before the loop may look at what came
+_AT_ONCE = 16  # requests sent before the loop may look at what came
 
 
 class Target(Protocol):
