@@ -70,8 +70,8 @@ def _at_share(part: Part, subject: Subject, scenario: Scenario, effort: Effort, 
 def spread(
     subject: Subject, runs: list[Run], floors: list[Run], kept: float, target: float | None, command: str
 ) -> Figure:
-    """p99.9 to p50. Void runs count only where there are no others, and then nothing is promised of them; nor is
-    anything of rounds that were not quiet, by their floors if there are any."""
+    """p99.9 to p50. Void runs count only where there are no others, and then nothing is promised of them;
+    rounds that were not quiet, by their floors if there are any, only where no others were."""
     good = [run for run in runs if not run.void]
     told = good or runs
     notes = [by_round([_spread(run) for run in told])]
@@ -91,10 +91,7 @@ def spread(
             if not (run.void or floor.void) and _spread(floor) <= target
         ]
         told = quiet or told
-        notes.append(f"{len(quiet)} of {len(runs)} rounds were quiet")
-        if not quiet:
-            notes[-1] = "no round was quiet, so nothing is kept or broken"
-            target = None
+        notes.append(f"{len(quiet) or 'none'} of {len(runs)} rounds were quiet")
     rounds = [_spread(run) for run in told]
     p50, p999 = (
         statistics.median(getattr(it.result.latency, name) for it in told) for name in ("p50", "p999")
