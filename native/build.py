@@ -17,7 +17,10 @@ SOURCES = [
     "collapse.c",
     "calls.c",
     "line.c",
+    "lane_memory.c",
     "lanes.c",
+    "lane_end.c",
+    "lane_look.c",
     "queue.c",
     "wait.c",
 ]

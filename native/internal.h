@@ -5,7 +5,8 @@
 #include "queue.h"
 
 enum { SLEEPS_NOT = 0, SLEEPS_ON_WORD = 1, SLEEPS_ON_LANE = 2 };
-enum { LOG_KEEP = 256 * 1024 }; /* of one invocation's output; the rest is counted */
+/* Bytes of output kept, of one invocation's and of what belongs to none; the rest is counted. */
+enum { LOG_KEEP = 256 * 1024, ORPHAN_KEEP = 64 * 1024 };
 
 /* calls.c: an invocation from acceptance to completion */
 stk_call *call_new(stk_engine *e);
@@ -35,17 +36,27 @@ stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t 
 int call_accept(stk_engine *e, stk_call *c); /* queue.c: 0: in a lane or in line; else why not */
 void line_refill(stk_engine *e, stk_lane *l); /* from the line into a lane that has room; idle if nothing waits */
 void line_pump(stk_engine *e, stk_function *f); /* idle lanes to waiting invocations */
+uint32_t line_heir(const stk_engine *e, uint32_t fn); /* who has a function's line now: itself, or who took its name */
+void line_put_back(stk_engine *e, stk_call *c); /* to its head, what did not begin; or away, when nobody wants it */
 void kick(stk_engine *e, stk_function *f);
 void arm(stk_engine *e);
 
-/* lanes.c */
+/* lane_memory.c */
+void lane_unref(stk_engine *e, stk_lane *l);
+void lane_release(stk_engine *e, stk_lane *l); /* all that it has; its mappings once nobody refers to them */
+void lane_drop_spare(stk_engine *e);
+
+/* lanes.c: what goes in and what comes out */
 int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_unlock); /* 1: it is no longer the caller's */
 int lane_ring(stk_lane *l); /* 1: it slept */
-void lane_drop_spare(stk_engine *e);
+void lane_shut(stk_lane *l); /* SHUTDOWN, behind what is in it */
 int lane_drain(stk_engine *e, stk_lane *l);
 void lane_abandoned(stk_engine *e, stk_lane *l); /* nobody waits for what is in it: the loop must hear of it */
-void lane_unref(stk_engine *e, stk_lane *l);
 void lane_large_read(stk_engine *e, stk_call *c); /* its large result has been read: the area is free again */
+int lane_large_moved(stk_engine *e, stk_lane *l, int in_place); /* 1: a result nobody came for has left the area */
+void lane_log_lost(stk_engine *e, stk_lane *l, stk_call *c);
+
+/* lane_end.c: leaving it without a reply */
 int lane_withdraw(stk_engine *e, stk_lane *l, uint32_t seq); /* 1: that invocation will not start */
 static inline uint32_t lane_depth(const stk_lane *l) { return l->last - l->first; }
 

@@ -1,6 +1,7 @@
 /* Who waits, who is idle, who gets what: the waiting line (first come, first served) and the stack of
  * idle workers (last used, first taken: its caches are warm). */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <stdlib.h>
 
 #include "doorbell.h"
@@ -183,4 +184,21 @@ void arm(stk_engine *e) {
     if (e->armed) return;
     e->armed = 1;
     stk_ring_eventfd(e->control_fd);
+}
+
+/* Who has a function's line now: itself, or who took its name. */
+uint32_t line_heir(const stk_engine *e, uint32_t fn) {
+    while (e->functions[fn]->successor) fn = e->functions[fn]->successor - 1;
+    return fn;
+}
+
+/* Back to the head of the line, what did not begin; or away with it, when nobody wants it any more. */
+void line_put_back(stk_engine *e, stk_call *c) {
+    c->fn = line_heir(e, c->fn);
+    if (c->by == BY_NOBODY)
+        complete(e, c, STK_CANCELLED, 0);
+    else if (line_push(e, e->functions[c->fn], c, 1) < 0)
+        complete(e, c, STK_CRASH, -ENOMEM);
+    else
+        call_rouse(e, c);
 }

@@ -190,7 +190,7 @@ struct death_test : lane_test, rl::test_suite<death_test, 2> {
                 live();
             } catch (killed) {
             }
-            lock.lock($); /* the control loop learns of it: lanes.c, stk_lane_dead */
+            lock.lock($); /* the control loop learns of it: lane_end.c, stk_lane_dead */
             dead($) = 1;
             if (sleeping($)) stk_ring_bell(&lane.up.bell); /* calls.c: call_rouse */
             lock.unlock($);
