@@ -17,7 +17,8 @@ from ._native import ffi, lib
 from .core import cores as core_map
 from .core.dispatch import Dispatch, LogSink, Target
 from .core.pool import Bounds
-from .core.supervisor import FunctionState, Supervisor
+from .core.population import FunctionState
+from .core.supervisor import Supervisor
 from .functions.config import FunctionConfig
 from .observe.stats import FunctionStats
 

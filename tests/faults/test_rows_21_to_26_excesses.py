@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from engine import Engine, FunctionCrashed, FunctionError, FunctionTimeout, limits
-from engine.core import supervisor
+from engine.core import ticks
 
 from .conftest import ECHO, MISBEHAVE, alive, text_of, wait_until
 
@@ -195,7 +195,7 @@ def test_row_23_memory_that_no_limit_of_the_process_counts(stoker: Engine, neigh
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an engine at rest looks after once, it looks after sooner."""
-    monkeypatch.setattr(supervisor, "IDLE_TICK_S", 0.3)
+    monkeypatch.setattr(ticks, "IDLE_TICK_S", 0.3)
 
 
 def test_row_23_what_a_handler_left_running_is_limited_too(

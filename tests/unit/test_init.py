@@ -399,7 +399,8 @@ class TestFailuresToStart:
             _, up = runtime.start(config)
             assert isinstance(up.exception(20), OSError if what == "no descriptor" else UnicodeEncodeError)
             monkeypatch.undo()
-            assert supervisor.call(lambda: (supervisor._functions, supervisor._templates)) == ({}, {})
+            known = supervisor._population.functions, supervisor._templates._templates
+            assert supervisor.call(lambda: known) == ({}, {})
             del up
             assert len(os.listdir("/proc/self/fd")) == open_before
             assert engine.function("app:echo", code=FUNCTIONS).invoke(1) == 1

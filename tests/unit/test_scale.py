@@ -11,7 +11,7 @@ import pytest
 from support import FUNCTIONS, Gate, until
 
 from engine import Engine, FunctionCrashed, FunctionError, FunctionStats, FunctionTimeout
-from engine.core import supervisor
+from engine.core import ticks
 
 Function = Callable[..., Any]
 
@@ -19,7 +19,7 @@ Function = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control loop looks at idle workers more often than it has to."""
-    monkeypatch.setattr(supervisor, "IDLE_TICK_S", 0.02)
+    monkeypatch.setattr(ticks, "IDLE_TICK_S", 0.02)
 
 
 def test_warm_workers_are_there_at_once(engine: Any, function: Function) -> None:

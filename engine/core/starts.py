@@ -1,0 +1,93 @@
+"""What follows when a template or a worker does not come up: who is told, and when it is tried again."""
+
+from __future__ import annotations
+
+import os
+
+from .. import errors, wire
+from .._native import lib
+from .population import FunctionState, Owner, Population
+
+
+class Starts:
+    """Failed starts of an engine's functions."""
+
+    def __init__(self, population: Population, owner: Owner) -> None:
+        self._population = population
+        self._owner = owner
+
+    def init_failed(
+        self, state: FunctionState, payload: bytes, peak: int = 0, began: int | None = None
+    ) -> None:
+        """The function's own fault: those who wait for it are told, and what waits in line fails."""
+        state.init_error, state.init_peak = payload, min(peak, 2**31 - 1)
+        self._not_up(state, payload)
+        self.fail_line(state)
+        self.failed(state, began)
+
+    def killed(self, state: FunctionState, status: int, peak: int, began: int | None = None) -> None:
+        """Ended before it could report, by no fault of the function's, as far as we know: the init's failure only
+        when it goes on so."""
+        if state.breaker.last_try(lib.stk_now() if began is None else began):
+            self.init_failed(state, exited(status), peak, began)
+        else:
+            self.failed(state, began)
+
+    def no_process(self, state: FunctionState, error: int) -> None:
+        """No memory, or no process to be had: what waits goes on waiting, and we try again later."""
+        state.init_error = b""
+        if lib.stk_now() - state.added > state.init_timeout * 1e9:
+            self._not_up(state, _not_forked(error))
+        self.failed(state)
+
+    def failed(self, state: FunctionState, began: int | None = None) -> None:
+        state.breaker.failed(lib.stk_now(), began)
+        self.retry_later(state)
+
+    def retry_later(self, state: FunctionState) -> None:
+        """Try again when the breaker allows it."""
+        if state.retry is None and not self._population.closing:
+            delay = max(0, state.breaker.not_before - lib.stk_now()) / 1e9
+            # A loop's timer may be a little early, and only the timer brings us back.
+            state.retry = self._population.loop.call_later(delay + 0.001, self._retry, state)
+
+    def fail_line(self, state: FunctionState) -> None:
+        """Answer what waits with the init's error."""
+        error, peak = state.init_error, state.init_peak
+        lib.stk_function_fail(self._population.engine, state.key, lib.STK_INIT, peak, error, len(error))
+
+    def _retry(self, state: FunctionState) -> None:
+        state.retry = None
+        self._owner.scale(state)
+
+    def _not_up(self, state: FunctionState, payload: bytes) -> None:
+        """Tell those who wait for the function to come up that it does not."""
+        said = wire.decode(payload)
+        for up in state.up:
+            if not up.done():
+                up.set_exception(
+                    errors.InitError(said["errorType"], said["errorMessage"], said.get("stackTrace") or [])
+                )
+        state.up.clear()
+
+
+def exited(status: int) -> bytes:
+    """The init error of a process that ended with that status (negative: by that signal)."""
+    crash = errors.FunctionCrashed(
+        "", status if status >= 0 else None, errors.signal_name(-status) if status < 0 else None
+    )
+    cause = crash.error_message.split(" Error: ", 1)[1]
+    return wire.encode(
+        {"errorType": "Runtime.ExitError", "errorMessage": f"Error: {cause}", "stackTrace": []}
+    )
+
+
+def timed_out(seconds: float) -> bytes:
+    """The init error of one that took longer than that."""
+    message = f"Error: Init timed out after {seconds:.2f} seconds"
+    return wire.encode({"errorType": "Sandbox.Timedout", "errorMessage": message, "stackTrace": []})
+
+
+def _not_forked(error: int) -> bytes:
+    message = f"Error: no process could be started: {os.strerror(error)}"
+    return wire.encode({"errorType": "Sandbox.ForkFailed", "errorMessage": message, "stackTrace": []})
