@@ -1,4 +1,4 @@
-"""python docs/lambda_api.py: writes docs/lambda-api.md, the table of the Lambda API's operations and what becomes of them."""
+"""Writes docs/lambda-api.md, the table of the Lambda API's operations and what becomes of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def text() -> str:
     lines = [
         "# The Lambda API, operation by operation",
         "",
-        f"{len(names)} operations stand in AWS's model (2015-03-31); {len(done)} are implemented. The others are refused",
+        f"{len(names)} operations stand in AWS's model (2015-03-31); {len(done)} are implemented. The others are "
+        "refused",
         "with `NotImplementedException` (501), which names this page. Written by `python docs/lambda_api.py`.",
         "",
         "| operation | |",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from bench.harness import Ratio
 from bench.open_loop import scenarios
 from bench.open_loop.part import Effort, Part, Picture, Run, at_rate, by_callers, by_round, by_steps
+from bench.open_loop.quiet import quiet
 from bench.peers.open_loop import EMBEDDED, ENDPOINT, FLOOR, Subject, serving
 from bench.report import Figure, duration, rate
 from engine.load import words
@@ -21,110 +22,141 @@ ABOVE = 2  # times the p99.9 of the floor, on any machine
 
 
 def capacity(effort: Effort) -> Part:
-    """The rate at which 16 callers are served, the knee of a ramp around that, and rounds at 70 % of the knee."""
+    """The rate at which 16 callers are served, the knee of a ramp around that, and rounds at 70 % of the knee: as the
+    machine is, and with it kept quiet."""
     part = Part(
         "capacity",
         "How far the slowest are from the usual when a target has 70 % of the most to do that it can keep up with. "
         f"A closed loop of {CALLERS} callers tells what rates are to be tried, the knee of a ramp what can be kept. "
         f"Each round of the embedded target comes after one of {FLOOR.name}: the same schedule in the same loop, each "
         "request written to a process on the same core that writes back what it reads, and nothing else. That is the "
-        "machine's own noise: a round is quiet, and tells of the engine's own tail, when the floor's p99.9 is within "
-        f"{PROMISED} times its p50.",
+        "machine's own noise. Then the same once more on a machine kept quiet: no core sleeps, so that none has to be "
+        "woken, and generator and workers have real-time priority, so that nothing else takes their cores. A round is "
+        f"quiet, and tells of the engine's own tail, when the floor's p99.9 is within {PROMISED} times its p50.",
         "python -m bench.load --only capacity",
     )
     scenario = scenarios.read("steady")
-    _at_share(part, EMBEDDED, scenario, effort, PROMISED)
+    found = _at_share(part, EMBEDDED, scenario, effort, effort.rounds, floor=True)
+    if found:
+        part.figures += [found.spread(part.command, None), found.above(part.command)]
+    with quiet() as machine:
+        if machine.whole:
+            found = _at_share(
+                part, EMBEDDED, scenario, effort, 2 * effort.rounds - 1, floor=True, condition="quiet, "
+            )
+            if found:
+                part.figures.append(found.spread(part.command, PROMISED))
+        else:
+            part.notes.append(f"not measured with the machine kept quiet: {machine.words}")
     with serving(ENDPOINT) as endpoint:
-        _at_share(part, endpoint, scenario, effort, None)
+        found = _at_share(part, endpoint, scenario, effort, effort.rounds, floor=False)
+    if found:
+        part.figures.append(found.spread(part.command, None))
     part.notes += [
         "a ramp to beyond the knee of an embedded target is void as a whole: the generator shares its thread, so it "
         "is late, too, where that cannot keep up. Its latencies count that, so that the knee can only be too low",
+        "a quiet machine's knee is lower: the kernel gives those of real-time priority 95 % of a core at most",
         "what the endpoint can serve includes what its client can ask: the generator is one Python process",
     ]
     return part
 
 
-def _at_share(part: Part, subject: Subject, scenario: Scenario, effort: Effort, target: float | None) -> None:
-    closed = part.measure(subject, by_callers(scenario, CALLERS, effort.closed), "closed loop").result
-    ramp = part.measure(subject, by_steps(scenario, closed.goodput, effort.dwell), "ramp").result
-    part.pictures.append(Picture.of(f"capacity-{subject.name.split()[-1]}", charts.throughput(ramp)))
+def _at_share(
+    part: Part,
+    subject: Subject,
+    scenario: Scenario,
+    effort: Effort,
+    rounds: int,
+    *,
+    floor: bool,
+    condition: str = "",
+) -> Rounds | None:
+    """The capacity of a target, and so many rounds at a share of it. None: no rate was kept."""
+    closed = part.measure(
+        subject, by_callers(scenario, CALLERS, effort.closed), f"{condition}closed loop"
+    ).result
+    ramp = part.measure(subject, by_steps(scenario, closed.goodput, effort.dwell), f"{condition}ramp").result
+    if not condition:
+        part.pictures.append(Picture.of(f"capacity-{subject.name.split()[-1]}", charts.throughput(ramp)))
     if ramp.knee is None or not ramp.knee.kept:
         part.notes.append(
-            f"{subject.name}: no rate of the ramp was kept, so there is no capacity to speak of"
+            f"{condition}{subject.name}: no rate of the ramp was kept, so there is no capacity to speak of"
         )
-        return
+        return None
     kept = ramp.knee.kept
     asked = at_rate(scenario, SHARE * kept, effort.fixed, noise=effort.scenario is None)
-    name = f"{SHARE:.0%} of {rate(kept)}"
-    runs, floors = [], []
-    # The slowest in a thousand are few, and the machine's more than the target's: more rounds where they are judged.
-    for _ in range(effort.rounds if target is None else 2 * effort.rounds - 1):
-        if target is not None:
-            floors.append(part.measure(FLOOR, replace(asked, noise=False), name))
-        runs.append(part.measure(subject, asked, name, effort.tries))
-    part.figures.append(spread(subject, runs, floors, kept, target, part.command))
-    if floors:
-        part.figures.append(above(subject, runs, floors, kept, part.command))
+    name = f"{condition}{SHARE:.0%} of {rate(kept)}"
+    found = Rounds(f"open loop, {condition}{subject.name}, {SHARE:.0%} of {rate(kept)}")
+    for _ in range(rounds):
+        if floor:
+            found.floors.append(part.measure(FLOOR, replace(asked, noise=False), name))
+        found.runs.append(part.measure(subject, asked, name, effort.tries))
+    return found
 
 
-def spread(
-    subject: Subject, runs: list[Run], floors: list[Run], kept: float, target: float | None, command: str
-) -> Figure:
-    """p99.9 to p50. Void runs count only where there are no others, and then nothing is promised of them;
-    rounds that were not quiet, by their floors if there are any, only where no others were."""
-    good = [run for run in runs if not run.void]
-    told = good or runs
-    notes = [by_round([_spread(run) for run in told])]
-    noises = [it.result.noise for it in told if it.result.noise is not None]
-    if noises:
-        noise = [words.share(max(getattr(it, which) for it in noises) - 1) for which in ("p50", "p99")]
-        notes.append(f"two equal runs differed by up to {noise[0]} in p50 and {noise[1]} in p99")
-    if not good:
-        notes.append("all rounds are void, so nothing is kept or broken")
-        target = None
-    if floors:
-        notes.append(f"{FLOOR.name}, {by_round([_spread(floor) for floor in floors])}")
-    if floors and target is not None:
-        quiet = [
-            run
-            for run, floor in zip(runs, floors, strict=True)
-            if not (run.void or floor.void) and _spread(floor) <= target
-        ]
-        told = quiet or told
-        notes.append(f"{len(quiet) or 'none'} of {len(runs)} rounds were quiet")
-    rounds = [_spread(run) for run in told]
-    p50, p999 = (
-        statistics.median(getattr(it.result.latency, name) for it in told) for name in ("p50", "p999")
-    )
-    return Figure(
-        f"open loop, {subject.name}, {SHARE:.0%} of {rate(kept)}, p99.9 / p50",
-        f"p99.9 {duration(p999)}",
-        f"p50 {duration(p50)}",
-        Ratio(rounds, statistics.median(rounds), min(rounds), min(rounds)),
-        target,
-        "low",
-        command,
-        note="; ".join(notes),
-    )
+@dataclass
+class Rounds:
+    """Runs of one target at one rate, each after a run of the floor if there are any of that."""
 
+    name: str
+    runs: list[Run] = field(default_factory=list)
+    floors: list[Run] = field(default_factory=list)
 
-def above(subject: Subject, runs: list[Run], floors: list[Run], kept: float, command: str) -> Figure:
-    """p99.9 to that of the floor, round by round, of the rounds of which neither half is void."""
-    pairs = list(zip(runs, floors, strict=True))
-    good = [(run, floor) for run, floor in pairs if not (run.void or floor.void)]
-    p999s = [[it.result.latency.p999 for it in side] for side in zip(*(good or pairs), strict=True)]
-    rounds = [ours / max(1, least) for ours, least in zip(*p999s, strict=True)]
-    ours, least = map(statistics.median, p999s)
-    return Figure(
-        f"open loop, {subject.name}, {SHARE:.0%} of {rate(kept)}, p99.9 / the floor's",
-        f"p99.9 {duration(ours)}",
-        f"p99.9 {duration(least)}",
-        Ratio(rounds, statistics.median(rounds), min(rounds), min(rounds)),
-        ABOVE if good else None,
-        "low",
-        command,
-        note=by_round(rounds) + ("" if good else "; all rounds are void, so nothing is kept or broken"),
-    )
+    def spread(self, command: str, target: float | None) -> Figure:
+        """p99.9 to p50. Void runs count only where there are no others, and then nothing is promised of them;
+        rounds that were not quiet, by their floors if there are any, only where no others were."""
+        good = [run for run in self.runs if not run.void]
+        told = good or self.runs
+        notes = [by_round([_spread(run) for run in told])]
+        noises = [it.result.noise for it in told if it.result.noise is not None]
+        if noises:
+            noise = [words.share(max(getattr(it, which) for it in noises) - 1) for which in ("p50", "p99")]
+            notes.append(f"two equal runs differed by up to {noise[0]} in p50 and {noise[1]} in p99")
+        if not good:
+            notes.append("all rounds are void, so nothing is kept or broken")
+            target = None
+        if self.floors:
+            notes.append(f"{FLOOR.name}, {by_round([_spread(floor) for floor in self.floors])}")
+            undisturbed = [
+                run
+                for run, floor in zip(self.runs, self.floors, strict=True)
+                if not (run.void or floor.void) and _spread(floor) <= PROMISED
+            ]
+            if target is not None:
+                told = undisturbed or told
+            notes.append(f"{len(undisturbed) or 'none'} of {len(self.runs)} rounds were quiet")
+        rounds = [_spread(run) for run in told]
+        p50, p999 = (
+            statistics.median(getattr(it.result.latency, name) for it in told) for name in ("p50", "p999")
+        )
+        return Figure(
+            f"{self.name}, p99.9 / p50",
+            f"p99.9 {duration(p999)}",
+            f"p50 {duration(p50)}",
+            Ratio(rounds, statistics.median(rounds), min(rounds), min(rounds)),
+            target,
+            "low",
+            command,
+            note="; ".join(notes),
+        )
+
+    def above(self, command: str) -> Figure:
+        """p99.9 to that of the floor, round by round, of the rounds of which neither half is void."""
+        pairs = list(zip(self.runs, self.floors, strict=True))
+        good = [(run, floor) for run, floor in pairs if not (run.void or floor.void)]
+        p999s = [[it.result.latency.p999 for it in side] for side in zip(*(good or pairs), strict=True)]
+        rounds = [ours / max(1, least) for ours, least in zip(*p999s, strict=True)]
+        ours, least = map(statistics.median, p999s)
+        return Figure(
+            f"{self.name}, p99.9 / the floor's",
+            f"p99.9 {duration(ours)}",
+            f"p99.9 {duration(least)}",
+            Ratio(rounds, statistics.median(rounds), min(rounds), min(rounds)),
+            ABOVE if good else None,
+            "low",
+            command,
+            note=by_round(rounds) + ("" if good else "; all rounds are void, so nothing is kept or broken"),
+        )
 
 
 def _spread(run: Run) -> float:

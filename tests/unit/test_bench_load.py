@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import sys
@@ -20,9 +21,10 @@ from bench import document, load
 from bench import run as closed
 from bench.open_loop import capacity, peers, scenarios, section, stall
 from bench.open_loop.part import Part, Picture, Run
+from bench.open_loop.quiet import quiet
 from bench.peers.base import Unavailable
 from bench.peers.http import EVENT, TEXT
-from bench.peers.open_loop import EMBEDDED, OneAtATime, bare_pipe, check_serves, process_pool
+from bench.peers.open_loop import OneAtATime, bare_pipe, check_serves, process_pool
 from bench.report import Outcome
 from engine.load.generate.record import Answer
 from engine.load.result import Distribution, Noise, Result, read
@@ -178,17 +180,17 @@ class TestTheFigures:
             assert figure.note.endswith("x; theirs did not hold the rate in every round")
 
     def test_the_slowest_to_the_usual_and_the_noise(self) -> None:
-        figure = capacity.spread(EMBEDDED, [run(), run(void=["it slipped"])], [], 1000.0, 4, "command")
+        figure = capacity.Rounds("one", [run(), run(void=["it slipped"])]).spread("command", 4)
         assert (figure.ratio.rounds, figure.passed) == ([4.0], True)
         assert figure.note == "by round 4x; two equal runs differed by up to 10 % in p50 and 30 % in p99"
-        assert capacity.spread(EMBEDDED, [run(void=["it slipped"])], [], 1000.0, 4, "command").passed is None
+        assert capacity.Rounds("one", [run(void=["it slipped"])]).spread("command", 4).passed is None
 
     def test_a_round_tells_something_when_the_floor_was_quiet(self) -> None:
         quiet, restless = run(), run(p999=900)
         runs = [run(), run(p999=500)]
 
         def judged(*floors: Run) -> Any:
-            return capacity.spread(EMBEDDED, runs, list(floors), 1000.0, 4, "command")
+            return capacity.Rounds("one", runs, list(floors)).spread("command", 4)
 
         assert (judged(quiet, restless).ratio.rounds, judged(quiet, restless).passed) == ([4.0], True)
         assert (judged(restless, quiet).ratio.rounds, judged(restless, quiet).passed) == ([5.0], False)
@@ -202,11 +204,47 @@ class TestTheFigures:
     def test_against_the_floor(self) -> None:
         runs = [run(p999=p999) for p999 in (300, 900, 500)]
         floors = [run(p999=200) for _ in range(3)]
-        figure = capacity.above(EMBEDDED, runs, floors, 1000.0, "command")
+        figure = capacity.Rounds("one", runs, floors).above("command")
         assert (figure.ratio.rounds, figure.ratio.median, figure.passed) == ([1.5, 4.5, 2.5], 2.5, False)
         floors[1] = floors[2] = run(void=["it slipped"])
-        assert capacity.above(EMBEDDED, runs, floors, 1000.0, "command").passed is True
-        assert capacity.above(EMBEDDED, runs[1:], floors[1:], 1000.0, "command").passed is None
+        assert capacity.Rounds("one", runs, floors).above("command").passed is True
+        assert capacity.Rounds("one", runs[1:], floors[1:]).above("command").passed is None
+
+
+def held() -> list[Path]:
+    """What this process has open."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one that the listing itself took
+            found.append(Path(f"/proc/self/fd/{fd}").readlink())
+    return found
+
+
+class TestAQuietMachine:
+    def test_it_lasts_as_long_as_it_is_wanted(self, tmp_path: Path) -> None:
+        device = tmp_path / "cpu_dma_latency"
+        device.touch()
+        before = os.sched_getscheduler(0)
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+            os.sched_setscheduler(0, before, os.sched_param(0))
+        except PermissionError:
+            pytest.skip("needs the right to real-time priority")
+        with quiet(str(device)) as machine:
+            assert (machine.whole, os.sched_getscheduler(0)) == (True, os.SCHED_FIFO)
+            assert device in held()
+        assert device.read_bytes() == bytes(4)
+        assert os.sched_getscheduler(0) == before and device not in held()
+
+    def test_what_cannot_be_had_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refused(*of: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "sched_setscheduler", refused)
+        with quiet(str(tmp_path / "none")) as machine:
+            assert not machine.whole and machine.kept == ()
+        assert "No such file or directory" in machine.words
+        assert machine.words.endswith("no real-time priority (Operation not permitted)")
 
 
 APP = """
