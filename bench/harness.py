@@ -13,15 +13,18 @@ import gc
 import json
 import statistics
 import time
+import traceback
 from array import array
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from bench.peers.base import Unavailable
 from engine.load import machine
 
+T = TypeVar("T")
 RESULTS = Path(__file__).parent / "results"
 Measure = Literal["p50", "p99", "rate"]
 
@@ -148,6 +151,23 @@ def interleave(name: str, rounds: int, subjects: Mapping[str, Callable[[], Serie
             turn[subject] = series
         comparison.rounds.append(turn)
     return comparison
+
+
+def each(names: Iterable[str], measure: Callable[[str], T]) -> tuple[dict[str, T], dict[str, str], bool]:
+    """What was measured, by name; why the others are missing; whether any of those broke rather than cannot run here."""
+    found: dict[str, T] = {}
+    missing: dict[str, str] = {}
+    broken = False
+    for name in names:
+        try:
+            found[name] = measure(name)
+        except Unavailable as why:
+            missing[name] = str(why)
+        except Exception as error:  # one that breaks must not cost the others their run
+            traceback.print_exc()
+            missing[name] = f"{type(error).__name__}: {error}"
+            broken = True
+    return found, missing, broken
 
 
 @contextmanager

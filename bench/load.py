@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import document
-from bench.harness import RESULTS
+from bench.harness import RESULTS, each
 from bench.open_loop import scenarios, section
 from bench.open_loop.capacity import capacity
 from bench.open_loop.part import FULL, QUICK, Effort, Part, line
 from bench.open_loop.peers import endpoints, process_pool
 from bench.open_loop.stall import stall
-from bench.peers.base import Unavailable
 from bench.peers.open_loop import AGAINST
 from bench.report import text_table
 from engine.load import machine
@@ -32,25 +30,9 @@ USUAL = (*scenarios.SHORT, *COMPARED)
 NAMES = (*scenarios.ALL, *COMPARED)
 
 
-def measure(
-    names: Sequence[str], effort: Effort, against: str | None
-) -> tuple[list[Part], dict[str, str], bool]:
-    """Parts, why others are missing, and whether any of those broke (rather than cannot run here)."""
-    parts: list[Part] = []
-    missing: dict[str, str] = {}
-    broken = False
-    print(line(), flush=True)
-    for name in names:
-        try:
-            compared = COMPARED.get(name)
-            parts.append(compared(effort) if compared else scenarios.measured(name, effort, against))
-        except Unavailable as why:
-            missing[name] = str(why)
-        except Exception as error:  # one that breaks must not cost the others their run
-            traceback.print_exc()
-            missing[name] = f"{type(error).__name__}: {error}"
-            broken = True
-    return parts, missing, broken
+def measure(name: str, effort: Effort, against: str | None) -> Part:
+    compared = COMPARED.get(name)
+    return compared(effort) if compared else scenarios.measured(name, effort, against)
 
 
 def publish(out: Path, told: str, parts: Sequence[Part]) -> None:
@@ -96,7 +78,10 @@ def main(arguments: list[str] | None = None) -> int:
             f"--against: {', '.join(fixed)} compares already; use it with {', '.join(scenarios.ALL)}"
         )
     described, ticks, begin = machine.describe(), machine.Ticks.now(), time.perf_counter()
-    parts, missing, broken = measure(names, QUICK if options.quick else FULL, options.against)
+    effort = QUICK if options.quick else FULL
+    print(line(), flush=True)
+    found, missing, broken = each(names, lambda name: measure(name, effort, options.against))
+    parts = list(found.values())
     took, stolen = time.perf_counter() - begin, machine.stolen(ticks, machine.Ticks.now())
     figures = [figure for part in parts for figure in part.figures]
     if figures:

@@ -6,36 +6,23 @@ import argparse
 import os
 import sys
 import time
-import traceback
-from collections.abc import Iterable
 from pathlib import Path
 
 from bench import document, report
 from bench.comparisons import ALL
 from bench.document import DOCUMENT
-from bench.harness import FULL, QUICK, Effort, save
-from bench.peers.base import Unavailable
+from bench.harness import FULL, QUICK, Effort, each, save
 from bench.report import Outcome
 from engine.load import machine
 
 
-def measure(names: Iterable[str], effort: Effort) -> tuple[dict[str, Outcome], dict[str, str], bool]:
-    """Outcomes, why others are missing, and whether any of those broke (rather than cannot run here)."""
-    outcomes: dict[str, Outcome] = {}
-    missing: dict[str, str] = {}
-    broken = False
-    for name in names:
-        begin = time.perf_counter()
-        try:
-            outcomes[name] = ALL[name](effort)
-        except Unavailable as why:
-            missing[name] = str(why)
-        except Exception as error:  # one broken comparison must not cost the others their run
-            traceback.print_exc()
-            missing[name] = f"{type(error).__name__}: {error}"
-            broken = True
+def timed(name: str, effort: Effort) -> Outcome:
+    """One comparison, and on stderr how long it took."""
+    begin = time.perf_counter()
+    try:
+        return ALL[name](effort)
+    finally:
         print(f"{name}: {time.perf_counter() - begin:.1f} s", file=sys.stderr, flush=True)
-    return outcomes, missing, broken
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     effort = QUICK if options.quick else FULL
     described = {**machine.describe(), "its own noise, before": machine.interrupted()}
     steal, begin = machine.steal_ticks(), time.perf_counter()
-    outcomes, missing, broken = measure(options.only or ALL, effort)
+    outcomes, missing, broken = each(options.only or ALL, lambda name: timed(name, effort))
     took = time.perf_counter() - begin
     stolen = (machine.steal_ticks() - steal) / os.sysconf("SC_CLK_TCK")
     how = {

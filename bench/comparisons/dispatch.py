@@ -23,6 +23,7 @@ from bench.harness import (
     time_batch,
     time_calls,
 )
+from bench.pauses import NAME, beside, pauses
 from bench.peers.base import Peer, PipelinedPeer
 from bench.peers.mp_pipe import MultiprocessingPipe
 from bench.peers.mp_pool import MultiprocessingPool
@@ -76,6 +77,7 @@ def sync(effort: Effort) -> Outcome:
             "sync",
             effort.rounds,
             {
+                NAME: pauses,
                 stoker.name: lambda: time_calls(stoker.call, events, warmup=effort.warmup),
                 executor.name: lambda: calls(executor),
                 bound.name: lambda: calls(bound),
@@ -107,7 +109,8 @@ def sync(effort: Effort) -> Outcome:
         [
             f"one call at a time, {name}: {latency(comparison, name)}"
             for name in (pool.name, raw.name, spin.name)
-        ],
+        ]
+        + [f"one call at a time, {beside(comparison, stoker.name)}"],
     )
 
 
@@ -136,6 +139,7 @@ def awaited(effort: Effort) -> Outcome:
             "awaited",
             effort.rounds,
             {
+                NAME: pauses,
                 stoker.name: lambda: loop.run(time_awaits(stoker.call_async, events, warmup=effort.warmup)),
                 **{peer.name: partial(calls, peer) for peer in (executor, bound)},
                 **{name: partial(awaits, peer) for name, peer in awaitable.items()},
@@ -164,7 +168,8 @@ def awaited(effort: Effort) -> Outcome:
         [
             f"in the run of awaited calls, {name}: {latency(comparison, name)}"
             for name in (executor.name, bound.name, *awaitable)
-        ],
+        ]
+        + [f"awaited, {beside(comparison, stoker.name)}"],
     )
 
 
