@@ -154,7 +154,7 @@ def interleave(name: str, rounds: int, subjects: Mapping[str, Callable[[], Serie
 
 
 def each(names: Iterable[str], measure: Callable[[str], T]) -> tuple[dict[str, T], dict[str, str], bool]:
-    """What was measured, by name; why the others are missing; whether any of those broke rather than cannot run here."""
+    """What was measured, by name; why others are missing; whether any of those broke rather than cannot run here."""
     found: dict[str, T] = {}
     missing: dict[str, str] = {}
     broken = False

@@ -41,8 +41,10 @@ def capacity(effort: Effort) -> Part:
         part.figures += [found.spread(part.command, None), found.above(part.command)]
     with quiet() as machine:
         if machine.whole:
+            # Short ones and many: what is left of the machine's noise comes every few seconds.
+            brief = replace(effort, fixed=effort.brief)
             found = _at_share(
-                part, EMBEDDED, scenario, effort, 2 * effort.rounds - 1, floor=True, condition="quiet, "
+                part, EMBEDDED, scenario, brief, 3 * effort.rounds, floor=True, condition="quiet, "
             )
             if found:
                 part.figures.append(found.spread(part.command, PROMISED))
