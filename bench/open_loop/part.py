@@ -23,22 +23,20 @@ from engine.load.scenario.scenario import Scenario
 class Effort:
     """How long to measure, in seconds; the two below are all there is.
 
-    tries: of a run that is void; scenario: that a scenario takes at most, None: as long as it says; fixed, brief: a run
-    at one rate, and one of many such; stall: how long a run against a target that stalls takes, every how long that
-    does, and for how long."""
+    tries: of a run that is void; scenario: that a scenario takes at most, None: as long as it says; fixed: a run at one
+    rate; stall: how long a run against a target that stalls takes, every how long that does, and for how long."""
 
     rounds: int
     tries: int
     scenario: float | None
     fixed: float
-    brief: float
     closed: float
     dwell: float
     stall: tuple[float, float, float]
 
 
-FULL = Effort(3, 3, None, 8.0, 3.0, 3.0, 1.5, (30.0, 10.0, 1.0))
-QUICK = Effort(1, 1, 1.0, 1.0, 1.0, 0.4, 0.15, (2.2, 1.0, 0.2))
+FULL = Effort(3, 3, None, 8.0, 3.0, 1.5, (30.0, 10.0, 1.0))
+QUICK = Effort(1, 1, 1.0, 1.0, 0.4, 0.15, (2.2, 1.0, 0.2))
 
 
 @dataclass(frozen=True)
