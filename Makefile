@@ -5,7 +5,7 @@ GATE_ARGS ?=
 LOAD_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := $(wildcard native/*.c native/*.h) native/build.py
+NATIVE := $(wildcard native/*.h native/*/*.c native/*/*.h) native/build.py
 EXTENSION := engine/_native.abi3.so
 CLIENTS := build/clients/awscli/installed build/clients/moto/installed
 CODE := engine bench tests handlers native/build.py setup.py
@@ -14,7 +14,7 @@ CODE := engine bench tests handlers native/build.py setup.py
 TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver
 
 # Tests that mind no neighbours; the others count processes and cores, or want a core for themselves.
-CROWD := tests/unit/functions tests/unit/http tests/unit/observe tests/unit/load tests/compat tests/security
+CROWD := tests/unit/aws tests/unit/durable tests/unit/hosting tests/unit/http tests/unit/load tests/unit/observe tests/unit/services tests/compat tests/security
 
 .DEFAULT_GOAL := help
 .PHONY: help build run serve test again quick fuzz soak test-all bench load gate lint format wheel clean

@@ -21,7 +21,7 @@ def library(name: str) -> Path:
     of, so that after a change of any of that it is built anew."""
     source = HERE / "native" / f"{name}.c"
     digest = hashlib.sha256()
-    for path in (source, *sorted(ENGINE.glob("*.h"))):
+    for path in (source, *sorted(ENGINE.rglob("*.h"))):
         digest.update(path.read_bytes())
     made = BUILD / f"{name}-{digest.hexdigest()[:16]}.so"
     if not made.exists():

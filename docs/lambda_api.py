@@ -9,9 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from engine.functions import catalog  # noqa: E402
-from engine.functions.names import Place  # noqa: E402
-from engine.functions.state import State  # noqa: E402
-from engine.http.model import Service  # noqa: E402
+from engine.aws.names import Place  # noqa: E402
+from engine.durable.state import State  # noqa: E402
+from engine.aws.model import Service  # noqa: E402
 
 PAGE = ROOT / "docs" / "lambda-api.md"
 ON_THE_WAY = {"Invoke", "InvokeAsync", "InvokeWithResponseStream"}  # not the control plane's

@@ -30,11 +30,11 @@ from .errors import (
 
 if TYPE_CHECKING:
     from .aio import AsyncEngine, AsyncFunction
-    from .core.context import Context
     from .observe.report import Reply, Timings
     from .observe.stats import FunctionStats
     from .sync import Engine, Function
     from .version import __version__
+    from .worker.context import Context
 
 __all__ = [
     "AsyncEngine",
@@ -63,7 +63,7 @@ __all__ = [
 _LAZY = {
     "AsyncEngine": ".aio",
     "AsyncFunction": ".aio",
-    "Context": ".core.context",
+    "Context": ".worker.context",
     "Engine": ".sync",
     "Function": ".sync",
     "FunctionStats": ".observe.stats",

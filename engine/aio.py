@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from . import errors, limits, wire
 from ._native import lib
-from .core import batch
-from .core.dispatch import Dispatch, LogSink, Outcome, Target, encode_event, failure, raw_event, value_of
-from .core.reaper import Reaper
-from .functions.config import configure
+from .calls import batch
+from .calls.dispatch import Dispatch, LogSink, Outcome, Target, encode_event, failure, raw_event, value_of
+from .calls.reaper import Reaper
+from .config import configure
 from .observe.report import Reply, reply
 from .observe.stats import FunctionStats
 from .runtime import Runtime

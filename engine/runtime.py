@@ -14,12 +14,12 @@ from typing import Any
 
 from . import errors, limits, wire
 from ._native import ffi, lib
-from .core import cores as core_map
-from .core.dispatch import Dispatch, LogSink, Target
-from .core.pool import Bounds
-from .core.population import FunctionState
-from .core.supervisor import Supervisor
-from .functions.config import FunctionConfig
+from .calls.dispatch import Dispatch, LogSink, Target
+from .config import FunctionConfig
+from .control import cores as core_map
+from .control.population import FunctionState
+from .control.scaling import Bounds
+from .control.supervisor import Supervisor
 from .observe.stats import FunctionStats
 
 _SPIN_MIN_NS = 20_000

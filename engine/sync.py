@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from . import limits
 from ._native import lib
-from .core import batch
-from .core.dispatch import Dispatch, LogSink, Outcome, Target, encode_event, failure, raw_event, value_of
-from .core.reaper import Reaper
+from .calls import batch
+from .calls.dispatch import Dispatch, LogSink, Outcome, Target, encode_event, failure, raw_event, value_of
+from .calls.reaper import Reaper
+from .config import configure
 from .errors import FunctionError
-from .functions.config import configure
 from .observe.report import Reply, reply
 from .observe.stats import FunctionStats
 from .runtime import Runtime

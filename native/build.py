@@ -8,23 +8,26 @@ from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
 SOURCES = [
-    "doorbell.c",
-    "stats.c",
-    "proc.c",
-    "worker.c",
-    "born.c",
-    "rehearsal.c",
-    "collapse.c",
-    "calls.c",
-    "line.c",
-    "lane_memory.c",
-    "lanes.c",
-    "lane_end.c",
-    "lane_look.c",
-    "queue.c",
-    "wait.c",
+    "shared/doorbell.c",
+    "engine/stats.c",
+    "shared/proc.c",
+    "worker/worker.c",
+    "worker/born.c",
+    "worker/rehearsal.c",
+    "worker/collapse.c",
+    "engine/calls.c",
+    "engine/line.c",
+    "engine/lane_memory.c",
+    "engine/lanes.c",
+    "engine/lane_end.c",
+    "engine/lane_look.c",
+    "engine/queue.c",
+    "engine/wait.c",
 ]
-INCLUDES = '#include "queue.h"\n#include "worker.h"\n#include "proc.h"\n#include "doorbell.h"\n'
+INCLUDES = "".join(
+    f'#include "{name}"\n'
+    for name in ("engine/queue.h", "worker/worker.h", "shared/proc.h", "shared/doorbell.h")
+)
 WARNINGS = [
     "-std=c11",
     "-O3",
@@ -43,7 +46,7 @@ ffi.set_source(
     INCLUDES,
     sources=[f"native/{name}" for name in SOURCES],
     include_dirs=["native"],
-    depends=[f"native/{path.name}" for path in HERE.glob("*.h")],
+    depends=[f"native/{path.relative_to(HERE)}" for path in HERE.rglob("*.h")],
     define_macros=[("Py_LIMITED_API", "0x030b0000")],
     extra_compile_args=WARNINGS,
     libraries=["pthread"],

@@ -65,7 +65,7 @@ _number = iter(range(1_000_000))
 def function(engine: Any) -> Iterator[Callable[..., Any]]:
     """Starts functions in the shared engine, under names that nobody else has; removes them afterwards.
 
-    function("echo") is app:echo of tests/unit/functions; any other reference is taken as it is.
+    function("echo") is app:echo of tests/functions; any other reference is taken as it is.
     """
     from engine import FunctionNotFound
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-FUNCTIONS = Path(__file__).resolve().parent / "unit" / "functions"
+FUNCTIONS = Path(__file__).resolve().parent / "functions"
 PATIENCE = 20.0  # seconds until a test gives up; no test that passes waits so long
 
 

@@ -106,9 +106,9 @@ def test_every_fault_has_a_test_named_after_it(row: int) -> None:
 @pytest.mark.parametrize(
     "keeper",
     [
-        "tests/unit/test_scale.py::test_that_nobody_wrote",
-        "tests/unit/test_scale.py::TestFirstComeFirstServed::test_that_nobody_wrote",
-        "tests/unit/test_scale.py::test_one_worker",  # in a class
+        "tests/unit/control/test_scale.py::test_that_nobody_wrote",
+        "tests/unit/control/test_scale.py::TestFirstComeFirstServed::test_that_nobody_wrote",
+        "tests/unit/control/test_scale.py::test_one_worker",  # in a class
         "tests/unit/test_nothing.py::test_one_worker",
         "tests/support.py::script",
         "bench/test_ring.py::test_one_thread",

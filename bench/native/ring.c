@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "ring.h"
+#include "shared/ring.h"
 
 enum { CAPACITY = 128 * 1024, LONGEST = 16 * 1024 }; /* a lane's ring, and what it holds inline */
 

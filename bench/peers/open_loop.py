@@ -20,7 +20,7 @@ from typing import Any
 from bench.peers.base import Unavailable
 from bench.peers.http import BareUvicorn, FunctionsFramework, HttpPeer, Ministack, Rie, Served
 from bench.peers.raw_pipe import RawPipe
-from engine.functions.config import parse_reference
+from engine.config import parse_reference
 from engine.load.generate.generator import Target
 from engine.load.generate.record import Answer
 from engine.load.opening import opened

@@ -72,7 +72,7 @@ def examine() -> Findings:
 
 
 def _cores() -> dict[str, Any]:
-    from ..core import cores as core_map
+    from ..control import cores as core_map
 
     usable = core_map.usable()
     pinned = _pins(usable)

@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
 def deploy(options: argparse.Namespace) -> int:
     """Pack a directory or a file, and create or update the function."""
-    from ..functions.packages import pack
+    from ..hosting.packages import pack
 
     source, handler = _source(options)
     name = options.name or _name(source)

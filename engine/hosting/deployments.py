@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._native import lib
-from ..core.dispatch import Outcome, Target
-from ..core.reaper import Reaper
+from ..calls.dispatch import Outcome, Target
+from ..calls.reaper import Reaper
 from ..errors import EngineError, InitError
 from ..observe.ended import about
 from ..runtime import Runtime

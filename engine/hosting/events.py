@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 
 from .. import wire
-from ..functions.faults import Fault
-from ..functions.names import LATEST
-from ..functions.state import State
-from ..functions.store import AddEvent, FinishEvent, RetryEvent, Store
+from ..aws.faults import Fault
+from ..aws.names import LATEST
+from ..durable.state import State
+from ..durable.store import AddEvent, FinishEvent, RetryEvent, Store
 from .invoker import Invoker, Result
 
 RETRIES = 2  # AWS's default, and most

@@ -16,11 +16,11 @@ import msgspec
 
 from .. import limits, wire
 from .._native import lib
-from ..core.dispatch import Outcome, error_payload, uuid_text
+from ..aws.faults import Fault
+from ..aws.names import LATEST, Place
+from ..calls.dispatch import Outcome, error_payload, uuid_text
+from ..durable.state import Change, State
 from ..errors import EngineError, FunctionError, InvalidEvent, TooManyRequests
-from ..functions.faults import Fault
-from ..functions.names import LATEST, Place
-from ..functions.state import Change, State
 from ..observe.ended import About, Ended, ended
 from ..observe.lines import error_line
 from .deployments import Deployment, Fleet

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import limits
+from ..config import FunctionConfig, Reference, parse_reference
 from ..errors import InitError
-from ..functions.config import FunctionConfig, Reference, parse_reference
-from ..functions.packages import Packages
+from .packages import Packages
 
 
 @dataclass(frozen=True, slots=True)

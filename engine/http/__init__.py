@@ -1,1 +1,1 @@
-"""AWS over HTTP: parsing, checking, rendering, and the services served beside Lambda."""
+"""Transport: the server, its connections, and the way from a request to the service that answers it."""

@@ -13,19 +13,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import limits, wire
+from ..aws import eventstream
+from ..aws.faults import Fault
+from ..aws.model import Operation, Service
+from ..aws.sigv4 import Verifier
+from ..durable.state import State
+from ..durable.store import StoreError
 from ..errors import EngineError
-from ..functions.faults import Fault
-from ..functions.packages import Packages
-from ..functions.state import State
-from ..functions.store import StoreError
 from ..hosting.invoker import Invoker, Result
-from . import eventstream, malformed, urls
+from ..hosting.packages import Packages
+from ..services import urls
+from ..services.lambda_ import malformed
+from ..services.logs.process import LogsProcess
+from ..services.sts import Sts
 from .invoke import dressed, log_result
-from .logs_process import LogsProcess
-from .model import Operation, Service
 from .passthrough import Passthrough, service_of
-from .sigv4 import Verifier
-from .sts import Sts
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -10,12 +10,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from .. import limits, wire
-from ..core.dispatch import uuid_text
-from ..functions.faults import Fault
-from ..functions.names import Place
+from ..aws.faults import Fault
+from ..aws.names import Place
+from ..calls.dispatch import uuid_text
 from ..hosting.invoker import Invoker, Result, new_id
 from ..observe.ended import tail
-from . import malformed
+from ..services.lambda_ import malformed
 from .protocol import Header, InvokeCycle
 
 EVENT = "Event"

@@ -13,7 +13,7 @@ import httpcore
 
 from .. import wire
 from ..errors import InvalidConfiguration
-from .urls import HOP_BY_HOP
+from ..services.urls import HOP_BY_HOP
 
 Headers = Sequence[tuple[str, str]]
 Scope = MutableMapping[str, Any]

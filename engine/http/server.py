@@ -19,29 +19,29 @@ import uvicorn
 import uvloop
 
 from .. import errors, limits
-from ..core import cores as core_map
-from ..core.reaper import Reaper
-from ..functions import catalog
-from ..functions.names import Place
-from ..functions.packages import Packages
-from ..functions.state import Change, State
-from ..functions.store import Store
+from ..aws.model import Service
+from ..aws.names import Place
+from ..aws.sigv4 import Verifier, load_credentials
+from ..calls.reaper import Reaper
+from ..control import cores as core_map
+from ..durable.state import Change, State
+from ..durable.store import Store
 from ..hosting.deployments import Fleet
 from ..hosting.events import DELAYS, Events
 from ..hosting.interpreters import interpreters
 from ..hosting.invoker import Invoker
 from ..hosting.layout import Layouts
 from ..hosting.outside import Outside
+from ..hosting.packages import Packages
 from ..runtime import Runtime
+from ..services.lambda_ import catalog
+from ..services.lambda_.s3 import fetcher
+from ..services.logs.process import LogsProcess, Say, Tell
+from ..services.sts import Sts
 from .app import LAMBDA_URL, App, Parts
 from .invoke import Endpoint
-from .logs_process import LogsProcess, Say, Tell
-from .model import Service
 from .passthrough import Passthrough
 from .protocol import Header, Protocol
-from .s3 import fetcher
-from .sigv4 import Verifier, load_credentials
-from .sts import Sts
 
 WORKERS = 64  # of one version at most, unless its function reserves less
 KEEP = 600.0  # seconds that a version nobody invokes stays up

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ..functions.config import configure
+from ..config import configure
 from .generate.signing import found
 from .generate.targets import Embedded, LambdaEndpoint, PlainUrl
 from .scenario import target_kinds as kinds

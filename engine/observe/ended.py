@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from .._native import lib
-from ..core.dispatch import Outcome, Target
+from ..calls.dispatch import Outcome, Target
 from .lines import Event, Format, Invocation, begins_init, billed, end_line, lines, report_line, start_line
 from .report import error_type, init_seconds, peak_kib
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .. import limits
 from .._native import lib
-from ..core.dispatch import Outcome, Target, error_payload, failure
+from ..calls.dispatch import Outcome, Target, error_payload, failure
 from ..errors import FunctionError
 from . import lines as logged
 

@@ -7,7 +7,7 @@
 
 #include "weaken.h"
 
-#include "lane.h"
+#include "shared/lane.h"
 
 /* The kernel's promise: between comparing the word and sleeping, no wake is missed. */
 int stk_sleep(stk_a32 *word, uint32_t seen, uint64_t) {

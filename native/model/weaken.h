@@ -2,7 +2,7 @@
 #ifndef STK_MODEL_WEAKEN_H
 #define STK_MODEL_WEAKEN_H
 
-#include "barrier.h"
+#include "shared/barrier.h"
 
 static const char *model_weak = ""; /* the one that this run weakens */
 static bool weak(const char *name) { return strcmp(model_weak, name) == 0; }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from served import ROLE, RUNTIME, Served
 
-from engine.functions.packages import pack
+from engine.hosting.packages import pack
 
 FAILS = """
 def handler(event, context):

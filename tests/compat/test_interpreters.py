@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from served import ROLE, ROOT, RUNTIME, Served
 from support import until
 
-from engine.core.watch import children
+from engine.worker.process_tree import children
 
 PYTHONS = sorted((ROOT / "build/pythons").glob("python3.*/bin/python"))
 PROCESS = """

@@ -14,7 +14,7 @@ import pytest
 
 from engine import Engine, FunctionCrashed, FunctionError, FunctionTimeout
 from engine.clock import ManualClock
-from engine.core.scaling import BASE_NS, CAP_NS, TRIPS_AFTER, Breaker
+from engine.control.backoff import BASE_NS, CAP_NS, TRIPS_AFTER, Breaker
 
 from .conftest import MISBEHAVE, wait_until
 

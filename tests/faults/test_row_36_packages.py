@@ -18,8 +18,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine import limits
-from engine.functions.faults import Fault
-from engine.functions.packages import Packages
+from engine.aws.faults import Fault
+from engine.hosting.packages import Packages
 
 COULD_NOT = "Could not unzip uploaded file. Please check your file, then try to upload again."
 TOO_LARGE = "Unzipped size must be smaller than 262144000 bytes"
@@ -318,7 +318,7 @@ def test_row_36_the_disk_is_bounded_while_a_bomb_goes_off(
 
         return Counted()
 
-    monkeypatch.setattr("engine.functions.packages.os.fdopen", watched)
+    monkeypatch.setattr("engine.hosting.packages.os.fdopen", watched)
     with pytest.raises(Fault, match=TOO_LARGE):
         Packages(tmp_path / "code").add(bomb(400 << 20))
     assert 0 < most <= limits.UNZIPPED_BYTES
@@ -380,7 +380,7 @@ def test_row_36_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
                 raise OSError(28, "No space left on device")
             sync(fd)
 
-        monkeypatch.setattr("engine.functions.packages.os.fsync", broken)
+        monkeypatch.setattr("engine.hosting.packages.os.fsync", broken)
         archive = raw_zip(("a", b"%d" % breaks, 0), ("d/b", b"2", 0))
         try:
             package = packages.add(archive)

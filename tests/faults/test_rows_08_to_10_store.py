@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.functions.store import SCHEMA, AddEvent, Put, Store, StoreError
+from engine.durable.store import SCHEMA, AddEvent, Put, Store, StoreError
 
 KILLS = int(os.environ.get("STOKER_KILLS", "12"))
 Script = Callable[[str], list[str]]
@@ -23,7 +23,7 @@ Script = Callable[[str], list[str]]
 WRITES = """
 import os, threading
 from pathlib import Path
-from engine.functions.store import AddEvent, Put, Store
+from engine.durable.store import AddEvent, Put, Store
 store = Store(Path(sys.argv[1]))
 told = threading.Lock()
 def work(who):
@@ -218,7 +218,7 @@ def test_row_09_a_newer_schema_is_refused(tmp_path: Path) -> None:
 FULL = """
 import resource, signal
 from pathlib import Path
-from engine.functions.store import AddEvent, Put, Store, StoreError
+from engine.durable.store import AddEvent, Put, Store, StoreError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = Store(Path(sys.argv[1]))
 store.commit([Put("t", "o", "before", b"1")]).result(10)
@@ -261,7 +261,7 @@ def test_row_10_a_full_disk_is_an_error_and_passes(script: Script, tmp_path: Pat
 # A small file system: written until it is full, then room is made. Once for the log, once while it is opened.
 SMALL = """
 from pathlib import Path
-from engine.functions.store import Put, Store, StoreError
+from engine.durable.store import Put, Store, StoreError
 folder, filler = Path(sys.argv[1]) / "state", Path(sys.argv[1]) / "filler"
 store = Store(folder)
 store.commit([Put("t", "o", "before", b"1")]).result(10)
@@ -332,7 +332,7 @@ def test_row_10_a_store_that_cannot_be_opened_again_answers_all_the_same(tmp_pat
 HOLDS = """
 import os, time
 from pathlib import Path
-from engine.functions.store import Store
+from engine.durable.store import Store
 store = Store(Path(sys.argv[1]))
 os.write(1, b"open\\n")
 sys.stdin.read()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from engine import Engine, FunctionCrashed, FunctionError, FunctionTimeout, limits
-from engine.core import ticks
+from engine.control import ticks
 
 from .conftest import ECHO, MISBEHAVE, alive, text_of, wait_until
 

@@ -14,9 +14,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "doorbell.h"
-#include "queue.h"
-#include "worker.h"
+#include "shared/doorbell.h"
+#include "engine/queue.h"
+#include "worker/worker.h"
 
 #define CHECK(x)                                                                     \
     do {                                                                             \

@@ -1,7 +1,7 @@
 /* A worker's death at each step of its reply: the result or an error, once; what had not begun goes on elsewhere
  * (faults 1, 2 and 3). */
 #include "check.h"
-#include "internal.h"
+#include "engine/internal.h"
 
 enum { BEFORE_START, IN_HANDLER, RESERVED, COMMITTED, RUNG, STEPS };
 

@@ -1,6 +1,6 @@
 /* Several invocations in one lane: run in order, and skipped in order when they were withdrawn; and the line behind it. */
 #include "check.h"
-#include "internal.h"
+#include "engine/internal.h"
 
 /* A function that is known to be short may have several of its events in one lane. */
 static void warm_up(rig *r, stk_worker *w, uint32_t lane) {

@@ -1,7 +1,7 @@
 /* Whoever gives a call up leaves nothing behind: its reply is read though nobody waits for it, even one that came just
  * before and rang no bell. */
 #include "check.h"
-#include "internal.h"
+#include "engine/internal.h"
 
 enum { FORGOTTEN, BOX_FREED, WAYS };
 

@@ -1,6 +1,6 @@
 /* Histograms: a quantile is never too low, and too high by at most 1/32 of the exact one. */
 #include "check.h"
-#include "stats.h"
+#include "engine/stats.h"
 
 enum { N = 20000 };
 static uint64_t values[N];

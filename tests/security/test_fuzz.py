@@ -16,8 +16,8 @@ import pytest
 from botocore.serialize import create_serializer
 from served import Served
 
-from engine.functions.faults import Fault
-from engine.http.model import Service
+from engine.aws.faults import Fault
+from engine.aws.model import Service
 
 SECONDS = float(os.environ.get("STOKER_FUZZ_SECONDS", "4"))
 MODEL = botocore.session.get_session().get_service_model("lambda")

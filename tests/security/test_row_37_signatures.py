@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.http.canonical import canonical_request, sign, string_to_sign
-from engine.http.sigv4 import Credential, Denied, Verifier
+from engine.aws.canonical import canonical_request, sign, string_to_sign
+from engine.aws.sigv4 import Credential, Denied, Verifier
 
 VECTORS = Path(__file__).parent / "vectors" / "aws4_testsuite"
 NAMES = sorted(str(file.parent.relative_to(VECTORS)) for file in VECTORS.rglob("*.req"))

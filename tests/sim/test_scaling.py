@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from engine.clock import ManualClock
-from engine.core.pool import PATIENCE_NS, Bounds, Load, may_retire, workers_to_start
-from engine.core.scaling import BASE_NS, CAP_NS, TRIPS_AFTER, Breaker
+from engine.control.backoff import BASE_NS, CAP_NS, TRIPS_AFTER, Breaker
+from engine.control.scaling import PATIENCE_NS, Bounds, Load, may_retire, workers_to_start
 
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
 TICK_NS = 5 * MS

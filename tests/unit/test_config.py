@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine import AsyncEngine, Engine, InvalidConfiguration, limits
-from engine.functions.config import configure
+from engine.config import configure
 
 HERE = Path(__file__).resolve().parent
 

@@ -23,8 +23,8 @@ from .signing import Credentials, Signer
 
 if TYPE_CHECKING:
     from ...aio import AsyncEngine
-    from ...core.dispatch import Outcome
-    from ...core.dispatch import Target as Started
+    from ...calls.dispatch import Outcome
+    from ...calls.dispatch import Target as Started
     from .http_client import Client, Response
 
 Done = Callable[[Answer], None]
@@ -69,7 +69,7 @@ class Embedded:
 
 
 def _of_outcome(started: Started, o: Outcome) -> Answer:
-    from ...core.dispatch import failure
+    from ...calls.dispatch import failure
 
     parts = None
     if o.done:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from ... import limits
-from ...functions.config import configure, parse_reference
+from ...config import configure, parse_reference
 from .payload_kinds import Payload, payload_of
 from .reading import Source, build, choice, flag, folder, number, settings, table, text, variables
 

@@ -12,7 +12,7 @@ from served import ROLE, RUNTIME, Served
 
 pytest.importorskip("uvicorn", reason="pip install stoker[serve]")
 from engine.errors import InitError
-from engine.functions.packages import pack
+from engine.hosting.packages import pack
 from engine.load.generate.record import Answer
 from engine.load.opening import opened
 from engine.load.scenario.flat import scenario

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from served import ROLE, RUNTIME, Served
 
-from engine.functions.packages import pack
+from engine.hosting.packages import pack
 from engine.load import conclude, machine
 from engine.load.cpu import Meter
 from engine.load.generate.record import Answer, Record

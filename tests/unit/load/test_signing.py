@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.http.sigv4 import Credential, Denied, Verifier
+from engine.aws.sigv4 import Credential, Denied, Verifier
 from engine.load.generate import signing
 from engine.load.generate.signing import Credentials, Signer
 

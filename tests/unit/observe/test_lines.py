@@ -11,7 +11,7 @@ from engine._native import lib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.dispatch import Outcome, Target
+from engine.calls.dispatch import Outcome, Target
 from engine.observe.ended import Ended, about, ended, tail
 from engine.observe.lines import Format, Invocation, billed, error_line, lines
 

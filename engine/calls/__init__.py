@@ -1,0 +1,1 @@
+"""The caller's side: an event submitted, awaited, mapped, and what comes back decoded."""

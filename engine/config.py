@@ -1,0 +1,184 @@
+"""A function's configuration: what a user writes, checked and completed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from . import limits
+from .errors import InvalidConfiguration
+from .wire import fast_encode
+
+_NAME = re.compile(r"[a-zA-Z0-9-_]+")
+_VARIABLE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
+_RESERVED = frozenset(
+    {
+        "_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT",
+        "LAMBDA_RUNTIME_DIR",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a handler is."""
+
+    module: str
+    attribute: str
+    main_file: str = ""  # the embedder's own script, when the handler is defined in it
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionConfig:
+    """One function, complete. memory in MB; timeout, init_timeout and keep_alive in seconds."""
+
+    reference: Reference
+    name: str
+    code: str
+    memory: int
+    timeout: float
+    concurrency: int
+    warm: int
+    snapshot: bool
+    environment: dict[str, str]
+    raw: bool
+    waiting: int
+    keep_alive: float
+    init_timeout: float
+
+
+def parse_reference(handler: str | Callable[..., Any]) -> Reference:
+    """A handler's reference from "module:attr", Lambda's "module.attr", or an importable callable.
+
+    Raises InvalidConfiguration.
+    """
+    if callable(handler):
+        return _reference_of(handler)
+    if not isinstance(handler, str):
+        raise InvalidConfiguration(
+            f'a handler is "module:attr", "module.attr" or an importable callable, not {type(handler).__name__}'
+        )
+    module, found, attribute = handler.partition(":")
+    if not found:
+        module, found, attribute = handler.rpartition(".")
+    if not found or not module or not attribute or len(handler) > 128 or any(c.isspace() for c in handler):
+        raise InvalidConfiguration(
+            f"bad handler {handler!r}: write module:function, for example app:handler for handler() in app.py"
+        )
+    return Reference(module, attribute)
+
+
+def _reference_of(function: Callable[..., Any]) -> Reference:
+    while isinstance(function, functools.partial):
+        raise InvalidConfiguration(
+            "a functools.partial cannot be imported by a worker: define a function for it"
+        )
+    module = getattr(function, "__module__", None)
+    attribute = getattr(function, "__qualname__", None)
+    if not module or not attribute or "<locals>" in attribute or "<lambda>" in attribute:
+        raise InvalidConfiguration(
+            f"{attribute or function!r} cannot be imported by a worker: define the handler at the top level of a module"
+        )
+    if module != "__main__":
+        return Reference(module, attribute)
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    if path is None or not os.path.exists(path):
+        raise InvalidConfiguration(
+            f"{attribute} is defined in an interactive session, which a worker cannot import: put it into a file"
+        )
+    return Reference(os.path.splitext(os.path.basename(path))[0], attribute, os.path.abspath(path))
+
+
+def configure(
+    handler: str | Callable[..., Any],
+    *,
+    code: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    memory: int = limits.MEMORY_DEFAULT,
+    timeout: float = limits.EMBEDDED_TIMEOUT,
+    concurrency: int = 1,
+    warm: int = 1,
+    init: Literal["snapshot", "fresh"] = "snapshot",
+    environment: Mapping[str, str] | None = None,
+    codec: Literal["json", "raw"] = "json",
+    waiting: int = limits.WAITING,
+    keep_alive: float = limits.KEEP_ALIVE,
+    init_timeout: float = limits.INIT_TIMEOUT,
+) -> FunctionConfig:
+    """Check what a user wrote. Raises InvalidConfiguration, which says what is wrong and what would be right."""
+    reference = parse_reference(handler)
+    directory = os.path.abspath(code) if code is not None else os.getcwd()
+    if not os.path.isdir(directory):
+        raise InvalidConfiguration(f"code={os.fspath(code or '')!r} is not a directory")
+    chosen = name if name is not None else _default_name(reference)
+    if not isinstance(chosen, str) or not _NAME.fullmatch(chosen) or len(chosen) > limits.NAME_CHARS:
+        raise InvalidConfiguration(
+            f"bad name {chosen!r}: use 1 to {limits.NAME_CHARS} letters, digits, hyphens and underscores"
+        )
+    _number("memory", memory, limits.MEMORY_MIN, limits.MEMORY_MAX, "MB", whole=True)
+    _number("timeout", timeout, limits.TIMEOUT_MIN, limits.TIMEOUT_MAX, "seconds")
+    _number("concurrency", concurrency, 1, limits.CONCURRENCY_MAX, "workers", whole=True)
+    _number("warm", warm, 0, concurrency, "workers (at most the concurrency)", whole=True)
+    _number("waiting", waiting, 0, 10_000_000, "invocations", whole=True)
+    _number("keep_alive", keep_alive, 0, 86_400, "seconds")
+    _number("init_timeout", init_timeout, limits.TIMEOUT_MIN, limits.TIMEOUT_MAX, "seconds")
+    if init not in ("snapshot", "fresh"):
+        raise InvalidConfiguration(f'init={init!r}: use "snapshot" (init once, fork after it) or "fresh"')
+    if codec not in ("json", "raw"):
+        raise InvalidConfiguration(f'codec={codec!r}: use "json" or "raw" (bytes in, bytes out)')
+    return FunctionConfig(
+        reference=reference,
+        name=chosen,
+        code=directory,
+        memory=int(memory),
+        timeout=float(timeout),
+        concurrency=int(concurrency),
+        warm=int(warm),
+        snapshot=init == "snapshot",
+        environment=_environment(environment or {}),
+        raw=codec == "raw",
+        waiting=int(waiting),
+        keep_alive=float(keep_alive),
+        init_timeout=float(init_timeout),
+    )
+
+
+def _default_name(reference: Reference) -> str:
+    text = (
+        f"{reference.module}-{reference.attribute}" if reference.attribute != "handler" else reference.module
+    )
+    return re.sub(r"[^a-zA-Z0-9-_]", "-", text)[-limits.NAME_CHARS :]
+
+
+def _number(what: str, value: Any, low: float, high: float, unit: str, whole: bool = False) -> None:
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    if not ok or (whole and int(value) != value):
+        kind = "a whole number" if whole else "a number"
+        raise InvalidConfiguration(f"{what}={value!r}: use {kind} from {low:g} to {high:g} {unit}")
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    for key, value in variables.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise InvalidConfiguration(f"environment: {key!r}={value!r}: names and values are strings")
+        if not _VARIABLE.fullmatch(key):
+            raise InvalidConfiguration(
+                f"environment: bad name {key!r}: a letter, then letters, digits or underscores"
+            )
+        if key in _RESERVED:
+            raise InvalidConfiguration(f"environment: {key} is reserved: Lambda sets it itself")
+        if "\0" in value:
+            raise InvalidConfiguration(f"environment: the value of {key} holds a NUL character")
+    size = len(fast_encode(dict(variables)))
+    if size > limits.ENVIRONMENT_BYTES:
+        raise InvalidConfiguration(
+            f"environment: {size} bytes as JSON exceed the {limits.ENVIRONMENT_BYTES // 1024}KB limit"
+        )
+    return dict(variables)

@@ -1,0 +1,206 @@
+"""The control loop: the thread that starts templates and workers, keeps deadlines, notices deaths, and scales.
+
+It runs on uvloop in a thread of its own, so a busy embedder delays no deadline. The invoke path does not pass
+through here; it only rings (`control_fd`) when a function needs a worker or the timer must run. Its parts:
+population.py (what it knows), templates.py, workers.py, starts.py (those that failed), ticks.py (when it looks)
+and stray_output.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any
+
+import uvloop
+
+from .. import errors
+from .._native import ffi, lib
+from ..calls.dispatch import LogSink
+from .population import FunctionState, Population
+from .scaling import Load, workers_to_start
+from .starts import Starts
+from .stray_output import StrayOutput
+from .templates import FORKS_AT_ONCE, Templates
+from .ticks import Ticks
+from .workers import Workers
+
+
+class Supervisor:
+    """The engine's processes. Public methods are for other threads, but for those of population.Owner; the rest runs
+    in the loop."""
+
+    def __init__(
+        self,
+        pointer: Any,
+        control_fd: int,
+        cores: list[int],
+        pin: bool,
+        log_sink: LogSink,
+        data_epoll: select.epoll,
+    ) -> None:
+        self._engine = pointer
+        self._load = ffi.new("stk_load_now *")
+        self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        self._population = population = Population(pointer, self.loop, log_sink)
+        self._output = StrayOutput(population)
+        self._starts = Starts(population, self)
+        self._workers = Workers(population, self, self._starts, self._output, cores, pin, data_epoll)
+        self._templates = Templates(population, self, self._starts, self._output, self._workers)
+        self._ticks = Ticks(population, self, self._output, self._workers, control_fd)
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="stoker-control", daemon=True)
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            raise errors.UnsupportedPlatform(f"the zygote could not be started: {self._failure}")
+
+    # For other threads.
+
+    def add(self, state: FunctionState) -> Future[float | None]:
+        """Start a function's processes. The future's result: seconds that its init took (None: each worker has an
+        init of its own); or InitError."""
+        up: Future[float | None] = Future()
+        state.up.append(up)
+        self.loop.call_soon_threadsafe(self._add, state)
+        return up
+
+    def remove(self, key: int, successor: int | None = None) -> None:
+        """No new invocation reaches it; what runs ends; its line goes to the successor or fails."""
+        self.loop.call_soon_threadsafe(self._remove, key, successor)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Run a function in the loop and wait for what it returns."""
+
+        async def wrapped() -> Any:
+            return function()
+
+        return self.run(wrapped()).result()
+
+    def workers(self, key: int) -> list[int]:
+        """The process ids of a function's workers."""
+        return [lane.pid for lane in list(self._population.functions[key].lanes.values()) if lane.pid]
+
+    def close(self, drain_seconds: float) -> None:
+        """Let what was accepted end (for at most so long), then end every process. Idempotent."""
+        lib.stk_engine_close(self._engine)
+        if self._thread.is_alive():
+            self.run(self._close(drain_seconds)).result()
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join()
+
+    # The loop's life.
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self._templates.zygote("")
+        except BaseException as error:
+            self._failure = error
+            self._started.set()
+            return
+        self._started.set()
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
+
+    async def _close(self, drain_seconds: float) -> None:
+        population = self._population
+        if population.closing:
+            return
+        deadline = lib.stk_now() + int(drain_seconds * 1e9)
+        while lib.stk_engine_pending(self._engine) and lib.stk_now() < deadline:
+            await asyncio.sleep(0.002)
+        population.closing = True
+        self._ticks.stop()
+        for state in population.functions.values():
+            lib.stk_function_close(self._engine, state.key)
+            lib.stk_function_fail(self._engine, state.key, lib.STK_CLOSED, 0, b"", 0)
+            self._templates.drop(state)
+            for up in state.up:
+                if not up.done():
+                    up.set_exception(errors.EngineClosed("the engine was closed"))
+        self._templates.close()
+        for lane in list(population.lanes.values()):
+            self._workers.bury(lane, lib.STK_CLOSED, 0)
+        for state in population.functions.values():
+            lib.stk_function_fail(self._engine, state.key, lib.STK_CLOSED, 0, b"", 0)
+        self._output.pipes.close()
+        self._ticks.close()
+
+    # Functions come, scale and go.
+
+    def _add(self, state: FunctionState) -> None:
+        if self._population.closing:
+            for up in state.up:
+                up.set_exception(errors.EngineClosed("the engine is closed"))
+            return
+        self._population.functions[state.key] = state
+        state.added = lib.stk_now()
+        try:
+            self._templates.start(state)
+        except Exception as error:  # nobody else would tell those who wait
+            waiting, state.up = state.up, []
+            try:
+                self._remove(state.key, None)
+            finally:
+                for up in waiting:
+                    if not up.done():
+                        up.set_exception(error)
+
+    def scale(self, state: FunctionState) -> None:
+        if self._population.closing or state.removed:
+            return
+        lib.stk_unkick(self._engine, state.key)
+        now = lib.stk_now()
+        if not state.breaker.may_start(now):
+            if state.breaker.open and state.init_error:
+                self._starts.fail_line(state)
+            self._starts.retry_later(state)
+            return
+        lib.stk_function_load(self._engine, state.key, self._load)
+        load = self._load
+        if state.template is None:
+            if load.waiting or state.bounds.minimum or state.up:
+                try:
+                    self._templates.start(state)
+                except OSError as error:  # no descriptor to be had, say
+                    self._templates.drop(state)
+                    self._starts.no_process(state, error.errno or 0)
+            return
+        if not state.template.ready:
+            return
+        seen = Load(
+            load.waiting, load.idle, load.busy, load.starting, load.ewma_ns, load.oldest_ns, load.stuck
+        )
+        for _ in range(workers_to_start(seen, state.bounds)):
+            template = state.template
+            if template is None or template.unanswered >= FORKS_AT_ONCE or not self._workers.spawn(state):
+                break
+
+    def _remove(self, key: int, successor: int | None) -> None:
+        state = self._population.functions.get(key)
+        if state is None or state.removed:
+            return
+        state.removed = True
+        if successor is not None:  # before it is closed: no caller may find neither
+            lib.stk_steal(self._engine, lib.stk_now(), 0)
+            lib.stk_function_move(self._engine, key, successor)
+        lib.stk_function_close(self._engine, key)
+        for lane in list(state.lanes.values()):
+            self._workers.retire(lane)
+        if not state.lanes:
+            self.forget(state)
+
+    def forget(self, state: FunctionState) -> None:
+        lib.stk_function_fail(self._engine, state.key, lib.STK_CANCELLED, 0, b"", 0)
+        self._templates.drop(state)
+        self._population.functions.pop(state.key, None)

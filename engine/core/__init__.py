@@ -1,1 +1,0 @@
-"""The invoke path: what runs in a worker, and what feeds it."""

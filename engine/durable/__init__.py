@@ -1,0 +1,1 @@
+"""Records on the disk before they are seen. Knows no service's name."""

@@ -1,1 +1,0 @@
-"""What a function is: its reference, its configuration, and the checks on both."""

@@ -1,0 +1,301 @@
+"""Code packages: content-addressed, verified and unpacked once, shared by every version that has the same bytes.
+
+An archive comes from anywhere, so nothing in it is believed: names stay inside the tree, sizes are counted while they
+inflate, and what is neither a file, a directory nor a link within the tree is refused. It is unpacked beside its place
+and renamed into it, so a half-written one is never seen, and is swept away at the next start.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import io
+import os
+import shutil
+import stat
+import struct
+import uuid
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from .. import limits
+from ..aws.faults import Fault
+
+_CHUNK = 1 << 20
+_HEADER = b"PK\1\2"  # of a member, in the archive's directory
+_ENCRYPTED = 0x1
+_METHODS = {
+    zipfile.ZIP_STORED,
+    zipfile.ZIP_DEFLATED,
+}  # what Lambda takes; the others' memory is not bounded, too
+_ENTRIES = 100_000  # members, and the directories that their names imply
+_NAME_BYTES = 1024
+_NAME_PARTS = 100  # directories within each other
+_PART_BYTES = 255  # what file systems take
+_SKIPPED = {"__pycache__", ".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".DS_Store"}
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A stored package. digest: SHA-256 in hex; sha256: in base64, as CodeSha256 has it; sizes in bytes."""
+
+    digest: str
+    sha256: str
+    size: int
+    unzipped: int
+
+
+class Packages:
+    """The packages of one folder: NAME.zip and the tree NAME, NAME being the digest."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob("*.new"):
+            _remove(left)
+
+    def archive(self, digest: str) -> Path:
+        return self._folder / f"{digest}.zip"
+
+    def tree(self, digest: str) -> Path:
+        """The unpacked files, none of them writable."""
+        return self._folder / digest
+
+    def add(self, archive: bytes) -> Package:
+        """Verify, unpack and keep an archive; the same bytes again cost nothing. Raises Fault
+        (InvalidParameterValueException) for what cannot be taken, OSError when the disk cannot take it."""
+        raw = hashlib.sha256(archive).digest()
+        digest, sha256 = raw.hex(), base64.b64encode(raw).decode()
+        tree, kept = self.tree(digest), self.archive(digest)
+        if tree.exists() and kept.exists():
+            return Package(digest, sha256, len(archive), _bytes_in(tree))
+        made = self._folder / f"{digest}.{uuid.uuid4().hex}.new"
+        try:
+            size = unpack(archive, made)
+            zipped = made.with_suffix(".zip.new")
+            try:
+                zipped.write_bytes(archive)
+                _sync(zipped)
+                _sync_tree(made)
+                if tree.exists():
+                    _remove(tree)
+                made.rename(tree)
+                zipped.rename(kept)
+            finally:
+                zipped.unlink(missing_ok=True)
+            _sync(self._folder)
+        finally:
+            _remove(made)
+        return Package(digest, sha256, len(archive), size)
+
+    def keep_only(self, digests: Collection[str]) -> None:
+        """At start: what no version has any more goes."""
+        for path in self._folder.iterdir():
+            if path.name.removesuffix(".zip") not in digests:
+                _remove(path)
+
+
+def unpack(archive: bytes, target: Path, limit: int = limits.UNZIPPED_BYTES) -> int:
+    """Unpack into a new folder; the bytes of all files. Raises Fault, and leaves what there is to its caller."""
+    total = 0
+    seen: set[str] = set()  # files and links
+    folders: set[str] = set()
+    try:
+        if archive.count(_HEADER) > _ENTRIES:  # before there is an object for each
+            raise _bad(f"it has more than {_ENTRIES} files and directories")
+        with zipfile.ZipFile(io.BytesIO(archive)) as source:
+            members = source.infolist()
+            if sum(member.compress_size for member in members) > len(archive):
+                raise _could_not()  # they overlap, or are not all there
+            paths = _planned(members)
+            _make(target, PurePosixPath(), folders)
+            for member, path in zip(members, paths, strict=True):
+                name = str(path)
+                _make(target, path if member.is_dir() else path.parent, folders)
+                if member.is_dir():
+                    continue
+                if name in seen:
+                    raise _bad(f"it has two members named {name!r}")
+                seen.add(name)
+                mode = member.external_attr >> 16
+                if stat.S_ISLNK(mode):
+                    total += _link(source, member, path, target)
+                elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
+                    total += _file(source, member, target / path, limit - total)
+                else:
+                    raise _bad(f"{name!r} is neither a file nor a directory")
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        struct.error,
+    ) as error:
+        raise _could_not() from error
+    except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        raise _bad("one of its files is a directory, too") from error
+    return total
+
+
+def _planned(members: list[zipfile.ZipInfo]) -> list[PurePosixPath]:
+    """Where each member goes, before anything is written. Raises Fault."""
+    entries: set[PurePosixPath] = set()
+    paths = [_safe(member) for member in members]
+    for path in paths:
+        each = path
+        while each not in entries:
+            entries.add(each)
+            each = each.parent
+        if len(entries) > _ENTRIES:
+            raise _bad(f"it has more than {_ENTRIES} files and directories")
+    return paths
+
+
+def _safe(member: zipfile.ZipInfo) -> PurePosixPath:
+    """A member's name as a path inside the tree. Raises Fault."""
+    name = member.orig_filename
+    parts = PurePosixPath(name).parts
+    bad = (
+        not parts
+        or name.startswith("/")
+        or "\\" in name
+        or "\0" in name
+        or ".." in parts
+        or (len(parts[0]) == 2 and parts[0][1] == ":")
+        or len(name.encode("utf-8", "replace")) > _NAME_BYTES
+        or len(parts) > _NAME_PARTS
+        or any(len(part.encode("utf-8", "replace")) > _PART_BYTES for part in parts)
+    )
+    if bad:
+        raise _bad(f"the member name {name[:100]!r} is too long, or does not stay inside the package")
+    if member.flag_bits & _ENCRYPTED or member.compress_type not in _METHODS:
+        raise _could_not()
+    return PurePosixPath(*parts)
+
+
+def _make(target: Path, path: PurePosixPath, made: set[str]) -> None:
+    """A directory of the tree, and those above it; never behind a link. Raises FileExistsError."""
+    missing: list[PurePosixPath] = []
+    while str(path) not in made:
+        missing.append(path)
+        if str(path) == ".":
+            break
+        path = path.parent
+    for each in reversed(missing):
+        os.mkdir(target / each)
+        os.chmod(target / each, 0o755)
+        made.add(str(each))
+
+
+def _file(source: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path, room: int) -> int:
+    mode = 0o555 if (member.external_attr >> 16) & 0o111 else 0o444
+    size = 0
+    fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "wb") as file, source.open(member) as data:
+        while chunk := data.read(_CHUNK):
+            size += len(chunk)
+            if size > room:
+                raise Fault(
+                    "InvalidParameterValueException",
+                    f"Unzipped size must be smaller than {limits.UNZIPPED_BYTES} bytes",
+                    Type="User",
+                )
+            file.write(chunk)
+    if size != member.file_size:
+        raise _could_not()
+    os.chmod(place, mode)
+    return size
+
+
+def _link(source: zipfile.ZipFile, member: zipfile.ZipInfo, path: PurePosixPath, target: Path) -> int:
+    with source.open(member) as data:
+        content = data.read(_NAME_BYTES + 1)
+    text = content.decode("utf-8", "surrogateescape")
+    parts = PurePosixPath(text).parts
+    up = next((n for n, part in enumerate(parts) if part != ".."), len(parts))
+    # No ".." behind a name: that may be another link, and what is above it elsewhere.
+    if (
+        len(content) > _NAME_BYTES
+        or not text
+        or "\0" in text
+        or text.startswith("/")
+        or ".." in parts[up:]
+        or up > len(path.parent.parts)
+    ):
+        raise _bad(f"the link {path.name!r} leads out of the package")
+    if len(content) != member.file_size:
+        raise _could_not()
+    (target / path).symlink_to(text)
+    return len(content)
+
+
+def _could_not() -> Fault:
+    text = "Could not unzip uploaded file. Please check your file, then try to upload again."
+    return Fault("InvalidParameterValueException", text, Type="User")
+
+
+def _bad(why: str) -> Fault:
+    fault = _could_not()
+    fault.message = f"{fault.message} ({why})"
+    return fault
+
+
+def _bytes_in(tree: Path) -> int:
+    return sum(path.lstat().st_size for path in tree.rglob("*") if not path.is_dir() or path.is_symlink())
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync_tree(tree: Path) -> None:
+    for folder, _folders, files in os.walk(tree):
+        for name in files:
+            path = Path(folder, name)
+            if not path.is_symlink():
+                _sync(path)
+        _sync(Path(folder))
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+def pack(source: Path) -> bytes:
+    """A folder, or one .py file, as an archive: the same files make the same bytes. Raises OSError."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, name in _packed(source):
+            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.create_system = 3
+            mode = path.stat().st_mode
+            info.external_attr = (stat.S_IFREG | (0o755 if mode & 0o111 else 0o644)) << 16
+            archive.writestr(info, path.read_bytes())
+    return out.getvalue()
+
+
+def _packed(source: Path) -> Iterator[tuple[Path, str]]:
+    if source.is_file():
+        yield source, source.name
+        return
+    if not source.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
+    for path in sorted(source.rglob("*")):
+        parts = path.relative_to(source).parts
+        if path.is_file() and not _SKIPPED.intersection(parts):
+            yield path, "/".join(parts)

@@ -1,0 +1,236 @@
+"""A function's configuration: what a request says, checked as AWS checks it, and what AWS adds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ... import limits
+from ...durable.state import Record
+from .control import Control
+from .lookup import invalid
+
+LAYERS = 5
+# What AWS still takes for a new function, in the order in which it names them.
+RUNTIMES = (
+    "nodejs20.x, python3.14, provided.al2023, python3.12, python3.13, nodejs24.x, nodejs22.x, java25, python3.10, "
+    "python3.11, java21, ruby3.3, ruby3.4, ruby3.2, python3.8, python3.9, java17, nodejs16.x, dotnet10, dotnet8, "
+    "java11, dotnet6, nodejs18.x, provided.al2, java8.al2"
+)
+_GONE = frozenset(
+    {
+        "dotnetcore1.0", "dotnetcore2.0", "dotnetcore2.1", "dotnetcore3.1", "go1.x", "java8", "nodejs", "nodejs10.x",
+        "nodejs12.x", "nodejs14.x", "nodejs4.3", "nodejs4.3-edge", "nodejs6.10", "nodejs8.10", "provided", "python2.7",
+        "python3.6", "python3.7", "ruby2.5", "ruby2.7",
+    }
+)  # fmt: skip
+_RESERVED = (
+    "_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
+)  # fmt: skip
+# Kept as they were given, and answered so.
+_KEPT = ("Description", "Handler", "MemorySize", "Role", "Runtime", "Timeout", "EphemeralStorage")
+# An empty one takes away what there was.
+_OPTIONAL = ("KMSKeyArn", "FileSystemConfigs")
+_STORAGE_MAX = 10_240  # MB
+_REFUSED = {
+    "ImageConfig": "Container images",
+    "TenancyConfig": "Environments of a tenant's own",
+    "PublishTo": "Managed instances",
+    "CapacityProviderConfig": "Capacity providers",
+    "DurableConfig": "Durable functions",
+    "AcceleratorConfig": "Accelerators",
+    "RuntimeConfig": "Customer-managed runtimes",
+}
+
+
+def defaults(control: Control, name: str) -> Record:
+    """What a new function has unless it says otherwise."""
+    return {
+        "FunctionName": name,
+        "FunctionArn": control.place.function(name),
+        "Description": "",
+        "Timeout": int(limits.TIMEOUT_DEFAULT),
+        "MemorySize": limits.MEMORY_DEFAULT,
+        "Version": "$LATEST",
+        "TracingConfig": {"Mode": "PassThrough"},
+        "PackageType": "Zip",
+        "Architectures": ["x86_64"],
+        "EphemeralStorage": {"Size": 512},
+        "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
+        "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{name}"},
+    }
+
+
+def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Record:
+    """A record as a create or update request changes it. Raises Fault."""
+    new = dict(record)
+    refuse(request)
+    for member in _KEPT:
+        if request.get(member) is not None:
+            new[member] = request[member]
+    for member in _OPTIONAL:
+        if request.get(member) is not None:
+            new.pop(member, None)
+            if request[member]:
+                new[member] = request[member]
+    _at_most("Timeout", new["Timeout"], int(limits.TIMEOUT_MAX))
+    _at_most("MemorySize", new["MemorySize"], limits.MEMORY_MAX)
+    _at_most("EphemeralStorage", new["EphemeralStorage"]["Size"], _STORAGE_MAX)
+    if request.get("Runtime") is not None:
+        new["RuntimeVersionConfig"] = {"RuntimeVersionArn": _runtime(control, request["Runtime"])}
+    if request.get("Environment") is not None:
+        _environment(new, request["Environment"])
+    if request.get("Layers") is not None:
+        _layers(control, new, request["Layers"])
+    if request.get("LoggingConfig") is not None:
+        new["LoggingConfig"] = _logging(new, request["LoggingConfig"])
+    if request.get("SnapStart") is not None:
+        new["SnapStart"] = {
+            "ApplyOn": request["SnapStart"].get("ApplyOn", "None"),
+            "OptimizationStatus": "Off",
+        }
+    if request.get("TracingConfig") is not None:
+        new["TracingConfig"] = {"Mode": request["TracingConfig"].get("Mode", "PassThrough")}
+    if request.get("VpcConfig") is not None:
+        _vpc(new, request["VpcConfig"])
+    if new.get("FileSystemConfigs") and not new.get("VpcConfig", {}).get("SubnetIds"):
+        arn = new["FileSystemConfigs"][0]["Arn"]
+        raise invalid(f"Function must be configured to execute in a VPC to reference access point {arn}")
+    if request.get("DeadLetterConfig") is not None:
+        target = request["DeadLetterConfig"].get("TargetArn")
+        new.pop("DeadLetterConfig", None)
+        if target:
+            new["DeadLetterConfig"] = {"TargetArn": target}
+    return new
+
+
+def refuse(request: Mapping[str, Any]) -> None:
+    """Raises Fault for what is not offered."""
+    for member, what in _REFUSED.items():
+        if request.get(member):
+            raise invalid(f"{member}: {what} are not offered here")
+
+
+def _at_most(member: str, value: int, most: int) -> None:
+    """The model allows more to functions on managed instances."""
+    if value > most:
+        raise invalid(
+            f"'{member}' value failed to satisfy constraint: Member must have value less than or equal to {most}"
+        )
+
+
+def _runtime(control: Control, runtime: str) -> str:
+    """The ARN of the runtime's version. Raises Fault for one that cannot be run."""
+    if runtime in _GONE:
+        raise invalid(
+            f"The runtime parameter of {runtime} is no longer supported for creating or updating AWS Lambda functions. "
+            "We recommend you use a supported runtime while creating or updating functions."
+        )
+    if runtime not in control.runtimes:
+        if runtime in RUNTIMES.split(", "):
+            raise invalid(
+                f"The runtime {runtime} cannot be run here: this server runs {', '.join(control.runtimes)}. "
+                "Another Python is made known to it by `stoker serve --python PATH`"
+            )
+        raise invalid(
+            f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
+            f"[{RUNTIMES}] or be a valid ARN"
+        )
+    return f"arn:aws:lambda:{control.place.region}::runtime:{hashlib.sha256(runtime.encode()).hexdigest()}"
+
+
+def _environment(new: Record, environment: Mapping[str, Any]) -> None:
+    variables: dict[str, str] = environment.get("Variables") or {}
+    reserved = [name for name in variables if name in _RESERVED]
+    if reserved:
+        raise invalid(
+            "Lambda was unable to configure your environment variables because the environment variables you have "
+            "provided contains reserved keys that are currently not supported for modification. Reserved keys used in "
+            f"this request: {', '.join(reserved)}"
+        )
+    text = msgspec.json.encode(variables)
+    if len(text) > limits.ENVIRONMENT_BYTES:
+        raise invalid(
+            "Lambda was unable to configure your environment variables because the environment variables you have "
+            f"provided exceeded the 4KB limit. String measured: {text.decode()}"
+        )
+    new["Environment"] = {"Variables": variables}
+
+
+def _layers(control: Control, new: Record, arns: list[str]) -> None:
+    if len(arns) > LAYERS:
+        raise invalid(f"Cannot reference more than {LAYERS} layers.")
+    layers: list[dict[str, Any]] = []
+    digests: list[str] = []
+    seen: dict[str, str] = {}
+    unzipped = 0
+    for arn in arns:
+        of, _, number = arn.rpartition(":")
+        region, account, name = arn.split(":")[3], arn.split(":")[4], of.rsplit(":", 1)[-1]
+        if region != control.place.region:
+            raise invalid(
+                "Layers are not in the same region as the function. "
+                f"Layers are expected to be in region {control.place.region}."
+            )
+        if of in seen:
+            raise invalid(
+                "Two different versions of the same layer are not allowed to be referenced in the same function. "
+                f"{seen[of]} and {arn} are versions of the same layer."
+            )
+        seen[of] = arn
+        layer = control.state.get("layer", name, number) if account == control.place.account else None
+        if layer is None:
+            raise invalid(f"Layer version {arn} does not exist.")
+        layers.append({"Arn": arn, "CodeSize": layer["Content"]["CodeSize"]})
+        digests.append(layer["_digest"])
+        unzipped += layer["_unzipped"]
+    for member in ("Layers", "_layers", "_layers_unzipped"):
+        new.pop(member, None)
+    if layers:
+        new |= {"Layers": layers, "_layers": digests, "_layers_unzipped": unzipped}
+    check_size(new)
+
+
+def check_size(record: Record) -> None:
+    """Raises Fault when code and layers are too large together."""
+    size = record.get("_unzipped", 0) + record.get("_layers_unzipped", 0)
+    if size > limits.UNZIPPED_BYTES:
+        raise invalid(
+            f"Function code combined with layers exceeds the maximum allowed size of {limits.UNZIPPED_BYTES} bytes. "
+            f"The actual size is {size} bytes."
+        )
+
+
+def _logging(new: Record, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    before = new["LoggingConfig"]
+    form = wanted.get("LogFormat", before["LogFormat"])
+    out: dict[str, Any] = {"LogFormat": form}
+    if form == "JSON":
+        for member in ("ApplicationLogLevel", "SystemLogLevel"):
+            out[member] = wanted.get(member) or before.get(member, "INFO")
+    elif wanted.get("ApplicationLogLevel") or wanted.get("SystemLogLevel"):
+        raise invalid(
+            "Cannot specify log level when LogFormat is 'Text'. "
+            "To configure log levels, set LogFormat to 'JSON'."
+        )
+    out["LogGroup"] = wanted.get("LogGroup") or before["LogGroup"]
+    return out
+
+
+def _vpc(new: Record, wanted: Mapping[str, Any]) -> None:
+    """Kept and answered; a function runs in this machine's network whatever it says."""
+    subnets, groups = wanted.get("SubnetIds") or [], wanted.get("SecurityGroupIds") or []
+    if bool(subnets) != bool(groups):
+        raise invalid("SubnetIds and SecurityIds must coexist or be both empty list.")
+    new["VpcConfig"] = {
+        "SubnetIds": subnets,
+        "SecurityGroupIds": groups,
+        "VpcId": "vpc-" + hashlib.sha256("".join(subnets).encode()).hexdigest()[:17] if subnets else "",
+        "Ipv6AllowedForDualStack": bool(wanted.get("Ipv6AllowedForDualStack")),
+    }

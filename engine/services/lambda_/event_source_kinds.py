@@ -1,0 +1,196 @@
+"""What each kind of event source takes in a mapping, what it has unless told otherwise, and what AWS refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ...durable.state import Record
+from .lookup import invalid
+
+STREAMS = ("kinesis", "dynamodb")
+_SERVICES = {
+    "sqs": "sqs",
+    "kinesis": "kinesis",
+    "dynamodb": "dynamodb",
+    "kafka": "kafka",
+    "mq": "mq",
+    "rds": "documentdb",
+}
+_LOGS = (*STREAMS, "kafka")
+_ALL = ("sqs", *_LOGS, "mq", "documentdb")
+# Which kinds take a member.
+_TAKEN = {
+    "EventSourceArn": _ALL,
+    "BatchSize": _ALL,
+    "MaximumBatchingWindowInSeconds": _ALL,
+    "FilterCriteria": _ALL,
+    "KMSKeyArn": _ALL,
+    "MetricsConfig": _ALL,
+    "StartingPosition": (*_LOGS, "documentdb"),
+    "StartingPositionTimestamp": (*_LOGS, "documentdb"),
+    "FunctionResponseTypes": ("sqs", *_LOGS),
+    "DestinationConfig": _LOGS,
+    "MaximumRecordAgeInSeconds": _LOGS,
+    "MaximumRetryAttempts": _LOGS,
+    "BisectBatchOnFunctionError": _LOGS,
+    "ParallelizationFactor": STREAMS,
+    "TumblingWindowInSeconds": STREAMS,
+    "ScalingConfig": ("sqs",),
+    "ProvisionedPollerConfig": ("sqs", "kafka"),
+    "LoggingConfig": ("kafka",),
+    "Topics": ("kafka",),
+    "SelfManagedEventSource": ("kafka",),
+    "AmazonManagedKafkaEventSourceConfig": ("kafka",),
+    "SelfManagedKafkaEventSourceConfig": ("kafka",),
+    "Queues": ("mq",),
+    "SourceAccessConfigurations": ("kafka", "mq", "documentdb"),
+    "DocumentDBEventSourceConfig": ("documentdb",),
+}
+_NO_RECORDS = {"LastProcessingResult": "No records processed"}
+_STREAM: Record = {
+    **_NO_RECORDS,
+    "BatchSize": 100,
+    "MaximumBatchingWindowInSeconds": 0,
+    "DestinationConfig": {"OnFailure": {}},
+    "MaximumRecordAgeInSeconds": -1,
+    "BisectBatchOnFunctionError": False,
+    "MaximumRetryAttempts": -1,
+    "ParallelizationFactor": 1,
+    "TumblingWindowInSeconds": 0,
+    "FunctionResponseTypes": [],
+}
+# The others gather for half a second, which the API, in whole seconds, does not say.
+_OTHER: Record = {**_NO_RECORDS, "BatchSize": 100}
+_DEFAULTS: dict[str, Record] = {
+    "sqs": {"BatchSize": 10, "MaximumBatchingWindowInSeconds": 0, "FunctionResponseTypes": []},
+    "kinesis": _STREAM,
+    "dynamodb": _STREAM,
+    "kafka": _OTHER,
+    "mq": _OTHER,
+    "documentdb": _OTHER,
+}
+_FILTERS = 10
+_NO_POSITION = (
+    "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: "
+    "Member must not be null."
+)
+_NO_WINDOW = "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
+
+
+def kind_of(request: Mapping[str, Any]) -> str:
+    """The kind of source that a new mapping names. Raises Fault."""
+    arn = request.get("EventSourceArn")
+    if arn is None:
+        if not request.get("SelfManagedEventSource"):
+            raise invalid("Unrecognized event source.")
+        if not request.get("SourceAccessConfigurations"):
+            raise invalid("Required 'sourceAccessConfigurations' parameter is missing.")
+        return "kafka"
+    parts = arn.split(":")
+    kind = _SERVICES.get(parts[2]) if len(parts) > 5 else None
+    if kind is None:
+        raise invalid("Unrecognized event source.")
+    return kind
+
+
+def servers(said: Mapping[str, Any]) -> list[str]:
+    """The bootstrap servers of a Kafka cluster that is not AWS's."""
+    endpoints: Mapping[str, list[str]] = (said.get("SelfManagedEventSource") or {}).get("Endpoints") or {}
+    return list(endpoints.get("KAFKA_BOOTSTRAP_SERVERS", ()))
+
+
+def defaults(kind: str, uuid: str, request: Mapping[str, Any]) -> Record:
+    """What a new mapping has beside what its request says."""
+    out = dict(_DEFAULTS[kind])
+    if kind == "kafka":
+        config = "AmazonManagedKafkaEventSourceConfig" if request.get("EventSourceArn") else (
+            "SelfManagedKafkaEventSourceConfig"
+        )  # fmt: skip
+        out[config] = {"ConsumerGroupId": uuid}
+        if (request.get(config) or {}).get("ConsumptionMode") != "Queue":
+            out["StartingPosition"] = "TRIM_HORIZON"
+    return out
+
+
+def merged(kind: str, before: Record, request: Mapping[str, Any]) -> Record:
+    """A mapping after a request's own members, which replace what was there; one that is empty clears it."""
+    out = dict(before)
+    for member, kinds in _TAKEN.items():
+        value = request.get(member)
+        if value is None or kind not in kinds:
+            continue
+        if member == "DestinationConfig":
+            out[member] = {"OnFailure": value.get("OnFailure") or {}}
+        elif member.endswith("KafkaEventSourceConfig"):
+            out[member] = {**out.get(member, {}), **value}
+        elif (
+            value == {}
+            or (member == "FilterCriteria" and not value.get("Filters"))
+            or value == {"Metrics": []}
+        ):
+            out.pop(member, None)
+        else:
+            out[member] = value
+    return out
+
+
+def check(kind: str, request: Mapping[str, Any], whole: Mapping[str, Any]) -> None:
+    """What AWS refuses: in a request, and in the mapping as it would be. Raises Fault."""
+    _check_members(kind, request)
+    arn = whole.get("EventSourceArn", "")
+    if kind in STREAMS and not whole.get("StartingPosition"):
+        raise invalid(_NO_POSITION)
+    if whole.get("StartingPosition") == "AT_TIMESTAMP":
+        if kind == "dynamodb":
+            raise invalid(f"Unsupported starting position for arn type: {arn}")
+        if whole.get("StartingPositionTimestamp") is None:
+            raise invalid("Need to specify a timestamp")
+    if kind == "sqs" and whole["BatchSize"] > 10:
+        if arn.endswith(".fifo"):
+            raise invalid("Batch size must be at most 10 for FIFO queues")
+        if not whole["MaximumBatchingWindowInSeconds"]:
+            raise invalid(_NO_WINDOW)
+    filters = (request.get("FilterCriteria") or {}).get("Filters") or []
+    if len(filters) > _FILTERS:
+        raise invalid(f"Number of filters exceeds the limit of {_FILTERS}.")
+    for each in filters:
+        if "Pattern" in each and not _is_pattern(each["Pattern"]):
+            raise invalid("Invalid filter pattern definition.")
+
+
+def _check_members(kind: str, request: Mapping[str, Any]) -> None:
+    destinations = request.get("DestinationConfig") or {}
+    if (destinations.get("OnSuccess") or {}).get("Destination"):
+        raise invalid(_unsupported("DestinationConfig"))
+    for member, kinds in _TAKEN.items():
+        if kind in kinds or not request.get(member):
+            continue
+        if member == "DestinationConfig" and not (destinations.get("OnFailure") or {}).get("Destination"):
+            continue
+        if kind == "sqs" and member == "StartingPosition":
+            raise invalid("StartingPosition is not valid for SQS event sources.")
+        raise invalid(_unsupported(member))
+
+
+def _unsupported(member: str) -> str:
+    return f"Unsupported {member} parameter for given event source mapping type."
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        pattern = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return False
+    return isinstance(pattern, dict) and _leaves(pattern)
+
+
+def _leaves(pattern: Mapping[str, Any]) -> bool:
+    """Every leaf of a pattern is a list, not empty, of plain values and of objects (operators)."""
+    return bool(pattern) and all(
+        (isinstance(value, list) and value and not any(isinstance(each, list) for each in value))
+        or (isinstance(value, dict) and _leaves(value))
+        for value in pattern.values()
+    )

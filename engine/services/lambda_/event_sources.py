@@ -1,0 +1,167 @@
+"""Event source mappings: which queue or stream feeds which function. Stored and validated; the id is the UUID."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...aws.faults import Fault
+from ...durable.state import Record
+from .control import Control, Operation
+from .event_source_kinds import STREAMS, check, defaults, kind_of, merged, servers
+from .lookup import conflict, invalid, not_found, page, public, version
+
+_TABLE = "event-source-mapping"
+_PASSING = {"Creating", "Updating", "Enabling", "Disabling"}
+
+
+class EventSources:
+    """The operations on event source mappings."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def operations(self) -> dict[str, Operation]:
+        return {
+            "CreateEventSourceMapping": self.create,
+            "GetEventSourceMapping": self.get,
+            "ListEventSourceMappings": self.list_all,
+            "UpdateEventSourceMapping": self.update,
+            "DeleteEventSourceMapping": self.delete,
+        }
+
+    def settle(self) -> None:
+        """What is being made, changed or deleted is so."""
+        state = self._control.state
+        for uuid in state.owners(_TABLE):
+            record = state.get(_TABLE, uuid)
+            if record is None or record["State"] not in _PASSING | {"Deleting"}:
+                continue
+            with state.change() as change:
+                if record["State"] == "Deleting":
+                    change.delete(_TABLE, uuid, "")
+                else:
+                    ended = "Enabled" if record["_enabled"] else "Disabled"
+                    change.put(_TABLE, uuid, "", {**record, "State": ended})
+
+    def create(self, request: dict[str, Any]) -> dict[str, Any]:
+        control = self._control
+        kind, uuid = kind_of(request), control.new_id()
+        settings = merged(kind, defaults(kind, uuid, request), request)
+        check(kind, request, settings)
+        arn = _function(control, request["FunctionName"])
+        self._unless_there(kind, settings, arn)
+        enabled = request.get("Enabled") is not False
+        record: Record = {
+            "UUID": uuid,
+            "EventSourceMappingArn": control.place.arn(f"event-source-mapping:{uuid}"),
+            "FunctionArn": arn,
+            "LastModified": round(control.now(), 3),
+            "State": "Creating" if enabled else "Disabled",
+            "StateTransitionReason": "User action" if kind in STREAMS else "USER_INITIATED",
+            "_enabled": enabled,
+            "_kind": kind,
+            **settings,
+        }
+        with control.state.change() as change:
+            change.put(_TABLE, uuid, "", record)
+            if request.get("Tags"):
+                change.put("tags", record["EventSourceMappingArn"], "", request["Tags"])
+        return public(record)
+
+    def _unless_there(self, kind: str, settings: Mapping[str, Any], arn: str, but: str = "") -> None:
+        """Raises Fault when another mapping feeds this function from this source."""
+        state = self._control.state
+        source, topics = settings.get("EventSourceArn"), settings.get("Topics")
+        name = arn.split(":function:", 1)[1]
+        mine = servers(settings)
+        for uuid in state.owners(_TABLE):
+            other = state.get(_TABLE, uuid) or {}
+            if uuid == but or other["FunctionArn"] != arn or other["_kind"] != kind:
+                continue
+            if other.get("EventSourceArn") != source or other.get("Topics") != topics:
+                continue
+            please = f"already exists. Please update or delete the existing mapping with UUID {uuid}"
+            if kind == "sqs":
+                raise conflict(
+                    f'An event source mapping with SQS arn (" {source} ") and function (" {name} ") {please}'
+                )
+            if source is not None:
+                raise conflict(
+                    f'The event source arn (" {source} ") and function (" {name} ") provided mapping {please}'
+                )
+            if not set(mine).isdisjoint(servers(other)):
+                raise conflict(
+                    f'An event source mapping with event source ("{",".join(mine)}"), function ("{arn}"), topics '
+                    f'("{",".join(topics or ())}") {please}'
+                )
+
+    def _found(self, request: Mapping[str, Any]) -> Record:
+        record = self._control.state.get(_TABLE, request["UUID"])
+        if record is None:
+            raise not_found("The resource you requested does not exist.")
+        return record
+
+    def get(self, request: dict[str, Any]) -> dict[str, Any]:
+        return public(self._found(request))
+
+    def list_all(self, request: dict[str, Any]) -> dict[str, Any]:
+        control, state = self._control, self._control.state
+        arn = None
+        if request.get("FunctionName"):
+            named = control.place.parse(request["FunctionName"])
+            arn = control.place.function(named.name, named.qualifier)
+        found = []
+        for uuid in state.owners(_TABLE):
+            record = state.get(_TABLE, uuid)
+            if record is None or (arn and record["FunctionArn"] != arn):
+                continue
+            if request.get("EventSourceArn") and record.get("EventSourceArn") != request["EventSourceArn"]:
+                continue
+            found.append(public(record))
+        some, more = page(found, request, default=100, most=100)
+        return {"EventSourceMappings": some, **more}
+
+    def update(self, request: dict[str, Any]) -> dict[str, Any]:
+        control = self._control
+        record = self._found(request)
+        if record["State"] in _PASSING | {"Deleting"}:
+            raise Fault(
+                "ResourceInUseException",
+                "Cannot update the event source mapping because it is in use.",
+                Type="User",
+            )
+        kind = record["_kind"]
+        new = merged(kind, record, request)
+        check(kind, request, new)
+        if request.get("FunctionName"):
+            new["FunctionArn"] = _function(control, request["FunctionName"])
+            self._unless_there(kind, new, new["FunctionArn"], but=record["UUID"])
+        new |= {"LastModified": round(control.now(), 3), "State": "Updating"}
+        if request.get("Enabled") is not None and request["Enabled"] != record["_enabled"]:
+            new["_enabled"] = request["Enabled"]
+            new["State"] = "Enabling" if request["Enabled"] else "Disabling"
+        with control.state.change() as change:
+            change.put(_TABLE, record["UUID"], "", new)
+        return public(new)
+
+    def delete(self, request: dict[str, Any]) -> dict[str, Any]:
+        record = {**self._found(request), "State": "Deleting"}
+        arn = record["EventSourceMappingArn"]
+        with self._control.state.change() as change:
+            change.put(_TABLE, record["UUID"], "", record)
+            if self._control.state.get("tags", arn) is not None:
+                change.delete("tags", arn, "")
+        return public(record)
+
+
+def _function(control: Control, text: str) -> str:
+    """The ARN of a function, as qualified as it was named. Raises Fault."""
+    named = control.place.parse(text)
+    try:
+        version(control, {"FunctionName": text})
+    except Fault as fault:
+        if fault.code == "ResourceNotFoundException":
+            raise invalid("Function does not exist") from None
+        raise
+    return control.place.function(named.name, named.qualifier)

@@ -1,0 +1,87 @@
+"""Tags of functions, event source mappings and code signing configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...aws.names import LATEST
+from .control import Control, Operation
+from .lookup import invalid, latest, not_found
+
+MOST = 50
+# By what an ARN calls the resource, which is its table's name, too. There are none of the last two.
+_MISSING = {
+    "event-source-mapping": "Event source mapping not found: {}",
+    "code-signing-config": (
+        "The code signing configuration cannot be found. "
+        "Check that the provided configuration is not deleted: {}."
+    ),
+    "capacity-provider": "Capacity provider not found: {}",
+    "network-connector": "Network connector not found: {}",
+}
+
+
+def check_number(tags: Mapping[str, str]) -> None:
+    """Raises Fault for more tags than a resource may have."""
+    if len(tags) > MOST:
+        raise invalid("Number of tags exceeds resource tag limit.")
+
+
+class Tags:
+    """The operations on tags."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def operations(self) -> dict[str, Operation]:
+        return {"TagResource": self.tag, "UntagResource": self.untag, "ListTags": self.list_all}
+
+    def _resource(self, arn: str) -> str:
+        """The ARN that the tags are kept under. Raises Fault when there is no such resource."""
+        control = self._control
+        kind, _, rest = arn.split(":", 5)[5].partition(":")
+        name, _, qualifier = rest.partition(":")
+        if kind == "function":
+            if qualifier:
+                raise invalid(
+                    "Tags on function aliases and versions are not supported. Please specify a function ARN."
+                )
+            latest(control, {"FunctionName": arn})
+            return control.place.function(name)
+        if arn != control.place.arn(f"{kind}:{name}") or control.state.get(kind, name) is None:
+            raise not_found(_MISSING[kind].format(arn))
+        return arn
+
+    def tag(self, request: dict[str, Any]) -> dict[str, Any]:
+        state = self._control.state
+        arn = self._resource(request["Resource"])
+        tags = {**(state.get("tags", arn) or {}), **request["Tags"]}
+        if not request["Tags"]:
+            raise invalid("An error occurred and the request cannot be processed.")
+        check_number(tags)
+        self._put(arn, tags)
+        return {}
+
+    def _put(self, arn: str, tags: dict[str, str]) -> None:
+        """A function with other tags has another revision."""
+        control, name = self._control, arn.rsplit(":", 1)[-1]
+        with control.state.change() as change:
+            if tags:
+                change.put("tags", arn, "", tags)
+            elif control.state.get("tags", arn) is not None:
+                change.delete("tags", arn, "")
+            if ":function:" in arn and (record := control.state.get("function", name, LATEST)):
+                change.put("function", name, LATEST, {**record, "RevisionId": control.new_id()})
+
+    def untag(self, request: dict[str, Any]) -> dict[str, Any]:
+        state = self._control.state
+        arn = self._resource(request["Resource"])
+        gone = set(request["TagKeys"])
+        tags = {name: value for name, value in (state.get("tags", arn) or {}).items() if name not in gone}
+        self._put(arn, tags)
+        return {}
+
+    def list_all(self, request: dict[str, Any]) -> dict[str, Any]:
+        arn = self._resource(request["Resource"])
+        return {"Tags": self._control.state.get("tags", arn) or {}}

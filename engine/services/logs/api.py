@@ -1,0 +1,355 @@
+"""CloudWatch Logs' operations over the log store: what `aws logs tail`, boto3 and infrastructure tools ask for."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from ... import wire
+from ...aws.faults import Fault
+from ...aws.json_protocol import CONTENT_TYPE, JsonService
+from .disk import Event, Key, Meta, Stream
+from .pattern import InvalidPattern, compile_pattern
+from .store import DAY_MS, PAGE_EVENTS, LogNotFound, LogStore
+
+TARGET = "Logs_20140328"
+RETENTION_DAYS = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)  # fmt: skip
+PUT_BYTES = 1_048_576
+EVENT_OVERHEAD = 26  # bytes that AWS counts for an event beside its message
+TOO_OLD_MS = 14 * DAY_MS
+TOO_NEW_MS = 2 * 60 * 60 * 1000
+LIST_LIMIT = 50
+TAGS = 50
+_POSITION = 10**43  # a token's 56 digits: epoch ms, then the sequence
+_INVALID = "InvalidParameterException"
+_SERVER_FAULTS = {"ServiceUnavailableException": 503}
+
+Request = dict[str, Any]
+
+
+class LogsApi:
+    """The service for one region and account. Thread-safe; a call may wait for the disk."""
+
+    def __init__(self, store: LogStore, region: str, account: str) -> None:
+        self._store = store
+        self._prefix = f"arn:aws:logs:{region}:{account}:log-group:"
+        self._service = JsonService("logs", _INVALID)
+        self._operations: Mapping[str, Callable[[Request], Request | None]] = {
+            "CreateLogGroup": self._create_group,
+            "CreateLogStream": self._create_stream,
+            "DeleteLogGroup": self._delete_group,
+            "DeleteLogStream": self._delete_stream,
+            "DeleteRetentionPolicy": self._delete_retention,
+            "DescribeLogGroups": self._describe_groups,
+            "DescribeLogStreams": self._describe_streams,
+            "FilterLogEvents": self._filter,
+            "GetLogEvents": self._get,
+            "ListTagsForResource": self._list_tags,
+            "ListTagsLogGroup": self._list_tags,
+            "PutLogEvents": self._put,
+            "PutRetentionPolicy": self._put_retention,
+            "TagResource": self._tag,
+            "UntagResource": self._untag,
+        }
+
+    def call(self, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers, body. target: X-Amz-Target ("Logs_20140328.GetLogEvents"). Never raises."""
+        headers = {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": str(uuid.uuid4())}
+        try:
+            result = self._answer(target, body)
+        except Fault as fault:
+            said = {"__type": fault.code} | ({"message": fault.message} if fault.message else {})
+            return _SERVER_FAULTS.get(fault.code, 400), headers, wire.encode(said | fault.members)
+        return 200, headers, b"" if result is None else wire.encode(result)
+
+    def _answer(self, target: str, body: bytes) -> Request | None:
+        service, _, name = target.partition(".")
+        operation = self._operations.get(name)
+        if service != TARGET or name not in self._service.operations:
+            raise Fault("UnknownOperationException", None)
+        if operation is None:
+            raise Fault(
+                "UnknownOperationException", f"{name} is not supported: log groups, streams and events are"
+            )
+        try:
+            return operation(self._service.parse(name, body))
+        except LogNotFound as error:
+            text = f"The specified log {error.what} does not exist."
+            raise Fault("ResourceNotFoundException", text) from None
+        except InvalidPattern:
+            raise Fault(_INVALID, "Invalid filter pattern") from None
+        except OSError as error:
+            raise Fault("ServiceUnavailableException", f"The log store failed: {error}") from error
+
+    # Groups
+
+    def _create_group(self, r: Request) -> None:
+        name = r["logGroupName"]
+        if name.lower().startswith("aws/"):
+            raise Fault(_INVALID, "Log groups starting with AWS/ are reserved for AWS.")
+        for member in ("kmsKeyId", "deletionProtectionEnabled"):
+            if r.get(member):
+                raise Fault(_INVALID, f"{member} is not supported")
+        if not self._store.create_group(name, r.get("logGroupClass", "STANDARD"), r.get("tags")):
+            raise Fault("ResourceAlreadyExistsException", "The specified log group already exists")
+
+    def _delete_group(self, r: Request) -> None:
+        self._store.delete_group(r["logGroupName"])
+
+    def _describe_groups(self, r: Request) -> Request:
+        prefix, part = r.get("logGroupNamePrefix"), r.get("logGroupNamePattern")
+        if prefix is not None and part is not None:
+            text = "LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters."
+            raise Fault(_INVALID, text)
+        names = self._store.groups()
+        if prefix is not None:
+            names = [n for n in names if n.startswith(prefix)]
+        if part:
+            names = [n for n in names if part in n]
+        if "logGroupIdentifiers" in r:
+            wanted = {self._name(i) for i in r["logGroupIdentifiers"]}
+            names = [n for n in names if n in wanted]
+        wanted_class = r.get("logGroupClass")
+        if wanted_class:
+            names = [n for n in names if self._store.meta(n).log_class == wanted_class]
+        after = _untoken(r.get("nextToken"), 1)
+        if after:
+            names = [n for n in names if n > after[0]]
+        limit = r.get("limit", LIST_LIMIT)
+        result: Request = {"logGroups": [self._group(n, brief=bool(part)) for n in names[:limit]]}
+        if len(names) > limit:
+            result["nextToken"] = _token(names[limit - 1])
+        return result
+
+    def _group(self, name: str, brief: bool) -> Request:
+        meta = self._store.meta(name)
+        arn = self._prefix + name
+        said = {"logGroupName": name, "creationTime": meta.created, "arn": f"{arn}:*", "logGroupArn": arn}
+        if brief:
+            return said
+        said |= {"metricFilterCount": 0, "storedBytes": self._store.stored_bytes(name)}
+        said |= {"logGroupClass": meta.log_class, "deletionProtectionEnabled": False}
+        return said if meta.retention_days is None else said | {"retentionInDays": meta.retention_days}
+
+    def _put_retention(self, r: Request) -> None:
+        days = r["retentionInDays"]
+        if days not in RETENTION_DAYS:
+            text = f"Invalid retention value. Valid values are: [{', '.join(map(str, RETENTION_DAYS))}]"
+            raise Fault(_INVALID, text)
+        self._store.put_retention(r["logGroupName"], days)
+
+    def _delete_retention(self, r: Request) -> None:
+        self._store.put_retention(r["logGroupName"], None)
+
+    def _name(self, identifier: str) -> str:
+        """A group's name from it or its ARN, with or without the ":*"."""
+        if not identifier.startswith("arn:"):
+            return identifier
+        if not identifier.startswith(self._prefix):  # of another region or account
+            raise LogNotFound("group", identifier)
+        return identifier.removeprefix(self._prefix).removesuffix(":*")
+
+    def _named(self, r: Request) -> str:
+        name, identifier = r.get("logGroupName"), r.get("logGroupIdentifier")
+        if (name is None) == (identifier is None):
+            raise Fault(_INVALID, "Exactly one of logGroupName and logGroupIdentifier must be given")
+        return name if name is not None else self._name(str(identifier))
+
+    # Tags
+
+    def _tagged(self, r: Request) -> str:
+        return self._name(r["resourceArn"]) if "resourceArn" in r else str(r["logGroupName"])
+
+    def _list_tags(self, r: Request) -> Request:
+        return {"tags": dict(self._store.meta(self._tagged(r)).tags)}
+
+    def _tag(self, r: Request) -> None:
+        def edit(meta: Meta) -> None:
+            tags = meta.tags | r["tags"]
+            if len(tags) > TAGS:
+                text = f"The maximum number of tags on a resource is {TAGS}"
+                raise Fault("TooManyTagsException", text, resourceName=r["resourceArn"])
+            meta.tags = tags
+
+        self._store.change(self._tagged(r), edit)
+
+    def _untag(self, r: Request) -> None:
+        def edit(meta: Meta) -> None:
+            meta.tags = {k: v for k, v in meta.tags.items() if k not in r["tagKeys"]}
+
+        self._store.change(self._tagged(r), edit)
+
+    # Streams
+
+    def _create_stream(self, r: Request) -> None:
+        if not self._store.create_stream(r["logGroupName"], r["logStreamName"]):
+            raise Fault("ResourceAlreadyExistsException", "The specified log stream already exists")
+
+    def _delete_stream(self, r: Request) -> None:
+        self._store.delete_stream(r["logGroupName"], r["logStreamName"])
+
+    def _describe_streams(self, r: Request) -> Request:
+        group = self._named(r)
+        by_time = r.get("orderBy") == "LastEventTime"
+        prefix = r.get("logStreamNamePrefix")
+        if by_time and prefix is not None:
+            raise Fault(_INVALID, "Cannot order by LastEventTime with a logStreamNamePrefix.")
+        down = r.get("descending", False)
+        after = _untoken(r.get("nextToken"), 2)
+        found = {
+            ((s.last or 0) if by_time else 0, s.name): s
+            for s in self._store.streams(group)
+            if prefix is None or s.name.startswith(prefix)
+        }
+        keys = sorted(found, reverse=down)
+        if after:
+            last = (after[0], after[1])
+            keys = [k for k in keys if (k < last if down else k > last)]
+        limit = r.get("limit", LIST_LIMIT)
+        result: Request = {"logStreams": [self._stream(group, found[k]) for k in keys[:limit]]}
+        if len(keys) > limit:
+            result["nextToken"] = _token(*keys[limit - 1])
+        return result
+
+    def _stream(self, group: str, s: Stream) -> Request:
+        said: Request = {"logStreamName": s.name, "creationTime": s.created}
+        if s.last is not None:
+            said |= {
+                "firstEventTimestamp": s.first,
+                "lastEventTimestamp": s.last,
+                "lastIngestionTime": s.ingested,
+            }
+            said["uploadSequenceToken"] = _position((s.last, 0))
+        return said | {"arn": f"{self._prefix}{group}:log-stream:{s.name}", "storedBytes": 0}
+
+    # Events
+
+    def _get(self, r: Request) -> Request:
+        group, token = self._named(r), r.get("nextToken")
+        forward = r.get("startFromHead", False)
+        at = None
+        if token is not None:
+            forward, at = token.startswith("f/"), _read_position(token)
+        start, end = r.get("startTime"), r.get("endTime")
+        limit = r.get("limit", PAGE_EVENTS)
+        page = self._store.read(group, r["logStreamName"], start, end, from_head=forward, at=at, limit=limit)
+        first = last = at or ((start or 0, 0) if forward or end is None else (end, 0))
+        if page.events:
+            first, last = _key(page.events[0]), _key(page.events[-1])
+        return {
+            "events": [
+                {"timestamp": e.timestamp, "message": e.message, "ingestionTime": e.ingested}
+                for e in page.events
+            ],
+            "nextForwardToken": f"f/{_position(last)}",
+            "nextBackwardToken": f"b/{_position(first)}",
+        }
+
+    def _filter(self, r: Request) -> Request:
+        group = self._named(r)
+        if "logStreamNames" in r and "logStreamNamePrefix" in r:
+            text = "logStreamNames and logStreamNamePrefix are mutually exclusive parameters."
+            raise Fault(_INVALID, text)
+        names = r.get("logStreamNames")
+        if names is not None:
+            there = {s.name for s in self._store.streams(group)}
+            missing = next((n for n in names if n not in there), None)
+            if missing is not None:
+                raise LogNotFound("stream", missing)
+        token = _untoken(r.get("nextToken"), 3)
+        forward = bool(token[0]) if token else r.get("startFromHead", True)
+        end = r.get("endTime")
+        page = self._store.filter(
+            group,
+            names,
+            r.get("startTime"),
+            None if end is None else end + 1,  # unlike GetLogEvents', this end is included
+            prefix=r.get("logStreamNamePrefix", ""),
+            matches=compile_pattern(r.get("filterPattern", "")),
+            from_head=forward,
+            at=(token[1], token[2]) if token else None,
+            limit=r.get("limit", PAGE_EVENTS),
+        )
+        events = page.events if forward else page.events[::-1]
+        result: Request = {
+            "events": [
+                {
+                    "logStreamName": e.stream,
+                    "timestamp": e.timestamp,
+                    "message": e.message,
+                    "ingestionTime": e.ingested,
+                    "eventId": _position(_key(e)),
+                }
+                for e in events
+            ],
+            "searchedLogStreams": [],
+        }
+        if page.at is not None:
+            result["nextToken"] = _token(int(forward), *page.at)
+        return result
+
+    def _put(self, r: Request) -> Request:
+        group, stream, events = r["logGroupName"], r["logStreamName"], r["logEvents"]
+        times = [e["timestamp"] for e in events]
+        if any(a > b for a, b in pairwise(times)):
+            text = "Log events in a single PutLogEvents request must be in chronological order."
+            raise Fault(_INVALID, text)
+        if times[-1] - times[0] > DAY_MS:
+            text = "The batch of log events in a single PutLogEvents request cannot span more than 24 hours."
+            raise Fault(_INVALID, text)
+        size = sum(len(e["message"].encode("utf-8", "replace")) + EVENT_OVERHEAD for e in events)
+        if size > PUT_BYTES:
+            raise Fault(_INVALID, f"Upload too large: {size} bytes exceeds limit of {PUT_BYTES}")
+        if not any(s.name == stream for s in self._store.streams(group)):
+            raise LogNotFound("stream", stream)
+        now, days = self._store.now(), self._store.meta(group).retention_days
+        expired = 0 if days is None else sum(t < now - days * DAY_MS for t in times)
+        old = sum(t < now - TOO_OLD_MS for t in times)
+        new = sum(t > now + TOO_NEW_MS for t in times)
+        kept = events[max(expired, old) : len(events) - new]
+        self._store.append(group, stream, [(e["timestamp"], e["message"]) for e in kept])
+        self._store.flush()
+        result: Request = {"nextSequenceToken": _position((now, 0))}
+        rejected = {"tooOldLogEventEndIndex": old, "expiredLogEventEndIndex": expired}
+        said = {name: n for name, n in rejected.items() if n}
+        if new:
+            said["tooNewLogEventStartIndex"] = len(events) - new
+        return result | {"rejectedLogEventsInfo": said} if said else result
+
+
+def _key(event: Event) -> Key:
+    return event.timestamp, event.sequence
+
+
+def _position(key: Key) -> str:
+    return f"{key[0] * _POSITION + key[1]:056d}"
+
+
+def _read_position(token: str) -> Key:
+    digits = token[2:]
+    if token[:2] not in ("f/", "b/") or len(digits) != 56 or not (digits.isascii() and digits.isdigit()):
+        raise Fault(_INVALID, "The specified nextToken is invalid.")
+    return divmod(int(digits), _POSITION)
+
+
+def _token(*parts: int | str) -> str:
+    return base64.urlsafe_b64encode(wire.encode(parts)).decode()
+
+
+def _untoken(token: str | None, parts: int) -> list[Any]:
+    """A token's parts: numbers, and a name last where there are fewer than three."""
+    if token is None:
+        return []
+    try:
+        found = wire.decode(base64.urlsafe_b64decode(token))
+    except (ValueError, RecursionError):
+        found = None
+    kinds = [str] if parts == 1 else [int, str] if parts == 2 else [int, int, int]
+    if not isinstance(found, list) or [type(f) for f in found] != kinds:
+        raise Fault(_INVALID, "The specified nextToken is invalid.")
+    return found

@@ -1,0 +1,299 @@
+"""CloudWatch Logs' filter patterns: terms, { $.json = "selectors" }, [space, delimited, fields] and %regexes%."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ... import wire
+
+Matcher = Callable[[str], bool]
+Test = Callable[[Any], bool]  # of a JSON document, or of one field
+
+_TERM = re.compile(r'\s*([?-]?)(?:"((?:[^"\\]|\\.)*)"|%([^%]+)%|([^\s"]+))(?=\s|$)')
+_TOKEN = re.compile(
+    r'\s*(?:(&&|\|\||!=|<=|>=|[()=<>,])|(")((?:[^"\\]|\\.)*)"|(%)([^%]*)%'
+    r"|(\$(?:\.[\w\-@:]+|\.?\[(?:'[^']*'|\"[^\"]*\"|\*|\d+)\])*|[^\s()=<>!,&|\"%]+))"
+)
+_STEP = re.compile(r"\.?\[(?:'([^']*)'|\"([^\"]*)\"|(\*|\d+))\]|\.([\w\-@:]+)")
+_FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"|\[([^\]]*)\]|(\S+)')
+_REGEX = re.compile(r"[\w:#=@/;,\-^$?\[\]{}|\\*+.\s]*", re.ASCII)  # what CloudWatch Logs takes: no groups
+_ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_ABSENT = object()
+
+
+class InvalidPattern(ValueError):
+    """A filter pattern that is none."""
+
+
+def compile_pattern(pattern: str) -> Matcher:
+    """Whether a message matches. An empty pattern matches all. Raises InvalidPattern.
+
+    Terms match wherever they stand in the message, also within a word.
+    """
+    pattern = pattern.strip()
+    if not pattern:
+        return lambda message: True
+    if pattern.startswith("{"):
+        return _json(pattern)
+    if pattern.startswith("["):
+        return _fields(pattern)
+    return _terms(pattern)
+
+
+def _terms(pattern: str) -> Matcher:
+    needed: list[Matcher] = []
+    excluded: list[Matcher] = []
+    optional: list[Matcher] = []
+    at = 0
+    while at < len(pattern):
+        found = _TERM.match(pattern, at)
+        if found is None:
+            raise InvalidPattern(pattern)
+        sign, quoted, regex, word = found.groups()
+        if word is not None and not re.fullmatch(r"\w+", word):  # such a term must be quoted
+            raise InvalidPattern(pattern)
+        kind = {"": needed, "-": excluded, "?": optional}[sign]
+        kind.append(_regex(regex) if regex else _contains(word if quoted is None else _unquote(quoted)))
+        at = found.end()
+
+    def matches(message: str) -> bool:
+        # With a term that is needed, AWS leaves the optional ones out of account.
+        if any(m(message) for m in excluded) or not all(m(message) for m in needed):
+            return False
+        return bool(needed) or not optional or any(m(message) for m in optional)
+
+    return matches
+
+
+def _contains(text: str) -> Matcher:
+    return lambda message: text in message
+
+
+def _regex(source: str) -> Matcher:
+    if not _REGEX.fullmatch(source):
+        raise InvalidPattern(source)
+    try:
+        search = re.compile(source).search
+    except (re.error, RecursionError, OverflowError):
+        raise InvalidPattern(source) from None
+    return lambda text: search(text) is not None
+
+
+def _unquote(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)
+
+
+class _Reader:
+    """Tokens of an expression: (kind, text), kind one of "op", "quoted", "regex", "word", "end"."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens: list[tuple[str, str]] = []
+        self.at = 0
+        place = 0
+        text = text.rstrip()
+        while place < len(text):
+            found = _TOKEN.match(text, place)
+            if found is None:
+                raise InvalidPattern(text)
+            op, quote, quoted, percent, regex, word = found.groups()
+            self.tokens.append(
+                ("op", op)
+                if op
+                else ("quoted", _unquote(quoted))
+                if quote
+                else ("regex", regex)
+                if percent
+                else ("word", word)
+            )
+            place = found.end()
+        self.tokens.append(("end", ""))
+
+    def peek(self) -> tuple[str, str]:
+        return self.tokens[self.at]
+
+    def next(self) -> tuple[str, str]:
+        token = self.tokens[self.at]
+        self.at = min(self.at + 1, len(self.tokens) - 1)
+        return token
+
+    def take(self, op: str) -> bool:
+        if self.peek() == ("op", op):
+            self.at += 1
+            return True
+        return False
+
+    def expect(self, found: bool) -> None:
+        if not found:
+            raise InvalidPattern(str(self.tokens))
+
+
+def _either(reader: _Reader, atom: Callable[[_Reader], Test], depth: int = 0) -> Test:
+    tests = [_both(reader, atom, depth)]
+    while reader.take("||"):
+        tests.append(_both(reader, atom, depth))
+    return tests[0] if len(tests) == 1 else lambda value: any(t(value) for t in tests)
+
+
+def _both(reader: _Reader, atom: Callable[[_Reader], Test], depth: int) -> Test:
+    tests = [_one(reader, atom, depth)]
+    while reader.take("&&"):
+        tests.append(_one(reader, atom, depth))
+    return tests[0] if len(tests) == 1 else lambda value: all(t(value) for t in tests)
+
+
+def _one(reader: _Reader, atom: Callable[[_Reader], Test], depth: int) -> Test:
+    if reader.take("("):
+        reader.expect(depth < 64)
+        test = _either(reader, atom, depth + 1)
+        reader.expect(reader.take(")"))
+        return test
+    return atom(reader)
+
+
+def _json(pattern: str) -> Matcher:
+    if not pattern.endswith("}"):
+        raise InvalidPattern(pattern)
+    reader = _Reader(pattern[1:-1])
+    test = _either(reader, _selection)
+    reader.expect(reader.peek()[0] == "end")
+
+    def matches(message: str) -> bool:
+        if not message.lstrip().startswith("{"):
+            return False
+        try:
+            document = wire.decode(message.encode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(document, dict) and test(document)
+
+    return matches
+
+
+def _selection(reader: _Reader) -> Test:
+    kind, selector = reader.next()
+    reader.expect(kind == "word" and selector.startswith("$"))
+    steps = [next(g for g in m.groups() if g is not None) for m in _STEP.finditer(selector)]
+    kind, word = reader.next()
+    if kind == "word":
+        phrase = f"{word} {reader.next()[1]}".upper()
+        tests: dict[str, Test] = {
+            "IS NULL": lambda v: v is None,
+            "IS TRUE": lambda v: v is True,
+            "IS FALSE": lambda v: v is False,
+            "NOT EXISTS": lambda v: v is _ABSENT,
+        }
+        reader.expect(phrase in tests)
+        check = tests[phrase]
+    else:
+        reader.expect(kind == "op")
+        compared = _comparison(reader, word)
+
+        def check(value: Any) -> bool:
+            return value is not _ABSENT and compared(
+                value
+            )  # nor is what is not there different from anything
+
+    return lambda document: any(check(v) for v in _select(document, steps))
+
+
+def _select(value: Any, steps: list[str]) -> list[Any]:
+    """What a selector finds: several values where it says [*]."""
+    found = [value]
+    for step in steps:
+        following: list[Any] = []
+        for each in found:
+            if isinstance(each, dict):
+                following.append(each.get(step, _ABSENT))
+            elif isinstance(each, list) and step == "*":
+                following += each
+            elif isinstance(each, list) and step.isdigit() and int(step) < len(each):
+                following.append(each[int(step)])
+            else:
+                following.append(_ABSENT)
+        found = following
+    return found
+
+
+def _comparison(reader: _Reader, op: str) -> Test:
+    kind, text = reader.next()
+    reader.expect(kind in ("quoted", "regex", "word"))
+    if op in _ORDER:
+        limit = _number(text)
+        if limit is None or kind != "word":
+            raise InvalidPattern(text)
+        order = _ORDER[op]
+        return lambda value: (n := _number(value)) is not None and bool(order(n, limit))
+    reader.expect(op in ("=", "!="))
+    equal = _equality(kind, text)
+    return equal if op == "=" else lambda value: not equal(value)
+
+
+def _equality(kind: str, text: str) -> Test:
+    if kind == "regex":
+        search = _regex(text)
+        return lambda value: isinstance(value, str) and search(value)
+    number = _number(text) if kind == "word" else None
+    if number is not None:
+        return lambda value: _number(value) == number
+    whole = re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL).fullmatch
+
+    def equal(value: Any) -> bool:
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        return isinstance(value, str | int | float) and whole(str(value)) is not None
+
+    return equal
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _fields(pattern: str) -> Matcher:
+    if not pattern.endswith("]"):
+        raise InvalidPattern(pattern)
+    reader = _Reader(pattern[1:-1])
+    tests: list[Test | None] = []  # None: "...", any number of fields
+    while True:
+        if reader.peek() == ("word", "..."):
+            reader.next()
+            reader.expect(None not in tests)
+            tests.append(None)
+        else:
+            tests.append(_either(reader, _field))
+        if not reader.take(","):
+            break
+    reader.expect(reader.peek()[0] == "end")
+    gap = tests.index(None) if None in tests else -1
+    known = [t for t in tests if t is not None]
+
+    def matches(message: str) -> bool:
+        fields = ["".join(g for g in m.groups() if g is not None) for m in _FIELD.finditer(message)]
+        if gap < 0 and len(fields) != len(known):
+            return False
+        if gap >= 0:
+            after = len(known) - gap
+            if len(fields) < len(known):
+                return False
+            fields = fields[:gap] + (fields[-after:] if after else [])
+        return all(test(field) for test, field in zip(known, fields, strict=True))
+
+    return matches
+
+
+def _field(reader: _Reader) -> Test:
+    kind, _ = reader.next()
+    reader.expect(kind == "word")
+    kind, op = reader.peek()
+    if kind == "op" and op in ("=", "!=", *_ORDER):
+        reader.next()
+        return _comparison(reader, op)
+    return lambda field: True

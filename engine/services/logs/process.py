@@ -1,0 +1,177 @@
+"""The log's own process: it renders, writes and reads logs, so that the process that invokes does none of it.
+
+Rendering a log takes as long as invoking, and in a thread it would take turns with the event loop. The server sends
+what ended, in batches; the operations of CloudWatch Logs come as questions. Frames on a socket pair: a length of four
+bytes, then a Message as MessagePack. The process ends, with all written, when its server has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ...errors import EngineError
+from ...observe.ended import About, Ended, events
+
+_HEAD = struct.Struct("<I")
+MAX_PENDING = 64 * 1024 * 1024  # bytes that may wait for the process; what is beyond is dropped, and counted
+
+
+class Tell(msgspec.Struct, tag=True, array_like=True):
+    """Invocations of one deployment that ended."""
+
+    about: About
+    ended: list[Ended]
+
+
+class Say(msgspec.Struct, tag=True, array_like=True):
+    """Output that belongs to no invocation."""
+
+    group: str
+    stream: str
+    at: int  # epoch ms
+    text: str
+
+
+class Ask(msgspec.Struct, tag=True, array_like=True):
+    """An operation of CloudWatch Logs."""
+
+    number: int
+    target: str
+    body: bytes
+
+
+class Answer(msgspec.Struct, array_like=True):
+    number: int
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+Message = Tell | Say | Ask
+_decode = msgspec.msgpack.Decoder(list[Message]).decode
+_answer = msgspec.msgpack.Decoder(Answer).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class LogsProcess:
+    """The server's side. Belongs to its event loop."""
+
+    def __init__(self, folder: Path, region: str, account: str) -> None:
+        self._arguments = [str(folder), region, account]
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[Answer]] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self.dropped = 0  # invocations whose log was lost
+
+    async def start(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            code = f"import sys; sys.path[:] = {sys.path!r}; from engine.services.logs.process import main; main()"
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", code, str(theirs.fileno()), *self._arguments],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        self._reader = asyncio.get_running_loop().create_task(self._read(reader))
+
+    def send(self, *messages: Message) -> None:
+        """Without waiting. What the process cannot take now is dropped, and counted."""
+        writer = self._writer
+        if (
+            writer is None
+            or writer.transport.is_closing()
+            or writer.transport.get_write_buffer_size() > MAX_PENDING
+        ):
+            self.dropped += sum(len(m.ended) for m in messages if isinstance(m, Tell))
+            return
+        data = _encode(messages)
+        writer.write(_HEAD.pack(len(data)) + data)
+
+    async def ask(self, target: str, body: bytes) -> Answer:
+        """An operation's answer. Raises EngineError when the process is gone."""
+        number = next(self._numbers)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._asked[number] = future
+        try:
+            if self._writer is None or self._writer.transport.is_closing():
+                raise EngineError("the log's process has ended")
+            self.send(Ask(number, target, body))
+            return await future
+        finally:
+            self._asked.pop(number, None)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                (length,) = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+                answer = _answer(await reader.readexactly(length))
+                future = self._asked.get(answer.number)
+                if future is not None and not future.done():
+                    future.set_result(answer)
+        for future in self._asked.values():
+            if not future.done():
+                future.set_exception(EngineError("the log's process has ended"))
+        if self._writer is not None:
+            self._writer.close()
+
+    async def close(self) -> None:
+        """Everything sent is written, then the process ends."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(OSError):
+                await writer.drain()
+                writer.write_eof()
+        if self._process is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
+        if self._reader is not None:
+            await self._reader
+        if writer is not None:
+            writer.close()
+
+
+def main() -> None:
+    """The process's life."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends with its server, not before
+        signal.signal(number, signal.SIG_IGN)
+    from .api import LogsApi
+    from .store import LogStore
+
+    fd, folder, region, account = sys.argv[1:]
+    sock = socket.socket(fileno=int(fd))
+    store = LogStore(Path(folder))
+    api: Any = None
+    with sock, sock.makefile("rb") as stream, contextlib.suppress(ConnectionError):
+        while head := stream.read(_HEAD.size):
+            (length,) = _HEAD.unpack(head)
+            data = stream.read(length)
+            if len(data) < length:
+                break
+            for message in _decode(data):
+                if isinstance(message, Tell):
+                    about = message.about
+                    store.append(about.group, about.stream, events(about, message.ended))
+                elif isinstance(message, Say):
+                    store.append(message.group, message.stream, [(message.at, message.text)])
+                else:
+                    api = api or LogsApi(store, region, account)
+                    status, headers, body = api.call(message.target, message.body)
+                    said = _encode(Answer(message.number, status, headers, body))
+                    sock.sendall(_HEAD.pack(len(said)) + said)
+    store.close()
+    os._exit(0)

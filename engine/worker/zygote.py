@@ -1,0 +1,333 @@
+"""The zygote and its templates: where workers come from.
+
+The zygote is a fresh, single-threaded interpreter started by exec, so no thread or lock of the embedder's
+is ever forked. For each function it forks one *template*, which initialises the function (the init phase) and
+then forks warm workers on request, each by one fork() of an already imported program; one ahead of its time (spare.py).
+
+    engine ── socket ── zygote ── forks ── template ── forks ── worker, worker, …
+       └───────────── socket per template ────┘
+
+Nobody outlives the engine. The zygote never runs user code, so it always notices that the engine is
+gone (its socket closes, its pidfd fires); it adopts every orphan below it and kills until none is left.
+A worker dies with its template (PDEATHSIG), and so does a template with the zygote until it is initialised; then
+it ends when its socket closes. What a worker leaves behind is adopted by its template and killed before the
+worker's end is reported.
+
+Everything here is a loop over poll(): no asyncio, no threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from .. import wire
+from .._native import lib
+from . import handler, worker
+from . import process_tree as watch
+from .environment import lambda_environment
+from .spare import CALM_MS, Spare
+
+
+def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
+    """The zygote's life: make templates until the engine is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    lib.stk_subreaper()
+    sock = socket.socket(fileno=sock_fd)
+    children: dict[int, tuple[int, int]] = {}  # pidfd: (pid, template)
+    poll = select.poll()
+    poll.register(sock_fd, select.POLLIN)
+    poll.register(engine_pidfd, select.POLLIN)
+    while True:
+        for fd, _events in poll.poll():
+            if fd == engine_pidfd:
+                _end(children)
+            elif fd == sock_fd:
+                got = wire.receive(sock)
+                if got is None:
+                    _end(children)
+                message, fds = got
+                assert isinstance(message, wire.Make)
+                try:
+                    pid = os.fork()
+                except OSError as error:  # no memory or no process to be had: the engine tries again later
+                    _report(sock, wire.MakeFailed(message.template, error.errno or errno.EAGAIN))
+                    pid = -1
+                if pid == 0:
+                    _become_template(message.spec, fds, [sock_fd, engine_pidfd, *children])
+                for passed in fds:
+                    os.close(passed)
+                if pid > 0:
+                    pidfd = os.pidfd_open(pid)
+                    children[pidfd] = (pid, message.template)
+                    with contextlib.suppress(OSError):
+                        wire.send(sock, wire.Made(message.template, pid), [pidfd])
+                    poll.register(pidfd, select.POLLIN)
+            elif fd in children:
+                pid, template = children.pop(fd)
+                poll.unregister(fd)
+                os.close(fd)
+                status, peak = _reap(pid)
+                _kill_strangers({p for p, _ in children.values()})
+                _report(sock, wire.TemplateEnded(template, status, peak))
+
+
+def _report(sock: socket.socket, message: wire.Message) -> None:
+    with contextlib.suppress(OSError):  # the engine is gone; the next poll says so
+        wire.send(sock, message)
+
+
+def _end(children: dict[int, tuple[int, int]]) -> NoReturn:
+    """The engine is gone: nothing below may live on."""
+    for pid, _ in children.values():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _kill_strangers(set())
+    os._exit(0)
+
+
+def _reap(pid: int) -> tuple[int, int]:
+    """A dead child's exit status, or -signal, and its peak memory in KiB. Its group dies with it, while its pid is
+    still taken."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    _, status, used = os.wait4(pid, 0)
+    return os.waitstatus_to_exitcode(status), used.ru_maxrss
+
+
+def _kill_strangers(known: set[int]) -> None:
+    """Kill every child that is not known (adopted orphans) and all below it, until none is left."""
+    while strangers := set(watch.children(os.getpid())) - known:
+        watch.kill(strangers, set())
+        for pid in strangers:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _become_template(spec: wire.FunctionSpec, fds: list[int], foreign: list[int]) -> NoReturn:
+    """A template's whole life, in a process of its own."""
+    status = 1
+    try:
+        parent = os.getppid()
+        lib.stk_pdeathsig(signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        for fd in foreign:
+            os.close(fd)
+        sock_fd, output_fd = fds
+        os.setsid()
+        os.dup2(output_fd, 1)
+        os.dup2(output_fd, 2)
+        os.close(output_fd)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        Template(spec, socket.socket(fileno=sock_fd)).run()
+    except BaseException as error:
+        status = handler.exit_status(error)
+    finally:
+        os._exit(status)
+
+
+class Template:
+    """One function's initialised interpreter, and its workers' parent."""
+
+    def __init__(self, spec: wire.FunctionSpec, sock: socket.socket) -> None:
+        self.spec = spec
+        self.sock = sock
+        self.workers: dict[int, tuple[int, int]] = {}  # pidfd: (pid, lane)
+        self.own: set[int] = set()  # children that the init started
+        self.poll = select.poll()
+        self.spare: Spare | None = None
+        self.may_spare = False
+        self.data_bytes = 0
+        self.pid = os.getpid()
+
+    def run(self) -> NoReturn:
+        lib.stk_subreaper()
+        self._initialise()
+        # From here on no user code runs in this process, so it hears its socket close when the engine drops it, or
+        # ends. Should the zygote be killed, it must not die at once: it has its workers' trees to end.
+        lib.stk_pdeathsig(0)
+        self.poll.register(self.sock.fileno(), select.POLLIN)
+        while True:
+            wanted = self.may_spare and self.spare is None
+            ready = self.poll.poll(CALM_MS if wanted else None)
+            if wanted and not ready:
+                self._make_spare()
+            for fd, _events in ready:
+                if fd in self.workers:
+                    self._worker_ended(fd)
+                elif self.spare is not None and fd == self.spare.pidfd:
+                    self._spare_ended(self.spare)
+                elif fd == self.sock.fileno():
+                    got = wire.receive(self.sock)
+                    if got is None:  # the engine gave this template up
+                        _kill_strangers(set())
+                        os._exit(0)
+                    message, fds = got
+                    assert isinstance(message, wire.Fork)
+                    self._fork(message, fds)
+                    break  # its pidfd may have the number of a dead spare's, whose end is in this list, too: look anew
+
+    def _initialise(self) -> None:
+        spec = self.spec
+        started = time.perf_counter()
+        os.environ.update(lambda_environment(spec))
+        time.tzset()
+        behind = spec.path or sys.path
+        sys.path[:] = [p for p in ([spec.code] if spec.code else []) + spec.path_first + behind if p]
+        with contextlib.suppress(OSError):
+            os.chdir(spec.code or ".")
+        said = wire.Initialised()
+        self.worker = worker.Worker(spec)
+        if spec.snapshot:
+            try:
+                self.worker.load()
+                self.worker.after_restore = _snapshot_hooks()
+                said = wire.Initialised(unsafe=_unsafe_to_fork(self.sock.fileno()))
+            except Exception as error:  # what is none (SystemExit) ends the process, as on Lambda
+                described = handler.error_object(error, "")
+                print(handler.error_line(described), end="", flush=True)
+                said = wire.Initialised(error=_short(described))
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):
+                    stream.flush()
+        self.worker.rehearse()
+        self.own = set(watch.children(self.pid))
+        self.data_bytes = _data_bytes()
+        gc.collect()
+        gc.freeze()  # the collector must not write to the pages that workers share
+        gc.disable()
+        if not (said.error or said.unsafe):  # see collapse.c
+            lib.stk_collapse()
+        seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
+        wire.send(self.sock, wire.Initialised(said.error, said.unsafe, seconds, used.ru_maxrss))
+        if said.error or said.unsafe:
+            os._exit(0)
+
+    def _fork(self, message: wire.Fork, fds: list[int]) -> None:
+        """A worker: the spare one, or a new one."""
+        self.may_spare = message.more and self.spec.snapshot
+        try:
+            pid, pidfd = self._take_spare(message, fds) or self._forked(message, fds)
+        except OSError as error:
+            _report(self.sock, wire.ForkFailed(message.lane, error.errno or errno.EAGAIN))
+            return
+        finally:
+            for fd in fds:
+                os.close(fd)
+        self.workers[pidfd] = (pid, message.lane)
+        with contextlib.suppress(OSError):
+            wire.send(self.sock, wire.Forked(message.lane, pid), [pidfd])
+
+    def _forked(self, message: wire.Fork, fds: list[int]) -> tuple[int, int]:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                for fd in self._not_a_childs():
+                    os.close(fd)
+                self.worker.prepare(self.data_bytes, self.pid)
+                self.worker.serve(fds, message.core)
+            finally:  # whatever happened: it must never go on as a template
+                os._exit(1)
+        pidfd = os.pidfd_open(pid)
+        self.poll.register(pidfd, select.POLLIN)
+        return pid, pidfd
+
+    def _make_spare(self) -> None:
+        try:
+            self.spare = Spare(self.worker, self.data_bytes, self._not_a_childs())
+            self.poll.register(self.spare.pidfd, select.POLLIN)
+        except OSError:  # no process to be had: not before the next worker is asked for
+            self.may_spare = False
+
+    def _take_spare(self, message: wire.Fork, fds: list[int]) -> tuple[int, int] | None:
+        spare, self.spare = self.spare, None
+        if spare is None:
+            return None
+        if spare.become(message, fds):
+            return spare.pid, spare.pidfd
+        self._spare_ended(spare)
+        return None
+
+    def _spare_ended(self, spare: Spare) -> None:
+        self.spare = None
+        self.poll.unregister(spare.pidfd)
+        spare.close()
+        _reap(spare.pid)
+
+    def _not_a_childs(self) -> list[int]:
+        """Descriptors that a worker must not have. (A spare's are never there when one is forked.)"""
+        return [self.sock.fileno(), *self.workers]
+
+    def _worker_ended(self, pidfd: int) -> None:
+        pid, lane = self.workers.pop(pidfd)
+        self.poll.unregister(pidfd)
+        os.close(pidfd)
+        status, peak = _reap(pid)
+        spare = {self.spare.pid} if self.spare is not None else set()
+        _kill_strangers(self.own | spare | {p for p, _ in self.workers.values()})
+        _report(self.sock, wire.Ended(lane, status, peak))
+
+
+def _snapshot_hooks() -> Callable[[], None] | None:
+    """Run the before-snapshot hooks; what is to run in each worker after its fork. Raises handler.Fault."""
+    module: Any = sys.modules.get("snapshot_restore_py")
+    if module is None:
+        return None
+    try:
+        for function, args, kwargs in reversed(list(module.get_before_snapshot())):
+            function(*args, **kwargs)
+    except Exception as error:
+        raise handler.Fault("Runtime.BeforeSnapshotError", str(error)) from error
+    after = list(module.get_after_restore())
+
+    def restore() -> None:
+        try:
+            for function, args, kwargs in after:
+                function(*args, **kwargs)
+        except Exception as error:
+            raise handler.Fault("Runtime.AfterRestoreError", str(error)) from error
+
+    return restore if after else None
+
+
+def _unsafe_to_fork(own_socket: int) -> str:
+    """Why forking this initialised process would share what must not be shared; "" when it would not."""
+    threads = len(os.listdir("/proc/self/task"))
+    if threads > 1:
+        return f"its init left {threads - 1} thread{'s' * (threads > 2)} running"
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}").startswith("socket:") and int(name) != own_socket:
+                return "its init left a socket open"
+    return ""
+
+
+def _data_bytes() -> int:
+    """This process's private writable memory, as RLIMIT_DATA counts it."""
+    with open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith("VmData:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _short(described: dict[str, Any]) -> str:
+    """An error object that fits a message."""
+    data = wire.encode(described)
+    if len(data) > 65536:
+        data = wire.encode(
+            {**described, "errorMessage": str(described["errorMessage"])[:4096], "stackTrace": []}
+        )
+    return data.decode()

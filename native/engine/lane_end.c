@@ -1,0 +1,179 @@
+/* How invocations leave a lane without a reply: deadlines, deaths, stealing, retirement. */
+#define _GNU_SOURCE
+#include "engine/internal.h"
+
+/* A large result that nobody has come for after this long is moved out of its lane. */
+static const uint64_t LARGE_KEPT_NS = 10000000;
+enum { MAX_SUSPECTS = 3, SUSPECT = 16 };
+
+static void lane_leave(stk_engine *e, stk_lane *l) { /* out of every list */
+    stk_function *f = e->functions[l->fn];
+    idle_remove(e, l);
+    busy_remove(e, l);
+    for (uint32_t i = 0; i < f->n_lanes; i++)
+        if (f->lanes[i] == l->index) {
+            f->lanes[i] = f->lanes[--f->n_lanes];
+            break;
+        }
+}
+
+/* What is left in a lane goes back to the head of the line, in its order. */
+static void give_back(stk_engine *e, stk_lane *l) {
+    stk_function *f = e->functions[l->fn];
+    while (l->last != l->first) {
+        stk_call *c = l->queue[--l->last % STK_DEPTH];
+        l->queue[l->last % STK_DEPTH] = NULL;
+        if (!c) continue;
+        f->in_lanes--;
+        line_put_back(e, c);
+    }
+    if (f->successor) line_pump(e, e->functions[line_heir(e, l->fn)]);
+    l->t_head = 0;
+}
+
+static int end_head(stk_engine *e, stk_lane *l, uint32_t status, int32_t detail) {
+    if (!lane_depth(l)) return 0;
+    stk_call *c = l->queue[l->first % STK_DEPTH];
+    if (c && l->t_head && !c->t_start) c->t_start = l->t_head;
+    l->queue[l->first++ % STK_DEPTH] = NULL;
+    if (!c) return 0;
+    e->functions[l->fn]->in_lanes--;
+    c->t_end = stk_now();
+    if (c->log_len) lane_log_lost(e, l, c);
+    complete(e, c, status, detail);
+    return 1;
+}
+
+/* A worker says itself whether it began: what kills each one that denies it must not be tried for ever. One that
+ * was not ready cannot have read it. One whose exit status says that it ended by itself, between two invocations,
+ * is believed more often: a function that breaks each worker it runs in would take those behind it along. */
+static int tried_enough(const stk_lane *l, int32_t detail) {
+    stk_call *c = l->queue[l->first % STK_DEPTH];
+    if (!c || l->state == LANE_STARTING) return 0;
+    c->attempts += detail == STK_EXIT_NO_DOORBELL ? 1 : SUSPECT;
+    return c->attempts >= MAX_SUSPECTS * SUSPECT;
+}
+
+int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail) {
+    int ended = 0;
+    pthread_mutex_lock(&e->lock);
+    stk_lane *l = e->lanes[lane];
+    stk_function *f = e->functions[l->fn];
+    if (l->state != LANE_FREE) {
+        if (l->state != LANE_DOOMED) {
+            lane_drain(e, l); /* what it committed before it died counts */
+            lane_leave(e, l);
+            uint64_t started = stk_load(&l->up->started, STK_ACQUIRE);
+            if (lane_depth(l) && (stk_has_started(started, l->first) || tried_enough(l, detail)))
+                ended = end_head(e, l, status, detail);
+            give_back(e, l);
+        }
+        l->state = LANE_FREE;
+        for (uint32_t i = 0; i < e->n_spinners; i++)
+            if (e->spinner[i] == lane) {
+                e->spinner[i] = e->spinner[--e->n_spinners];
+                break;
+            }
+        lane_release(e, l);
+        line_pump(e, f);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return ended;
+}
+
+int stk_lane_doom(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail) {
+    pthread_mutex_lock(&e->lock);
+    stk_lane *l = e->lanes[lane];
+    int ended = 0;
+    if (l->state != LANE_FREE && l->state != LANE_DOOMED) {
+        lane_drain(e, l);
+        lane_leave(e, l);
+        uint64_t started = stk_load(&l->up->started, STK_ACQUIRE);
+        if (l->t_head || stk_has_started(started, l->first)) ended = end_head(e, l, status, detail);
+        l->state = LANE_DOOMED;
+        give_back(e, l);
+        line_pump(e, e->functions[l->fn]);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return ended;
+}
+
+void stk_lane_retire(stk_engine *e, uint32_t lane) {
+    pthread_mutex_lock(&e->lock);
+    stk_lane *l = e->lanes[lane];
+    if (l->state == LANE_STARTING || l->state == LANE_READY) {
+        idle_remove(e, l);
+        l->state = LANE_RETIRING;
+    }
+    if (l->state == LANE_RETIRING) lane_shut(l);
+    pthread_mutex_unlock(&e->lock);
+}
+
+int lane_withdraw(stk_engine *e, stk_lane *l, uint32_t seq) {
+    (void)e;
+    if (!stk_revoke(l->down, l->up, seq)) return 0;
+    l->queue[seq % STK_DEPTH] = NULL;
+    return 1;
+}
+
+int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *next) {
+    int n = 0;
+    *next = 0;
+    pthread_mutex_lock(&e->lock);
+    for (uint32_t i = e->n_busy; i-- > 0;) { /* backwards: draining may remove the one at i */
+        if (i >= e->n_busy) continue;
+        stk_lane *l = e->lanes[e->busy[i]];
+        lane_drain(e, l);
+        stk_call *unread = l->unread[0];
+        if (unread && now > unread->t_done + LARGE_KEPT_NS)
+            lane_large_moved(e, l, 0);
+        else if (unread && (!*next || unread->t_done + LARGE_KEPT_NS < *next))
+            *next = unread->t_done + LARGE_KEPT_NS + 1;
+        if (!lane_depth(l) || !l->t_head || (l->state != LANE_READY && l->state != LANE_RETIRING)) continue;
+        stk_function *f = e->functions[l->fn];
+        uint64_t end = l->t_head + f->timeout_ns;
+        if (now < end || n == max) {
+            if (!*next || end < *next) *next = end;
+            continue;
+        }
+        lane_leave(e, l);
+        end_head(e, l, STK_TIMEOUT, 0);
+        l->state = LANE_DOOMED;
+        give_back(e, l);
+        line_pump(e, f);
+        out[n++] = l->index;
+    }
+    pthread_mutex_unlock(&e->lock);
+    return n;
+}
+
+int stk_steal(stk_engine *e, uint64_t now, uint64_t patience) {
+    int moved = 0;
+    pthread_mutex_lock(&e->lock);
+    for (uint32_t i = e->n_busy; i-- > 0;) {
+        if (i >= e->n_busy) continue;
+        stk_lane *l = e->lanes[e->busy[i]];
+        lane_drain(e, l);
+        stk_function *f = e->functions[l->fn];
+        uint32_t from;
+        if (l->filling || !lane_depth(l)) continue;
+        if (l->state == LANE_STARTING && f->n_idle)
+            from = l->first;
+        else if (l->t_head && lane_depth(l) > 1 && now > l->t_head + patience)
+            from = l->first + 1;
+        else
+            continue;
+        for (uint32_t seq = l->last; seq-- > from;) { /* the newest first: each goes before the last */
+            stk_call *c = l->queue[seq % STK_DEPTH];
+            if (!c || !lane_withdraw(e, l, seq)) continue;
+            f->in_lanes--;
+            c->cold = 0;
+            if (c->len > STK_INLINE) l->large_out = 0;
+            line_put_back(e, c);
+            moved++;
+        }
+        line_pump(e, e->functions[line_heir(e, l->fn)]);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return moved;
+}

@@ -1,0 +1,204 @@
+/* Who waits, who is idle, who gets what: the waiting line (first come, first served) and the stack of
+ * idle workers (last used, first taken: its caches are warm). */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+
+#include "shared/doorbell.h"
+#include "engine/internal.h"
+
+/* A lane may hold as many invocations as its worker ends in this time, so that a short one does not
+ * pay a wake of its own and a long one does not keep others behind it; but one more than it runs while they
+ * are short, so that a busy worker never waits for us. What gets stuck all the same is stolen back. */
+static const uint64_t AHEAD_NS = 200000;
+static const uint64_t SHORT_NS = 50000;
+
+int line_push(stk_engine *e, stk_function *f, stk_call *c, int front) {
+    if (c->by != BY_THREAD && !c->owned && c->len) { /* a thread's payload lives as long as its call */
+        c->owned = malloc(c->len);
+        if (!c->owned) return STK_NO_MEMORY;
+        memcpy(c->owned, c->payload, c->len);
+        c->payload = c->owned;
+    }
+    c->state = CALL_WAITING;
+    c->lane = STK_ABSENT;
+    c->prev = front ? NULL : f->tail;
+    c->next = front ? f->head : NULL;
+    if (c->prev)
+        c->prev->next = c;
+    else
+        f->head = c;
+    if (c->next)
+        c->next->prev = c;
+    else
+        f->tail = c;
+    f->waiting++;
+    e->waiting_bytes += c->len;
+    return 0;
+}
+
+void line_remove(stk_engine *e, stk_function *f, stk_call *c) {
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        f->head = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    else
+        f->tail = c->prev;
+    c->prev = c->next = NULL;
+    f->waiting--;
+    e->waiting_bytes -= c->len;
+}
+
+/* At most max_spinners idle workers spin, the most recently used ones, no two on one core. */
+static void grant_spin(stk_engine *e, stk_lane *l) {
+    if (!e->max_spinners) return;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < e->n_spinners; i++) {
+        stk_lane *o = e->lanes[e->spinner[i]];
+        if (o == l) continue;
+        if (o->state == LANE_FREE || o->core == l->core || kept + 1 >= e->max_spinners) {
+            if (o->state != LANE_FREE) stk_store(&o->down->spin_ns, 0, STK_RELAXED);
+            continue;
+        }
+        e->spinner[kept++] = o->index;
+    }
+    for (uint32_t i = kept; i > 0; i--) e->spinner[i] = e->spinner[i - 1];
+    e->spinner[0] = l->index;
+    e->n_spinners = kept + 1;
+    if (stk_load(&l->down->spin_ns, STK_RELAXED) != e->spin_ns) stk_store(&l->down->spin_ns, e->spin_ns, STK_RELAXED);
+}
+
+void idle_push(stk_engine *e, stk_lane *l) {
+    stk_function *f = e->functions[l->fn];
+    l->idle_at = f->n_idle;
+    f->idle[f->n_idle++] = l->index;
+    l->t_head = 0;
+    l->t_idle = 0; /* set lazily, by the control loop's tick: no clock on the hot path */
+    if (stk_load(&l->down->asleep, STK_RELAXED)) stk_store(&l->down->asleep, 0, STK_RELAXED);
+    grant_spin(e, l);
+}
+
+void idle_remove(stk_engine *e, stk_lane *l) {
+    stk_function *f = e->functions[l->fn];
+    if (l->idle_at == STK_ABSENT) return;
+    for (uint32_t i = l->idle_at; i + 1 < f->n_idle; i++) { /* the top, nearly always */
+        f->idle[i] = f->idle[i + 1];
+        e->lanes[f->idle[i]]->idle_at = i;
+    }
+    f->n_idle--;
+    l->idle_at = STK_ABSENT;
+}
+
+void busy_add(stk_engine *e, stk_lane *l) {
+    if (l->busy_at != STK_ABSENT) return;
+    l->busy_at = e->n_busy;
+    e->busy[e->n_busy++] = l->index;
+}
+
+void busy_remove(stk_engine *e, stk_lane *l) {
+    if (l->busy_at == STK_ABSENT) return;
+    uint32_t last = e->busy[--e->n_busy];
+    e->busy[l->busy_at] = last;
+    e->lanes[last]->busy_at = l->busy_at;
+    l->busy_at = STK_ABSENT;
+}
+
+static uint32_t depth_allowed(const stk_function *f) {
+    if (!f->ewma_ns || f->ewma_ns > STK_STUCK_NS) return 1;
+    uint64_t depth = AHEAD_NS / f->ewma_ns;
+    return depth < 2 ? 2 : depth > STK_DEPTH ? STK_DEPTH : (uint32_t)depth;
+}
+
+/* Each worker runs one; what is behind it in its lane waits as much as what is in the line. */
+int line_full(const stk_function *f) { return f->waiting + f->in_lanes >= f->max_waiting + f->n_lanes; }
+
+void line_read(stk_engine *e, stk_function *f) {
+    for (uint32_t i = 0; i < f->n_lanes; i++) {
+        stk_lane *l = e->lanes[f->lanes[i]];
+        if (lane_depth(l)) lane_drain(e, l);
+    }
+}
+
+/* Waking one more worker for a few microseconds' work costs more than that work, and while every core that a worker
+ * could have is taken it gains nothing: it joins a worker that runs. */
+static int worth_a_wake(const stk_engine *e, const stk_function *f) {
+    return !f->ewma_ns || f->ewma_ns > SHORT_NS || e->n_busy + 1 < e->cores || !e->n_busy;
+}
+
+stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t now) {
+    uint32_t allowed = c->by == BY_THREAD ? 1 : depth_allowed(f);
+    if (f->n_idle && (allowed == 1 || worth_a_wake(e, f))) return e->lanes[f->idle[f->n_idle - 1]];
+    line_read(e, f);
+    if (f->n_idle && (allowed == 1 || worth_a_wake(e, f))) return e->lanes[f->idle[f->n_idle - 1]];
+    stk_lane *best = NULL;
+    for (uint32_t i = 0; allowed > 1 && i < f->n_lanes; i++) {
+        stk_lane *l = e->lanes[f->lanes[i]];
+        if (l->state != LANE_READY || l->filling || lane_depth(l) >= allowed) continue;
+        if (l->t_head && now > l->t_head + STK_STUCK_NS) continue; /* its head takes longer than they do */
+        if (!lane_depth(l)) continue; /* an idle one */
+        if (!best || lane_depth(l) < lane_depth(best)) best = l;
+    }
+    return best || !f->n_idle ? best : e->lanes[f->idle[f->n_idle - 1]];
+}
+
+void line_refill(stk_engine *e, stk_lane *l) {
+    stk_function *f = e->functions[l->fn];
+    if (l->state != LANE_READY || l->filling) return;
+    while (f->head) {
+        stk_call *c = f->head;
+        if (lane_depth(l) >= (c->by == BY_THREAD ? 1 : depth_allowed(f))) break;
+        line_remove(e, f, c);
+        if (!lane_place(e, l, c, stk_now(), 0)) {
+            line_push(e, f, c, 1); /* its payload is its own already: cannot fail */
+            break;
+        }
+        free(c->owned);
+        c->owned = NULL;
+        call_rouse(e, c); /* it now waits for this lane */
+    }
+    if (lane_depth(l) == 0 && l->idle_at == STK_ABSENT) {
+        busy_remove(e, l);
+        idle_push(e, l);
+    }
+}
+
+void line_pump(stk_engine *e, stk_function *f) {
+    while (f->head && f->n_idle) {
+        uint32_t before = f->waiting;
+        line_refill(e, e->lanes[f->idle[f->n_idle - 1]]);
+        if (f->waiting == before) break;
+    }
+    if (f->head) kick(e, f);
+}
+
+void kick(stk_engine *e, stk_function *f) {
+    if (f->kicked) return;
+    f->kicked = 1;
+    e->armed = 1;
+    stk_ring_eventfd(e->control_fd);
+}
+
+void arm(stk_engine *e) {
+    if (e->armed) return;
+    e->armed = 1;
+    stk_ring_eventfd(e->control_fd);
+}
+
+/* Who has a function's line now: itself, or who took its name. */
+uint32_t line_heir(const stk_engine *e, uint32_t fn) {
+    while (e->functions[fn]->successor) fn = e->functions[fn]->successor - 1;
+    return fn;
+}
+
+/* Back to the head of the line, what did not begin; or away with it, when nobody wants it any more. */
+void line_put_back(stk_engine *e, stk_call *c) {
+    c->fn = line_heir(e, c->fn);
+    if (c->by == BY_NOBODY)
+        complete(e, c, STK_CANCELLED, 0);
+    else if (line_push(e, e->functions[c->fn], c, 1) < 0)
+        complete(e, c, STK_CRASH, -ENOMEM);
+    else
+        call_rouse(e, c);
+}

@@ -1,0 +1,276 @@
+/* The engine's own side: functions with a line of waiting invocations and a stack of idle workers,
+ * lanes, and the invocations themselves. Process-local; no worker can hold its lock.
+ *
+ * Who may do what
+ *   One mutex guards every structure here. It is held for the time of a few stores, of a copy of at most
+ *   STK_COPY_LOCKED bytes, never for a wait. A larger payload is copied outside of it by the thread that
+ *   brings it and took the lane (`filling`); only one that had to wait in line is copied within.
+ *   Whoever waits drains: any thread may read any lane's replies under the lock and so complete
+ *   anybody's invocation; a waiter spins on a cursor outside the lock and drains when it moves.
+ *
+ * Invariants (checked by tests/unit/calls/test_queue_model.py)
+ *   accepted = waiting + in lanes + completed: an invocation leaves through complete() exactly once;
+ *   a lane with an empty queue and state READY is on its function's idle stack, and no other lane is;
+ *   at any time, for each lane with work, someone spins on it, or the thread bit is up and a thread waits
+ *   on its bell, or the loop bit is up, or the loop is hot;
+ *   a function's waiting line is empty or none of its READY lanes is idle.
+ */
+#ifndef STK_QUEUE_H
+#define STK_QUEUE_H
+
+#include <pthread.h>
+
+#include "shared/lane.h"
+#include "engine/stats.h"
+
+enum { STK_STUCK_NS = 1000000 };
+enum { STK_COPY_LOCKED = 64 * 1024, STK_CELL_BYTES = 4096, STK_ABSENT = 0xffffffffu };
+
+/* How an invocation ended. */
+enum {
+    STK_OK = 0,
+    STK_FAULT = 1,     /* the handler raised: payload = error object */
+    STK_BAD_EVENT = 2, /* the event could not be decoded: payload = error object */
+    STK_TIMEOUT = 3,
+    STK_CRASH = 4,     /* detail: exit status, or -signal; INT32_MIN when unknown */
+    STK_INIT = 5,      /* the function could not be initialised: payload = error object */
+    STK_CANCELLED = 6,
+    STK_CLOSED = 7,
+    STK_MEMORY = 8     /* ended for exceeding its memory; detail: KiB seen */
+};
+
+/* How submitting failed: nothing was accepted. */
+enum { STK_THROTTLED = -11, STK_TOO_LARGE = -90, STK_NO_FUNCTION = -2, STK_SHUT = -108, STK_NO_MEMORY = -12, STK_SIGNALLED = -4 };
+
+enum { LANE_FREE = 0, LANE_STARTING, LANE_READY, LANE_RETIRING, LANE_DOOMED };
+enum { CALL_FREE = 0, CALL_WAITING, CALL_IN_LANE, CALL_DONE };
+enum { BY_THREAD = 0, BY_BOX = 1, BY_NOBODY = 2 };
+
+struct stk_box;
+
+typedef struct stk_call {
+    uint64_t ticket; /* a random attempt number << 32 | index */
+    uint32_t index;  /* in the engine's table; STK_ABSENT: a cell's */
+    uint32_t state, fn, lane, by, flags, sleeping, sleep_lane;
+    stk_a32 word; /* bumped when something happened to a call that waits in line */
+    struct stk_call *prev, *next;
+    struct stk_box *box;
+    uint64_t token;
+    const uint8_t *payload;
+    uint8_t *owned; /* the payload's copy, while it waits in line */
+    uint64_t len;
+    uint8_t id[16];
+    uint64_t t_submit, t_dispatch, t_start, t_end, t_done;
+    uint32_t seq, cold, peak_kib, woke, attempts; /* woke: its worker slept when it came; attempts: of ready workers that died with it at their head: tried_enough */
+    /* outcome */
+    uint32_t status;
+    int32_t detail;
+    uint8_t *out; /* the owner's buffer (a thread's cell) or our own */
+    uint64_t out_cap, out_len;
+    int out_foreign;       /* `out` is the cell's: not ours to free or grow */
+    const uint8_t *large;  /* the payload, where it lies in lane `held` */
+    uint32_t held;
+    int in_place; /* `large` is a part of its own event, in `down` */
+    uint8_t *log;
+    uint32_t log_len, log_cap;
+    uint64_t log_dropped;
+} stk_call;
+
+typedef struct {
+    uint32_t index, state, fn, core;
+    stk_down *down;
+    stk_up *up;
+    stk_ring tx, rx;
+    int down_fd, down_ro_fd, up_fd, event_fd, stdio_r, stdio_w;
+    uint32_t refs; /* threads and held payloads that still look at the mapping */
+    uint32_t first, last; /* sequence numbers: [first, last) are in the lane */
+    stk_call *queue[STK_DEPTH]; /* NULL: revoked, its SKIPPED is still to come */
+    uint64_t t_head; /* when the head began, as the engine knows; 0: not yet */
+    uint64_t t_idle; /* since when it is idle */
+    uint64_t served, log_seen;
+    uint32_t idle_at; /* place in the idle stack, or STK_ABSENT */
+    uint32_t busy_at; /* place in the busy list, or STK_ABSENT */
+    int filling, large_out, corrupt, retire_sent;
+    uint8_t *orphan_log; /* output that no invocation in flight owns */
+    uint32_t orphan_len, orphan_cap;
+    uint8_t *init_error; /* the error object of an init that failed in the worker */
+    uint32_t init_error_len;
+    stk_call *unread[2]; /* whose large result lies in `up`; in `down` */
+    uint64_t touched; /* large payloads passed since the pages were last given back */
+} stk_lane;
+
+typedef struct {
+    int open;
+    uint32_t successor; /* index + 1 of the function that took its name; 0: none */
+    uint64_t timeout_ns, max_payload;
+    uint32_t max_waiting;
+    stk_call *head, *tail;
+    uint32_t waiting, in_lanes;
+    uint32_t *lanes, n_lanes, cap_lanes;
+    uint32_t *idle, n_idle, cap_idle;
+    uint64_t ewma_ns;
+    uint64_t t_read; /* when a submission last looked whether its lanes have room for what waits */
+    int kicked; /* the control loop was told that this function has work and no worker */
+    /* counters */
+    uint64_t invocations, errors, timeouts, crashes, throttles, cold_starts, late, skipped, cancelled, log_dropped;
+    stk_histogram latency, duration;
+} stk_function;
+
+typedef struct stk_box { /* where a consumer of many invocations finds the finished ones */
+    struct stk_engine *engine;
+    uint64_t *words; /* the consumer's: four for each of `max` outcomes, */
+    uint8_t *buf;    /* and `cap` bytes for their payloads */
+    uint64_t cap;
+    int max;
+    stk_call *head, *tail;
+    uint32_t ready, open; /* finished, not yet reaped; accepted, not yet reaped */
+    stk_a32 word;
+    int asleep, is_loop;
+} stk_box;
+
+typedef struct stk_engine {
+    pthread_mutex_t lock;
+    stk_lane **lanes;
+    uint32_t n_lanes, cap_lanes;
+    stk_lane spare; /* memory and descriptors for the next lane, made while nobody waited for it */
+    stk_function **functions;
+    uint32_t n_functions, cap_functions;
+    stk_call **calls;
+    uint32_t n_calls, cap_calls;
+    stk_call *free_calls;
+    uint32_t *busy, n_busy, cap_busy;
+    uint64_t waiting_bytes, max_waiting_bytes, large;
+    uint32_t cores, spinning, n_spinners, max_spinners;
+    uint32_t spinner[64];
+    uint64_t spin_ns, rng[2];
+    uint32_t users; /* its owner, its cells, its boxes */
+    int closed, disowned, loop_hot, armed, control_fd, loop_fd;
+    uint64_t lost; /* replies dropped: late, or not matching anything in flight */
+} stk_engine;
+
+/* What a caller learns of a finished invocation. Pointers are valid until it is freed. */
+typedef struct {
+    uint64_t ticket, token;
+    uint32_t status;
+    int32_t detail;
+    const uint8_t *data;
+    uint64_t len;
+    const uint8_t *log;
+    uint64_t log_len, log_dropped;
+    uint64_t t_submit, t_dispatch, t_start, t_end, t_done; /* ns, CLOCK_MONOTONIC; 0: did not happen */
+    uint32_t peak_kib, cold;
+    uint8_t id[16];
+} stk_outcome;
+
+typedef struct { /* a thread's reusable place for one invocation */
+    stk_engine *engine;
+    stk_call call;
+    stk_outcome outcome;
+    uint8_t data[STK_CELL_BYTES];
+} stk_cell;
+
+typedef struct {
+    uint64_t timeout_ns, max_payload, waiting, in_lanes, lanes, idle, busy, starting, ewma_ns, oldest_ns;
+    uint64_t invocations, errors, timeouts, crashes, throttles, cold_starts, late, skipped, cancelled, log_dropped;
+    uint64_t p50, p90, p99, p999, max, mean, d50, d99; /* ns: submit to done; handler duration */
+} stk_function_stats;
+
+typedef struct { /* what scaling decides on; stuck: busy with one invocation for more than STK_STUCK_NS */
+    uint64_t waiting, lanes, idle, busy, starting, stuck, ewma_ns, oldest_ns;
+} stk_load_now;
+
+typedef struct {
+    int32_t down_fd, up_fd, event_fd, stdio_r, stdio_w; /* down_fd is read-only */
+} stk_lane_fds;
+
+/* large: bytes of each lane's large area. control_fd, loop_fd: eventfds to ring for the control loop
+ * and for the loop that reaps. NULL when out of memory. */
+stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uint64_t max_waiting_bytes, int control_fd,
+                           int loop_fd);
+void stk_engine_close(stk_engine *e); /* no invocation is accepted from now on */
+void stk_engine_disown(stk_engine *e); /* in a forked child: the lanes are the parent's, not to be touched */
+void stk_engine_free(stk_engine *e);  /* every lane is dead; freed when the last cell and box are, too */
+uint64_t stk_engine_pending(stk_engine *e);
+uint64_t stk_engine_lost(stk_engine *e);
+
+int32_t stk_function_new(stk_engine *e, uint64_t timeout_ns, uint64_t max_payload, uint32_t max_waiting);
+void stk_function_move(stk_engine *e, uint32_t from, uint32_t to); /* its line, and who calls it from now on */
+void stk_function_fail(stk_engine *e, uint32_t fn, uint32_t status, int32_t detail, const uint8_t *data, uint64_t len);
+void stk_function_close(stk_engine *e, uint32_t fn);
+void stk_function_load(stk_engine *e, uint32_t fn, stk_load_now *out);
+/* Functions with waiting invocations, or several in one lane; 0 when there is no such pressure. */
+int stk_pressed(stk_engine *e, uint32_t *out, int max);
+void stk_function_stats_read(stk_engine *e, uint32_t fn, stk_function_stats *out);
+
+/* Lanes. -errno on failure. `take` moves the head of the line into the new lane at once, so that a
+ * cold start's event is there before its worker is. */
+int stk_lane_prepare(stk_engine *e); /* make the next lane's memory now; 0 or -errno */
+int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fds);
+void stk_lane_take(stk_engine *e, uint32_t lane);
+void stk_lane_handed_over(stk_engine *e, uint32_t lane); /* the worker has its descriptors: close ours */
+void stk_lane_retire(stk_engine *e, uint32_t lane);      /* finish what is in it, then SHUTDOWN */
+/* Its worker is gone. What had begun ends with `status`; what had not goes back to the head of the
+ * line. Returns how many ended (0 or 1). */
+int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail);
+int stk_lane_drain(stk_engine *e, uint32_t lane); /* -1 when the worker wrote nonsense: kill it */
+uint32_t stk_lane_state(stk_engine *e, uint32_t lane);
+uint64_t stk_lane_idle_since(stk_engine *e, uint32_t lane); /* 0: not idle */
+uint64_t stk_lane_busy_since(stk_engine *e, uint32_t lane); /* 0: not running */
+int stk_lane_head(stk_engine *e, uint32_t lane, uint64_t *ticket, uint8_t *id);
+uint64_t stk_lane_orphan_log(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap);
+uint64_t stk_lane_init_error(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap);
+uint64_t stk_lane_running(stk_engine *e, uint32_t lane); /* the head's ticket once it has begun, else 0 */
+int stk_lane_append_log(stk_engine *e, uint32_t lane, uint64_t ticket, const uint8_t *data, uint64_t len); /* if that is its head */
+uint64_t stk_lane_trim(stk_engine *e, uint32_t lane); /* give an idle lane's large pages back */
+
+/* End the invocation that a lane runs and doom the lane: its worker is to be killed. 0: it ran none. */
+int stk_lane_doom(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail);
+/* Doom lanes whose head is past its deadline; their indices to out. *next: the earliest deadline of the
+ * others, ns, 0: none. */
+int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *next);
+/* Take what has not begun out of lanes whose head runs for longer than `patience` ns, when somebody else
+ * could run it. Returns how many were moved. */
+int stk_steal(stk_engine *e, uint64_t now, uint64_t patience);
+int stk_corrupt(stk_engine *e, uint32_t *out, int max); /* lanes whose workers wrote nonsense */
+
+/* A thread's invocation, in one call. >= 0: OK, that many bytes in cell->data, no log. -1: ended, see
+ * cell->outcome, then stk_cell_clear. STK_SIGNALLED: a signal came: stk_cell_wait again, or
+ * stk_cell_abandon. Other negative: not accepted. */
+stk_cell *stk_cell_new(stk_engine *e);
+void stk_cell_free(stk_cell *cell);
+int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len);
+int64_t stk_cell_wait(stk_cell *cell);
+void stk_cell_abandon(stk_cell *cell);
+void stk_cell_clear(stk_cell *cell);
+
+/* Many invocations of one consumer. submit: a ticket, or a negative STK_*. reap: how many finished ones
+ * it wrote to the box's words, four each: token; status | extra << 8 | length << 32; offset in buf; ticket.
+ * extra: fetch the rest with stk_outcome_of, then stk_call_free; without extra it is freed already. */
+stk_box *stk_box_new(stk_engine *e, int is_loop, uint64_t *words, int max, uint8_t *buf, uint64_t cap);
+void stk_box_free(stk_box *box); /* what is still in flight is abandoned */
+int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data, uint64_t len);
+/* The same with an id of the caller's (16 bytes, or NULL): a second attempt keeps the first one's. */
+int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, const uint8_t *data,
+                      uint64_t len);
+int stk_reap(stk_box *box);
+/* The same, looking for up to ns before it gives up: for a loop that is kept hot. */
+int stk_reap_spin(stk_box *box, uint64_t ns);
+/* The same, waiting up to ns for the first (a thread's box). STK_SIGNALLED on a signal. */
+int stk_reap_wait(stk_box *box, uint64_t ns);
+int stk_outcome_of(stk_engine *e, uint64_t ticket, stk_outcome *out);
+void stk_call_free(stk_engine *e, uint64_t ticket);
+/* Withdraw what has not begun. 1: withdrawn (it completes as CANCELLED); 0: too late. */
+int stk_cancel(stk_engine *e, uint64_t ticket);
+uint64_t stk_forget(stk_engine *e, uint64_t ticket); /* nobody wants its result; it runs on. Its token, or 0 */
+
+/* The loop that reaps goes to sleep: 0, or 1 when there is something to reap first. */
+int stk_loop_cold(stk_box *box);
+void stk_loop_hot(stk_box *box);
+uint32_t stk_busy_lanes(stk_engine *e);
+uint32_t stk_cores(stk_engine *e);
+/* Read every lane, idle ones too (output that came after a reply). How many turned out corrupt. */
+int stk_drain_all(stk_engine *e);
+void stk_armed(stk_engine *e, int armed); /* the control loop has its timer running */
+void stk_unkick(stk_engine *e, uint32_t fn);
+
+#endif

@@ -1,0 +1,389 @@
+/* Waiting for replies: a thread for its one invocation, a consumer for many, a loop that may sleep.
+ *
+ * Whoever waits also reads: it drains lanes and so completes whatever is there. A thread spins for at most
+ * the engine's spin budget, and only while the machine has a core for it; then it sleeps, on its lane's
+ * bell (the worker rings it) or, while its invocation waits in line, on the invocation's own word.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+
+#include "shared/doorbell.h"
+#include "engine/internal.h"
+
+
+/* A sleeper looks again after this long whatever happens: its lane's bell can be written by its worker. */
+static const uint64_t LOOK_AGAIN_NS = 100000000;
+/* A function that takes longer than this many spin budgets is not worth spinning for. */
+enum { SPIN_WORTH = 4 };
+/* A worker that slept has to wake first, which takes longer the longer its core had nothing to do. Whoever
+ * sleeps just before it replies pays for two such wakes: so many budgets are spun for one that slept. */
+enum { SPIN_WOKEN = 4 };
+
+static void engine_ref(stk_engine *e) {
+    pthread_mutex_lock(&e->lock);
+    e->users++;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void engine_unref(stk_engine *e) { stk_engine_free(e); }
+
+static int may_spin(const stk_engine *e, const stk_function *f) {
+    return e->spin_ns && e->n_busy + e->spinning < e->cores + (e->n_busy == 0) &&
+           f->ewma_ns < e->spin_ns * SPIN_WORTH;
+}
+
+static void drain_busy(stk_engine *e) {
+    for (uint32_t i = e->n_busy; i-- > 0;)
+        if (i < e->n_busy) lane_drain(e, e->lanes[e->busy[i]]);
+}
+
+static void ask_for_bell(stk_engine *e) {
+    for (uint32_t i = 0; i < e->n_busy; i++)
+        stk_or(&e->lanes[e->busy[i]]->down->asleep, STK_RING_LOOP, STK_RELAXED);
+    STK_FENCE_SLEEP();
+}
+
+/* Wait, the lock held on entry and on return, until c is done. 0, or STK_SIGNALLED. */
+static int wait_done(stk_engine *e, stk_call *c) {
+    uint64_t until = c->t_submit + e->spin_ns * (c->woke ? SPIN_WOKEN : 1);
+    int rc = 0, spun = 0; /* the first time the clock need not be asked */
+    for (;;) {
+        stk_lane *l = c->state == CALL_IN_LANE ? e->lanes[c->lane] : NULL;
+        if (l) lane_drain(e, l);
+        if (c->state == CALL_DONE) return 0;
+        /* Once in a while even without: a signal that came while we span has interrupted nothing. */
+        if (rc == -EINTR || rc == -ETIMEDOUT) return STK_SIGNALLED;
+        if (c->state == CALL_IN_LANE && e->lanes[c->lane] != l) continue; /* given to another lane meanwhile */
+        uint32_t word = stk_load(&c->word, STK_RELAXED);
+        if (l && l->state == LANE_READY && may_spin(e, e->functions[c->fn]) && (!spun || stk_now() < until)) {
+            spun = 1;
+            uint64_t seen = l->rx.mine;
+            stk_a64 *tail = &l->up->tail;
+            l->refs++;
+            e->spinning++;
+            stk_ring_warm(&l->tx);
+            pthread_mutex_unlock(&e->lock);
+            for (unsigned n = 1; stk_load(tail, STK_ACQUIRE) == seen && stk_load(&c->word, STK_ACQUIRE) == word; n++) {
+                stk_relax();
+                if ((n & 63) == 0 && stk_now() >= until) break;
+            }
+            pthread_mutex_lock(&e->lock);
+            e->spinning--;
+            lane_unref(e, l);
+        } else if (l) {
+            uint32_t bell = stk_sleep_announce(&l->down->asleep, STK_RING_THREAD, &l->up->bell);
+            if (!stk_ring_ready(&l->rx) || l->corrupt) {
+                c->sleeping = SLEEPS_ON_LANE;
+                c->sleep_lane = l->index;
+                l->refs++;
+                pthread_mutex_unlock(&e->lock);
+                rc = stk_sleep(&l->up->bell, bell, LOOK_AGAIN_NS);
+                pthread_mutex_lock(&e->lock);
+                c->sleeping = SLEEPS_NOT;
+                if (l->down) stk_sleep_over(&l->down->asleep, STK_RING_THREAD);
+                lane_unref(e, l);
+            } else {
+                stk_sleep_over(&l->down->asleep, STK_RING_THREAD);
+            }
+        } else if (may_spin(e, e->functions[c->fn]) && e->n_busy && stk_now() < until) {
+            /* In line, behind short ones: read for everybody, so that the line moves. */
+            e->spinning++;
+            pthread_mutex_unlock(&e->lock);
+            for (unsigned n = 0; n < 8; n++) stk_relax();
+            pthread_mutex_lock(&e->lock);
+            e->spinning--;
+            drain_busy(e);
+        } else {
+            if (!e->loop_hot && e->n_busy) { /* whoever owns what is in front may not be looking */
+                ask_for_bell(e);
+                drain_busy(e);
+                if (c->state != CALL_WAITING) continue;
+            }
+            c->sleeping = SLEEPS_ON_WORD;
+            pthread_mutex_unlock(&e->lock);
+            rc = stk_sleep(&c->word, word, LOOK_AGAIN_NS);
+            pthread_mutex_lock(&e->lock);
+            c->sleeping = SLEEPS_NOT;
+        }
+    }
+}
+
+stk_cell *stk_cell_new(stk_engine *e) {
+    stk_cell *cell = calloc(1, sizeof *cell);
+    if (!cell) return NULL;
+    engine_ref(e);
+    cell->engine = e;
+    cell->call.index = STK_ABSENT;
+    cell->call.out = cell->data;
+    cell->call.out_cap = STK_CELL_BYTES;
+    cell->call.out_foreign = 1;
+    return cell;
+}
+
+void stk_cell_clear(stk_cell *cell) {
+    stk_engine *e = cell->engine;
+    pthread_mutex_lock(&e->lock);
+    stk_call *c = &cell->call;
+    if (c->large) lane_large_read(e, c);
+    call_reset(c);
+    if (!c->out_foreign) {
+        free(c->out);
+        c->out = cell->data;
+        c->out_cap = STK_CELL_BYTES;
+        c->out_foreign = 1;
+    }
+    c->state = CALL_FREE;
+    pthread_mutex_unlock(&e->lock);
+}
+
+void stk_cell_free(stk_cell *cell) {
+    if (cell->engine->disowned) return;
+    if (cell->call.state == CALL_WAITING || cell->call.state == CALL_IN_LANE) stk_cell_abandon(cell);
+    if (cell->call.state == CALL_DONE) stk_cell_clear(cell);
+    engine_unref(cell->engine);
+    free(cell);
+}
+
+static int64_t cell_result(stk_cell *cell) {
+    stk_call *c = &cell->call;
+    if (c->status == STK_OK && c->out_foreign && !c->large && !c->log_len && !c->log_dropped &&
+        !(c->flags & STK_WANT_TAIL)) {
+        c->state = CALL_FREE;
+        return (int64_t)c->out_len;
+    }
+    call_outcome(c, &cell->outcome);
+    return -1;
+}
+
+int64_t stk_cell_wait(stk_cell *cell) {
+    stk_engine *e = cell->engine;
+    pthread_mutex_lock(&e->lock);
+    int rc = wait_done(e, &cell->call);
+    pthread_mutex_unlock(&e->lock);
+    return rc < 0 ? rc : cell_result(cell);
+}
+
+int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len) {
+    stk_engine *e = cell->engine;
+    stk_call *c = &cell->call;
+    pthread_mutex_lock(&e->lock);
+    c->by = BY_THREAD;
+    c->fn = fn;
+    c->flags = flags;
+    c->payload = data;
+    c->len = len;
+    c->cold = c->peak_kib = c->woke = c->attempts = 0;
+    c->out_len = c->t_start = c->t_end = 0;
+    call_name(e, c);
+    int rc = call_accept(e, c);
+    if (rc == 0) rc = wait_done(e, c);
+    pthread_mutex_unlock(&e->lock);
+    return rc < 0 ? rc : cell_result(cell);
+}
+
+void stk_cell_abandon(stk_cell *cell) {
+    stk_engine *e = cell->engine;
+    stk_call *c = &cell->call;
+    pthread_mutex_lock(&e->lock);
+    if (c->state == CALL_WAITING) {
+        line_remove(e, e->functions[c->fn], c);
+        e->functions[c->fn]->cancelled++;
+    } else if (c->state == CALL_IN_LANE) {
+        stk_lane *l = e->lanes[c->lane];
+        if (lane_withdraw(e, l, c->seq)) {
+            e->functions[c->fn]->in_lanes--;
+            e->functions[c->fn]->cancelled++;
+            if (c->len > STK_INLINE) l->large_out = 0;
+        } else { /* it runs: a stand-in nobody waits for takes its place in the lane */
+            stk_call *o = call_new(e);
+            if (o) {
+                o->ticket = c->ticket;
+                memcpy(o->id, c->id, sizeof o->id);
+                o->state = CALL_IN_LANE;
+                o->fn = c->fn;
+                o->lane = c->lane;
+                o->seq = c->seq;
+                o->flags = c->flags;
+                o->len = c->len;
+                o->by = BY_NOBODY;
+                o->t_submit = c->t_submit;
+                o->t_dispatch = c->t_dispatch;
+            }
+            l->queue[c->seq % STK_DEPTH] = o; /* without memory for it: the reply is dropped as unknown */
+            if (!o) e->functions[c->fn]->in_lanes--;
+            lane_abandoned(e, l);
+        }
+    }
+    c->state = CALL_DONE;
+    c->payload = NULL;
+    pthread_mutex_unlock(&e->lock);
+    stk_cell_clear(cell);
+}
+
+stk_box *stk_box_new(stk_engine *e, int is_loop, uint64_t *words, int max, uint8_t *buf, uint64_t cap) {
+    stk_box *box = calloc(1, sizeof *box);
+    if (box) {
+        engine_ref(e);
+        box->engine = e;
+        box->words = words;
+        box->max = max;
+        box->buf = buf;
+        box->cap = cap;
+        box->is_loop = is_loop;
+        box->asleep = is_loop;
+    }
+    return box;
+}
+
+void stk_box_free(stk_box *box) {
+    stk_engine *e = box->engine;
+    if (e->disowned) return;
+    pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->n_calls; i++) {
+        stk_call *c = e->calls[i];
+        if (c->state == CALL_FREE || c->box != box) continue;
+        if (c->state == CALL_WAITING) {
+            line_remove(e, e->functions[c->fn], c);
+            e->functions[c->fn]->cancelled++;
+            call_recycle(e, c);
+        } else if (c->state == CALL_IN_LANE) {
+            stk_lane *l = e->lanes[c->lane];
+            c->by = BY_NOBODY;
+            c->box = NULL;
+            if (!l->filling && lane_withdraw(e, l, c->seq)) {
+                e->functions[c->fn]->in_lanes--;
+                if (c->len > STK_INLINE) l->large_out = 0;
+                complete(e, c, STK_CANCELLED, 0);
+            }
+            lane_abandoned(e, l); /* others of ours may end here: into the box's list, which must be whole until then */
+        }
+    }
+    for (uint32_t i = 0; i < e->n_calls; i++) {
+        stk_call *c = e->calls[i];
+        if (c->state == CALL_DONE && c->box == box) call_recycle(e, c);
+    }
+    free(box);
+    pthread_mutex_unlock(&e->lock);
+    engine_unref(e);
+}
+
+static int reap(stk_engine *e, stk_box *box) {
+    uint64_t used = 0, *out = box->words;
+    int n = 0;
+    while (n < box->max && box->head) {
+        stk_call *c = box->head;
+        int extra = c->status != STK_OK || c->large || c->log_len || c->log_dropped || c->cold ||
+                    (c->flags & STK_WANT_TAIL) || c->out_len > STK_CELL_BYTES;
+        if (!extra && used + c->out_len > box->cap) break;
+        box->head = c->next;
+        if (!box->head) box->tail = NULL;
+        box->ready--;
+        box->open--;
+        out[n * 4] = c->token;
+        out[n * 4 + 1] = c->status | (uint64_t)extra << 8 | c->out_len << 32;
+        out[n * 4 + 2] = used;
+        out[n * 4 + 3] = c->ticket;
+        n++;
+        c->box = NULL;
+        c->next = NULL;
+        if (extra) continue;
+        if (c->out_len) memcpy(box->buf + used, c->out, c->out_len);
+        used += c->out_len;
+        call_recycle(e, c);
+    }
+    return n;
+}
+
+int stk_reap(stk_box *box) {
+    stk_engine *e = box->engine;
+    pthread_mutex_lock(&e->lock);
+    drain_busy(e);
+    int n = reap(e, box);
+    pthread_mutex_unlock(&e->lock);
+    return n;
+}
+
+int stk_reap_spin(stk_box *box, uint64_t ns) {
+    stk_engine *e = box->engine;
+    uint64_t until = 0;
+    int n;
+    for (;;) {
+        pthread_mutex_lock(&e->lock);
+        drain_busy(e);
+        n = reap(e, box);
+        int alone = e->n_busy + e->spinning >= e->cores + 1;
+        pthread_mutex_unlock(&e->lock);
+        if (n || !ns || !e->spin_ns || alone) return n;
+        uint64_t now = stk_now();
+        if (!until) until = now + ns;
+        if (now >= until) return 0;
+        for (unsigned i = 0; i < 4; i++) stk_relax();
+    }
+}
+
+int stk_reap_wait(stk_box *box, uint64_t ns) {
+    stk_engine *e = box->engine;
+    uint64_t start = stk_now(), until = start + e->spin_ns;
+    int n = 0, rc = 0;
+    pthread_mutex_lock(&e->lock);
+    for (;;) {
+        drain_busy(e);
+        if ((n = reap(e, box))) break;
+        uint64_t now = stk_now();
+        if (now - start >= ns) break;
+        if (rc == -EINTR || rc == -ETIMEDOUT) {
+            n = STK_SIGNALLED;
+            break;
+        }
+        if (e->spin_ns && e->n_busy + e->spinning < e->cores && now < until) {
+            e->spinning++;
+            pthread_mutex_unlock(&e->lock);
+            for (unsigned i = 0; i < 4; i++) stk_relax();
+            pthread_mutex_lock(&e->lock);
+            e->spinning--;
+            continue;
+        }
+        uint32_t word = stk_load(&box->word, STK_RELAXED);
+        box->asleep = 1;
+        ask_for_bell(e);
+        drain_busy(e);
+        if (!box->head) {
+            uint64_t left = ns - (now - start);
+            pthread_mutex_unlock(&e->lock);
+            rc = stk_sleep(&box->word, word, left < LOOK_AGAIN_NS ? left : LOOK_AGAIN_NS);
+            pthread_mutex_lock(&e->lock);
+        }
+        box->asleep = 0;
+    }
+    pthread_mutex_unlock(&e->lock);
+    return n;
+}
+
+int stk_loop_cold(stk_box *box) {
+    stk_engine *e = box->engine;
+    pthread_mutex_lock(&e->lock);
+    e->loop_hot = 0;
+    box->asleep = 1;
+    ask_for_bell(e);
+    drain_busy(e);
+    int ready = box->head != NULL;
+    if (ready) {
+        box->asleep = 0;
+        e->loop_hot = 1;
+    }
+    pthread_mutex_unlock(&e->lock);
+    return ready;
+}
+
+void stk_loop_hot(stk_box *box) {
+    stk_engine *e = box->engine;
+    pthread_mutex_lock(&e->lock);
+    e->loop_hot = 1;
+    box->asleep = 0;
+    for (uint32_t i = 0; i < e->n_busy; i++) {
+        stk_a32 *asleep = &e->lanes[e->busy[i]]->down->asleep;
+        if (stk_load(asleep, STK_RELAXED) & STK_RING_LOOP) stk_and(asleep, ~STK_RING_LOOP, STK_RELAXED);
+    }
+    pthread_mutex_unlock(&e->lock);
+}

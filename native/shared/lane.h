@@ -1,0 +1,129 @@
+/* One lane: the shared memory between the engine and one worker, as each side sees it.
+ *
+ * Two memfds. `down` (engine to worker) is written by the engine alone: the worker's descriptor is
+ * opened read-only, so it cannot be mapped writable there. `up` is written by the worker; the
+ * engine writes one word of it, the bell. Each side's cursor and sleep flag live in the
+ * memory that it writes, one cache-line pair per writer and purpose (128 bytes: the spatial
+ * prefetcher fetches pairs).
+ *
+ *   down: control page | ring (STK_RING bytes) | large area (one payload at a time)
+ *   up:   control page | ring (STK_RING bytes) | large area (one payload at a time)
+ *
+ * Sleeping, both ways: the sleeper reads the bell, raises its flag, FENCE, looks once more, then
+ * waits for the bell to change; the waker publishes, FENCE, and rings only if the flag is up.
+ * Each of the two fences is needed: without either, both may read the old value of the other's
+ * word, and a wake is lost.
+ *
+ * Starting and revoking: the worker stores `started` = the record's sequence number, FENCE, reads
+ * revoked[seq]; the engine stores revoked[seq], FENCE, reads `started`. At least one of
+ * them sees the other, so an invocation that the engine counts as withdrawn never starts. If both
+ * saw each other the worker says SKIPPED, and the engine waits for that word.
+ */
+#ifndef STK_LANE_H
+#define STK_LANE_H
+
+#include "shared/doorbell.h"
+#include "shared/ring.h"
+
+#define STK_PAGE 4096u
+#define STK_RING (128u * 1024u)
+#define STK_DEPTH 32u                 /* invocations in one lane, the running one included */
+#define STK_INLINE (STK_RING / 8u)    /* a payload larger than this goes through the large area */
+#define STK_LARGE 1u                  /* record flag: the payload is in the large area */
+#define STK_IN_PLACE 4u                /* with STK_LARGE: a reply that lies in the event it answers; id[0..7]: where */
+#define STK_WANT_TAIL 2u              /* record flag: the caller wants the whole log and the peak memory */
+#define STK_DRESSED 8u                 /* record flag: before the event stand what its context says (wire.dress) */
+#define STK_RING_THREAD 1u            /* sleep flag: a thread waits on the bell */
+#define STK_RING_LOOP 2u              /* sleep flag: an event loop waits on the eventfd */
+#define STK_EXIT_NO_DOORBELL 70       /* exit status of a worker that can ring no more: its descriptors are closed */
+#define STK_FOR_EVENT 1u              /* what a sleeping worker waits for: an invocation, */
+#define STK_FOR_SPACE 2u              /* or the engine to read what it wrote */
+
+typedef struct {
+    _Alignas(128) stk_a64 tail;       /* of the down ring */
+    stk_a64 spin_ns;                  /* how long this worker may spin before it sleeps */
+    _Alignas(128) stk_a64 head;       /* of the up ring */
+    stk_a64 large_free;               /* large payloads of the worker that have been read */
+    _Alignas(128) stk_a32 asleep;     /* STK_RING_THREAD | STK_RING_LOOP */
+    _Alignas(128) stk_a32 bell;
+    _Alignas(128) stk_a64 revoked[STK_DEPTH]; /* sequence number + 1 */
+} stk_down;
+
+typedef struct {
+    _Alignas(128) stk_a64 tail;       /* of the up ring */
+    _Alignas(128) stk_a64 head;       /* of the down ring */
+    _Alignas(128) stk_a32 asleep;
+    _Alignas(128) stk_a64 started;    /* sequence number + 1 of the newest invocation begun */
+    _Alignas(128) stk_a32 bell;       /* the engine writes it too, to wake a thread that waits */
+    _Alignas(128) stk_a64 dropped;    /* bytes of log that did not fit */
+} stk_up;
+
+#ifndef STK_MODEL
+_Static_assert(sizeof(stk_record) == STK_LINE, "a header is one cache line");
+_Static_assert(offsetof(stk_down, head) == 128 && offsetof(stk_down, asleep) == 256 &&
+                   offsetof(stk_down, bell) == 384 && offsetof(stk_down, revoked) == 512,
+               "one line pair per purpose");
+_Static_assert(offsetof(stk_up, head) == 128 && offsetof(stk_up, asleep) == 256 && offsetof(stk_up, started) == 384 &&
+                   offsetof(stk_up, bell) == 512 && offsetof(stk_up, dropped) == 640,
+               "one line pair per writer and purpose");
+_Static_assert(sizeof(stk_down) <= STK_PAGE && sizeof(stk_up) <= STK_PAGE, "control fits its page");
+_Static_assert((STK_RING & (STK_RING - 1)) == 0, "a power of two");
+#endif
+
+/* The protocols above, a step each, so that the model checker runs what production runs. */
+
+/* Sleeper: what I wait for is not there; raise my flag. The caller looks once more, then waits for the bell
+ * to differ from the value returned; stk_sleep_over when it is awake again. */
+static inline uint32_t stk_sleep_announce(stk_a32 *flag, uint32_t bits, stk_a32 *bell) {
+    uint32_t seen = stk_load(bell, STK_ACQUIRE); /* first: a ring after it ends the wait */
+    stk_or(flag, bits, STK_RELAXED);
+    STK_FENCE_SLEEP();
+    return seen;
+}
+static inline void stk_sleep_over(stk_a32 *flag, uint32_t bits) { stk_and(flag, ~bits, STK_RELAXED); }
+
+/* Waker, after it published: the peer's flag; 0: it will look by itself. */
+static inline uint32_t stk_must_wake(stk_a32 *flag) {
+    STK_FENCE_WAKE();
+    return stk_load(flag, STK_RELAXED);
+}
+static inline void stk_ring_bell(stk_a32 *bell) {
+    stk_add(bell, 1, STK_RELEASE);
+    stk_wake(bell);
+}
+
+/* `started` is a sequence number + 1; both wrap at 32 bits. */
+static inline int stk_has_started(uint64_t started, uint32_t seq) { return (int32_t)((uint32_t)started - seq) > 0; }
+
+/* Worker: begin that invocation. 0: it was revoked, say SKIPPED instead. */
+static inline int stk_start(stk_up *up, stk_down *down, uint32_t seq) {
+    stk_store(&up->started, (uint64_t)seq + 1, STK_RELAXED);
+    STK_FENCE_START();
+    return stk_load(&down->revoked[seq % STK_DEPTH], STK_RELAXED) != (uint64_t)seq + 1;
+}
+
+/* Engine: withdraw that invocation. 1: it will not start, and its SKIPPED rings the loop: the flag goes up before
+ * the fence, so a worker that has not started yet sees it. */
+static inline int stk_revoke(stk_down *down, stk_up *up, uint32_t seq) {
+    stk_store(&down->revoked[seq % STK_DEPTH], (uint64_t)seq + 1, STK_RELAXED);
+    stk_or(&down->asleep, STK_RING_LOOP, STK_RELAXED);
+    STK_FENCE_REVOKE();
+    return !stk_has_started(stk_load(&up->started, STK_RELAXED), seq);
+}
+
+/* A raw handler that returns its large event, or a slice of it, has its reply read where it lies: in `down`,
+ * which stays taken until then. The worker cannot write there, so what was checked stays so.
+ *
+ * The worker's large area holds one payload: it counts those it wrote, the engine those that were read. */
+static inline void stk_large_read(stk_down *down) { stk_add(&down->large_free, 1, STK_ORD_FREE); }
+static inline int stk_large_ready(stk_down *down, uint64_t used) {
+    return stk_load(&down->large_free, STK_ORD_SPACE) == used;
+}
+
+static inline uint64_t stk_lane_bytes(uint64_t large) {
+    return STK_PAGE + STK_RING + ((large + STK_PAGE - 1) & ~(uint64_t)(STK_PAGE - 1));
+}
+static inline uint8_t *stk_ring_at(void *base) { return (uint8_t *)base + STK_PAGE; }
+static inline uint8_t *stk_large_at(void *base) { return (uint8_t *)base + STK_PAGE + STK_RING; }
+
+#endif

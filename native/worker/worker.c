@@ -1,0 +1,237 @@
+/* The worker's side of its lane: see worker.h and lane.h. */
+#define _GNU_SOURCE
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "shared/doorbell.h"
+
+enum { LOG_CHUNK = 8192 };
+
+stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply) {
+    size_t size = (size_t)stk_lane_bytes(large);
+    stk_worker *w = calloc(1, sizeof *w);
+    if (!w) return NULL;
+    void *down = mmap(NULL, size, PROT_READ, MAP_SHARED, down_fd, 0);
+    void *up = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, up_fd, 0);
+    if (down == MAP_FAILED || up == MAP_FAILED) {
+        if (down != MAP_FAILED) munmap(down, size);
+        if (up != MAP_FAILED) munmap(up, size);
+        free(w);
+        return NULL;
+    }
+    w->down = down;
+    w->up = up;
+    w->large = large;
+    w->max_reply = max_reply;
+    w->event_fd = event_fd;
+    w->stdio_fd = stdio_fd;
+    w->rung_at = UINT64_MAX;
+    stk_ring_init(&w->rx, stk_ring_at(down), STK_RING, &w->up->head, &w->down->tail);
+    stk_ring_init(&w->tx, stk_ring_at(up), STK_RING, &w->up->tail, &w->down->head);
+    return w;
+}
+
+void stk_worker_close(stk_worker *w) {
+    if (!w) return;
+    munmap(w->down, (size_t)stk_lane_bytes(w->large));
+    munmap(w->up, (size_t)stk_lane_bytes(w->large));
+    free(w);
+}
+
+void stk_worker_doorbell(stk_worker *w) {
+    uint32_t who = stk_must_wake(&w->down->asleep);
+    if (who & STK_RING_THREAD) stk_ring_bell(&w->up->bell);
+    /* A handler that closed our descriptors: without a bell nobody would learn of the replies, so
+     * end here; the engine sees the death, reads what is committed and starts another. */
+    if ((who & STK_RING_LOOP) && stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
+}
+
+/* Wait until `ready` holds: spin for what the engine allows, then sleep on the engine's bell, saying
+ * what for. 1: it holds; 0: a signal came first. */
+static int wait_until(stk_worker *w, int (*ready)(stk_worker *), uint32_t what) {
+    uint64_t budget = stk_load(&w->down->spin_ns, STK_RELAXED);
+    if (budget) {
+        uint64_t end = stk_now() + budget;
+        for (unsigned n = 1;; n++) {
+            if (ready(w)) return 1;
+            stk_relax();
+            if ((n & 15) == 0) { /* the engine takes the permit back by storing 0 */
+                if (stk_load(&w->down->spin_ns, STK_RELAXED) == 0 || stk_now() >= end) break;
+            }
+        }
+    }
+    int rc = 0;
+    uint32_t bell = stk_sleep_announce(&w->up->asleep, what, &w->down->bell);
+    if (!ready(w)) rc = stk_sleep(&w->down->bell, bell, 0);
+    stk_sleep_over(&w->up->asleep, what);
+    return rc != -EINTR || ready(w);
+}
+
+static int event_ready(stk_worker *w) { return stk_ring_ready(&w->rx); }
+static int large_ready(stk_worker *w) { return stk_large_ready(w->down, w->large_used); }
+static int space_ready(stk_worker *w) {
+    return w->tx.mine + stk_ring_span(STK_INLINE) * 2 - stk_load(&w->down->head, STK_ORD_SPACE) <= STK_RING;
+}
+
+stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len) {
+    int err, big = len > STK_INLINE;
+    if (big && len > w->large) return NULL;
+    if (big)
+        while (!large_ready(w)) {
+            stk_worker_doorbell(w);
+            wait_until(w, large_ready, STK_FOR_SPACE);
+        }
+    stk_record *r;
+    while (!(r = stk_ring_reserve(&w->tx, big ? 0 : len, &err))) {
+        if (err) return NULL;
+        if (stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL); /* nobody may be looking: ask */
+        wait_until(w, space_ready, STK_FOR_SPACE);
+    }
+    memset(r, 0, sizeof *r);
+    r->kind = kind;
+    r->len = len;
+    if (big) {
+        r->flags = STK_LARGE;
+        w->large_used++;
+    }
+    if (w->busy) {
+        r->ticket = w->event.ticket;
+        r->seq = w->event.seq;
+        memcpy(r->id, w->event.id, sizeof r->id);
+    }
+    return r;
+}
+
+void stk_worker_commit(stk_worker *w) { stk_ring_commit(&w->tx); }
+
+/* Is the reply a part of the large event that it answers? */
+static int in_place(const stk_worker *w, const uint8_t *data, uint64_t len) {
+    const uint8_t *event = stk_large_at(w->down);
+    return len > STK_INLINE && w->busy && (w->event.flags & STK_LARGE) && data >= event &&
+           data + len <= event + w->event.len;
+}
+
+static int put(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len) {
+    if (w->busy && (w->event.flags & STK_WANT_TAIL)) stk_worker_drain_stdio(w);
+    uint64_t end = stk_now();
+    int lies = in_place(w, data, len);
+    stk_record *r = stk_worker_reserve(w, kind, lies ? 0 : len);
+    if (!r) return STK_W_BROKEN;
+    if (lies) {
+        uint64_t at = (uint64_t)(data - stk_large_at(w->down));
+        r->flags = STK_LARGE | STK_IN_PLACE;
+        r->len = len;
+        memcpy(r->id, &at, sizeof at);
+    } else if (len) {
+        memcpy(r->flags & STK_LARGE ? stk_large_at(w->up) : (uint8_t *)(r + 1), data, len);
+    }
+    if (w->busy) {
+        r->t0 = w->t_start;
+        r->t1 = end;
+        if (w->event.flags & STK_WANT_TAIL) {
+            struct rusage u;
+            if (getrusage(RUSAGE_SELF, &u) == 0) r->aux = (uint32_t)u.ru_maxrss;
+        }
+    }
+    stk_ring_commit(&w->tx);
+    return 0;
+}
+
+int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len) {
+    if (put(w, kind, data, len) < 0) return STK_W_BROKEN;
+    if (w->busy) {
+        stk_ring_release(&w->rx);
+        w->busy = 0;
+        w->stdio_due = 1;
+    }
+    if (kind == STK_INIT_ERROR || (kind == STK_READY && !stk_ring_ready(&w->rx))) {
+        if (stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
+    } else if (kind != STK_READY) { /* a cold start's READY is read with its reply, or by the engine's timer */
+        stk_worker_doorbell(w);
+    }
+    return 0;
+}
+
+int64_t stk_worker_next(stk_worker *w) {
+    if (w->stdio_due) { /* after the reply, where it delays nobody */
+        w->stdio_due = 0;
+        uint64_t before = w->tx.mine;
+        if (stk_worker_drain_stdio(w) < 0) _exit(STK_EXIT_NO_DOORBELL); /* its handler closed our descriptors */
+        if (w->tx.mine != before && stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
+    }
+    for (;;) {
+        int rc = stk_ring_peek(&w->rx, &w->event, &w->payload);
+        if (rc < 0) return STK_W_BROKEN;
+        if (rc == 0) {
+            if (!wait_until(w, event_ready, STK_FOR_EVENT)) return STK_W_SIGNAL;
+            continue;
+        }
+        if (w->event.kind == STK_SHUTDOWN) return STK_W_SHUTDOWN;
+        if (!stk_start(w->up, w->down, w->event.seq)) {
+            w->busy = 1;
+            if (stk_worker_reply(w, STK_SKIPPED, NULL, 0) < 0) return STK_W_BROKEN;
+            w->stdio_due = 0;
+            continue;
+        }
+        w->busy = 1;
+        stk_ring_warm(&w->tx);
+        w->t_start = stk_now();
+        if (w->event.flags & STK_LARGE) {
+            if (w->event.len > w->large) return STK_W_BROKEN;
+            w->payload = stk_large_at(w->down);
+        }
+        if (w->event.flags & (STK_LARGE | STK_DRESSED))
+            return w->event.flags & STK_DRESSED ? STK_W_DRESSED : STK_W_LARGE;
+        return (int64_t)((uint64_t)(w->payload - (uint8_t *)w->down) << 20 | w->event.len);
+    }
+}
+
+int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len) {
+    if (stk_worker_reply(w, STK_RESULT, data, len) < 0) return STK_W_BROKEN;
+    return stk_worker_next(w);
+}
+
+static void log_chunk(stk_worker *w, const uint8_t *data, uint64_t len) {
+    int err;
+    stk_record *r = stk_ring_reserve(&w->tx, len, &err);
+    if (!r) {
+        stk_add(&w->up->dropped, len, STK_RELAXED);
+    } else {
+        memset(r, 0, sizeof *r);
+        r->kind = STK_LOG;
+        r->len = len;
+        r->ticket = w->event.ticket;
+        memcpy(r->id, w->event.id, sizeof r->id);
+        memcpy(r + 1, data, len);
+        stk_ring_commit(&w->tx);
+    }
+    /* More than half full: have the engine read it, once for each time it has moved on. */
+    uint64_t head = stk_load(&w->down->head, STK_RELAXED);
+    if (w->tx.mine - head > STK_RING / 2 && head != w->rung_at) {
+        w->rung_at = head;
+        stk_ring_eventfd(w->event_fd);
+    }
+}
+
+void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len) {
+    for (uint64_t at = 0; at < len; at += LOG_CHUNK)
+        log_chunk(w, data + at, len - at < LOG_CHUNK ? len - at : LOG_CHUNK);
+}
+
+int stk_worker_drain_stdio(stk_worker *w) {
+    int waiting = 0, rc = 0;
+    uint8_t chunk[LOG_CHUNK];
+    if (w->stdio_fd < 0) return 0;
+    while ((rc = ioctl(w->stdio_fd, FIONREAD, &waiting)) == 0 && waiting > 0) {
+        ssize_t n = read(w->stdio_fd, chunk, sizeof chunk);
+        if (n <= 0) break;
+        log_chunk(w, chunk, (uint64_t)n);
+    }
+    return rc;
+}

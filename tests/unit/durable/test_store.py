@@ -1,0 +1,254 @@
+"""The store: what was committed is there after opening again, in order, whole; who opens it; how fast."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.durable.store import (
+    SCHEMA,
+    AddEvent,
+    Delete,
+    FinishEvent,
+    Put,
+    RetryEvent,
+    Step,
+    Store,
+    StoreError,
+)
+
+Key = tuple[str, str, str]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    it = Store(tmp_path / "state")
+    yield it
+    it.close()
+
+
+def reopened(folder: Path) -> tuple[dict[Key, bytes], list[tuple[int, int, float, bytes]]]:
+    """The records and events that a new owner of the folder finds."""
+    it = Store(folder)
+    try:
+        return {(table, owner, id): value for table, owner, id, value in it.load()}, it.events()
+    finally:
+        it.close()
+
+
+def test_a_new_store_is_empty(store: Store) -> None:
+    assert list(store.load()) == []
+    assert store.events() == []
+
+
+def test_records_come_back(store: Store, tmp_path: Path) -> None:
+    value = bytes(range(256)) * 10
+    store.commit([Put("function", "f", "1", value), Put("function", "f", "2", b""), Put("é", "", "\0", b"x")])
+    store.commit([Put("function", "f", "1", b"newer"), Delete("function", "f", "absent")]).result(10)
+    store.commit([Delete("é", "", "\0")]).result(10)
+    store.close()
+    assert reopened(tmp_path / "state")[0] == {
+        ("function", "f", "1"): b"newer",
+        ("function", "f", "2"): b"",
+    }
+
+
+def test_events_have_ids_that_never_come_again(store: Store, tmp_path: Path) -> None:
+    first = store.commit([AddEvent(b"a", 12.5)]).result(10)
+    second = store.commit([Put("t", "o", "i", b""), AddEvent(b"b"), Put("t", "o", "j", b"")]).result(10)
+    assert first is not None and second is not None and second > first
+    assert store.commit([Put("t", "o", "k", b"")]).result(10) is None
+    store.commit([RetryEvent(first, 2, 99.25), FinishEvent(second)]).result(10)
+    store.close()
+    assert reopened(tmp_path / "state")[1] == [(first, 2, 99.25, b"a")]
+    again = Store(tmp_path / "state")
+    try:
+        third = again.commit([AddEvent(b"c")]).result(10)
+        assert third is not None and third > second
+    finally:
+        again.close()
+
+
+def test_two_events_of_one_commit_answer_with_the_last_id(store: Store) -> None:
+    result = store.commit([AddEvent(b"a"), AddEvent(b"b"), FinishEvent(10_000)]).result(10)
+    store.close()
+    assert result == 2
+
+
+def test_what_was_asked_before_the_end_is_done(store: Store, tmp_path: Path) -> None:
+    futures = [store.commit([Put("t", "o", str(n), b"%d" % n)]) for n in range(500)]
+    store.close()
+    assert all(future.done() and future.exception() is None for future in futures)
+    assert len(reopened(tmp_path / "state")[0]) == 500
+
+
+def test_after_the_end_nothing_is_taken(store: Store) -> None:
+    store.close()
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.commit([Put("t", "o", "i", b"")]).result(10)
+
+
+def test_no_commit_is_left_without_an_answer_when_the_store_closes(tmp_path: Path) -> None:
+    """Callers in other threads, while it closes: each future is done, and what it says is so."""
+    for turn in range(5):
+        it = Store(tmp_path / str(turn))
+        asked: list[list[Future[int | None]]] = [[] for _ in range(3)]
+        begun, stop = threading.Barrier(4), threading.Event()
+
+        def ask(
+            n: int,
+            it: Store = it,
+            asked: list[list[Future[int | None]]] = asked,
+            begun: threading.Barrier = begun,
+            stop: threading.Event = stop,
+        ) -> None:
+            begun.wait()
+            while not stop.is_set():
+                asked[n].append(it.commit([Put("t", str(n), str(len(asked[n])), b"")]))
+
+        threads = [threading.Thread(target=ask, args=(n,)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        begun.wait()
+        it.close()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        futures = [future for each in asked for future in each]
+        assert not wait(futures, timeout=10).not_done
+        done = {
+            (str(n), str(m))
+            for n in range(3)
+            for m, future in enumerate(asked[n])
+            if future.exception() is None
+        }
+        assert {(owner, id) for _, owner, id in reopened(tmp_path / str(turn))[0]} == done
+
+
+def transactions(folder: Path) -> int:
+    """Commits in the write-ahead log: frames that say how large the database is after them."""
+    data = (folder / "stoker.db-wal").read_bytes()
+    page = int.from_bytes(data[8:12], "big")
+    frames = range(32, len(data) - 24 - page + 1, 24 + page)
+    return sum(
+        1
+        for at in frames
+        if data[at + 8 : at + 16] == data[16:24] and int.from_bytes(data[at + 4 : at + 8], "big")
+    )
+
+
+def test_commits_that_wait_share_a_transaction(store: Store, tmp_path: Path) -> None:
+    """While another connection holds the database, many ask; once it lets go, they are written together."""
+    other = sqlite3.connect(tmp_path / "state" / "stoker.db", isolation_level=None)
+    store.commit([Put("t", "o", "before", b"")]).result(10)
+    before = transactions(tmp_path / "state")
+    other.execute("BEGIN IMMEDIATE")
+    first = store.commit([Put("t", "o", "first", b"")])
+    futures = [store.commit([Put("t", "o", str(n), b"")]) for n in range(200)]
+    other.execute("ROLLBACK")
+    wait([first, *futures], timeout=10)
+    assert [future.exception() for future in (first, *futures)] == [None] * 201
+    assert transactions(tmp_path / "state") - before <= 2
+    other.close()
+
+
+def test_a_commit_that_cannot_be_done_leaves_nothing_of_itself(store: Store, tmp_path: Path) -> None:
+    """Its steps are all or none, and those who come later are served."""
+    bad: list[Step] = [Put("t", "o", "half", b"1"), Put("t", "o", "bad", object())]  # type: ignore[arg-type]
+    with pytest.raises(StoreError):
+        store.commit(bad).result(10)
+    store.commit([Put("t", "o", "later", b"2")]).result(10)
+    store.close()
+    assert reopened(tmp_path / "state")[0] == {("t", "o", "later"): b"2"}
+
+
+def test_a_caller_who_gave_up_harms_nobody(store: Store, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "state" / "stoker.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    futures = [store.commit([Put("t", "o", str(n), b"")]) for n in range(3)]
+    for future in futures[1:]:
+        future.cancel()
+    other.execute("ROLLBACK")
+    other.close()
+    assert futures[0].result(10) is None
+    assert store.commit([Put("t", "o", "later", b"")]).result(10) is None
+
+
+def test_opening_ten_thousand_records_is_fast(store: Store, tmp_path: Path) -> None:
+    value = b"x" * 1500
+    store.commit([Put("function", f"f{n}", "$LATEST", value) for n in range(10_000)]).result(60)
+    store.close()
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        it = Store(tmp_path / "state")
+        took.append(time.monotonic() - began)
+        it.close()
+    assert min(took) < 0.3
+
+
+def test_the_log_does_not_grow_without_end(store: Store, tmp_path: Path) -> None:
+    for n in range(300):
+        store.commit([Put("t", "o", "same", bytes([n % 256]) * 100_000)]).result(10)
+    assert (tmp_path / "state" / "stoker.db-wal").stat().st_size < 16_000_000
+
+
+def test_every_commit_is_synchronised(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store._connection is not None
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+
+
+NAMES = st.sampled_from(["a", "b", ""])
+STEPS = st.one_of(
+    st.builds(Put, NAMES, NAMES, NAMES, st.binary(max_size=4)),
+    st.builds(Delete, NAMES, NAMES, NAMES),
+    st.builds(AddEvent, st.binary(max_size=4), st.floats(0, 1e10)),
+    st.builds(FinishEvent, st.integers(1, 6)),
+    st.builds(RetryEvent, st.integers(1, 6), st.integers(0, 9), st.floats(0, 1e10)),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.lists(STEPS, max_size=5), max_size=4), max_size=3))
+def test_the_store_does_what_a_dictionary_does(lives: list[list[list[Step]]]) -> None:
+    """Commits in several lives of one store, against a model of it."""
+    records: dict[Key, bytes] = {}
+    events: dict[int, tuple[int, float, bytes]] = {}
+    last = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for life in lives:
+            it = Store(Path(folder))
+            futures = []
+            wanted: list[int | None] = []
+            for steps in life:
+                futures.append(it.commit(steps))
+                added = None
+                for step in steps:
+                    match step:
+                        case Put(table, owner, id, value):
+                            records[table, owner, id] = value
+                        case Delete(table, owner, id):
+                            records.pop((table, owner, id), None)
+                        case AddEvent(value, not_before):
+                            last = added = last + 1
+                            events[last] = (0, not_before, value)
+                        case FinishEvent(number):
+                            events.pop(number, None)
+                        case RetryEvent(number, attempts, not_before) if number in events:
+                            events[number] = (attempts, not_before, events[number][2])
+                wanted.append(added)
+            it.close()
+            assert [future.result(10) for future in futures] == wanted
+            assert reopened(Path(folder)) == (records, [(id, *rest) for id, rest in sorted(events.items())])

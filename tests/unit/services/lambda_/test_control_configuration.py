@@ -1,0 +1,213 @@
+"""What a function is configured with: checked, completed and changed in AWS's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from control_plane import DONE, PASSING, RUNTIME, UPDATING, Plane, function, invalid, settled
+
+from engine.aws.faults import Fault
+
+AWS_RUNTIMES = (
+    "[nodejs20.x, python3.14, provided.al2023, python3.12, python3.13, nodejs24.x, nodejs22.x, java25, python3.10, "
+    "python3.11, java21, ruby3.3, ruby3.4, ruby3.2, python3.8, python3.9, java17, nodejs16.x, dotnet10, dotnet8, "
+    "java11, dotnet6, nodejs18.x, provided.al2, java8.al2] or be a valid ARN"
+)
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[Plane]:
+    made = Plane(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("operation", ["CreateFunction", "UpdateFunctionConfiguration"])
+def test_runtimes_that_cannot_be_had(plane: Plane, operation: str) -> None:
+    if operation == "UpdateFunctionConfiguration":
+        plane.create()
+
+    def refused(runtime: str) -> tuple[str, str | None]:
+        request = (
+            function(Runtime=runtime)
+            if operation == "CreateFunction"
+            else {"FunctionName": "f", "Runtime": runtime}
+        )
+        return plane.refused(operation, **request)
+
+    for gone in (
+        "dotnetcore3.1",
+        "go1.x",
+        "java8",
+        "nodejs12.x",
+        "nodejs14.x",
+        "provided",
+        "python3.7",
+        "ruby2.7",
+    ):
+        assert refused(gone) == invalid(
+            f"The runtime parameter of {gone} is no longer supported for creating or updating AWS Lambda functions. "
+            "We recommend you use a supported runtime while creating or updating functions."
+        )
+    code, message = refused("nodejs22.x")
+    assert code == "InvalidParameterValueException"
+    assert message is not None and RUNTIME in message
+
+
+@pytest.mark.parametrize("runtime", ["non-existent-runtime", "PYTHON3.9"])
+def test_a_runtime_that_nobody_knows_is_no_matter_of_the_model(plane: Plane, runtime: str) -> None:
+    with pytest.raises(Fault) as caught:
+        plane.operations["CreateFunction"](function(Runtime=runtime))
+    assert (caught.value.code, caught.value.message) == invalid(
+        f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: {AWS_RUNTIMES}"
+    )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"PackageType": "Image", "Code": {"ImageUri": "x.dkr.ecr.eu-west-1.amazonaws.com/y:z"}},
+        {"DurableConfig": {"ExecutionTimeout": 60}},
+        {"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}},
+        {"PublishTo": "LATEST_PUBLISHED"},
+        {"Code": {"S3Bucket": "code", "S3Key": "f.zip", "S3ObjectStorageMode": "REFERENCE"}},
+    ],
+)
+def test_what_is_not_offered_is_refused_by_name(plane: Plane, more: dict[str, Any]) -> None:
+    code, message = plane.refused("CreateFunction", **function(**more))
+    assert code == "InvalidParameterValueException"
+    assert message
+
+
+def test_the_environment_has_four_kilobytes(plane: Plane) -> None:
+    fits = {"LARGE_VAR": "x" * (4096 - 7 - len("LARGE_VAR"))}
+    assert plane.create(Environment={"Variables": fits})["Environment"] == {"Variables": fits}
+    for variables in ({"LARGE_VAR": fits["LARGE_VAR"] + "x"}, {"SMALL_VAR": "ok", "LARGE_VAR": "x" * 4064}):
+        assert plane.refused(
+            "CreateFunction", **function("g", Environment={"Variables": variables})
+        ) == invalid(
+            "Lambda was unable to configure your environment variables because the environment variables you have "
+            f"provided exceeded the 4KB limit. String measured: {msgspec.json.encode(variables).decode()}"
+        )
+
+
+def test_reserved_variables(plane: Plane) -> None:
+    given = {"Variables": {"AWS_REGION": "x", "MINE": "y", "LAMBDA_TASK_ROOT": "z"}}
+    assert plane.refused("CreateFunction", **function(Environment=given)) == invalid(
+        "Lambda was unable to configure your environment variables because the environment variables you have "
+        "provided contains reserved keys that are currently not supported for modification. Reserved keys used in "
+        "this request: AWS_REGION, LAMBDA_TASK_ROOT"
+    )
+
+
+def test_update_configuration(plane: Plane) -> None:
+    created = plane.create(MemorySize=256, Environment={"Variables": {}})
+    plane.clock += 1.25
+    answer = plane.ask(
+        "UpdateFunctionConfiguration", FunctionName="f", Description="Changed-Description", Timeout=10,
+        MemorySize=512, Environment={"Variables": {"ENV_A": "a"}},
+    )  # fmt: skip
+    assert settled(answer) == settled(created) | {
+        "Description": "Changed-Description",
+        "Timeout": 10,
+        "MemorySize": 512,
+        "Environment": {"Variables": {"ENV_A": "a"}},
+        "LastModified": "2025-11-24T16:00:01.250+0000",
+    }
+    assert {name: answer[name] for name in answer.keys() & PASSING} == UPDATING
+    plane.settle()
+    got = plane.call("GetFunctionConfiguration", FunctionName="f")
+    assert {name: got[name] for name in got.keys() & PASSING} == DONE
+    assert len({created["RevisionId"], answer["RevisionId"], got["RevisionId"]}) == 3
+
+
+def test_a_change_that_changes_nothing_is_a_change(plane: Plane) -> None:
+    plane.create(Description="same")
+    before = plane.call("GetFunctionConfiguration", FunctionName="f")
+    answer = plane.call("UpdateFunctionConfiguration", FunctionName="f", Description="same")
+    assert settled(answer) == settled(before)
+    assert answer["LastUpdateStatus"] == "InProgress"
+    assert answer["RevisionId"] != before["RevisionId"]
+
+
+def test_logging_configuration(plane: Plane) -> None:
+    plane.create()
+    group = "/aws/lambda/f"
+
+    def updated(**wanted: Any) -> dict[str, Any]:
+        answer = plane.call("UpdateFunctionConfiguration", FunctionName="f", LoggingConfig=wanted)
+        config: dict[str, Any] = answer["LoggingConfig"]
+        return config
+
+    info = {"LogFormat": "JSON", "LogGroup": group, "ApplicationLogLevel": "INFO", "SystemLogLevel": "INFO"}
+    assert updated(LogFormat="JSON") == info
+    assert updated(ApplicationLogLevel="DEBUG") == info | {"ApplicationLogLevel": "DEBUG"}
+    assert updated(LogFormat="Text") == {"LogFormat": "Text", "LogGroup": group}
+    assert updated(LogFormat="JSON", SystemLogLevel="DEBUG") == info | {"SystemLogLevel": "DEBUG"}
+    assert updated(LogGroup="cool_lambda") == info | {"SystemLogLevel": "DEBUG", "LogGroup": "cool_lambda"}
+    code, _ = plane.refused(
+        "CreateFunction", **function("g", LoggingConfig={"LogFormat": "Text", "ApplicationLogLevel": "INFO"})
+    )
+    assert code == "InvalidParameterValueException"
+
+
+def test_vpc(plane: Plane) -> None:
+    wanted = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    vpc = plane.create(VpcConfig=wanted)["VpcConfig"]
+    assert vpc == {**wanted, "VpcId": vpc["VpcId"], "Ipv6AllowedForDualStack": False}
+    assert vpc["VpcId"].startswith("vpc-")
+    none: dict[str, Any] = {"SubnetIds": [], "SecurityGroupIds": []}
+    answer = plane.call("UpdateFunctionConfiguration", FunctionName="f", VpcConfig=none)
+    assert answer["VpcConfig"] == {**none, "VpcId": "", "Ipv6AllowedForDualStack": False}
+    half = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": []}
+    assert plane.refused("CreateFunction", **function("g", VpcConfig=half)) == invalid(
+        "SubnetIds and SecurityIds must coexist or be both empty list."
+    )
+
+
+def test_what_is_given_is_answered_and_empty_takes_it_away(plane: Plane) -> None:
+    queue, key = "arn:aws:sqs:eu-west-1:111111111111:dead", "arn:aws:kms:eu-west-1:111111111111:key/k"
+    answer = plane.create(
+        DeadLetterConfig={"TargetArn": queue}, KMSKeyArn=key, TracingConfig={"Mode": "Active"},
+        Architectures=["arm64"], EphemeralStorage={"Size": 1024}, Description="d",
+    )  # fmt: skip
+    assert answer["DeadLetterConfig"] == {"TargetArn": queue}
+    assert (answer["KMSKeyArn"], answer["TracingConfig"]) == (key, {"Mode": "Active"})
+    assert (answer["Architectures"], answer["EphemeralStorage"]) == (["arm64"], {"Size": 1024})
+    answer = plane.call(
+        "UpdateFunctionConfiguration", FunctionName="f", DeadLetterConfig={"TargetArn": ""}, KMSKeyArn="",
+        FileSystemConfigs=[],
+    )  # fmt: skip
+    assert not answer.keys() & {"DeadLetterConfig", "KMSKeyArn", "FileSystemConfigs"}
+    assert answer["Architectures"] == ["arm64"]
+
+
+def test_a_file_system_is_reached_through_a_vpc(plane: Plane) -> None:
+    arn = "arn:aws:elasticfilesystem:eu-west-1:111111111111:access-point/fsap-0123456789abcdef0"
+    mounts: dict[str, Any] = {"FileSystemConfigs": [{"Arn": arn, "LocalMountPath": "/mnt/data"}]}
+    said = invalid(f"Function must be configured to execute in a VPC to reference access point {arn}")
+    assert plane.refused("CreateFunction", **function(**mounts)) == said
+    within: dict[str, Any] = {"VpcConfig": {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}}
+    assert plane.create(**mounts, **within)["FileSystemConfigs"] == mounts["FileSystemConfigs"]
+    without: dict[str, Any] = {"VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []}}
+    assert plane.refused("UpdateFunctionConfiguration", FunctionName="f", **without) == said
+    answer = plane.call("UpdateFunctionConfiguration", FunctionName="f", FileSystemConfigs=[], **without)
+    assert "FileSystemConfigs" not in answer
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ({"Timeout": 901}, "Timeout"),
+        ({"MemorySize": 10_241}, "MemorySize"),
+        ({"EphemeralStorage": {"Size": 10_241}}, ""),
+    ],
+)
+def test_what_only_newer_kinds_of_functions_may_have(plane: Plane, more: dict[str, Any], what: str) -> None:
+    code, message = plane.refused("CreateFunction", **function(**more))
+    assert code == "InvalidParameterValueException"
+    assert what in str(message)

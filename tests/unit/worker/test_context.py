@@ -1,0 +1,212 @@
+"""What a handler sees: its context object, environment variables, place, and randomness."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support import FUNCTIONS, until
+
+from engine import Context, Engine
+from engine.worker import context as contexts
+
+Function = Callable[..., Any]
+
+
+class TestTheObject:
+    """Without a process: an instance over a header of our own."""
+
+    @staticmethod
+    def make(timeout: float = 3.0, started: float = 0.0, **members: str) -> Context:
+        header = bytearray(contexts.HEADER_BYTES)
+        header[contexts.TIMEOUT_NS] = int(timeout * 1e9).to_bytes(8, sys.byteorder)
+        header[contexts.START_NS] = (time.monotonic_ns() + int(started * 1e9)).to_bytes(8, sys.byteorder)
+        header[contexts.REQUEST_ID] = uuid.UUID(int=7).bytes
+        return contexts.bind(**members)(bytes(header))
+
+    def test_the_request_id(self) -> None:
+        assert self.make().aws_request_id == "00000000-0000-0000-0000-000000000007"
+
+    @pytest.mark.parametrize(
+        ("timeout", "started", "least", "most"),
+        [(3.0, 0.0, 2900, 3000), (900.0, 0.0, 899_000, 900_000), (1.0, -5.0, 0, 0), (2.0, -1.0, 900, 1000)],
+    )
+    def test_remaining_time(self, timeout: float, started: float, least: int, most: int) -> None:
+        left = self.make(timeout, started).get_remaining_time_in_millis()
+        assert type(left) is int
+        assert least <= left <= most
+
+    def test_members_can_be_set_as_on_lambda(self) -> None:
+        context = self.make(function_name="f")
+        context.function_name = "other"
+        context.extra = 1  # type: ignore[attr-defined]
+        assert (context.function_name, self.make(function_name="f").function_name) == ("other", "f")
+
+    def test_log_writes_to_stdout(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.make().log("text")
+        self.make().log({"a": 1})
+        assert capsys.readouterr().out == "text{'a': 1}"
+
+
+def test_members(function: Function) -> None:
+    members = function("members", name="who", memory=256, timeout=20)
+    got = members.invoke()
+    raw = members.invoke_raw()
+    assert uuid.UUID(got["aws_request_id"]).version == 4
+    assert raw.request_id in raw.payload.decode()
+    assert got["function_name"] == "who"
+    assert got["function_version"] == "$LATEST"
+    assert got["memory_limit_in_mb"] == "256"
+    assert got["invoked_function_arn"] == "arn:aws:lambda:us-east-1:000000000000:function:who"
+    assert got["log_group_name"] == "/aws/lambda/who"
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", got["log_stream_name"])
+    assert got["tenant_id"] is None
+    assert got["client_context"] is None
+    assert got["identity"] == [None, None]
+    assert 15_000 < got["remaining"] <= 20_000
+    assert got["repr"].startswith(f"LambdaContext([aws_request_id={got['aws_request_id']},log_group_name=")
+    assert got["repr"].endswith("tenant_id=None])")
+
+
+def test_the_log_stream_is_the_workers(function: Function) -> None:
+    members = function("members")
+    other = function("members", name="other")
+    first = members.invoke()["log_stream_name"]
+    assert members.invoke()["log_stream_name"] == first
+    assert other.invoke()["log_stream_name"] != first
+
+
+def test_the_clock_runs(function: Function) -> None:
+    first, second = function("remaining_twice", timeout=10).invoke(20)
+    assert 9_000 < first <= 10_000
+    assert first - second > 20
+
+
+class TestEnvironment:
+    def test_lambdas_variables(self, function: Function) -> None:
+        got = function("environment", name="env", memory=192).invoke()
+        expected = {
+            "_HANDLER": "app.environment",
+            "AWS_REGION": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info[0]}.{sys.version_info[1]}",
+            "AWS_LAMBDA_FUNCTION_NAME": "env",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "192",
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
+            "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/env",
+            "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+            "LAMBDA_TASK_ROOT": str(FUNCTIONS),
+            "TZ": ":UTC",
+            "PWD": str(FUNCTIONS),
+        }
+        assert {name: got.get(name) for name in expected} == expected
+        assert got["AWS_DEFAULT_REGION"] == got["AWS_REGION"]
+        assert os.path.isdir(got["LAMBDA_RUNTIME_DIR"])
+
+    def test_the_log_stream_is_the_contexts(self, function: Function) -> None:
+        evaluate = function("evaluate")
+        assert evaluate.invoke("os.environ['AWS_LAMBDA_LOG_STREAM_NAME'] == context.log_stream_name") is True
+
+    def test_fresh_init_is_on_demand(self, function: Function) -> None:
+        got = function("environment", init="fresh").invoke()
+        assert got["AWS_LAMBDA_INITIALIZATION_TYPE"] == "on-demand"
+
+    def test_its_own_variables_win(self, function: Function) -> None:
+        mine = {"MINE": "ä\n", "TZ": ":Europe/Rome", "AWS_REGION": "eu-south-1", "OMP_NUM_THREADS": "3"}
+        got = function("environment", name="own", environment=mine).invoke()
+        assert {name: got[name] for name in mine} == mine
+        assert got["AWS_DEFAULT_REGION"] == "eu-south-1"
+
+    def test_they_are_there_at_init(self, engine: Any, write: Callable[..., Any]) -> None:
+        source = "import os\nSIZE = os.environ['SIZE']\ndef handler(event, context): return SIZE\n"
+        sized = engine.function("sized:handler", code=write(sized=source), environment={"SIZE": "128"})
+        assert sized.invoke() == "128"
+
+    def test_other_functions_do_not_see_them(self, function: Function) -> None:
+        one = function("environment", environment={"ONE": "1"})
+        two = function("environment", environment={"TWO": "2"})
+        assert "TWO" not in one.invoke()
+        assert "ONE" not in two.invoke()
+        assert "ONE" not in os.environ
+
+    def test_the_time_zone_is_utc(self, function: Function) -> None:
+        assert function("evaluate").invoke("__import__('time').tzname[0]") == "UTC"
+
+
+class TestPlace:
+    def test_the_code_directory(self, function: Function) -> None:
+        got = function("place").invoke()
+        assert got["cwd"] == str(FUNCTIONS)
+        assert got["path0"] == str(FUNCTIONS)
+        assert got["session"] is True
+
+    def test_the_current_directory_is_the_default(
+        self, engine: Any, write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        code = write(local="import os\ndef handler(event, context): return os.getcwd()\n")
+        monkeypatch.chdir(code)
+        local = engine.function("local:handler")
+        assert local.invoke() == str(code)
+        assert local.name == "local"
+
+    def test_a_relative_directory(
+        self, engine: Any, write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        code = write(near="def handler(event, context): return 'near'\n")
+        monkeypatch.chdir(code.parent)
+        assert engine.function("near:handler", code=code.name).invoke() == "near"
+
+    def test_a_worker_has_one_core(self, function: Function) -> None:
+        assert len(function("cores").invoke()) == 1
+
+    def test_unless_it_is_not_to_be_pinned(self) -> None:
+        with Engine(pin=False) as engine:
+            assert set(engine.function("app:cores", code=FUNCTIONS).invoke()) == os.sched_getaffinity(0)
+
+    def test_workers_share_the_cores_out(self, engine: Any, function: Function) -> None:
+        many = len(os.sched_getaffinity(0))
+        cores = function("cores", concurrency=many, warm=many)
+        pinned = {tuple(os.sched_getaffinity(pid)) for pid in cores.workers()}
+        assert len(pinned) >= min(many, 2)
+
+    def test_no_event_loop_is_imported_for_it(self, function: Function) -> None:
+        unwanted = (
+            "[m for m in ('asyncio', 'uvloop', 'concurrent.futures', 'multiprocessing') if m in sys.modules]"
+        )
+        assert function("evaluate").invoke(unwanted) == []
+
+
+class TestRandomness:
+    def test_each_worker_is_seeded_anew(self, function: Function) -> None:
+        facts = function("init_facts", concurrency=3, warm=3)
+        numbers = function("init_facts", concurrency=3, warm=3)
+        seen = {}
+        for one in (facts, numbers):
+            first = one.invoke()
+            seen[first["worker"]] = first["now"]
+        assert len(set(seen.values())) == len(seen) == 2
+
+    def test_workers_of_one_template(self, engine: Any, function: Function) -> None:
+        facts = function("init_facts")
+        numbers = set()
+        for _ in range(5):
+            got = facts.invoke()
+            numbers.add(got["now"])
+            os.kill(got["worker"], 9)
+            until(lambda pid=got["worker"]: facts.workers() and pid not in facts.workers())
+        assert len(numbers) == 5
+
+    def test_numpys_too(self, engine: Any, write: Callable[..., Any]) -> None:
+        """A stand-in for numpy.random, which counts its seedings: the real one is large."""
+        random = "seeded = 0\ndef seed():\n    global seeded\n    seeded += 1\n"
+        code = write(app="import numpy.random\ndef handler(e, c): return numpy.random.seeded\n")
+        (code / "numpy").mkdir()
+        (code / "numpy" / "__init__.py").write_text("from . import random\n")
+        (code / "numpy" / "random.py").write_text(random)
+        assert engine.function("app:handler", code=code, name="numpy").invoke() == 1
