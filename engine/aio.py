@@ -12,7 +12,16 @@ from typing import Any, Literal
 from . import errors, limits, wire
 from ._native import lib
 from .calls import batch
-from .calls.dispatch import Dispatch, LogSink, Outcome, Target, encode_event, failure, raw_event, value_of
+from .calls.dispatch import (
+    Dispatch,
+    FunctionEntry,
+    LogSink,
+    Outcome,
+    encode_event,
+    failure,
+    raw_event,
+    value_of,
+)
 from .calls.reaper import Reaper
 from .config import configure
 from .observe.report import Reply, reply
@@ -27,11 +36,11 @@ class AsyncFunction:
         "_create_future",
         "_dispatch",
         "_engine",
+        "_entries",
         "_loop",
         "_reaper",
         "_runtime",
         "_start",
-        "_targets",
         "name",
     )
 
@@ -41,7 +50,7 @@ class AsyncFunction:
         self._runtime = engine._runtime
         self._dispatch: Dispatch = engine._runtime.dispatch
         self._reaper = reaper
-        self._targets = self._runtime.targets
+        self._entries = self._runtime.entries
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
         self._start = reaper.start
@@ -49,8 +58,8 @@ class AsyncFunction:
     async def invoke(self, event: Any = None) -> Any:
         """Run the handler on an event and return its result. Cancelling withdraws what has not begun;
         what runs goes on, and its result is dropped. Raises as Function.invoke."""
-        target = self._targets.get(self.name) or self._runtime.target(self.name)
-        if target.raw:
+        entry = self._entries.get(self.name) or self._runtime.entry(self.name)
+        if entry.raw:
             data = raw_event(event)
         else:
             try:
@@ -58,39 +67,39 @@ class AsyncFunction:
             except Exception:
                 data = encode_event(event)
         future = self._create_future()
-        ticket = self._start(target, data, future)
+        ticket = self._start(entry, data, future)
         try:
             value = await future
         except asyncio.CancelledError:
             self._reaper.withdraw(ticket)
             raise
-        return self._result(target, value) if type(value) is Outcome else value
+        return self._result(entry, value) if type(value) is Outcome else value
 
-    def _result(self, target: Target, outcome: Outcome) -> Any:
-        self._dispatch.log(target, outcome)
+    def _result(self, entry: FunctionEntry, outcome: Outcome) -> Any:
+        self._dispatch.log(entry, outcome)
         if outcome.status != lib.STK_OK:
-            raise failure(target, outcome)
-        return outcome.data if target.raw else value_of(outcome.data)
+            raise failure(entry, outcome)
+        return outcome.data if entry.raw else value_of(outcome.data)
 
     async def invoke_raw(self, payload: bytes | bytearray | memoryview = b"null") -> Reply:
         """As Function.invoke_raw."""
-        target = self._runtime.target(self.name)
+        entry = self._runtime.entry(self.name)
         future: asyncio.Future[Any] = self._loop.create_future()
-        ticket = self._start(target, raw_event(payload), future, lib.STK_WANT_TAIL)
+        ticket = self._start(entry, raw_event(payload), future, lib.STK_WANT_TAIL)
         try:
             outcome = await future
         except asyncio.CancelledError:
             self._reaper.withdraw(ticket)
             raise
-        self._dispatch.log(target, outcome)
-        return reply(target, outcome)
+        self._dispatch.log(entry, outcome)
+        return reply(entry, outcome)
 
     async def map(self, events: Iterable[Any] | Any, *, ahead: int = batch.AHEAD) -> AsyncIterator[Any]:
         """The results for many events (an iterable, asynchronous or not), in their order; at most `ahead`
         events are read before the first result is yielded."""
         if ahead < 1:
             raise errors.InvalidConfiguration(f"ahead={ahead!r}: use 1 or more")
-        target = self._runtime.target(self.name)
+        entry = self._runtime.entry(self.name)
         flying: deque[tuple[int, asyncio.Future[Any]]] = deque()
         source = events.__aiter__() if hasattr(events, "__aiter__") else None
         plain = None if source is not None else iter(events)
@@ -103,17 +112,17 @@ class AsyncFunction:
                     except (StopAsyncIteration, StopIteration):
                         more = False
                         break
-                    data = raw_event(event) if target.raw else encode_event(event)
+                    data = raw_event(event) if entry.raw else encode_event(event)
                     while True:
                         future = self._loop.create_future()
                         try:
-                            ticket = self._start(target, data, future)
+                            ticket = self._start(entry, data, future)
                         except errors.TooManyRequests:
                             if not flying:
                                 raise
                             await asyncio.wait([flying[0][1]])
                             break_out = flying.popleft()
-                            yield self._taken(target, await break_out[1])
+                            yield self._taken(entry, await break_out[1])
                             continue
                         flying.append((ticket, future))
                         break
@@ -122,15 +131,15 @@ class AsyncFunction:
                 _, future = flying[0]
                 value = await future
                 flying.popleft()
-                yield self._taken(target, value)
+                yield self._taken(entry, value)
         finally:
             for ticket, future in flying:
                 if not future.done():
                     future.cancel()
                     self._reaper.withdraw(ticket)
 
-    def _taken(self, target: Target, value: Any) -> Any:
-        return self._result(target, value) if type(value) is Outcome else value
+    def _taken(self, entry: FunctionEntry, value: Any) -> Any:
+        return self._result(entry, value) if type(value) is Outcome else value
 
     def workers(self) -> list[int]:
         """The process ids of its workers now."""
@@ -198,13 +207,13 @@ class AsyncEngine:
             init=init, environment=environment, codec=codec, waiting=waiting, keep_alive=keep_alive,
             init_timeout=init_timeout,
         )  # fmt: skip
-        target, up = self._runtime.start(config)
+        entry, up = self._runtime.start(config)
         try:
             seconds = await asyncio.wrap_future(up)
         except BaseException:
-            self._runtime.failed(target)
+            self._runtime.failed(entry)
             raise
-        self._runtime.started(target, seconds)
+        self._runtime.started(entry, seconds)
         return AsyncFunction(self, reaper, config.name)
 
     def stats(self) -> dict[str, FunctionStats]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import errors, limits, wire
 from ._native import ffi, lib
-from .calls.dispatch import Dispatch, LogSink, Target
+from .calls.dispatch import Dispatch, FunctionEntry, LogSink
 from .config import FunctionConfig
 from .control import cores as core_map
 from .control.population import FunctionState
@@ -83,7 +83,7 @@ class Runtime:
             raise MemoryError("no memory for an engine")
         self.pointer = ffi.gc(pointer, lib.stk_engine_free)
         self.dispatch = Dispatch(self.pointer, payload_limit, self._log)
-        self.targets: dict[str, Target] = {}
+        self.entries: dict[str, FunctionEntry] = {}
         self._keys = threading.Lock()
         self._pin = pin
         self._closed = False
@@ -110,8 +110,8 @@ class Runtime:
         path_first: Sequence[str] = (),
         base: Mapping[str, str] | None = None,
         python: str = "",
-    ) -> tuple[Target, Any]:
-        """Begin to start a function; its target, and a future that is done when it is up. The rest: what its context
+    ) -> tuple[FunctionEntry, Any]:
+        """Begin to start a function; its entry, and a future that is done when it is up. The rest: what its context
         and environment say of it (wire.FunctionSpec)."""
         self.check_open()
         key = lib.stk_function_new(
@@ -119,7 +119,7 @@ class Runtime:
         )
         if key < 0:
             raise MemoryError("no memory for a function")
-        target = Target(key, config.name, config.timeout, config.raw, config.memory, version)
+        entry = FunctionEntry(key, config.name, config.timeout, config.raw, config.memory, version)
         spec = wire.FunctionSpec(
             key=key,
             name=config.name,
@@ -146,43 +146,42 @@ class Runtime:
             python=python,
         )
         bounds = Bounds(config.warm, config.concurrency, int(config.keep_alive * 1e9))
-        return target, self.supervisor.add(FunctionState(key, spec, bounds, config.init_timeout))
+        return entry, self.supervisor.add(FunctionState(key, spec, bounds, config.init_timeout))
 
-    def started(self, target: Target, init_seconds: float | None) -> None:
+    def started(self, entry: FunctionEntry, init_seconds: float | None) -> None:
         """A function is up: from now on its name means this one."""
-        target.init_seconds = init_seconds
+        entry.init_seconds = init_seconds
         with self._keys:
-            before = self.targets.get(target.name)
-            self.targets[target.name] = target
+            before = self.entries.get(entry.name)
+            self.entries[entry.name] = entry
         if before is not None:
-            self.supervisor.remove(before.index, target.index)
+            self.supervisor.remove(before.index, entry.index)
 
-    def failed(self, target: Target) -> None:
+    def failed(self, entry: FunctionEntry) -> None:
         """A function did not come up: nothing of it stays."""
-        self.supervisor.remove(target.index)
+        self.supervisor.remove(entry.index)
 
     def remove(self, name: str) -> None:
         with self._keys:
-            target = self.targets.pop(name, None)
-        if target is None:
+            entry = self.entries.pop(name, None)
+        if entry is None:
             raise errors.FunctionNotFound(f"Function not found: {name}")
-        self.supervisor.remove(target.index)
+        self.supervisor.remove(entry.index)
 
-    def target(self, name: str) -> Target:
+    def entry(self, name: str) -> FunctionEntry:
         try:
-            return self.targets[name]
+            return self.entries[name]
         except KeyError:
             raise errors.FunctionNotFound(f"Function not found: {name}") from None
 
     def stats(self) -> dict[str, FunctionStats]:
         self.check_open()
         return {
-            name: FunctionStats.read(self.pointer, target.index)
-            for name, target in list(self.targets.items())
+            name: FunctionStats.read(self.pointer, entry.index) for name, entry in list(self.entries.items())
         }
 
     def workers(self, name: str) -> list[int]:
-        return self.supervisor.workers(self.target(name).index)
+        return self.supervisor.workers(self.entry(name).index)
 
     def check_open(self) -> None:
         if self._closed:

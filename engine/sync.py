@@ -12,7 +12,16 @@ from typing import Any, Literal
 from . import limits
 from ._native import lib
 from .calls import batch
-from .calls.dispatch import Dispatch, LogSink, Outcome, Target, encode_event, failure, raw_event, value_of
+from .calls.dispatch import (
+    Dispatch,
+    FunctionEntry,
+    LogSink,
+    Outcome,
+    encode_event,
+    failure,
+    raw_event,
+    value_of,
+)
 from .calls.reaper import Reaper
 from .config import configure
 from .errors import FunctionError
@@ -24,17 +33,17 @@ from .runtime import Runtime
 class Function:
     """A function of an engine. Stays valid when the function is configured anew under the same name."""
 
-    __slots__ = ("_dispatch", "_engine", "_runtime", "_targets", "name")
+    __slots__ = ("_dispatch", "_engine", "_entries", "_runtime", "name")
 
     def __init__(self, engine: Engine, name: str) -> None:
         self.name = name
         self._engine = engine
         self._runtime = engine._runtime
         self._dispatch: Dispatch = self._runtime.dispatch
-        self._targets = self._runtime.targets
+        self._entries = self._runtime.entries
 
-    def _target(self) -> Target:
-        return self._runtime.target(self.name)
+    def _entry(self) -> FunctionEntry:
+        return self._runtime.entry(self.name)
 
     def invoke(self, event: Any = None) -> Any:
         """Run the handler on an event and return its result.
@@ -42,24 +51,24 @@ class Function:
         Raises FunctionError (the handler's own exception), FunctionTimeout, FunctionCrashed, InitError,
         TooManyRequests, PayloadTooLarge, InvalidEvent, FunctionNotFound, EngineClosed.
         """
-        target = self._targets.get(self.name)
-        return self._dispatch.invoke(target if target is not None else self._target(), event)
+        entry = self._entries.get(self.name)
+        return self._dispatch.invoke(entry if entry is not None else self._entry(), event)
 
     def invoke_raw(self, payload: bytes | bytearray | memoryview = b"null") -> Reply:
         """Run the handler on a payload that is JSON already. A failing function does not raise: see
         Reply.function_error. Raises TooManyRequests, PayloadTooLarge, InvalidEvent, FunctionNotFound, EngineClosed."""
-        target = self._target()
-        return reply(target, self._dispatch.outcome(target, raw_event(payload)))
+        entry = self._entry()
+        return reply(entry, self._dispatch.outcome(entry, raw_event(payload)))
 
     def submit(self, event: Any = None) -> Future[Any]:
         """Run the handler in the background. cancel() withdraws what has not started."""
-        target = self._target()
-        return self._engine._submit(target, raw_event(event) if target.raw else encode_event(event))
+        entry = self._entry()
+        return self._engine._submit(entry, raw_event(event) if entry.raw else encode_event(event))
 
     def map(self, events: Iterable[Any], *, ahead: int = batch.AHEAD) -> Iterator[Any]:
         """The results for many events, in their order. Reads at most `ahead` events before it yields, so an
         endless iterator is welcome. The first failure is raised in its place and ends the iteration."""
-        return batch.run(self._dispatch, self._target(), events, ahead)
+        return batch.run(self._dispatch, self._entry(), events, ahead)
 
     def workers(self) -> list[int]:
         """The process ids of its workers now."""
@@ -153,13 +162,13 @@ class Engine:
             init=init, environment=environment, codec=codec, waiting=waiting, keep_alive=keep_alive,
             init_timeout=init_timeout,
         )  # fmt: skip
-        target, up = self._runtime.start(config)
+        entry, up = self._runtime.start(config)
         try:
             seconds = up.result()
         except BaseException:
-            self._runtime.failed(target)
+            self._runtime.failed(entry)
             raise
-        self._runtime.started(target, seconds)
+        self._runtime.started(entry, seconds)
         return Function(self, config.name)
 
     def stats(self) -> dict[str, FunctionStats]:
@@ -187,7 +196,7 @@ class Engine:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 
-    def _submit(self, target: Target, data: bytes) -> Future[Any]:
+    def _submit(self, entry: FunctionEntry, data: bytes) -> Future[Any]:
         future = _Submitted(self)
         dispatch = self._runtime.dispatch
 
@@ -195,19 +204,19 @@ class Engine:
             if outcome is None:
                 future.set_result(value)
                 return
-            dispatch.log(target, outcome)
+            dispatch.log(entry, outcome)
             if outcome.status == lib.STK_OK:
                 try:
-                    future.set_result(outcome.data if target.raw else value_of(outcome.data))
+                    future.set_result(outcome.data if entry.raw else value_of(outcome.data))
                 except FunctionError as error:
                     future.set_exception(error)
             elif outcome.status == lib.STK_CANCELLED and future.withdrawn:
                 Future.cancel(future)
                 future.set_running_or_notify_cancel()
             else:
-                future.set_exception(failure(target, outcome))
+                future.set_exception(failure(entry, outcome))
 
-        future.ticket = self._reaper.submit(target, data, done)
+        future.ticket = self._reaper.submit(entry, data, done)
         return future
 
     def __enter__(self) -> Engine:

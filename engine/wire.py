@@ -76,7 +76,7 @@ def raw_reply(data: Any) -> bytes | memoryview:
     return memoryview(data).cast("B")
 
 
-class Dress(msgspec.Struct, omit_defaults=True):
+class Extras(msgspec.Struct, omit_defaults=True):
     """What one invocation's context says that is not the same for all of its function's."""
 
     arn: str = ""  # as it was invoked: with the alias
@@ -86,19 +86,19 @@ class Dress(msgspec.Struct, omit_defaults=True):
     tenant: str = ""
 
 
-_dress: msgspec.json.Decoder[Dress] = msgspec.json.Decoder(Dress)
+_extras: msgspec.json.Decoder[Extras] = msgspec.json.Decoder(Extras)
 
 
-def dress(extras: Dress, event: bytes) -> bytes:
-    """An event with its extras before it, for an invocation with the flag STK_DRESSED."""
+def attach(extras: Extras, event: bytes) -> bytes:
+    """An event with its extras before it, for an invocation with the flag STK_EXTRAS."""
     data = fast_encode(extras)
     return len(data).to_bytes(4, "little") + data + event
 
 
-def undress(payload: bytes | memoryview) -> tuple[Dress, bytes | memoryview]:
-    """What dress() put together."""
+def detach(payload: bytes | memoryview) -> tuple[Extras, bytes | memoryview]:
+    """What attach() put together."""
     end = 4 + int.from_bytes(payload[:4], "little")
-    return _dress.decode(payload[4:end]), payload[end:]
+    return _extras.decode(payload[4:end]), payload[end:]
 
 
 class FunctionSpec(msgspec.Struct, frozen=True):

@@ -8,7 +8,17 @@ from typing import Any
 
 from .. import errors, wire
 from .._native import ffi, lib
-from .dispatch import OK, Dispatch, Target, encode_event, failure, raw_event, read_outcome, refusal, value_of
+from .dispatch import (
+    OK,
+    Dispatch,
+    FunctionEntry,
+    encode_event,
+    failure,
+    raw_event,
+    read_outcome,
+    refusal,
+    value_of,
+)
 
 AHEAD = 64
 _BUFFER = 256 * 1024
@@ -16,11 +26,11 @@ _WAIT_NS = 1_000_000_000
 _PENDING = object()
 
 
-def run(dispatch: Dispatch, target: Target, events: Iterable[Any], ahead: int) -> Iterator[Any]:
+def run(dispatch: Dispatch, entry: FunctionEntry, events: Iterable[Any], ahead: int) -> Iterator[Any]:
     """The results of `events`, at most `ahead` of them read and not yet yielded."""
     if ahead < 1:
         raise errors.InvalidConfiguration(f"ahead={ahead!r}: use 1 or more")
-    return _run(dispatch, target, iter(events), ahead)
+    return _run(dispatch, entry, iter(events), ahead)
 
 
 class _Failed:
@@ -30,13 +40,13 @@ class _Failed:
         self.error = error
 
 
-def _run(dispatch: Dispatch, target: Target, events: Iterator[Any], ahead: int) -> Iterator[Any]:
+def _run(dispatch: Dispatch, entry: FunctionEntry, events: Iterator[Any], ahead: int) -> Iterator[Any]:
     words = ffi.new("uint64_t[]", ahead * 4)
     words_view = memoryview(ffi.buffer(words)).cast("Q")
     buffer = ffi.new("uint8_t[]", _BUFFER)
     box = ffi.gc(lib.stk_box_new(dispatch.pointer, 0, words, ahead, buffer, _BUFFER), lib.stk_box_free)
     results = ffi.buffer(buffer)
-    submit, reap_wait, index, raw = lib.stk_submit, lib.stk_reap_wait, target.index, target.raw
+    submit, reap_wait, index, raw = lib.stk_submit, lib.stk_reap_wait, entry.index, entry.raw
     fast_encode, fast_decode = wire.fast_encode, wire.fast_decode
     # Slots by token modulo `ahead`: token `first` is the next to yield, `last` the next to submit.
     slots: list[Any] = [_PENDING] * ahead
@@ -84,7 +94,7 @@ def _run(dispatch: Dispatch, target: Target, events: Iterator[Any], ahead: int) 
                 for i in range(0, n * 4, 4):
                     status = got[i + 1]
                     if status & 0xFFFF:
-                        slots[got[i]] = _slow(dispatch, target, got[i + 3])
+                        slots[got[i]] = _slow(dispatch, entry, got[i + 3])
                     else:
                         offset = got[i + 2]
                         content = results[offset : offset + (status >> 32)]
@@ -105,15 +115,15 @@ def _run(dispatch: Dispatch, target: Target, events: Iterator[Any], ahead: int) 
         ffi.release(box)
 
 
-def _slow(dispatch: Dispatch, target: Target, ticket: int) -> Any:
+def _slow(dispatch: Dispatch, entry: FunctionEntry, ticket: int) -> Any:
     o = ffi.new("stk_outcome *")
     lib.stk_outcome_of(dispatch.pointer, ticket, o)
     outcome = read_outcome(o)
     lib.stk_call_free(dispatch.pointer, ticket)
-    dispatch.log(target, outcome)
+    dispatch.log(entry, outcome)
     if outcome.status != OK:
-        return _Failed(failure(target, outcome))
-    return outcome.data if target.raw else _decoded(outcome.data)
+        return _Failed(failure(entry, outcome))
+    return outcome.data if entry.raw else _decoded(outcome.data)
 
 
 def _decoded(data: bytes) -> Any:

@@ -43,7 +43,7 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Target:
+class FunctionEntry:
     """What the hot path needs to know of a function: replaced whole when the function is updated."""
 
     index: int  # in the C engine
@@ -77,9 +77,9 @@ class Dispatch:
         self.log_sink = log_sink
         self._cells: list[Cell] = []
 
-    def invoke(self, target: Target, event: Any) -> Any:
+    def invoke(self, entry: FunctionEntry, event: Any) -> Any:
         """The handler's result for an event, from any thread. Raises as errors.py lists."""
-        raw = target.raw
+        raw = entry.raw
         if raw:
             data = raw_event(event)
         else:
@@ -89,7 +89,7 @@ class Dispatch:
                 data = encode_event(event)
         cells = self._cells
         cell = cells.pop() if cells else Cell(self.pointer)
-        n = _call(cell.pointer, target.index, 0, data, len(data))
+        n = _call(cell.pointer, entry.index, 0, data, len(data))
         if n >= 0:
             content = cell.buffer[:n]
             cells.append(cell)
@@ -100,18 +100,18 @@ class Dispatch:
             except Exception:  # what Lambda's runtime emits and the fast decoder refuses: NaN, say
                 return value_of(content)
         outcome = self._finish(cell, n, data)
-        self.log(target, outcome)
+        self.log(entry, outcome)
         if outcome.status != OK:
-            raise failure(target, outcome)
+            raise failure(entry, outcome)
         return outcome.data if raw else value_of(outcome.data)
 
-    def outcome(self, target: Target, data: bytes) -> Outcome:
+    def outcome(self, entry: FunctionEntry, data: bytes) -> Outcome:
         """The same with everything that is known about the invocation. Raises only what is not the
         function's failure (TooManyRequests, PayloadTooLarge, …)."""
         cell = self._cells.pop() if self._cells else Cell(self.pointer)
-        n = lib.stk_cell_call(cell.pointer, target.index, WANT_TAIL, data, len(data))
+        n = lib.stk_cell_call(cell.pointer, entry.index, WANT_TAIL, data, len(data))
         outcome = self._finish(cell, n, data)
-        self.log(target, outcome)
+        self.log(entry, outcome)
         return outcome
 
     def _finish(self, cell: Cell, n: int, data: bytes) -> Outcome:
@@ -133,13 +133,13 @@ class Dispatch:
         self._cells.append(cell)
         return outcome
 
-    def log(self, target: Target, outcome: Outcome) -> None:
+    def log(self, entry: FunctionEntry, outcome: Outcome) -> None:
         """Hand an invocation's output to the log sink."""
         if outcome.log:
-            self.log_sink(target.name, outcome.request_id, outcome.log)
+            self.log_sink(entry.name, outcome.request_id, outcome.log)
         if outcome.log_dropped:
             self.log_sink(
-                target.name, outcome.request_id, f"[stoker] {outcome.log_dropped} bytes of log dropped\n"
+                entry.name, outcome.request_id, f"[stoker] {outcome.log_dropped} bytes of log dropped\n"
             )
 
 
@@ -224,7 +224,7 @@ def refusal(code: int, limit: int, size: int) -> errors.EngineError:
     return errors.EngineError(f"the invocation was not accepted: {code}")
 
 
-def failure(target: Target, outcome: Outcome) -> errors.EngineError:
+def failure(entry: FunctionEntry, outcome: Outcome) -> errors.EngineError:
     """A failed outcome as the error that the caller gets."""
     status, detail = outcome.status, outcome.detail
     if status == FAULT:
@@ -233,7 +233,7 @@ def failure(target: Target, outcome: Outcome) -> errors.EngineError:
         described = _described(errors.FunctionError, outcome)
         return errors.InvalidEvent(f"Could not parse request body into json: {described.error_message}")
     if status == lib.STK_TIMEOUT:
-        return errors.FunctionTimeout(outcome.request_id, target.timeout)
+        return errors.FunctionTimeout(outcome.request_id, entry.timeout)
     if status == lib.STK_MEMORY:
         return errors.FunctionCrashed(outcome.request_id, None, "SIGKILL", oom=True)
     if status == lib.STK_INIT:
@@ -259,11 +259,11 @@ def _described(kind: type[errors.FunctionError], outcome: Outcome) -> errors.Fun
         return kind("Runtime.Unknown", outcome.data[:256].decode("utf-8", "replace"), [], outcome.request_id)
 
 
-def error_payload(target: Target, outcome: Outcome) -> bytes:
+def error_payload(entry: FunctionEntry, outcome: Outcome) -> bytes:
     """The response body of a failed invocation, as Lambda's Invoke has it."""
     if outcome.status in (FAULT, lib.STK_INIT):
         return outcome.data
-    error = failure(target, outcome)
+    error = failure(entry, outcome)
     if isinstance(error, errors.FunctionError):
         return wire.encode(error.payload())
     raise error

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from .. import errors, wire
 from .._native import ffi, lib
-from .dispatch import Dispatch, Outcome, Target, plain, read_outcome, refusal
+from .dispatch import Dispatch, FunctionEntry, Outcome, plain, read_outcome, refusal
 
 _submit = lib.stk_submit
 _submit_as = lib.stk_submit_as
@@ -71,14 +71,14 @@ class Reaper:
         self._closed = True
         ffi.release(self._box)
 
-    def start(self, target: Target, data: bytes, future: asyncio.Future[Any], flags: int = 0) -> int:
+    def start(self, entry: FunctionEntry, data: bytes, future: asyncio.Future[Any], flags: int = 0) -> int:
         """From the loop: accept an invocation and look for its result soon. The future gets a decoded value
         or an Outcome. The invocation's ticket. Raises what refusal() makes."""
         if self._closed:
             raise errors.EngineClosed("the engine is closed")
         token = self._next_token()
-        self._waiting[token] = (_raw(future), True) if target.raw else future
-        ticket: int = _submit(self._box, target.index, token, flags, data, len(data))
+        self._waiting[token] = (_raw(future), True) if entry.raw else future
+        ticket: int = _submit(self._box, entry.index, token, flags, data, len(data))
         if ticket < 0:
             del self._waiting[token]
             raise refusal(ticket, self._dispatch.payload_limit, len(data))
@@ -95,15 +95,17 @@ class Reaper:
         while n := lib.stk_reap(self._box):
             self._deliver(n)
 
-    def submit(self, target: Target, data: bytes, done: Done, flags: int = 0, id: bytes | None = None) -> int:
+    def submit(
+        self, entry: FunctionEntry, data: bytes, done: Done, flags: int = 0, id: bytes | None = None
+    ) -> int:
         """Accept an invocation; `done` is called in the loop. Its ticket. `id`: its request id, 16 bytes.
         Raises what refusal() makes."""
         if self._closed:
             raise errors.EngineClosed("the engine is closed")
         token = self._next_token()
-        self._waiting[token] = (done, target.raw)
+        self._waiting[token] = (done, entry.raw)
         ticket: int = _submit_as(
-            self._box, target.index, token, flags, ffi.NULL if id is None else id, data, len(data)
+            self._box, entry.index, token, flags, ffi.NULL if id is None else id, data, len(data)
         )
         if ticket < 0:
             del self._waiting[token]

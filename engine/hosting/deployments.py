@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._native import lib
-from ..calls.dispatch import Outcome, Target
+from ..calls.dispatch import FunctionEntry, Outcome
 from ..calls.reaper import Reaper
 from ..errors import EngineError, InitError
 from ..observe.ended import about
@@ -21,7 +21,7 @@ from ..runtime import Runtime
 from .layout import Layouts
 
 # How an invocation ended: what the engine says of it, or why it never began.
-Answer = Callable[[Outcome | EngineError], None]
+OnOutcome = Callable[[Outcome | EngineError], None]
 _WANT_TAIL: int = lib.STK_WANT_TAIL
 # What makes another deployment when it changes, of all that a record has.
 _RUNS = (
@@ -33,8 +33,21 @@ class Deployment:
     """One version, running or not yet."""
 
     __slots__ = (
-        "about", "answered_at", "began", "broken", "early", "ended", "fleet", "in_flight", "init_ms", "key", "record",
-        "reserved", "retired", "target", "warm",
+        "about",
+        "answered_at",
+        "began",
+        "broken",
+        "early",
+        "ended",
+        "entry",
+        "fleet",
+        "in_flight",
+        "init_ms",
+        "key",
+        "record",
+        "reserved",
+        "retired",
+        "warm",
     )  # fmt: skip
 
     def __init__(self, fleet: Fleet, record: Mapping[str, Any], reserved: int | None, warm: int) -> None:
@@ -43,8 +56,8 @@ class Deployment:
         self.key = (record["FunctionName"], record["Version"])
         self.reserved = reserved
         self.warm = warm
-        self.target: Target | None = None  # once it is up
-        self.early: list[tuple[bytes, Answer, int, bytes]] | None = (
+        self.entry: FunctionEntry | None = None  # once it is up
+        self.early: list[tuple[bytes, OnOutcome, int, bytes]] | None = (
             None  # what came while it is being started
         )
         self.broken = False  # it could not be started, the last time that was tried
@@ -55,11 +68,11 @@ class Deployment:
         self.answered_at = time.monotonic()
         self.retired = self.ended = False
 
-    def submit(self, event: bytes, answer: Answer, flags: int, id: bytes) -> None:
+    def submit(self, event: bytes, answer: OnOutcome, flags: int, id: bytes) -> None:
         """Run it on an event, under a request id of 16 bytes. `answer` is called in the loop, exactly once; before
         this returns, even, when the engine refuses."""
         self.in_flight += 1
-        if self.target is None:
+        if self.entry is None:
             if self.early is None:
                 self.early = []
                 self.fleet.start(self)
@@ -67,24 +80,24 @@ class Deployment:
             return
         self._submit(event, answer, flags, id)
 
-    def _submit(self, event: bytes, answer: Answer, flags: int, id: bytes) -> None:
+    def _submit(self, event: bytes, answer: OnOutcome, flags: int, id: bytes) -> None:
         def done(outcome: Outcome | None, _value: Any) -> None:
             assert outcome is not None, "asked for with its tail"
             self._over()
             answer(outcome)
 
-        assert self.target is not None
+        assert self.entry is not None
         try:
-            self.fleet.reaper.submit(self.target, event, done, flags | _WANT_TAIL, id)
+            self.fleet.reaper.submit(self.entry, event, done, flags | _WANT_TAIL, id)
         except EngineError as error:
             self._over()
             answer(error)
             return
         self.fleet.reaper.heat()
 
-    def up(self, target: Target) -> None:
+    def up(self, entry: FunctionEntry) -> None:
         """It runs: now what came early."""
-        self.target = target
+        self.entry = entry
         self.broken = False
         early, self.early = self.early or [], None
         for event, answer, flags, id in early:
@@ -112,9 +125,9 @@ class Deployment:
                 self._end()
 
     def _end(self) -> None:
-        if self.target is not None and not self.ended:
+        if self.entry is not None and not self.ended:
             self.ended = True
-            self.fleet.runtime.failed(self.target)
+            self.fleet.runtime.failed(self.entry)
 
 
 class Fleet:
@@ -171,7 +184,7 @@ class Fleet:
         task.add_done_callback(self._starting.discard)
 
     async def _start(self, deployment: Deployment) -> None:
-        target: Target | None = None
+        entry: FunctionEntry | None = None
         began = time.monotonic()
         deployment.began = time.time() * 1e3
         try:
@@ -181,22 +194,22 @@ class Fleet:
             stream = (
                 deployment.about.stream or layout.log_stream
             )  # tried again, it writes where it wrote before
-            target, up = self.runtime.start(
+            entry, up = self.runtime.start(
                 layout.config, version=layout.version, arn=layout.arn, log_group=layout.log_group,
                 log_stream=stream, path_first=layout.path_first, base=layout.base, python=layout.python,
             )  # fmt: skip
             deployment.about = about(deployment.record, layout.log_group, stream)
             self._logs[deployment.key[0]] = layout.log_group, stream
-            target.init_seconds = await asyncio.wrap_future(up)
+            entry.init_seconds = await asyncio.wrap_future(up)
         except (EngineError, OSError, MemoryError) as error:
-            if target is not None:
-                self.runtime.failed(target)
+            if entry is not None:
+                self.runtime.failed(entry)
             told = error if isinstance(error, EngineError) else InitError("Runtime.Unknown", str(error))
             deployment.init_ms = (time.monotonic() - began) * 1e3
             deployment.failed(told)
             return
-        target.raw = True  # its results go out as they come
-        deployment.up(target)
+        entry.raw = True  # its results go out as they come
+        deployment.up(entry)
         if deployment.retired and not deployment.in_flight:
             deployment.retire()
 
@@ -206,16 +219,16 @@ class Fleet:
 
     def running(self) -> dict[tuple[str, str], int]:
         """In flight, by name and version, of each deployment that is up."""
-        return {key: it.in_flight for key, it in self._deployments.items() if it.target is not None}
+        return {key: it.in_flight for key, it in self._deployments.items() if it.entry is not None}
 
     def warmed(self, name: str, version: str) -> int | None:
         """How many workers are there for a version; None: it cannot be started. From any thread."""
         it = self._deployments.get((name, version))
         if it is not None and it.broken:
             return None
-        target = it.target if it is not None else None
+        entry = it.entry if it is not None else None
         try:
-            return len(self.runtime.supervisor.workers(target.index)) if target is not None else 0
+            return len(self.runtime.supervisor.workers(entry.index)) if entry is not None else 0
         except KeyError:  # it ended meanwhile
             return 0
 

@@ -31,7 +31,7 @@ AT_ONCE = 256  # events that run at the same time
 Durable = Callable[[Exception | None], None]
 
 
-class Event(msgspec.Struct, array_like=True):
+class AcceptedEvent(msgspec.Struct, array_like=True):
     """An accepted event. accepted: epoch seconds."""
 
     name: str
@@ -39,11 +39,11 @@ class Event(msgspec.Struct, array_like=True):
     payload: bytes
     id: bytes
     accepted: float
-    dress: wire.Dress | None = None
+    extras: wire.Extras | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Event).decode
+_decode = msgspec.msgpack.Decoder(AcceptedEvent).decode
 
 
 class _Pending:
@@ -51,7 +51,7 @@ class _Pending:
 
     __slots__ = ("attempts", "event", "number", "throttles")
 
-    def __init__(self, number: int, event: Event, attempts: int) -> None:
+    def __init__(self, number: int, event: AcceptedEvent, attempts: int) -> None:
         self.number = number
         self.event = event
         self.attempts = attempts
@@ -97,13 +97,13 @@ class Events:
         qualifier: str | None,
         payload: bytes,
         id: bytes,
-        dress: wire.Dress | None,
+        extras: wire.Extras | None,
         durable: Durable,
     ) -> None:
         """Take an event; `durable` is called in the loop once it cannot be lost any more, or with the reason why it
         was not taken."""
         loop = asyncio.get_running_loop()
-        event = Event(name, qualifier, payload, id, self._clock(), dress)
+        event = AcceptedEvent(name, qualifier, payload, id, self._clock(), extras)
 
         def stored(future: Future[int | None]) -> None:
             loop.call_soon_threadsafe(taken, future)
@@ -145,7 +145,7 @@ class Events:
         self._running += 1
         try:
             route = self._invoker.route(event.name, event.qualifier)
-            self._invoker.invoke(route, event.payload, answered, event.dress, event.id)
+            self._invoker.invoke(route, event.payload, answered, event.extras, event.id)
         except Fault as fault:
             self._running -= 1
             if (
@@ -155,7 +155,7 @@ class Events:
             else:
                 self._throttled(pending)
 
-    def _config(self, event: Event) -> Mapping[str, Any]:
+    def _config(self, event: AcceptedEvent) -> Mapping[str, Any]:
         return self._state.get("invoke-config", event.name, event.qualifier or LATEST) or {}
 
     def _failed(self, pending: _Pending, config: Mapping[str, Any]) -> None:

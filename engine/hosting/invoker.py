@@ -26,7 +26,7 @@ from ..observe.lines import error_line
 from .deployments import Deployment, Fleet
 
 _LOG_SECONDS = 0.05
-_DRESSED: int = lib.STK_DRESSED
+_EXTRAS: int = lib.STK_EXTRAS
 
 
 class Usage:
@@ -67,7 +67,7 @@ class Result:
 # Takes what ended, for its log.
 Logs = Callable[[About, list[Ended]], object]
 # A Result, or why there is none: AWS's refusal.
-Answer = Callable[["Result | Fault"], None]
+OnResult = Callable[["Result | Fault"], None]
 
 
 class Invoker:
@@ -159,7 +159,7 @@ class Invoker:
         return found
 
     def invoke(
-        self, route: Route, event: bytes, answer: Answer, dress: wire.Dress | None, id: bytes = b""
+        self, route: Route, event: bytes, answer: OnResult, extras: wire.Extras | None, id: bytes = b""
     ) -> bytes:
         """Run it. `answer` is called exactly once, in the loop, maybe before this returns. The request id, 16 bytes:
         `id`, or a new one. Raises Fault: TooManyRequestsException, when nothing may be accepted now."""
@@ -178,10 +178,10 @@ class Invoker:
         deployment = route.deployment
         flags = 0
         if route.arn:
-            dress = dress or wire.Dress()
-            dress.arn = route.arn
-        if dress is not None:
-            event, flags = wire.dress(dress, event), _DRESSED
+            extras = extras or wire.Extras()
+            extras.arn = route.arn
+        if extras is not None:
+            event, flags = wire.attach(extras, event), _EXTRAS
 
         def answered(told: Outcome | EngineError) -> None:
             usage.in_flight -= 1
@@ -195,7 +195,7 @@ class Invoker:
     def _result(self, deployment: Deployment, told: Outcome | EngineError, id: bytes) -> Result | Fault:
         version, now = deployment.key[1], time.time()
         request_id = told.request_id if isinstance(told, Outcome) else uuid_text(id)
-        target = deployment.target
+        entry = deployment.entry
         if not isinstance(told, Outcome):
             if isinstance(told, FunctionError):  # it could not be initialised
                 body: dict[str, Any] = {
@@ -207,19 +207,19 @@ class Invoker:
                 failed = self._log_init(deployment, told, request_id, now)
                 return Result(wire.encode(body), True, request_id, version, deployment, failed, now)
             return refused(told)
-        assert target is not None
+        assert entry is not None
         said = self._log(deployment, told, now)
         if told.status == lib.STK_OK:
             return Result(told.data, False, request_id, version, deployment, said, now)
         try:
-            return Result(error_payload(target, told), True, request_id, version, deployment, said, now)
+            return Result(error_payload(entry, told), True, request_id, version, deployment, said, now)
         except EngineError as error:
             return refused(error)
 
     def _log(self, deployment: Deployment, outcome: Outcome, at: float) -> Ended:
-        target = deployment.target
-        assert target is not None
-        said = ended(target, outcome, at * 1e3)
+        entry = deployment.entry
+        assert entry is not None
+        said = ended(entry, outcome, at * 1e3)
         self._keep(deployment, said)
         return said
 

@@ -26,14 +26,14 @@ from ..services import urls
 from ..services.lambda_ import malformed
 from ..services.logs.process import LogsProcess
 from ..services.sts import Sts
-from .invoke import dressed, log_result
+from .invoke import extras_of, log_result
 from .passthrough import Passthrough, service_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 StrHeaders = list[tuple[str, str]]
-Answer = tuple[int, Sequence[tuple[bytes, bytes]], bytes]
+Response = tuple[int, Sequence[tuple[bytes, bytes]], bytes]
 Run = Callable[[dict[str, Any]], dict[str, Any]]
 
 BODY_BYTES = 70_167_211  # CreateFunction's limit: AWS's
@@ -109,7 +109,7 @@ class App:
                 )
             if target.startswith(_LOGS):
                 said = await self._parts.logs.ask(target, body)
-                answer: Answer = said.status, _bytes(said.headers.items()), said.body
+                answer: Response = said.status, _bytes(said.headers.items()), said.body
             elif service == "sts" or (service is None and path == "/"):
                 status, some, content = self._parts.sts.call(body, query)
                 answer = status, _bytes(some), content
@@ -153,7 +153,7 @@ class App:
 
     async def _lambda(
         self, method: str, path: str, query: str, headers: StrHeaders, body: bytes, request_id: str
-    ) -> Answer:
+    ) -> Response:
         parts = self._parts
         if "/code-archive/" in path and method == "GET":
             return await self._archive(path.rsplit("/", 1)[1])
@@ -181,7 +181,7 @@ class App:
             parts.control.submit(parts.settle)
         return parts.service.render(operation, result, request_id)
 
-    async def _archive(self, digest: str) -> Answer:
+    async def _archive(self, digest: str) -> Response:
         """A package, from the link that GetFunction answers with: knowing its digest is what entitles to it."""
         path = self._parts.packages.archive(digest)
         if not digest.isalnum() or not path.exists():
@@ -190,7 +190,7 @@ class App:
         return 200, [(b"content-type", b"application/zip")], data
 
     async def _result(
-        self, name: str, qualifier: str | None, event: bytes, id: bytes, dress: wire.Dress | None = None
+        self, name: str, qualifier: str | None, event: bytes, id: bytes, extras: wire.Extras | None = None
     ) -> Result:
         """An invocation's result. Raises Fault."""
         future: asyncio.Future[Result | Fault] = asyncio.get_running_loop().create_future()
@@ -200,13 +200,13 @@ class App:
                 future.set_result(result)
 
         route = self._parts.invoker.route(name, qualifier)
-        self._parts.invoker.invoke(route, event, answered, dress, id)
+        self._parts.invoker.invoke(route, event, answered, extras, id)
         result = await future
         if isinstance(result, Fault):
             raise malformed.explained(result, event)
         return result
 
-    async def _stream(self, request: dict[str, Any], request_id: str, trace: str) -> Answer:
+    async def _stream(self, request: dict[str, Any], request_id: str, trace: str) -> Response:
         """InvokeWithResponseStream: one chunk, since a Python handler returns its response whole."""
         named = self._parts.invoker.place.parse(request["FunctionName"], request.get("Qualifier"))
         if request.get("InvocationType") == "DryRun":
@@ -214,9 +214,9 @@ class App:
             return 204, [(b"x-amzn-requestid", request_id.encode())], b""
         body = request.get("Payload") or b"{}"
         _check_size(body, limits.EVENT_BYTES, "InvokeWithResponseStream")
-        dress = dressed(request.get("ClientContext", "").encode(), trace, request.get("TenantId", ""))
+        extras = extras_of(request.get("ClientContext", "").encode(), trace, request.get("TenantId", ""))
         id = uuid.uuid4()
-        result = await self._result(named.name, named.qualifier, body, id.bytes, dress)
+        result = await self._result(named.name, named.qualifier, body, id.bytes, extras)
         tail = log_result(result) if request.get("LogType") == "Tail" else b""
         headers = [
             (b"content-type", b"application/vnd.amazon.eventstream"),
@@ -225,7 +225,7 @@ class App:
         ]
         return 200, headers, eventstream.response(result.payload, result.failed, tail)
 
-    async def _invoke_async(self, operation: Operation, request: dict[str, Any], request_id: str) -> Answer:
+    async def _invoke_async(self, operation: Operation, request: dict[str, Any], request_id: str) -> Response:
         named = self._parts.invoker.place.parse(request["FunctionName"])
         body = request.get("InvokeArgs") or b"{}"
         _check_size(body, limits.INVOKE_ASYNC_BYTES, "InvokeAsync")
@@ -312,7 +312,7 @@ class App:
         headers: StrHeaders,
         body: bytes,
         caller: Mapping[str, Any] | None,
-    ) -> urls.Answer:
+    ) -> urls.Response:
         id = uuid.uuid4()
         event = urls.event(
             scope["method"], path, query, headers, body, url_id=url_id, region=self._parts.state.region,
@@ -337,7 +337,7 @@ def _url_id(path: str, headers: StrHeaders) -> tuple[str, str] | None:
     return None
 
 
-def _url_fault(fault: Fault) -> urls.Answer:
+def _url_fault(fault: Fault) -> urls.Response:
     if fault.code == "TooManyRequestsException":
         return 429, [urls.JSON], b'{"Message":"Rate Exceeded."}'
     if fault.code == "ServiceException":
@@ -389,7 +389,7 @@ def _bytes(headers: Any) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-async def _send(send: Send, answer: Answer) -> None:
+async def _send(send: Send, answer: Response) -> None:
     status, headers, body = answer
     some = list(headers)
     if status != 204:
@@ -398,7 +398,7 @@ async def _send(send: Send, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _send_url(send: Send, answer: urls.Answer) -> None:
+async def _send_url(send: Send, answer: urls.Response) -> None:
     status, headers, body = answer
     kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
     await _send(send, (status, _bytes(kept), body))

@@ -29,9 +29,9 @@ CLIENT_CONTEXT_BYTES = 3583
 
 # Checks an Invoke's members against the model: FunctionName, Qualifier and the headers' values. Raises Fault.
 Check = Callable[[dict[str, Any]], None]
-# Takes an asynchronous event: name, qualifier, payload, request id, dress; calls back with None once it is durable.
+# Takes an asynchronous event: name, qualifier, payload, request id, extras; calls back with None once it is durable.
 Accept = Callable[
-    [str, str | None, bytes, bytes, wire.Dress | None, Callable[[Exception | None], None]], None
+    [str, str | None, bytes, bytes, wire.Extras | None, Callable[[Exception | None], None]], None
 ]
 Rendered = tuple[int, Sequence[Header], bytes]
 # A fault as its response.
@@ -89,12 +89,12 @@ class Endpoint:
             message = f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
             raise Fault("RequestTooLargeException", message, Type="User")
         route = self._invoker.route(*names)
-        dress = _dressed(said) if said else None
+        extras = _extras_of(said) if said else None
         if kind == DRY_RUN:
             cycle.respond(204, [(b"x-amzn-requestid", str(uuid.uuid4()).encode()), _REMAPPED], b"")
             return
         if kind == EVENT:
-            self._later(cycle, names, body or b"{}", dress)
+            self._later(cycle, names, body or b"{}", extras)
             return
         with_tail = said.get(_LOG) == b"Tail"
 
@@ -106,10 +106,10 @@ class Endpoint:
             else:
                 cycle.succeed(_said(result, with_tail), result.payload)
 
-        self._invoker.invoke(route, body or b"{}", answered, dress, request_id)
+        self._invoker.invoke(route, body or b"{}", answered, extras, request_id)
 
     def _later(
-        self, cycle: InvokeCycle, names: tuple[str, str | None], body: bytes, dress: wire.Dress | None
+        self, cycle: InvokeCycle, names: tuple[str, str | None], body: bytes, extras: wire.Extras | None
     ) -> None:
         """An asynchronous event: answered once it cannot be lost any more."""
         malformed.check(body)
@@ -122,7 +122,7 @@ class Endpoint:
                 message = f"The event could not be stored: {error}"
                 self._refuse(cycle, Fault("ServiceException", message, Type="Service"), str(id))
 
-        self._accept(*names, body, id.bytes, dress, durable)
+        self._accept(*names, body, id.bytes, extras, durable)
 
     def _named(self, url: bytes, said: dict[bytes, bytes]) -> tuple[str, str | None]:
         """The function's name and qualifier, checked as the model has it. Raises Fault."""
@@ -178,15 +178,15 @@ def log_result(result: Result) -> bytes:
     return base64.b64encode(tail(result.deployment.about, result.ended, limits.LOG_TAIL_BYTES))
 
 
-def dressed(client: bytes, trace: str, tenant: str) -> wire.Dress | None:
+def extras_of(client: bytes, trace: str, tenant: str) -> wire.Extras | None:
     """What an invocation's context says beside the usual. Raises Fault for a client context that is none."""
-    dress = wire.Dress(client=_client_context(client) if client else "", trace=trace, tenant=tenant)
-    return dress if dress.client or dress.trace or dress.tenant else None
+    extras = wire.Extras(client=_client_context(client) if client else "", trace=trace, tenant=tenant)
+    return extras if extras.client or extras.trace or extras.tenant else None
 
 
-def _dressed(said: dict[bytes, bytes]) -> wire.Dress | None:
+def _extras_of(said: dict[bytes, bytes]) -> wire.Extras | None:
     trace, tenant = said.get(_TRACE, b"").decode("latin-1"), said.get(_TENANT, b"").decode("latin-1")
-    return dressed(said.get(_CLIENT, b""), trace, tenant)
+    return extras_of(said.get(_CLIENT, b""), trace, tenant)
 
 
 def _client_context(value: bytes) -> str:

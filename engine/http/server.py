@@ -36,7 +36,7 @@ from ..hosting.packages import Packages
 from ..runtime import Runtime
 from ..services.lambda_ import catalog
 from ..services.lambda_.s3 import fetcher
-from ..services.logs.process import LogsProcess, Say, Tell
+from ..services.logs.process import InvocationsEnded, LogsProcess, OtherOutput
 from ..services.sts import Sts
 from .app import LAMBDA_URL, App, Parts
 from .invoke import Endpoint
@@ -50,7 +50,7 @@ SPIN = (
     100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner than that
 )
 GRACE = 30  # seconds that requests in flight have at the end
-DRESS_BYTES = 16 * 1024  # beyond the event: what its context says
+EXTRAS_BYTES = 16 * 1024  # beyond the event: what its context says
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +127,11 @@ class Server:
         def log_of(name: str) -> tuple[str, str]:
             return fleet.log_of(name)
 
-        outside = Outside(loop, log_of, lambda *said: logs.send(Say(*said)))
+        outside = Outside(loop, log_of, lambda *said: logs.send(OtherOutput(*said)))
         stack.callback(outside.flush)
         spin = SPIN if core_map.spinners(core_map.usable()) > 1 else None
         runtime = Runtime(
-            payload_limit=limits.EVENT_BYTES + DRESS_BYTES, logs=outside, pin=True, spin=spin,
+            payload_limit=limits.EVENT_BYTES + EXTRAS_BYTES, logs=outside, pin=True, spin=spin,
             waiting_bytes=limits.WAITING_BYTES, reply_limit=limits.REPLY_BYTES,
         )  # fmt: skip
         reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns)
@@ -139,7 +139,7 @@ class Server:
         pythons = await loop.run_in_executor(control, interpreters, options.python)
         layouts = Layouts(packages, options.state / "opt", self._variables(), pythons, options.workers)
         fleet = Fleet(runtime, reaper, layouts, KEEP)
-        invoker = Invoker(state, place, fleet, lambda about, ended: logs.send(Tell(about, ended)))
+        invoker = Invoker(state, place, fleet, lambda about, ended: logs.send(InvocationsEnded(about, ended)))
         stack.callback(invoker.flush_logs)
         events = Events(store, state, invoker, delays=options.retry_delays)
         stack.callback(events.close)

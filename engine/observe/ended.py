@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from .._native import lib
-from ..calls.dispatch import Outcome, Target
-from .lines import Event, Format, Invocation, begins_init, billed, end_line, lines, report_line, start_line
+from ..calls.dispatch import FunctionEntry, Outcome
+from .lines import Format, Invocation, LogEvent, begins_init, billed, end_line, lines, report_line, start_line
 from .report import error_type, init_seconds, peak_kib
 
 _STATUS = {
@@ -66,21 +66,21 @@ def about(record: Mapping[str, Any], group: str, stream: str) -> About:
     )  # fmt: skip
 
 
-def ended(target: Target, o: Outcome, at: float) -> Ended:
+def ended(entry: FunctionEntry, o: Outcome, at: float) -> Ended:
     """at: epoch ms."""
     if o.status == _OK and not o.cold:
         return Ended(o.request_id, at, o.ended - o.started, o.peak_kib, "success", "", o.log, len(o.data))
     started = o.started or o.done
     return Ended(
         o.request_id, at, max(0, (o.ended or o.done) - started), peak_kib(o), _STATUS.get(o.status, "error"),
-        error_type(target, o) or "", o.log, len(o.data), o.cold,
-        init_seconds(target, o) * 1e3 if o.cold else 0.0, "error" if o.status == lib.STK_INIT else "success",
+        error_type(entry, o) or "", o.log, len(o.data), o.cold,
+        init_seconds(entry, o) * 1e3 if o.cold else 0.0, "error" if o.status == lib.STK_INIT else "success",
     )  # fmt: skip
 
 
-def events(about: About, some: Sequence[Ended]) -> list[Event]:
+def events(about: About, some: Sequence[Ended]) -> list[LogEvent]:
     """Their log, as Lambda would write it."""
-    out: list[Event] = []
+    out: list[LogEvent] = []
     plain = about.form.log_format == "Text"
     for e in some:
         if plain and e.status == "success" and not e.cold and not e.output:  # most of them: without detours

@@ -17,7 +17,7 @@ LEVELS = {"TRACE": 0, "DEBUG": 1, "INFO": 2, "WARN": 3, "ERROR": 4, "FATAL": 5}
 _ALIASES = {"WARNING": "WARN", "CRITICAL": "FATAL"}  # Python's names for them
 _LOGGED_AT = re.compile(r"\[[A-Z]+\]\t(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)\t")
 
-Event = tuple[int, str]  # epoch ms, message
+LogEvent = tuple[int, str]  # epoch ms, message
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +111,12 @@ def report_line(
     return text + "\n"
 
 
-def lines(i: Invocation, form: Format) -> list[Event]:
+def lines(i: Invocation, form: Format) -> list[LogEvent]:
     """All log events of an invocation, in order, their times never going back."""
     return list(_json(i, form) if form.log_format == "JSON" else _text(i))
 
 
-def _text(i: Invocation) -> Iterator[Event]:
+def _text(i: Invocation) -> Iterator[LogEvent]:
     begun, ended = int(i.started), int(i.started + i.duration_ms)
     own = list(_own(i, begun, ended, keepends=True))
     if i.cold:
@@ -181,13 +181,13 @@ def _init_report(i: Invocation) -> str:
     return text + "\n"
 
 
-def _json(i: Invocation, form: Format) -> Iterator[Event]:
+def _json(i: Invocation, form: Format) -> Iterator[LogEvent]:
     least = LEVELS.get(form.system_level, LEVELS["INFO"])
     begun, ended = int(i.started), int(i.started + i.duration_ms)
     own = list(_own(i, begun, ended, keepends=False))
     own = [event for event in own if _application_level(event[1]) >= LEVELS.get(form.application_level, 2)]
 
-    def record(level: str, at: int, kind: str, body: dict[str, Any]) -> Iterator[Event]:
+    def record(level: str, at: int, kind: str, body: dict[str, Any]) -> Iterator[LogEvent]:
         if LEVELS[level] >= least:
             yield at, wire.encode({"time": iso(at), "type": f"platform.{kind}", "record": body}).decode()
 
@@ -217,7 +217,7 @@ def _json(i: Invocation, form: Format) -> Iterator[Event]:
     yield from record("INFO" if i.status == SUCCESS else "WARN", ended, "report", body)
 
 
-def _json_init(i: Invocation, begun: int, own: list[Event], record: Any) -> Iterator[Event]:
+def _json_init(i: Invocation, begun: int, own: list[LogEvent], record: Any) -> Iterator[LogEvent]:
     phase = {"initializationType": i.initialization_type, "phase": "init"}
     versions = {"runtimeVersion": i.runtime_version, "runtimeVersionArn": i.runtime_arn}
     function = {"functionName": i.function_name, "functionVersion": i.version}
@@ -233,7 +233,7 @@ def _json_init(i: Invocation, begun: int, own: list[Event], record: Any) -> Iter
     yield from record(level, begun, "initReport", {**result, "metrics": {"durationMs": round(i.init_ms, 3)}})
 
 
-def _own(i: Invocation, begun: int, ended: int, keepends: bool) -> Iterator[Event]:
+def _own(i: Invocation, begun: int, ended: int, keepends: bool) -> Iterator[LogEvent]:
     """A function's output, an event per line. A line that says when it was logged has that time."""
     if not i.output:
         return

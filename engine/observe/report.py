@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .. import limits
 from .._native import lib
-from ..calls.dispatch import Outcome, Target, error_payload, failure
+from ..calls.dispatch import FunctionEntry, Outcome, error_payload, failure
 from ..errors import FunctionError
 from . import lines as logged
 
@@ -62,50 +62,50 @@ def peak_kib(o: Outcome) -> int:
     return o.peak_kib or (max(0, o.detail) if o.status in (lib.STK_MEMORY, lib.STK_INIT) else 0)
 
 
-def init_seconds(target: Target, o: Outcome) -> float:
+def init_seconds(entry: FunctionEntry, o: Outcome) -> float:
     """How long the init took: a function's that is forked after it, else the worker's, which began when the
     invocation was given to it and ended with the handler's start."""
-    if target.init_seconds is not None:
-        return target.init_seconds
+    if entry.init_seconds is not None:
+        return entry.init_seconds
     return max(0, (o.started or o.done) - (o.dispatched or o.done)) / 1e9
 
 
-def lines(target: Target, o: Outcome) -> tuple[str, str]:
+def lines(entry: FunctionEntry, o: Outcome) -> tuple[str, str]:
     """What Lambda logs before and after an invocation's own output."""
     duration = timings(o).execute * 1e3
     after = logged.end_line(o.request_id) + logged.report_line(
         o.request_id,
         duration,
         logged.billed(duration),
-        target.memory,
+        entry.memory,
         peak_kib(o) // 1024,
-        init_seconds(target, o) * 1e3 if o.cold else None,
+        init_seconds(entry, o) * 1e3 if o.cold else None,
         _STATUS.get(o.status),
         _ERROR_TYPE.get(o.status),
     )
-    return logged.start_line(o.request_id, target.version), after
+    return logged.start_line(o.request_id, entry.version), after
 
 
-def error_type(target: Target, o: Outcome) -> str | None:
+def error_type(entry: FunctionEntry, o: Outcome) -> str | None:
     """How Lambda names the failure; None where it names none."""
     if o.status in (lib.STK_OK, lib.STK_TIMEOUT):
         return None
-    error = failure(target, o)
+    error = failure(entry, o)
     return error.error_type if isinstance(error, FunctionError) else None
 
 
-def reply(target: Target, o: Outcome) -> Reply:
+def reply(entry: FunctionEntry, o: Outcome) -> Reply:
     """An outcome as a Reply. Raises what is not the function's failure."""
     failed = o.status != lib.STK_OK
-    payload = error_payload(target, o) if failed else o.data
-    before, after = lines(target, o)
+    payload = error_payload(entry, o) if failed else o.data
+    before, after = lines(entry, o)
     own = o.log if not o.log or o.log.endswith("\n") else o.log + "\n"
     tail = (before + own + after).encode("utf-8", "replace")[-limits.LOG_TAIL_BYTES :]
     return Reply(
         payload=payload,
         function_error="Unhandled" if failed else None,
         request_id=o.request_id,
-        version=target.version,
+        version=entry.version,
         log_tail=tail.decode("utf-8", "ignore"),
         timings=timings(o),
         memory=peak_kib(o) // 1024,

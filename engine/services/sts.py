@@ -14,7 +14,7 @@ from botocore.loaders import Loader
 
 VERSION = "2011-06-15"
 NAMESPACE = f"https://sts.amazonaws.com/doc/{VERSION}/"
-Answer = tuple[int, list[tuple[str, str]], bytes]
+Response = tuple[int, list[tuple[str, str]], bytes]
 
 
 class Sts:
@@ -28,7 +28,7 @@ class Sts:
         """Whether the request is for an operation that is answered here, rather than refused."""
         return _action(body, raw_query)[0] == "GetCallerIdentity"
 
-    def call(self, body: bytes, raw_query: str = "") -> Answer:
+    def call(self, body: bytes, raw_query: str = "") -> Response:
         """Status, headers and XML for a request: its parameters are in the body, or in the query of a GET."""
         request_id = str(uuid4())
         action, version = _action(body, raw_query)
@@ -47,7 +47,7 @@ class Sts:
             400, "MissingAction", "The request is missing an action or a required parameter.", request_id
         )
 
-    def _caller_identity(self, request_id: str) -> Answer:
+    def _caller_identity(self, request_id: str) -> Response:
         account = escape(self._account)
         return _xml(
             200,
@@ -71,7 +71,7 @@ def _action(body: bytes, raw_query: str) -> tuple[str, str]:
     return action[0] if len(action) == 1 else "", version[0] if len(version) == 1 else ""
 
 
-def _error(status: int, code: str, message: str, request_id: str) -> Answer:
+def _error(status: int, code: str, message: str, request_id: str) -> Response:
     kind = "Sender" if status < 500 else "Receiver"
     return _xml(
         status,
@@ -87,5 +87,5 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:300])
 
 
-def _xml(status: int, text: str, request_id: str) -> Answer:
+def _xml(status: int, text: str, request_id: str) -> Response:
     return status, [("content-type", "text/xml"), ("x-amzn-requestid", request_id)], text.encode()

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from .. import limits, wire
 
 Headers = Sequence[tuple[str, str]]
-Answer = tuple[int, list[tuple[str, str]], bytes]
+Response = tuple[int, list[tuple[str, str]], bytes]
 JSON = ("content-type", "application/json")
 # Between client and server only: no business of a function's.
 HOP_BY_HOP = frozenset(
@@ -112,7 +112,7 @@ def trace_id(now: float, request_id: str) -> str:
     return f"Root=1-{int(now):08x}-{request_id.replace('-', '')[:24]}"
 
 
-def response(payload: bytes, function_error: bool = False) -> Answer:
+def response(payload: bytes, function_error: bool = False) -> Response:
     """Status, headers and body for what the function returned (JSON), or for its failure.
 
     An object with a statusCode is a whole response. Anything else is the body of a 200: text as it is, the rest as
@@ -131,24 +131,24 @@ def response(payload: bytes, function_error: bool = False) -> Answer:
     return 200, [JSON], payload
 
 
-def failed() -> Answer:
+def failed() -> Response:
     """The function failed, or answered what is no HTTP response."""
     return 502, [JSON], b"Internal Server Error"
 
 
-def unknown() -> Answer:
+def unknown() -> Response:
     """There is no such function URL, or it may not be used."""
     return 403, [JSON, ("x-amzn-errortype", "AccessDeniedException")], b'{"Message":null}'
 
 
-def too_large() -> Answer:
+def too_large() -> Response:
     """The event would be larger than Lambda takes."""
     told = f"Request must be smaller than {limits.EVENT_BYTES} bytes for the InvokeFunction operation"
     headers = [JSON, ("x-amzn-errortype", "RequestEntityTooLargeException")]
     return 413, headers, wire.encode({"Message": told})
 
 
-def preflight(cors: Mapping[str, Any] | None, method: str, headers: Headers) -> Answer | None:
+def preflight(cors: Mapping[str, Any] | None, method: str, headers: Headers) -> Response | None:
     """The service's own answer to a CORS preflight; None for a request that is the function's to answer.
 
     `cors` is the URL's Cors configuration as the API has it, None when it has none.
@@ -191,7 +191,7 @@ def cors_headers(cors: Mapping[str, Any] | None, headers: Headers) -> list[tuple
     return added
 
 
-def _whole(reply: dict[str, Any]) -> Answer:
+def _whole(reply: dict[str, Any]) -> Response:
     """A response that the function wrote out. Raises ValueError or TypeError when it is none."""
     status = _status(reply["statusCode"])
     given, cookies, content = reply.get("headers") or {}, reply.get("cookies") or [], reply.get("body")

@@ -79,7 +79,7 @@ class _Bag:
         self.__dict__.update(members)
 
 
-def dress(context: Context, extras: wire.Dress) -> None:
+def extend(context: Context, extras: wire.Extras) -> None:
     """Give one invocation's context what only it has, and the environment its trace."""
     own = vars(context)
     if extras.arn:

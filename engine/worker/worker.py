@@ -122,10 +122,10 @@ class Worker:
             elif packed == lib.STK_W_LARGE:
                 payload = self._payload(view)
                 invocation = make_context(header[:])
-            elif packed == lib.STK_W_DRESSED:
-                extras, payload = wire.undress(self._payload(view))
+            elif packed == lib.STK_W_EXTRAS:
+                extras, payload = wire.detach(self._payload(view))
                 invocation = make_context(header[:])
-                context.dress(invocation, extras)
+                context.extend(invocation, extras)
             elif packed == lib.STK_W_SHUTDOWN:
                 return
             else:  # between the invocations

@@ -32,7 +32,7 @@
 #define STK_LARGE 1u                  /* record flag: the payload is in the large area */
 #define STK_IN_PLACE 4u                /* with STK_LARGE: a reply that lies in the event it answers; id[0..7]: where */
 #define STK_WANT_TAIL 2u              /* record flag: the caller wants the whole log and the peak memory */
-#define STK_DRESSED 8u                 /* record flag: before the event stand what its context says (wire.dress) */
+#define STK_EXTRAS 8u                 /* record flag: before the event stand what its context says (wire.attach) */
 #define STK_RING_THREAD 1u            /* sleep flag: a thread waits on the bell */
 #define STK_RING_LOOP 2u              /* sleep flag: an event loop waits on the eventfd */
 #define STK_EXIT_NO_DOORBELL 70       /* exit status of a worker that can ring no more: its descriptors are closed */

@@ -186,8 +186,8 @@ int64_t stk_worker_next(stk_worker *w) {
             if (w->event.len > w->large) return STK_W_BROKEN;
             w->payload = stk_large_at(w->down);
         }
-        if (w->event.flags & (STK_LARGE | STK_DRESSED))
-            return w->event.flags & STK_DRESSED ? STK_W_DRESSED : STK_W_LARGE;
+        if (w->event.flags & (STK_LARGE | STK_EXTRAS))
+            return w->event.flags & STK_EXTRAS ? STK_W_EXTRAS : STK_W_LARGE;
         return (int64_t)((uint64_t)(w->payload - (uint8_t *)w->down) << 20 | w->event.len);
     }
 }

@@ -18,7 +18,7 @@ typedef struct stk_worker {
     int event_fd, stdio_fd;
 } stk_worker;
 
-enum { STK_W_SHUTDOWN = -1, STK_W_LARGE = -2, STK_W_BROKEN = -3, STK_W_SIGNAL = -4, STK_W_DRESSED = -5 };
+enum { STK_W_SHUTDOWN = -1, STK_W_LARGE = -2, STK_W_BROKEN = -3, STK_W_SIGNAL = -4, STK_W_EXTRAS = -5 };
 
 /* Map a lane. NULL with errno set. `large`: bytes of the large area. stdio_fd: the read end of the
  * pipe behind this process's stdout and stderr, or -1. */
@@ -33,7 +33,7 @@ stk_worker *stk_worker_rehearsal(uint32_t invocations, uint64_t max_reply);
 void stk_worker_close(stk_worker *w);
 
 /* Wait for the next invocation. >= 0: offset << 20 | length of a payload in the down mapping;
- * STK_W_LARGE: read w->payload and w->event.len instead; STK_W_DRESSED: the same, and the event has STK_DRESSED;
+ * STK_W_LARGE: read w->payload and w->event.len instead; STK_W_EXTRAS: the same, and the event has STK_EXTRAS;
  * STK_W_SHUTDOWN; STK_W_BROKEN: the lane is unusable; STK_W_SIGNAL: a signal arrived, call again. */
 int64_t stk_worker_next(stk_worker *w);
 

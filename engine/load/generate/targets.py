@@ -23,8 +23,7 @@ from .signing import Credentials, Signer
 
 if TYPE_CHECKING:
     from ...aio import AsyncEngine
-    from ...calls.dispatch import Outcome
-    from ...calls.dispatch import Target as Started
+    from ...calls.dispatch import FunctionEntry, Outcome
     from .http_client import Client, Response
 
 Done = Callable[[Answer], None]
@@ -39,7 +38,7 @@ class Embedded:
     def __init__(self, engine: AsyncEngine, names: Sequence[str]) -> None:
         """Raises FunctionNotFound."""
         runtime = engine._runtime
-        self._started = [replace(runtime.target(name), raw=True) for name in names]  # replies as they came
+        self._started = [replace(runtime.entry(name), raw=True) for name in names]  # replies as they came
         self._reaper = engine._reaping()
         self._number = 0
 
@@ -68,7 +67,7 @@ class Embedded:
         return None
 
 
-def _of_outcome(started: Started, o: Outcome) -> Answer:
+def _of_outcome(started: FunctionEntry, o: Outcome) -> Answer:
     from ...calls.dispatch import failure
 
     parts = None

@@ -11,7 +11,7 @@ from typing import Any
 from ... import wire
 from ...aws.faults import Fault
 from ...aws.json_protocol import CONTENT_TYPE, JsonService
-from .disk import Event, Key, Meta, Stream
+from .disk import Key, Meta, StoredEvent, Stream
 from .pattern import InvalidPattern, compile_pattern
 from .store import DAY_MS, PAGE_EVENTS, LogNotFound, LogStore
 
@@ -322,7 +322,7 @@ class LogsApi:
         return result | {"rejectedLogEventsInfo": said} if said else result
 
 
-def _key(event: Event) -> Key:
+def _key(event: StoredEvent) -> Key:
     return event.timestamp, event.sequence
 
 

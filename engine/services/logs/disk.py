@@ -15,7 +15,7 @@ Key = tuple[int, int]  # timestamp, sequence: the order of events
 Raw = tuple[int, int, str, str]  # timestamp, ingested, stream, message: a line
 
 
-class Event(msgspec.Struct, array_like=True, gc=False):
+class StoredEvent(msgspec.Struct, array_like=True, gc=False):
     """One log event. Times in epoch ms; sequence is its place in the group, from 1, never given twice."""
 
     timestamp: int
@@ -73,7 +73,7 @@ def encode(some: Sequence[Raw]) -> bytes:
         return _encode_lines([(t, i, _utf8(s), _utf8(m)) for t, i, s, m in some])
 
 
-def decode(data: bytes, sequence: int, gone: dict[str, int]) -> Iterator[Event]:
+def decode(data: bytes, sequence: int, gone: dict[str, int]) -> Iterator[StoredEvent]:
     """The events of whole lines; a line that is none is passed over, its number not given again."""
     for n, line in enumerate(data.split(b"\n")[:-1], sequence):
         try:
@@ -81,7 +81,7 @@ def decode(data: bytes, sequence: int, gone: dict[str, int]) -> Iterator[Event]:
         except (ValueError, RecursionError):
             continue
         if n > gone.get(stream, 0):
-            yield Event(timestamp, ingested, stream, message, n)
+            yield StoredEvent(timestamp, ingested, stream, message, n)
 
 
 def _utf8(text: str) -> str:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from .disk import Block, Event, Key, Meta, Raw, Stream, decode, encode, read_meta, write_meta
+from .disk import Block, Key, Meta, Raw, StoredEvent, Stream, decode, encode, read_meta, write_meta
 
 BLOCK_BYTES = 64 * 1024  # what a reader takes from a file at once
 
@@ -85,7 +85,7 @@ class Group:
                     frozenset(e[2] for e in some),
                 )
             )
-            self._note(Event(*e) for e in some)
+            self._note(StoredEvent(*e) for e in some)
         self._size += len(data)
         self._next += len(some)
         return len(some)
@@ -214,7 +214,7 @@ class Group:
             self._recover()
             return self._next - 1
 
-    def after(self, sequence: int, since: int) -> Iterator[Event]:
+    def after(self, sequence: int, since: int) -> Iterator[StoredEvent]:
         """Events that arrived after that one, as they arrived, of a timestamp from `since` on."""
         for block in self._snapshot():
             if block.latest >= since and block.sequence + block.events - 1 > sequence:
@@ -226,12 +226,12 @@ class Group:
         low: Key,
         high: Key,
         backward: bool = False,
-    ) -> Iterator[Event]:
+    ) -> Iterator[StoredEvent]:
         """Events of the wanted streams with low < (timestamp, sequence) < high, in that order or backward."""
         sign = -1 if backward else 1
         blocks = [b for b in self._snapshot() if b.latest >= low[0] and b.earliest <= high[0]]
         blocks.sort(key=(lambda b: -b.latest) if backward else (lambda b: b.earliest))
-        waiting: list[tuple[int, int, Event]] = []
+        waiting: list[tuple[int, int, StoredEvent]] = []
         for block in blocks:
             edge = -block.latest if backward else block.earliest
             while waiting and waiting[0][0] < edge:
@@ -293,7 +293,7 @@ class Group:
         else:
             self._blocks.append(block)
 
-    def _note(self, events: Iterator[Event]) -> None:
+    def _note(self, events: Iterator[StoredEvent]) -> None:
         for e in events:
             s = self._streams.get(e.stream)
             if s is None:
@@ -314,7 +314,7 @@ class Group:
             self.meta.gone = gone
             write_meta(self.folder, self.meta)
 
-    def _read(self, block: Block) -> list[Event]:
+    def _read(self, block: Block) -> list[StoredEvent]:
         try:
             with open(self._path(block.segment), "rb") as f:
                 data = os.pread(f.fileno(), block.length, block.offset)

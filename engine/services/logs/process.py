@@ -28,14 +28,14 @@ _HEAD = struct.Struct("<I")
 MAX_PENDING = 64 * 1024 * 1024  # bytes that may wait for the process; what is beyond is dropped, and counted
 
 
-class Tell(msgspec.Struct, tag=True, array_like=True):
+class InvocationsEnded(msgspec.Struct, tag=True, array_like=True):
     """Invocations of one deployment that ended."""
 
     about: About
     ended: list[Ended]
 
 
-class Say(msgspec.Struct, tag=True, array_like=True):
+class OtherOutput(msgspec.Struct, tag=True, array_like=True):
     """Output that belongs to no invocation."""
 
     group: str
@@ -44,7 +44,7 @@ class Say(msgspec.Struct, tag=True, array_like=True):
     text: str
 
 
-class Ask(msgspec.Struct, tag=True, array_like=True):
+class OperationRequest(msgspec.Struct, tag=True, array_like=True):
     """An operation of CloudWatch Logs."""
 
     number: int
@@ -52,16 +52,16 @@ class Ask(msgspec.Struct, tag=True, array_like=True):
     body: bytes
 
 
-class Answer(msgspec.Struct, array_like=True):
+class OperationResponse(msgspec.Struct, array_like=True):
     number: int
     status: int
     headers: dict[str, str]
     body: bytes
 
 
-Message = Tell | Say | Ask
+Message = InvocationsEnded | OtherOutput | OperationRequest
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
-_answer = msgspec.msgpack.Decoder(Answer).decode
+_decode_response = msgspec.msgpack.Decoder(OperationResponse).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -71,7 +71,7 @@ class LogsProcess:
     def __init__(self, folder: Path, region: str, account: str) -> None:
         self._arguments = [str(folder), region, account]
         self._numbers = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[Answer]] = {}
+        self._asked: dict[int, asyncio.Future[OperationResponse]] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -98,20 +98,20 @@ class LogsProcess:
             or writer.transport.is_closing()
             or writer.transport.get_write_buffer_size() > MAX_PENDING
         ):
-            self.dropped += sum(len(m.ended) for m in messages if isinstance(m, Tell))
+            self.dropped += sum(len(m.ended) for m in messages if isinstance(m, InvocationsEnded))
             return
         data = _encode(messages)
         writer.write(_HEAD.pack(len(data)) + data)
 
-    async def ask(self, target: str, body: bytes) -> Answer:
+    async def ask(self, target: str, body: bytes) -> OperationResponse:
         """An operation's answer. Raises EngineError when the process is gone."""
         number = next(self._numbers)
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[OperationResponse] = asyncio.get_running_loop().create_future()
         self._asked[number] = future
         try:
             if self._writer is None or self._writer.transport.is_closing():
                 raise EngineError("the log's process has ended")
-            self.send(Ask(number, target, body))
+            self.send(OperationRequest(number, target, body))
             return await future
         finally:
             self._asked.pop(number, None)
@@ -120,7 +120,7 @@ class LogsProcess:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 (length,) = _HEAD.unpack(await reader.readexactly(_HEAD.size))
-                answer = _answer(await reader.readexactly(length))
+                answer = _decode_response(await reader.readexactly(length))
                 future = self._asked.get(answer.number)
                 if future is not None and not future.done():
                     future.set_result(answer)
@@ -163,15 +163,15 @@ def main() -> None:
             if len(data) < length:
                 break
             for message in _decode(data):
-                if isinstance(message, Tell):
+                if isinstance(message, InvocationsEnded):
                     about = message.about
                     store.append(about.group, about.stream, events(about, message.ended))
-                elif isinstance(message, Say):
+                elif isinstance(message, OtherOutput):
                     store.append(message.group, message.stream, [(message.at, message.text)])
                 else:
                     api = api or LogsApi(store, region, account)
                     status, headers, body = api.call(message.target, message.body)
-                    said = _encode(Answer(message.number, status, headers, body))
+                    said = _encode(OperationResponse(message.number, status, headers, body))
                     sock.sendall(_HEAD.pack(len(said)) + said)
     store.close()
     os._exit(0)

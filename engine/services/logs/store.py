@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ... import limits
 from ...errors import EngineError
-from .disk import Event, Key, Meta, Stream, folder_name, name_of
+from .disk import Key, Meta, StoredEvent, Stream, folder_name, name_of
 from .group import Group
 
 MAX_TIME = 1 << 62
@@ -47,7 +47,7 @@ class LogNotFound(EngineError, LookupError):
 class Page:
     """Events in the order of their time. `at`: where a search that is not over goes on; None: it is over."""
 
-    events: list[Event]
+    events: list[StoredEvent]
     at: Key | None
 
 
@@ -321,7 +321,7 @@ class LogStore:
         high = (MAX_TIME if end is None else end, 0)
         if at is not None:
             low, high = (max(low, at), high) if from_head else (low, min(high, at))
-        events: list[Event] = []
+        events: list[StoredEvent] = []
         size = scanned = 0
         more = None
         for event in found.ordered(wanted, low, high, not from_head):
@@ -342,7 +342,7 @@ class LogStore:
 
     def follow(
         self, group: str, since: int = 0, *, stop: Callable[[], bool] = lambda: False
-    ) -> Iterator[Event]:
+    ) -> Iterator[StoredEvent]:
         """Events from `since` (epoch ms) on, then each as it is written, until stop() or the store is closed or the
         group deleted. stop is asked whenever something was written, and every second."""
         found = self._flushed(group)

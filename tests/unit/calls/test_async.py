@@ -158,7 +158,7 @@ def test_a_callback_that_raises_costs_nobody_elses_result(run: Run) -> None:
     async def main(engine: AsyncEngine) -> None:
         await engine.function("app:echo", code=FUNCTIONS)
         await engine.function("app:fail", code=FUNCTIONS)
-        loop, reaper, targets = asyncio.get_running_loop(), engine._reaper, engine._runtime.targets
+        loop, reaper, targets = asyncio.get_running_loop(), engine._reaper, engine._runtime.entries
         assert reaper is not None
         reported: list[Any] = []
         loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))

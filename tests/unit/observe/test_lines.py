@@ -11,7 +11,7 @@ from engine._native import lib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.calls.dispatch import Outcome, Target
+from engine.calls.dispatch import FunctionEntry, Outcome
 from engine.observe.ended import Ended, about, ended, tail
 from engine.observe.lines import Format, Invocation, billed, error_line, lines
 
@@ -178,7 +178,7 @@ def test_of_an_outcome(status: int, data: bytes, said_as: tuple[str, str | None]
     o = Outcome(
         status, 0, data, "log\n", 0, "RID", 100, 200, 1_000_300, 4_010_300, 4_010_500, 36 * 1024, True
     )
-    i = ended(Target(0, "f", 3.0, False, 128, "7", 0.1101), o, AT)
+    i = ended(FunctionEntry(0, "f", 3.0, False, 128, "7", 0.1101), o, AT)
     assert (i.status, i.error_type or None) == said_as
     assert (i.peak_kib, i.output, i.produced) == (36 * 1024, "log\n", len(data))
     assert (i.took, i.init_ms) == (3_010_000, pytest.approx(110.1))

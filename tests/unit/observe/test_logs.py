@@ -15,7 +15,7 @@ from engine._native import lib
 from support import FUNCTIONS, Gate, Logs, script, until
 
 from engine import Engine
-from engine.calls.dispatch import Outcome, Target
+from engine.calls.dispatch import FunctionEntry, Outcome
 from engine.limits import LOG_TAIL_BYTES
 from engine.observe import report
 from engine.worker import handler, output
@@ -209,7 +209,7 @@ class TestTheTail:
 class TestReportLines:
     """Without a process."""
 
-    target = Target(0, "f", 3.0, False, 128, "$LATEST", 0.1101)
+    entry = FunctionEntry(0, "f", 3.0, False, 128, "$LATEST", 0.1101)
 
     @staticmethod
     def outcome(status: int = lib.STK_OK, cold: bool = False, **members: int) -> Outcome:
@@ -219,7 +219,7 @@ class TestReportLines:
                        request_id="RID", peak_kib=values.pop("peak_kib", 36 * 1024), cold=cold, **values)  # fmt: skip
 
     def test_as_lambda_prints_it(self) -> None:
-        start, end = report.lines(self.target, self.outcome(cold=True))
+        start, end = report.lines(self.entry, self.outcome(cold=True))
         assert start == "START RequestId: RID Version: $LATEST\n"
         assert end == (
             "END RequestId: RID\n"
@@ -228,11 +228,11 @@ class TestReportLines:
         )
 
     def test_out_of_memory(self) -> None:
-        _, end = report.lines(self.target, self.outcome(lib.STK_MEMORY, detail=150 * 1024, peak_kib=0))
+        _, end = report.lines(self.entry, self.outcome(lib.STK_MEMORY, detail=150 * 1024, peak_kib=0))
         assert end.endswith("Max Memory Used: 150 MB\tStatus: error\tError Type: Runtime.OutOfMemory\n")
 
     def test_an_init_that_failed(self) -> None:
-        fresh = Target(0, "f", 3.0, False, 128, "$LATEST", None)
+        fresh = FunctionEntry(0, "f", 3.0, False, 128, "$LATEST", None)
         o = self.outcome(lib.STK_INIT, cold=True, detail=50 * 1024, peak_kib=0, started=0, ended=0)
         _, end = report.lines(fresh, o)
         assert end.endswith("Max Memory Used: 50 MB\tInit Duration: 3.01 ms\tStatus: error\n")
