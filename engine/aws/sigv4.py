@@ -35,6 +35,7 @@ MISMATCH = (
 INVALID_TOKEN = "The security token included in the request is invalid."
 BASIC_FORMAT = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
+ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 
 
 class Denied(Fault):
@@ -74,14 +75,8 @@ def load_credentials(path: str | Path) -> dict[str, Credential]:
 
     Raises InvalidConfiguration when it cannot be read, a profile is incomplete, or no profile has a key.
     """
-    parser = configparser.RawConfigParser(default_section="", strict=False)
-    try:
-        parser.read_string(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        raise InvalidConfiguration(f"cannot read the credentials in {path}: {error}") from error
     found: dict[str, Credential] = {}
-    for name in parser.sections():
-        profile = parser[name]
+    for name, profile in _profiles(path):
         key, secret = profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")
         if key and secret:
             found[key] = Credential(secret, profile.get("aws_session_token") or None)
@@ -92,6 +87,29 @@ def load_credentials(path: str | Path) -> dict[str, Credential]:
     if not found:
         raise InvalidConfiguration(f"{path} has no profile with aws_access_key_id and aws_secret_access_key")
     return found
+
+
+def load_accounts(path: str | Path) -> dict[str, str]:
+    """The account of each access key whose profile in the same file has an aws_account_id, as SDKs know it."""
+    found: dict[str, str] = {}
+    for name, profile in _profiles(path):
+        key, account = profile.get("aws_access_key_id"), profile.get("aws_account_id")
+        if key and account:
+            if not ACCOUNT.fullmatch(account):
+                raise InvalidConfiguration(
+                    f"profile {name} in {path}: aws_account_id={account}: an account id has twelve digits"
+                )
+            found[key] = account
+    return found
+
+
+def _profiles(path: str | Path) -> list[tuple[str, Mapping[str, str]]]:
+    parser = configparser.RawConfigParser(default_section="", strict=False)
+    try:
+        parser.read_string(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise InvalidConfiguration(f"cannot read the credentials in {path}: {error}") from error
+    return [(name, parser[name]) for name in parser.sections()]
 
 
 class Verifier:
@@ -189,15 +207,15 @@ def _read(raw_query: str, headers: Headers) -> Signed:
 def _read_header(authorization: list[str], headers: Headers) -> Signed:
     text = authorization[0]
     digest = base64.b64encode(hashlib.sha256(wire(text)).digest()).decode()
-    told = f"Authorization header (hashed with SHA-256 and encoded with Base64): '{digest}'."
+    header = f"Authorization header (hashed with SHA-256 and encoded with Base64): '{digest}'."
     algorithm, _, rest = text.strip().partition(" ")
     if algorithm != ALGORITHM or len(authorization) > 1:
-        raise _incomplete(f"Unsupported AWS 'algorithm' in {told}")
+        raise _incomplete(f"Unsupported AWS 'algorithm' in {header}")
     parts: dict[str, str] = {}
     for part in rest.split(","):
         name, equals, value = part.strip().partition("=")
         if not equals or name in parts:
-            raise _incomplete(f"Invalid key=value pair (missing equal-sign) in {told}")
+            raise _incomplete(f"Invalid key=value pair (missing equal-sign) in {header}")
         parts[name] = value
     missing = [
         f"Authorization header requires '{name}' parameter."
@@ -208,7 +226,7 @@ def _read_header(authorization: list[str], headers: Headers) -> Signed:
     if not stamp:
         missing.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
     if missing:
-        raise _incomplete(" ".join([*missing, told]))
+        raise _incomplete(" ".join([*missing, header]))
     token = _values(headers, "x-amz-security-token")
     return _signed(
         parts["Credential"], parts["SignedHeaders"], parts["Signature"], ",".join(stamp), token, None

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 import httpcore
 
 from .. import wire
+from ..aws.registry import signing_name
+from ..aws.service import Request, Response
 from ..errors import InvalidConfiguration
-from ..services.urls import HOP_BY_HOP
+from ..services.urls.conversion import HOP_BY_HOP
 
-Headers = Sequence[tuple[str, str]]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -23,54 +23,12 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 CONNECTIONS = 100
 IDLE = 60.0  # seconds that a client may take for the next piece of its request
 TIMEOUT = {"connect": 5.0, "read": 120.0, "write": 60.0, "pool": 30.0}  # seconds; SQS polls last up to 20
-CREDENTIAL = re.compile(r"/\d{8}/(?:[^/]+/)?([a-z0-9-]+)/aws4_request", re.ASCII)
-REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d", re.ASCII)
-# Services of the JSON protocol whose targets are not called after them.
-TARGETS = {
-    "amazonec2containerservicev20141113": "ecs",
-    "amazonsqs": "sqs",
-    "amazonssm": "ssm",
-    "awsevents": "events",
-    "awsstepfunctions": "states",
-    "graniteservicevarious": "monitoring",
-    "trentservice": "kms",
-}
 # What the server that answers sets itself.
 OURS = frozenset({"date", "server"})
 
 
 class ClientGone(Exception):
     """The client left, or fell silent, before the request was complete."""
-
-
-def service_of(headers: Headers, raw_query: str) -> str | None:
-    """The service that a request is for, by its signing name ("s3", "sqs"): it stands in the scope of the signature,
-    in X-Amz-Target, or in the host's name; None when none of them says."""
-    values = {name.lower(): value for name, value in headers}
-    authorization = values.get("authorization", "")
-    signed = CREDENTIAL.search(authorization)
-    if signed is None and "X-Amz-Credential=" in raw_query:
-        signed = CREDENTIAL.search(parse_qs(raw_query).get("X-Amz-Credential", [""])[0])
-    if signed is not None:
-        return signed[1]
-    if authorization.startswith("AWS ") or ("AWSAccessKeyId=" in raw_query and "Signature=" in raw_query):
-        return "s3"  # the one service that still takes signatures of version 2
-    if target := values.get("x-amz-target"):
-        name = target.partition(".")[0].partition("_")[0].lower()
-        return TARGETS.get(name, name) or None
-    return _named(values.get("host", ""))
-
-
-def _named(host: str) -> str | None:
-    """The service in a host's name: SERVICE or REST.SERVICE, a region perhaps, and AWS's domain or "localhost"."""
-    name = host.lower().partition(":")[0]
-    for domain in (".amazonaws.com", ".localhost"):
-        if name.endswith(domain):
-            labels = name.removesuffix(domain).split(".")
-            if len(labels) > 1 and REGION.fullmatch(labels[-1]):
-                labels.pop()
-            return labels[-1] or None
-    return None
 
 
 class Passthrough:
@@ -102,8 +60,8 @@ class Passthrough:
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application for the scope "http"."""
         if self._endpoint is None:
-            told = "is not served here; start the server with --aws-endpoint to have it passed on."
-            return await _refuse(scope, send, 501, "NotImplemented", told)
+            reason = "is not served here; start the server with --aws-endpoint to have it passed on."
+            return await _refuse(scope, send, 501, "NotImplemented", reason)
         body = _Body(receive)
         relay = asyncio.ensure_future(self._relay(scope, body, send))
         gone = asyncio.ensure_future(body.gone())
@@ -154,8 +112,8 @@ class Passthrough:
             if started:
                 raise  # half an answer was sent: only closing the connection can say that it is not whole
             cause = str(error) or type(error).__name__
-            told = f"could not be reached at {self._endpoint}: {cause}"
-            await _refuse(scope, send, 502, "BadGateway", told)
+            reason = f"could not be reached at {self._endpoint}: {cause}"
+            await _refuse(scope, send, 502, "BadGateway", reason)
 
     def _url(self, scope: Scope) -> httpcore.URL:
         scheme, host, port = self._origin
@@ -198,24 +156,31 @@ def _passes(name: bytes, besides: frozenset[str] = frozenset()) -> bool:
     return lower not in HOP_BY_HOP and lower not in besides
 
 
-async def _refuse(scope: Scope, send: Send, status: int, code: str, told: str) -> None:
-    """An error in the form that the clients of the service can read."""
+async def _refuse(scope: Scope, send: Send, status: int, code: str, reason: str) -> None:
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    service = service_of(headers, scope.get("query_string", b"").decode("latin-1"))
-    message = f"{service or 'The service that this request is for'} {told}"
-    names = {name.lower(): value for name, value in headers}
-    media = names.get("content-type", "")
+    query = scope.get("query_string", b"").decode("latin-1")
+    request = Request(scope["method"], scope["path"], query, headers)
+    service = signing_name(request) or "The service that this request is for"
+    response = refusal(request, status, code, f"{service} {reason}")
+    length = (b"content-length", b"%d" % len(response.body))
+    await send({"type": "http.response.start", "status": status, "headers": [*response.headers, length]})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def refusal(request: Request, status: int, code: str, message: str) -> Response:
+    """An error in the form that the clients of the request's service read."""
+    media = request.header("content-type")
     # Only query services send forms, and S3 has XML of its own; everyone else speaks JSON.
-    if service == "s3" or "x-www-form-urlencoded" in media:
+    if signing_name(request) == "s3" or "x-www-form-urlencoded" in media:
         kind = "application/xml"
         error = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
-        inner = error if service == "s3" else f"<Error><Type>Receiver</Type>{error}</Error>"
-        tag = "Error" if service == "s3" else "ErrorResponse"
-        body = f"<{tag}>{inner}</{tag}>".encode()
+        if signing_name(request) == "s3":
+            body = f"<Error>{error}</Error>".encode()
+        else:
+            body = f"<ErrorResponse><Error><Type>Receiver</Type>{error}</Error></ErrorResponse>".encode()
     else:
         kind = media if media.startswith("application/x-amz-json") else "application/json"
         body = wire.encode({"__type": code, "message": message})
-    answer = {"content-type": kind, "content-length": str(len(body)), "x-amzn-errortype": code}
-    encoded = [(name.encode(), value.encode("latin-1")) for name, value in answer.items()]
-    await send({"type": "http.response.start", "status": status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body})
+    return Response(
+        status, [(b"content-type", kind.encode("latin-1")), (b"x-amzn-errortype", code.encode())], body
+    )

@@ -19,29 +19,42 @@ import uvicorn
 import uvloop
 
 from .. import errors, limits
-from ..aws.model import Service
+from ..aws.model import Model
 from ..aws.names import Place
-from ..aws.sigv4 import Verifier, load_credentials
+from ..aws.registry import Registry
+from ..aws.service import Service
+from ..aws.sigv4 import Verifier, load_accounts, load_credentials
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
-from ..durable.state import Change, State
+from ..durable.records import Records
+from ..durable.state import States
 from ..durable.store import Store
-from ..hosting.deployments import Fleet
-from ..hosting.events import DELAYS, Events
+from ..hosting.events import DELAYS, EventRows, Events
 from ..hosting.interpreters import interpreters
-from ..hosting.invoker import Invoker
 from ..hosting.layout import Layouts
 from ..hosting.outside import Outside
 from ..hosting.packages import Packages
+from ..hosting.placements import Hosting, Placement
+from ..observe.counters import Counters
+from ..observe.outcomes import OutcomeBatch, Outcomes
 from ..runtime import Runtime
+from ..services.health import Health
 from ..services.lambda_ import catalog
+from ..services.lambda_.archive import CodeArchive
+from ..services.lambda_.control import Control
 from ..services.lambda_.s3 import fetcher
-from ..services.logs.process import InvocationsEnded, LogsProcess, OtherOutput
+from ..services.lambda_.service import Lambda
+from ..services.lambda_.wording import WORDING
+from ..services.logs.process import InvocationsEnded, LogsProcess, OutputWritten
+from ..services.logs.service import Logs
 from ..services.sts import Sts
-from .app import LAMBDA_URL, App, Parts
+from ..services.urls.service import PATH as LAMBDA_URL
+from ..services.urls.service import FunctionUrlRequests
+from .app import App
+from .door import Door
 from .invoke import Endpoint
 from .passthrough import Passthrough
-from .protocol import Header, Protocol
+from .protocol import Protocol
 
 WORKERS = 64  # of one version at most, unless its function reserves less
 KEEP = 600.0  # seconds that a version nobody invokes stays up
@@ -84,11 +97,12 @@ class _Uvicorn(uvicorn.Server):
 
 
 class Server:
-    """One server. `url` is known once `serve` has called `ready`."""
+    """One server. `url` is known once `serve` has called `ready`. services: those beside the engine's own."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, services: Sequence[Service] = ()) -> None:
         self.options = options
         self.url = ""
+        self._services = services
 
     def run(self, ready: Callable[[Server], None]) -> None:
         """Serve until SIGINT or SIGTERM. Raises EngineError when it cannot start."""
@@ -113,76 +127,71 @@ class Server:
             await task
 
     async def _assemble(self, stack: contextlib.AsyncExitStack) -> uvicorn.Config:
+        """The parts, ground first: what is entered last ends first."""
         options, loop = self.options, asyncio.get_running_loop()
         place = Place(options.region, options.account)
-        store = stack.enter_context(contextlib.closing(Store(options.state)))
-        state = State(store, options.region, options.account)
+        store = stack.enter_context(
+            contextlib.closing(Store(options.state, [Records(place.partition), EventRows()]))
+        )
+        states = States(store)
         packages = Packages(options.state / "code")
-        logs = LogsProcess(options.state / "logs", options.region, options.account)
+        logs = LogsProcess(_log_folder(options.state, place))
         await logs.start()
         stack.push_async_callback(logs.close)
-        control = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
-        stack.callback(control.shutdown)
-
-        def log_of(name: str) -> tuple[str, str]:
-            return fleet.log_of(name)
-
-        outside = Outside(loop, log_of, lambda *said: logs.send(OtherOutput(*said)))
+        executor = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
+        stack.callback(executor.shutdown)
+        outside = Outside(loop, lambda output: logs.send(OutputWritten(output)))
         stack.callback(outside.flush)
-        spin = SPIN if core_map.spinners(core_map.usable()) > 1 else None
         runtime = Runtime(
-            payload_limit=limits.EVENT_BYTES + EXTRAS_BYTES, logs=outside, pin=True, spin=spin,
+            payload_limit=limits.EVENT_BYTES + EXTRAS_BYTES, logs=outside, pin=True,
+            spin=SPIN if core_map.spinners(core_map.usable()) > 1 else None,
             waiting_bytes=limits.WAITING_BYTES, reply_limit=limits.REPLY_BYTES,
         )  # fmt: skip
         reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns)
         stack.push_async_callback(_end, runtime, reaper)
-        pythons = await loop.run_in_executor(control, interpreters, options.python)
-        layouts = Layouts(packages, options.state / "opt", self._variables(), pythons, options.workers)
-        fleet = Fleet(runtime, reaper, layouts, KEEP)
-        invoker = Invoker(state, place, fleet, lambda about, ended: logs.send(InvocationsEnded(about, ended)))
-        stack.callback(invoker.flush_logs)
-        events = Events(store, state, invoker, delays=options.retry_delays)
+        outcomes, counters = Outcomes(loop), Counters()
+        outcomes.subscribe(counters)
+        outcomes.subscribe(lambda batch: _log(logs, batch))
+        stack.callback(outcomes.flush)
+        pythons = await loop.run_in_executor(executor, interpreters, options.python)
+        layouts = Layouts(packages, options.state / "opt", self._variables, pythons, options.workers)
+        hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
+        events = Events(store, hosting, default=place, delays=options.retry_delays)
         stack.callback(events.close)
 
-        def changed(change: Change) -> None:
-            loop.call_soon_threadsafe(invoker.changed, change)
-
-        state.watchers.append(changed)
-        operations, settle = catalog.assemble(
-            catalog.Control(
-                state=state,
-                place=place,
+        def control(placement: Placement) -> Control:
+            return Control(
+                state=placement.state,
+                place=placement.place,
                 packages=packages,
                 runtimes=tuple(pythons),
                 fetch=fetcher(options.aws_endpoint),
                 base_url=lambda: self.url,
-                warmed=invoker.warmed,
+                warmed=placement.invoker.warmed,
                 function_url=lambda url_id: f"{self.url}{LAMBDA_URL}{url_id}/",
             )
-        )
-        await loop.run_in_executor(control, settle)
-        packages.keep_only(catalog.digests(state))
-        verifier = Verifier(load_credentials(options.auth), region=options.region) if options.auth else None
-        service = Service.load("lambda")
+
+        model = Model.load("lambda", WORDING)
+        lambda_ = Lambda(model, hosting, events, executor, control)
+        await loop.run_in_executor(executor, lambda_.settle)
+        packages.keep_only(set().union(*(catalog.digests(state) for state in states.all())))
+        door = self._door(place)
+        services: list[Service] = [
+            FunctionUrlRequests(hosting, door.guarded),
+            Health(counters),
+            CodeArchive(packages, model),
+            lambda_,
+            Logs(logs),
+            Sts(),
+            *self._services,
+        ]
         passthrough = Passthrough(options.aws_endpoint)
         stack.push_async_callback(passthrough.aclose)
-        endpoint = Endpoint(
-            invoker,
-            place,
-            check=lambda request: service.validate(service.operation("Invoke"), request),
-            render=service.error,
-            accept=events.accept,
-            verify=_verify(verifier) if verifier else None,
-        )
-        app = App(
-            Parts(
-                service, operations, settle, control, state, packages, invoker, events.accept, logs,
-                Sts(options.account), passthrough, verifier,
-            )
-        )  # fmt: skip
-        invoker.start()
+        app = App(Registry(services), door, passthrough)
+        endpoint = Endpoint(hosting, events, model, door)
+        hosting.start()
         events.start()
-        sweeper = loop.create_task(_sweep(invoker))
+        sweeper = loop.create_task(_sweep(hosting))
         stack.callback(sweeper.cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
@@ -202,14 +211,23 @@ class Server:
             timeout_graceful_shutdown=GRACE,
         )
 
-    def _variables(self) -> dict[str, str]:
-        """What every function finds in its environment: the way back here, and credentials that are good enough."""
-        given = {"AWS_REGION": self.options.region, "AWS_DEFAULT_REGION": self.options.region}
+    def _door(self, place: Place) -> Door:
+        auth = self.options.auth
+        if auth is None:
+            return Door(place, None, {})
+        return Door(place, Verifier(load_credentials(auth), region=None), load_accounts(auth))
+
+    def _variables(self, place: Place) -> dict[str, str]:
+        """What every function of a place finds in its environment: the way back here, and credentials that are good
+        enough: whoever has an account's number for a key is of that account."""
+        variables = {}
         if not self.options.uds:
-            given["AWS_ENDPOINT_URL"] = self.url
-        if "AWS_ACCESS_KEY_ID" not in os.environ:
-            given |= {"AWS_ACCESS_KEY_ID": "stoker", "AWS_SECRET_ACCESS_KEY": "stoker"}
-        return given
+            variables["AWS_ENDPOINT_URL"] = self.url
+        if place.account != self.options.account:
+            variables |= {"AWS_ACCESS_KEY_ID": place.account, "AWS_SECRET_ACCESS_KEY": "stoker"}
+        elif "AWS_ACCESS_KEY_ID" not in os.environ:
+            variables |= {"AWS_ACCESS_KEY_ID": "stoker", "AWS_SECRET_ACCESS_KEY": "stoker"}
+        return variables
 
 
 def check(options: Options) -> None:
@@ -284,18 +302,24 @@ def url_of(options: Options, sock: socket.socket) -> str:
     return f"http://{host}:{sock.getsockname()[1]}"
 
 
-def _verify(verifier: Verifier) -> Callable[[str, str, str, Sequence[Header], bytes], object]:
-    def verify(method: str, path: str, query: str, headers: Sequence[Header], body: bytes) -> str:
-        text = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-        return verifier.verify(method, path, query, text, body)
+def _log_folder(state: Path, place: Place) -> Path:
+    """Where log groups lie, by account and region. What was logged before there were several is the server's own."""
+    folder, single = state / "log-groups", state / "logs"
+    if single.exists() and not folder.exists():
+        (folder / place.account).mkdir(parents=True)
+        single.rename(folder / place.account / place.region)
+    return folder
 
-    return verify
+
+def _log(logs: LogsProcess, batch: OutcomeBatch) -> None:
+    if batch.records and batch.deployment.log_group:
+        logs.send(InvocationsEnded(batch.deployment, batch.records))
 
 
-async def _sweep(invoker: Invoker) -> None:
+async def _sweep(hosting: Hosting) -> None:
     while True:
         await asyncio.sleep(SWEEP)
-        invoker.sweep()
+        hosting.sweep()
 
 
 async def _end(runtime: Runtime, reaper: Reaper) -> None:

@@ -1,8 +1,8 @@
 """The log's own process: it renders, writes and reads logs, so that the process that invokes does none of it.
 
 Rendering a log takes as long as invoking, and in a thread it would take turns with the event loop. The server sends
-what ended, in batches; the operations of CloudWatch Logs come as questions. Frames on a socket pair: a length of four
-bytes, then a Message as MessagePack. The process ends, with all written, when its server has gone.
+what ended, in batches, and the operations of CloudWatch Logs. Frames on a socket pair: a length of four bytes, then a
+Message as MessagePack. The process ends, with all written, when its server has gone.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ...errors import EngineError
-from ...observe.ended import About, Ended, events
+from ...observe.log import log_events
+from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord
+
+if TYPE_CHECKING:
+    from .api import LogsApi
+    from .store import LogStore
 
 _HEAD = struct.Struct("<I")
 MAX_PENDING = 64 * 1024 * 1024  # bytes that may wait for the process; what is beyond is dropped, and counted
@@ -31,23 +36,22 @@ MAX_PENDING = 64 * 1024 * 1024  # bytes that may wait for the process; what is b
 class InvocationsEnded(msgspec.Struct, tag=True, array_like=True):
     """Invocations of one deployment that ended."""
 
-    about: About
-    ended: list[Ended]
+    deployment: DeploymentInfo
+    records: list[InvocationRecord]
 
 
-class OtherOutput(msgspec.Struct, tag=True, array_like=True):
+class OutputWritten(msgspec.Struct, tag=True, array_like=True):
     """Output that belongs to no invocation."""
 
-    group: str
-    stream: str
-    at: int  # epoch ms
-    text: str
+    output: FunctionOutput
 
 
 class OperationRequest(msgspec.Struct, tag=True, array_like=True):
-    """An operation of CloudWatch Logs."""
+    """An operation of CloudWatch Logs, on one account's groups in one region."""
 
     number: int
+    account: str
+    region: str
     target: str
     body: bytes
 
@@ -59,7 +63,7 @@ class OperationResponse(msgspec.Struct, array_like=True):
     body: bytes
 
 
-Message = InvocationsEnded | OtherOutput | OperationRequest
+Message = InvocationsEnded | OutputWritten | OperationRequest
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 _decode_response = msgspec.msgpack.Decoder(OperationResponse).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -68,10 +72,10 @@ _encode = msgspec.msgpack.Encoder().encode
 class LogsProcess:
     """The server's side. Belongs to its event loop."""
 
-    def __init__(self, folder: Path, region: str, account: str) -> None:
-        self._arguments = [str(folder), region, account]
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
         self._numbers = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[OperationResponse]] = {}
+        self._requests: dict[int, asyncio.Future[OperationResponse]] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -82,7 +86,7 @@ class LogsProcess:
         with theirs:
             code = f"import sys; sys.path[:] = {sys.path!r}; from engine.services.logs.process import main; main()"
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", code, str(theirs.fileno()), *self._arguments],
+                [sys.executable, "-P", "-c", code, str(theirs.fileno()), self._folder],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -98,33 +102,33 @@ class LogsProcess:
             or writer.transport.is_closing()
             or writer.transport.get_write_buffer_size() > MAX_PENDING
         ):
-            self.dropped += sum(len(m.ended) for m in messages if isinstance(m, InvocationsEnded))
+            self.dropped += sum(len(m.records) for m in messages if isinstance(m, InvocationsEnded))
             return
         data = _encode(messages)
         writer.write(_HEAD.pack(len(data)) + data)
 
-    async def ask(self, target: str, body: bytes) -> OperationResponse:
-        """An operation's answer. Raises EngineError when the process is gone."""
+    async def request(self, account: str, region: str, target: str, body: bytes) -> OperationResponse:
+        """Carry out an operation. Raises EngineError when the process is gone."""
         number = next(self._numbers)
         future: asyncio.Future[OperationResponse] = asyncio.get_running_loop().create_future()
-        self._asked[number] = future
+        self._requests[number] = future
         try:
             if self._writer is None or self._writer.transport.is_closing():
                 raise EngineError("the log's process has ended")
-            self.send(OperationRequest(number, target, body))
+            self.send(OperationRequest(number, account, region, target, body))
             return await future
         finally:
-            self._asked.pop(number, None)
+            self._requests.pop(number, None)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 (length,) = _HEAD.unpack(await reader.readexactly(_HEAD.size))
-                answer = _decode_response(await reader.readexactly(length))
-                future = self._asked.get(answer.number)
+                response = _decode_response(await reader.readexactly(length))
+                future = self._requests.get(response.number)
                 if future is not None and not future.done():
-                    future.set_result(answer)
-        for future in self._asked.values():
+                    future.set_result(response)
+        for future in self._requests.values():
             if not future.done():
                 future.set_exception(EngineError("the log's process has ended"))
         if self._writer is not None:
@@ -145,17 +149,55 @@ class LogsProcess:
             writer.close()
 
 
+class Places:
+    """The process's side: a store of log groups for each account and region, opened when it is first needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stores: dict[tuple[str, str], LogStore] = {}
+        self._apis: dict[tuple[str, str], LogsApi] = {}
+
+    def store(self, account: str, region: str) -> LogStore:
+        found = self._stores.get((account, region))
+        if found is None:
+            from .store import LogStore
+
+            found = self._stores[account, region] = LogStore(self._folder / account / region)
+        return found
+
+    def api(self, account: str, region: str) -> LogsApi:
+        found = self._apis.get((account, region))
+        if found is None:
+            from .api import LogsApi
+
+            found = self._apis[account, region] = LogsApi(self.store(account, region), region, account)
+        return found
+
+    def close(self) -> None:
+        for store in self._stores.values():
+            store.close()
+
+    def take(self, message: Message) -> OperationResponse | None:
+        if isinstance(message, InvocationsEnded):
+            of = message.deployment
+            events = log_events(of, message.records)
+            self.store(of.account, of.region).append(of.log_group, of.log_stream, events)
+        elif isinstance(message, OutputWritten):
+            out = message.output
+            self.store(out.account, out.region).append(out.log_group, out.log_stream, [(out.at, out.text)])
+        else:
+            api = self.api(message.account, message.region)
+            return OperationResponse(message.number, *api.call(message.target, message.body))
+        return None
+
+
 def main() -> None:
     """The process's life."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends with its server, not before
         signal.signal(number, signal.SIG_IGN)
-    from .api import LogsApi
-    from .store import LogStore
-
-    fd, folder, region, account = sys.argv[1:]
+    fd, folder = sys.argv[1:]
+    places = Places(Path(folder))
     sock = socket.socket(fileno=int(fd))
-    store = LogStore(Path(folder))
-    api: Any = None
     with sock, sock.makefile("rb") as stream, contextlib.suppress(ConnectionError):
         while head := stream.read(_HEAD.size):
             (length,) = _HEAD.unpack(head)
@@ -163,15 +205,9 @@ def main() -> None:
             if len(data) < length:
                 break
             for message in _decode(data):
-                if isinstance(message, InvocationsEnded):
-                    about = message.about
-                    store.append(about.group, about.stream, events(about, message.ended))
-                elif isinstance(message, OtherOutput):
-                    store.append(message.group, message.stream, [(message.at, message.text)])
-                else:
-                    api = api or LogsApi(store, region, account)
-                    status, headers, body = api.call(message.target, message.body)
-                    said = _encode(OperationResponse(message.number, status, headers, body))
-                    sock.sendall(_HEAD.pack(len(said)) + said)
-    store.close()
+                response = places.take(message)
+                if response is not None:
+                    encoded = _encode(response)
+                    sock.sendall(_HEAD.pack(len(encoded)) + encoded)
+    places.close()
     os._exit(0)

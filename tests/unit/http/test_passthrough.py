@@ -23,8 +23,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from clients import moto_server
 
+from engine.aws import service as aws
+from engine.aws.registry import signing_name
 from engine.errors import InvalidConfiguration
-from engine.http.passthrough import Passthrough, service_of
+from engine.http.passthrough import Passthrough
 
 MIB = 1024 * 1024
 SCOPE = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/{}/aws4_request, SignedHeaders=host, Signature=0"
@@ -53,7 +55,8 @@ SCOPE = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/{}/aws4_request, Si
     ],
 )
 def test_service_of(headers: dict[str, str], query: str, service: str | None) -> None:
-    assert service_of(list(headers.items()), query) == service
+    given = [(name.lower(), value) for name, value in headers.items()]
+    assert signing_name(aws.Request("GET", "/", query, given)) == service
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import limits
-from engine.services import urls
+from engine.services.urls import conversion as urls
 
 REQUEST_ID = "7a2b1a6e-8c4b-4f0e-9b7e-0a1b2c3d4e5f"
 CORS = {"AllowOrigins": ["https://www.example.com", "http://localhost:*"], "AllowMethods": ["GET", "PUT"]}

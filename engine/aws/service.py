@@ -1,0 +1,165 @@
+"""A service of the endpoint: how its requests are recognised, what they need, and how one is carried out.
+
+A service that a botocore model describes is a ModelService: it has functions for the model's operations, and the model
+does the rest in whichever protocol it names. Anything else implements Service itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .faults import Fault
+from .names import Place
+
+if TYPE_CHECKING:
+    from .model import Model
+
+Headers = Sequence[tuple[str, str]]  # names in lower case
+BODY_BYTES = 70_167_211  # AWS's limit of a request to its control planes: CreateFunction's
+
+
+@dataclass(slots=True)
+class Request:
+    """An HTTP request. path and query as they were on the wire, percent-encoded; client: the peer's address."""
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    body: bytes = b""
+    scheme: str = "http"
+    client: str = "127.0.0.1"
+    port: int = 80
+
+    def header(self, name: str) -> str:
+        """A header's first value, "" when there is none. name: in lower case."""
+        return next((value for each, value in self.headers if each == name), "")
+
+
+@dataclass(slots=True)
+class Response:
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request: whose resources it is about, and the access key that it names ("" for none)."""
+
+    place: Place
+    key: str = ""
+
+
+class Access(Enum):
+    """What a request needs, where the server asks for signatures at all."""
+
+    SIGNED = "signed"
+    OPEN = "open"
+
+
+class Service(Protocol):
+    """What the registry knows of a service. A request is for the service whose `paths` or `hosts` match it; else for
+    the one whose signing name, target prefix or endpoint host it carries; a request that carries none of these, for
+    the one whose `unsigned_paths` match."""
+
+    name: str
+    signing_name: str  # what signatures are scoped to, and the first label of AWS's endpoints; "" for none
+    target_prefixes: tuple[str, ...]  # of X-Amz-Target
+    paths: re.Pattern[str] | None  # "GET /path", whatever the request carries
+    hosts: re.Pattern[str] | None
+    unsigned_paths: re.Pattern[str] | None
+    body_bytes: int  # a larger body is refused
+
+    def access(self, request: Request) -> Access:
+        """What the request's operation needs."""
+
+    async def call(self, request: Request, caller: Caller) -> Response:
+        """Carry it out. Raises Fault."""
+
+    def error(self, request: Request, fault: Fault) -> Response:
+        """A fault in the form that the service's clients read."""
+
+    def too_large(self, request: Request) -> Response:
+        """For a body of more than `body_bytes`; what was read of it is gone."""
+
+
+class BaseService:
+    """The defaults of a service: recognised by nothing, every request signed."""
+
+    name = ""
+    signing_name = ""
+    target_prefixes: tuple[str, ...] = ()
+    paths: re.Pattern[str] | None = None
+    hosts: re.Pattern[str] | None = None
+    unsigned_paths: re.Pattern[str] | None = None
+    body_bytes = BODY_BYTES
+
+    def access(self, request: Request) -> Access:
+        return Access.SIGNED
+
+    def error(self, request: Request, fault: Fault) -> Response:
+        raise NotImplementedError
+
+    def too_large(self, request: Request) -> Response:
+        message = f"Request must be smaller than {self.body_bytes} bytes"
+        if operation := self.operation(request):
+            message += f" for the {operation} operation"
+        return self.error(request, Fault("RequestEntityTooLargeException", message, Type="User"))
+
+    def operation(self, request: Request) -> str:
+        """The name of the operation that a request without its body is for, "" where that is not known."""
+        return ""
+
+
+# Members by their names in the model, and the caller; returns the result's members, or an awaitable of them.
+Handler = Callable[[dict[str, Any], Caller], Any]
+
+
+class ModelService(BaseService):
+    """A service by botocore's model of it. `operations`: by the model's names; the rest are refused as not implemented.
+    `open_operations`: those that need no signature."""
+
+    open_operations: frozenset[str] = frozenset()
+
+    def __init__(self, model: Model, operations: Mapping[str, Handler]) -> None:
+        self.model = model
+        self.operations = operations
+        self.name = model.name
+        self.signing_name = model.signing_name
+        self.target_prefixes = model.target_prefixes
+
+    def access(self, request: Request) -> Access:
+        if self.open_operations and self.model.match(request)[0].name in self.open_operations:
+            return Access.OPEN
+        return Access.SIGNED
+
+    async def call(self, request: Request, caller: Caller) -> Response:
+        operation, labels = self.model.match(request)
+        members = self.model.parse(operation, labels, request)
+        self.model.validate(operation, members)
+        handler = self.operations.get(operation.name)
+        if handler is None:
+            raise self.not_implemented(operation.name)
+        result = handler(members, caller)
+        if inspect.isawaitable(result):
+            result = await result
+        return self.model.render(operation, result, str(uuid.uuid4()))
+
+    def not_implemented(self, operation: str) -> Fault:
+        return Fault("NotImplementedException", f"{operation} is not implemented by this endpoint", Type="User")
+
+    def error(self, request: Request, fault: Fault) -> Response:
+        return self.model.error(fault, str(uuid.uuid4()))
+
+    def operation(self, request: Request) -> str:
+        try:
+            return self.model.match(request)[0].name
+        except Fault:
+            return ""

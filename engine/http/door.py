@@ -1,0 +1,69 @@
+"""The door: who sent a request, in which region and account, and whether it may come in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from ..aws.faults import Fault
+from ..aws.names import Place
+from ..aws.service import Access, Caller, Request
+from ..aws.sigv4 import Verifier
+
+_SCOPE = re.compile(r"Credential=([^/,&\s]+)/\d{8}/([^/,&]+)/", re.ASCII)
+_REGION = re.compile(r"(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d", re.ASCII)
+_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+_PLACES_KEPT = 10_000
+
+
+class Door:
+    """Tells a request's caller by its signature. Without a verifier a signature is believed, and none is needed.
+
+    The region is the signature's; the account is the access key's, if that is an account's number, or that which the
+    credentials file gives the key. What is not said is `default`'s."""
+
+    def __init__(self, default: Place, verifier: Verifier | None, accounts: Mapping[str, str]) -> None:
+        """accounts: by access key, as the credentials file has them."""
+        self.default = default
+        self._verifier = verifier
+        self._accounts = accounts
+        self._callers: dict[str, Caller] = {}
+
+    def enter(self, request: Request, service: str, access: Access, body: bytes | None) -> Caller:
+        """The caller of a request for the service of that signing name; body: None while it is still to be streamed.
+        Raises Fault."""
+        if access is Access.SIGNED and self._verifier is not None:
+            self._verifier.verify(
+                request.method, request.path, request.query, request.headers, body, service=service
+            )
+        return self.caller(request.header("authorization") or request.query)
+
+    @property
+    def guarded(self) -> bool:
+        """Must requests be signed?"""
+        return self._verifier is not None
+
+    def caller(self, credential: str) -> Caller:
+        """Whom an Authorization header or a presigned query names."""
+        # The signature behind the scope differs from request to request.
+        scope = credential.partition(",")[0] if credential.startswith("AWS4") else unquote(credential)
+        found = self._callers.get(scope)
+        if found is None:
+            found = self._read(scope)
+            if len(self._callers) >= _PLACES_KEPT:
+                self._callers.clear()
+            self._callers[scope] = found
+        return found
+
+    def _read(self, scope: str) -> Caller:
+        match = _SCOPE.search(scope)
+        if match is None:
+            return Caller(self.default)
+        key, region = match[1], match[2]
+        if not _REGION.fullmatch(region):
+            if self._verifier is not None:
+                raise Fault("InvalidSignatureException", "Credential should be scoped to a valid region. ")
+            region = self.default.region
+        account = self._accounts.get(key) or (key if _ACCOUNT.fullmatch(key) else self.default.account)
+        return Caller(Place(region, account), key)

@@ -1,0 +1,151 @@
+"""AWS Lambda as a service of the endpoint: every operation but Invoke, which http/invoke.py has."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from ... import limits
+from ...aws import eventstream
+from ...aws.faults import Fault
+from ...aws.model import Model
+from ...aws.names import Place
+from ...aws.service import Caller, ModelService, Request, Response
+from ...durable.store import StoreError
+from ...errors import EngineError
+from ...hosting.events import AcceptedEvent, Events
+from ...hosting.placements import Hosting, Placement
+from . import catalog, malformed
+from .control import Control, Operation
+from .invocation import check_size, extras_of, log_result
+
+
+class ControlPlane:
+    """The operations on one account's functions in one region, and what they have left pending."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self.operations, self.settle = catalog.assemble(control)
+
+
+class Lambda(ModelService):
+    """Lambda of every region and account. Operations of the control plane run one after the other in `executor`."""
+
+    unsigned_paths = re.compile(r"/\d{4}-\d\d-\d\d/")
+
+    def __init__(
+        self,
+        model: Model,
+        hosting: Hosting,
+        events: Events,
+        executor: Executor,
+        control: Callable[[Placement], Control],
+    ) -> None:
+        """control: what the operations of one place work with."""
+        super().__init__(model, {})
+        self._hosting = hosting
+        self._events = events
+        self._executor = executor
+        self._control = control
+        self._planes: dict[Place, ControlPlane] = {}
+
+    def plane(self, place: Place) -> ControlPlane:
+        """A place's control plane, made when it is first asked for. In the executor's thread, or before it has one."""
+        found = self._planes.get(place)
+        if found is None:
+            found = self._planes[place] = ControlPlane(self._control(self._hosting.of(place)))
+        return found
+
+    def settle(self) -> None:
+        """At the server's start: what an earlier one left pending moves on."""
+        for placement in self._hosting.all():
+            self.plane(placement.place).settle()
+
+    async def call(self, request: Request, caller: Caller) -> Response:
+        operation, labels = self.model.match(request)
+        members = self.model.parse(operation, labels, request)
+        self.model.validate(operation, members)
+        id = uuid.uuid4()
+        if operation.name == "InvokeWithResponseStream":
+            return await self._stream(members, request, caller, id)
+        if operation.name == "InvokeAsync":
+            await self._invoke_async(members, caller, id)
+            return self.model.render(operation, {"Status": 202}, str(id))
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(
+            self._executor, self._operate, caller.place, operation.name, members
+        )
+        return self.model.render(operation, result, str(id))
+
+    def _operate(self, place: Place, name: str, members: dict[str, Any]) -> dict[str, Any]:
+        plane = self.plane(place)
+        run: Operation | None = plane.operations.get(name)
+        if run is None:
+            raise self.not_implemented(name)
+        try:
+            return run(members)
+        except (StoreError, OSError) as error:
+            raise Fault(
+                "ServiceException", f"The change could not be stored: {error}", Type="Service"
+            ) from error
+        finally:
+            self._executor.submit(plane.settle)
+
+    def not_implemented(self, operation: str) -> Fault:
+        message = f"{operation} is not implemented: see docs/lambda-api.md for what is"
+        return Fault("NotImplementedException", message, Type="User")
+
+    async def _stream(
+        self, members: dict[str, Any], request: Request, caller: Caller, id: uuid.UUID
+    ) -> Response:
+        """InvokeWithResponseStream: one chunk, since a Python handler returns its response whole."""
+        placement = self._hosting.of(caller.place)
+        name = placement.place.parse(members["FunctionName"], members.get("Qualifier"))
+        if members.get("InvocationType") == "DryRun":
+            placement.invoker.route(name.name, name.qualifier)
+            return Response(204, [(b"x-amzn-requestid", str(id).encode())], b"")
+        payload = members.get("Payload") or b"{}"
+        check_size(len(payload), limits.EVENT_BYTES, "InvokeWithResponseStream")
+        extras = extras_of(
+            members.get("ClientContext", "").encode(),
+            request.header("x-amzn-trace-id"),
+            members.get("TenantId", ""),
+        )
+        result = await placement.invoker.result(name.name, name.qualifier, payload, id.bytes, extras)
+        if isinstance(result, Fault):
+            raise malformed.explained(result, payload)
+        tail = log_result(result) if members.get("LogType") == "Tail" else b""
+        headers = [
+            (b"content-type", b"application/vnd.amazon.eventstream"),
+            (b"x-amzn-requestid", str(id).encode()),
+            (b"x-amz-executed-version", result.version.encode()),
+        ]
+        return Response(200, headers, eventstream.response(result.payload, result.failed, tail))
+
+    async def _invoke_async(self, members: dict[str, Any], caller: Caller, id: uuid.UUID) -> None:
+        placement = self._hosting.of(caller.place)
+        name = placement.place.parse(members["FunctionName"])
+        payload = members.get("InvokeArgs") or b"{}"
+        check_size(len(payload), limits.INVOKE_ASYNC_BYTES, "InvokeAsync")
+        malformed.check(payload)
+        placement.invoker.route(name.name, name.qualifier)
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def on_stored(error: Exception | None) -> None:
+            if not stored.done():
+                stored.set_exception(error) if error else stored.set_result(None)
+
+        event = AcceptedEvent(
+            name.name, name.qualifier, payload, id.bytes, self._events.now(), None, placement.place.partition
+        )
+        self._events.accept(event, on_stored)
+        try:
+            await stored
+        except EngineError as error:
+            raise Fault(
+                "ServiceException", f"The event could not be stored: {error}", Type="Service"
+            ) from error

@@ -1,0 +1,1 @@
+"""Function URLs: HTTP requests as events, and replies as HTTP responses."""

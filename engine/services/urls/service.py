@@ -1,0 +1,142 @@
+"""Requests to function URLs: each is an invocation of the function that the URL belongs to."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from ... import limits
+from ...aws.faults import Fault
+from ...aws.service import Access, BaseService, Caller, Request, Response
+from ...hosting.placements import Hosting, Placement
+from ..lambda_ import malformed
+from . import conversion
+
+PATH = "/lambda-url/"
+
+
+class FunctionUrlRequests(BaseService):
+    """Served under /lambda-url/ID/… and at hosts called ID.lambda-url.…"""
+
+    name = "function URLs"
+    signing_name = ""
+    paths = re.compile(rf"[A-Z]+ {PATH}")
+    hosts = re.compile(r"[a-z0-9]+\.lambda-url\.")
+    body_bytes = limits.EVENT_BYTES
+
+    def __init__(self, hosting: Hosting, guarded: bool) -> None:
+        """guarded: the server verifies signatures; else one that is there is believed."""
+        self._hosting = hosting
+        self._guarded = guarded
+
+    def access(self, request: Request) -> Access:
+        _, _, record = self._find(request)
+        if record is None or conversion.preflight(record.get("Cors"), request.method, request.headers):
+            return Access.OPEN
+        return Access.SIGNED if record.get("AuthType") == "AWS_IAM" else Access.OPEN
+
+    async def call(self, request: Request, caller: Caller) -> Response:
+        placement, owner, record = self._find(request)
+        if placement is None or owner is None or record is None:
+            return _response(conversion.unknown())
+        preflight = conversion.preflight(record.get("Cors"), request.method, request.headers)
+        if preflight is not None:
+            return _response(preflight)
+        identity = None
+        if record.get("AuthType") == "AWS_IAM":
+            if not self._guarded and not request.header("authorization"):
+                raise Fault("AccessDeniedException", "Forbidden")
+            identity = _identity(placement.place.account, caller.key if self._guarded else "unverified")
+        status, headers, body = await self._invoke(placement, owner, request, identity)
+        return _response((status, headers + conversion.cors_headers(record.get("Cors"), request.headers), body))
+
+    async def _invoke(
+        self,
+        placement: Placement,
+        owner: Mapping[str, Any],
+        request: Request,
+        identity: Mapping[str, Any] | None,
+    ) -> conversion.Response:
+        id = uuid.uuid4()
+        url_id, path = _target(request)
+        event = conversion.event(
+            request.method, path, request.query, request.headers, request.body, url_id=url_id,
+            region=placement.place.region, source_ip=request.client, now=time.time(), request_id=str(id),
+            scheme=request.scheme, port=request.port, caller=identity,
+        )  # fmt: skip
+        if len(event) > limits.EVENT_BYTES:
+            return conversion.too_large()
+        result = await placement.invoker.result(owner["name"], owner["qualifier"] or None, event, id.bytes)
+        if isinstance(result, Fault):
+            raise malformed.explained(result, event)
+        status, headers, body = conversion.response(result.payload, result.failed)
+        return status, [*headers, ("x-amzn-requestid", str(id))], body
+
+    def _find(
+        self, request: Request
+    ) -> tuple[Placement | None, Mapping[str, Any] | None, Mapping[str, Any] | None]:
+        """Where the URL's function is, whose URL it is, and its configuration."""
+        url_id, _ = _target(request)
+        for placement in self._hosting.all():
+            owner = placement.state.get("url-id", url_id)
+            if owner is not None:
+                return placement, owner, placement.state.get("url", owner["name"], owner["qualifier"])
+        return None, None, None
+
+    def error(self, request: Request, fault: Fault) -> Response:
+        status, headers, body = _refused(fault)
+        _, _, record = self._find(request)
+        cors = record.get("Cors") if record else None
+        return _response((status, headers + conversion.cors_headers(cors, request.headers), body))
+
+    def too_large(self, request: Request) -> Response:
+        status, headers, body = conversion.too_large()
+        _, _, record = self._find(request)
+        cors = record.get("Cors") if record else None
+        return _response((status, headers + conversion.cors_headers(cors, request.headers), body))
+
+
+def _target(request: Request) -> tuple[str, str]:
+    """A URL's id, and the path behind it."""
+    if request.path.startswith(PATH):
+        url_id, slash, rest = request.path[len(PATH) :].partition("/")
+        return url_id, slash + rest or "/"
+    return request.header("host").split(".", 1)[0], request.path
+
+
+def _identity(account: str, key: str) -> dict[str, Any]:
+    """The "iam" object of a signed request's event: everybody is the account's root here."""
+    return {
+        "accessKey": key,
+        "accountId": account,
+        "callerId": account,
+        "cognitoIdentity": None,
+        "principalOrgId": None,
+        "userArn": f"arn:aws:iam::{account}:root",
+        "userId": account,
+    }
+
+
+def _refused(fault: Fault) -> conversion.Response:
+    if fault.code == "TooManyRequestsException":
+        return 429, [conversion.JSON], b'{"Message":"Rate Exceeded."}'
+    if fault.code == "ServiceException":
+        return conversion.failed()
+    denied = [conversion.JSON, ("x-amzn-ErrorType", "AccessDeniedException")]
+    return 403, denied, b'{"Message":"Forbidden"}'
+
+
+def _response(response: conversion.Response) -> Response:
+    status, headers, body = response
+    return Response(
+        status,
+        [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in headers
+            if name.lower() != "content-length"
+        ],
+        body,
+    )
