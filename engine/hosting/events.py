@@ -7,10 +7,12 @@ server that dies runs at its next start whatever was not finished, so an event m
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -19,7 +21,7 @@ from .. import wire
 from ..aws.faults import Fault
 from ..aws.names import LATEST
 from ..durable.state import State
-from ..durable.store import AddEvent, FinishEvent, RetryEvent, Store
+from ..durable.store import Damage, Store, checksum, intact
 from .invoker import Invoker, Result
 
 RETRIES = 2  # AWS's default, and most
@@ -28,6 +30,10 @@ DELAYS = (60.0, 120.0)  # seconds before the second and the third attempt
 THROTTLED = (1.0, 300.0)  # seconds to wait after a throttle, at first and at most
 AT_ONCE = 256  # events that run at the same time
 
+_TABLE = """
+CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, attempts INTEGER NOT NULL, not_before REAL NOT NULL,
+                     value BLOB NOT NULL, sum INTEGER NOT NULL)
+"""
 Durable = Callable[[Exception | None], None]
 
 
@@ -44,6 +50,63 @@ class AcceptedEvent(msgspec.Struct, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(AcceptedEvent).decode
+
+
+@dataclass(frozen=True, slots=True)
+class AddEvent:
+    """An accepted event; not_before: epoch seconds. Its commit's future has the event's id."""
+
+    value: bytes
+    not_before: float = 0.0
+
+    def apply(self, connection: sqlite3.Connection) -> int | None:
+        cursor = connection.execute(
+            "INSERT INTO events (attempts, not_before, value, sum) VALUES (0, ?, ?, ?)",
+            (self.not_before, self.value, checksum(self.value)),
+        )
+        return cursor.lastrowid
+
+
+@dataclass(frozen=True, slots=True)
+class FinishEvent:
+    id: int
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM events WHERE id=?", (self.id,))
+
+
+@dataclass(frozen=True, slots=True)
+class RetryEvent:
+    id: int
+    attempts: int
+    not_before: float
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "UPDATE events SET attempts=?, not_before=? WHERE id=?", (self.attempts, self.not_before, self.id)
+        )
+
+
+EventRow = tuple[int, int, float, bytes]  # id, attempts, not before, value
+
+
+class EventRows:
+    """The store's table of events that are not finished."""
+
+    name = "events"
+    version = 1
+
+    def upgrade(self, connection: sqlite3.Connection, _version: int) -> None:
+        connection.execute(_TABLE)
+
+    def load(self, connection: sqlite3.Connection) -> Iterator[EventRow]:
+        """Oldest first."""
+        for id, attempts, not_before, value, sum in connection.execute(
+            "SELECT id, attempts, not_before, value, sum FROM events ORDER BY id"
+        ):
+            if not intact(sum, value):
+                raise Damage(f"the event {id} is not what was written")
+            yield id, attempts, not_before, value
 
 
 class _Pending:
@@ -82,7 +145,7 @@ class Events:
 
     def start(self) -> None:
         """Take up what an earlier server accepted and did not finish."""
-        for number, attempts, not_before, value in self._store.events():
+        for number, attempts, not_before, value in list(self._store.load(EventRows())):
             self._at(not_before, _Pending(number, _decode(value), attempts))
 
     def close(self) -> None:

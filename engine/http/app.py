@@ -291,7 +291,7 @@ class App:
         else:
             path = scope["raw_path"].decode("latin-1")
             key = verifier.verify(scope["method"], path, query, headers, body, service="lambda")
-        account = self._parts.state.account
+        account = self._parts.invoker.place.account
         return {
             "accessKey": key,
             "accountId": account,
@@ -315,7 +315,7 @@ class App:
     ) -> urls.Response:
         id = uuid.uuid4()
         event = urls.event(
-            scope["method"], path, query, headers, body, url_id=url_id, region=self._parts.state.region,
+            scope["method"], path, query, headers, body, url_id=url_id, region=self._parts.invoker.place.region,
             source_ip=(scope.get("client") or ("127.0.0.1", 0))[0], now=time.time(), request_id=str(id),
             scheme=scope.get("scheme", "http"), port=(scope.get("server") or ("", 80))[1] or 80, caller=caller,
         )  # fmt: skip

@@ -24,10 +24,11 @@ from ..aws.names import Place
 from ..aws.sigv4 import Verifier, load_credentials
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
-from ..durable.state import Change, State
+from ..durable.records import Records
+from ..durable.state import Change, State, States
 from ..durable.store import Store
 from ..hosting.deployments import Fleet
-from ..hosting.events import DELAYS, Events
+from ..hosting.events import DELAYS, EventRows, Events
 from ..hosting.interpreters import interpreters
 from ..hosting.invoker import Invoker
 from ..hosting.layout import Layouts
@@ -115,8 +116,11 @@ class Server:
     async def _assemble(self, stack: contextlib.AsyncExitStack) -> uvicorn.Config:
         options, loop = self.options, asyncio.get_running_loop()
         place = Place(options.region, options.account)
-        store = stack.enter_context(contextlib.closing(Store(options.state)))
-        state = State(store, options.region, options.account)
+        store = stack.enter_context(
+            contextlib.closing(Store(options.state, [Records(place.partition), EventRows()]))
+        )
+        states = States(store)
+        state = states.of(place.partition)
         packages = Packages(options.state / "code")
         logs = LogsProcess(options.state / "logs", options.region, options.account)
         await logs.start()
@@ -144,10 +148,10 @@ class Server:
         events = Events(store, state, invoker, delays=options.retry_delays)
         stack.callback(events.close)
 
-        def changed(change: Change) -> None:
+        def changed(_state: State, change: Change) -> None:
             loop.call_soon_threadsafe(invoker.changed, change)
 
-        state.watchers.append(changed)
+        states.watchers.append(changed)
         operations, settle = catalog.assemble(
             catalog.Control(
                 state=state,
