@@ -19,10 +19,10 @@ import msgspec
 
 from .. import wire
 from ..aws.faults import Fault
-from ..aws.names import LATEST
-from ..durable.state import State
+from ..aws.names import LATEST, Place
 from ..durable.store import Damage, Store, checksum, intact
-from .invoker import Invoker, Result
+from .invoker import Result
+from .placements import Hosting, Placement
 
 RETRIES = 2  # AWS's default, and most
 MAX_AGE = 21_600.0  # seconds; AWS's default, and most
@@ -34,11 +34,12 @@ _TABLE = """
 CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, attempts INTEGER NOT NULL, not_before REAL NOT NULL,
                      value BLOB NOT NULL, sum INTEGER NOT NULL)
 """
-Durable = Callable[[Exception | None], None]
+# Called in the loop once an event cannot be lost any more, or with the reason why it was not taken.
+OnStored = Callable[[Exception | None], None]
 
 
 class AcceptedEvent(msgspec.Struct, array_like=True):
-    """An accepted event. accepted: epoch seconds."""
+    """An accepted event. accepted: epoch seconds; partition: of its place, "": the server's own."""
 
     name: str
     qualifier: str | None
@@ -46,6 +47,7 @@ class AcceptedEvent(msgspec.Struct, array_like=True):
     id: bytes
     accepted: float
     extras: wire.Extras | None = None
+    partition: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -122,20 +124,21 @@ class _Pending:
 
 
 class Events:
-    """The queue of all functions. Belongs to the event loop that serves requests."""
+    """The queue of all functions of all places. Belongs to the event loop that serves requests."""
 
     def __init__(
         self,
         store: Store,
-        state: State,
-        invoker: Invoker,
+        hosting: Hosting,
+        default: Place,
         *,
         clock: Callable[[], float] = time.time,
         delays: tuple[float, ...] = DELAYS,
     ) -> None:
+        """default: the place of events that were stored without one."""
         self._store = store
-        self._state = state
-        self._invoker = invoker
+        self._hosting = hosting
+        self._default = default
         self._clock = clock
         self._delays = delays
         self._ready: deque[_Pending] = deque()
@@ -154,19 +157,8 @@ class Events:
         for timer in self._timers:
             timer.cancel()
 
-    def accept(
-        self,
-        name: str,
-        qualifier: str | None,
-        payload: bytes,
-        id: bytes,
-        extras: wire.Extras | None,
-        durable: Durable,
-    ) -> None:
-        """Take an event; `durable` is called in the loop once it cannot be lost any more, or with the reason why it
-        was not taken."""
+    def accept(self, event: AcceptedEvent, on_stored: OnStored) -> None:
         loop = asyncio.get_running_loop()
-        event = AcceptedEvent(name, qualifier, payload, id, self._clock(), extras)
 
         def stored(future: Future[int | None]) -> None:
             loop.call_soon_threadsafe(taken, future)
@@ -174,11 +166,11 @@ class Events:
         def taken(future: Future[int | None]) -> None:
             error = future.exception()
             if error is not None:
-                durable(error if isinstance(error, Exception) else Exception(str(error)))
+                on_stored(error if isinstance(error, Exception) else Exception(str(error)))
                 return
             number = future.result()
             assert number is not None
-            durable(None)
+            on_stored(None)
             self._ready.append(_Pending(number, event, 0))
             self._pump()
 
@@ -190,12 +182,13 @@ class Events:
 
     def _run(self, pending: _Pending) -> None:
         event = pending.event
-        config = self._config(event)
+        placement = self._hosting.of(Place.of(event.partition) if event.partition else self._default)
+        config = _config(placement, event)
         if self._clock() - event.accepted > config.get("MaximumEventAgeInSeconds", MAX_AGE):
             self._finish(pending)
             return
 
-        def answered(result: Result | Fault) -> None:
+        def on_result(result: Result | Fault) -> None:
             self._running -= 1
             if isinstance(result, Fault):
                 self._throttled(pending)
@@ -207,19 +200,14 @@ class Events:
 
         self._running += 1
         try:
-            route = self._invoker.route(event.name, event.qualifier)
-            self._invoker.invoke(route, event.payload, answered, event.extras, event.id)
+            route = placement.invoker.route(event.name, event.qualifier)
+            placement.invoker.invoke(route, event.payload, on_result, event.extras, event.id)
         except Fault as fault:
             self._running -= 1
-            if (
-                fault.code == "ResourceNotFoundException"
-            ):  # the function went meanwhile, and its events with it
+            if fault.code == "ResourceNotFoundException":  # the function was deleted, and its events with it
                 self._finish(pending)
             else:
                 self._throttled(pending)
-
-    def _config(self, event: AcceptedEvent) -> Mapping[str, Any]:
-        return self._state.get("invoke-config", event.name, event.qualifier or LATEST) or {}
 
     def _failed(self, pending: _Pending, config: Mapping[str, Any]) -> None:
         pending.attempts += 1
@@ -251,3 +239,7 @@ class Events:
 
         timer = loop.call_later(max(0.0, when - self._clock()), due)
         self._timers.add(timer)
+
+
+def _config(placement: Placement, event: AcceptedEvent) -> Mapping[str, Any]:
+    return placement.state.get("invoke-config", event.name, event.qualifier or LATEST) or {}

@@ -14,7 +14,7 @@ from ..aws.faults import Fault
 from ..aws.names import Place
 from ..calls.dispatch import uuid_text
 from ..hosting.invoker import Invoker, Result, new_id
-from ..observe.ended import tail
+from ..observe.log import tail
 from ..services.lambda_ import malformed
 from .protocol import Header, InvokeCycle
 
@@ -173,9 +173,9 @@ def _said(result: Result, with_tail: bool) -> bytes:
 
 def log_result(result: Result) -> bytes:
     """The last 4 KiB of what the invocation logged, base64."""
-    if result.ended is None:
+    if result.record is None:
         return b""
-    return base64.b64encode(tail(result.deployment.about, result.ended, limits.LOG_TAIL_BYTES))
+    return base64.b64encode(tail(result.deployment.info, result.record, limits.LOG_TAIL_BYTES))
 
 
 def extras_of(client: bytes, trace: str, tenant: str) -> wire.Extras | None:

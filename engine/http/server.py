@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import stat
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,26 +19,27 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
-from .. import errors, limits
+from .. import errors, limits, wire
 from ..aws.model import Service
 from ..aws.names import Place
 from ..aws.sigv4 import Verifier, load_credentials
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
 from ..durable.records import Records
-from ..durable.state import Change, State, States
+from ..durable.state import States
 from ..durable.store import Store
-from ..hosting.deployments import Fleet
-from ..hosting.events import DELAYS, EventRows, Events
+from ..hosting.events import DELAYS, AcceptedEvent, EventRows, Events, OnStored
 from ..hosting.interpreters import interpreters
-from ..hosting.invoker import Invoker
 from ..hosting.layout import Layouts
 from ..hosting.outside import Outside
 from ..hosting.packages import Packages
+from ..hosting.placements import Hosting
+from ..observe.counters import Counters
+from ..observe.outcomes import OutcomeBatch, Outcomes
 from ..runtime import Runtime
 from ..services.lambda_ import catalog
 from ..services.lambda_.s3 import fetcher
-from ..services.logs.process import InvocationsEnded, LogsProcess, OtherOutput
+from ..services.logs.process import InvocationsEnded, LogsProcess
 from ..services.sts import Sts
 from .app import LAMBDA_URL, App, Parts
 from .invoke import Endpoint
@@ -120,7 +122,6 @@ class Server:
             contextlib.closing(Store(options.state, [Records(place.partition), EventRows()]))
         )
         states = States(store)
-        state = states.of(place.partition)
         packages = Packages(options.state / "code")
         logs = LogsProcess(options.state / "logs", options.region, options.account)
         await logs.start()
@@ -128,10 +129,14 @@ class Server:
         control = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
         stack.callback(control.shutdown)
 
-        def log_of(name: str) -> tuple[str, str]:
-            return fleet.log_of(name)
+        def log(batch: OutcomeBatch) -> None:
+            if batch.records and batch.deployment.log_group:
+                logs.send(InvocationsEnded(batch.deployment, batch.records))
 
-        outside = Outside(loop, log_of, lambda *said: logs.send(OtherOutput(*said)))
+        outcomes = Outcomes(loop)
+        outcomes.subscribe(log)
+        outcomes.subscribe(Counters())
+        outside = Outside(loop, logs.send)
         stack.callback(outside.flush)
         spin = SPIN if core_map.spinners(core_map.usable()) > 1 else None
         runtime = Runtime(
@@ -141,17 +146,25 @@ class Server:
         reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns)
         stack.push_async_callback(_end, runtime, reaper)
         pythons = await loop.run_in_executor(control, interpreters, options.python)
-        layouts = Layouts(packages, options.state / "opt", self._variables(), pythons, options.workers)
-        fleet = Fleet(runtime, reaper, layouts, KEEP)
-        invoker = Invoker(state, place, fleet, lambda about, ended: logs.send(InvocationsEnded(about, ended)))
-        stack.callback(invoker.flush_logs)
-        events = Events(store, state, invoker, delays=options.retry_delays)
+        layouts = Layouts(packages, options.state / "opt", self._variables, pythons, options.workers)
+        hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
+        stack.callback(outcomes.flush)
+        events = Events(store, hosting, place, delays=options.retry_delays)
         stack.callback(events.close)
+        placement = hosting.of(place)
+        state, invoker = placement.state, placement.invoker
 
-        def changed(_state: State, change: Change) -> None:
-            loop.call_soon_threadsafe(invoker.changed, change)
+        def accept(
+            name: str,
+            qualifier: str | None,
+            payload: bytes,
+            id: bytes,
+            extras: wire.Extras | None,
+            on_stored: OnStored,
+        ) -> None:
+            event = AcceptedEvent(name, qualifier, payload, id, time.time(), extras, place.partition)
+            events.accept(event, on_stored)
 
-        states.watchers.append(changed)
         operations, settle = catalog.assemble(
             catalog.Control(
                 state=state,
@@ -165,7 +178,7 @@ class Server:
             )
         )
         await loop.run_in_executor(control, settle)
-        packages.keep_only(catalog.digests(state))
+        packages.keep_only(set().union(*map(catalog.digests, states.all())))
         verifier = Verifier(load_credentials(options.auth), region=options.region) if options.auth else None
         service = Service.load("lambda")
         passthrough = Passthrough(options.aws_endpoint)
@@ -175,18 +188,18 @@ class Server:
             place,
             check=lambda request: service.validate(service.operation("Invoke"), request),
             render=service.error,
-            accept=events.accept,
+            accept=accept,
             verify=_verify(verifier) if verifier else None,
         )
         app = App(
             Parts(
-                service, operations, settle, control, state, packages, invoker, events.accept, logs,
+                service, operations, settle, control, state, packages, invoker, accept, logs,
                 Sts(options.account), passthrough, verifier,
             )
         )  # fmt: skip
-        invoker.start()
+        hosting.start()
         events.start()
-        sweeper = loop.create_task(_sweep(invoker))
+        sweeper = loop.create_task(_sweep(hosting))
         stack.callback(sweeper.cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
@@ -206,9 +219,9 @@ class Server:
             timeout_graceful_shutdown=GRACE,
         )
 
-    def _variables(self) -> dict[str, str]:
+    def _variables(self, _place: Place) -> dict[str, str]:
         """What every function finds in its environment: the way back here, and credentials that are good enough."""
-        given = {"AWS_REGION": self.options.region, "AWS_DEFAULT_REGION": self.options.region}
+        given: dict[str, str] = {}
         if not self.options.uds:
             given["AWS_ENDPOINT_URL"] = self.url
         if "AWS_ACCESS_KEY_ID" not in os.environ:
@@ -296,10 +309,10 @@ def _verify(verifier: Verifier) -> Callable[[str, str, str, Sequence[Header], by
     return verify
 
 
-async def _sweep(invoker: Invoker) -> None:
+async def _sweep(hosting: Hosting) -> None:
     while True:
         await asyncio.sleep(SWEEP)
-        invoker.sweep()
+        hosting.sweep()
 
 
 async def _end(runtime: Runtime, reaper: Reaper) -> None:

@@ -22,7 +22,8 @@ from typing import Any
 import msgspec
 
 from ...errors import EngineError
-from ...observe.ended import About, Ended, events
+from ...observe.log import log_events
+from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord
 
 _HEAD = struct.Struct("<I")
 MAX_PENDING = 64 * 1024 * 1024  # bytes that may wait for the process; what is beyond is dropped, and counted
@@ -31,17 +32,8 @@ MAX_PENDING = 64 * 1024 * 1024  # bytes that may wait for the process; what is b
 class InvocationsEnded(msgspec.Struct, tag=True, array_like=True):
     """Invocations of one deployment that ended."""
 
-    about: About
-    ended: list[Ended]
-
-
-class OtherOutput(msgspec.Struct, tag=True, array_like=True):
-    """Output that belongs to no invocation."""
-
-    group: str
-    stream: str
-    at: int  # epoch ms
-    text: str
+    deployment: DeploymentInfo
+    records: list[InvocationRecord]
 
 
 class OperationRequest(msgspec.Struct, tag=True, array_like=True):
@@ -59,7 +51,7 @@ class OperationResponse(msgspec.Struct, array_like=True):
     body: bytes
 
 
-Message = InvocationsEnded | OtherOutput | OperationRequest
+Message = InvocationsEnded | FunctionOutput | OperationRequest
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 _decode_response = msgspec.msgpack.Decoder(OperationResponse).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -98,7 +90,7 @@ class LogsProcess:
             or writer.transport.is_closing()
             or writer.transport.get_write_buffer_size() > MAX_PENDING
         ):
-            self.dropped += sum(len(m.ended) for m in messages if isinstance(m, InvocationsEnded))
+            self.dropped += sum(len(m.records) for m in messages if isinstance(m, InvocationsEnded))
             return
         data = _encode(messages)
         writer.write(_HEAD.pack(len(data)) + data)
@@ -164,10 +156,10 @@ def main() -> None:
                 break
             for message in _decode(data):
                 if isinstance(message, InvocationsEnded):
-                    about = message.about
-                    store.append(about.group, about.stream, events(about, message.ended))
-                elif isinstance(message, OtherOutput):
-                    store.append(message.group, message.stream, [(message.at, message.text)])
+                    info = message.deployment
+                    store.append(info.log_group, info.log_stream, log_events(info, message.records))
+                elif isinstance(message, FunctionOutput):
+                    store.append(message.log_group, message.log_stream, [(message.at, message.text)])
                 else:
                     api = api or LogsApi(store, region, account)
                     status, headers, body = api.call(message.target, message.body)
