@@ -8,10 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from engine.functions import catalog  # noqa: E402
-from engine.aws.names import Place  # noqa: E402
-from engine.durable.state import State  # noqa: E402
 from engine.aws.model import Service  # noqa: E402
+from engine.aws.names import Place  # noqa: E402
+from engine.durable.state import States  # noqa: E402
+from engine.services.lambda_ import catalog  # noqa: E402
 
 PAGE = ROOT / "docs" / "lambda-api.md"
 ON_THE_WAY = {"Invoke", "InvokeAsync", "InvokeWithResponseStream"}  # not the control plane's
@@ -20,13 +20,13 @@ ON_THE_WAY = {"Invoke", "InvokeAsync", "InvokeWithResponseStream"}  # not the co
 class _Nothing:
     """A store that holds nothing."""
 
-    def load(self) -> list[tuple[str, str, str, bytes]]:
+    def load(self, _kind: object) -> list[object]:
         return []
 
 
 def implemented() -> set[str]:
     place = Place("us-east-1", "000000000000")
-    state = State(_Nothing(), place.region, place.account)  # type: ignore[arg-type]
+    state = States(_Nothing()).of(place.partition)  # type: ignore[arg-type]
     control = catalog.Control(state=state, place=place, packages=None, runtimes=())  # type: ignore[arg-type]
     operations, _settle = catalog.assemble(control)
     return set(operations) | ON_THE_WAY

@@ -110,9 +110,11 @@ class Runtime:
         path_first: Sequence[str] = (),
         base: Mapping[str, str] | None = None,
         python: str = "",
+        log_name: str = "",
     ) -> tuple[FunctionEntry, Any]:
-        """Begin to start a function; its entry, and a future that is done when it is up. The rest: what its context
-        and environment say of it (wire.FunctionSpec)."""
+        """Begin to start a function; its entry, and a future that is done when it is up. log_name: what the log
+        sink gets as its function's name, "": that name. The rest: what its context and environment say of it
+        (wire.FunctionSpec)."""
         self.check_open()
         key = lib.stk_function_new(
             self.pointer, int(config.timeout * 1e9), self.payload_limit, config.waiting
@@ -146,7 +148,9 @@ class Runtime:
             python=python,
         )
         bounds = Bounds(config.warm, config.concurrency, int(config.keep_alive * 1e9))
-        return entry, self.supervisor.add(FunctionState(key, spec, bounds, config.init_timeout))
+        return entry, self.supervisor.add(
+            FunctionState(key, spec, bounds, config.init_timeout, log_name or config.name)
+        )
 
     def started(self, entry: FunctionEntry, init_seconds: float | None) -> None:
         """A function is up: from now on its name means this one."""

@@ -30,6 +30,16 @@ class Place:
     region: str
     account: str
 
+    @classmethod
+    def of(cls, partition: str) -> Place:
+        """The place whose records are in a partition of the store."""
+        account, region = partition.split("/")
+        return cls(region, account)
+
+    @property
+    def partition(self) -> str:
+        return f"{self.account}/{self.region}"
+
     def arn(self, resource: str) -> str:
         return f"arn:aws:lambda:{self.region}:{self.account}:{resource}"
 

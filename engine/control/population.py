@@ -58,6 +58,7 @@ class FunctionState:
     spec: wire.FunctionSpec
     bounds: Bounds
     init_timeout: float
+    log_name: str  # by which the log sink knows its output
     template: Template | None = None
     lanes: dict[int, Lane] = field(default_factory=dict)
     breaker: Breaker = field(default_factory=Breaker)

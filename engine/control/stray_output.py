@@ -22,7 +22,7 @@ class StrayOutput:
         n = lib.stk_lane_orphan_log(self._population.engine, lane.index, scratch, len(scratch))
         if n:
             text = bytes(ffi.buffer(scratch, n)).decode("utf-8", "replace")
-            self._population.log(lane.function.spec.name, "", text)
+            self._population.log(lane.function.log_name, "", text)
 
     def _running(self, source: Source) -> int:
         _state, lane = source
@@ -32,6 +32,6 @@ class StrayOutput:
     def _from_pipe(self, source: Source, running: int, data: bytes) -> None:
         state, lane = source
         if lane is None:
-            self._population.log(state.spec.name, "", data.decode("utf-8", "replace"))
+            self._population.log(state.log_name, "", data.decode("utf-8", "replace"))
         else:
             lib.stk_lane_append_log(self._population.engine, lane.index, running, data, len(data))

@@ -198,7 +198,7 @@ class Templates:
             try:
                 warnings.warn(said, RuntimeWarning, stacklevel=2)
             except RuntimeWarning:  # where warnings are errors, this one is not
-                self._population.log(state.spec.name, "", said + "\n")
+                self._population.log(state.log_name, "", said + "\n")
             self.drop(state)
             state.spec = msgspec.structs.replace(state.spec, snapshot=False)
             self._owner.scale(state)

@@ -119,7 +119,7 @@ class Ticks:
             lane = self._population.lanes.get(self._indices[i])
             if lane is not None and not lane.doomed:
                 said = "[stoker] the worker wrote nonsense into its lane: killed\n"
-                self._population.log(lane.function.spec.name, "", said)
+                self._population.log(lane.function.log_name, "", said)
                 lib.stk_lane_doom(self._engine, lane.index, lib.STK_CRASH, -signal.SIGKILL)
                 self._workers.kill(lane)
 

@@ -1,21 +1,24 @@
-"""The control plane's records: in memory for reading, and on disk before any change is seen.
+"""Records by partition: in memory for reading, and on disk before any change is seen.
 
-A table has owners (a function's name, say) and each owner its records by id (a version). A record is the dict that
-the API answers with, in AWS's member names, and whatever private members begin with "_". Records are never changed in
-place: a change puts new ones, so who reads (the invoke path, in another thread) sees the old or the new one, whole.
+A partition's tables have owners (a function's name, say) and each owner its records by id (a version). A record is a
+dict of what an API shows, and of private members whose names begin with "_". Records are never changed in place: a
+change puts new ones, so a reader (the invoke path, in another thread) sees the old or the new one, whole.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
-from .store import Delete, Put, Store
+from .records import Delete, Put, Records
+from .store import Store
 
 Record = dict[str, Any]
+Tables = dict[str, dict[str, dict[str, Record]]]
 _EMPTY: Mapping[str, Record] = {}
 
 
@@ -33,19 +36,17 @@ class Change:
         self.steps.append((table, owner, id, None))
 
 
-class State:
-    """Every table, as loaded from the store. Operations change it from one thread; any thread may read."""
+Watcher = Callable[["State", Change], object]
 
-    def __init__(self, store: Store, region: str, account: str) -> None:
+
+class State:
+    """Every table of one partition. Operations change it from one thread; any thread may read."""
+
+    def __init__(self, store: Store, partition: str, tables: Tables, watchers: list[Watcher]) -> None:
         self.store = store
-        self.region = region
-        self.account = account
-        self.watchers: list[
-            Callable[[Change], object]
-        ] = []  # told of each change after it is durable and visible
-        self._tables: dict[str, dict[str, dict[str, Record]]] = {}
-        for table, owner, id, value in store.load():
-            self._tables.setdefault(table, {}).setdefault(owner, {})[id] = msgspec.json.decode(value)
+        self.partition = partition
+        self._tables = tables
+        self._watchers = watchers
 
     def get(self, table: str, owner: str, id: str = "") -> Record | None:
         return self._tables.get(table, {}).get(owner, _EMPTY).get(id)
@@ -68,15 +69,15 @@ class State:
             return
         self.store.commit(
             [
-                Delete(table, owner, id)
+                Delete(self.partition, table, owner, id)
                 if record is None
-                else Put(table, owner, id, msgspec.json.encode(record))
+                else Put(self.partition, table, owner, id, msgspec.json.encode(record))
                 for table, owner, id, record in change.steps
             ]
         ).result()
         for table, owner, id, record in change.steps:
             owners = self._tables.setdefault(table, {})
-            # Copied, so that who iterates goes on undisturbed.
+            # Copied, so that an iteration under way goes on undisturbed.
             owned = dict(owners.get(owner, _EMPTY))
             if record is None:
                 owned.pop(id, None)
@@ -88,21 +89,34 @@ class State:
             else:
                 fresh.pop(owner, None)
             self._tables[table] = fresh
-        for watcher in self.watchers:
-            watcher(change)
+        for watcher in self._watchers:
+            watcher(self, change)
 
 
-# Whose owner is a function's name: what goes with the function when it is deleted. The id: a version, an alias, or "".
-OF_A_FUNCTION = (
-    "about",
-    "alias",
-    "code-signing",
-    "concurrency",
-    "function",
-    "invoke-config",
-    "policy",
-    "provisioned",
-    "recursion",
-    "runtime-management",
-    "url",
-)
+class States:
+    """Every partition's state, as loaded from the store in one pass."""
+
+    def __init__(self, store: Store) -> None:
+        self.watchers: list[Watcher] = []  # called after each change, once it is durable and visible
+        self._store = store
+        self._states: dict[str, State] = {}
+        self._making = threading.Lock()
+        partitions: dict[str, Tables] = {}
+        for partition, table, owner, id, value in store.load(Records()):
+            tables = partitions.setdefault(partition, {})
+            tables.setdefault(table, {}).setdefault(owner, {})[id] = msgspec.json.decode(value)
+        for partition, tables in partitions.items():
+            self._states[partition] = State(store, partition, tables, self.watchers)
+
+    def of(self, partition: str) -> State:
+        """Made when it is first asked for, from any thread."""
+        state = self._states.get(partition)
+        if state is None:
+            with self._making:
+                state = self._states.get(partition)
+                if state is None:
+                    state = self._states[partition] = State(self._store, partition, {}, self.watchers)
+        return state
+
+    def all(self) -> list[State]:
+        return list(self._states.values())

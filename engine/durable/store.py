@@ -1,10 +1,12 @@
-"""Durable records on SQLite: nothing is answered before it is on the disk, and what waits shares one fsync.
+"""Durable rows on SQLite: a commit is acknowledged once it is on the disk, and commits that wait share one fsync.
 
-One thread writes. Everything that was asked while it was busy goes into its next transaction (group commit), so many
+One thread writes. Everything that arrives while it is busy goes into its next transaction (group commit), so many
 callers cost one fsync; each one's future is done after it. SQLite's write-ahead log with synchronous=FULL is what makes
 that true: a commit that returned survives the machine, one that did not is absent as a whole, and a torn tail of the
 log is dropped by its checksums. Its main file has none, so each value has its own. After an error nothing is trusted:
 the connection is opened anew.
+
+What a row means is not known here: each kind of row brings its table, its steps and its checks (Kind, Step).
 """
 
 from __future__ import annotations
@@ -18,69 +20,51 @@ import struct
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeVar
 from zlib import crc32
 
 from ..errors import EngineError
 
-SCHEMA = 1
+SCHEMA = 2  # 1: every table was at its first version; 2: the table "kinds" has each one's version
 _FILE = "stoker.db"
-_TABLES = """
-CREATE TABLE records (tbl TEXT NOT NULL, owner TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL,
-                      sum INTEGER NOT NULL, PRIMARY KEY (tbl, owner, id)) WITHOUT ROWID;
-CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, attempts INTEGER NOT NULL, not_before REAL NOT NULL,
-                     value BLOB NOT NULL, sum INTEGER NOT NULL);
-"""
+
+Row_co = TypeVar("Row_co", covariant=True)
 
 
 class StoreError(EngineError):
     """The state could not be read or made durable; the message says which file, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
-    table: str
-    owner: str
-    id: str
-    value: bytes
+class Damage(Exception):
+    """A kind found a row that is not what was written; the message says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
-    table: str
-    owner: str
-    id: str
+class Step(Protocol):
+    """A change of a kind's rows, as one part of a commit."""
+
+    def apply(self, connection: sqlite3.Connection) -> int | None:
+        """In the store's transaction. Returns the id of a row that the store numbered, if it made one."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddEvent:
-    """An accepted event; not_before: epoch seconds. Its commit's future has the event's id."""
+class Kind(Protocol[Row_co]):
+    """One kind of rows, in the table that has its name."""
 
-    value: bytes
-    not_before: float = 0.0
+    name: str
+    version: int  # of its table's form: 1 and up
 
+    def upgrade(self, connection: sqlite3.Connection, version: int) -> None:
+        """Make the table what this version has, from what `version` had (0: there is none). In a transaction, by
+        `execute` only. Raises Damage."""
 
-@dataclass(frozen=True, slots=True)
-class FinishEvent:
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class RetryEvent:
-    id: int
-    attempts: int
-    not_before: float
-
-
-Step = Put | Delete | AddEvent | FinishEvent | RetryEvent
+    def load(self, connection: sqlite3.Connection) -> Iterator[Row_co]:
+        """Every row, held against its checksum. Raises Damage."""
 
 
 class Store:
-    """The records and events of one folder. Owned by one process at a time. Raises StoreError."""
+    """The rows of one folder. Owned by one process at a time. Raises StoreError."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kinds: Sequence[Kind[object]] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / _FILE
         self._lock = _take(folder / "lock")
@@ -88,61 +72,44 @@ class Store:
         try:
             _check_log(folder / f"{_FILE}-wal")
             self._connection = self._open()
-            self._check()
+            self._check(kinds)
         except BaseException:
             if self._connection is not None:
                 self._connection.close()
             os.close(self._lock)
             raise
-        self._asked: queue.SimpleQueue[tuple[Sequence[Step], Future[int | None]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Sequence[Step], Future[int | None]] | None] = (
+            queue.SimpleQueue()
+        )
         self._thread = threading.Thread(target=self._run, name="stoker-store", daemon=True)
         self._closed = False
-        self._asking = threading.Lock()  # so that nothing is asked behind the end
+        self._closing = threading.Lock()  # so that no commit is queued behind the end
         self._thread.start()
 
-    def load(self) -> Iterator[tuple[str, str, str, bytes]]:
-        """(table, owner, id, value) of every record. At start, before the first commit."""
-        for table, owner, id, value, sum in self._read("SELECT tbl, owner, id, value, sum FROM records"):
-            if sum != _sum(value, table, owner, id):
-                raise _damaged(self._path, f"the record {table} {owner} {id} is not what was written")
-            yield table, owner, id, value
-
-    def events(self) -> list[tuple[int, int, float, bytes]]:
-        """(id, attempts, not before, value) of every event that is not finished, oldest first. At start."""
-        found = []
-        for *event, value, sum in self._read(
-            "SELECT id, attempts, not_before, value, sum FROM events ORDER BY id"
-        ):
-            if sum != _sum(value):
-                raise _damaged(self._path, f"the event {event[0]} is not what was written")
-            found.append((*event, value))
-        return found
-
-    def _read(self, query: str) -> Iterator[tuple[Any, ...]]:
+    def load(self, kind: Kind[Row_co]) -> Iterator[Row_co]:
+        """Every row of a kind. At start, before the first commit."""
         assert self._connection is not None
-        try:
-            yield from self._connection.execute(query)
-        except sqlite3.Error as error:
-            raise _failed(self._path, error) from error
+        with self._explained():
+            yield from kind.load(self._connection)
 
     def commit(self, steps: Sequence[Step]) -> Future[int | None]:
         """From any thread: all of these or none. The future is done once they are durable; its result is the id of the
-        last event that was added, or None. It fails with StoreError when nothing was changed."""
+        last row that the store numbered, or None. It fails with StoreError when nothing was changed."""
         future: Future[int | None] = Future()
-        with self._asking:
+        with self._closing:
             if not self._closed:
-                self._asked.put((steps, future))
+                self._waiting.put((steps, future))
                 return future
         future.set_exception(StoreError("the store is closed"))
         return future
 
     def close(self) -> None:
-        """What was asked is done first."""
-        with self._asking:
+        """What is queued is done first."""
+        with self._closing:
             if self._closed:
                 return
             self._closed = True
-            self._asked.put(None)
+            self._waiting.put(None)
         self._thread.join()
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
@@ -152,22 +119,22 @@ class Store:
     def _run(self) -> None:
         last = False
         while not last:
-            group = [self._asked.get()]
+            queued = [self._waiting.get()]
             with contextlib.suppress(queue.Empty):
                 while True:
-                    group.append(self._asked.get_nowait())
-            last = None in group
-            asked = [entry for entry in group if entry and entry[1].set_running_or_notify_cancel()]
-            if not asked:
+                    queued.append(self._waiting.get_nowait())
+            last = None in queued
+            group = [entry for entry in queued if entry and entry[1].set_running_or_notify_cancel()]
+            if not group:
                 continue
             try:
-                done = self._write([steps for steps, _ in asked])
-            except Exception as error:  # whatever it is, each of them is answered, and the thread goes on
+                results = self._write([steps for steps, _ in group])
+            except Exception as error:  # whatever it is, each future is done, and the thread goes on
                 self._reopen()
-                for _, future in asked:
+                for _, future in group:
                     future.set_exception(StoreError(f"{self._path} could not be written: {error}"))
                 continue
-            for (_, future), result in zip(asked, done, strict=True):
+            for (_, future), result in zip(group, results, strict=True):
                 future.set_result(result)
 
     def _write(self, group: list[Sequence[Step]]) -> list[int | None]:
@@ -180,7 +147,7 @@ class Store:
             for steps in group:
                 result = None
                 for step in steps:
-                    result = _apply(connection, step) or result
+                    result = step.apply(connection) or result
                 results.append(result)
         except BaseException:
             with contextlib.suppress(sqlite3.Error):  # some errors have rolled it back already
@@ -199,55 +166,74 @@ class Store:
             self._connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
-        try:
+        with self._explained():
             connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA wal_autocheckpoint=2000")
             return connection
-        except sqlite3.Error as error:
-            raise _failed(self._path, error) from error
 
-    def _check(self) -> None:
-        assert self._connection is not None
-        try:
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version > SCHEMA:
-                raise StoreError(
-                    f"{self._path} was written by a newer version (schema {version}, this one knows {SCHEMA}): "
-                    "use that version, or another --state folder"
-                )
-            if version == 0:
-                self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={SCHEMA}; COMMIT;")
-            (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+    def _check(self, kinds: Sequence[Kind[object]]) -> None:
+        connection = self._connection
+        assert connection is not None
+        with self._explained():
+            (schema,) = connection.execute("PRAGMA user_version").fetchone()
+            if schema > SCHEMA:
+                raise _newer(self._path, "schema", schema, SCHEMA)
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
-                raise _damaged(self._path, found)
-        except sqlite3.Error as error:
-            raise _failed(self._path, error) from error
+                raise Damage(found)
+            connection.execute("BEGIN")
+            try:
+                self._upgrade(connection, schema, kinds)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _upgrade(self, connection: sqlite3.Connection, schema: int, kinds: Sequence[Kind[object]]) -> None:
+        """Bring every table to what its kind has, in the transaction that is begun."""
+        if schema < SCHEMA:
+            tables = connection.execute(
+                "SELECT name, 1 FROM sqlite_schema WHERE type='table' AND substr(name, 1, 7) <> 'sqlite_'"
+            ).fetchall()
+            connection.execute(
+                "CREATE TABLE kinds (name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID"
+            )
+            connection.executemany("INSERT INTO kinds VALUES (?, ?)", tables)
+            connection.execute(f"PRAGMA user_version={SCHEMA}")
+        versions = dict(connection.execute("SELECT name, version FROM kinds"))
+        for kind in kinds:
+            version = versions.get(kind.name, 0)
+            if not isinstance(version, int):
+                raise Damage(f"the version of {kind.name}")
+            if version > kind.version:
+                raise _newer(self._path, f"{kind.name} schema", version, kind.version)
+            if version < kind.version:
+                kind.upgrade(connection, version)
+                connection.execute("INSERT OR REPLACE INTO kinds VALUES (?, ?)", (kind.name, kind.version))
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Errors of reading as StoreErrors: damage, or the disk's refusal (which has a class of its own)."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise _unreadable(self._path, error) from error
+        except (sqlite3.Error, Damage) as error:
+            raise _damaged(self._path, error) from error
 
 
-def _apply(connection: sqlite3.Connection, step: Step) -> int | None:
-    match step:
-        case Put(table, owner, id, value):
-            connection.execute(
-                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)",
-                (table, owner, id, value, _sum(value, table, owner, id)),
-            )
-        case Delete(table, owner, id):
-            connection.execute("DELETE FROM records WHERE tbl=? AND owner=? AND id=?", (table, owner, id))
-        case AddEvent(value, not_before):
-            cursor = connection.execute(
-                "INSERT INTO events (attempts, not_before, value, sum) VALUES (0, ?, ?, ?)",
-                (not_before, value, _sum(value)),
-            )
-            return cursor.lastrowid
-        case FinishEvent(event):
-            connection.execute("DELETE FROM events WHERE id=?", (event,))
-        case RetryEvent(event, attempts, not_before):
-            connection.execute(
-                "UPDATE events SET attempts=?, not_before=? WHERE id=?", (attempts, not_before, event)
-            )
-    return None
+def checksum(value: bytes, *names: str) -> int:
+    """Of a value and what it is stored under."""
+    return crc32("\0".join(names).encode(), crc32(value))
+
+
+def intact(sum: int, value: bytes, *names: str) -> bool:
+    try:
+        return sum == checksum(value, *names)
+    except TypeError:  # damage can change a value's type
+        return False
 
 
 def _check_log(path: Path) -> None:
@@ -269,10 +255,10 @@ def _check_log(path: Path) -> None:
         raise _damaged(path, "its header")
     sound, synced = True, False
     for at in range(32, len(log) - frame + 1, frame):
-        _, commit, salt, salt2, *said = struct.unpack(">6I", log[at : at + 24])
+        _, commit, salt, salt2, *stored = struct.unpack(">6I", log[at : at + 24])
         if sound:
             sums = _wal_sums(order, log[at : at + 8] + log[at + 24 : at + frame], sums)
-            sound = [salt, salt2, *sums] == [*salts, *said]
+            sound = [salt, salt2, *sums] == [*salts, *stored]
         if not sound and [salt, salt2] == salts:
             if synced:
                 raise _damaged(path, "before its last transaction")
@@ -287,15 +273,15 @@ def _wal_sums(order: str, data: bytes, sums: tuple[int, int]) -> tuple[int, int]
     return one, two
 
 
-def _sum(value: bytes, *names: str) -> int:
-    return crc32("\0".join(names).encode(), crc32(value))
+def _newer(path: Path, what: str, version: int, ours: int) -> StoreError:
+    return StoreError(
+        f"{path} was written by a newer version ({what} {version}, this one knows {ours}): "
+        "use that version, or another --state folder"
+    )
 
 
-def _failed(path: Path, error: sqlite3.Error) -> StoreError:
-    """Of reading: damage, or the disk's refusal (which has a class of its own)."""
-    if isinstance(error, sqlite3.OperationalError):
-        return StoreError(f"{path} could not be opened or read: {error}")
-    return _damaged(path, error)
+def _unreadable(path: Path, error: sqlite3.Error) -> StoreError:
+    return StoreError(f"{path} could not be opened or read: {error}")
 
 
 def _damaged(path: Path, why: object) -> StoreError:

@@ -1,5 +1,5 @@
-"""Versions of functions as the engine runs them: started by their first invocation, replaced when they change, gone
-when nobody asks for them any more.
+"""Versions of functions as the engine runs them: started by their first invocation, replaced when they change, ended
+when they had no invocation for long.
 
 All of it belongs to the event loop that serves requests. A deployment is one version with one configuration: what
 changes makes a new deployment, and the old one ends with its last invocation.
@@ -13,17 +13,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._native import lib
+from ..aws.names import Place
 from ..calls.dispatch import FunctionEntry, Outcome
 from ..calls.reaper import Reaper
 from ..errors import EngineError, InitError
-from ..observe.ended import about
+from ..observe.outcomes import Outcomes, Publisher
+from ..observe.records import DeploymentInfo, deployment_info
 from ..runtime import Runtime
-from .layout import Layouts
+from .layout import Layout, Layouts
+from .outside import stream_arn
 
-# How an invocation ended: what the engine says of it, or why it never began.
+# Called with how an invocation ended, or why it never began.
 OnOutcome = Callable[[Outcome | EngineError], None]
 _WANT_TAIL: int = lib.STK_WANT_TAIL
-# What makes another deployment when it changes, of all that a record has.
+# Members of a record that make another deployment when they change.
 _RUNS = (
     "_digest", "_layers", "Handler", "MemorySize", "Timeout", "Environment", "LoggingConfig", "FunctionArn", "Runtime",
 )  # fmt: skip
@@ -33,17 +36,17 @@ class Deployment:
     """One version, running or not yet."""
 
     __slots__ = (
-        "about",
-        "answered_at",
-        "began",
         "broken",
         "early",
         "ended",
         "entry",
         "fleet",
+        "idle_since",
         "in_flight",
+        "init_began",
         "init_ms",
         "key",
+        "outcomes",
         "record",
         "reserved",
         "retired",
@@ -57,59 +60,63 @@ class Deployment:
         self.reserved = reserved
         self.warm = warm
         self.entry: FunctionEntry | None = None  # once it is up
-        self.early: list[tuple[bytes, OnOutcome, int, bytes]] | None = (
-            None  # what came while it is being started
-        )
+        # Invocations that came while it is being started.
+        self.early: list[tuple[bytes, OnOutcome, int, bytes]] | None = None
         self.broken = False  # it could not be started, the last time that was tried
-        self.init_ms = 0.0  # what that took
-        self.began = 0.0  # epoch ms at which its init began, until an invocation's log has said so
-        self.about = about(record, "", "")
+        self.init_ms = 0.0  # how long that took
+        self.init_began = 0.0  # epoch ms; 0 once an invocation's record has it
+        info = deployment_info(record, fleet.place.region, fleet.place.account)
+        self.outcomes = Publisher(fleet.outcomes, info)
         self.in_flight = 0
-        self.answered_at = time.monotonic()
+        self.idle_since = time.monotonic()
         self.retired = self.ended = False
 
-    def submit(self, event: bytes, answer: OnOutcome, flags: int, id: bytes) -> None:
-        """Run it on an event, under a request id of 16 bytes. `answer` is called in the loop, exactly once; before
+    @property
+    def info(self) -> DeploymentInfo:
+        return self.outcomes.info
+
+    def submit(self, event: bytes, on_outcome: OnOutcome, flags: int, id: bytes) -> None:
+        """Run it on an event, under a request id of 16 bytes. `on_outcome` is called in the loop, exactly once; before
         this returns, even, when the engine refuses."""
         self.in_flight += 1
         if self.entry is None:
             if self.early is None:
                 self.early = []
                 self.fleet.start(self)
-            self.early.append((event, answer, flags, id))
+            self.early.append((event, on_outcome, flags, id))
             return
-        self._submit(event, answer, flags, id)
+        self._submit(event, on_outcome, flags, id)
 
-    def _submit(self, event: bytes, answer: OnOutcome, flags: int, id: bytes) -> None:
+    def _submit(self, event: bytes, on_outcome: OnOutcome, flags: int, id: bytes) -> None:
         def done(outcome: Outcome | None, _value: Any) -> None:
-            assert outcome is not None, "asked for with its tail"
+            assert outcome is not None, "submitted with _WANT_TAIL"
             self._over()
-            answer(outcome)
+            on_outcome(outcome)
 
         assert self.entry is not None
         try:
             self.fleet.reaper.submit(self.entry, event, done, flags | _WANT_TAIL, id)
         except EngineError as error:
             self._over()
-            answer(error)
+            on_outcome(error)
             return
         self.fleet.reaper.heat()
 
     def up(self, entry: FunctionEntry) -> None:
-        """It runs: now what came early."""
+        """It runs: submit what came early."""
         self.entry = entry
         self.broken = False
         early, self.early = self.early or [], None
-        for event, answer, flags, id in early:
-            self._submit(event, answer, flags, id)
+        for event, on_outcome, flags, id in early:
+            self._submit(event, on_outcome, flags, id)
 
     def failed(self, error: EngineError) -> None:
-        """It could not be started: each of those who wait hears why; the next one tries again."""
+        """It could not be started: what came early fails with that; the next invocation tries again."""
         self.broken = True
         early, self.early = self.early or [], None
-        for _event, answer, _flags, _id in early:
+        for _event, on_outcome, _flags, _id in early:
             self._over()
-            answer(error)
+            on_outcome(error)
 
     def retire(self) -> None:
         """It has a successor, or none is needed: it ends with its last invocation."""
@@ -120,7 +127,7 @@ class Deployment:
     def _over(self) -> None:
         self.in_flight -= 1
         if not self.in_flight:
-            self.answered_at = time.monotonic()
+            self.idle_since = time.monotonic()
             if self.retired:
                 self._end()
 
@@ -131,17 +138,26 @@ class Deployment:
 
 
 class Fleet:
-    """Every deployment of a server."""
+    """Every deployment of a place."""
 
-    def __init__(self, runtime: Runtime, reaper: Reaper, layouts: Layouts, keep: float) -> None:
-        """keep: seconds that a deployment stays up unasked."""
+    def __init__(
+        self,
+        place: Place,
+        runtime: Runtime,
+        reaper: Reaper,
+        layouts: Layouts,
+        outcomes: Outcomes,
+        keep: float,
+    ) -> None:
+        """keep: seconds that a deployment stays up without an invocation."""
+        self.place = place
         self.runtime = runtime
         self.reaper = reaper
         self.layouts = layouts
+        self.outcomes = outcomes
         self._keep = keep
         self._deployments: dict[tuple[str, str], Deployment] = {}
         self._starting: set[asyncio.Task[None]] = set()
-        self._logs: dict[str, tuple[str, str]] = {}  # by function, the group and stream that it last began
 
     def deployment(self, record: Mapping[str, Any], reserved: int | None, warm: int) -> Deployment:
         """The deployment that runs this version as it is configured now. One with workers to keep warm is started."""
@@ -167,12 +183,12 @@ class Fleet:
             old.retire()
 
     def sweep(self) -> list[tuple[str, str]]:
-        """End what was not asked for lately; which those were."""
+        """End what had no invocation lately; which those were."""
         before = time.monotonic() - self._keep
         idle = [
             key
             for key, it in self._deployments.items()
-            if not it.in_flight and not it.warm and it.early is None and it.answered_at < before
+            if not it.in_flight and not it.warm and it.early is None and it.idle_since < before
         ]
         for key in idle:
             self._deployments.pop(key).retire()
@@ -186,40 +202,39 @@ class Fleet:
     async def _start(self, deployment: Deployment) -> None:
         entry: FunctionEntry | None = None
         began = time.monotonic()
-        deployment.began = time.time() * 1e3
+        deployment.init_began = time.time() * 1e3
         try:
             layout = await asyncio.get_running_loop().run_in_executor(
-                None, self.layouts.of, deployment.record, deployment.reserved, deployment.warm
+                None, self.layouts.of, self.place, deployment.record, deployment.reserved, deployment.warm
             )
-            stream = (
-                deployment.about.stream or layout.log_stream
-            )  # tried again, it writes where it wrote before
-            entry, up = self.runtime.start(
-                layout.config, version=layout.version, arn=layout.arn, log_group=layout.log_group,
-                log_stream=stream, path_first=layout.path_first, base=layout.base, python=layout.python,
-            )  # fmt: skip
-            deployment.about = about(deployment.record, layout.log_group, stream)
-            self._logs[deployment.key[0]] = layout.log_group, stream
+            entry, up = self._run(deployment, layout)
             entry.init_seconds = await asyncio.wrap_future(up)
         except (EngineError, OSError, MemoryError) as error:
             if entry is not None:
                 self.runtime.failed(entry)
-            told = error if isinstance(error, EngineError) else InitError("Runtime.Unknown", str(error))
+            if not isinstance(error, EngineError):
+                error = InitError("Runtime.Unknown", str(error))
             deployment.init_ms = (time.monotonic() - began) * 1e3
-            deployment.failed(told)
+            deployment.failed(error)
             return
         entry.raw = True  # its results go out as they come
         deployment.up(entry)
         if deployment.retired and not deployment.in_flight:
             deployment.retire()
 
-    def log_of(self, name: str) -> tuple[str, str]:
-        """The log group and stream for what a function says outside its invocations."""
-        return self._logs.get(name, (f"/aws/lambda/{name}", "output"))
-
-    def running(self) -> dict[tuple[str, str], int]:
-        """In flight, by name and version, of each deployment that is up."""
-        return {key: it.in_flight for key, it in self._deployments.items() if it.entry is not None}
+    def _run(self, deployment: Deployment, layout: Layout) -> tuple[FunctionEntry, Any]:
+        stream = (
+            deployment.info.log_stream or layout.log_stream
+        )  # tried again, it writes where it wrote before
+        entry, up = self.runtime.start(
+            layout.config, version=layout.version, arn=layout.arn, log_group=layout.log_group, log_stream=stream,
+            path_first=layout.path_first, base=layout.base, python=layout.python,
+            log_name=stream_arn(self.place, layout.log_group, stream),
+        )  # fmt: skip
+        place = self.place
+        info = deployment_info(deployment.record, place.region, place.account, layout.log_group, stream)
+        deployment.outcomes.describe(info)
+        return entry, up
 
     def warmed(self, name: str, version: str) -> int | None:
         """How many workers are there for a version; None: it cannot be started. From any thread."""

@@ -1,4 +1,4 @@
-"""An invocation of a function by its name: which version answers, under which limits, and what AWS would say.
+"""An invocation of a function by its name: which version runs it, under which limits, and with which result.
 
 All of it belongs to the event loop that serves requests; the catalog changes it through `changed`.
 """
@@ -21,11 +21,11 @@ from ..aws.names import LATEST, Place
 from ..calls.dispatch import Outcome, error_payload, uuid_text
 from ..durable.state import Change, State
 from ..errors import EngineError, FunctionError, InvalidEvent, TooManyRequests
-from ..observe.ended import About, Ended, ended
 from ..observe.lines import error_line
+from ..observe.outcomes import Throttle
+from ..observe.records import InvocationRecord, invocation_record
 from .deployments import Deployment, Fleet
 
-_LOG_SECONDS = 0.05
 _EXTRAS: int = lib.STK_EXTRAS
 
 
@@ -60,40 +60,27 @@ class Result:
     request_id: str
     version: str
     deployment: Deployment
-    ended: Ended | None  # None: it never came up
+    record: InvocationRecord | None  # None: it has no log
     at: float  # epoch seconds of its end
 
 
-# Takes what ended, for its log.
-Logs = Callable[[About, list[Ended]], object]
-# A Result, or why there is none: AWS's refusal.
+# Called with a Result, or with AWS's refusal.
 OnResult = Callable[["Result | Fault"], None]
 
 
 class Invoker:
-    """Invokes functions of the catalog."""
+    """Invokes the functions of a place."""
 
     def __init__(
-        self,
-        state: State,
-        place: Place,
-        fleet: Fleet,
-        logs: Logs,
-        account_limit: int = limits.CONCURRENCY_MAX,
+        self, state: State, place: Place, fleet: Fleet, account_limit: int = limits.CONCURRENCY_MAX
     ) -> None:
         self._state = state
         self.place = place
         self._fleet = fleet
-        self._logs = logs
         self._account_limit = account_limit
         self._usage: dict[str, Usage] = {}
-        self._reserved = sum(
-            record["ReservedConcurrentExecutions"]
-            for owner in state.owners("concurrency")
-            if (record := state.get("concurrency", owner))
-        )
+        self._reserved = self._all_reserved()
         self._unreserved = Usage(None)
-        self._unlogged: dict[Deployment, list[Ended]] = {}
         self.routes: dict[tuple[str, str | None], Route] = {}
 
     def route(self, name: str, qualifier: str | None) -> Route:
@@ -137,13 +124,13 @@ class Invoker:
         return Route(name, usage, deployment, arn)
 
     def _warm(self, name: str, version: str) -> int:
-        """How many workers provisioned concurrency asks for, of this version or of aliases that mean it."""
-        wanted = 0
+        """How many workers provisioned concurrency keeps, of this version or of aliases that mean it."""
+        workers = 0
         for qualifier, record in self._state.owned("provisioned", name).items():
             alias = self._state.get("alias", name, qualifier)
             if (alias["FunctionVersion"] if alias else qualifier) == version:
-                wanted += record["RequestedProvisionedConcurrentExecutions"]
-        return wanted
+                workers += record["RequestedProvisionedConcurrentExecutions"]
+        return workers
 
     def warmed(self, name: str, qualifier: str) -> int | None:
         """Workers there are of a version, or of the one that an alias means; None: it cannot be started. From any
@@ -154,22 +141,28 @@ class Invoker:
     def usage(self, name: str) -> Usage:
         found = self._usage.get(name)
         if found is None:
-            record = self._state.get("concurrency", name)
-            found = self._usage[name] = Usage(record["ReservedConcurrentExecutions"] if record else None)
+            found = self._usage[name] = Usage(self._reserved_of(name))
         return found
 
+    def _reserved_of(self, name: str) -> int | None:
+        record = self._state.get("concurrency", name)
+        return record["ReservedConcurrentExecutions"] if record else None
+
+    def _all_reserved(self) -> int:
+        return sum(self._reserved_of(name) or 0 for name in self._state.owners("concurrency"))
+
     def invoke(
-        self, route: Route, event: bytes, answer: OnResult, extras: wire.Extras | None, id: bytes = b""
+        self, route: Route, event: bytes, on_result: OnResult, extras: wire.Extras | None, id: bytes = b""
     ) -> bytes:
-        """Run it. `answer` is called exactly once, in the loop, maybe before this returns. The request id, 16 bytes:
+        """Run it. `on_result` is called exactly once, in the loop, maybe before this returns. The request id, 16 bytes:
         `id`, or a new one. Raises Fault: TooManyRequestsException, when nothing may be accepted now."""
         usage = route.usage
         shared = self._unreserved
         if usage.reserved is not None:
             if usage.in_flight >= usage.reserved:
-                raise throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
+                raise _throttle(route.deployment, "ReservedFunctionConcurrentInvocationLimitExceeded")
         elif shared.in_flight >= self._account_limit - self._reserved:
-            raise throttled("ConcurrentInvocationLimitExceeded")
+            raise _throttle(route.deployment, "ConcurrentInvocationLimitExceeded")
         counted = usage if usage.reserved is not None else shared
         usage.in_flight += 1
         if counted is not usage:
@@ -183,80 +176,27 @@ class Invoker:
         if extras is not None:
             event, flags = wire.attach(extras, event), _EXTRAS
 
-        def answered(told: Outcome | EngineError) -> None:
+        def on_outcome(outcome: Outcome | EngineError) -> None:
             usage.in_flight -= 1
             if counted is not usage:
                 counted.in_flight -= 1
-            answer(self._result(deployment, told, id))
+            on_result(_result(deployment, outcome, id))
 
-        deployment.submit(event, answered, flags, id)
+        deployment.submit(event, on_outcome, flags, id)
         return id
 
-    def _result(self, deployment: Deployment, told: Outcome | EngineError, id: bytes) -> Result | Fault:
-        version, now = deployment.key[1], time.time()
-        request_id = told.request_id if isinstance(told, Outcome) else uuid_text(id)
-        entry = deployment.entry
-        if not isinstance(told, Outcome):
-            if isinstance(told, FunctionError):  # it could not be initialised
-                body: dict[str, Any] = {
-                    "errorMessage": told.error_message,
-                    "errorType": told.error_type,
-                    "requestId": "",
-                }
-                body = {**body, "stackTrace": told.stack_trace}
-                failed = self._log_init(deployment, told, request_id, now)
-                return Result(wire.encode(body), True, request_id, version, deployment, failed, now)
-            return refused(told)
-        assert entry is not None
-        said = self._log(deployment, told, now)
-        if told.status == lib.STK_OK:
-            return Result(told.data, False, request_id, version, deployment, said, now)
-        try:
-            return Result(error_payload(entry, told), True, request_id, version, deployment, said, now)
-        except EngineError as error:
-            return refused(error)
+    async def result(
+        self, name: str, qualifier: str | None, event: bytes, id: bytes, extras: wire.Extras | None = None
+    ) -> Result | Fault:
+        """`invoke`, awaited. Raises Fault where that does, and for a function that is not there."""
+        future: asyncio.Future[Result | Fault] = asyncio.get_running_loop().create_future()
 
-    def _log(self, deployment: Deployment, outcome: Outcome, at: float) -> Ended:
-        entry = deployment.entry
-        assert entry is not None
-        said = ended(entry, outcome, at * 1e3)
-        self._keep(deployment, said)
-        return said
+        def on_result(result: Result | Fault) -> None:
+            if not future.done():
+                future.set_result(result)
 
-    def _log_init(
-        self, deployment: Deployment, error: FunctionError, request_id: str, at: float
-    ) -> Ended | None:
-        """The log of an invocation that an init that failed was the end of. What the init itself wrote is in the log
-        already; of that, the result's tail has the error."""
-        if not deployment.about.group:  # it did not get so far as to have a log
-            return None
-        status = "timeout" if error.error_type == "Sandbox.Timedout" else "error"
-        said = Ended(
-            request_id, at * 1e3, 0, 0, status, error.error_type,
-            cold=True, init_ms=deployment.init_ms, init_status=status,
-        )  # fmt: skip
-        self._keep(deployment, said)
-        told = error_line(
-            error.error_type, error.error_message, error.stack_trace, int(at * 1e3), deployment.about.form
-        )
-        return msgspec.structs.replace(said, output=told)
-
-    def _keep(self, deployment: Deployment, said: Ended) -> None:
-        if said.cold:
-            said.init_at, deployment.began = deployment.began, 0.0
-        if not self._unlogged:
-            asyncio.get_running_loop().call_later(_LOG_SECONDS, self.flush_logs)
-        waiting = self._unlogged.get(deployment)
-        if waiting is None:
-            self._unlogged[deployment] = [said]
-        else:
-            waiting.append(said)
-
-    def flush_logs(self) -> None:
-        """Hand what ended since the last time to the log."""
-        unlogged, self._unlogged = self._unlogged, {}
-        for deployment, some in unlogged.items():
-            self._logs(deployment.about, some)
+        self.invoke(self.route(name, qualifier), event, on_result, extras, id)
+        return await future
 
     def changed(self, change: Change) -> None:
         """The catalog changed: the next invocation finds what is now true."""
@@ -264,7 +204,8 @@ class Invoker:
             if table == "function" and record is None:
                 self._fleet.withdraw(owner, id)
             elif table == "concurrency":
-                self._reserve(owner, record)
+                self.usage(owner).reserved = self._reserved_of(owner)
+                self._reserved = self._all_reserved()
         self.routes.clear()
         names = {
             owner
@@ -273,12 +214,6 @@ class Invoker:
         }
         for name in names:
             self._keep_warm(name)
-
-    def _reserve(self, name: str, record: Mapping[str, Any] | None) -> None:
-        usage = self.usage(name)
-        self._reserved -= usage.reserved or 0
-        usage.reserved = record["ReservedConcurrentExecutions"] if record else None
-        self._reserved += usage.reserved or 0
 
     def _keep_warm(self, name: str) -> None:
         """What runs follows its new configuration at once; what is to be kept warm starts."""
@@ -292,7 +227,7 @@ class Invoker:
             self._keep_warm(name)
 
     def sweep(self) -> None:
-        """Now and then: end what nobody asks for."""
+        """Now and then: end versions that had no invocation for long."""
         if self._fleet.sweep():
             self.routes.clear()
 
@@ -306,14 +241,69 @@ _FREE = ~((0xF << 76) | (0x3 << 62))
 _VERSION_4 = (0x4 << 76) | (0x2 << 62)
 
 
-def throttled(reason: str) -> Fault:
+def _result(deployment: Deployment, outcome: Outcome | EngineError, id: bytes) -> Result | Fault:
+    """An invocation's end, published as it is returned."""
+    version, now = deployment.key[1], time.time()
+    if not isinstance(outcome, Outcome):
+        if isinstance(outcome, FunctionError):
+            return _init_failed(deployment, outcome, uuid_text(id), now)
+        return _refused(deployment, outcome)
+    entry = deployment.entry
+    assert entry is not None
+    record = invocation_record(entry, outcome, now * 1e3)
+    _publish(deployment, record)
+    if outcome.status == lib.STK_OK:
+        return Result(outcome.data, False, outcome.request_id, version, deployment, record, now)
+    try:
+        payload = error_payload(entry, outcome)
+    except EngineError as error:
+        return _refused(deployment, error)
+    return Result(payload, True, outcome.request_id, version, deployment, record, now)
+
+
+def _init_failed(deployment: Deployment, error: FunctionError, request_id: str, now: float) -> Result:
+    """The result of an invocation that ended with its init. What the init itself wrote is in the log already; of that,
+    the result's tail has the error."""
+    status = "timeout" if error.error_type == "Sandbox.Timedout" else "error"
+    record = InvocationRecord(
+        request_id, now * 1e3, 0, 0, status, error.error_type,
+        cold=True, init_ms=deployment.init_ms, init_status=status,
+    )  # fmt: skip
+    _publish(deployment, record)
+    own: InvocationRecord | None = None
+    if deployment.info.log_group:
+        text = error_line(
+            error.error_type,
+            error.error_message,
+            error.stack_trace,
+            int(now * 1e3),
+            deployment.info.log_format,
+        )
+        own = msgspec.structs.replace(record, output=text)
+    body = {
+        "errorMessage": error.error_message,
+        "errorType": error.error_type,
+        "requestId": "",
+        "stackTrace": error.stack_trace,
+    }
+    return Result(wire.encode(body), True, request_id, deployment.key[1], deployment, own, now)
+
+
+def _publish(deployment: Deployment, record: InvocationRecord) -> None:
+    if record.cold:
+        record.init_at, deployment.init_began = deployment.init_began, 0.0
+    deployment.outcomes.ended(record)
+
+
+def _throttle(deployment: Deployment, reason: str) -> Fault:
+    deployment.outcomes.throttled(Throttle(time.time(), reason))
     return Fault("TooManyRequestsException", "Rate Exceeded.", Reason=reason, Type="User")
 
 
-def refused(error: EngineError) -> Fault:
-    """Why the engine did not run it, as AWS would say it."""
+def _refused(deployment: Deployment, error: EngineError) -> Fault:
+    """The engine did not run it: AWS's fault for that."""
     if isinstance(error, TooManyRequests):
-        return throttled("ConcurrentInvocationLimitExceeded")
+        return _throttle(deployment, "ConcurrentInvocationLimitExceeded")
     if isinstance(error, InvalidEvent):
         return Fault("InvalidRequestContentException", str(error), Type="User")
     return Fault("ServiceException", str(error), Type="Service")

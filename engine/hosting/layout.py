@@ -6,12 +6,13 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import limits
+from ..aws.names import Place
 from ..config import FunctionConfig, Reference, parse_reference
 from ..errors import InitError
 from .packages import Packages
@@ -32,25 +33,25 @@ class Layout:
 
 
 class Layouts:
-    """Lays versions out. `variables`: what every function finds in its environment unless it says otherwise (the
-    endpoint's URL, credentials). `pythons`: the interpreter of each runtime. Blocks on the disk: not for the
-    event loop."""
+    """Lays versions out. `variables`: what every function of a place finds in its environment beside the region,
+    unless its own configuration has another value (the endpoint's URL, credentials). `pythons`: the interpreter of
+    each runtime. Blocks on the disk: not for the event loop."""
 
     def __init__(
         self,
         packages: Packages,
         folder: Path,
-        variables: Mapping[str, str],
+        variables: Callable[[Place], Mapping[str, str]],
         pythons: Mapping[str, str],
         workers: int,
     ) -> None:
         self._packages = packages
         self._folder = folder
-        self._variables = dict(variables)
+        self._variables = variables
         self._pythons = pythons
         self._workers = workers
 
-    def of(self, record: Mapping[str, Any], reserved: int | None, warm: int) -> Layout:
+    def of(self, place: Place, record: Mapping[str, Any], reserved: int | None, warm: int) -> Layout:
         """The layout of a version's record. reserved: its function's reserved concurrency; warm: workers that are
         kept. Raises OSError, InitError."""
         runtime = record["Runtime"]
@@ -60,7 +61,12 @@ class Layouts:
                 f"The runtime {runtime} cannot be run here: this server runs {', '.join(self._pythons)}",
             )
         code = str(self._packages.tree(record["_digest"]))
-        base = {"PATH": os.environ.get("PATH", os.defpath), **self._variables}
+        base = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "AWS_REGION": place.region,
+            "AWS_DEFAULT_REGION": place.region,
+            **self._variables(place),
+        }
         path_first: list[str] = []
         if layers := record.get("_layers"):
             opt = self._merged(layers)
@@ -114,7 +120,7 @@ class Layouts:
             _over(self._packages.tree(digest), made)
         try:
             made.rename(place)
-        except OSError:  # somebody else was quicker
+        except OSError:  # another thread was quicker
             shutil.rmtree(made, ignore_errors=True)
             if not place.exists():
                 raise
@@ -140,7 +146,7 @@ def _over(source: Path, target: Path) -> None:
 
 
 def _reference(handler: str) -> Reference:
-    """A handler string as the worker will look for it: what is wrong with it is the init's error, as on Lambda."""
+    """A handler string as the worker will look for it. A wrong one is the init's error, as on Lambda."""
     module, found, attribute = handler.rpartition(".")
     if not found:
         return Reference(handler, "")

@@ -1,4 +1,4 @@
-"""What functions say outside their invocations: put together to whole lines, and into the log that is theirs."""
+"""Output of functions outside their invocations: put together to whole lines, for the log stream that is its own."""
 
 from __future__ import annotations
 
@@ -6,39 +6,46 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from ..aws.names import Place
+from ..observe.records import FunctionOutput
+
 _HOLD = 0.05  # seconds that the beginning of a line waits for its end
 
-# Takes a log group, a stream, epoch ms, and text.
-Send = Callable[[str, str, int, str], object]
+
+def stream_arn(place: Place, log_group: str, log_stream: str) -> str:
+    """A log stream's ARN: the name under which the engine hands on a deployment's output."""
+    return f"arn:aws:logs:{place.region}:{place.account}:log-group:{log_group}:log-stream:{log_stream}"
 
 
 class Outside:
-    """Takes text as processes write it, in pieces, from any thread. Its log is looked up in the loop."""
+    """A log sink: takes text as processes write it, in pieces, from any thread. `send` is called in the loop."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, log_of: Callable[[str], tuple[str, str]], send: Send
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, send: Callable[[FunctionOutput], object]) -> None:
         self._loop = loop
-        self._log_of = log_of
         self._send = send
-        self._held: dict[str, tuple[int, str]] = {}  # by function: since when, and what
+        self._held: dict[str, tuple[int, str]] = {}  # by the log stream's ARN: since when, and what
 
-    def __call__(self, function: str, _request_id: str, text: str) -> None:
-        self._loop.call_soon_threadsafe(self._take, function, int(time.time() * 1000), text)
+    def __call__(self, stream: str, _request_id: str, text: str) -> None:
+        self._loop.call_soon_threadsafe(self._take, stream, int(time.time() * 1000), text)
 
-    def _take(self, function: str, at: int, text: str) -> None:
-        since, held = self._held.pop(function, (at, ""))
+    def _take(self, stream: str, at: int, text: str) -> None:
+        since, held = self._held.pop(stream, (at, ""))
         *lines, rest = (held + text).split("\n")
         for line in lines:
-            self._send(*self._log_of(function), since, line + "\n")
+            self._send(_output(stream, since, line + "\n"))
             since = at
         if rest:
             if not self._held:
                 self._loop.call_later(_HOLD, self.flush)
-            self._held[function] = since, rest
+            self._held[stream] = since, rest
 
     def flush(self) -> None:
         """What has no end yet goes as it is."""
         held, self._held = self._held, {}
-        for function, (since, text) in held.items():
-            self._send(*self._log_of(function), since, text)
+        for stream, (since, text) in held.items():
+            self._send(_output(stream, since, text))
+
+
+def _output(stream: str, at: int, text: str) -> FunctionOutput:
+    _arn, _aws, _logs, region, account, _group, log_group, _stream, log_stream = stream.split(":", 8)
+    return FunctionOutput(region, account, log_group, log_stream, at, text)

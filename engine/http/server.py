@@ -45,7 +45,7 @@ from ..services.lambda_.control import Control
 from ..services.lambda_.s3 import fetcher
 from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
-from ..services.logs.process import InvocationsEnded, LogsProcess, OutputWritten
+from ..services.logs.process import InvocationsEnded, LogsProcess
 from ..services.logs.service import Logs
 from ..services.sts import Sts
 from ..services.urls.service import PATH as LAMBDA_URL
@@ -140,7 +140,7 @@ class Server:
         stack.push_async_callback(logs.close)
         executor = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
         stack.callback(executor.shutdown)
-        outside = Outside(loop, lambda output: logs.send(OutputWritten(output)))
+        outside = Outside(loop, logs.send)
         stack.callback(outside.flush)
         runtime = Runtime(
             payload_limit=limits.EVENT_BYTES + EXTRAS_BYTES, logs=outside, pin=True,

@@ -1,4 +1,4 @@
-"""What Lambda writes around an invocation, as log events: text lines or JSON platform records."""
+"""How Lambda writes one invocation down, as log events: text lines or JSON platform records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LogEvent = tuple[int, str]  # epoch ms, message
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class LogFormat:
     """A function's LoggingConfig: log_format "Text" or "JSON"; the levels count for JSON only."""
 
     log_format: str = "Text"
@@ -30,10 +30,10 @@ class Format:
 
 
 @dataclass(slots=True)
-class Invocation:
-    """One invocation as its log tells it. Times in ms, memory in MB, `started` in epoch ms.
+class InvocationLog:
+    """One invocation as its log describes it. Times in ms, memory in MB, `started` in epoch ms.
 
-    status: "success", "failure" (the handler raised), "error" (its process ended, or its init failed), "timeout".
+    status: "success", "failure" (the handler raised), "error" (its process end, or its init failed), "timeout".
     init_status says how the init before it went, when `cold`.
     """
 
@@ -111,27 +111,27 @@ def report_line(
     return text + "\n"
 
 
-def lines(i: Invocation, form: Format) -> list[LogEvent]:
+def render(i: InvocationLog, form: LogFormat) -> list[LogEvent]:
     """All log events of an invocation, in order, their times never going back."""
     return list(_json(i, form) if form.log_format == "JSON" else _text(i))
 
 
-def _text(i: Invocation) -> Iterator[LogEvent]:
-    begun, ended = int(i.started), int(i.started + i.duration_ms)
-    own = list(_own(i, begun, ended, keepends=True))
+def _text(i: InvocationLog) -> Iterator[LogEvent]:
+    begin, end = int(i.started), int(i.started + i.duration_ms)
+    own = list(_own(i, begin, end, keepends=True))
     if i.cold:
         yield i.init_began, _init_start(i)
-        if i.init_status != SUCCESS:  # what an init that failed said is its own, not the invocation's
-            yield from ((begun, message) for _, message in own)
+        if i.init_status != SUCCESS:  # what an init that failed printed is its own, not the invocation's
+            yield from ((begin, message) for _, message in own)
             own = []
         if _reports_init(i):
-            yield begun, _init_report(i)
-    yield begun, start_line(i.request_id, i.version)
+            yield begin, _init_report(i)
+    yield begin, start_line(i.request_id, i.version)
     yield from own
-    yield ended, end_line(i.request_id)
-    shown = i.status in ("error", "timeout")  # a handler's exception leaves no status in the text
+    yield end, end_line(i.request_id)
+    with_status = i.status in ("error", "timeout")  # a handler's exception leaves no status in the text
     yield (
-        ended,
+        end,
         report_line(
             i.request_id,
             i.duration_ms,
@@ -139,18 +139,18 @@ def _text(i: Invocation) -> Iterator[LogEvent]:
             i.memory_size,
             i.max_memory,
             i.init_ms if i.cold and i.initialization_type == ON_DEMAND else None,
-            i.status if shown else None,
+            i.status if with_status else None,
             i.error_type if i.status == "error" else None,
         ),
     )
 
 
-def _reports_init(i: Invocation) -> bool:
+def _reports_init(i: InvocationLog) -> bool:
     """On demand only a failure is worth a line; other inits always are."""
     return i.init_status != SUCCESS or i.initialization_type != ON_DEMAND
 
 
-def _init_start(i: Invocation) -> str:
+def _init_start(i: InvocationLog) -> str:
     return f"INIT_START Runtime Version: {i.runtime_version}\tRuntime Version ARN: {i.runtime_arn}\n"
 
 
@@ -159,11 +159,11 @@ def begins_init(message: str) -> bool:
     return message.startswith("INIT_START") or '"type":"platform.initStart"' in message[:64]
 
 
-def error_line(error_type: str, message: str, stack_trace: list[str], at: int, form: Format) -> str:
+def error_line(error_type: str, message: str, stack_trace: list[str], at: int, form: LogFormat) -> str:
     """How Lambda's runtime logs what ended an init. at: epoch ms."""
     if form.log_format != "JSON":
         return f"[ERROR] {error_type}: {message}\n"
-    told = {
+    record = {
         "timestamp": iso(at)[:19] + "Z",
         "level": "ERROR",
         "errorMessage": message,
@@ -171,20 +171,20 @@ def error_line(error_type: str, message: str, stack_trace: list[str], at: int, f
         "requestId": "",
         "stackTrace": stack_trace,
     }
-    return wire.encode(told).decode() + "\n"
+    return wire.encode(record).decode() + "\n"
 
 
-def _init_report(i: Invocation) -> str:
+def _init_report(i: InvocationLog) -> str:
     text = f"INIT_REPORT Init Duration: {i.init_ms:.2f} ms\tPhase: init\tStatus: {i.init_status}"
     if i.init_status == "error" and i.error_type:
         text += f"\tError Type: {i.error_type}"
     return text + "\n"
 
 
-def _json(i: Invocation, form: Format) -> Iterator[LogEvent]:
+def _json(i: InvocationLog, form: LogFormat) -> Iterator[LogEvent]:
     least = LEVELS.get(form.system_level, LEVELS["INFO"])
-    begun, ended = int(i.started), int(i.started + i.duration_ms)
-    own = list(_own(i, begun, ended, keepends=False))
+    begin, end = int(i.started), int(i.started + i.duration_ms)
+    own = list(_own(i, begin, end, keepends=False))
     own = [event for event in own if _application_level(event[1]) >= LEVELS.get(form.application_level, 2)]
 
     def record(level: str, at: int, kind: str, body: dict[str, Any]) -> Iterator[LogEvent]:
@@ -192,19 +192,19 @@ def _json(i: Invocation, form: Format) -> Iterator[LogEvent]:
             yield at, wire.encode({"time": iso(at), "type": f"platform.{kind}", "record": body}).decode()
 
     if i.cold:
-        yield from _json_init(i, begun, own, record)
+        yield from _json_init(i, begin, own, record)
         if i.init_status != SUCCESS:
             own = []
     start = {"requestId": i.request_id, "version": i.version}
     if i.function_arn:
         start = {"requestId": i.request_id, "functionArn": i.function_arn, "version": i.version}
-    yield from record("INFO", begun, "start", start)
+    yield from record("INFO", begin, "start", start)
     yield from own
     failed = {"errorType": i.error_type} if i.status != SUCCESS and i.error_type else {}
     level = "DEBUG" if i.status == SUCCESS else "WARN"
     metrics: dict[str, Any] = {"durationMs": round(i.duration_ms, 3), "producedBytes": i.produced_bytes}
     done = {"requestId": i.request_id, "status": i.status, **failed, "metrics": metrics}
-    yield from record(level, ended, "runtimeDone", done)
+    yield from record(level, end, "runtimeDone", done)
     metrics = {
         "durationMs": round(i.duration_ms, 3),
         "billedDurationMs": i.billed_ms,
@@ -214,44 +214,44 @@ def _json(i: Invocation, form: Format) -> Iterator[LogEvent]:
     if i.cold and i.initialization_type == ON_DEMAND:
         metrics["initDurationMs"] = round(i.init_ms, 3)
     body = {"requestId": i.request_id, "metrics": metrics, "status": i.status, **failed}
-    yield from record("INFO" if i.status == SUCCESS else "WARN", ended, "report", body)
+    yield from record("INFO" if i.status == SUCCESS else "WARN", end, "report", body)
 
 
-def _json_init(i: Invocation, begun: int, own: list[LogEvent], record: Any) -> Iterator[LogEvent]:
+def _json_init(i: InvocationLog, begin: int, own: list[LogEvent], record: Any) -> Iterator[LogEvent]:
     phase = {"initializationType": i.initialization_type, "phase": "init"}
     versions = {"runtimeVersion": i.runtime_version, "runtimeVersionArn": i.runtime_arn}
     function = {"functionName": i.function_name, "functionVersion": i.version}
     yield from record("INFO", i.init_began, "initStart", {**phase, **versions, **function})
     ok = i.init_status == SUCCESS
     if not ok:
-        yield from ((begun, message) for _, message in own)
+        yield from ((begin, message) for _, message in own)
     result: dict[str, Any] = {**phase, "status": i.init_status}
     if not ok and i.error_type:
         result["errorType"] = i.error_type
-    yield from record("DEBUG" if ok else "WARN", begun, "initRuntimeDone", result)
+    yield from record("DEBUG" if ok else "WARN", begin, "initRuntimeDone", result)
     level = "WARN" if not ok else "DEBUG" if i.initialization_type == ON_DEMAND else "INFO"
-    yield from record(level, begun, "initReport", {**result, "metrics": {"durationMs": round(i.init_ms, 3)}})
+    yield from record(level, begin, "initReport", {**result, "metrics": {"durationMs": round(i.init_ms, 3)}})
 
 
-def _own(i: Invocation, begun: int, ended: int, keepends: bool) -> Iterator[LogEvent]:
+def _own(i: InvocationLog, begin: int, end: int, keepends: bool) -> Iterator[LogEvent]:
     """A function's output, an event per line. A line that says when it was logged has that time."""
     if not i.output:
         return
-    at = begun
+    at = begin
     pieces = i.output.split("\n")
     if not pieces[-1]:
         pieces.pop()
     for line in pieces:
-        said = _said_at(line)
-        if said is not None:
-            at = min(max(at, said), ended)
+        logged = _logged_at(line)
+        if logged is not None:
+            at = min(max(at, logged), end)
         if keepends:
             yield at, line + "\n"
         elif line:  # an event may not be empty
             yield at, line
 
 
-def _said_at(line: str) -> int | None:
+def _logged_at(line: str) -> int | None:
     if line.startswith("["):
         found = _LOGGED_AT.match(line)
         stamp = found[1] if found else None

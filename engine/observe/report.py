@@ -1,4 +1,4 @@
-"""Lambda's START, END and REPORT lines, and the Reply that a raw invocation returns."""
+"""The Reply that a raw invocation returns: its payload, its timings, its log's tail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .. import limits
 from .._native import lib
 from ..calls.dispatch import FunctionEntry, Outcome, error_payload, failure
 from ..errors import FunctionError
-from . import lines as logged
+from .lines import billed, end_line, report_line, start_line
 
 _STATUS = {lib.STK_TIMEOUT: "timeout", lib.STK_CRASH: "error", lib.STK_MEMORY: "error", lib.STK_INIT: "error"}
 _ERROR_TYPE = {lib.STK_CRASH: "Runtime.ExitError", lib.STK_MEMORY: "Runtime.OutOfMemory"}
@@ -70,20 +70,20 @@ def init_seconds(entry: FunctionEntry, o: Outcome) -> float:
     return max(0, (o.started or o.done) - (o.dispatched or o.done)) / 1e9
 
 
-def lines(entry: FunctionEntry, o: Outcome) -> tuple[str, str]:
+def start_and_report(entry: FunctionEntry, o: Outcome) -> tuple[str, str]:
     """What Lambda logs before and after an invocation's own output."""
     duration = timings(o).execute * 1e3
-    after = logged.end_line(o.request_id) + logged.report_line(
+    after = end_line(o.request_id) + report_line(
         o.request_id,
         duration,
-        logged.billed(duration),
+        billed(duration),
         entry.memory,
         peak_kib(o) // 1024,
         init_seconds(entry, o) * 1e3 if o.cold else None,
         _STATUS.get(o.status),
         _ERROR_TYPE.get(o.status),
     )
-    return logged.start_line(o.request_id, entry.version), after
+    return start_line(o.request_id, entry.version), after
 
 
 def error_type(entry: FunctionEntry, o: Outcome) -> str | None:
@@ -98,7 +98,7 @@ def reply(entry: FunctionEntry, o: Outcome) -> Reply:
     """An outcome as a Reply. Raises what is not the function's failure."""
     failed = o.status != lib.STK_OK
     payload = error_payload(entry, o) if failed else o.data
-    before, after = lines(entry, o)
+    before, after = start_and_report(entry, o)
     own = o.log if not o.log or o.log.endswith("\n") else o.log + "\n"
     tail = (before + own + after).encode("utf-8", "replace")[-limits.LOG_TAIL_BYTES :]
     return Reply(

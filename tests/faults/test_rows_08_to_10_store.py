@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.durable.store import SCHEMA, AddEvent, Put, Store, StoreError
+from engine.durable.records import Put, Records
+from engine.durable.store import SCHEMA, Store, StoreError
+from engine.hosting.events import AddEvent, EventRows
 
+KINDS = (Records(), EventRows())
 KILLS = int(os.environ.get("STOKER_KILLS", "12"))
 Script = Callable[[str], list[str]]
 
@@ -23,15 +26,18 @@ Script = Callable[[str], list[str]]
 WRITES = """
 import os, threading
 from pathlib import Path
-from engine.durable.store import AddEvent, Put, Store
-store = Store(Path(sys.argv[1]))
-told = threading.Lock()
+from engine.durable.records import Put, Records
+from engine.durable.store import Store
+from engine.hosting.events import AddEvent, EventRows
+store = Store(Path(sys.argv[1]), [Records(), EventRows()])
+output = threading.Lock()
 def work(who):
     for n in range(int(sys.argv[2]), 10**9):
         store.commit([
-            Put("one", who, str(n), b"%d" % n * 50), AddEvent(f"{who} {n}".encode()), Put("two", who, str(n), b"")
+            Put("p", "one", who, str(n), b"%d" % n * 50), AddEvent(f"{who} {n}".encode()),
+            Put("p", "two", who, str(n), b""),
         ]).result()
-        with told:
+        with output:
             os.write(1, f"{who} {n}\\n".encode())
 for who in "abc":
     threading.Thread(target=work, args=(who,)).start()
@@ -46,18 +52,20 @@ def test_row_08_what_was_acknowledged_survives_being_killed(script: Script, tmp_
     for life in range(KILLS):
         process = subprocess.Popen([*command, str(folder), str(life * 100_000)], stdout=subprocess.PIPE)
         assert process.stdout is not None
-        wanted = chance.randrange(1, 60)  # answers before the end: any moment of what is going on then
-        lines = [process.stdout.readline() for _ in range(wanted)]
+        count = chance.randrange(
+            1, 60
+        )  # acknowledgements before the end: any moment of what is going on then
+        lines = [process.stdout.readline() for _ in range(count)]
         process.send_signal(signal.SIGKILL)
         rest = process.stdout.read()
         assert process.wait() == -signal.SIGKILL
         process.stdout.close()
         text = b"".join(lines) + rest
         acknowledged |= {line.decode() for line in text.splitlines(keepends=True) if line.endswith(b"\n")}
-        store = Store(folder)
+        store = Store(folder, KINDS)
         try:
-            records = {(table, f"{owner} {id}\n") for table, owner, id, _ in store.load()}
-            events = [value.decode() + "\n" for _, _, _, value in store.events()]
+            records = {(table, f"{owner} {id}\n") for _, table, owner, id, _ in store.load(Records())}
+            events = [value.decode() + "\n" for _, _, _, value in store.load(EventRows())]
         finally:
             store.close()
         first = {name for table, name in records if table == "one"}
@@ -72,10 +80,10 @@ def test_row_08_what_was_acknowledged_survives_being_killed(script: Script, tmp_
 
 def filled(folder: Path, commits: int) -> tuple[bytes, bytes]:
     """The files of a store that was killed after so many commits: its main file and its log."""
-    store = Store(folder)
+    store = Store(folder, KINDS)
     try:
         for n in range(commits):
-            store.commit([Put("t", "o", str(n), b"%d" % n * 300), AddEvent(b"%d" % n * 300)]).result(10)
+            store.commit([Put("p", "t", "o", str(n), b"%d" % n * 300), AddEvent(b"%d" % n * 300)]).result(10)
         return (folder / "stoker.db").read_bytes(), (folder / "stoker.db-wal").read_bytes()
     finally:
         store.close()
@@ -91,13 +99,13 @@ def laid(folder: Path, main: bytes, log: bytes = b"") -> Path:
 
 def found(folder: Path) -> int:
     """How many commits a store has; they must be the first ones, whole, and it must take another one."""
-    store = Store(folder)
+    store = Store(folder, KINDS)
     try:
-        records = {id: value for _, _, id, value in store.load()}
-        events = [value for _, _, _, value in store.events()]
+        records = {id: value for _, _, _, id, value in store.load(Records())}
+        events = [value for _, _, _, value in store.load(EventRows())]
         assert records == {str(n): b"%d" % n * 300 for n in range(len(records))}
         assert events == [b"%d" % n * 300 for n in range(len(records))]
-        store.commit([Put("t", "o", "more", b"")]).result(10)
+        store.commit([Put("p", "t", "o", "more", b"")]).result(10)
         return len(records)
     finally:
         store.close()
@@ -142,16 +150,16 @@ def test_row_09_damage_before_the_tail_of_the_log_is_refused(tmp_path: Path) -> 
         folder = laid(tmp_path / str(n), main, bytes(broken))
         for _ in range(2):  # and it is not swept away by being looked at
             with pytest.raises(StoreError, match=rf"{re.escape(str(folder))}/stoker.db-wal is damaged"):
-                Store(folder)
+                Store(folder, KINDS)
         assert (folder / "stoker.db-wal").read_bytes() == bytes(broken)
 
 
 def whole(folder: Path, records: int = 300) -> bytes:
     """A main file with everything in it, closed in order."""
-    store = Store(folder)
+    store = Store(folder, KINDS)
     store.commit(
         [
-            *(Put("function", f"f{n}", "1", b"%05d" % n * 100) for n in range(records)),
+            *(Put("p", "function", f"f{n}", "1", b"%05d" % n * 100) for n in range(records)),
             *(AddEvent(b"%05d" % n * 20) for n in range(records)),
         ]
     ).result(10)
@@ -173,9 +181,9 @@ def test_row_09_damage_in_the_main_file_is_refused_or_of_no_account(tmp_path: Pa
         folder = laid(tmp_path / str(n), bytes(broken))
         store = None
         try:
-            store = Store(folder)
-            records = {owner: value for _, owner, _, value in store.load()}
-            events = [value for _, _, _, value in store.events()]
+            store = Store(folder, KINDS)
+            records = {owner: value for _, _, owner, _, value in store.load(Records())}
+            events = [value for _, _, _, value in store.load(EventRows())]
         except StoreError as error:
             refused += 1
             assert str(folder / "stoker.db") in str(error)
@@ -201,7 +209,7 @@ def test_row_09_a_main_file_that_was_cut_is_refused(tmp_path: Path, length: int)
 def test_row_09_what_is_no_database_is_refused(tmp_path: Path) -> None:
     folder = laid(tmp_path / "other", b"something else" * 1000)
     with pytest.raises(StoreError, match=r"stoker.db is damaged \(file is not a database\)"):
-        Store(folder)
+        Store(folder, KINDS)
     assert (folder / "stoker.db").read_bytes() == b"something else" * 1000
 
 
@@ -211,21 +219,23 @@ def test_row_09_a_newer_schema_is_refused(tmp_path: Path) -> None:
     connection.execute(f"PRAGMA user_version={SCHEMA + 1}")
     connection.close()
     with pytest.raises(StoreError, match=f"newer version .schema {SCHEMA + 1}, this one knows {SCHEMA}"):
-        Store(tmp_path / "state")
+        Store(tmp_path / "state", KINDS)
 
 
 # Row 10: the disk is full. RLIMIT_FSIZE makes any write beyond it fail as a full disk does.
 FULL = """
 import resource, signal
 from pathlib import Path
-from engine.durable.store import AddEvent, Put, Store, StoreError
+from engine.durable.records import Put, Records
+from engine.durable.store import Store, StoreError
+from engine.hosting.events import AddEvent, EventRows
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-store = Store(Path(sys.argv[1]))
-store.commit([Put("t", "o", "before", b"1")]).result(10)
+store = Store(Path(sys.argv[1]), [Records(), EventRows()])
+store.commit([Put("p", "t", "o", "before", b"1")]).result(10)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 done, failed = ["before"], []
 for n in range(40):
-    asked = [(f"{n}-{m}", store.commit([Put("t", "o", f"{n}-{m}", b"x" * 9000), AddEvent(b"")])) for m in range(3)]
+    asked = [(f"{n}-{m}", store.commit([Put("p", "t", "o", f"{n}-{m}", b"x" * 9000), AddEvent(b"")])) for m in range(3)]
     for id, future in asked:
         try:
             future.result(10)
@@ -234,7 +244,7 @@ for n in range(40):
             assert "stoker.db could not be written" in str(error), error
             failed.append(id)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-store.commit([Put("t", "o", "after", b"2")]).result(10)
+store.commit([Put("p", "t", "o", "after", b"2")]).result(10)
 done.append("after")
 store.close()
 print(len(done), len(failed), *done)
@@ -250,9 +260,9 @@ def test_row_10_a_full_disk_is_an_error_and_passes(script: Script, tmp_path: Pat
     assert ran.returncode == 0, ran.stderr
     count, failed, *done = ran.stdout.split()
     assert int(count) == len(done) and int(failed) > 0 and done[-1] == "after"
-    store = Store(tmp_path / "state")
+    store = Store(tmp_path / "state", KINDS)
     try:
-        kept = {id for _, _, id, _ in store.load()}
+        kept = {id for _, _, _, id, _ in store.load(Records())}
     finally:
         store.close()
     assert set(done) <= kept
@@ -261,10 +271,11 @@ def test_row_10_a_full_disk_is_an_error_and_passes(script: Script, tmp_path: Pat
 # A small file system: written until it is full, then room is made. Once for the log, once while it is opened.
 SMALL = """
 from pathlib import Path
-from engine.durable.store import Put, Store, StoreError
+from engine.durable.records import Put, Records
+from engine.durable.store import Store, StoreError
 folder, filler = Path(sys.argv[1]) / "state", Path(sys.argv[1]) / "filler"
-store = Store(folder)
-store.commit([Put("t", "o", "before", b"1")]).result(10)
+store = Store(folder, [Records()])
+store.commit([Put("p", "t", "o", "before", b"1")]).result(10)
 with open(filler, "wb", buffering=0) as file:
     try:
         while file.write(b"x" * 4096): pass
@@ -272,15 +283,15 @@ with open(filler, "wb", buffering=0) as file:
 done, failed = ["before"], 0
 for n in range(30):
     try:
-        store.commit([Put("t", "o", str(n), b"x" * 20000)]).result(10)
+        store.commit([Put("p", "t", "o", str(n), b"x" * 20000)]).result(10)
         done.append(str(n))
     except StoreError: failed += 1
 filler.unlink()
-store.commit([Put("t", "o", "after", b"2")]).result(10)
+store.commit([Put("p", "t", "o", "after", b"2")]).result(10)
 done.append("after")
 store.close()
-store = Store(folder)
-assert set(done) <= {id for _, _, id, _ in store.load()}
+store = Store(folder, [Records()])
+assert set(done) <= {id for _, _, _, id, _ in store.load(Records())}
 store.close()
 print(failed)
 """
@@ -308,9 +319,9 @@ def test_row_10_a_file_system_without_room_is_an_error_and_passes(script: Script
 
 def test_row_10_a_store_that_cannot_be_opened_again_answers_all_the_same(tmp_path: Path) -> None:
     """After an error the connection is opened anew; while that fails, each commit does, and later ones work."""
-    store = Store(tmp_path / "state")
+    store = Store(tmp_path / "state", KINDS)
     try:
-        store.commit([Put("t", "o", "before", b"1")]).result(10)
+        store.commit([Put("p", "t", "o", "before", b"1")]).result(10)
         real = store._open
 
         def refuse() -> sqlite3.Connection:
@@ -320,9 +331,9 @@ def test_row_10_a_store_that_cannot_be_opened_again_answers_all_the_same(tmp_pat
         bad = object()
         for _ in range(3):
             with pytest.raises(StoreError):
-                store.commit([Put("t", "o", "bad", bad)]).result(10)  # type: ignore[arg-type]
+                store.commit([Put("p", "t", "o", "bad", bad)]).result(10)  # type: ignore[arg-type]
         store._open = real  # type: ignore[method-assign]
-        store.commit([Put("t", "o", "after", b"2")]).result(10)
+        store.commit([Put("p", "t", "o", "after", b"2")]).result(10)
         assert store._thread.is_alive()
     finally:
         store.close()
@@ -333,7 +344,7 @@ HOLDS = """
 import os, time
 from pathlib import Path
 from engine.durable.store import Store
-store = Store(Path(sys.argv[1]))
+store = Store(Path(sys.argv[1]), [])
 os.write(1, b"open\\n")
 sys.stdin.read()
 """
@@ -352,11 +363,11 @@ def test_a_lock_is_respected_while_its_owner_lives_and_taken_over_after(
             with pytest.raises(
                 StoreError, match=f"{folder} is in use by another server .process {owner.pid}."
             ):
-                Store(folder)
+                Store(folder, KINDS)
         owner.kill()
         owner.wait()
     assert (folder / "lock").read_text() == f"{owner.pid}\n"
-    store = Store(folder)
+    store = Store(folder, KINDS)
     assert (folder / "lock").read_text() == f"{os.getpid()}\n"
     store.close()
 
@@ -364,14 +375,14 @@ def test_a_lock_is_respected_while_its_owner_lives_and_taken_over_after(
 @pytest.mark.parametrize("content", [b"", b"not a number", b"1\n", b"99999999999999999999\n", b"\xff" * 100])
 def test_a_stale_lock_is_taken_over_whatever_is_in_it(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "lock").write_bytes(content)
-    store = Store(tmp_path)
+    store = Store(tmp_path, KINDS)
     try:
         assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
         with pytest.raises(StoreError, match=f"process {os.getpid()}"):
-            Store(tmp_path)
+            Store(tmp_path, KINDS)
     finally:
         store.close()
-    Store(tmp_path).close()
+    Store(tmp_path, KINDS).close()
 
 
 def test_of_many_who_open_at_once_one_has_it(tmp_path: Path) -> None:
@@ -382,7 +393,7 @@ def test_of_many_who_open_at_once_one_has_it(tmp_path: Path) -> None:
     def open_() -> None:
         begin.wait()
         try:
-            got.append(Store(tmp_path))
+            got.append(Store(tmp_path, KINDS))
         except StoreError as error:
             refused.append(error)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ... import limits
 from ...aws.names import LATEST
-from ...durable.state import OF_A_FUNCTION, Change, Record
+from ...durable.state import Change, Record
 from ...hosting.packages import Package
 from . import code as packaged
 from .configuration import applied, check_size, defaults, refuse
@@ -37,6 +37,20 @@ _UPDATING = {
     "LastUpdateStatusReason": "The function is being created.",
     "LastUpdateStatusReasonCode": "Creating",
 }
+# Tables whose owner is a function's name: what goes with the function. The id: a version, an alias, or "".
+OF_A_FUNCTION = (
+    "about",
+    "alias",
+    "code-signing",
+    "concurrency",
+    "function",
+    "invoke-config",
+    "policy",
+    "provisioned",
+    "recursion",
+    "runtime-management",
+    "url",
+)
 _PASSING = (*_CREATING, *_UPDATING)
 _CODE_BYTES = 300 * 1024 * limits.MIB  # AWS's quota of a region
 

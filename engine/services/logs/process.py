@@ -40,12 +40,6 @@ class InvocationsEnded(msgspec.Struct, tag=True, array_like=True):
     records: list[InvocationRecord]
 
 
-class OutputWritten(msgspec.Struct, tag=True, array_like=True):
-    """Output that belongs to no invocation."""
-
-    output: FunctionOutput
-
-
 class OperationRequest(msgspec.Struct, tag=True, array_like=True):
     """An operation of CloudWatch Logs, on one account's groups in one region."""
 
@@ -63,7 +57,7 @@ class OperationResponse(msgspec.Struct, array_like=True):
     body: bytes
 
 
-Message = InvocationsEnded | OutputWritten | OperationRequest
+Message = InvocationsEnded | FunctionOutput | OperationRequest
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 _decode_response = msgspec.msgpack.Decoder(OperationResponse).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -182,9 +176,9 @@ class Places:
             of = message.deployment
             events = log_events(of, message.records)
             self.store(of.account, of.region).append(of.log_group, of.log_stream, events)
-        elif isinstance(message, OutputWritten):
-            out = message.output
-            self.store(out.account, out.region).append(out.log_group, out.log_stream, [(out.at, out.text)])
+        elif isinstance(message, FunctionOutput):
+            store = self.store(message.account, message.region)
+            store.append(message.log_group, message.log_stream, [(message.at, message.text)])
         else:
             api = self.api(message.account, message.region)
             return OperationResponse(message.number, *api.call(message.target, message.body))

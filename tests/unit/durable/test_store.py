@@ -14,19 +14,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.durable.store import (
-    SCHEMA,
-    AddEvent,
-    Delete,
-    FinishEvent,
-    Put,
-    RetryEvent,
-    Step,
-    Store,
-    StoreError,
-)
+from engine.durable.records import Delete, Put, Records
+from engine.durable.store import SCHEMA, Step, StoreError
+from engine.durable.store import Store as AnyStore
+from engine.hosting.events import AddEvent, EventRows, FinishEvent, RetryEvent
 
 Key = tuple[str, str, str]
+PART = "111111111111/eu-west-1"
+
+
+class Store(AnyStore):
+    """A store of records and of events."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, [Records(PART), EventRows()])
+
+    def records(self) -> list[tuple[str, str, str, bytes]]:
+        """Those of the partition."""
+        return [row for partition, *row in self.load(Records()) if partition == PART]  # type: ignore[misc]
+
+    def events(self) -> list[tuple[int, int, float, bytes]]:
+        return list(self.load(EventRows()))
 
 
 @pytest.fixture
@@ -40,21 +48,29 @@ def reopened(folder: Path) -> tuple[dict[Key, bytes], list[tuple[int, int, float
     """The records and events that a new owner of the folder finds."""
     it = Store(folder)
     try:
-        return {(table, owner, id): value for table, owner, id, value in it.load()}, it.events()
+        return {(table, owner, id): value for table, owner, id, value in it.records()}, it.events()
     finally:
         it.close()
 
 
 def test_a_new_store_is_empty(store: Store) -> None:
-    assert list(store.load()) == []
+    assert store.records() == []
     assert store.events() == []
 
 
 def test_records_come_back(store: Store, tmp_path: Path) -> None:
     value = bytes(range(256)) * 10
-    store.commit([Put("function", "f", "1", value), Put("function", "f", "2", b""), Put("é", "", "\0", b"x")])
-    store.commit([Put("function", "f", "1", b"newer"), Delete("function", "f", "absent")]).result(10)
-    store.commit([Delete("é", "", "\0")]).result(10)
+    store.commit(
+        [
+            Put(PART, "function", "f", "1", value),
+            Put(PART, "function", "f", "2", b""),
+            Put(PART, "é", "", "\0", b"x"),
+        ]
+    )
+    store.commit([Put(PART, "function", "f", "1", b"newer"), Delete(PART, "function", "f", "absent")]).result(
+        10
+    )
+    store.commit([Delete(PART, "é", "", "\0")]).result(10)
     store.close()
     assert reopened(tmp_path / "state")[0] == {
         ("function", "f", "1"): b"newer",
@@ -64,9 +80,11 @@ def test_records_come_back(store: Store, tmp_path: Path) -> None:
 
 def test_events_have_ids_that_never_come_again(store: Store, tmp_path: Path) -> None:
     first = store.commit([AddEvent(b"a", 12.5)]).result(10)
-    second = store.commit([Put("t", "o", "i", b""), AddEvent(b"b"), Put("t", "o", "j", b"")]).result(10)
+    second = store.commit(
+        [Put(PART, "t", "o", "i", b""), AddEvent(b"b"), Put(PART, "t", "o", "j", b"")]
+    ).result(10)
     assert first is not None and second is not None and second > first
-    assert store.commit([Put("t", "o", "k", b"")]).result(10) is None
+    assert store.commit([Put(PART, "t", "o", "k", b"")]).result(10) is None
     store.commit([RetryEvent(first, 2, 99.25), FinishEvent(second)]).result(10)
     store.close()
     assert reopened(tmp_path / "state")[1] == [(first, 2, 99.25, b"a")]
@@ -85,7 +103,7 @@ def test_two_events_of_one_commit_answer_with_the_last_id(store: Store) -> None:
 
 
 def test_what_was_asked_before_the_end_is_done(store: Store, tmp_path: Path) -> None:
-    futures = [store.commit([Put("t", "o", str(n), b"%d" % n)]) for n in range(500)]
+    futures = [store.commit([Put(PART, "t", "o", str(n), b"%d" % n)]) for n in range(500)]
     store.close()
     assert all(future.done() and future.exception() is None for future in futures)
     assert len(reopened(tmp_path / "state")[0]) == 500
@@ -95,7 +113,7 @@ def test_after_the_end_nothing_is_taken(store: Store) -> None:
     store.close()
     store.close()
     with pytest.raises(StoreError, match="closed"):
-        store.commit([Put("t", "o", "i", b"")]).result(10)
+        store.commit([Put(PART, "t", "o", "i", b"")]).result(10)
 
 
 def test_no_commit_is_left_without_an_answer_when_the_store_closes(tmp_path: Path) -> None:
@@ -114,7 +132,7 @@ def test_no_commit_is_left_without_an_answer_when_the_store_closes(tmp_path: Pat
         ) -> None:
             begun.wait()
             while not stop.is_set():
-                asked[n].append(it.commit([Put("t", str(n), str(len(asked[n])), b"")]))
+                asked[n].append(it.commit([Put(PART, "t", str(n), str(len(asked[n])), b"")]))
 
         threads = [threading.Thread(target=ask, args=(n,)) for n in range(3)]
         for thread in threads:
@@ -150,11 +168,11 @@ def transactions(folder: Path) -> int:
 def test_commits_that_wait_share_a_transaction(store: Store, tmp_path: Path) -> None:
     """While another connection holds the database, many ask; once it lets go, they are written together."""
     other = sqlite3.connect(tmp_path / "state" / "stoker.db", isolation_level=None)
-    store.commit([Put("t", "o", "before", b"")]).result(10)
+    store.commit([Put(PART, "t", "o", "before", b"")]).result(10)
     before = transactions(tmp_path / "state")
     other.execute("BEGIN IMMEDIATE")
-    first = store.commit([Put("t", "o", "first", b"")])
-    futures = [store.commit([Put("t", "o", str(n), b"")]) for n in range(200)]
+    first = store.commit([Put(PART, "t", "o", "first", b"")])
+    futures = [store.commit([Put(PART, "t", "o", str(n), b"")]) for n in range(200)]
     other.execute("ROLLBACK")
     wait([first, *futures], timeout=10)
     assert [future.exception() for future in (first, *futures)] == [None] * 201
@@ -164,10 +182,10 @@ def test_commits_that_wait_share_a_transaction(store: Store, tmp_path: Path) -> 
 
 def test_a_commit_that_cannot_be_done_leaves_nothing_of_itself(store: Store, tmp_path: Path) -> None:
     """Its steps are all or none, and those who come later are served."""
-    bad: list[Step] = [Put("t", "o", "half", b"1"), Put("t", "o", "bad", object())]  # type: ignore[arg-type]
+    bad: list[Step] = [Put(PART, "t", "o", "half", b"1"), Put(PART, "t", "o", "bad", object())]  # type: ignore[arg-type]
     with pytest.raises(StoreError):
         store.commit(bad).result(10)
-    store.commit([Put("t", "o", "later", b"2")]).result(10)
+    store.commit([Put(PART, "t", "o", "later", b"2")]).result(10)
     store.close()
     assert reopened(tmp_path / "state")[0] == {("t", "o", "later"): b"2"}
 
@@ -175,18 +193,18 @@ def test_a_commit_that_cannot_be_done_leaves_nothing_of_itself(store: Store, tmp
 def test_a_caller_who_gave_up_harms_nobody(store: Store, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "state" / "stoker.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    futures = [store.commit([Put("t", "o", str(n), b"")]) for n in range(3)]
+    futures = [store.commit([Put(PART, "t", "o", str(n), b"")]) for n in range(3)]
     for future in futures[1:]:
         future.cancel()
     other.execute("ROLLBACK")
     other.close()
     assert futures[0].result(10) is None
-    assert store.commit([Put("t", "o", "later", b"")]).result(10) is None
+    assert store.commit([Put(PART, "t", "o", "later", b"")]).result(10) is None
 
 
 def test_opening_ten_thousand_records_is_fast(store: Store, tmp_path: Path) -> None:
     value = b"x" * 1500
-    store.commit([Put("function", f"f{n}", "$LATEST", value) for n in range(10_000)]).result(60)
+    store.commit([Put(PART, "function", f"f{n}", "$LATEST", value) for n in range(10_000)]).result(60)
     store.close()
     took = []
     for _ in range(3):
@@ -199,7 +217,7 @@ def test_opening_ten_thousand_records_is_fast(store: Store, tmp_path: Path) -> N
 
 def test_the_log_does_not_grow_without_end(store: Store, tmp_path: Path) -> None:
     for n in range(300):
-        store.commit([Put("t", "o", "same", bytes([n % 256]) * 100_000)]).result(10)
+        store.commit([Put(PART, "t", "o", "same", bytes([n % 256]) * 100_000)]).result(10)
     assert (tmp_path / "state" / "stoker.db-wal").stat().st_size < 16_000_000
 
 
@@ -212,8 +230,8 @@ def test_every_commit_is_synchronised(store: Store, monkeypatch: pytest.MonkeyPa
 
 NAMES = st.sampled_from(["a", "b", ""])
 STEPS = st.one_of(
-    st.builds(Put, NAMES, NAMES, NAMES, st.binary(max_size=4)),
-    st.builds(Delete, NAMES, NAMES, NAMES),
+    st.builds(Put, st.just(PART), NAMES, NAMES, NAMES, st.binary(max_size=4)),
+    st.builds(Delete, st.just(PART), NAMES, NAMES, NAMES),
     st.builds(AddEvent, st.binary(max_size=4), st.floats(0, 1e10)),
     st.builds(FinishEvent, st.integers(1, 6)),
     st.builds(RetryEvent, st.integers(1, 6), st.integers(0, 9), st.floats(0, 1e10)),
@@ -237,9 +255,9 @@ def test_the_store_does_what_a_dictionary_does(lives: list[list[list[Step]]]) ->
                 added = None
                 for step in steps:
                     match step:
-                        case Put(table, owner, id, value):
+                        case Put(_, table, owner, id, value):
                             records[table, owner, id] = value
-                        case Delete(table, owner, id):
+                        case Delete(_, table, owner, id):
                             records.pop((table, owner, id), None)
                         case AddEvent(value, not_before):
                             last = added = last + 1

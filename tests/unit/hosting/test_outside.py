@@ -1,11 +1,14 @@
-"""What functions say outside their invocations: whole lines, in the order in which they came, in the right log."""
+"""Output outside of invocations: whole lines, in the order in which they came, in the right log."""
 
 from __future__ import annotations
 
 import asyncio
 
-from engine.hosting.outside import Outside
+from engine.aws.names import Place
+from engine.hosting.outside import Outside, stream_arn
+from engine.observe.records import FunctionOutput
 
+PLACE = Place("eu-west-1", "111111111111")
 Sent = list[tuple[str, str, str]]
 
 
@@ -14,14 +17,15 @@ async def after(*pieces: tuple[str, str], wait: bool = False) -> Sent:
     loop, sent = asyncio.get_running_loop(), Sent()
     done = asyncio.Event()
 
-    def send(group: str, stream: str, at: int, text: str) -> None:
-        assert at > 1_700_000_000_000
-        sent.append((group, stream, text))
+    def send(output: FunctionOutput) -> None:
+        assert output.at > 1_700_000_000_000
+        assert (output.region, output.account) == (PLACE.region, PLACE.account)
+        sent.append((output.log_group, output.log_stream, output.text))
         done.set()
 
-    outside = Outside(loop, lambda name: (f"/aws/lambda/{name}", "s"), send)
+    outside = Outside(loop, send)
     for function, text in pieces:
-        await asyncio.to_thread(outside, function, "", text)
+        await asyncio.to_thread(outside, stream_arn(PLACE, f"/aws/lambda/{function}", "s"), "", text)
     await asyncio.sleep(0)
     if wait:
         await asyncio.wait_for(done.wait(), 10)

@@ -12,29 +12,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.calls.dispatch import FunctionEntry, Outcome
-from engine.observe.ended import Ended, about, ended, tail
-from engine.observe.lines import Format, Invocation, billed, error_line, lines
+from engine.observe.lines import InvocationLog, LogFormat, billed, error_line, render
+from engine.observe.log import tail
+from engine.observe.records import InvocationRecord, deployment_info, invocation_record
 
 AT = 1_735_689_600_000  # 2025-01-01T00:00:00Z
-WARM = Invocation(
+WARM = InvocationLog(
     "RID", "$LATEST", AT, 3.01, 128, 36, function_name="f", runtime="python3.13", runtime_arn="arn:r"
 )
 COLD = replace(WARM, cold=True, init_ms=110.1)
-TEXT = Format()
+TEXT = LogFormat()
 
 
-def said(i: Invocation, form: Format = TEXT) -> list[str]:
-    return [message for _, message in lines(i, form)]
+def messages(i: InvocationLog, form: LogFormat = TEXT) -> list[str]:
+    return [message for _, message in render(i, form)]
 
 
-def records(i: Invocation, level: str = "DEBUG") -> dict[str, Any]:
-    parsed = [json.loads(m) for m in said(i, Format("JSON", system_level=level))]
+def records(i: InvocationLog, level: str = "DEBUG") -> dict[str, Any]:
+    parsed = [json.loads(m) for m in messages(i, LogFormat("JSON", system_level=level))]
     return {p["type"].removeprefix("platform."): p["record"] for p in parsed if "type" in p}
 
 
 class TestText:
     def test_a_warm_one(self) -> None:
-        assert said(replace(WARM, output="one\ntwo\n")) == [
+        assert messages(replace(WARM, output="one\ntwo\n")) == [
             "START RequestId: RID Version: $LATEST\n",
             "one\n",
             "two\n",
@@ -44,7 +45,7 @@ class TestText:
         ]
 
     def test_a_cold_one(self) -> None:
-        first, start, *_, last = lines(COLD, TEXT)
+        first, start, *_, last = render(COLD, TEXT)
         assert first == (
             AT - 111,
             "INIT_START Runtime Version: python:3.13\tRuntime Version ARN: arn:r\n",
@@ -55,7 +56,7 @@ class TestText:
 
     def test_an_init_begins_when_it_began(self) -> None:
         """What it printed meanwhile comes behind its first line."""
-        at, message = lines(replace(COLD, init_at=AT - 500.7), TEXT)[0]
+        at, message = render(replace(COLD, init_at=AT - 500.7), TEXT)[0]
         assert (at, message[:10]) == (AT - 501, "INIT_START")
 
     def test_the_bill_includes_the_init(self) -> None:
@@ -65,37 +66,37 @@ class TestText:
 
     def test_ends(self) -> None:
         timeout = replace(WARM, status="timeout", error_type="Sandbox.Timedout")
-        assert said(timeout)[-1].endswith("Max Memory Used: 36 MB\tStatus: timeout\n")
+        assert messages(timeout)[-1].endswith("Max Memory Used: 36 MB\tStatus: timeout\n")
         oom = replace(WARM, status="error", error_type="Runtime.OutOfMemory")
-        assert said(oom)[-1].endswith("36 MB\tStatus: error\tError Type: Runtime.OutOfMemory\n")
-        assert said(replace(WARM, status="failure", error_type="E"))[-1].endswith("36 MB\t\n")
+        assert messages(oom)[-1].endswith("36 MB\tStatus: error\tError Type: Runtime.OutOfMemory\n")
+        assert messages(replace(WARM, status="failure", error_type="E"))[-1].endswith("36 MB\t\n")
 
     def test_an_init_that_failed(self) -> None:
         failed = replace(
             COLD, init_ms=229.04, init_status="error", status="error",
             error_type="Runtime.ImportModuleError", output="[ERROR] no\n",
         )  # fmt: skip
-        kinds = [m.split()[0] for m in said(failed)]
+        kinds = [m.split()[0] for m in messages(failed)]
         assert kinds == ["INIT_START", "[ERROR]", "INIT_REPORT", "START", "END", "REPORT"]
-        assert said(failed)[2] == (
+        assert messages(failed)[2] == (
             "INIT_REPORT Init Duration: 229.04 ms\tPhase: init\tStatus: error\t"
             "Error Type: Runtime.ImportModuleError\n"
         )
 
     def test_provisioned_inits_are_reported(self) -> None:
         i = replace(COLD, initialization_type="provisioned-concurrency")
-        assert "INIT_REPORT Init Duration: 110.10 ms\tPhase: init\tStatus: success\n" in said(i)
-        assert "Init Duration" not in said(i)[-1]
+        assert "INIT_REPORT Init Duration: 110.10 ms\tPhase: init\tStatus: success\n" in messages(i)
+        assert "Init Duration" not in messages(i)[-1]
 
     def test_a_trace_joined_by_carriage_returns_is_one_event(self) -> None:
         i = replace(WARM, output="[ERROR] T: a\rTraceback\r\u00a0x\nnext")
-        assert said(i)[1:3] == ["[ERROR] T: a\rTraceback\r\u00a0x\n", "next\n"]
+        assert messages(i)[1:3] == ["[ERROR] T: a\rTraceback\r\u00a0x\n", "next\n"]
 
     def test_a_logged_line_has_its_own_time(self) -> None:
         logged = "[INFO]\t2025-01-01T00:00:00.020Z\tRID\tm"
         late = "[INFO]\t2026-01-01T00:00:00.000Z\tRID\tm"
         i = replace(WARM, duration_ms=50.0, output=f"before\n{logged}\nafter\n{late}\n")
-        assert [t - AT for t, _ in lines(i, TEXT)] == [0, 0, 20, 20, 50, 50, 50]
+        assert [t - AT for t, _ in render(i, TEXT)] == [0, 0, 20, 20, 50, 50, 50]
 
 
 class TestJson:
@@ -122,7 +123,7 @@ class TestJson:
         assert failed["runtimeDone"]["errorType"] == "ValueError"
 
     def test_the_start_as_recorded(self) -> None:
-        line = said(replace(WARM, function_arn="arn:f"), Format("JSON"))[0]
+        line = messages(replace(WARM, function_arn="arn:f"), LogFormat("JSON"))[0]
         assert line == (
             '{"time":"2025-01-01T00:00:00.000Z","type":"platform.start",'
             '"record":{"requestId":"RID","functionArn":"arn:f","version":"$LATEST"}}'
@@ -139,8 +140,8 @@ class TestJson:
             '{"a":1}',
         ]
         i = replace(WARM, output="\n".join(own) + "\n\n")
-        form = Format("JSON", application_level="ERROR", system_level="WARN")
-        assert said(i, form) == own[2:]
+        form = LogFormat("JSON", application_level="ERROR", system_level="WARN")
+        assert messages(i, form) == own[2:]
 
 
 @given(
@@ -154,7 +155,7 @@ def test_times_never_go_back_and_nothing_is_empty(
     output: str, duration: float, status: str, cold: bool, form: str
 ) -> None:
     i = replace(COLD, output=output, duration_ms=duration, status=status, cold=cold)
-    events = lines(i, Format(form, "TRACE", "DEBUG"))
+    events = render(i, LogFormat(form, "TRACE", "DEBUG"))
     assert [t for t, _ in events] == sorted(t for t, _ in events)
     assert all(message for _, message in events)
     if form == "Text":
@@ -163,7 +164,7 @@ def test_times_never_go_back_and_nothing_is_empty(
 
 
 @pytest.mark.parametrize(
-    ("status", "data", "said_as"),
+    ("status", "data", "expected"),
     [
         (lib.STK_OK, b"1", ("success", None)),
         (lib.STK_FAULT, b'{"errorType":"KeyError","errorMessage":"m"}', ("failure", "KeyError")),
@@ -174,12 +175,12 @@ def test_times_never_go_back_and_nothing_is_empty(
          ("error", "Runtime.ImportModuleError")),
     ],
 )  # fmt: skip
-def test_of_an_outcome(status: int, data: bytes, said_as: tuple[str, str | None]) -> None:
+def test_of_an_outcome(status: int, data: bytes, expected: tuple[str, str | None]) -> None:
     o = Outcome(
         status, 0, data, "log\n", 0, "RID", 100, 200, 1_000_300, 4_010_300, 4_010_500, 36 * 1024, True
     )
-    i = ended(FunctionEntry(0, "f", 3.0, False, 128, "7", 0.1101), o, AT)
-    assert (i.status, i.error_type or None) == said_as
+    i = invocation_record(FunctionEntry(0, "f", 3.0, False, 128, "7", 0.1101), o, AT)
+    assert (i.status, i.error_type or None) == expected
     assert (i.peak_kib, i.output, i.produced) == (36 * 1024, "log\n", len(data))
     assert (i.took, i.init_ms) == (3_010_000, pytest.approx(110.1))
     assert i.at == AT
@@ -192,16 +193,18 @@ def test_the_tail_is_the_invocation_s_own(form: str) -> None:
         "FunctionName": "f", "FunctionArn": "arn:f", "Version": "7", "MemorySize": 128,
         "LoggingConfig": {"LogFormat": form},
     }  # fmt: skip
-    done = Ended("RID", AT, 3_010_000, 36 * 1024, output="a word\n", cold=True, init_ms=9.0)
-    first, second, *_ = tail(about(record, "g", "s"), done, 4096).decode().splitlines()
+    done = InvocationRecord("RID", AT, 3_010_000, 36 * 1024, output="a word\n", cold=True, init_ms=9.0)
+    first, second, *_ = (
+        tail(deployment_info(record, "eu-west-1", "111111111111", "g", "s"), done, 4096).decode().splitlines()
+    )
     assert "RID" in first and ("START " in first or "platform.start" in first)
     assert second == "a word"
 
 
 def test_how_an_init_fails() -> None:
-    said = ("Runtime.ImportModuleError", "no module", ["  File x"], AT)
-    assert error_line(*said, TEXT) == "[ERROR] Runtime.ImportModuleError: no module\n"
-    assert json.loads(error_line(*said, Format("JSON"))) == {
+    error = ("Runtime.ImportModuleError", "no module", ["  File x"], AT)
+    assert error_line(*error, TEXT) == "[ERROR] Runtime.ImportModuleError: no module\n"
+    assert json.loads(error_line(*error, LogFormat("JSON"))) == {
         "timestamp": "2025-01-01T00:00:00Z",
         "level": "ERROR",
         "errorMessage": "no module",

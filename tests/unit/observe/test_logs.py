@@ -219,7 +219,7 @@ class TestReportLines:
                        request_id="RID", peak_kib=values.pop("peak_kib", 36 * 1024), cold=cold, **values)  # fmt: skip
 
     def test_as_lambda_prints_it(self) -> None:
-        start, end = report.lines(self.entry, self.outcome(cold=True))
+        start, end = report.start_and_report(self.entry, self.outcome(cold=True))
         assert start == "START RequestId: RID Version: $LATEST\n"
         assert end == (
             "END RequestId: RID\n"
@@ -228,13 +228,15 @@ class TestReportLines:
         )
 
     def test_out_of_memory(self) -> None:
-        _, end = report.lines(self.entry, self.outcome(lib.STK_MEMORY, detail=150 * 1024, peak_kib=0))
+        _, end = report.start_and_report(
+            self.entry, self.outcome(lib.STK_MEMORY, detail=150 * 1024, peak_kib=0)
+        )
         assert end.endswith("Max Memory Used: 150 MB\tStatus: error\tError Type: Runtime.OutOfMemory\n")
 
     def test_an_init_that_failed(self) -> None:
         fresh = FunctionEntry(0, "f", 3.0, False, 128, "$LATEST", None)
         o = self.outcome(lib.STK_INIT, cold=True, detail=50 * 1024, peak_kib=0, started=0, ended=0)
-        _, end = report.lines(fresh, o)
+        _, end = report.start_and_report(fresh, o)
         assert end.endswith("Max Memory Used: 50 MB\tInit Duration: 3.01 ms\tStatus: error\n")
 
     def test_what_did_not_happen_takes_no_time(self) -> None:

@@ -14,7 +14,8 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from engine.aws.faults import Fault
 from engine.aws.model import Service
 from engine.aws.names import Place
-from engine.durable.state import State
+from engine.durable.records import Records
+from engine.durable.state import States
 from engine.durable.store import Store
 from engine.hosting.packages import Packages
 from engine.services.lambda_ import catalog
@@ -51,12 +52,13 @@ class Plane:
         self.folder = folder
         self.clock = 1_764_000_000.0
         self.numbers = 0
-        self.store = Store(folder)
-        self.state = State(self.store, REGION, ACCOUNT)
+        place = Place(REGION, ACCOUNT)
+        self.store = Store(folder, [Records(place.partition)])
+        self.state = States(self.store).of(place.partition)
         self.packages = Packages(folder / "code")
         self.control = catalog.Control(
             state=self.state,
-            place=Place(REGION, ACCOUNT),
+            place=place,
             packages=self.packages,
             runtimes=(RUNTIME,),
             fetch=fetch,

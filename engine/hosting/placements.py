@@ -1,0 +1,87 @@
+"""What a server hosts, by region and account: each place has its own functions, routes and concurrency."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass
+
+from ..aws.names import Place
+from ..calls.reaper import Reaper
+from ..durable.state import Change, State, States
+from ..observe.outcomes import Outcomes
+from ..runtime import Runtime
+from .deployments import Fleet
+from .invoker import Invoker
+from .layout import Layouts
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One place's functions."""
+
+    place: Place
+    state: State
+    fleet: Fleet
+    invoker: Invoker
+
+
+class Hosting:
+    """Every place of a server. They share the engine and what is on the disk."""
+
+    def __init__(
+        self,
+        states: States,
+        runtime: Runtime,
+        reaper: Reaper,
+        layouts: Layouts,
+        outcomes: Outcomes,
+        keep: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """keep: seconds that a version stays up without an invocation. loop: the one that serves requests."""
+        self._states = states
+        self._runtime = runtime
+        self._reaper = reaper
+        self._layouts = layouts
+        self._outcomes = outcomes
+        self._keep = keep
+        self._placements: dict[Place, Placement] = {}
+        self._making = threading.Lock()
+
+        def watch(state: State, change: Change) -> None:
+            loop.call_soon_threadsafe(self._changed, state, change)
+
+        states.watchers.append(watch)
+
+    def of(self, place: Place) -> Placement:
+        """Made when it is first asked for, from any thread."""
+        placement = self._placements.get(place)
+        if placement is None:
+            with self._making:
+                placement = self._placements.get(place)
+                if placement is None:
+                    placement = self._placements[place] = self._make(place)
+        return placement
+
+    def all(self) -> list[Placement]:
+        """Of every place that has, or had, a record."""
+        return [self.of(Place.of(state.partition)) for state in self._states.all()]
+
+    def _make(self, place: Place) -> Placement:
+        state = self._states.of(place.partition)
+        fleet = Fleet(place, self._runtime, self._reaper, self._layouts, self._outcomes, self._keep)
+        return Placement(place, state, fleet, Invoker(state, place, fleet))
+
+    def start(self) -> None:
+        """At the server's start: what has provisioned concurrency is brought up."""
+        for placement in self.all():
+            placement.invoker.start()
+
+    def sweep(self) -> None:
+        """Now and then: end versions that had no invocation for long."""
+        for placement in list(self._placements.values()):
+            placement.invoker.sweep()
+
+    def _changed(self, state: State, change: Change) -> None:
+        self.of(Place.of(state.partition)).invoker.changed(change)

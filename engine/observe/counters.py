@@ -1,0 +1,43 @@
+"""Counts of outcomes by function, as a subscriber to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .outcomes import OutcomeBatch
+
+ERRORS = ("failure", "error", "timeout")  # the handler raised; its process or its init ended; too late
+
+
+class Counters:
+    """By function ARN (a published version has its own), since the server's start."""
+
+    def __init__(self) -> None:
+        self._functions: dict[str, dict[str, Any]] = {}
+
+    def __call__(self, batch: OutcomeBatch) -> None:
+        counts = self._functions.get(batch.deployment.function_arn)
+        if counts is None:
+            counts = self._functions[batch.deployment.function_arn] = _zero()
+        counts["invocations"] += len(batch.records)
+        for record in batch.records:
+            counts["duration_ns"] += record.took
+            counts["cold_starts"] += record.cold
+            if record.status != "success":
+                counts["errors"][record.status] += 1
+        for throttle in batch.throttles:
+            counts["throttles"][throttle.reason] = counts["throttles"].get(throttle.reason, 0) + 1
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """By ARN: invocations, errors by status, throttles (which are no invocations) by reason, cold_starts, and
+        duration_ns, the handlers' time in all."""
+        return {
+            arn: {**counts, "errors": dict(counts["errors"]), "throttles": dict(counts["throttles"])}
+            for arn, counts in self._functions.items()
+        }
+
+
+def _zero() -> dict[str, Any]:
+    return {
+        "invocations": 0, "errors": dict.fromkeys(ERRORS, 0), "throttles": {}, "cold_starts": 0, "duration_ns": 0,
+    }  # fmt: skip

@@ -1,0 +1,101 @@
+"""The one stream of outcomes: what became of each invocation, gathered for a moment and handed to every subscriber.
+
+A subscriber (the log, counters) is called with a batch of one deployment. It runs in the event loop, apart from the
+invocations themselves: publishing costs those no more than an append.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from .records import DeploymentInfo, InvocationRecord
+
+FLUSH_SECONDS = 0.05
+
+
+class Throttle(msgspec.Struct, gc=False):
+    """An invocation that was refused before it began. at: epoch seconds; reason: AWS's."""
+
+    at: float
+    reason: str
+
+
+@dataclass(slots=True)
+class OutcomeBatch:
+    """One deployment's outcomes since the last batch, in order."""
+
+    deployment: DeploymentInfo
+    records: list[InvocationRecord]
+    throttles: list[Throttle]
+
+
+Subscriber = Callable[[OutcomeBatch], object]
+
+
+class Publisher:
+    """Where one deployment's outcomes come in."""
+
+    __slots__ = ("_info", "_outcomes", "_pending")
+
+    def __init__(self, outcomes: Outcomes, info: DeploymentInfo) -> None:
+        self._outcomes = outcomes
+        self._info = info
+        self._pending: OutcomeBatch | None = None
+
+    @property
+    def info(self) -> DeploymentInfo:
+        return self._info
+
+    def describe(self, info: DeploymentInfo) -> None:
+        """More is known of the deployment: from the next outcome on."""
+        self._info = info
+        self._pending = None
+
+    def ended(self, record: InvocationRecord) -> None:
+        (self._pending or self._begin()).records.append(record)
+
+    def throttled(self, throttle: Throttle) -> None:
+        (self._pending or self._begin()).throttles.append(throttle)
+
+    def flushed(self) -> None:
+        self._pending = None
+
+    def _begin(self) -> OutcomeBatch:
+        batch = self._pending = OutcomeBatch(self._info, [], [])
+        self._outcomes.add(self, batch)
+        return batch
+
+
+class Outcomes:
+    """Belongs to the event loop that serves requests."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._subscribers: list[Subscriber] = []
+        self._batches: list[tuple[Publisher, OutcomeBatch]] = []
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        self._subscribers.append(subscriber)
+
+    def add(self, publisher: Publisher, batch: OutcomeBatch) -> None:
+        """A batch that is filled until the next flush."""
+        if not self._batches:
+            self._loop.call_later(FLUSH_SECONDS, self.flush)
+        self._batches.append((publisher, batch))
+
+    def flush(self) -> None:
+        """Hand on what was published since the last time."""
+        batches, self._batches = self._batches, []
+        for publisher, batch in batches:
+            publisher.flushed()
+            for subscriber in self._subscribers:
+                try:
+                    subscriber(batch)
+                except Exception as error:  # one that fails does not take the others' outcomes
+                    self._loop.call_exception_handler(
+                        {"message": "a subscriber to outcomes failed", "exception": error}
+                    )
