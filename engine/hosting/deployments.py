@@ -18,6 +18,7 @@ from ..calls.reaper import Reaper
 from ..errors import EngineError, InitError
 from ..observe.ended import about
 from ..runtime import Runtime
+from ..wire import Deployed
 from .layout import Layouts
 
 # How an invocation ended: what the engine says of it, or why it never began.
@@ -127,7 +128,7 @@ class Deployment:
     def _end(self) -> None:
         if self.entry is not None and not self.ended:
             self.ended = True
-            self.fleet.runtime.failed(self.entry)
+            self.fleet.runtime.stop(self.entry)
 
 
 class Fleet:
@@ -194,21 +195,21 @@ class Fleet:
             stream = (
                 deployment.about.stream or layout.log_stream
             )  # tried again, it writes where it wrote before
-            entry, up = self.runtime.start(
-                layout.config, version=layout.version, arn=layout.arn, log_group=layout.log_group,
-                log_stream=stream, path_first=layout.path_first, base=layout.base, python=layout.python,
+            deployed = Deployed(
+                version=layout.version, arn=layout.arn, log_group=layout.log_group, log_stream=stream,
+                path_first=layout.path_first, base=layout.base, python=layout.python, strict=True,
             )  # fmt: skip
+            entry, up = self.runtime.start(layout.config, deployed, raw_results=True)
             deployment.about = about(deployment.record, layout.log_group, stream)
             self._logs[deployment.key[0]] = layout.log_group, stream
             entry.init_seconds = await asyncio.wrap_future(up)
         except (EngineError, OSError, MemoryError) as error:
             if entry is not None:
-                self.runtime.failed(entry)
+                self.runtime.stop(entry)
             told = error if isinstance(error, EngineError) else InitError("Runtime.Unknown", str(error))
             deployment.init_ms = (time.monotonic() - began) * 1e3
             deployment.failed(told)
             return
-        entry.raw = True  # its results go out as they come
         deployment.up(entry)
         if deployment.retired and not deployment.in_flight:
             deployment.retire()
