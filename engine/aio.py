@@ -211,7 +211,7 @@ class AsyncEngine:
         try:
             seconds = await asyncio.wrap_future(up)
         except BaseException:
-            self._runtime.failed(entry)
+            self._runtime.stop(entry)
             raise
         self._runtime.started(entry, seconds)
         return AsyncFunction(self, reaper, config.name)

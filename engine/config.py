@@ -16,14 +16,6 @@ from .wire import fast_encode
 
 _NAME = re.compile(r"[a-zA-Z0-9-_]+")
 _VARIABLE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
-_RESERVED = frozenset(
-    {
-        "_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_NAME",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE",
-        "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT",
-        "LAMBDA_RUNTIME_DIR",
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +164,7 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
             raise InvalidConfiguration(
                 f"environment: bad name {key!r}: a letter, then letters, digits or underscores"
             )
-        if key in _RESERVED:
+        if key in limits.RESERVED_VARIABLES:
             raise InvalidConfiguration(f"environment: {key} is reserved: Lambda sets it itself")
         if "\0" in value:
             raise InvalidConfiguration(f"environment: the value of {key} holds a NUL character")

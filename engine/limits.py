@@ -1,4 +1,4 @@
-"""Every number of AWS's, and every bound of ours, once, with its source."""
+"""Every number of AWS's, every bound of ours, and the names that are reserved: once, with their source."""
 
 from __future__ import annotations
 
@@ -32,3 +32,17 @@ KEEP_ALIVE = 60.0  # seconds an idle worker above the warm floor is kept
 DRAIN_TIMEOUT = 30.0  # seconds that close() waits for what is in flight
 MEMORY_SLACK = 512  # MB of address space beyond `memory` before allocation is refused (thread stacks)
 LARGE_SLACK = 64 * 1024
+
+# Variables that Lambda sets itself (developer guide, "Defined runtime environment variables"). A deployed function's
+# configuration may name none of them; an embedder's may set the region and credentials, since the engine has none.
+RESERVED_VARIABLES = frozenset(
+    {
+        "_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT",
+        "LAMBDA_RUNTIME_DIR",
+    }
+)  # fmt: skip
+RESERVED_DEPLOYED = RESERVED_VARIABLES | {
+    "AWS_REGION", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+}  # fmt: skip

@@ -9,8 +9,7 @@ import select
 import sys
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
-from typing import Any
+from concurrent.futures import Future
 
 from . import errors, limits, wire
 from ._native import ffi, lib
@@ -24,6 +23,7 @@ from .observe.stats import FunctionStats
 
 _SPIN_MIN_NS = 20_000
 _SPIN_MAX_NS = 200_000
+_EMBEDDED = wire.Deployed()
 
 
 def spin_budget() -> int:
@@ -102,33 +102,30 @@ class Runtime:
     def start(
         self,
         config: FunctionConfig,
+        deployed: wire.Deployed = _EMBEDDED,
         *,
-        version: str = "$LATEST",
-        arn: str = "",
-        log_group: str = "",
-        log_stream: str = "",
-        path_first: Sequence[str] = (),
-        base: Mapping[str, str] | None = None,
-        python: str = "",
+        raw_results: bool = False,
         log_name: str = "",
-    ) -> tuple[FunctionEntry, Any]:
-        """Begin to start a function; its entry, and a future that is done when it is up. log_name: what the log
-        sink gets as its function's name, "": that name. The rest: what its context and environment say of it
-        (wire.FunctionSpec)."""
+    ) -> tuple[FunctionEntry, Future[float | None]]:
+        """Begin to start a function; its entry, and a future that is done when it is up. Whoever owns the entry ends
+        it by stop(). raw_results: callers get the results' JSON as it is, not its value. log_name: what the log sink
+        gets as its function's name, "": that name."""
         self.check_open()
         key = lib.stk_function_new(
             self.pointer, int(config.timeout * 1e9), self.payload_limit, config.waiting
         )
         if key < 0:
             raise MemoryError("no memory for a function")
-        entry = FunctionEntry(key, config.name, config.timeout, config.raw, config.memory, version)
+        entry = FunctionEntry(
+            key, config.name, config.timeout, config.raw or raw_results, config.memory, deployed.version
+        )
         spec = wire.FunctionSpec(
             key=key,
             name=config.name,
             module=config.reference.module,
             attribute=config.reference.attribute,
             code=config.code,
-            path=[] if python else list(sys.path),
+            path=[] if deployed.python else list(sys.path),
             main_file=config.reference.main_file,
             environment=config.environment,
             memory=config.memory,
@@ -138,19 +135,11 @@ class Runtime:
             pin=self._pin,
             large=self.large,
             max_reply=self.reply_limit,
-            strict=bool(arn),  # it is deployed
-            version=version,
-            arn=arn,
-            log_group=log_group,
-            log_stream=log_stream,
-            path_first=list(path_first),
-            base=dict(base or {}),
-            python=python,
+            deployed=deployed,
         )
         bounds = Bounds(config.warm, config.concurrency, int(config.keep_alive * 1e9))
-        return entry, self.supervisor.add(
-            FunctionState(key, spec, bounds, config.init_timeout, log_name or config.name)
-        )
+        state = FunctionState(key, spec, bounds, config.init_timeout, log_name or config.name)
+        return entry, self.supervisor.add(state)
 
     def started(self, entry: FunctionEntry, init_seconds: float | None) -> None:
         """A function is up: from now on its name means this one."""
@@ -159,18 +148,19 @@ class Runtime:
             before = self.entries.get(entry.name)
             self.entries[entry.name] = entry
         if before is not None:
-            self.supervisor.remove(before.index, entry.index)
+            self.supervisor.stop(before.index, entry.index)
 
-    def failed(self, entry: FunctionEntry) -> None:
-        """A function did not come up: nothing of it stays."""
-        self.supervisor.remove(entry.index)
+    def stop(self, entry: FunctionEntry) -> None:
+        """What runs ends, what waits is cancelled; of a function that is not up, nothing stays."""
+        self.supervisor.stop(entry.index)
 
     def remove(self, name: str) -> None:
+        """Stop the function of that name, and forget the name."""
         with self._keys:
             entry = self.entries.pop(name, None)
         if entry is None:
             raise errors.FunctionNotFound(f"Function not found: {name}")
-        self.supervisor.remove(entry.index)
+        self.stop(entry)
 
     def entry(self, name: str) -> FunctionEntry:
         try:

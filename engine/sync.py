@@ -95,10 +95,10 @@ class _Submitted(Future[Any]):
         """Withdraw the invocation if it has not begun. False: it runs, or has ended."""
         if self.cancelled():
             return True
-        self.withdrawn = True  # before it is: the loop may hear of it before this thread goes on
+        self.withdrawn = True  # before it is: the loop may learn of it before this thread goes on
         if self.done() or not lib.stk_cancel(self._owner._runtime.pointer, self.ticket):
             return False
-        return super().cancel()  # it completes as cancelled: those who wait are told from there
+        return super().cancel()  # it completes as cancelled: what waits for it is woken there
 
 
 class Engine:
@@ -166,7 +166,7 @@ class Engine:
         try:
             seconds = up.result()
         except BaseException:
-            self._runtime.failed(entry)
+            self._runtime.stop(entry)
             raise
         self._runtime.started(entry, seconds)
         return Function(self, config.name)
@@ -183,7 +183,7 @@ class Engine:
         self._runtime.close(drain)
 
     def drain_on_signal(self, *signals: signal.Signals) -> None:
-        """From the main thread: on SIGTERM and SIGHUP (or those given) drain once, then end as the signal
+        """From the main thread: on SIGTERM and SIGHUP (or these signals) drain once, then end as the signal
         would have. A second signal while draining changes nothing; the drain is bounded."""
         for number in signals or (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)

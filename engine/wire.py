@@ -77,7 +77,7 @@ def raw_reply(data: Any) -> bytes | memoryview:
 
 
 class Extras(msgspec.Struct, omit_defaults=True):
-    """What one invocation's context says that is not the same for all of its function's."""
+    """What one invocation's context has of its own."""
 
     arn: str = ""  # as it was invoked: with the alias
     client: str = ""  # the client context, JSON
@@ -101,6 +101,19 @@ def detach(payload: bytes | memoryview) -> tuple[Extras, bytes | memoryview]:
     return _extras.decode(payload[4:end]), payload[end:]
 
 
+class Deployed(msgspec.Struct, frozen=True):
+    """What a deployed version has beyond its configuration. The defaults are an embedded function's."""
+
+    version: str = "$LATEST"
+    arn: str = ""  # "": made of region, account and name
+    log_group: str = ""  # "": /aws/lambda/NAME
+    log_stream: str = ""  # "": one of each worker's own
+    path_first: list[str] = []  # sys.path entries before all but the code
+    base: dict[str, str] = {}  # variables beneath Lambda's and the function's own
+    python: str = ""  # the interpreter that runs it; "": the engine's own
+    strict: bool = False  # responses as AWS's runtime writes them, and no others
+
+
 class FunctionSpec(msgspec.Struct, frozen=True):
     """A function as its processes need to know it."""
 
@@ -119,29 +132,22 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     pin: bool
     large: int  # bytes of a lane's large area
     max_reply: int
-    strict: bool = False  # responses as AWS's runtime writes them, and no others
-    version: str = "$LATEST"
-    arn: str = ""  # "": made of region, account and name
-    log_group: str = ""  # "": /aws/lambda/NAME
-    log_stream: str = ""  # "": one of each worker's own
-    path_first: list[str] = []  # sys.path entries before all but `code`
-    base: dict[str, str] = {}  # variables that stand beneath Lambda's and the function's own
-    python: str = ""  # the interpreter that runs it; "": the engine's own
+    deployed: Deployed
 
 
 # Engine to zygote: with the template's socket and the write end of its output pipe attached.
-class Make(msgspec.Struct, tag=True):
+class MakeTemplate(msgspec.Struct, tag=True):
     spec: FunctionSpec
     template: int  # the engine's number of this template: a function may get several, one after the other
 
 
 # Zygote to engine.
-class Made(msgspec.Struct, tag=True):  # with a pidfd attached
+class TemplateMade(msgspec.Struct, tag=True):  # with a pidfd attached
     template: int
     pid: int
 
 
-class MakeFailed(msgspec.Struct, tag=True):
+class TemplateNotMade(msgspec.Struct, tag=True):
     template: int
     errno: int
 
@@ -156,7 +162,7 @@ class TemplateEnded(msgspec.Struct, tag=True):
 class Fork(msgspec.Struct, tag=True):
     lane: int
     core: int
-    more: bool = False  # may another one be asked for?
+    more: bool = False  # may the function have another worker after this one?
 
 
 # Template to engine.
@@ -177,13 +183,16 @@ class ForkFailed(msgspec.Struct, tag=True):
     errno: int
 
 
-class Ended(msgspec.Struct, tag=True):
+class WorkerEnded(msgspec.Struct, tag=True):
     lane: int
     status: int  # an exit status, or -signal
     peak_kib: int = 0
 
 
-Message = Make | Made | MakeFailed | TemplateEnded | Fork | Initialised | Forked | ForkFailed | Ended
+Message = (
+    MakeTemplate | TemplateMade | TemplateNotMade | TemplateEnded
+    | Fork | Initialised | Forked | ForkFailed | WorkerEnded
+)  # fmt: skip
 _messages: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 MESSAGE_BYTES = 192 * 1024

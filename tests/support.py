@@ -29,6 +29,19 @@ def until(condition: Callable[[], Any], seconds: float = PATIENCE, what: str = "
     return value
 
 
+class ManualClock:
+    """Nanoseconds that go on when a test says so."""
+
+    def __init__(self, start: int = 0) -> None:
+        self._now = start
+
+    def now(self) -> int:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += int(seconds * 1e9)
+
+
 class Gate:
     """Holds handlers (app:gated) until it is opened: they wait for a file lock that the test has."""
 

@@ -13,7 +13,7 @@ import engine
 PACKAGE = Path(engine.__file__).resolve().parent
 # What each room may import, ground first; no room is named before it has its own line, so nothing points up.
 ARROWS = {
-    "errors": "", "limits": "", "clock": "", "version": "", "_native": "",
+    "errors": "", "limits": "", "version": "", "_native": "",
     "wire": "",
     "config": "errors limits wire",
     "calls": "errors wire _native",
@@ -163,3 +163,11 @@ def test_pure_parts_do_no_input_or_output() -> None:
                 assert {alias.name for alias in node.names} <= allowed
             elif isinstance(node, ast.ImportFrom):
                 assert node.module in allowed
+
+
+def test_one_kind_of_environments_knows_zygotes() -> None:
+    """The rest of the control loop asks environments: another kind may start workers in its own way."""
+    naming = {
+        name for name in MODULES if room(name) == "control" and "zygote" in MODULES[name].read_text().lower()
+    }
+    assert naming == {"control.forked", "control.zygote_process"}

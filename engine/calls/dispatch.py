@@ -106,7 +106,7 @@ class Dispatch:
         return outcome.data if raw else value_of(outcome.data)
 
     def outcome(self, entry: FunctionEntry, data: bytes) -> Outcome:
-        """The same with everything that is known about the invocation. Raises only what is not the
+        """The same with its whole record. Raises only what is not the
         function's failure (TooManyRequests, PayloadTooLarge, …)."""
         cell = self._cells.pop() if self._cells else Cell(self.pointer)
         n = lib.stk_cell_call(cell.pointer, entry.index, WANT_TAIL, data, len(data))
@@ -193,7 +193,7 @@ def read_outcome(o: Any) -> Outcome:
 
 
 def plain(data: bytes) -> Outcome:
-    """A result of which nothing more is known."""
+    """A result whose record was not read."""
     return Outcome(OK, 0, data, "", 0, "", 0, 0, 0, 0, 0, 0, False)
 
 
@@ -238,7 +238,7 @@ def failure(entry: FunctionEntry, outcome: Outcome) -> errors.EngineError:
         return errors.FunctionCrashed(outcome.request_id, None, "SIGKILL", oom=True)
     if status == lib.STK_INIT:
         return _described(errors.InitError, outcome)
-    if status == lib.STK_CANCELLED:  # nobody cancels but who does not ask why: its function went
+    if status == lib.STK_CANCELLED:  # a caller that cancels does not read why: its function went
         return errors.FunctionNotFound("the function was removed before the invocation began")
     if status == lib.STK_CLOSED:
         return errors.EngineClosed("the engine was closed before the invocation ended")
@@ -248,11 +248,11 @@ def failure(entry: FunctionEntry, outcome: Outcome) -> errors.EngineError:
 
 def _described(kind: type[errors.FunctionError], outcome: Outcome) -> errors.FunctionError:
     try:
-        said = wire.decode(outcome.data)
+        error = wire.decode(outcome.data)
         return kind(
-            str(said.get("errorType", "Unhandled")),
-            str(said.get("errorMessage", "")),
-            [str(line) for line in said.get("stackTrace") or []],
+            str(error.get("errorType", "Unhandled")),
+            str(error.get("errorMessage", "")),
+            [str(line) for line in error.get("stackTrace") or []],
             outcome.request_id,
         )
     except (ValueError, AttributeError):  # a worker that does not keep to the protocol

@@ -1,7 +1,7 @@
 """Many invocations of one event loop: submit from anywhere, complete in the loop.
 
 While calls are in flight the loop is kept hot: a poll is re-armed with call_soon, and each looks at the lanes
-for a few microseconds in C. After `patience` without a result the loop goes cold: the workers are asked to
+for a few microseconds in C. After `patience` without a result the loop goes cold: the workers are set to
 ring, and the loop sleeps in epoll like any other.
 """
 
@@ -34,8 +34,10 @@ class Loop(Protocol):
     def call_exception_handler(self, context: dict[str, Any]) -> None: ...
 
 
-# What is told of a finished invocation: (None, value) of a plain result, or (outcome, None).
-Done = Callable[[Outcome | None, Any], None]
+# A response is a stream of chunks, and this is how its last one reaches the caller: (None, value) of a plain result, or
+# (outcome, None). Today's workers send no other. One that streams gives its earlier chunks a status of their own, which
+# is not 0: _deliver_slow() is where they come through, and where their caller's token is kept for the next one.
+LastChunk = Callable[[Outcome | None, Any], None]
 
 
 class Reaper:
@@ -56,8 +58,8 @@ class Reaper:
         self._box = ffi.gc(box, lib.stk_box_free)
         self._outcome = ffi.new("stk_outcome *")
         self._next_token = itertools.count(1).__next__
-        # A future gets a decoded value or an Outcome; the others what Done says.
-        self._waiting: dict[int, asyncio.Future[Any] | tuple[Done, bool]] = {}
+        # A future gets a decoded value or an Outcome; the others a last chunk.
+        self._waiting: dict[int, asyncio.Future[Any] | tuple[LastChunk, bool]] = {}
         self._closed = False
         self._armed = False
         self._until = 0
@@ -96,7 +98,7 @@ class Reaper:
             self._deliver(n)
 
     def submit(
-        self, entry: FunctionEntry, data: bytes, done: Done, flags: int = 0, id: bytes | None = None
+        self, entry: FunctionEntry, data: bytes, done: LastChunk, flags: int = 0, id: bytes | None = None
     ) -> int:
         """Accept an invocation; `done` is called in the loop. Its ticket. `id`: its request id, 16 bytes.
         Raises what refusal() makes."""
@@ -135,8 +137,8 @@ class Reaper:
     def _poll(self) -> None:
         """Look, deliver, and be called again while that pays; then let the loop sleep.
 
-        A poll that delivered stays one more turn: those who got their results run first and submit the
-        next ones, and this turn finds them without having gone cold in between.
+        A poll that delivered stays one more turn: the callers that got results run first and submit the
+        next events, and this turn finds them without having gone cold in between.
         """
         if self._closed:
             return
@@ -177,7 +179,7 @@ class Reaper:
                     try:
                         value = content if raw else decode(content)
                     except Exception:
-                        # Not for the fast decoder: its caller decodes it, and hears the error if any.
+                        # Not for the fast decoder: its caller decodes it, and gets the error if any.
                         self._hand_over(entry, plain(content))
                         continue
                     if isinstance(entry, tuple):
@@ -203,7 +205,7 @@ class Reaper:
             entry.set_result(outcome)
 
 
-def _raw(future: asyncio.Future[Any]) -> Done:
+def _raw(future: asyncio.Future[Any]) -> LastChunk:
     """A raw function's future: bytes or an Outcome."""
 
     def done(outcome: Outcome | None, value: Any) -> None:

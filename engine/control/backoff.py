@@ -13,8 +13,8 @@ TRIPS_AFTER = 3  # failed starts in a row
 class Breaker:
     """Counts failed starts in a row.
 
-    Closed: starts are allowed, after a delay that doubles with each failure. Open (after TRIPS_AFTER):
-    callers are answered with the failure at once; one start is tried per delay, and its success closes it.
+    Closed: starts are allowed, after a delay that doubles with each failure. Open (after TRIPS_AFTER): calls
+    fail at once with the start's error; one start is tried per delay, and its success closes it.
     """
 
     failures: int = 0

@@ -30,7 +30,8 @@ class Pipes:
         running: Callable[[Any], int],
         deliver: Callable[[Any, int, bytes], None],
     ) -> None:
-        """running: what an owner runs now, asked before each read; deliver: told it, and what was read."""
+        """running: what an owner runs now, looked up before each read; deliver: gets both, and the
+        output."""
         self._loop = loop
         self._running = running
         self._deliver = deliver
@@ -57,8 +58,8 @@ class Pipes:
             owner = self._owners.get(fd)
             if owner is None:
                 continue
-            is_template = owner[1] is None
-            if is_template or _held(fd) >= _HIGH_WATER:
+            of_environment = owner[1] is None
+            if of_environment or _held(fd) >= _HIGH_WATER:
                 self.drain(fd)
 
     def drain(self, fd: int) -> None:

@@ -1,11 +1,10 @@
-"""What the control loop knows: an engine's functions, their templates and their workers. Records, and who owns them."""
+"""The control loop's records: an engine's functions, their environments and their workers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
-import socket
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,14 +13,15 @@ from .. import wire
 from .._native import ffi
 from ..calls.dispatch import LogSink
 from .backoff import Breaker
+from .environment import Environment
 from .scaling import Bounds
 
 
 @dataclass(slots=True)
-class Lane:
-    """A worker as the control loop knows it."""
+class WorkerState:
+    """A worker as the control loop sees it."""
 
-    index: int
+    lane: int  # the index of its lane
     function: FunctionState
     core: int
     event_fd: int
@@ -32,22 +32,7 @@ class Lane:
     ready: bool = False
     retired: bool = False
     doomed: bool = False
-    timed_out: bool = False
-
-
-@dataclass(slots=True)
-class Template:
-    """A function's template process. `number` tells it from the function's earlier ones."""
-
-    number: int
-    state: FunctionState
-    sock: socket.socket
-    output_r: int
-    pidfd: int = -1
-    ready: bool = False
-    unanswered: int = 0
-    timed_out: bool = False
-    timer: Any = None
+    late: bool = False  # its init, or its after-restore hooks, took too long
 
 
 @dataclass(slots=True)
@@ -59,26 +44,29 @@ class FunctionState:
     bounds: Bounds
     init_timeout: float
     log_name: str  # by which the log sink knows its output
-    template: Template | None = None
-    lanes: dict[int, Lane] = field(default_factory=dict)
+    environment: Environment | None = None
+    ready: bool = False  # the environment is initialised
+    late: bool = False  # its init took too long
+    init_timer: asyncio.TimerHandle | None = None
+    workers: dict[int, WorkerState] = field(default_factory=dict)  # by their lanes
     breaker: Breaker = field(default_factory=Breaker)
     init_error: bytes = b""
     init_peak: int = 0  # KiB, of the init that failed so
     init_seconds: float = 0.0
     up: list[Future[float | None]] = field(default_factory=list)
     added: int = 0
-    removed: bool = False
+    stopped: bool = False
     retry: asyncio.TimerHandle | None = None
 
 
 class Owner(Protocol):
-    """Who decides how many workers a function has."""
+    """Decides how many workers a function has."""
 
     def scale(self, state: FunctionState) -> None:
-        """Start what the function lacks, its template first."""
+        """Start what the function lacks, its environment first."""
 
     def forget(self, state: FunctionState) -> None:
-        """A removed function's last worker is gone."""
+        """A stopped function's last worker has ended."""
 
 
 class Population:
@@ -89,7 +77,7 @@ class Population:
         self.loop = loop
         self.log = log
         self.functions: dict[int, FunctionState] = {}
-        self.lanes: dict[int, Lane] = {}
+        self.workers: dict[int, WorkerState] = {}  # by their lanes
         self.closing = False
         self.scratch = ffi.new("uint8_t[]", 64 * 1024)
 

@@ -33,7 +33,7 @@ def workers_to_start(load: Load, bounds: Bounds) -> int:
     """How many to fork now.
 
     Lambda starts an environment for every invocation that finds none idle. Microsecond functions must not:
-    what waits would be done before the fork is. So: one each when nothing is known yet or nobody works;
+    what waits would be done before the fork is. So: one each while no duration is measured or no worker is up;
     otherwise only as many as bring the expected wait below PATIENCE_NS.
     """
     have = load.idle + load.busy + load.starting

@@ -1,4 +1,4 @@
-"""What follows when a template or a worker does not come up: who is told, and when it is tried again."""
+"""What follows when an environment or a worker does not come up: which futures fail, and when it is tried again."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class Starts:
     def init_failed(
         self, state: FunctionState, payload: bytes, peak: int = 0, began: int | None = None
     ) -> None:
-        """The function's own fault: those who wait for it are told, and what waits in line fails."""
+        """By the function's own fault: its start fails, and with it what waits in line."""
         state.init_error, state.init_peak = payload, min(peak, 2**31 - 1)
         self._not_up(state, payload)
         self.fail_line(state)
         self.failed(state, began)
 
     def killed(self, state: FunctionState, status: int, peak: int, began: int | None = None) -> None:
-        """Ended before it could report, by no fault of the function's, as far as we know: the init's failure only
-        when it goes on so."""
+        """It was killed before it could report, perhaps by no fault of the function's: a failed init only when that
+        happens again and again."""
         if state.breaker.last_try(lib.stk_now() if began is None else began):
             self.init_failed(state, exited(status), peak, began)
         else:
             self.failed(state, began)
 
     def no_process(self, state: FunctionState, error: int) -> None:
-        """No memory, or no process to be had: what waits goes on waiting, and we try again later."""
+        """No memory, or no process to be had: what waits in line stays there, and we try again later."""
         state.init_error = b""
         if lib.stk_now() - state.added > state.init_timeout * 1e9:
             self._not_up(state, _not_forked(error))
@@ -52,7 +52,7 @@ class Starts:
             state.retry = self._population.loop.call_later(delay + 0.001, self._retry, state)
 
     def fail_line(self, state: FunctionState) -> None:
-        """Answer what waits with the init's error."""
+        """Fail what waits in line with the init's error."""
         error, peak = state.init_error, state.init_peak
         lib.stk_function_fail(self._population.engine, state.key, lib.STK_INIT, peak, error, len(error))
 
@@ -61,12 +61,12 @@ class Starts:
         self._owner.scale(state)
 
     def _not_up(self, state: FunctionState, payload: bytes) -> None:
-        """Tell those who wait for the function to come up that it does not."""
-        said = wire.decode(payload)
+        """Fail the futures of the function's start."""
+        error = wire.decode(payload)
         for up in state.up:
             if not up.done():
                 up.set_exception(
-                    errors.InitError(said["errorType"], said["errorMessage"], said.get("stackTrace") or [])
+                    errors.InitError(error["errorType"], error["errorMessage"], error.get("stackTrace") or [])
                 )
         state.up.clear()
 

@@ -1,9 +1,9 @@
-"""The control loop: the thread that starts templates and workers, keeps deadlines, notices deaths, and scales.
+"""The control loop: the thread that starts environments and workers, keeps deadlines, notices deaths, and scales.
 
 It runs on uvloop in a thread of its own, so a busy embedder delays no deadline. The invoke path does not pass
 through here; it only rings (`control_fd`) when a function needs a worker or the timer must run. Its parts:
-population.py (what it knows), templates.py, workers.py, starts.py (those that failed), ticks.py (when it looks)
-and stray_output.py.
+population.py (its records), inits.py, workers.py, starts.py (those that failed), ticks.py (when it looks),
+stray_output.py, and behind the door that environment.py describes the one kind of environments, forked.py.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ import uvloop
 from .. import errors
 from .._native import ffi, lib
 from ..calls.dispatch import LogSink
+from .environment import Environments
+from .forked import ForkedEnvironments
+from .inits import Inits
 from .population import FunctionState, Population
 from .scaling import Load, workers_to_start
 from .starts import Starts
 from .stray_output import StrayOutput
-from .templates import FORKS_AT_ONCE, Templates
 from .ticks import Ticks
 from .workers import Workers
 
@@ -49,7 +51,10 @@ class Supervisor:
         self._output = StrayOutput(population)
         self._starts = Starts(population, self)
         self._workers = Workers(population, self, self._starts, self._output, cores, pin, data_epoll)
-        self._templates = Templates(population, self, self._starts, self._output, self._workers)
+        self._inits = Inits(population, self, self._starts, self._workers)
+        self._environments: Environments = ForkedEnvironments(
+            population, self, self._output, self._inits, self._workers
+        )
         self._ticks = Ticks(population, self, self._output, self._workers, control_fd)
         self._started = threading.Event()
         self._failure: BaseException | None = None
@@ -57,7 +62,7 @@ class Supervisor:
         self._thread.start()
         self._started.wait()
         if self._failure is not None:
-            raise errors.UnsupportedPlatform(f"the zygote could not be started: {self._failure}")
+            raise self._failure
 
     # For other threads.
 
@@ -69,9 +74,9 @@ class Supervisor:
         self.loop.call_soon_threadsafe(self._add, state)
         return up
 
-    def remove(self, key: int, successor: int | None = None) -> None:
+    def stop(self, key: int, successor: int | None = None) -> None:
         """No new invocation reaches it; what runs ends; its line goes to the successor or fails."""
-        self.loop.call_soon_threadsafe(self._remove, key, successor)
+        self.loop.call_soon_threadsafe(self._stop, key, successor)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
@@ -86,7 +91,7 @@ class Supervisor:
 
     def workers(self, key: int) -> list[int]:
         """The process ids of a function's workers."""
-        return [lane.pid for lane in list(self._population.functions[key].lanes.values()) if lane.pid]
+        return [worker.pid for worker in list(self._population.functions[key].workers.values()) if worker.pid]
 
     def close(self, drain_seconds: float) -> None:
         """Let what was accepted end (for at most so long), then end every process. Idempotent."""
@@ -101,7 +106,7 @@ class Supervisor:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self._templates.zygote("")
+            self._environments.open()
         except BaseException as error:
             self._failure = error
             self._started.set()
@@ -124,13 +129,13 @@ class Supervisor:
         for state in population.functions.values():
             lib.stk_function_close(self._engine, state.key)
             lib.stk_function_fail(self._engine, state.key, lib.STK_CLOSED, 0, b"", 0)
-            self._templates.drop(state)
+            self._inits.stop(state)
             for up in state.up:
                 if not up.done():
                     up.set_exception(errors.EngineClosed("the engine was closed"))
-        self._templates.close()
-        for lane in list(population.lanes.values()):
-            self._workers.bury(lane, lib.STK_CLOSED, 0)
+        self._environments.close()
+        for worker in list(population.workers.values()):
+            self._workers.release(worker, lib.STK_CLOSED, 0)
         for state in population.functions.values():
             lib.stk_function_fail(self._engine, state.key, lib.STK_CLOSED, 0, b"", 0)
         self._output.pipes.close()
@@ -146,18 +151,18 @@ class Supervisor:
         self._population.functions[state.key] = state
         state.added = lib.stk_now()
         try:
-            self._templates.start(state)
-        except Exception as error:  # nobody else would tell those who wait
+            self._inits.start(state, self._environments)
+        except Exception as error:  # else the futures of its start would wait for ever
             waiting, state.up = state.up, []
             try:
-                self._remove(state.key, None)
+                self._stop(state.key, None)
             finally:
                 for up in waiting:
                     if not up.done():
                         up.set_exception(error)
 
     def scale(self, state: FunctionState) -> None:
-        if self._population.closing or state.removed:
+        if self._population.closing or state.stopped:
             return
         lib.stk_unkick(self._engine, state.key)
         now = lib.stk_now()
@@ -168,39 +173,38 @@ class Supervisor:
             return
         lib.stk_function_load(self._engine, state.key, self._load)
         load = self._load
-        if state.template is None:
+        if state.environment is None:
             if load.waiting or state.bounds.minimum or state.up:
                 try:
-                    self._templates.start(state)
+                    self._inits.start(state, self._environments)
                 except OSError as error:  # no descriptor to be had, say
-                    self._templates.drop(state)
                     self._starts.no_process(state, error.errno or 0)
             return
-        if not state.template.ready:
+        if not state.ready:
             return
         seen = Load(
             load.waiting, load.idle, load.busy, load.starting, load.ewma_ns, load.oldest_ns, load.stuck
         )
         for _ in range(workers_to_start(seen, state.bounds)):
-            template = state.template
-            if template is None or template.unanswered >= FORKS_AT_ONCE or not self._workers.spawn(state):
+            environment = state.environment
+            if environment is None or environment.full or not self._workers.spawn(state):
                 break
 
-    def _remove(self, key: int, successor: int | None) -> None:
+    def _stop(self, key: int, successor: int | None) -> None:
         state = self._population.functions.get(key)
-        if state is None or state.removed:
+        if state is None or state.stopped:
             return
-        state.removed = True
+        state.stopped = True
         if successor is not None:  # before it is closed: no caller may find neither
             lib.stk_steal(self._engine, lib.stk_now(), 0)
             lib.stk_function_move(self._engine, key, successor)
         lib.stk_function_close(self._engine, key)
-        for lane in list(state.lanes.values()):
-            self._workers.retire(lane)
-        if not state.lanes:
+        for worker in list(state.workers.values()):
+            self._workers.retire(worker)
+        if not state.workers:
             self.forget(state)
 
     def forget(self, state: FunctionState) -> None:
         lib.stk_function_fail(self._engine, state.key, lib.STK_CANCELLED, 0, b"", 0)
-        self._templates.drop(state)
+        self._inits.stop(state)
         self._population.functions.pop(state.key, None)

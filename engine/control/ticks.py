@@ -1,4 +1,4 @@
-"""When the control loop looks: rung by the engine, and by the clock, for deadlines, lines, memory and idleness."""
+"""When the control loop looks: rung by the engine, and by its timer, for deadlines, lines, memory and idleness."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 from .. import limits
 from .._native import ffi, lib
 from ..worker.process_tree import kill, usage
-from .population import Lane, Owner, Population
+from .population import Owner, Population, WorkerState
 from .scaling import may_retire
 from .stray_output import StrayOutput
 from .workers import Workers
@@ -22,7 +22,7 @@ _MAX_LANES = 4096
 
 
 class Ticks:
-    """One engine's. `rung` is called when the engine rings; the timer runs while something does."""
+    """One engine's. The timer runs while an invocation does."""
 
     def __init__(
         self, population: Population, owner: Owner, output: StrayOutput, workers: Workers, control_fd: int
@@ -42,13 +42,13 @@ class Ticks:
         self._loop.add_reader(control_fd, self._rung)
 
     def stop(self) -> None:
-        """No timer any more."""
+        """End the timers."""
         for timer in (self._timer, self._idle_timer):
             if timer is not None:
                 timer.cancel()
 
     def close(self) -> None:
-        """Nor heed a ring."""
+        """End listening to the engine."""
         self._loop.remove_reader(self._control_fd)
 
     def _rung(self) -> None:
@@ -70,16 +70,16 @@ class Ticks:
         now = lib.stk_now()
         expired = lib.stk_expire(self._engine, now, self._indices, _MAX_LANES, self._next)
         for i in range(expired):
-            lane = self._population.lanes.get(self._indices[i])
-            if lane is not None:
-                self._workers.kill(lane)
+            worker = self._population.workers.get(self._indices[i])
+            if worker is not None:
+                self._workers.kill(worker)
         self._end_corrupt()
         pressed = self._relieve()
         if pressed:
             lib.stk_steal(self._engine, now, PATIENCE_NS)
         busy = self._watch_memory(now)
-        for lane in self._population.lanes.values():
-            self._output.flush(lane)
+        for worker in self._population.workers.values():
+            self._output.flush(worker)
         if not busy and not pressed and not lib.stk_engine_pending(self._engine):
             lib.stk_armed(self._engine, 0)
             if not lib.stk_busy_lanes(self._engine):
@@ -116,40 +116,42 @@ class Ticks:
 
     def _end_corrupt(self) -> None:
         for i in range(lib.stk_corrupt(self._engine, self._indices, _MAX_LANES)):
-            lane = self._population.lanes.get(self._indices[i])
-            if lane is not None and not lane.doomed:
-                said = "[stoker] the worker wrote nonsense into its lane: killed\n"
-                self._population.log(lane.function.log_name, "", said)
-                lib.stk_lane_doom(self._engine, lane.index, lib.STK_CRASH, -signal.SIGKILL)
-                self._workers.kill(lane)
+            worker = self._population.workers.get(self._indices[i])
+            if worker is not None and not worker.doomed:
+                text = "[stoker] the worker wrote nonsense into its lane: killed\n"
+                self._population.log(worker.function.log_name, "", text)
+                lib.stk_lane_doom(self._engine, worker.lane, lib.STK_CRASH, -signal.SIGKILL)
+                self._workers.kill(worker)
 
     def _watch_memory(self, now: int) -> bool:
-        """End workers whose tree exceeds its memory or its number of processes. Is anybody running?"""
+        """End workers whose tree exceeds its memory or its number of processes. Is one running?"""
         busy = False
         due = now >= self._watch_at
-        for lane in list(self._population.lanes.values()):
-            since = lib.stk_lane_busy_since(self._engine, lane.index)
-            if not since or not lane.pid or lane.doomed:
+        for worker in list(self._population.workers.values()):
+            since = lib.stk_lane_busy_since(self._engine, worker.lane)
+            if not since or not worker.pid or worker.doomed:
                 continue
             busy = True
             if due and now - since >= PRESSED_TICK_NS:
-                self._limit(lane)
+                self._limit(worker)
         if due:  # a tree of a thousand takes a while to look at: not again at once
             self._watch_at = now + max(WATCH_NS, 4 * (lib.stk_now() - now))
         return busy
 
-    def _limit(self, lane: Lane) -> bool:
+    def _limit(self, worker: WorkerState) -> bool:
         """End a worker whose tree exceeds its limits. Has it more than one process?"""
-        used = usage(lane.pid)
-        limit = lane.function.spec.memory * 1024
+        used = usage(worker.pid)
+        limit = worker.function.spec.memory * 1024
         if used.kib > limit:
-            used = usage(lane.pid, exact=True)
+            used = usage(worker.pid, exact=True)
         if used.kib > limit or used.processes > limits.PROCESSES:
             status = lib.STK_MEMORY if used.kib > limit else lib.STK_CRASH
             detail = used.kib if used.kib > limit else -signal.SIGKILL
-            lib.stk_lane_doom(self._engine, lane.index, status, min(detail, 2**31 - 1))
-            self._workers.kill(lane)
-            kill({lane.pid}, set())  # at once: its end, from which on its template would do it, may take long
+            lib.stk_lane_doom(self._engine, worker.lane, status, min(detail, 2**31 - 1))
+            self._workers.kill(worker)
+            kill(
+                {worker.pid}, set()
+            )  # at once: its end, upon which its environment would do it, may take long
         return used.processes > 1
 
     def _rest(self) -> None:
@@ -162,18 +164,18 @@ class Ticks:
         again = False
         now = lib.stk_now()
         lib.stk_drain_all(self._engine)  # what a thread that a handler left behind has printed
-        for lane in list(self._population.lanes.values()):
-            self._output.flush(lane)
-            state = lane.function
-            since = lib.stk_lane_idle_since(self._engine, lane.index)
-            if not since or lane.retired:
+        for worker in list(self._population.workers.values()):
+            self._output.flush(worker)
+            state = worker.function
+            since = lib.stk_lane_idle_since(self._engine, worker.lane)
+            if not since or worker.retired:
                 continue
-            lib.stk_lane_trim(self._engine, lane.index)
-            if lane.pid and self._limit(lane):  # what its handler left running may still grow
+            lib.stk_lane_trim(self._engine, worker.lane)
+            if worker.pid and self._limit(worker):  # what its handler left running may still grow
                 again = True
-            have = sum(not other.retired for other in state.lanes.values())
+            have = sum(not other.retired for other in state.workers.values())
             if may_retire(now - since, have, state.bounds):
-                self._workers.retire(lane)
+                self._workers.retire(worker)
             else:
                 again = again or have > state.bounds.minimum
         if again and not self._population.closing:

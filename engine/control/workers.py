@@ -1,4 +1,4 @@
-"""Workers from birth to burial: asked of their template, handed a lane, and what is done when they end."""
+"""Workers from start to end: requested from their environment with a lane of their own, watched, given up."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import select
 import signal
 from collections import Counter
 
-from .. import wire
 from .._native import ffi, lib
 from . import cores as core_map
-from .population import FunctionState, Lane, Owner, Population, Template, send_kill
+from .population import FunctionState, Owner, Population, WorkerState, send_kill
 from .starts import Starts, exited, timed_out
 from .stray_output import StrayOutput
 
@@ -31,11 +30,11 @@ class Workers:
         pin: bool,
         data_epoll: select.epoll,
     ) -> None:
-        """data_epoll: where the engine's loops hear of replies."""
+        """data_epoll: what the engine's loops watch for replies."""
         self._population = population
         self._engine = population.engine
         self._loop = population.loop
-        self._lanes = population.lanes
+        self._workers = population.workers
         self._owner = owner
         self._starts = starts
         self._output = output
@@ -44,150 +43,153 @@ class Workers:
         self._data_epoll = data_epoll
         self._taken: Counter[int] = Counter()
 
-    # Birth.
+    # Their start.
 
     def spawn(self, state: FunctionState) -> bool:
-        """Ask the function's template, which is ready, for one more. False: none can be had now."""
-        template = state.template
-        assert template is not None
+        """Have the function's environment, which is ready, make one more. False: that cannot be now."""
+        environment = state.environment
+        assert environment is not None
         fds = ffi.new("stk_lane_fds *")
         core = core_map.assign(self._cores, self._taken)
-        index = lib.stk_lane_new(self._engine, state.key, core, fds)
-        if index < 0:
-            self._starts.no_process(state, -index)
+        lane = lib.stk_lane_new(self._engine, state.key, core, fds)
+        if lane < 0:
+            self._starts.no_process(state, -lane)
             return False
         self._loop.call_later(PREPARE_S, lib.stk_lane_prepare, self._engine)
-        lane = Lane(index, state, core, fds.event_fd, fds.stdio_r, lib.stk_now())
-        self._lanes[index] = state.lanes[index] = lane
+        worker = WorkerState(lane, state, core, fds.event_fd, fds.stdio_r, lib.stk_now())
+        self._workers[lane] = state.workers[lane] = worker
         self._taken[core] += 1
-        lib.stk_lane_take(self._engine, index)
-        self._data_epoll.register(lane.event_fd, select.EPOLLIN | select.EPOLLET)
+        lib.stk_lane_take(self._engine, lane)
+        self._data_epoll.register(worker.event_fd, select.EPOLLIN | select.EPOLLET)
         sent = True
         try:
-            more = len(state.lanes) < state.bounds.maximum
-            message = wire.Fork(index, core if self._pin else -1, more)
-            wire.send(
-                template.sock, message, [fds.down_fd, fds.up_fd, fds.event_fd, fds.stdio_r, fds.stdio_w]
+            environment.spawn(
+                lane,
+                core if self._pin else -1,
+                len(state.workers) < state.bounds.maximum,
+                [fds.down_fd, fds.up_fd, fds.event_fd, fds.stdio_r, fds.stdio_w],
             )
-            template.unanswered += 1
         except OSError:
             sent = False
-        lib.stk_lane_handed_over(self._engine, index)
+        lib.stk_lane_handed_over(self._engine, lane)
         if not sent:
-            self.bury(lane, lib.STK_CRASH, -signal.SIGKILL)
+            self.release(worker, lib.STK_CRASH, -signal.SIGKILL)
             self._starts.failed(state)
             return False
-        self._output.pipes.watch(lane.stdio_r, (state, lane))
-        self._loop.call_later(state.init_timeout, self._birth_timed_out, lane)
+        self._output.pipes.watch(worker.stdio_r, (state, worker))
+        self._loop.call_later(state.init_timeout, self._init_timed_out, worker)
         return True
 
-    def forked(self, template: Template, message: wire.Forked, pidfd: int) -> None:
-        """Its template says who it is."""
-        lane = self._lanes.get(message.lane)
-        if lane is None or lane.pidfd >= 0:
+    def forked(self, state: FunctionState, lane: int, pid: int, pidfd: int) -> None:
+        worker = self._workers.get(lane)
+        if worker is None or worker.pidfd >= 0:
             os.close(pidfd)
             return
-        lane.pid, lane.pidfd = message.pid, pidfd
-        if lane.doomed:
-            self.kill(lane)
-        # It may have said that it is ready before its parent said that it is there.
-        self.check_up(template.state)
+        worker.pid, worker.pidfd = pid, pidfd
+        if worker.doomed:
+            self.kill(worker)
+        self.check_up(state)  # the lane may have been ready before this report came
 
-    def fork_failed(self, state: FunctionState, message: wire.ForkFailed) -> None:
-        lane = self._lanes.get(message.lane)
-        if lane is not None:
-            self.bury(lane, lib.STK_CRASH, -signal.SIGKILL)
-        self._starts.no_process(state, message.errno)
+    def fork_failed(self, state: FunctionState, lane: int, errno: int) -> None:
+        worker = self._workers.get(lane)
+        if worker is not None:
+            self.release(worker, lib.STK_CRASH, -signal.SIGKILL)
+        self._starts.no_process(state, errno)
 
     def note_ready(self) -> None:
-        """Which of those that were not ready are so by now?"""
-        for lane in [lane for lane in self._lanes.values() if not lane.ready]:
-            if lib.stk_lane_state(self._engine, lane.index) in (lib.LANE_READY, lib.LANE_RETIRING):
-                lane.ready = True
-                lane.function.breaker.succeeded()
-                self.check_up(lane.function)
+        """Note which have become ready."""
+        for worker in [worker for worker in self._workers.values() if not worker.ready]:
+            if lib.stk_lane_state(self._engine, worker.lane) in (lib.LANE_READY, lib.LANE_RETIRING):
+                worker.ready = True
+                worker.function.breaker.succeeded()
+                self.check_up(worker.function)
 
     def check_up(self, state: FunctionState) -> None:
-        """Tell those who wait for a function once it has all the workers that it starts with."""
-        if not state.up or state.template is None or not state.template.ready:
+        """The function is up once it has all the workers that it starts with."""
+        if not state.up or not state.ready:
             return
-        if sum(lane.ready and lane.pid > 0 for lane in state.lanes.values()) >= state.bounds.minimum:
+        if sum(worker.ready and worker.pid > 0 for worker in state.workers.values()) >= state.bounds.minimum:
             for up in state.up:
                 if not up.done():
                     up.set_result(state.init_seconds if state.spec.snapshot else None)
             state.up.clear()
 
-    def _birth_timed_out(self, lane: Lane) -> None:
+    def _init_timed_out(self, worker: WorkerState) -> None:
         """Its init, or its after-restore hooks, take too long."""
-        if lane.ready or self._lanes.get(lane.index) is not lane:
+        if worker.ready or self._workers.get(worker.lane) is not worker:
             return
-        lib.stk_lane_drain(self._engine, lane.index)
+        lib.stk_lane_drain(self._engine, worker.lane)
         self.note_ready()
-        if not lane.ready:
-            lane.timed_out = True
-            self.kill(lane)
+        if not worker.ready:
+            worker.late = True
+            self.kill(worker)
 
-    # The end.
+    # Their end.
 
-    def retire(self, lane: Lane) -> None:
+    def retire(self, worker: WorkerState) -> None:
         """It ends once it has done what it was given."""
-        lane.retired = True
-        lib.stk_lane_retire(self._engine, lane.index)
+        worker.retired = True
+        lib.stk_lane_retire(self._engine, worker.lane)
 
-    def kill(self, lane: Lane) -> None:
-        lane.doomed = True
-        if lane.pidfd >= 0:
-            send_kill(lane.pidfd)
+    def kill(self, worker: WorkerState) -> None:
+        worker.doomed = True
+        if worker.pidfd >= 0:
+            send_kill(worker.pidfd)
 
-    def lost(self, lane: Lane) -> None:
-        """Its template died: nobody will report its end, so its pidfd must."""
-        self.kill(lane)
-        if lane.pidfd < 0:
-            self.ended(lane, -signal.SIGKILL)
+    def lost(self, worker: WorkerState) -> None:
+        """Its environment ended and reports nothing any more: its pidfd says when it has ended."""
+        self.kill(worker)
+        if worker.pidfd < 0:
+            self._ended(worker, -signal.SIGKILL)
             return
 
-        def gone() -> None:
-            self._loop.remove_reader(lane.pidfd)
-            self.ended(lane, -signal.SIGKILL)
+        def on_end() -> None:
+            self._loop.remove_reader(worker.pidfd)
+            self._ended(worker, -signal.SIGKILL)
 
-        self._loop.add_reader(lane.pidfd, gone)
+        self._loop.add_reader(worker.pidfd, on_end)
 
-    def ended(self, lane: Lane, status: int, peak: int = 0) -> None:
-        """It is dead. status: as subprocess has it; peak: KiB."""
-        if self._lanes.get(lane.index) is not lane:
+    def ended(self, lane: int, status: int, peak_kib: int) -> None:
+        worker = self._workers.get(lane)
+        if worker is not None:
+            self._ended(worker, status, peak_kib)
+
+    def _ended(self, worker: WorkerState, status: int, peak_kib: int = 0) -> None:
+        """status: an exit status, or -signal."""
+        if self._workers.get(worker.lane) is not worker:
             return
-        state = lane.function
-        self._output.pipes.drain(lane.stdio_r)
-        lib.stk_lane_drain(self._engine, lane.index)
+        state = worker.function
+        self._output.pipes.drain(worker.stdio_r)
+        lib.stk_lane_drain(self._engine, worker.lane)
         self.note_ready()
         scratch = self._population.scratch
-        n = lib.stk_lane_init_error(self._engine, lane.index, scratch, len(scratch))
-        failed_init = not lane.ready and not lane.retired
+        n = lib.stk_lane_init_error(self._engine, worker.lane, scratch, len(scratch))
+        failed_init = not worker.ready and not worker.retired
         payload = bytes(ffi.buffer(scratch, n)) if n else b""
-        if lane.timed_out:
+        if worker.late:
             payload = payload or timed_out(state.init_timeout)
-        self.bury(lane, lib.STK_CRASH, status)
-        if state.removed:
-            if not state.lanes:
+        self.release(worker, lib.STK_CRASH, status)
+        if state.stopped:
+            if not state.workers:
                 self._owner.forget(state)
-        elif failed_init and state.template is not None:
-            # One forked from an initialised template, or killed, may have met with an accident.
+        elif failed_init and state.environment is not None:
+            # One forked from an initialised environment, or killed, may have met with an accident.
             if payload or (not state.spec.snapshot and status != -signal.SIGKILL):
-                self._starts.init_failed(state, payload or exited(status), peak, lane.began)
+                self._starts.init_failed(state, payload or exited(status), peak_kib, worker.began)
             else:
-                self._starts.killed(state, status, peak, lane.began)
+                self._starts.killed(state, status, peak_kib, worker.began)
         else:
             self._owner.scale(state)
 
-    def bury(self, lane: Lane, status: int, detail: int) -> None:
-        """Everything of a dead worker's, given back."""
-        self._output.flush(lane)
+    def release(self, worker: WorkerState, status: int, detail: int) -> None:
+        """Give back everything that a dead worker had."""
+        self._output.flush(worker)
         with contextlib.suppress(OSError, ValueError):
-            self._data_epoll.unregister(lane.event_fd)
-        self._output.pipes.unwatch(lane.stdio_r)
-        lib.stk_lane_dead(self._engine, lane.index, status, detail)
-        if lane.pidfd >= 0:
-            os.close(lane.pidfd)
-        self._taken[lane.core] -= 1
-        del self._lanes[lane.index]
-        lane.function.lanes.pop(lane.index, None)
+            self._data_epoll.unregister(worker.event_fd)
+        self._output.pipes.unwatch(worker.stdio_r)
+        lib.stk_lane_dead(self._engine, worker.lane, status, detail)
+        if worker.pidfd >= 0:
+            os.close(worker.pidfd)
+        self._taken[worker.core] -= 1
+        del self._workers[worker.lane]
+        worker.function.workers.pop(worker.lane, None)

@@ -1,4 +1,4 @@
-"""A zygote as the control loop knows it: started, spoken to, listened to, ended."""
+"""A zygote as the control loop sees it: started, sent messages, read from, ended."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ main({sock}, {pidfd})
 
 
 class ZygoteProcess:
-    """The zygote of one interpreter ("": the engine's own). `told` gets each message; `ended` is called when it is
-    gone without being stopped; `breaker` says when to start it again. All of it belongs to the loop."""
+    """The zygote of one interpreter ("": the engine's own). `on_message` gets each message; `on_end` is called when it
+    has ended without being stopped; `breaker` says when to start it again. All of it belongs to the loop."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         python: str,
-        told: Callable[[ZygoteProcess, wire.Message, list[int]], None],
-        ended: Callable[[ZygoteProcess], None],
+        on_message: Callable[[ZygoteProcess, wire.Message, list[int]], None],
+        on_end: Callable[[ZygoteProcess], None],
     ) -> None:
         self.python = python
         self.breaker = Breaker()
         self._loop = loop
-        self._told = told
-        self._ended = ended
+        self._on_message = on_message
+        self._on_end = on_end
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
 
@@ -100,15 +100,15 @@ class ZygoteProcess:
     def _listen(self) -> None:
         while self._sock is not None:
             try:
-                got = wire.receive(self._sock)
+                received = wire.receive(self._sock)
             except BlockingIOError:
                 return
-            if got is None:
+            if received is None:
                 self.hang_up()
                 self.wait()
-                self._ended(self)
+                self._on_end(self)
                 return
-            self._told(self, *got)
+            self._on_message(self, *received)
 
 
 def _spawn(python: str, theirs: socket.socket) -> subprocess.Popen[bytes]:

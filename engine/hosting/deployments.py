@@ -20,6 +20,7 @@ from ..errors import EngineError, InitError
 from ..observe.outcomes import Outcomes, Publisher
 from ..observe.records import DeploymentInfo, deployment_info
 from ..runtime import Runtime
+from ..wire import Deployed
 from .layout import Layout, Layouts
 from .outside import stream_arn
 
@@ -211,13 +212,12 @@ class Fleet:
             entry.init_seconds = await asyncio.wrap_future(up)
         except (EngineError, OSError, MemoryError) as error:
             if entry is not None:
-                self.runtime.failed(entry)
+                self.runtime.stop(entry)
             if not isinstance(error, EngineError):
                 error = InitError("Runtime.Unknown", str(error))
             deployment.init_ms = (time.monotonic() - began) * 1e3
             deployment.failed(error)
             return
-        entry.raw = True  # its results go out as they come
         deployment.up(entry)
         if deployment.retired and not deployment.in_flight:
             deployment.retire()
@@ -226,11 +226,12 @@ class Fleet:
         stream = (
             deployment.info.log_stream or layout.log_stream
         )  # tried again, it writes where it wrote before
-        entry, up = self.runtime.start(
-            layout.config, version=layout.version, arn=layout.arn, log_group=layout.log_group, log_stream=stream,
-            path_first=layout.path_first, base=layout.base, python=layout.python,
-            log_name=stream_arn(self.place, layout.log_group, stream),
+        deployed = Deployed(
+            version=layout.version, arn=layout.arn, log_group=layout.log_group, log_stream=stream,
+            path_first=layout.path_first, base=layout.base, python=layout.python, strict=True,
         )  # fmt: skip
+        log_name = stream_arn(self.place, layout.log_group, stream)
+        entry, up = self.runtime.start(layout.config, deployed, raw_results=True, log_name=log_name)
         place = self.place
         info = deployment_info(deployment.record, place.region, place.account, layout.log_group, stream)
         deployment.outcomes.describe(info)

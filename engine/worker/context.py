@@ -1,4 +1,4 @@
-"""Lambda's context object, made for every invocation and costing next to nothing until it is asked."""
+"""Lambda's context object, made for every invocation and costing next to nothing until it is read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Context(msgspec.Struct, eq=False, dict=True, weakref=True):
     """What a handler gets as its second argument.
 
     The members that are the same for every invocation of a worker are attributes of a class made once
-    per worker (`bind`); an instance holds only the invocation's header, read when asked. It is a Struct
+    per worker (`bind`); an instance holds only the invocation's header, read when needed. It is a Struct
     because those are made in half the time of an ordinary object, and one is made for every invocation.
     """
 
@@ -87,10 +87,10 @@ def extend(context: Context, extras: wire.Extras) -> None:
     if extras.client:
         own["client_context"] = _client(extras.client)
     if extras.identity:
-        said = wire.decode(extras.identity.encode())
+        members = wire.decode(extras.identity.encode())
         own["identity"] = identity = CognitoIdentity()
-        identity.cognito_identity_id = said.get("cognitoIdentityId")
-        identity.cognito_identity_pool_id = said.get("cognitoIdentityPoolId")
+        identity.cognito_identity_id = members.get("cognitoIdentityId")
+        identity.cognito_identity_pool_id = members.get("cognitoIdentityPoolId")
     if extras.tenant:
         own["tenant_id"] = extras.tenant
     if extras.trace:
@@ -102,13 +102,13 @@ _CLIENT = ("installation_id", "app_title", "app_version_name", "app_version_code
 
 def _client(text: str) -> ClientContext | None:
     """A client context as AWS's Python runtime makes it of the JSON text."""
-    said = wire.decode(text.encode())
-    if not isinstance(said, dict):
+    members = wire.decode(text.encode())
+    if not isinstance(members, dict):
         return None
     made = ClientContext()
-    made.custom = said.get("custom")
-    made.env = said.get("env")
-    client = said.get("client")
+    made.custom = members.get("custom")
+    made.env = members.get("env")
+    client = members.get("client")
     made.client = _Bag({name: client.get(name) for name in _CLIENT}) if isinstance(client, dict) else None
     return made
 

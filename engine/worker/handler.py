@@ -16,8 +16,8 @@ from typing import Any
 Handler = Callable[[Any, Any], Any]
 
 
-class Fault(Exception):
-    """An init failure with Lambda's error type."""
+class RuntimeFault(Exception):
+    """A failure that AWS's runtime finds itself, with its error type ("Runtime.HandlerNotFound")."""
 
     def __init__(self, error_type: str, message: str, trace: list[str] | None = None) -> None:
         super().__init__(message)
@@ -27,34 +27,38 @@ class Fault(Exception):
 
 
 def load(module: str, attribute: str, main_file: str = "") -> Handler:
-    """Import a module and find the handler in it. Raises Fault; what the module itself raises passes."""
+    """Import a module and find the handler in it. Raises RuntimeFault; what the module itself raises passes."""
     if not attribute:
-        raise Fault(
+        raise RuntimeFault(
             "Runtime.MalformedHandlerName",
             f"Bad handler '{module}': not enough values to unpack (expected 2, got 1)",
         )
     try:
         loaded = _import_main(main_file) if main_file else _import(module)
     except ImportError as error:
-        raise Fault("Runtime.ImportModuleError", f"Unable to import module '{module}': {error}") from error
+        raise RuntimeFault(
+            "Runtime.ImportModuleError", f"Unable to import module '{module}': {error}"
+        ) from error
     except SyntaxError as error:
         trace = [f'  File "{error.filename}" Line {error.lineno}\n    {(error.text or "").rstrip()}']
-        raise Fault(
+        raise RuntimeFault(
             "Runtime.UserCodeSyntaxError", f"Syntax error in module '{module}': {error}", trace
         ) from error
-    target: Any = loaded
+    found: Any = loaded
     for part in attribute.split("."):
-        target = getattr(target, part, None)
-    if target is None:
-        raise Fault("Runtime.HandlerNotFound", f"Handler '{attribute}' missing on module '{module}'")
-    if not callable(target):
-        raise Fault("Runtime.HandlerNotFound", f"Handler '{attribute}' on module '{module}' is not callable")
-    return target  # type: ignore[no-any-return]
+        found = getattr(found, part, None)
+    if found is None:
+        raise RuntimeFault("Runtime.HandlerNotFound", f"Handler '{attribute}' missing on module '{module}'")
+    if not callable(found):
+        raise RuntimeFault(
+            "Runtime.HandlerNotFound", f"Handler '{attribute}' on module '{module}' is not callable"
+        )
+    return found  # type: ignore[no-any-return]
 
 
 def _import(module: str) -> Any:
     if module in sys.builtin_module_names:
-        raise Fault(
+        raise RuntimeFault(
             "Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module} as a handler module"
         )
     return importlib.import_module(module.replace("/", "."))
@@ -87,7 +91,7 @@ def stack_trace(trace: TracebackType | None) -> list[str]:
 
 def error_object(error: BaseException, request_id: str) -> dict[str, Any]:
     """Lambda's error object for what a handler, or its init, raised."""
-    if isinstance(error, Fault):
+    if isinstance(error, RuntimeFault):
         kind, message, trace = error.error_type, error.message, error.trace
     else:
         kind, trace = type(error).__name__, stack_trace(error.__traceback__)
@@ -99,7 +103,7 @@ def error_object(error: BaseException, request_id: str) -> dict[str, Any]:
 
 
 def exit_status(error: BaseException) -> int:
-    """The status that Python would exit with for an exception nobody caught, told on stderr as Python does."""
+    """The status that Python would exit with for an uncaught exception, printed to stderr as Python does."""
     if isinstance(error, SystemExit):
         if error.code is None or isinstance(error.code, int):
             return (error.code or 0) & 0xFF

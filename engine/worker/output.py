@@ -55,7 +55,7 @@ class JsonFormatter(logging.Formatter):
     """A record as one line of JSON, with the members that AWS's Python runtime gives it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        said: dict[str, Any] = {
+        members: dict[str, Any] = {
             "timestamp": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"),
             "level": record.levelname,
             "message": record.getMessage(),
@@ -64,17 +64,17 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info and record.exc_info[0] is not None:
             kind, error, trace = record.exc_info
-            said["stackTrace"] = [line.rstrip("\n") for line in traceback.format_tb(trace)]
-            said["errorType"] = kind.__name__
-            said["errorMessage"] = str(error)
-            said["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
-        said |= {
-            name: value for name, value in record.__dict__.items() if name not in _OWN and name not in said
+            members["stackTrace"] = [line.rstrip("\n") for line in traceback.format_tb(trace)]
+            members["errorType"] = kind.__name__
+            members["errorMessage"] = str(error)
+            members["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
+        members |= {
+            name: value for name, value in record.__dict__.items() if name not in _OWN and name not in members
         }
-        return json.dumps(said, default=str) + "\n"
+        return json.dumps(members, default=str) + "\n"
 
 
-# What every record has: whatever else it has was given as `extra`.
+# What every record has: whatever else it has comes from `extra`.
 _OWN = {*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, "aws_request_id", "asctime", "message"}
 
 

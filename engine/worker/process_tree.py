@@ -42,7 +42,7 @@ def kill(roots: set[int], killed: set[int]) -> None:
     """Send SIGKILL to these processes and all below them, and note them in `killed`.
 
     A process that was sent it forks no more, though it may take long to get the time to die. So this goes on
-    until a round finds nobody new: against a fork bomb, one that waits for deaths in between would lose.
+    until a round finds none new: against a fork bomb, a loop that waits for deaths in between would lose.
     """
     found = True
     while found:

@@ -1,4 +1,4 @@
-"""A worker forked before anybody asks for it: what a cold start would wait for is done, it only lacks a lane.
+"""A worker forked before it is needed: what a cold start would wait for is done, it only lacks a lane.
 
 Most of a cold start is the fork, and the page faults of a child that touches its memory for the first time. So a
 template whose function may have more workers keeps one child that has gone all the way to where it needs the lane's
@@ -40,7 +40,7 @@ class Spare:
         self.pidfd = os.pidfd_open(self.pid)
 
     def become(self, message: wire.Fork, fds: list[int]) -> bool:
-        """Have it be the worker that was asked for. False: it is dead."""
+        """Have it be the worker that this message requests. False: it is dead."""
         try:
             wire.send(self._sock, message, fds)
         except OSError:
@@ -63,11 +63,11 @@ def _wait(worker: Worker, data_bytes: int, parent: int, sock: socket.socket, for
             os.close(fd)
         worker.prepare(data_bytes, parent)
         worker.rehearse()
-        got = wire.receive(sock)
+        received = wire.receive(sock)
         sock.close()
-        if got is None:  # its template needs it no more
+        if received is None:  # its template needs it no more
             os._exit(0)
-        message, fds = got
+        message, fds = received
         assert isinstance(message, wire.Fork)
         worker.serve(fds, message.core)
     os._exit(status)

@@ -28,15 +28,15 @@ class Worker:
     def __init__(self, spec: wire.FunctionSpec) -> None:
         self.spec = spec
         self.lane: Any = None
-        self.target: handler.Handler | None = None
+        self.handler: handler.Handler | None = None
         self.after_restore: Callable[[], None] | None = None
-        self._encode: Callable[[Any], bytes] = marshaller() if spec.strict else wire.encode
-        self._fast_encode = self._encode if spec.strict else wire.fast_encode
+        self._encode: Callable[[Any], bytes] = marshaller() if spec.deployed.strict else wire.encode
+        self._fast_encode = self._encode if spec.deployed.strict else wire.fast_encode
         self._streams = output.redirect()
         self._logs = output.install_logging()
         self._context = context.bind(
             function_name=spec.name,
-            function_version=spec.version,
+            function_version=spec.deployed.version,
             memory_limit_in_mb=str(spec.memory),
             invoked_function_arn=os.environ["STOKER_FUNCTION_ARN"],
             log_group_name=os.environ["AWS_LAMBDA_LOG_GROUP_NAME"],
@@ -53,14 +53,15 @@ class Worker:
         self.lane = None
 
     def load(self) -> None:
-        """Import the handler. Raises handler.Fault, or what the module raises."""
-        self.target = handler.load(self.spec.module, self.spec.attribute, self.spec.main_file)
+        """Import the handler. Raises handler.RuntimeFault, or what the module raises."""
+        self.handler = handler.load(self.spec.module, self.spec.attribute, self.spec.main_file)
 
     def prepare(self, data_bytes: int, parent: int) -> None:
-        """The first thing a forked worker does: what needs no lane."""
+        """What a forked worker does first: all that needs no lane."""
         lib.stk_worker_prepare(data_bytes + (self.spec.memory + limits.MEMORY_SLACK) * limits.MIB, parent)
+        deployed = self.spec.deployed
         log_stream = (
-            self.spec.log_stream or f"{time.strftime('%Y/%m/%d')}/[{self.spec.version}]{os.urandom(16).hex()}"
+            deployed.log_stream or f"{time.strftime('%Y/%m/%d')}/[{deployed.version}]{os.urandom(16).hex()}"
         )
         os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self._context.log_stream_name = log_stream
         _reseed()
@@ -83,17 +84,17 @@ class Worker:
             os._exit(status)
 
     def _run(self) -> NoReturn:
-        """Serve until told to stop. Without a snapshot the function is initialised here first."""
+        """Serve until the lane is shut down. Without a snapshot the function is initialised here first."""
         try:
-            if self.target is None:
+            if self.handler is None:
                 self.load()
             if self.after_restore is not None:
                 self.after_restore()
         except Exception as error:  # what is none (SystemExit) ends the process, as on Lambda
             self._init_failed(error)
-        assert self.target is not None
+        assert self.handler is not None
         lib.stk_worker_reply(self.lane, lib.STK_READY, b"", 0)
-        self._serve(self.target)
+        self._serve(self.handler)
         os._exit(0)
 
     def _init_failed(self, error: Exception) -> NoReturn:
@@ -103,7 +104,7 @@ class Worker:
         lib.stk_worker_reply(self.lane, lib.STK_INIT_ERROR, data, len(data))
         os._exit(1)
 
-    def _serve(self, target: handler.Handler) -> None:
+    def _serve(self, handle: handler.Handler) -> None:
         lane, spec, make_context = self.lane, self.spec, self._context
         # Slicing a cffi buffer makes bytes: for what is small, quicker than decoding from a memoryview.
         down = ffi.buffer(ffi.cast("char *", lane.down), self._size)
@@ -139,7 +140,7 @@ class Worker:
                     packed = self._next()
                     continue
             try:
-                result = target(event, invocation)
+                result = handle(event, invocation)
             except Exception as error:
                 self._fail(error, header)
                 packed = self._next()
@@ -180,18 +181,21 @@ class Worker:
         try:
             return wire.decode(payload)
         except Exception as error:
-            fault = handler.Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}")
+            fault = handler.RuntimeFault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}")
             data = wire.encode(handler.error_object(fault, _id_of(header)))
             if lib.stk_worker_reply(self.lane, lib.STK_INVALID, data, len(data)) < 0:
                 os._exit(_NEXT_FAILED)
             return _UNDECODABLE
 
     def _encode_again(self, result: Any, header: Any) -> bytes | None:
-        """What the fast encoder refused, as Lambda's runtime would take it. None: it failed, and was told."""
+        """What the fast encoder refused, as Lambda's runtime would take it. None: it failed, and
+        the reply says so."""
         try:
             return self._encode(result)
         except Exception as error:
-            self._fail(handler.Fault("Runtime.MarshalError", f"Unable to marshal response: {error}"), header)
+            self._fail(
+                handler.RuntimeFault("Runtime.MarshalError", f"Unable to marshal response: {error}"), header
+            )
             return None
 
     def _fail(self, error: Exception, header: Any) -> None:

@@ -7,8 +7,8 @@ then forks warm workers on request, each by one fork() of an already imported pr
     engine ── socket ── zygote ── forks ── template ── forks ── worker, worker, …
        └───────────── socket per template ────┘
 
-Nobody outlives the engine. The zygote never runs user code, so it always notices that the engine is
-gone (its socket closes, its pidfd fires); it adopts every orphan below it and kills until none is left.
+No process outlives the engine. The zygote never runs user code, so it always notices that the engine has
+ended (its socket closes, its pidfd fires); it adopts every orphan below it and kills until none is left.
 A worker dies with its template (PDEATHSIG), and so does a template with the zygote until it is initialised; then
 it ends when its socket closes. What a worker leaves behind is adopted by its template and killed before the
 worker's end is reported.
@@ -35,12 +35,12 @@ from .. import wire
 from .._native import lib
 from . import handler, worker
 from . import process_tree as watch
-from .environment import lambda_environment
 from .spare import CALM_MS, Spare
+from .variables import lambda_variables
 
 
 def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
-    """The zygote's life: make templates until the engine is gone."""
+    """The zygote's life: make templates until the engine has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     lib.stk_subreaper()
@@ -54,15 +54,15 @@ def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
             if fd == engine_pidfd:
                 _end(children)
             elif fd == sock_fd:
-                got = wire.receive(sock)
-                if got is None:
+                received = wire.receive(sock)
+                if received is None:
                     _end(children)
-                message, fds = got
-                assert isinstance(message, wire.Make)
+                message, fds = received
+                assert isinstance(message, wire.MakeTemplate)
                 try:
                     pid = os.fork()
                 except OSError as error:  # no memory or no process to be had: the engine tries again later
-                    _report(sock, wire.MakeFailed(message.template, error.errno or errno.EAGAIN))
+                    _report(sock, wire.TemplateNotMade(message.template, error.errno or errno.EAGAIN))
                     pid = -1
                 if pid == 0:
                     _become_template(message.spec, fds, [sock_fd, engine_pidfd, *children])
@@ -72,7 +72,7 @@ def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
                     pidfd = os.pidfd_open(pid)
                     children[pidfd] = (pid, message.template)
                     with contextlib.suppress(OSError):
-                        wire.send(sock, wire.Made(message.template, pid), [pidfd])
+                        wire.send(sock, wire.TemplateMade(message.template, pid), [pidfd])
                     poll.register(pidfd, select.POLLIN)
             elif fd in children:
                 pid, template = children.pop(fd)
@@ -106,9 +106,9 @@ def _reap(pid: int) -> tuple[int, int]:
     return os.waitstatus_to_exitcode(status), used.ru_maxrss
 
 
-def _kill_strangers(known: set[int]) -> None:
-    """Kill every child that is not known (adopted orphans) and all below it, until none is left."""
-    while strangers := set(watch.children(os.getpid())) - known:
+def _kill_strangers(own: set[int]) -> None:
+    """Kill every child but these (the rest are adopted orphans) and all below it, until none is left."""
+    while strangers := set(watch.children(os.getpid())) - own:
         watch.kill(strangers, set())
         for pid in strangers:
             with contextlib.suppress(ChildProcessError):
@@ -155,14 +155,14 @@ class Template:
     def run(self) -> NoReturn:
         lib.stk_subreaper()
         self._initialise()
-        # From here on no user code runs in this process, so it hears its socket close when the engine drops it, or
+        # From here on no user code runs in this process, so it notices its socket close when the engine drops it, or
         # ends. Should the zygote be killed, it must not die at once: it has its workers' trees to end.
         lib.stk_pdeathsig(0)
         self.poll.register(self.sock.fileno(), select.POLLIN)
         while True:
-            wanted = self.may_spare and self.spare is None
-            ready = self.poll.poll(CALM_MS if wanted else None)
-            if wanted and not ready:
+            lacking = self.may_spare and self.spare is None
+            ready = self.poll.poll(CALM_MS if lacking else None)
+            if lacking and not ready:
                 self._make_spare()
             for fd, _events in ready:
                 if fd in self.workers:
@@ -170,11 +170,11 @@ class Template:
                 elif self.spare is not None and fd == self.spare.pidfd:
                     self._spare_ended(self.spare)
                 elif fd == self.sock.fileno():
-                    got = wire.receive(self.sock)
-                    if got is None:  # the engine gave this template up
+                    received = wire.receive(self.sock)
+                    if received is None:  # the engine gave this template up
                         _kill_strangers(set())
                         os._exit(0)
-                    message, fds = got
+                    message, fds = received
                     assert isinstance(message, wire.Fork)
                     self._fork(message, fds)
                     break  # its pidfd may have the number of a dead spare's, whose end is in this list, too: look anew
@@ -182,23 +182,23 @@ class Template:
     def _initialise(self) -> None:
         spec = self.spec
         started = time.perf_counter()
-        os.environ.update(lambda_environment(spec))
+        os.environ.update(lambda_variables(spec))
         time.tzset()
         behind = spec.path or sys.path
-        sys.path[:] = [p for p in ([spec.code] if spec.code else []) + spec.path_first + behind if p]
+        sys.path[:] = [p for p in ([spec.code] if spec.code else []) + spec.deployed.path_first + behind if p]
         with contextlib.suppress(OSError):
             os.chdir(spec.code or ".")
-        said = wire.Initialised()
+        result = wire.Initialised()
         self.worker = worker.Worker(spec)
         if spec.snapshot:
             try:
                 self.worker.load()
                 self.worker.after_restore = _snapshot_hooks()
-                said = wire.Initialised(unsafe=_unsafe_to_fork(self.sock.fileno()))
+                result = wire.Initialised(unsafe=_unsafe_to_fork(self.sock.fileno()))
             except Exception as error:  # what is none (SystemExit) ends the process, as on Lambda
                 described = handler.error_object(error, "")
                 print(handler.error_line(described), end="", flush=True)
-                said = wire.Initialised(error=_short(described))
+                result = wire.Initialised(error=_short(described))
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):
                     stream.flush()
@@ -208,11 +208,11 @@ class Template:
         gc.collect()
         gc.freeze()  # the collector must not write to the pages that workers share
         gc.disable()
-        if not (said.error or said.unsafe):  # see collapse.c
+        if not (result.error or result.unsafe):  # see collapse.c
             lib.stk_collapse()
         seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
-        wire.send(self.sock, wire.Initialised(said.error, said.unsafe, seconds, used.ru_maxrss))
-        if said.error or said.unsafe:
+        wire.send(self.sock, wire.Initialised(result.error, result.unsafe, seconds, used.ru_maxrss))
+        if result.error or result.unsafe:
             os._exit(0)
 
     def _fork(self, message: wire.Fork, fds: list[int]) -> None:
@@ -234,7 +234,7 @@ class Template:
         pid = os.fork()
         if pid == 0:
             try:
-                for fd in self._not_a_childs():
+                for fd in self._not_for_children():
                     os.close(fd)
                 self.worker.prepare(self.data_bytes, self.pid)
                 self.worker.serve(fds, message.core)
@@ -246,9 +246,9 @@ class Template:
 
     def _make_spare(self) -> None:
         try:
-            self.spare = Spare(self.worker, self.data_bytes, self._not_a_childs())
+            self.spare = Spare(self.worker, self.data_bytes, self._not_for_children())
             self.poll.register(self.spare.pidfd, select.POLLIN)
-        except OSError:  # no process to be had: not before the next worker is asked for
+        except OSError:  # no process to be had: not before the next request for a worker
             self.may_spare = False
 
     def _take_spare(self, message: wire.Fork, fds: list[int]) -> tuple[int, int] | None:
@@ -266,7 +266,7 @@ class Template:
         spare.close()
         _reap(spare.pid)
 
-    def _not_a_childs(self) -> list[int]:
+    def _not_for_children(self) -> list[int]:
         """Descriptors that a worker must not have. (A spare's are never there when one is forked.)"""
         return [self.sock.fileno(), *self.workers]
 
@@ -277,11 +277,11 @@ class Template:
         status, peak = _reap(pid)
         spare = {self.spare.pid} if self.spare is not None else set()
         _kill_strangers(self.own | spare | {p for p, _ in self.workers.values()})
-        _report(self.sock, wire.Ended(lane, status, peak))
+        _report(self.sock, wire.WorkerEnded(lane, status, peak))
 
 
 def _snapshot_hooks() -> Callable[[], None] | None:
-    """Run the before-snapshot hooks; what is to run in each worker after its fork. Raises handler.Fault."""
+    """Run the before-snapshot hooks; what is to run in each worker after its fork. Raises handler.RuntimeFault."""
     module: Any = sys.modules.get("snapshot_restore_py")
     if module is None:
         return None
@@ -289,7 +289,7 @@ def _snapshot_hooks() -> Callable[[], None] | None:
         for function, args, kwargs in reversed(list(module.get_before_snapshot())):
             function(*args, **kwargs)
     except Exception as error:
-        raise handler.Fault("Runtime.BeforeSnapshotError", str(error)) from error
+        raise handler.RuntimeFault("Runtime.BeforeSnapshotError", str(error)) from error
     after = list(module.get_after_restore())
 
     def restore() -> None:
@@ -297,7 +297,7 @@ def _snapshot_hooks() -> Callable[[], None] | None:
             for function, args, kwargs in after:
                 function(*args, **kwargs)
         except Exception as error:
-            raise handler.Fault("Runtime.AfterRestoreError", str(error)) from error
+            raise handler.RuntimeFault("Runtime.AfterRestoreError", str(error)) from error
 
     return restore if after else None
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import ManualClock
 
 from engine import Engine, FunctionCrashed, FunctionError, FunctionTimeout
-from engine.clock import ManualClock
 from engine.control.backoff import BASE_NS, CAP_NS, TRIPS_AFTER, Breaker
 
 from .conftest import MISBEHAVE, wait_until

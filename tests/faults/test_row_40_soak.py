@@ -285,7 +285,7 @@ def test_row_40_soak_with_random_kills(ledger: Ledger, nothing_is_left: str, tmp
         runtimes = [engine._runtime, other.engine._runtime]
 
         def zygotes() -> list[int]:
-            return [runtime.supervisor._templates._zygotes[""].pid for runtime in runtimes]
+            return [runtime.supervisor._environments._zygotes[""].pid for runtime in runtimes]
 
         def soak(seconds: float) -> Counter[str]:
             """Work while workers are killed; then everything is at rest, and each call was answered."""

@@ -147,7 +147,7 @@ def test_row_15_the_zygote_or_a_template_is_killed(stoker: Engine, tmp_path: Pat
 
 
 def living_zygote(stoker: Engine) -> int:
-    pid = stoker._runtime.supervisor._templates._zygotes[""].pid
+    pid = stoker._runtime.supervisor._environments._zygotes[""].pid
     return pid if pid and alive(pid) else 0
 
 

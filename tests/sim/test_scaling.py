@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from support import ManualClock
 
-from engine.clock import ManualClock
 from engine.control.backoff import BASE_NS, CAP_NS, TRIPS_AFTER, Breaker
 from engine.control.scaling import PATIENCE_NS, Bounds, Load, may_retire, workers_to_start
 

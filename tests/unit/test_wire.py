@@ -243,7 +243,12 @@ class TestMessages:
 
     def test_one_each(self, pair: Any) -> None:
         one, two = pair
-        sent = [wire.Fork(1, -1), wire.Ended(1, -9), wire.Initialised("{}", "", 0.5), wire.ForkFailed(2, 12)]
+        sent = [
+            wire.Fork(1, -1),
+            wire.WorkerEnded(1, -9),
+            wire.Initialised("{}", "", 0.5),
+            wire.ForkFailed(2, 12),
+        ]
         for message in sent:
             wire.send(one, message)
         assert [wire.receive(two)[0] for _ in sent] == sent  # type: ignore[index]

@@ -27,12 +27,6 @@ _GONE = frozenset(
         "python3.6", "python3.7", "ruby2.5", "ruby2.7",
     }
 )  # fmt: skip
-_RESERVED = (
-    "_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
-)  # fmt: skip
 # Kept as they were given, and answered so.
 _KEPT = ("Description", "Handler", "MemorySize", "Role", "Runtime", "Timeout", "EphemeralStorage")
 # An empty one takes away what there was.
@@ -147,7 +141,7 @@ def _runtime(control: Control, runtime: str) -> str:
 
 def _environment(new: Record, environment: Mapping[str, Any]) -> None:
     variables: dict[str, str] = environment.get("Variables") or {}
-    reserved = [name for name in variables if name in _RESERVED]
+    reserved = [name for name in variables if name in limits.RESERVED_DEPLOYED]
     if reserved:
         raise invalid(
             "Lambda was unable to configure your environment variables because the environment variables you have "

@@ -399,7 +399,7 @@ class TestFailuresToStart:
             _, up = runtime.start(config)
             assert isinstance(up.exception(20), OSError if what == "no descriptor" else UnicodeEncodeError)
             monkeypatch.undo()
-            known = supervisor._population.functions, supervisor._templates._templates
+            known = supervisor._population.functions, supervisor._environments._templates
             assert supervisor.call(lambda: known) == ({}, {})
             del up
             assert len(os.listdir("/proc/self/fd")) == open_before

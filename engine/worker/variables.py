@@ -11,26 +11,27 @@ ACCOUNT = "000000000000"
 REGION = "us-east-1"
 
 
-def lambda_environment(spec: wire.FunctionSpec) -> dict[str, str]:
+def lambda_variables(spec: wire.FunctionSpec) -> dict[str, str]:
     """What is added to the engine's own environment for one function; its own variables win."""
+    deployed = spec.deployed
     region = (
         spec.environment.get("AWS_REGION")
         or os.environ.get("AWS_REGION")
         or os.environ.get("AWS_DEFAULT_REGION")
     )
     region = region or REGION
-    arn = spec.arn or f"arn:aws:lambda:{region}:{ACCOUNT}:function:{spec.name}"
+    arn = deployed.arn or f"arn:aws:lambda:{region}:{ACCOUNT}:function:{spec.name}"
     variables = {
-        **spec.base,
+        **deployed.base,
         "_HANDLER": f"{spec.module}.{spec.attribute}",
         "AWS_DEFAULT_REGION": region,
         "AWS_REGION": region,
         "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info[0]}.{sys.version_info[1]}",
         "AWS_LAMBDA_FUNCTION_NAME": spec.name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory),
-        "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
+        "AWS_LAMBDA_FUNCTION_VERSION": deployed.version,
         "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start" if spec.snapshot else "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": spec.log_group or f"/aws/lambda/{spec.name}",
+        "AWS_LAMBDA_LOG_GROUP_NAME": deployed.log_group or f"/aws/lambda/{spec.name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": "",
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "LAMBDA_TASK_ROOT": spec.code,

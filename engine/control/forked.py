@@ -1,0 +1,243 @@
+"""Environments whose workers are forked: a template initialises one function, and its workers are forked from it.
+
+Templates are started by a zygote (../worker/zygote.py), one for each interpreter that functions run on; it reports how
+they end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import socket
+
+from .. import errors, wire
+from .._native import lib
+from .environment import InitReports, WorkerReports
+from .population import FunctionState, Owner, Population, send_kill
+from .stray_output import StrayOutput
+from .zygote_process import ZygoteProcess
+
+FORKS_AT_ONCE = 16  # requests for workers that one template has not met yet
+
+
+class TemplateProcess:
+    """A function's template: an Environment. `number` tells it from the function's earlier ones."""
+
+    def __init__(
+        self, kind: ForkedEnvironments, number: int, state: FunctionState, sock: socket.socket, output_r: int
+    ) -> None:
+        self.number = number
+        self.state = state
+        self.pidfd = -1
+        self.unmet = 0  # requests for workers
+        self.ready = False
+        self.doomed = False
+        self.stopped = False
+        self._kind = kind
+        self._sock = sock
+        self._output_r = output_r
+
+    def listen(self) -> None:
+        """Raises OSError."""
+        self._kind.loop.add_reader(self._sock.fileno(), self._receive)
+        self._kind.output.pipes.watch(self._output_r, (self.state, None))
+
+    @property
+    def full(self) -> bool:
+        return self.unmet >= FORKS_AT_ONCE
+
+    def spawn(self, lane: int, core: int, more: bool, fds: list[int]) -> None:
+        wire.send(self._sock, wire.Fork(lane, core, more), fds)
+        self.unmet += 1
+
+    def kill(self) -> None:
+        self.doomed = True
+        if self.pidfd >= 0:
+            send_kill(self.pidfd)
+
+    def stop(self) -> None:
+        self.stopped = True
+        self._kind.loop.remove_reader(self._sock.fileno())
+        self._drain()
+        self._kind.output.pipes.unwatch(self._output_r)
+        os.close(self._output_r)
+        self._sock.close()
+        self._end()
+
+    def made(self, pidfd: int) -> None:
+        """Its process is there."""
+        self.pidfd = pidfd
+        if self.stopped:
+            self._end()
+        elif self.doomed:
+            send_kill(pidfd)
+
+    def ended(self, status: int, peak_kib: int = 0) -> None:
+        if self.stopped:
+            return
+        was_ready = self.ready
+        with contextlib.suppress(Exception):
+            self._receive()
+        if not self.stopped:  # else its last message explained it
+            self._kind.inits.ended(self.state, was_ready, status, peak_kib)
+
+    def _end(self) -> None:
+        """A stopped one ends when its socket closes; one that may hang in its init, deaf to it, is killed."""
+        if self.pidfd >= 0:
+            if not self.ready:
+                send_kill(self.pidfd)
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+    def _drain(self) -> None:
+        self._kind.output.pipes.drain(self._output_r)
+
+    def _receive(self) -> None:
+        """Every message that is there."""
+        state, workers = self.state, self._kind.workers
+        while not self.stopped:
+            try:
+                received = wire.receive(self._sock)
+            except BlockingIOError:
+                return
+            if received is None:
+                # The zygote reports how it ended; a dead peer must not be polled for ever.
+                self._kind.loop.remove_reader(self._sock.fileno())
+                return
+            message, fds = received
+            if isinstance(message, wire.Initialised):
+                self._initialised(message)
+            elif isinstance(message, wire.Forked):
+                self.unmet -= 1
+                workers.forked(state, message.lane, message.pid, fds[0])
+                if self.unmet == FORKS_AT_ONCE // 2:
+                    self._kind.owner.scale(state)  # it may have been held back by what was not met
+            elif isinstance(message, wire.ForkFailed):
+                self.unmet -= 1
+                workers.fork_failed(state, message.lane, message.errno)
+            elif isinstance(message, wire.WorkerEnded):
+                workers.ended(message.lane, message.status, message.peak_kib)
+
+    def _initialised(self, message: wire.Initialised) -> None:
+        inits = self._kind.inits
+        self._drain()
+        if message.error:
+            inits.init_failed(self.state, message.error.encode(), message.peak_kib)
+        elif message.unsafe:
+            inits.cannot_fork(self.state, message.unsafe)
+        else:
+            self.ready = True
+            inits.initialised(self.state, message.seconds)
+
+
+class ForkedEnvironments:
+    """The templates of an engine's functions, and the zygotes above them: Environments."""
+
+    def __init__(
+        self,
+        population: Population,
+        owner: Owner,
+        output: StrayOutput,
+        inits: InitReports,
+        workers: WorkerReports,
+    ) -> None:
+        self.loop = population.loop
+        self.owner = owner
+        self.output = output
+        self.inits = inits
+        self.workers = workers
+        self._population = population
+        self._zygotes: dict[str, ZygoteProcess] = {}  # by their interpreter
+        self._templates: dict[int, TemplateProcess] = {}  # those whose end the zygote has not reported
+        self._numbers = itertools.count(1)
+
+    def open(self) -> None:
+        try:
+            self._zygote("")
+        except Exception as error:
+            raise errors.UnsupportedPlatform(f"the zygote could not be started: {error}") from error
+
+    def start(self, state: FunctionState) -> TemplateProcess | None:
+        zygote = self._zygote(state.spec.deployed.python)
+        if not zygote.up:  # its successor's start comes back to this
+            return None
+        with contextlib.ExitStack() as unwind:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            unwind.callback(ours.close)
+            with theirs:
+                output_r, output_w = os.pipe2(os.O_CLOEXEC)
+                unwind.callback(os.close, output_r)
+                try:
+                    ours.setblocking(False)
+                    number = next(self._numbers)
+                    with contextlib.suppress(
+                        OSError
+                    ):  # if the zygote is gone, its end is this template's too
+                        zygote.send(wire.MakeTemplate(state.spec, number), [theirs.fileno(), output_w])
+                finally:
+                    os.close(output_w)
+            template = self._templates[number] = TemplateProcess(self, number, state, ours, output_r)
+            unwind.pop_all()
+        try:
+            template.listen()
+        except BaseException:
+            template.stop()
+            raise
+        return template
+
+    def close(self) -> None:
+        for zygote in self._zygotes.values():
+            zygote.hang_up()
+        for zygote in self._zygotes.values():
+            zygote.wait()
+
+    # Zygotes.
+
+    def _zygote(self, python: str) -> ZygoteProcess:
+        """That interpreter's, started when it is needed first. Raises OSError."""
+        zygote = self._zygotes.get(python)
+        if zygote is None:
+            zygote = ZygoteProcess(self.loop, python, self._received, self._zygote_ended)
+            zygote.start()
+            self._zygotes[python] = zygote
+        return zygote
+
+    def _received(self, zygote: ZygoteProcess, message: wire.Message, fds: list[int]) -> None:
+        if isinstance(message, wire.TemplateMade):
+            zygote.breaker.succeeded()
+            self._templates[message.template].made(fds[0])
+        elif isinstance(message, wire.TemplateNotMade):
+            template = self._templates.pop(message.template)
+            if not template.stopped:
+                self.inits.not_made(template.state, message.errno)
+        elif isinstance(message, wire.TemplateEnded):
+            self._templates.pop(message.template).ended(message.status, message.peak_kib)
+
+    def _zygote_ended(self, zygote: ZygoteProcess) -> None:
+        """Its templates, and so their workers, die with it. Each function starts anew."""
+        if self._population.closing:
+            return
+        self._start_later(zygote)
+        for template in [
+            it for it in self._templates.values() if it.state.spec.deployed.python == zygote.python
+        ]:
+            del self._templates[template.number]
+            template.ended(-signal.SIGKILL)
+
+    def _start_later(self, zygote: ZygoteProcess) -> None:
+        zygote.breaker.failed(lib.stk_now())
+        self.loop.call_later((zygote.breaker.not_before - lib.stk_now()) / 1e9, self._start_again, zygote)
+
+    def _start_again(self, zygote: ZygoteProcess) -> None:
+        if self._population.closing:
+            return
+        try:
+            zygote.start()
+        except OSError:  # no descriptor, no memory: there may be some later
+            self._start_later(zygote)
+            return
+        for state in list(self._population.functions.values()):
+            if state.spec.deployed.python == zygote.python:
+                self.owner.scale(state)
