@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
                 init=options.init,
                 environment=environment,
                 codec="raw" if options.raw else "json",
-                warm=0,  # the first invocation is a cold start, as on Lambda, and its REPORT says so
+                warm=0,  # the first invocation is a cold start, as on Lambda, and its REPORT has an init duration
                 **{name: value for name, value in limits.items() if value is not None},
             )
         except errors.InitError as error:

@@ -15,7 +15,7 @@ from .probes import Check, isolation, needed
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _WAKES, _SPINS, _CALLS = 501, 5001, 2000
-_DESCRIPTORS = 4096
+_DESCRIPTORS = 4096  # that a process should be allowed
 
 
 @dataclass(slots=True)

@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UsageError, EngineError) as error:
         print(f"stoker {options.command}: {error}", file=sys.stderr)
         return USAGE
-    except BrokenPipeError:  # nobody reads our output any more: write nothing more, at exit neither
+    except BrokenPipeError:  # the reader of our output has gone: write nothing more, at exit neither
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + signal.SIGPIPE
 

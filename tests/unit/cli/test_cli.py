@@ -450,3 +450,12 @@ def test_importing_the_engine_imports_neither_asyncio_nor_the_native_part() -> N
     code = "import sys, engine; print(sorted({'asyncio', 'uvloop', 'engine._native'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment())
     assert done.stdout == b"[]\n"
+
+
+def test_importing_every_command_imports_nothing_of_the_engine_but_its_ground() -> None:
+    code = "import sys, engine.cli.main; print(*sorted({n for n in sys.modules if n.startswith('engine.')}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment())
+    loaded = done.stdout.decode().split()
+    others = {name for name in loaded if not name.startswith("engine.cli")}
+    assert others <= {"engine.errors", "engine.limits", "engine.version"}
+    assert {"engine.cli.embedded", "engine.cli.findings", "engine.cli.probes"}.isdisjoint(loaded)
