@@ -1,4 +1,4 @@
-"""python handlers/run.py: every sample on its real input, through one engine, its answers checked."""
+"""python handlers/run.py: every sample on its real input, through one engine, its responses checked."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from engine import Engine, Function, Reply
 
 HERE = Path(__file__).resolve().parent
 CALLS_LEAST, CALLS_MOST, SECONDS = 200, 2000, 1.5
-SHOWN = 96  # characters of a response
+PRINTED = 96  # characters of a response
 
-# Members that each answer must have; what is not named here may be anything. Numbers: to seven digits.
+# Members that each response must have; others may be anything. Numbers: to seven digits.
 EXPECTED: dict[str, Any] = {
     "echo": {"message": "hello", "n": 1, "nested": {"list": [1, 2.5, True, None], "text": "naïve ☃"}},
     "thumbnail": {
@@ -62,25 +62,25 @@ EXPECTED: dict[str, Any] = {
 }
 
 
-def wrong(answer: Any, expected: Any, where: str = "") -> str:
-    """What is wrong with an answer, in one line, or an empty string."""
+def wrong(response: Any, expected: Any, where: str = "") -> str:
+    """What is wrong with a response, in one line, or an empty string."""
     if isinstance(expected, dict):
-        if not isinstance(answer, dict):
-            return f"{where or 'the answer'} is not an object: {answer!r}"
+        if not isinstance(response, dict):
+            return f"{where or 'the response'} is not an object: {response!r}"
         for key, value in expected.items():
-            if key not in answer:
+            if key not in response:
                 return f"{where}.{key} is missing"
-            if found := wrong(answer[key], value, f"{where}.{key}"):
+            if found := wrong(response[key], value, f"{where}.{key}"):
                 return found
         return ""
-    if isinstance(expected, list) and isinstance(answer, list) and len(answer) == len(expected):
-        pairs = enumerate(zip(answer, expected, strict=True))
+    if isinstance(expected, list) and isinstance(response, list) and len(response) == len(expected):
+        pairs = enumerate(zip(response, expected, strict=True))
         return next((found for n, (a, e) in pairs if (found := wrong(a, e, f"{where}[{n}]"))), "")
-    if isinstance(expected, float) and isinstance(answer, float | int):
-        same = math.isclose(answer, expected, rel_tol=1e-7)
+    if isinstance(expected, float) and isinstance(response, float | int):
+        same = math.isclose(response, expected, rel_tol=1e-7)
     else:
-        same = answer == expected
-    return "" if same else f"{where or 'the answer'} is {answer!r}, should be {expected!r}"
+        same = response == expected
+    return "" if same else f"{where or 'the response'} is {response!r}, should be {expected!r}"
 
 
 def event_of(sample: Path) -> Path:
@@ -99,15 +99,15 @@ def warm(function: Function, event: Any, first: Any) -> tuple[list[int], str]:
     end = now() + int(SECONDS * 1e9)
     while len(took) < CALLS_LEAST or (len(took) < CALLS_MOST and now() < end):
         begin = now()
-        answer = function.invoke(event)
+        response = function.invoke(event)
         took.append(now() - begin)
-        if answer != first:
-            return sorted(took), f"invocation {len(took)} answered differently: {short(json.dumps(answer))}"
+        if response != first:
+            return sorted(took), f"invocation {len(took)} had another response: {short(json.dumps(response))}"
     return sorted(took), ""
 
 
 def short(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text):,} characters)"
+    return text if len(text) <= PRINTED else f"{text[:PRINTED]}… ({len(text):,} characters)"
 
 
 def duration(ns: float) -> str:
@@ -122,7 +122,7 @@ def run(engine: Engine, sample: Path) -> str:
     """Run and print one sample. What was wrong, or an empty string."""
     path = event_of(sample)
     event = path.read_bytes()
-    # warm=0: the first invocation is a cold start, so that its REPORT tells how long the init took.
+    # warm=0: the first invocation is a cold start, so that its REPORT has the duration of the init.
     function = engine.function("app:handler", code=sample, name=sample.name, warm=0)
     reply = function.invoke_raw(event)
     print(f"{sample.name}  ({path.relative_to(HERE.parent)}, {len(event):,} bytes)")

@@ -61,12 +61,12 @@ def deploy(api: Any, sample: Path) -> None:
 def invoke(api: Any, sample: Path) -> str:
     """Invoke one sample on its real input. What was wrong, or an empty string."""
     event = event_of(sample).read_bytes()
-    answer = api.invoke(FunctionName=sample.name, Payload=event, LogType="Tail")
-    payload = answer["Payload"].read()
-    log = base64.b64decode(answer["LogResult"]).decode()
+    response = api.invoke(FunctionName=sample.name, Payload=event, LogType="Tail")
+    payload = response["Payload"].read()
+    log = base64.b64decode(response["LogResult"]).decode()
     print(f"{sample.name}  (boto3, {len(event):,} bytes)\n  {short(payload.decode())}")
     print(f"  {log[log.rindex('REPORT RequestId:') :].strip()}")
-    if "FunctionError" in answer:
+    if "FunctionError" in response:
         return f"it failed: {payload.decode()}"
     took = []
     for _ in range(CALLS):
@@ -81,7 +81,7 @@ def invoke(api: Any, sample: Path) -> str:
 
 
 def by_url(api: Any, sample: Path) -> str:
-    """The request of its event, sent to the function's own URL."""
+    """Send the request that its event describes to the function's own URL. What was wrong, or an empty string."""
     url = api.create_function_url_config(FunctionName=sample.name, AuthType="NONE")["FunctionUrl"]
     event = json.loads(event_of(sample).read_bytes())
     http = event["requestContext"]["http"]
@@ -94,18 +94,18 @@ def by_url(api: Any, sample: Path) -> str:
         {"content-type": event["headers"].get("content-type", "application/json")},
         method=http["method"],
     )
-    with urllib.request.urlopen(request) as answer:
-        text = answer.read().decode()
-        print(f"{sample.name}  ({http['method']} {url})\n  {answer.status} {short(text)}")
+    with urllib.request.urlopen(request) as response:
+        text = response.read().decode()
+        print(f"{sample.name}  ({http['method']} {url})\n  {response.status} {short(text)}")
         return (
             ""
-            if answer.status == EXPECTED[sample.name]["statusCode"]
-            else f"its URL answered {answer.status}"
+            if response.status == EXPECTED[sample.name]["statusCode"]
+            else f"the status at its URL was {response.status}"
         )
 
 
 def logged(logs: Any, name: str) -> str:
-    """Read a function's log back. What was wrong with it."""
+    """Read a function's log back. What was wrong with it, or an empty string."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .main import OK
+from .status import OK, Commands
 
 _BASH = """\
 _stoker() {{
@@ -21,13 +21,17 @@ complete -o default -F _stoker stoker
 _ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
 
 
-def run(shell: str, parser: argparse.ArgumentParser) -> int:
-    """Print the script."""
-    [commands] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("completion", help="print a completion script for a shell")
+    parser.add_argument("shell", choices=("bash", "zsh"), help='use: eval "$(stoker completion bash)"')
+    parser.set_defaults(run=run, parsers=commands.choices)
+
+
+def run(options: argparse.Namespace) -> int:
     cases = []
-    for name, command in commands.choices.items():
-        options = sorted(text for action in command._actions for text in action.option_strings)
-        cases.append(f'        {name}) words="{" ".join(options)}" ;;')
-    script = _BASH.format(cases="\n".join(cases), commands=" ".join(commands.choices))
-    print((_ZSH if shell == "zsh" else "") + script, end="")
+    for name, parser in options.parsers.items():
+        flags = sorted(text for action in parser._actions for text in action.option_strings)
+        cases.append(f'        {name}) words="{" ".join(flags)}" ;;')
+    script = _BASH.format(cases="\n".join(cases), commands=" ".join(options.parsers))
+    print((_ZSH if options.shell == "zsh" else "") + script, end="")
     return OK

@@ -1,184 +1,95 @@
-"""`stoker invoke`: one function, one event, its response on stdout and Lambda's log lines on stderr."""
+"""`stoker invoke`: one function, one event; in an engine of this process, or on a server with --endpoint."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import time
-from array import array
 
-from .. import errors, wire
-from ..observe.report import Reply
-from ..runtime import to_stderr
-from ..sync import Engine, Function
-from .main import FAILED, OK, UsageError
+from .client import client, server_errors
+from .status import FAILED, OK, Commands, UsageError
+from .texts import read_event
+
+_DESCRIPTION = """\
+Starts the function, invokes it once and ends. The response goes to stdout; START, what the function
+logged, END and REPORT go to stderr.
+
+examples:
+  stoker invoke app:handler
+  stoker invoke app:handler '{"name": "Ada"}' --code handlers/echo
+  stoker invoke app:handler @event.json --timeout 3 --memory 256 --env SIZE=64
+  generate-event | stoker invoke app.handler - --repeat 10000
+
+exit status:
+  0  the response is on stdout
+  1  the function failed: Lambda's error object is on stdout
+  2  it was not invoked: a wrong argument, a bad reference, an event that is not JSON
+  130, 143 and so on: ended by a signal (128 + its number)
+"""
 
 
-class Logs:
-    """The engine's log sink. An invocation's output is held until its START line can go before it."""
-
-    def __init__(self) -> None:
-        self.held: list[str] = []
-        self.dropping = False
-
-    def __call__(self, function: str, request_id: str, text: str) -> None:
-        if self.dropping:
-            return
-        if request_id:
-            self.held.append(text)
-        else:  # of the init, or after the reply
-            to_stderr(function, request_id, text)
-
-    def show(self, reply: Reply) -> None:
-        """START, what was held, END and REPORT."""
-        own = "".join(self.held)
-        self.held.clear()
-        end = reply.log_tail.rindex(f"END RequestId: {reply.request_id}")
-        start = f"START RequestId: {reply.request_id} Version: {reply.version}\n"
-        if own and not own.endswith("\n"):
-            own += "\n"
-        to_stderr("", "", start + own + reply.log_tail[end:])
+def add(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "invoke",
+        help="invoke a function on one event",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("reference", metavar="REF", help="module:function, or Lambda's module.function")
+    parser.add_argument("event", metavar="EVENT", nargs="?", help="JSON, @FILE, or - for stdin (default: {})")
+    parser.add_argument("--code", metavar="DIR", help="where the module is (default: the current directory)")
+    parser.add_argument("--name", help="the function's name (default: from REF)")
+    parser.add_argument("--memory", metavar="MB", type=int, help="its memory limit (default: 128)")
+    parser.add_argument("--timeout", metavar="SECONDS", type=float, help="its timeout (default: 30)")
+    parser.add_argument(
+        "--env",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="an environment variable of it (repeatable)",
+    )
+    parser.add_argument(
+        "--init",
+        choices=("snapshot", "fresh"),
+        default="snapshot",
+        help="initialise once and fork after it (default), or in the worker",
+    )
+    parser.add_argument("--raw", action="store_true", help="bytes in, bytes out: no JSON is read or written")
+    parser.add_argument(
+        "--repeat",
+        metavar="N",
+        type=int,
+        default=0,
+        help="invoke N times more, logs left out, and print the latencies on stderr",
+    )
+    parser.add_argument("--endpoint", metavar="URL", help="REF is a function deployed there")
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command. Its exit status; raises UsageError or an EngineError that is not the function's."""
-    if options.repeat < 0:
-        raise UsageError(f"--repeat {options.repeat}: use 1 or more")
-    code = options.code if options.code is not None else os.getcwd()
-    if not os.path.isdir(code):
-        raise UsageError(f"--code {code}: there is no such directory")
-    environment = _environment(options.env)
-    event = read_event("{}" if options.event is None else options.event, options.raw)
-    limits = {"memory": options.memory, "timeout": options.timeout}
-    logs = Logs()
-    with Engine(logs=logs) as engine:
-        begin = time.perf_counter()
-        try:
-            function = engine.function(
-                options.reference,
-                code=code,
-                name=options.name,
-                init=options.init,
-                environment=environment,
-                codec="raw" if options.raw else "json",
-                warm=0,  # the first invocation is a cold start, as on Lambda, and its REPORT says so
-                **{name: value for name, value in limits.items() if value is not None},
+    """Exit status; raises UsageError, and an EngineError that is not the function's."""
+    if options.endpoint:
+        return deployed(options)
+    from . import embedded
+
+    return embedded.run(options)
+
+
+@server_errors()
+def deployed(options: argparse.Namespace) -> int:
+    """Invoke a function of a server."""
+    import base64
+
+    for option in ("code", "name", "memory", "timeout", "env", "raw", "repeat"):
+        if getattr(options, option):
+            raise UsageError(
+                f"--{option} is for a function that runs here: leave it out, or leave --endpoint out"
             )
-        except errors.InitError as error:
-            return _init_failed(error, time.perf_counter() - begin, code)
-        reply = function.invoke_raw(event)
-        logs.show(reply)
-        failed = reply.function_error is not None
-        sys.stdout.buffer.write(reply.payload + (b"\n" if failed or not options.raw else b""))
-        sys.stdout.flush()
-        if failed:
-            _hint(reply.payload, code)
-        if options.repeat:
-            logs.dropping = True
-            failed |= repeat(function, event if options.raw else wire.decode(event), options.repeat) > 0
-    return FAILED if failed else OK
-
-
-def repeat(function: Function, event: object, times: int) -> int:
-    """Invoke it so many times, one after the other; print how long each took. How many failed."""
-    took = array("Q")
-    failed = 0
-    now = time.perf_counter_ns
-    begin = now()
-    try:
-        for _ in range(times):
-            start = now()
-            try:
-                function.invoke(event)
-            except errors.FunctionError:
-                failed += 1
-            took.append(now() - start)
-    finally:  # interrupted, say what there is
-        print(summary(sorted(took), failed, (now() - begin) / 1e9), file=sys.stderr)
-    return failed
-
-
-def summary(took: list[int], failed: int, seconds: float) -> str:
-    """The latencies (ns, sorted) in words."""
-    if not took:
-        return "repeated 0 times"
-    quantiles = {
-        "p50": took[len(took) // 2],
-        "p90": took[len(took) * 90 // 100],
-        "p99": took[len(took) * 99 // 100],
-        "max": took[-1],
-    }
-    return (
-        f"repeated {len(took)} times, {failed} failed, {len(took) / seconds:,.0f} per second\n"
-        + "latency "
-        + "  ".join(f"{name} {microseconds(ns)}" for name, ns in quantiles.items())
+    response = client(options).invoke(
+        FunctionName=options.reference,
+        Payload=read_event("{}" if options.event is None else options.event, raw=False),
+        LogType="Tail",
     )
-
-
-def microseconds(ns: float) -> str:
-    """A duration as a reader of latencies wants it."""
-    if ns >= 1e9:
-        return f"{ns / 1e9:.2f} s"
-    if ns >= 1e6:
-        return f"{ns / 1e6:.2f} ms"
-    return f"{ns / 1e3:.1f} µs" if ns >= 1000 else f"{ns:.0f} ns"
-
-
-def read_event(text: str, raw: bool) -> bytes:
-    """The event's bytes, from where the argument says. Raises UsageError."""
-    if text == "-":
-        data, origin = sys.stdin.buffer.read(), "stdin"
-    elif text.startswith("@"):
-        origin = text[1:]
-        try:
-            with open(origin, "rb") as file:
-                data = file.read()
-        except OSError as error:
-            raise UsageError(f"cannot read the event from {origin}: {error.strerror}") from None
-    else:
-        data, origin = text.encode("utf-8", "surrogateescape"), "the argument"
-    if raw:
-        return data
-    try:
-        wire.decode(data)
-    except (ValueError, RecursionError) as error:
-        right = """for example '{"name": "Ada"}'"""
-        if os.path.exists(text):
-            right = f"write @{text} to read that file"
-        raise UsageError(f"the event ({origin}) is not JSON: {error}; {right}") from None
-    return data
-
-
-def _environment(settings: list[str]) -> dict[str, str]:
-    variables = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--env {setting}: write NAME=VALUE")
-        variables[name] = value
-    return variables
-
-
-def _init_failed(error: errors.InitError, seconds: float, code: str) -> int:
-    """What Lambda says of a function that cannot be initialised, and where to look."""
-    status = "timeout" if error.error_type == "Sandbox.Timedout" else f"error\tError Type: {error.error_type}"
-    report = f"INIT_REPORT Init Duration: {seconds * 1e3:.2f} ms\tPhase: init\tStatus: {status}"
-    print(report, file=sys.stderr)
-    body = wire.encode(
-        {
-            "errorMessage": error.error_message,
-            "errorType": error.error_type,
-            "requestId": "",
-            "stackTrace": error.stack_trace,
-        }
-    )
-    sys.stdout.buffer.write(body + b"\n")
-    _hint(body, code)
-    return FAILED
-
-
-def _hint(body: bytes, code: str) -> None:
-    if b'"Runtime.ImportModuleError"' in body:
-        where = os.path.abspath(code)
-        print(f"stoker invoke: modules are looked for in {where} first (--code)", file=sys.stderr)
+    if response.get("LogResult"):
+        print(base64.b64decode(response["LogResult"]).decode("utf-8", "replace"), end="", file=sys.stderr)
+    print(response["Payload"].read().decode("utf-8", "replace"))
+    return FAILED if response.get("FunctionError") else OK

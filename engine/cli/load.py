@@ -1,32 +1,36 @@
-"""`stoker load`: runs a load test, prints what it found and writes it down; compares two that were."""
+"""`stoker load`: runs a load test, prints its result and writes it to files; compares two results."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError
-from .main import FAILED, OK, UsageError
+from . import load_options
+from .status import FAILED, OK, Commands, UsageError
+from .texts import pair
 
 if TYPE_CHECKING:
     from ..load.result import Result
     from ..load.scenario.scenario import Scenario
 
 VOID = 3
-_NOT_SETTINGS = ("command", "target", "json", "html", "quiet")
+_NOT_SETTINGS = ("command", "run", "target", "json", "html", "quiet")
 _NUMBERS = (
     "rate", "closed", "speed", "memory", "timeout", "concurrency", "warm", "waiting", "seed",
 )  # fmt: skip
 
 
+def add(commands: Commands) -> None:
+    load_options.add(commands).set_defaults(run=run)
+
+
 def run(options: argparse.Namespace) -> int:
-    """Run the command. Its exit status; raises UsageError or an EngineError for what cannot be started."""
+    """Exit status; raises UsageError, or an EngineError for what cannot be started."""
     try:
         import hdrh.histogram  # noqa: F401  without it a run would fail at its end
         import httptools  # noqa: F401
@@ -42,36 +46,38 @@ def run(options: argparse.Namespace) -> int:
     chosen = scenario(options)
     for path in (options.json, options.html):
         if path is not None:
-            _can_be_written(Path(path))
+            _can_be_written(path)
     return report(_run(chosen, options.quiet), chosen, options)
 
 
 def scenario(options: argparse.Namespace) -> Scenario:
-    """What the command line says. Raises UsageError."""
+    """The scenario that the options describe. Raises UsageError."""
+    from pathlib import Path
+
     from ..load.scenario.criteria import failing
     from ..load.scenario.flat import plain
     from ..load.scenario.flat import scenario as of
     from ..load.scenario.scenario import ScenarioError
 
-    given: dict[str, Any] = {key: it for key, it in vars(options).items() if key not in _NOT_SETTINGS}
+    settings: dict[str, Any] = {key: it for key, it in vars(options).items() if key not in _NOT_SETTINGS}
     for key in _NUMBERS:
-        if key in given:
-            given[key] = plain(given[key])
-    if "environment" in given:
-        given["environment"] = dict(_pair("--env", text) for text in given["environment"])
-    if "expect" in given:
-        given["expect"] = _expected(given["expect"])
+        if key in settings:
+            settings[key] = plain(settings[key])
+    if "environment" in settings:
+        settings["environment"] = dict(pair("--env", text) for text in settings["environment"])
+    if "expect" in settings:
+        settings["expect"] = _expected(settings["expect"])
     limits = []
-    for text in given.pop("fail_if", ()):
+    for text in settings.pop("fail_if", ()):
         try:
             limits.append(failing(text))
         except ValueError as error:
             raise UsageError(f"--fail-if {text}: {error}") from None
     if limits:
-        given["limits"] = tuple(limits)
+        settings["limits"] = tuple(limits)
     [target] = options.target
     try:
-        return of(target, given, Path.cwd(), option=True)
+        return of(target, settings, Path.cwd(), option=True)
     except ScenarioError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
@@ -79,7 +85,9 @@ def scenario(options: argparse.Namespace) -> Scenario:
 
 
 def report(result: Result, chosen: Scenario, options: argparse.Namespace) -> int:
-    """Print it, write it down, and judge it."""
+    """Print the result, write it to files, and judge it by the limits."""
+    from pathlib import Path
+
     from ..load.report import summary
     from ..load.result import write
     from ..load.scenario.criteria import broken
@@ -101,7 +109,9 @@ def report(result: Result, chosen: Scenario, options: argparse.Namespace) -> int
 
 
 def compare(options: argparse.Namespace, names: Sequence[str]) -> int:
-    """Two results that were written down."""
+    """Compare two results that --json wrote."""
+    from pathlib import Path
+
     import msgspec
 
     from ..load import compare as comparing
@@ -121,12 +131,12 @@ def compare(options: argparse.Namespace, names: Sequence[str]) -> int:
     if not options.quiet:
         print(comparing.text(found), end="")
     if options.json is not None:
-        _can_be_written(Path(options.json))
+        _can_be_written(options.json)
         Path(options.json).write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
     if options.html is not None:
         from ..load.report.page import render
 
-        _can_be_written(Path(options.html))
+        _can_be_written(options.html)
         Path(options.html).write_text(render(b, against=a), encoding="utf-8")
     return found.exit_code
 
@@ -144,8 +154,11 @@ def _run(chosen: Scenario, quiet: bool) -> Result:
         raise UsageError(str(error)) from None
 
 
-def _can_be_written(path: Path) -> None:
-    """Better before a run than after it. Raises UsageError."""
+def _can_be_written(name: str) -> None:
+    """Checked before a run rather than after it. Raises UsageError."""
+    from pathlib import Path
+
+    path = Path(name)
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a directory")
     if not path.parent.is_dir():
@@ -154,19 +167,14 @@ def _can_be_written(path: Path) -> None:
         raise UsageError(f"cannot write {path}: permission denied")
 
 
-def _pair(option: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise UsageError(f"{option} {text}: write NAME=VALUE")
-    return name, value
-
-
 def _expected(texts: Sequence[str]) -> str | dict[str, Any]:
     """One word, or members of an object: their values are JSON, or texts."""
+    import json
+
     if len(texts) == 1 and "=" not in texts[0]:
         return texts[0]
     members: dict[str, Any] = {}
-    for name, value in (_pair("--expect", text) for text in texts):
+    for name, value in (pair("--expect", text) for text in texts):
         try:
             members[name] = json.loads(value)
         except ValueError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+
+from .status import Commands
 
 _USAGE = """\
 stoker load SCENARIO.toml | TARGET  --rate N | --ramp A:B:STEP | --trace FILE | --closed N  [options]
@@ -11,16 +12,16 @@ stoker load SCENARIO.toml | TARGET  --rate N | --ramp A:B:STEP | --trace FILE | 
 
 _LOAD = """\
 Sends requests at the times of a schedule, whatever becomes of them, and says how long each took from the
-time at which it was meant to be sent: a target that stalls is asked all the same, and everybody who had to
-wait is counted.
+time at which it was meant to be sent: a target that stalls gets its requests all the same, and each that
+had to wait is counted.
 
 TARGET is one of
   app:handler     a function that runs in an engine of this process (app.handler will do, too)
   NAME            a function on a Lambda endpoint, with --endpoint URL: Stoker's, AWS's emulator, any
   http://...      a URL, which is sent each payload
 
-A scenario's file says all of that itself, for mixed functions too. --name, --seed, --rate, --duration,
---warmup, --drain, --poll and --no-noise say it anew; --fail-if adds to its limits.
+A scenario's file has all of that, for mixed functions too. --name, --seed, --rate, --duration, --warmup,
+--drain, --poll and --no-noise override what it has; --fail-if adds to its limits.
 
 Durations are seconds, or 90s, 1.5m, 500ms, 2h.
 """
@@ -48,15 +49,15 @@ exit status:
 """
 
 
-def add(commands: Any, raw: Any) -> None:
-    """The command's parser. What is not said is not in the namespace, but for what is printed."""
-    load = commands.add_parser(
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """The command's parser. An option that is left out is not in the namespace, but for --json, --html and --quiet."""
+    load: argparse.ArgumentParser = commands.add_parser(
         "load",
         help="put a function under load",
         usage=_USAGE,
         description=_LOAD,
         epilog=_MORE,
-        formatter_class=raw,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
     load.add_argument("target", metavar="TARGET", nargs="+", help=argparse.SUPPRESS)
@@ -73,7 +74,7 @@ def add(commands: Any, raw: Any) -> None:
         "synthetic:FUNCTIONS:INVOCATIONS:SECONDS, made up in the shape of a real one",
     )
     arrivals.add_argument(
-        "--closed", metavar="N", help="N callers, each of which asks again when it was answered"
+        "--closed", metavar="N", help="N callers, each of which sends its next request at a response"
     )
     arrivals.add_argument(
         "--constant", action="store_true", help="with --rate or --ramp: equal gaps, not Poisson"
@@ -143,7 +144,7 @@ def add(commands: Any, raw: Any) -> None:
         "--seed", metavar="N", help="of times and payloads: the same gives the same (default: 1)"
     )
     run.add_argument(
-        "--drain", metavar="TIME", help="how long answers are waited for at the end (default: 30)"
+        "--drain", metavar="TIME", help="how long to wait for responses at the end (default: 30)"
     )
     run.add_argument(
         "--poll",
@@ -154,7 +155,7 @@ def add(commands: Any, raw: Any) -> None:
         "--no-noise",
         action="store_false",
         dest="noise",
-        help="do not compare two runs of the same first, which tells the machine's noise",
+        help="do not compare two runs of the same first, which shows the machine's noise",
     )
     run.add_argument(
         "--fail-if",
@@ -166,3 +167,4 @@ def add(commands: Any, raw: Any) -> None:
     run.add_argument("--json", metavar="FILE", default=None, help="write the result there, for compare")
     run.add_argument("--html", metavar="FILE", default=None, help="write a page with pictures there")
     run.add_argument("--quiet", action="store_true", default=False, help="print nothing but what is wrong")
+    return load

@@ -41,7 +41,7 @@ def _read(path: str) -> str:
 
 
 def _tried(attempt: Callable[[], str]) -> tuple[bool, str]:
-    """Whether it worked, and what it says."""
+    """Whether the attempt worked, and the detail: its result or its error."""
     try:
         return True, attempt()
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The commands that talk to a server: what they do, and what they say where they cannot."""
+"""The commands that talk to a server: what they do, and their messages when they fail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from served import Served
 
-from engine.cli import remote
+from engine.cli import logs
 from engine.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -33,9 +33,9 @@ def run(
             status = main(arguments)
         except SystemExit as left:
             status = int(left.code or 0)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return status, said.out, said.err
+        output = capsys.readouterr()
+        assert "Traceback" not in output.err
+        return status, output.out, output.err
 
     yield command
 
@@ -104,7 +104,7 @@ def test_nothing_has_changed_when_something_is_refused(run: Run, server: Served,
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("deploy nowhere", "nowhere is neither a directory nor a .py file"),
         ("deploy notes.txt", "notes.txt is neither a directory nor a .py file"),
@@ -126,12 +126,12 @@ def test_nothing_has_changed_when_something_is_refused(run: Run, server: Served,
          " Is the server running? Start it with: stoker serve"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense(run: Run, tmp_path: Path, arguments: str, told: str) -> None:
+def test_what_makes_no_sense(run: Run, tmp_path: Path, arguments: str, message: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("notes")
     (tmp_path / "app.py").write_text(HANDLER)
     command = arguments.split(maxsplit=1)[0]
-    assert run(*arguments.split()) == (2, "", f"stoker {command}: {told}\n")
+    assert run(*arguments.split()) == (2, "", f"stoker {command}: {message}\n")
 
 
 def test_a_package_that_is_too_large_is_not_sent(
@@ -160,9 +160,9 @@ def test_an_upload_is_watched_on_a_terminal(
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     assert run("deploy", ".", "--name", "watched")[:2] == (0, "watched created\n")
-    shown = terminal.getvalue().split("\r")[1:]
-    assert shown[-1].startswith("uploading [############################] 100% of 1")
-    percents = [int(each.split("] ")[1].split("%")[0]) for each in shown]
+    drawn = terminal.getvalue().split("\r")[1:]
+    assert drawn[-1].startswith("uploading [############################] 100% of 1")
+    percents = [int(each.split("] ")[1].split("%")[0]) for each in drawn]
     assert percents == sorted(set(percents))  # drawn once, and forwards
     assert len(percents) > 5
     assert terminal.getvalue().count("\n") == 1
@@ -173,28 +173,28 @@ def test_an_upload_is_watched_on_a_terminal(
 
 
 def test_a_log_is_followed(run: Run, server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "told.py").write_text(HANDLER)
-    run("deploy", "told.py")
-    invoked(run, server.url, "told", '"first"')
+    (tmp_path / "chatty.py").write_text(HANDLER)
+    run("deploy", "chatty.py")
+    invoked(run, server.url, "chatty", '"first"')
     seen: list[str] = []
 
     def pause(_seconds: float) -> None:
-        """Between two looks at the log: it goes on, and in the end nobody follows any more."""
+        """Between two reads of the log: logs more the first time, and ends `stoker logs` after that."""
         text = sys.stdout.getvalue()  # type: ignore[attr-defined]
         seen.append(text)
         if text.count("REPORT ") == 2:
             raise KeyboardInterrupt
         if text.count("REPORT ") == 1 and "REPORT" not in "".join(seen[:-1]):
-            server.client().invoke(FunctionName="told", Payload='"second"')
+            server.client().invoke(FunctionName="chatty", Payload='"second"')
 
-    monkeypatch.setattr(remote.time, "sleep", pause)
+    monkeypatch.setattr(logs.time, "sleep", pause)
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     with pytest.raises(KeyboardInterrupt):
-        main(["logs", "told", "-f", "--since", "1h"])
+        main(["logs", "chatty", "-f", "--since", "1h"])
     lines = seen[-1].splitlines()
     assert [line for line in lines if line.startswith("it says")] == ["it says first", "it says second"]
     assert len(lines) == len([line for line in lines if line]) == 9  # INIT_START, and twice four
-    server.client().delete_function(FunctionName="told")
+    server.client().delete_function(FunctionName="chatty")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import engine
-from engine.cli import doctor, invoke, main, probes
+from engine.cli import embedded, findings, main, probes, texts
 from engine.errors import UnsupportedPlatform
 
 HANDLERS = Path(__file__).resolve().parents[3] / "handlers"
@@ -25,7 +25,7 @@ HANDLER = """\
 import os, subprocess, sys, time
 
 def handler(event, context):
-    print("said")
+    print("printed")
     os.write(2, b"written\\n")
     subprocess.run(["echo", "by a child"])
     return {"event": event, "size": os.environ.get("SIZE"), "memory": context.memory_limit_in_mb,
@@ -88,7 +88,7 @@ def test_the_response_is_on_stdout_and_lambdas_lines_around_the_log_on_stderr(co
     lines = done.err.splitlines()
     request = re.fullmatch(r"START RequestId: ([0-9a-f-]{36}) Version: \$LATEST", lines[0])
     assert request is not None
-    assert sorted(lines[1:-2]) == ["by a child", "said", "written"]
+    assert sorted(lines[1:-2]) == ["by a child", "printed", "written"]
     assert lines[-2] == f"END RequestId: {request[1]}"
     assert re.fullmatch(
         rf"REPORT RequestId: {request[1]}\tDuration: [\d.]+ ms\tBilled Duration: \d+ ms\t"
@@ -106,8 +106,8 @@ def test_the_event_comes_from_a_file_or_from_stdin_byte_for_byte(code: Path) -> 
     text = '{"a":1.0,"b":"é","c":null}'
     (code / "event.json").write_text(text)
     echo = str(HANDLERS / "echo")
-    for given in (f"@{code / 'event.json'}", "-", text):
-        done = stoker("invoke", "app:handler", given, "--code", echo, stdin=text.encode())
+    for event in (f"@{code / 'event.json'}", "-", text):
+        done = stoker("invoke", "app:handler", event, "--code", echo, stdin=text.encode())
         assert (done.status, done.out) == (0, text + "\n")
 
 
@@ -116,10 +116,10 @@ def test_options_may_stand_before_the_event_and_reach_the_function(code: Path) -
         "invoke", "--memory", "256", "app:handler", "--env", "SIZE=a=b", "--timeout", "7", "--init", "fresh",
         "--name", "other", "--code", str(code), "[2]",
     )  # fmt: skip
-    answer = json.loads(done.out)
+    response = json.loads(done.out)
     assert done.status == 0
-    assert 5000 < answer.pop("left") <= 7000
-    assert answer == {"event": [2], "size": "a=b", "memory": "256", "name": "other"}
+    assert 5000 < response.pop("left") <= 7000
+    assert response == {"event": [2], "size": "a=b", "memory": "256", "name": "other"}
     assert "Memory Size: 256 MB" in done.err
 
 
@@ -243,7 +243,7 @@ def test_repeat_prints_the_first_in_full_and_a_summary_of_the_others(code: Path)
     done = stoker("invoke", "app:handler", "--repeat", "50", "--code", str(code))
     assert done.status == 0
     assert len(done.out.splitlines()) == 1
-    assert done.err.count("said") == 1
+    assert done.err.count("printed") == 1
     assert re.search(r"^repeated 50 times, 0 failed, [\d,]+ per second$", done.err, re.MULTILINE)
     assert re.search(r"^latency p50 \S+ \S+  p90 \S+ \S+  p99 \S+ \S+  max \S+ \S+$", done.err, re.MULTILINE)
 
@@ -256,18 +256,18 @@ def test_repeat_counts_what_fails(code: Path) -> None:
 
 def test_the_summary_of_known_latencies() -> None:
     took = [n * 1000 for n in range(1, 101)]
-    assert invoke.summary(took, 2, 0.5) == (
+    assert embedded.summary(took, 2, 0.5) == (
         "repeated 100 times, 2 failed, 200 per second\n"
         "latency p50 51.0 µs  p90 91.0 µs  p99 100.0 µs  max 100.0 µs"
     )
-    assert invoke.summary([], 0, 0.0) == "repeated 0 times"
+    assert embedded.summary([], 0, 0.0) == "repeated 0 times"
 
 
 @pytest.mark.parametrize(
     ("ns", "text"), [(140, "140 ns"), (2_150, "2.1 µs"), (42_000_000, "42.00 ms"), (1_500_000_000, "1.50 s")]
 )
 def test_a_duration_is_written_in_the_unit_that_suits_it(ns: int, text: str) -> None:
-    assert invoke.microseconds(ns) == text
+    assert texts.microseconds(ns) == text
 
 
 # Signals
@@ -362,7 +362,7 @@ def test_doctor_names_what_is_missing_and_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lacking = probes.Check("pidfd", False, "Function not implemented", True, "Linux 5.3 or later")
-    monkeypatch.setattr(doctor, "needed", lambda: [lacking])
+    monkeypatch.setattr(findings, "needed", lambda: [lacking])
     assert main.main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert re.search(r"MISSING +pidfd +Function not implemented\n +to get it: Linux 5.3 or later", out)
@@ -375,7 +375,7 @@ def test_doctor_tells_of_an_engine_that_does_not_start(
     def fails() -> None:
         raise UnsupportedPlatform("the zygote could not be started: no")
 
-    monkeypatch.setattr(doctor, "_engine", fails)
+    monkeypatch.setattr(findings, "_engine", fails)
     assert main.main(["doctor", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["can_run"] is False
@@ -404,10 +404,10 @@ def test_elsewhere_than_on_linux_one_sentence_says_why_not(
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert main.main([command, *(["app:handler"] if command == "invoke" else [])]) == status
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1
-    assert "Linux only" in said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert "Linux only" in output.err
 
 
 def test_version_and_help_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
@@ -450,3 +450,12 @@ def test_importing_the_engine_imports_neither_asyncio_nor_the_native_part() -> N
     code = "import sys, engine; print(sorted({'asyncio', 'uvloop', 'engine._native'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment())
     assert done.stdout == b"[]\n"
+
+
+def test_importing_every_command_imports_nothing_of_the_engine_but_its_ground() -> None:
+    code = "import sys, engine.cli.main; print(*sorted({n for n in sys.modules if n.startswith('engine.')}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment())
+    loaded = done.stdout.decode().split()
+    others = {name for name in loaded if not name.startswith("engine.cli")}
+    assert others <= {"engine.errors", "engine.limits", "engine.version"}
+    assert {"engine.cli.embedded", "engine.cli.findings", "engine.cli.probes"}.isdisjoint(loaded)

@@ -17,7 +17,7 @@ from support import until
 
 import engine
 from engine.cli import load, main
-from engine.cli.main import UsageError
+from engine.cli.status import UsageError
 from engine.load import result as results
 from engine.load.scenario.arrival_kinds import Bursts, Closed, MadeUp, Ramp, Replay, Steady
 from engine.load.scenario.criteria import criterion

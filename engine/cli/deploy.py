@@ -1,0 +1,195 @@
+"""`stoker deploy`: packs a directory or a file, and creates the function on a server or updates it."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from .. import limits
+from .client import add_endpoint, client, server_errors
+from .status import OK, Commands, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROLE = "arn:aws:iam::000000000000:role/stoker"
+_PAUSE = 0.02  # seconds between two looks at a function that is being updated
+_CHUNK = 64 * 1024  # a smaller upload gets no bar
+_BAR = 28  # characters
+
+_DESCRIPTION = """\
+Packs a directory, or one file, and creates the function or updates it.
+
+examples:
+  stoker deploy handlers/echo
+  stoker deploy thumbs.py:handler --name thumbnail --memory 512 --url
+"""
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "deploy",
+        help="deploy a function to a server",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", metavar="DIR|FILE.py[:FUNCTION]", help="what to pack")
+    parser.add_argument("--name", help="the function's name (default: the directory's or file's)")
+    parser.add_argument("--handler", help="MODULE.FUNCTION in the directory (default: app.handler)")
+    parser.add_argument("--memory", metavar="MB", type=int, help="its memory limit")
+    parser.add_argument("--timeout", metavar="SECONDS", type=int, help="its timeout")
+    parser.add_argument(
+        "--env", metavar="NAME=VALUE", action="append", default=[], help="an environment variable"
+    )
+    parser.add_argument("--url", action="store_true", help="give it a URL of its own, too")
+    add_endpoint(parser)
+    parser.set_defaults(run=run)
+
+
+@server_errors()
+def run(options: argparse.Namespace) -> int:
+    source, handler = _source(options)
+    name = options.name or _name(source)
+    archive = _archive(source)
+    api = client(options)
+    _draw_uploads(api)
+    configuration: dict[str, Any] = {"Handler": handler}
+    if options.memory is not None:
+        configuration["MemorySize"] = options.memory
+    if options.timeout is not None:
+        configuration["Timeout"] = options.timeout
+    if options.env:
+        configuration["Environment"] = {"Variables": dict(map(_variable, options.env))}
+    done = _put(api, name, archive, configuration)
+    if options.url:
+        done = f"{done}: {_url(api, name)}"
+    print(f"{name} {done}")
+    return OK
+
+
+def _archive(source: Path) -> bytes:
+    from ..hosting.packages import pack
+
+    try:
+        archive = pack(source)
+    except OSError as error:
+        raise UsageError(f"cannot read {error.filename}: {error.strerror}") from None
+    if len(archive) > limits.ZIPPED_BYTES:
+        most = f"{limits.ZIPPED_BYTES // limits.MIB} MiB"
+        raise UsageError(
+            f"{source} is {len(archive) / limits.MIB:.1f} MiB when packed: Lambda takes {most} at most"
+        )
+    return archive
+
+
+def _put(api: Any, name: str, archive: bytes, configuration: dict[str, Any]) -> str:
+    """Create or update the function, and wait until it is ready. Returns which of the two was done."""
+    try:
+        _settled(api, name)
+    except api.exceptions.ResourceNotFoundException:
+        runtime = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        api.create_function(
+            FunctionName=name, Runtime=runtime, Role=ROLE, Code={"ZipFile": archive}, **configuration
+        )
+        done = "created"
+    else:  # what may be refused goes first, so that nothing has changed then
+        api.update_function_configuration(FunctionName=name, **configuration)
+        _settled(api, name)
+        api.update_function_code(FunctionName=name, ZipFile=archive)
+        done = "updated"
+    _settled(api, name)
+    return done
+
+
+def _settled(api: Any, name: str) -> None:
+    """Wait until no change of the function is under way."""
+    while True:
+        configuration = api.get_function_configuration(FunctionName=name)
+        if configuration.get("State") != "Pending" and configuration.get("LastUpdateStatus") != "InProgress":
+            return
+        time.sleep(_PAUSE)
+
+
+def _url(api: Any, name: str) -> str:
+    """The function's own URL, which is created if it has none."""
+    try:
+        config = api.create_function_url_config(FunctionName=name, AuthType="NONE")
+    except api.exceptions.ResourceConflictException:
+        config = api.get_function_url_config(FunctionName=name)
+    return str(config["FunctionUrl"])
+
+
+def _name(source: Path) -> str:
+    """A function's name, made from that of a file or directory."""
+    path = source.resolve()
+    name = re.sub(r"[^a-zA-Z0-9-_]", "-", path.stem if path.is_file() else path.name)[: limits.NAME_CHARS]
+    if not name:
+        raise UsageError(f"what is the function in {source} to be called? Say --name")
+    return name
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]+", name):
+        raise UsageError(
+            f"--env {text}: write NAME=VALUE, NAME being two or more letters, digits or underscores"
+        )
+    return name, value
+
+
+def _source(options: argparse.Namespace) -> tuple[Path, str]:
+    """What to pack, and the handler in it."""
+    from pathlib import Path
+
+    text, colon, attribute = options.source.partition(":")
+    source = Path(text)
+    is_file = source.is_file() and source.suffix == ".py"
+    if not is_file and not source.is_dir():
+        raise UsageError(f"{text} is neither a directory nor a .py file")
+    if colon and (options.handler or not is_file):
+        raise UsageError(f"{options.source}: write {text} --handler MODULE.FUNCTION")
+    if options.handler:
+        return source, options.handler
+    if is_file:
+        return source, f"{source.stem}.{attribute or 'handler'}"
+    for module in ("app", "lambda_function", "handler", "main"):
+        if (source / f"{module}.py").exists():
+            return source, f"{module}.{'lambda_handler' if module == 'lambda_function' else 'handler'}"
+    raise UsageError(f"which function of {text} is the handler? Say --handler MODULE.FUNCTION")
+
+
+def _draw_uploads(api: Any) -> None:
+    """Show the progress of an upload, on a terminal."""
+    if not sys.stderr.isatty():
+        return
+
+    def before_send(request: Any, **_: Any) -> None:
+        if isinstance(request.body, bytes) and len(request.body) >= _CHUNK:
+            request.body = _Upload(request.body)
+
+    api.meta.events.register("before-send.lambda.*", before_send)
+
+
+class _Upload(io.BytesIO):
+    """A request's body, which draws a bar as it is read."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self.size = len(body)
+        self.drawn = -1  # per cent
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        percent = 100 * self.tell() // self.size
+        if percent != self.drawn:
+            self.drawn = percent
+            full = percent * _BAR // 100
+            text = (
+                f"\ruploading [{'#' * full}{'.' * (_BAR - full)}] {percent:3}% of {self.size / 1024:.0f} KiB"
+            )
+            print(text, end="\n" if percent == 100 else "", file=sys.stderr, flush=True)
+        return data

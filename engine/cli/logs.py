@@ -1,0 +1,55 @@
+"""`stoker logs`: prints a function's log; with -f, as it grows."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from .client import ServerError, add_endpoint, client, server_errors
+from .status import OK, Commands, UsageError
+
+_PAUSE = 0.3  # seconds between two reads of a log that is followed
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("logs", help="print a function's log")
+    parser.add_argument("name", metavar="NAME", help="a function, or a log group")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as more is logged")
+    parser.add_argument("--since", metavar="AGE", help="not older than this: 90, 15m, 2h, 1d")
+    add_endpoint(parser)
+    parser.set_defaults(run=run)
+
+
+@server_errors()
+def run(options: argparse.Namespace) -> int:
+    api = client(options, "logs")
+    group = options.name if options.name.startswith("/") else f"/aws/lambda/{options.name}"
+    start = int((time.time() - _seconds(options.since)) * 1000) if options.since else 0
+    seen: set[str] = set()
+    while True:
+        try:
+            for page in api.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=start):
+                for event in page["events"]:
+                    if event["eventId"] not in seen:
+                        seen.add(event["eventId"])
+                        start = max(start, event["timestamp"])
+                        print(event["message"].rstrip("\n"), flush=True)
+        except api.exceptions.ResourceNotFoundException:
+            if not options.follow:
+                raise ServerError(f"{options.name} has logged nothing yet") from None
+        if not options.follow:
+            return OK
+        time.sleep(_PAUSE)
+
+
+def _seconds(text: str) -> float:
+    """ "90", "15m", "2h", "1d" in seconds. Raises UsageError."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < time.time():  # nor what is not a number
+        raise UsageError(f"--since {text}: write 90, 90s, 15m, 2h or 1d")
+    return seconds
