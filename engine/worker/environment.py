@@ -15,6 +15,7 @@ def lambda_environment(spec: wire.FunctionSpec) -> dict[str, str]:
     """What is added to the engine's own environment for one function; its own variables win."""
     region = (
         spec.environment.get("AWS_REGION")
+        or spec.base.get("AWS_REGION")
         or os.environ.get("AWS_REGION")
         or os.environ.get("AWS_DEFAULT_REGION")
     )
