@@ -17,7 +17,7 @@ TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver
 CROWD := tests/unit/aws tests/unit/durable tests/unit/hosting tests/unit/http tests/unit/load tests/unit/observe tests/unit/services tests/compat tests/security
 
 .DEFAULT_GOAL := help
-.PHONY: help build run serve test again quick fuzz soak test-all bench load gate lint format wheel clean
+.PHONY: help build run serve test again quick fuzz soak test-all promises bench load gate lint format wheel clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name -x']"
@@ -52,6 +52,9 @@ soak: build $(VENV)/developed ## a minute of work while random workers are kille
 
 test-all: build ## one wheel, the unit tests with it on every CPython 3.11 to 3.13 found (or PYTHONS="…")
 	@TESTS="$${TESTS:-tests/unit}" PYTEST_ARGS="$(PYTEST_ARGS)" .ci/wheel $$(.ci/pythons)
+
+promises: $(VENV)/bin/python ## write into PROMISES.md which tests keep each promise
+	@$(BIN)/python tests/promises.py
 
 bench: build $(VENV)/developed ## all measurements, the peers' too; writes docs/benchmarks.md
 	@$(BIN)/python -m bench.run

@@ -1,67 +1,26 @@
-"""PROMISES.md: every promise names what keeps it, and that exists; every fault of the list has its test."""
+"""PROMISES.md: every promise has what keeps it, as the tests' marks say; every fault of the list has its test."""
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
 from pathlib import Path
 
 import pytest
+from promises import FILE, ROOT, collected, keepers, marked, promises, rendered, sources, unread
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # bench is not installed
 from bench.gate import GATES
 
-ROOT = Path(__file__).resolve().parents[1]
-TEXT = (ROOT / "PROMISES.md").read_text(encoding="utf-8")
+TEXT = FILE.read_text(encoding="utf-8")
+PROMISES = promises(TEXT)
+KEEPERS = keepers()
 ROWS = [*range(1, 11), *range(13, 38), 39, 40]  # of the list of faults: those of this engine
 
 
-def promises(text: str) -> dict[int, str]:
-    """The numbered items, each with the lines indented below it."""
-    items = re.findall(r"^(\d+)\. (.*(?:\n +\S.*)*)", text, re.MULTILINE)
-    return {int(number): item for number, item in items}
-
-
-def keepers(item: str) -> list[str]:
-    """The tests and gates it names; other things in backquotes are none."""
-    return [name for name in re.findall(r"`([^`]+)`", item) if "::" in name or name.startswith("bench gate:")]
-
-
-def collected(source: str) -> set[str]:
-    """What pytest would collect, parametrised or not, without importing it."""
-    found: set[str] = set()
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-            found.add(node.name)
-        elif isinstance(node, ast.ClassDef):
-            if node.name.startswith("Test"):
-                found |= {
-                    f"{node.name}::{each.name}"
-                    for each in node.body
-                    if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
-                    and each.name.startswith("test_")
-                }
-        elif isinstance(node, ast.Assign) and ast.unparse(node.value).endswith(".TestCase"):
-            found |= {ast.unparse(target) for target in node.targets}  # of a state machine of Hypothesis
-    return found
-
-
-def exists(keeper: str) -> bool:
-    if keeper.startswith("bench gate:"):
-        return keeper.removeprefix("bench gate:").strip() in {gate.__name__ for gate in GATES}
-    file, _, name = keeper.partition("::")
-    path = ROOT / file
-    # As pytest finds them: in tests/, in a file that is named so.
-    return (
-        file.startswith("tests/")
-        and path.name.startswith("test_")
-        and path.is_file()
-        and name in collected(path.read_text(encoding="utf-8"))
-    )
-
-
-PROMISES = promises(TEXT)
+def gates(text: str) -> list[str]:
+    """The gates that it names."""
+    return re.findall(r"`bench gate: *([^`]+)`", text)
 
 
 def test_they_are_numbered_from_one_without_a_gap() -> None:
@@ -71,20 +30,31 @@ def test_they_are_numbered_from_one_without_a_gap() -> None:
 
 
 @pytest.mark.parametrize("number", PROMISES)
-def test_what_keeps_it_exists(number: int) -> None:
-    named = keepers(PROMISES[number])
-    assert named, f"promise {number} names no test and no gate"
-    assert [name for name in named if not exists(name)] == []
+def test_each_has_what_keeps_it(number: int) -> None:
+    assert KEEPERS.get(number) or gates(PROMISES[number]), f"promise {number} has no test and no gate"
 
 
-def test_every_name_is_in_a_promise() -> None:
-    """None is lost because of how an item is laid out."""
-    assert sorted(keepers(TEXT)) == sorted(name for item in PROMISES.values() for name in keepers(item))
+def test_the_tests_listed_are_those_with_the_mark() -> None:
+    assert rendered(TEXT, KEEPERS) == TEXT, "`make promises` writes what is missing"
+
+
+def test_no_test_is_listed_elsewhere() -> None:
+    """By hand, or outside of a promise: none is lost because of how an item is laid out."""
+    listed = re.findall(r"`([^`]+::[^`]+)`", TEXT)
+    assert sorted(listed) == sorted(name for names in KEEPERS.values() for name in names)
+
+
+def test_every_mark_names_promises_that_exist() -> None:
+    assert set(KEEPERS) <= set(PROMISES)
+
+
+def test_every_mark_is_on_a_test_and_has_numbers() -> None:
+    assert {file: lines for file, source in sources().items() if (lines := unread(source))} == {}
 
 
 def test_every_gate_keeps_a_promise() -> None:
-    named = {name.removeprefix("bench gate:").strip() for name in keepers(TEXT) if "::" not in name}
-    assert named == {gate.__name__ for gate in GATES}
+    assert set(gates(TEXT)) == {gate.__name__ for gate in GATES}
+    assert sorted(gates(TEXT)) == sorted(name for item in PROMISES.values() for name in gates(item))
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -103,24 +73,57 @@ def test_every_fault_has_a_test_named_after_it(row: int) -> None:
     assert found, f"row {row}"
 
 
+SOURCE = """
+@pytest.mark.promise(1, 2)
+@pytest.mark.parametrize("n", [1])
+def test_one(n): ...
+
+@pytest.mark.promise(3)
+class TestClass:
+    @pytest.mark.promise(1)
+    async def test_two(self): ...
+
+TestMachine = pytest.mark.promise(4)(Machine.TestCase)
+"""
+
+
+def test_this_reads_marks() -> None:
+    assert [*marked(SOURCE)] == [
+        ("test_one", 1), ("test_one", 2), ("TestClass", 3), ("TestClass::test_two", 1), ("TestMachine", 4),
+    ]  # fmt: skip
+    assert unread(SOURCE) == []
+
+
 @pytest.mark.parametrize(
-    "keeper",
+    "source",
     [
-        "tests/unit/control/test_scale.py::test_that_nobody_wrote",
-        "tests/unit/control/test_scale.py::TestFirstComeFirstServed::test_that_nobody_wrote",
-        "tests/unit/control/test_scale.py::test_one_worker",  # in a class
-        "tests/unit/test_nothing.py::test_one_worker",
-        "tests/support.py::script",
-        "bench/test_ring.py::test_one_thread",
-        "bench gate: ray",
+        "@pytest.mark.promise(1)\ndef helper(): ...",
+        "@pytest.mark.promise(1)\nclass Helper:\n    def test_it(self): ...",
+        "@pytest.mark.promise(1)\nclass TestNothing:\n    def helper(self): ...",
+        "class TestIt:\n    @pytest.mark.promise(1)\n    def helper(self): ...\n    def test_it(self): ...",
+        "def test_it():\n    @pytest.mark.promise(1)\n    def test_inner(): ...",
+        "@pytest.mark.promise\ndef test_it(): ...",
+        "@pytest.mark.promise()\ndef test_it(): ...",
+        "@pytest.mark.promise(NUMBER)\ndef test_it(): ...",
+        "pytestmark = pytest.mark.promise(1)\ndef test_it(): ...",
+        "PARAMETERS = [pytest.param(1, marks=pytest.mark.promise(1))]",
     ],
 )
-def test_this_notices_what_is_not_there(keeper: str) -> None:
-    assert keepers(f"A promise. `{keeper}`") == [keeper]
-    assert not exists(keeper)
+def test_this_notices_a_mark_that_keeps_nothing(source: str) -> None:
+    assert [*marked(source)] == []
+    assert len(unread(source)) == 1
 
 
-def test_this_reads_items() -> None:
-    read = promises("text\n\n1. One `a`.\n   `tests/x.py::test_y`,\n   more\n2. Two.\n\n- 3. no\n")
-    assert read == {1: "One `a`.\n   `tests/x.py::test_y`,\n   more", 2: "Two."}
-    assert (keepers(read[1]), keepers(read[2])) == (["tests/x.py::test_y"], [])
+def test_this_reads_and_writes_items() -> None:
+    text = "text\n\n1. One.\n   - `tests/old.py::test_gone`\n2. Two `tests/`,\n   more. `bench gate: b`\n\n- 3. no\n"
+    assert promises(text) == {
+        1: "One.\n   - `tests/old.py::test_gone`",
+        2: "Two `tests/`,\n   more. `bench gate: b`",
+    }
+    new = rendered(text, {2: ["tests/a.py::test_x", "tests/a.py::test_y"]})
+    assert new == (
+        "text\n\n1. One.\n2. Two `tests/`,\n   more. `bench gate: b`\n"
+        "   - `tests/a.py::test_x`\n   - `tests/a.py::test_y`\n\n- 3. no\n"
+    )
+    assert rendered(new, {2: ["tests/a.py::test_x", "tests/a.py::test_y"]}) == new
+    assert gates(promises(new)[2]) == ["b"]

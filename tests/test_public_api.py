@@ -158,6 +158,7 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.promise(63)
 def test_importing_it_is_light() -> None:
     loaded = loaded_by("import engine")
     ours = {name for name in loaded if name.split(".")[0] == "engine"}

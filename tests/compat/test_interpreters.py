@@ -97,6 +97,7 @@ def test_each_function_runs_on_its_own_python(both: Served, other: str) -> None:
         assert (said["layer"], said["name"]) == (runtime, name)
 
 
+@pytest.mark.promise(77)
 def test_nothing_of_the_servers_python_is_on_the_others_path(both: Served) -> None:
     ours = [place for place in map(os.path.realpath, sys.path) if place.endswith("site-packages")]
     _, said = ask(both.client(), "other")

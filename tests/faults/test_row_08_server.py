@@ -84,6 +84,7 @@ def kept(api: Any, said: Acknowledged) -> None:
         said.sure[name] = found["CodeSha256"]
 
 
+@pytest.mark.promise(65)
 @pytest.mark.timeout(900)
 def test_row_08_a_server_that_is_killed_again_and_again(nothing_is_left: str, tmp_path: Path) -> None:
     said, numbers, chance = Acknowledged(), itertools.count(1).__next__, random.Random(8)

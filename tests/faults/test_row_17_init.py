@@ -28,6 +28,7 @@ def failing(engine: Engine, sin: str, **options: Any) -> InitError:
     return caught.value
 
 
+@pytest.mark.promise(27)
 @BOTH
 @pytest.mark.parametrize(
     ("sin", "kind", "message"),
@@ -92,6 +93,7 @@ def test_row_17_syntax_error_missing_handler_and_handler_that_is_no_function(
         assert ending in caught.value.error_message
 
 
+@pytest.mark.promise(27)
 @BOTH
 def test_row_17_an_import_that_hangs_and_ignores_sigterm(stoker: Engine, init: str) -> None:
     started = time.monotonic()
@@ -103,6 +105,7 @@ def test_row_17_an_import_that_hangs_and_ignores_sigterm(stoker: Engine, init: s
     assert 0.3 <= time.monotonic() - started < 2.0
 
 
+@pytest.mark.promise(27)
 def test_row_17_the_limit_is_awss_ten_seconds() -> None:
     import inspect
 
@@ -124,6 +127,7 @@ def test_row_17_a_function_that_did_not_come_up_is_not_there(
     assert len(note.read_text().splitlines()) == 1
 
 
+@pytest.mark.promise(28)
 @BOTH
 def test_row_17_a_crash_loop_is_answered_and_its_forks_are_few(
     stoker: Engine, tmp_path: Path, init: str
@@ -167,6 +171,7 @@ def recovered(fn: Any) -> Any:
         return None
 
 
+@pytest.mark.promise(20)
 def test_row_17_an_init_that_leaves_a_thread_is_run_in_each_worker_instead(stoker: Engine) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")

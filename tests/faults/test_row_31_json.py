@@ -73,6 +73,7 @@ def test_row_31_an_event_that_is_not_json(stoker: Engine) -> None:
     assert echo.workers() == worker
 
 
+@pytest.mark.promise(11)
 @pytest.mark.parametrize(
     ("payload", "result"),
     [
@@ -196,6 +197,7 @@ def cannot(error: BaseException | None) -> bool:
     )
 
 
+@pytest.mark.promise(11)
 @pytest.mark.parametrize("how", ["invoke", "submit", "map"])
 def test_row_31_a_result_at_the_edge(stoker: Engine, how: str) -> None:
     fn = stoker.function("answers_oddly:handler", code=MISBEHAVE)

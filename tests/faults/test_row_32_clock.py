@@ -92,6 +92,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.promise(24)
 def test_row_32_a_wall_clock_that_jumps_a_day_at_every_look(script: Any, tmp_path: Path) -> None:
     """In the engine, the zygote and the workers, in Python and in C: all intervals are what they were."""
     compiler = shutil.which("cc") or shutil.which("gcc")
@@ -117,6 +118,7 @@ def test_row_32_a_wall_clock_that_jumps_a_day_at_every_look(script: Any, tmp_pat
     assert said["closing"] < 5
 
 
+@pytest.mark.promise(24)
 @pytest.mark.parametrize("jump", [DAY, -DAY])
 def test_row_32_a_jump_while_it_runs(
     stoker: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: int
@@ -142,6 +144,7 @@ def test_row_32_a_jump_while_it_runs(
     assert fn.invoke({"until": str(gate), "result": 2}) == 2
 
 
+@pytest.mark.promise(24)
 def test_row_32_a_function_that_does_not_start_is_retried_in_time(
     stoker: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def resident() -> int:
     return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.promise(34)
 def test_row_33_a_line_bounded_by_count_throttles_and_keeps_its_order(stoker: Engine, held: Held) -> None:
     fn = stoker.function("outlasts:handler", code=MISBEHAVE, waiting=20)
     ended: list[int] = []
@@ -87,6 +88,7 @@ def test_row_33_a_line_bounded_by_count_throttles_and_keeps_its_order(stoker: En
     assert (stats.throttles, stats.invocations, stats.queue_depth) == (182, 41, 0)
 
 
+@pytest.mark.promise(32)
 def test_row_33_callers_in_threads_are_served_in_the_order_of_their_coming(
     stoker: Engine, held: Held
 ) -> None:
@@ -134,6 +136,7 @@ def test_row_33_callers_in_threads_are_served_in_the_order_of_their_coming(
     assert order == [1, 3, 5]
 
 
+@pytest.mark.promise(34)
 def test_row_33_a_line_bounded_by_bytes(ledger: Ledger, held: Held) -> None:
     """All payloads in line, of all functions together; the process does not grow by what it refuses."""
     size = 1 << 20
@@ -183,6 +186,7 @@ def test_row_33_a_map_waits_for_its_place_but_not_for_others(ledger: Ledger, hel
         assert list(fn.map([held.event(n) for n in range(100)])) == list(range(100))
 
 
+@pytest.mark.promise(1)
 def test_row_33_every_call_of_a_crowd_is_answered(stoker: Engine) -> None:
     """More callers than places: each call has its own result or an explicit refusal, and both are counted."""
     fn = stoker.function("app:handler", code=ECHO, waiting=2)

@@ -28,6 +28,7 @@ def replaced(fn: Any, old: list[int]) -> list[int]:
     return wait_until(lambda: (now := fn.workers()) and not set(now) & set(old) and now)
 
 
+@pytest.mark.promise(2)
 @pytest.mark.parametrize("how", ["invoke", "invoke_raw", "submit", "map"])
 def test_row_01_sigkill_in_the_handler(stoker: Engine, tmp_path: Path, how: str) -> None:
     fn = stoker.function("killed:handler", code=MISBEHAVE)
@@ -56,6 +57,7 @@ def test_row_01_sigkill_in_the_handler(stoker: Engine, tmp_path: Path, how: str)
     assert (stats.invocations, stats.crashes) == (1, 1)
 
 
+@pytest.mark.promise(2)
 def test_row_01_sigkill_in_the_handler_awaited(awaited: Any, tmp_path: Path) -> None:
     note = tmp_path / "note"
 
@@ -69,6 +71,7 @@ def test_row_01_sigkill_in_the_handler_awaited(awaited: Any, tmp_path: Path) -> 
     assert len(note.read_text().splitlines()) == 1
 
 
+@pytest.mark.promise(3)
 def test_row_01_sigkill_from_outside_with_others_in_line(stoker: Engine, tmp_path: Path) -> None:
     """The running one fails; those behind it run on the replacement, in their order, once each."""
     fn = stoker.function("outlasts:handler", code=MISBEHAVE)
@@ -102,6 +105,7 @@ def test_row_01_an_idle_worker_killed_from_outside(stoker: Engine) -> None:
 CALLS = pytest.mark.parametrize("call", [lambda fn, e: fn.invoke(e), lambda fn, e: fn.submit(e).result()])
 
 
+@pytest.mark.promise(4)
 @CALLS
 def test_row_02_sigkill_between_reserve_and_commit(stoker: Engine, call: Any) -> None:
     """The record is invisible; the lane is thrown away whole."""
@@ -115,6 +119,7 @@ def test_row_02_sigkill_between_reserve_and_commit(stoker: Engine, call: Any) ->
     assert stoker.stats()["dies_replying"].late_replies == 0
 
 
+@pytest.mark.promise(4)
 @CALLS
 def test_row_03_sigkill_after_commit_before_the_doorbell(stoker: Engine, call: Any) -> None:
     """The result or an error, never both, never neither. Committed is answered: it is the result."""
@@ -134,6 +139,7 @@ def test_row_03_awaited(awaited: Any) -> None:
     awaited(main)
 
 
+@pytest.mark.promise(5)
 def test_row_04_no_wake_is_lost_around_a_death(stoker: Engine) -> None:
     """Deaths at random moments of waiting and being woken (the protocol itself is model-checked)."""
     fn = stoker.function("dies_replying:handler", code=MISBEHAVE, concurrency=2, warm=2)
@@ -165,6 +171,7 @@ def test_row_04_no_wake_is_lost_around_a_death(stoker: Engine) -> None:
     assert done > 50
 
 
+@pytest.mark.promise(13)
 @pytest.mark.parametrize(
     ("where", "value"),
     [
@@ -205,6 +212,7 @@ def test_row_05_a_cursor_that_is_read_only_when_room_is_short(
     wait_until(lambda: "nonsense" in text_of(logs))
 
 
+@pytest.mark.promise(13)
 @pytest.mark.parametrize(
     ("where", "value", "answer"),
     [
@@ -238,6 +246,7 @@ def test_row_05_a_reply_that_is_not_json(stoker: Engine) -> None:
         assert caught.value.error_type in ("Runtime.InvalidResponse", "Runtime.ExitError")
 
 
+@pytest.mark.promise(14)
 def test_row_05_the_engines_side_is_read_only(stoker: Engine) -> None:
     fn = stoker.function("scribbles:handler", code=MISBEHAVE)
     with pytest.raises(FunctionCrashed) as caught:
@@ -256,6 +265,7 @@ def test_row_05_a_liar_that_says_it_never_began_is_not_retried_for_ever(
     assert 1 <= len(note.read_text()) <= 3
 
 
+@pytest.mark.promise(13)
 def test_row_06_a_header_that_changes_while_it_is_read(stoker: Engine) -> None:
     """One private copy decides: each call gets its answer or an error, and the engine lives."""
     fn = stoker.function("changes_header:handler", code=MISBEHAVE, timeout=2)
@@ -270,6 +280,7 @@ def test_row_06_a_header_that_changes_while_it_is_read(stoker: Engine) -> None:
     assert set(answers) <= {"answered", "Runtime.ExitError", "Sandbox.Timedout"}, answers
 
 
+@pytest.mark.promise(6)
 @CALLS
 def test_row_07_a_late_reply_of_an_earlier_attempt_is_dropped_and_counted(stoker: Engine, call: Any) -> None:
     fn = stoker.function("replies_twice:handler", code=MISBEHAVE)
@@ -277,6 +288,7 @@ def test_row_07_a_late_reply_of_an_earlier_attempt_is_dropped_and_counted(stoker
     assert stoker.stats()["replies_twice"].late_replies == 0 + 1 + 2 + 3 + 4
 
 
+@pytest.mark.promise(6)
 def test_row_07_the_reply_of_an_attempt_that_timed_out(stoker: Engine, tmp_path: Path) -> None:
     """Its worker is gone, and so is its lane: what it would still say reaches nobody."""
     fn = stoker.function("outlasts:handler", code=MISBEHAVE, timeout=0.2)

@@ -37,6 +37,7 @@ def moments(note: Path) -> list[float]:
     return [float(line) for line in note.read_text().split()]
 
 
+@pytest.mark.promise(10)
 @ERRORS
 @pytest.mark.parametrize("times", [1, 2, 3, 4])
 def test_row_14_a_worker_cannot_be_forked(stoker: Engine, tmp_path: Path, times: int, number: int) -> None:
@@ -52,6 +53,7 @@ def test_row_14_a_worker_cannot_be_forked(stoker: Engine, tmp_path: Path, times:
         assert gap >= 0.05 * 2**i * 0.95
 
 
+@pytest.mark.promise(10)
 def test_row_14_a_replacement_cannot_be_forked(stoker: Engine, tmp_path: Path) -> None:
     """What waits goes on waiting, and is done when there is a worker again."""
     note, gate = tmp_path / "note", tmp_path / "gate"
@@ -108,6 +110,7 @@ def test_row_14_a_template_cannot_be_forked(
         assert note.read_text() == "xxx"
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize("victim", ["zygote", "template", "template, by its worker", "zygote, by a worker"])
 def test_row_15_the_zygote_or_a_template_is_killed(stoker: Engine, tmp_path: Path, victim: str) -> None:
     """What runs finishes or fails cleanly, once; then there is a new one."""
@@ -213,6 +216,7 @@ for i in range(100):
 """
 
 
+@pytest.mark.promise(44)
 def test_row_16_the_engine_is_killed_while_workers_are_born(
     nothing_is_left: str, script: Callable[[str], list[str]]
 ) -> None:

@@ -14,6 +14,7 @@ from engine import Engine, FunctionCrashed, FunctionError, FunctionTimeout
 from .conftest import MISBEHAVE, alive, wait_until
 
 
+@pytest.mark.promise(22)
 @pytest.mark.parametrize("how", ["invoke", "submit"])
 def test_row_18_timeout_with_sigterm_ignored(stoker: Engine, tmp_path: Path, how: str) -> None:
     fn = stoker.function("outlasts:handler", code=MISBEHAVE, timeout=0.3)
@@ -44,6 +45,7 @@ def test_row_18_timeout_awaited(awaited: Any) -> None:
     awaited(main)
 
 
+@pytest.mark.promise(23)
 def test_row_18_waiting_in_line_does_not_use_up_the_time(stoker: Engine, tmp_path: Path) -> None:
     fn = stoker.function("outlasts:handler", code=MISBEHAVE, timeout=0.3)
     gate = tmp_path / "gate"
@@ -66,6 +68,7 @@ def test_row_18_the_deadline_is_the_functions_not_the_next_ones(stoker: Engine, 
     assert fn.invoke({"until": str(gate), "result": "mine"}) == "mine"
 
 
+@pytest.mark.promise(7)
 @pytest.mark.parametrize(
     ("event", "status", "cause"),
     [
@@ -92,6 +95,7 @@ def test_row_19_an_end_without_a_reply_is_never_success(
         assert error.error_message == f"RequestId: {error.request_id} Error: {cause}"
 
 
+@pytest.mark.promise(38)
 def test_row_19_what_it_said_before_it_ended_is_kept(stoker: Engine) -> None:
     fn = stoker.function("exits:handler", code=MISBEHAVE)
     reply = fn.invoke_raw(b'["BaseException", "my last words"]')
@@ -100,6 +104,7 @@ def test_row_19_what_it_said_before_it_ended_is_kept(stoker: Engine) -> None:
     assert "bye" in fn.invoke_raw(b'["sys.exit", "bye"]').log_tail
 
 
+@pytest.mark.promise(7, 18)
 @pytest.mark.parametrize(
     ("sin", "signal", "words"),
     [
@@ -120,6 +125,7 @@ def test_row_20_the_signals_name_and_no_core_file(stoker: Engine, sin: str, sign
     assert not [name for name in left if name.startswith("core")]
 
 
+@pytest.mark.promise(18)
 def test_row_20_no_core_even_where_the_shell_allows_them(stoker: Engine, tmp_path: Path) -> None:
     (tmp_path / "limits.py").write_text(
         "import resource\ndef handler(event, context): return resource.getrlimit(resource.RLIMIT_CORE)\n"

@@ -42,6 +42,7 @@ def neighbour(stoker: Engine) -> Any:
     assert stoker.stats()["neighbour"].errors == 0
 
 
+@pytest.mark.promise(17)
 @CALLS
 def test_row_21_a_handler_closes_every_descriptor(stoker: Engine, neighbour: Any, how: str) -> None:
     """The call is answered all the same; that worker is recycled; the engine goes on."""
@@ -69,6 +70,7 @@ def descendants(note: Path, count: int) -> list[int]:
 HOW = pytest.mark.parametrize(("how", "count"), [("double fork", 1), ("daemons", 5)])
 
 
+@pytest.mark.promise(16)
 @pytest.mark.parametrize(
     ("how", "count", "end"),
     [
@@ -98,6 +100,7 @@ def test_row_22_a_workers_tree_ends_with_it(
     wait_until(lambda: not any(alive(pid) for pid in pids))
 
 
+@pytest.mark.promise(16)
 @HOW
 @pytest.mark.parametrize("victim", ["template", "zygote"])
 def test_row_22_even_when_the_parents_are_killed(
@@ -116,6 +119,7 @@ def test_row_22_even_when_the_parents_are_killed(
     replaced(fn, [worker])
 
 
+@pytest.mark.promise(44)
 @HOW
 def test_row_22_even_when_the_engine_is_killed(
     nothing_is_left: str, script: Callable[[str], list[str]], tmp_path: Path, how: str, count: int
@@ -136,6 +140,7 @@ def test_row_22_even_when_the_engine_is_killed(
     wait_until(lambda: not any(alive(pid) for pid in pids))
 
 
+@pytest.mark.promise(26)
 @pytest.mark.parametrize("sessions", [False, True], ids=["plain", "setsid"])
 def test_row_23_a_fork_bomb_is_limited_to_its_worker(
     stoker: Engine, neighbour: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sessions: bool
@@ -168,6 +173,7 @@ def test_row_23_a_fork_bomb_is_limited_to_its_worker(
     assert 100 < int.from_bytes(count.read_bytes(), "little") < most, "it was the engine that ended it"
 
 
+@pytest.mark.promise(25)
 @pytest.mark.parametrize("how", ["at once", "bit by bit"])
 def test_row_23_a_memory_hog_gets_a_memory_error_or_is_ended(
     stoker: Engine, neighbour: Any, how: str
@@ -179,6 +185,7 @@ def test_row_23_a_memory_hog_gets_a_memory_error_or_is_ended(
     assert neighbour.invoke(1) == 1
 
 
+@pytest.mark.promise(25)
 @pytest.mark.parametrize("how", ["in a child", "shared"])
 def test_row_23_memory_that_no_limit_of_the_process_counts(stoker: Engine, neighbour: Any, how: str) -> None:
     fn = stoker.function("hogs_memory:handler", code=MISBEHAVE, memory=128, timeout=10)
@@ -219,6 +226,7 @@ def test_row_23_within_its_memory_it_may_use_all_of_it(stoker: Engine) -> None:
         assert fn.invoke(["bit by bit", 180]) == 180
 
 
+@pytest.mark.promise(39)
 @pytest.mark.parametrize(
     ("through", "size"),
     [
@@ -264,6 +272,7 @@ def test_row_24_the_next_invocations_log_is_whole_again(stoker: Engine) -> None:
     assert "x" * 100 not in reply.log_tail
 
 
+@pytest.mark.promise(22)
 @CALLS
 def test_row_25_a_handler_stops_itself(stoker: Engine, neighbour: Any, how: str) -> None:
     """The deadline holds."""
@@ -276,6 +285,7 @@ def test_row_25_a_handler_stops_itself(stoker: Engine, neighbour: Any, how: str)
     wait_until(lambda: not alive(old[0]))
 
 
+@pytest.mark.promise(42)
 def test_row_25_a_stopped_worker_does_not_hold_up_close(nothing_is_left: str, ledger: Any) -> None:
     with Engine(logs=False) as engine:
         fn = engine.function("stops:handler", code=MISBEHAVE, timeout=60)
@@ -313,6 +323,7 @@ def test_row_26_what_persists_between_invocations(stoker: Engine) -> None:
     assert later["directory"] == "/tmp"
 
 
+@pytest.mark.promise(15)
 def test_row_26_nothing_of_it_reaches_another_worker(stoker: Engine) -> None:
     fn = stoker.function("leaves_things:handler", code=MISBEHAVE)
     for change in (["thread"], ["directory"], ["variable"]):

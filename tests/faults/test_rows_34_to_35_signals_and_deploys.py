@@ -120,6 +120,7 @@ def draining(script: Any, held: Held) -> Iterator[Callable[..., Draining]]:
         each.process.communicate()
 
 
+@pytest.mark.promise(43)
 @pytest.mark.parametrize("mode", ["waiting", "calling"])
 @pytest.mark.parametrize(
     "signals", [["SIGTERM"], ["SIGTERM", "SIGTERM"], ["SIGTERM", "SIGHUP"], ["SIGHUP", "SIGTERM"]]
@@ -142,6 +143,7 @@ def test_row_34_it_drains_once_and_answers_what_it_accepted(
     wait_until(lambda: not marked(nothing_is_left))
 
 
+@pytest.mark.promise(42)
 def test_row_34_a_drain_that_does_not_end_is_cut_short(
     draining: Callable[..., Draining], nothing_is_left: str
 ) -> None:
@@ -158,6 +160,7 @@ def test_row_34_a_drain_that_does_not_end_is_cut_short(
     wait_until(lambda: not marked(nothing_is_left))
 
 
+@pytest.mark.promise(41)
 def test_row_34_close_answers_everything(held: Held, ledger: Ledger) -> None:
     """Whatever the moment of the close: a future is done when it returns, or soon after."""
     for n in range(6):
@@ -194,6 +197,7 @@ def deploy(tmp_path: Path) -> Callable[..., Any]:
     return deployed
 
 
+@pytest.mark.promise(9)
 def test_row_35_in_flight_on_the_old_code_the_next_on_the_new(
     stoker: Engine, held: Held, deploy: Callable[..., Any], nothing_is_left: str
 ) -> None:
@@ -232,6 +236,7 @@ def test_row_35_the_old_codes_deadline_holds(stoker: Engine, held: Held, deploy:
     assert 0.4 <= time.monotonic() - began < 1.2
 
 
+@pytest.mark.promise(9)
 def test_row_35_under_callers_that_do_not_pause(stoker: Engine, deploy: Callable[..., Any]) -> None:
     """No call fails because of a deploy, and none that comes after it meets the old code."""
     fn = deploy(stoker, 1, concurrency=2, warm=2)

@@ -112,6 +112,7 @@ def make_models(directory: Path) -> None:
     at_once([("g++", *flags, MODEL / f"{name}.cpp", "-o", directory / name) for name in MODELS])
 
 
+@pytest.mark.promise(13)
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", CHECKS)
 def test_c(name: str, variant: str, once: Callable[[str, Callable[[Path], None]], Path]) -> None:
@@ -130,6 +131,7 @@ def verdicts(directory: Path, model: str, *arguments: str) -> list[str]:
     return re.findall(r"^\S+ \S+ ([A-Z ]+) \d+$", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.promise(5)
 @pytest.mark.parametrize(
     ("model", "scenario"), [(m, s) for m, scenarios in MODELS.items() for s in scenarios]
 )
@@ -139,6 +141,7 @@ def test_model(model: str, scenario: str, once: Callable[[str, Callable[[Path], 
     assert set(found) == {"SUCCESS"}
 
 
+@pytest.mark.promise(5)
 @pytest.mark.parametrize(("model", "scenario", "weakened", "verdict"), MUTANTS)
 def test_weakened_order_is_caught(
     model: str,
@@ -167,6 +170,7 @@ def test_each_file_says_first_what_it_is_for() -> None:
         assert re.match(r"/\* \S+ \S+", path.read_text()), path.name
 
 
+@pytest.mark.promise(57)
 def test_hot_path_instructions_are_as_in_the_baseline() -> None:
     verdict = hotpath.check()
     if verdict.kept is None:
@@ -174,6 +178,7 @@ def test_hot_path_instructions_are_as_in_the_baseline() -> None:
     assert verdict.kept, "\n".join(verdict.lines)
 
 
+@pytest.mark.promise(57)
 def test_a_slowed_hot_path_is_noticed(tmp_path: Path) -> None:
     slowed = shutil.copytree(NATIVE, tmp_path / "native")
     calls = slowed / "engine/calls.c"

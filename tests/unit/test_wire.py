@@ -27,6 +27,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.promise(11)
 @given(JSON)
 def test_what_json_can_express_comes_back(value: Any) -> None:
     assert wire.decode(wire.encode(value)) == value

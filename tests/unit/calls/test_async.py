@@ -198,6 +198,7 @@ def test_a_full_line(run: Run, gate: Gate) -> None:
     run(main)
 
 
+@pytest.mark.promise(8)
 def test_cancelling_what_waits_withdraws_it(run: Run, gate: Gate) -> None:
     async def main(engine: AsyncEngine) -> None:
         held = await engine.function("app:gated", code=FUNCTIONS)
@@ -219,6 +220,7 @@ def test_cancelling_what_waits_withdraws_it(run: Run, gate: Gate) -> None:
     run(main)
 
 
+@pytest.mark.promise(8)
 def test_cancelling_what_runs_lets_it_run(run: Run, gate: Gate) -> None:
     async def main(engine: AsyncEngine) -> None:
         held = await engine.function("app:gated", code=FUNCTIONS)
@@ -280,6 +282,7 @@ def test_a_waiting_loop_uses_no_cpu(run: Run, gate: Gate) -> None:
 
 
 class TestMap:
+    @pytest.mark.promise(33)
     def test_in_order(self, run: Run) -> None:
         async def main(engine: AsyncEngine) -> None:
             echo = await engine.function("app:echo", code=FUNCTIONS, concurrency=2, warm=2)
@@ -365,6 +368,7 @@ class TestMap:
         run(main)
 
 
+@pytest.mark.promise(41)
 def test_closing_drains(run: Run, gate: Gate) -> None:
     async def main(engine: AsyncEngine) -> None:
         held = await engine.function("app:gated", code=FUNCTIONS)

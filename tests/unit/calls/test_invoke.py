@@ -233,6 +233,7 @@ EDGES = [0, 1, 4096, 4097, lib.STK_INLINE - 1, lib.STK_INLINE, lib.STK_INLINE + 
 
 
 class TestSizes:
+    @pytest.mark.promise(29)
     @pytest.mark.parametrize("size", EDGES)
     @pytest.mark.parametrize("way", ["invoke", "submit", "map", "invoke_raw"])
     def test_a_raw_payload_of(self, function: Function, size: int, way: str) -> None:
@@ -246,6 +247,7 @@ class TestSizes:
         }[way]()
         assert got == event
 
+    @pytest.mark.promise(29)
     def test_one_byte_more_is_refused_before_it_is_accepted(self, engine: Any, function: Function) -> None:
         echo = function("raw_echo", codec="raw")
         message = f"{EVENT_BYTES + 1} byte payload is too large for the engine's limit of {EVENT_BYTES} bytes"
@@ -265,6 +267,7 @@ class TestSizes:
         assert len(function("large").invoke(REPLY_BYTES)) == REPLY_BYTES - 2
         assert len(function("raw_large", codec="raw").invoke(str(REPLY_BYTES).encode())) == REPLY_BYTES
 
+    @pytest.mark.promise(29)
     @pytest.mark.parametrize("handler", ["large", "raw_large"])
     def test_a_larger_result_is_lambdas_error(self, function: Function, handler: str) -> None:
         target = function(handler, codec="raw" if handler == "raw_large" else "json")
@@ -350,6 +353,7 @@ class TestManyCallers:
         assert echo.invoke("after") == "after"
 
 
+@pytest.mark.promise(21)
 def test_engines_in_one_process_do_not_meet() -> None:
     with Engine() as one, Engine() as two:
         a = one.function("app:count", code=FUNCTIONS, name="same")

@@ -30,6 +30,7 @@ class Source:
         return event
 
 
+@pytest.mark.promise(33)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_results_come_in_the_order_of_the_events(function: Function, workers: int) -> None:
     echo = function("echo", concurrency=workers, warm=workers)
@@ -50,6 +51,7 @@ def test_results_of_every_size(function: Function) -> None:
     assert list(function("echo", concurrency=2).map(events)) == events
 
 
+@pytest.mark.promise(33)
 @pytest.mark.parametrize("ahead", [1, 8, 64])
 def test_the_look_ahead_is_bounded(function: Function, ahead: int) -> None:
     source = Source(itertools.count())

@@ -14,6 +14,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from engine._native import ffi, lib
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -542,7 +543,7 @@ class QueueMachine(RuleBasedStateMachine):
             os.close(self.loop)
 
 
-TestQueue = QueueMachine.TestCase
+TestQueue = pytest.mark.promise(1)(QueueMachine.TestCase)
 TestQueue.settings = settings(
     max_examples=int(os.environ.get("STOKER_MODEL_EXAMPLES", "150")),
     stateful_step_count=40,

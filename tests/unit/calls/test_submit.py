@@ -41,6 +41,7 @@ def test_an_event_that_cannot_be_encoded_fails_at_once(function: Function) -> No
         function("echo").submit(object())
 
 
+@pytest.mark.promise(8)
 def test_what_waits_can_be_withdrawn(engine: Any, function: Function, gate: Gate) -> None:
     held = function("gated")
     running = held.submit(gate.event("running"))
@@ -100,6 +101,7 @@ def test_cancelling_while_the_loop_delivers(function: Function, gate: Gate) -> N
     assert running.result(20) == 0
 
 
+@pytest.mark.promise(8)
 def test_cancelling_from_many_threads_is_either_or(function: Function) -> None:
     """Each future is either cancelled, and did not run, or has its result."""
     count = function("count", waiting=10_000)
@@ -130,6 +132,7 @@ def test_a_closing_engine_answers_what_it_accepted(gate: Gate) -> None:
             future.result(20)
 
 
+@pytest.mark.promise(41)
 def test_a_closing_engine_drains_first(gate: Gate) -> None:
     engine = Engine()
     held = engine.function("app:gated", code=FUNCTIONS)

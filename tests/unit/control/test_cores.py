@@ -104,6 +104,7 @@ def test_the_spin_budget_is_bounded() -> None:
     assert runtime.spin_budget() == 0 or runtime._SPIN_MIN_NS <= runtime.spin_budget() <= runtime._SPIN_MAX_NS
 
 
+@pytest.mark.promise(31)
 def test_an_engine_on_one_core(tmp_path: Any) -> None:
     from support import script
 

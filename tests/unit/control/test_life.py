@@ -54,6 +54,7 @@ class TestClose:
         with engine:
             pass
 
+    @pytest.mark.promise(45)
     def test_no_process_and_no_descriptor_stays(self) -> None:
         uvloop.new_event_loop().close()  # libuv's first loop opens a pipe that stays for the life of the process
         gc.collect()  # what an earlier test left is not counted
@@ -70,6 +71,7 @@ class TestClose:
         gc.collect()
         assert len(os.listdir("/proc/self/fd")) == open_before
 
+    @pytest.mark.promise(45)
     def test_the_threads_go_too(self) -> None:
         before = threading.active_count()
         with Engine(logs=False) as engine:
@@ -132,6 +134,7 @@ class TestWithoutClose:
         pid = int(script(source, directory=tmp_path))
         until(lambda: not os.path.exists(f"/proc/{pid}"))
 
+    @pytest.mark.promise(44)
     @pytest.mark.parametrize("end", ["sys.exit(3)", "1 / 0", "os._exit(4)", "os.kill(os.getpid(), 9)"])
     def test_however_it_ends(self, tmp_path: Path, end: str) -> None:
         source = HEAD + (
@@ -159,6 +162,7 @@ class TestWithoutClose:
 
 
 class TestInterrupt:
+    @pytest.mark.promise(46)
     @pytest.mark.parametrize("spin", ["None", "1.0"])
     @pytest.mark.parametrize("way", ["f.invoke(event)", "f.invoke_raw(__import__('json').dumps(event).encode())",
                                      "f.submit(event).result()", "next(f.map([event]))"])  # fmt: skip
@@ -234,6 +238,7 @@ class TestInterrupt:
 
 
 class TestFork:
+    @pytest.mark.promise(21)
     def test_the_child_has_no_engine(self, tmp_path: Path) -> None:
         source = HEAD + (
             "engine = Engine()\nf = engine.function('app:echo', code=FUNCTIONS)\nassert f.invoke(1) == 1\n"

@@ -22,6 +22,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ticks, "IDLE_TICK_S", 0.02)
 
 
+@pytest.mark.promise(30)
 def test_warm_workers_are_there_at_once(engine: Any, function: Function) -> None:
     echo = function("echo", concurrency=4, warm=3)
     stats = engine.stats()[echo.name]
@@ -38,6 +39,7 @@ def test_without_warm_workers_the_first_call_starts_one(engine: Any, function: F
     assert engine.stats()[cold.name].cold_starts == 1
 
 
+@pytest.mark.promise(12, 30)
 def test_waiting_calls_get_workers_up_to_the_cap(engine: Any, function: Function, gate: Gate) -> None:
     held = function("gated", concurrency=3)
     futures = [held.submit(gate.event(n)) for n in range(6)]
@@ -57,6 +59,7 @@ def test_a_slow_handler_gets_more_workers(engine: Any, function: Function) -> No
     assert engine.stats()[slow.name].concurrency == 2
 
 
+@pytest.mark.promise(35)
 def test_what_waits_behind_a_slow_one_is_given_to_another(function: Function, gate: Gate) -> None:
     """Short calls stack up in a lane; when its head turns out to be slow they move on."""
     either = function("gated", concurrency=2, warm=2)
@@ -104,6 +107,7 @@ def test_within_keep_alive_they_stay(engine: Any, function: Function, gate: Gate
     assert engine.stats()[held.name].concurrency == 2
 
 
+@pytest.mark.promise(30)
 def test_a_killed_warm_worker_is_replaced(engine: Any, function: Function) -> None:
     echo = function("pid", concurrency=2, warm=2)
     before = set(echo.workers())
@@ -115,6 +119,7 @@ def test_a_killed_warm_worker_is_replaced(engine: Any, function: Function) -> No
 
 
 class TestFirstComeFirstServed:
+    @pytest.mark.promise(32)
     def test_one_worker(self, function: Function, gate: Gate) -> None:
         held = function("gated")
         futures = [held.submit(gate.event(n)) for n in range(50)]
@@ -123,6 +128,7 @@ class TestFirstComeFirstServed:
         assert [f.result(20) for f in futures] == list(range(50))
         assert gate.arrived() == list(range(50))
 
+    @pytest.mark.promise(32)
     def test_threads_and_futures_share_one_line(self, engine: Any, function: Function, gate: Gate) -> None:
         held = function("gated")
         held.submit(gate.event(0))

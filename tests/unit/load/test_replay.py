@@ -93,6 +93,7 @@ class Answering:
         self._memory.step()
 
 
+@pytest.mark.promise(83)
 def test_an_hour_at_sixty_times_speed_in_bounded_memory() -> None:
     """Held whole, its times and functions alone would be 200,000 blocks."""
     made, record, memory = made_up(), Record(), Memory()
@@ -121,6 +122,7 @@ def test_the_blocks_are_small_ones() -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.promise(83)
 def test_a_file_of_it_too(tmp_path: Path) -> None:
     """Held is what may have begun before another that ended earlier: 15 minutes of it, as an invocation may last; and
     that twice, for times and for payloads. Held whole, it would be a million blocks."""
@@ -131,6 +133,7 @@ def test_a_file_of_it_too(tmp_path: Path) -> None:
     memory.check(300_000)
 
 
+@pytest.mark.promise(82)
 def test_the_same_seed_gives_the_same_schedule_and_payloads() -> None:
     assert fingerprint(made_up(1)) == fingerprint(made_up(1))
     first, second = (list(itertools.islice(planned(made_up(seed)), 100)) for seed in (1, 2))

@@ -24,6 +24,7 @@ Function = Callable[..., Any]
 KINDS = ["printed", "to stderr", "logged", "native", "child", "context"]
 
 
+@pytest.mark.promise(36)
 def test_everything_that_is_said_arrives(function: Function, logs: Logs) -> None:
     speak = function("speak")
     reply = speak.invoke_raw(b'"now"')
@@ -53,6 +54,7 @@ def test_each_invocation_has_its_own(function: Function, logs: Logs) -> None:
     assert logs.by_request(speak.name) == {r.request_id: f"<{n}>\n" for n, r in enumerate(replies)}
 
 
+@pytest.mark.promise(36)
 def test_pipelined_invocations_have_their_own(function: Function, logs: Logs) -> None:
     speak = function("speak_once", concurrency=2, warm=2)
     list(speak.map(range(300)))
@@ -114,6 +116,7 @@ def test_stdin_is_empty(function: Function) -> None:
     assert function("evaluate").invoke("os.read(0, 10).decode()") == ""
 
 
+@pytest.mark.promise(38)
 def test_an_unfinished_line_is_said_before_a_death(function: Function, logs: Logs) -> None:
     dies = function("evaluate")
     with pytest.raises(Exception, match="killed"):
@@ -122,6 +125,7 @@ def test_an_unfinished_line_is_said_before_a_death(function: Function, logs: Log
 
 
 class TestTheTail:
+    @pytest.mark.promise(37)
     def test_a_silent_one(self, function: Function) -> None:
         r = function("echo", memory=256).invoke_raw(b"1")
         pattern = (
@@ -178,6 +182,7 @@ class TestTheTail:
         assert r.memory == int(used[1])
         assert r.log_tail.endswith("\tStatus: error\n")
 
+    @pytest.mark.promise(37)
     @pytest.mark.parametrize("size", [10, 3000, LOG_TAIL_BYTES, 10_000, 100_000])
     def test_it_is_the_last_four_kib(self, function: Function, size: int) -> None:
         tail = function("speak_much").invoke_raw(str(size).encode()).log_tail
@@ -303,6 +308,7 @@ class TestSinks:
             engine.function("app:speak", code=FUNCTIONS).invoke(1)
         assert capfd.readouterr() == ("", "")
 
+    @pytest.mark.promise(40)
     def test_one_that_raises_breaks_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
         def sink(name: str, request_id: str, text: str) -> None:
             raise RuntimeError("broken sink")
@@ -314,6 +320,7 @@ class TestSinks:
             assert list(speak.map(["v", "w"])) == [None, None]
         assert "the log sink raised RuntimeError('broken sink')" in capsys.readouterr().err
 
+    @pytest.mark.promise(40)
     def test_one_that_calls_the_engine(self) -> None:
         """From the caller's thread a sink may invoke: no lock is held."""
         seen: list[Any] = []
@@ -327,6 +334,7 @@ class TestSinks:
         assert seen == ["<v>\n"]
 
 
+@pytest.mark.promise(39)
 def test_much_output_is_kept_to_a_bound_and_counted(engine: Any, function: Function, logs: Logs) -> None:
     """More than the log keeps: what is dropped is said, and the call goes on."""
     loud = function("evaluate")

@@ -162,9 +162,11 @@ class TestPlace:
         monkeypatch.chdir(code.parent)
         assert engine.function("near:handler", code=code.name).invoke() == "near"
 
+    @pytest.mark.promise(12)
     def test_a_worker_has_one_core(self, function: Function) -> None:
         assert len(function("cores").invoke()) == 1
 
+    @pytest.mark.promise(12)
     def test_unless_it_is_not_to_be_pinned(self) -> None:
         with Engine(pin=False) as engine:
             assert set(engine.function("app:cores", code=FUNCTIONS).invoke()) == os.sched_getaffinity(0)
@@ -192,6 +194,7 @@ class TestRandomness:
             seen[first["worker"]] = first["now"]
         assert len(set(seen.values())) == len(seen) == 2
 
+    @pytest.mark.promise(19)
     def test_workers_of_one_template(self, engine: Any, function: Function) -> None:
         facts = function("init_facts")
         numbers = set()
@@ -202,6 +205,7 @@ class TestRandomness:
             until(lambda pid=got["worker"]: facts.workers() and pid not in facts.workers())
         assert len(numbers) == 5
 
+    @pytest.mark.promise(19)
     def test_numpys_too(self, engine: Any, write: Callable[..., Any]) -> None:
         """A stand-in for numpy.random, which counts its seedings: the real one is large."""
         random = "seeded = 0\ndef seed():\n    global seeded\n    seeded += 1\n"

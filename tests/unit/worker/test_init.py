@@ -172,6 +172,7 @@ UNSAFE = {
 
 
 class TestForkUnsafe:
+    @pytest.mark.promise(20)
     @pytest.mark.parametrize("sin", UNSAFE)
     def test_falls_back_to_init_in_every_worker_and_says_so_once(
         self, engine: Any, write: Write, sin: str

@@ -35,6 +35,7 @@ def test_it_is_what_json_dumps_gives(value: Any) -> None:
     assert marshaller()(value) == json.dumps(value, ensure_ascii=False).encode()
 
 
+@pytest.mark.promise(68)
 @pytest.mark.usefixtures("newest")
 @pytest.mark.parametrize(
     ("value", "written"),
@@ -56,6 +57,7 @@ def test_the_oldest_runtime_writes_ascii(monkeypatch: pytest.MonkeyPatch) -> Non
     assert marshaller()({"ä": "\U0001f600"}) == rb'{"\u00e4": "\ud83d\ude00"}'
 
 
+@pytest.mark.promise(68)
 @pytest.mark.parametrize(
     ("value", "words"),
     [
