@@ -135,7 +135,7 @@ class Deployment:
     def _end(self) -> None:
         if self.entry is not None and not self.ended:
             self.ended = True
-            self.fleet.runtime.failed(self.entry)
+            self.fleet.runtime.stop(self.entry)
 
 
 class Fleet:
