@@ -15,7 +15,9 @@ from typing import Any
 from .. import limits, wire
 from ..aws import eventstream
 from ..aws.faults import Fault
-from ..aws.model import Operation, Service
+from ..aws.model import Model, Operation
+from ..aws.service import Request
+from ..aws.service import Response as Rendered
 from ..aws.sigv4 import Verifier
 from ..durable.state import State
 from ..durable.store import StoreError
@@ -33,7 +35,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 StrHeaders = list[tuple[str, str]]
-Response = tuple[int, Sequence[tuple[bytes, bytes]], bytes]
+Response = tuple[int, Sequence[tuple[bytes, bytes]], bytes] | Rendered
 Run = Callable[[dict[str, Any]], dict[str, Any]]
 
 BODY_BYTES = 70_167_211  # CreateFunction's limit: AWS's
@@ -47,7 +49,7 @@ _STREAMING = "InvokeWithResponseStream"
 class Parts:
     """What the application works with."""
 
-    service: Service
+    service: Model
     operations: Mapping[str, Run]
     settle: Callable[[], None]  # moves on what an operation left pending, in the control thread
     control: Executor  # the one thread that changes the state
@@ -131,7 +133,9 @@ class App:
     def _too_large(self, method: str, path: str, query: str) -> Fault:
         told = f"Request must be smaller than {BODY_BYTES} bytes"
         with contextlib.suppress(Fault):  # of another service
-            told += f" for the {self._parts.service.match(method, path, query)[0].name} operation"
+            told += (
+                f" for the {self._parts.service.match(Request(method, path, query, []))[0].name} operation"
+            )
         return Fault("RequestEntityTooLargeException", told, Type="User")
 
     async def _pass_on(
@@ -157,8 +161,9 @@ class App:
         parts = self._parts
         if "/code-archive/" in path and method == "GET":
             return await self._archive(path.rsplit("/", 1)[1])
-        operation, labels = parts.service.match(method, path, query)
-        request = parts.service.parse(operation, labels, query, headers, body)
+        message = Request(method, path, query, headers, body)
+        operation, labels = parts.service.match(message)
+        request = parts.service.parse(operation, labels, message)
         parts.service.validate(operation, request)
         if operation.name == _STREAMING:
             return await self._stream(request, request_id, dict(headers).get("x-amzn-trace-id", ""))
@@ -390,7 +395,9 @@ def _bytes(headers: Any) -> list[tuple[bytes, bytes]]:
 
 
 async def _send(send: Send, answer: Response) -> None:
-    status, headers, body = answer
+    status, headers, body = (
+        (answer.status, answer.headers, answer.body) if isinstance(answer, Rendered) else answer
+    )
     some = list(headers)
     if status != 204:
         some.append((b"content-length", b"%d" % len(body)))

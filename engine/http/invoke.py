@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from .. import limits, wire
 from ..aws.faults import Fault
 from ..aws.names import Place
+from ..aws.service import Response
 from ..calls.dispatch import uuid_text
 from ..hosting.invoker import Invoker, Result, new_id
 from ..observe.ended import tail
@@ -33,9 +34,8 @@ Check = Callable[[dict[str, Any]], None]
 Accept = Callable[
     [str, str | None, bytes, bytes, wire.Extras | None, Callable[[Exception | None], None]], None
 ]
-Rendered = tuple[int, Sequence[Header], bytes]
 # A fault as its response.
-Render = Callable[[Fault, str], Rendered]
+Render = Callable[[Fault, str], Response]
 # Who signed the request: raises Fault when nobody did. Absent: everybody may.
 Verify = Callable[[str, str, str, Sequence[Header], bytes], object]
 
@@ -145,7 +145,8 @@ class Endpoint:
         return found
 
     def _refuse(self, cycle: InvokeCycle, fault: Fault, request_id: str) -> None:
-        cycle.respond(*self._render(fault, request_id))
+        response = self._render(fault, request_id)
+        cycle.respond(response.status, response.headers, response.body)
 
 
 _MEMBERS = {

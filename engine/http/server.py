@@ -19,7 +19,7 @@ import uvicorn
 import uvloop
 
 from .. import errors, limits
-from ..aws.model import Service
+from ..aws.model import Model
 from ..aws.names import Place
 from ..aws.sigv4 import Verifier, load_credentials
 from ..calls.reaper import Reaper
@@ -36,6 +36,7 @@ from ..hosting.packages import Packages
 from ..runtime import Runtime
 from ..services.lambda_ import catalog
 from ..services.lambda_.s3 import fetcher
+from ..services.lambda_.wording import WORDING
 from ..services.logs.process import InvocationsEnded, LogsProcess, OtherOutput
 from ..services.sts import Sts
 from .app import LAMBDA_URL, App, Parts
@@ -163,7 +164,7 @@ class Server:
         await loop.run_in_executor(control, settle)
         packages.keep_only(catalog.digests(state))
         verifier = Verifier(load_credentials(options.auth), region=options.region) if options.auth else None
-        service = Service.load("lambda")
+        service = Model.load("lambda", WORDING)
         passthrough = Passthrough(options.aws_endpoint)
         stack.push_async_callback(passthrough.aclose)
         endpoint = Endpoint(
