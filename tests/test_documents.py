@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-_NAMED = re.compile(r"`((?:engine|native|tests|bench|handlers|docs)/[\w./-]+\.(?:py|c|h|md|toml|json))(?:::\w+)*`")
+_NAMED = re.compile(
+    r"`((?:engine|native|tests|bench|handlers|docs)/[\w./-]+\.(?:py|c|h|md|toml|json))(?:::\w+)*`"
+)
 DOCUMENTS = ["docs/walkthrough.md", "docs/design.md", "CONTRIBUTING.md", "README.md"]
 
 
@@ -29,4 +31,7 @@ def test_the_walkthrough_names_the_steps() -> None:
 
 
 def test_this_reads_names() -> None:
-    assert named("`engine/a.py`, `engine/b/c.py::f` and `engine/`, engine/d.py") == {"engine/a.py", "engine/b/c.py"}
+    assert named("`engine/a.py`, `engine/b/c.py::f` and `engine/`, engine/d.py") == {
+        "engine/a.py",
+        "engine/b/c.py",
+    }

@@ -13,18 +13,20 @@ _STRING = 7  # the type of a header's value
 
 def message(headers: dict[str, str], payload: bytes) -> bytes:
     """One message: two lengths and their checksum, headers, payload, and a checksum of it all."""
-    said = bytearray()
+    encoded = bytearray()
     for name, value in headers.items():
         text = value.encode()
-        said += struct.pack(">B", len(name)) + name.encode() + struct.pack(">BH", _STRING, len(text)) + text
-    prelude = struct.pack(">II", 16 + len(said) + len(payload), len(said))
-    whole = prelude + struct.pack(">I", crc32(prelude)) + bytes(said) + payload
+        encoded += (
+            struct.pack(">B", len(name)) + name.encode() + struct.pack(">BH", _STRING, len(text)) + text
+        )
+    prelude = struct.pack(">II", 16 + len(encoded) + len(payload), len(encoded))
+    whole = prelude + struct.pack(">I", crc32(prelude)) + bytes(encoded) + payload
     return whole + struct.pack(">I", crc32(whole))
 
 
 def response(payload: bytes, failed: bool, log: bytes = b"") -> bytes:
     """A function's response as PayloadChunks and an InvokeComplete; a failure as the latter's ErrorCode. log: its
-    tail in Base64, if it was asked for."""
+    tail in Base64, where the request wants it."""
     out = []
     if not failed:
         for at in range(0, len(payload), _CHUNK):

@@ -1,152 +1,92 @@
-"""A rest-json service of AWS's, by botocore's model: which operation a request is for, and how to talk to it."""
+"""A service as botocore models it: its operations, and its protocol's way to read requests and write responses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
 
 from botocore.loaders import Loader
-from botocore.model import ServiceModel, Shape, StructureShape
+from botocore.model import ServiceModel, StructureShape
 
-from . import parse, render, validate
 from .faults import Fault
+from .messages import Request, Response
+from .protocols import protocol_of
+from .protocols.base import Operation
+from .validate import Validator, Wording
 
-Headers = Sequence[tuple[str, str]]
-Rendered = tuple[int, list[tuple[bytes, bytes]], bytes]
-
-
-@dataclass(slots=True)
-class Operation:
-    """One operation of the model. fixed: query parameters that belong to its path."""
-
-    name: str
-    method: str
-    path: str
-    fixed: dict[str, str]
-    input: StructureShape | None
-    output: StructureShape | None
-    status: int
-    check: Callable[[dict[str, Any]], None] | None = None  # made when first needed
+__all__ = ["Model", "Operation"]
 
 
-@dataclass(slots=True)
-class _Node:
-    """A place in the tree of paths."""
+class Model:
+    """The operations of one service. wording: its complaints, where they are not as the model has them."""
 
-    literals: dict[str, _Node] = field(default_factory=dict)
-    label: _Node | None = None
-    rest: _Node | None = None  # of a greedy label, which takes all that is left of a path
-    operations: dict[str, list[tuple[Operation, tuple[str, ...]]]] = field(default_factory=dict)  # by method
-
-
-class Service:
-    """The operations of one service."""
-
-    def __init__(self, model: ServiceModel) -> None:
-        self._model = model
-        self._operations: dict[str, Operation] = {}
-        self._root = _Node()
-        for name in model.operation_names:
-            described = model.operation_model(name)
-            path, _, query = described.http["requestUri"].partition("?")
-            fixed = dict(pair.split("=", 1) for pair in query.split("&") if pair)
-            operation = Operation(
-                name,
-                described.http["method"],
-                path,
-                fixed,
-                described.input_shape,
-                described.output_shape,
-                described.http.get("responseCode", 200),
-            )
-            self._operations[name] = operation
-            self._place(operation)
-        errors = {shape.name: shape for shape in model.error_shapes}
-        self._errors: Mapping[str, Shape] = errors
+    def __init__(self, model: ServiceModel, wording: Wording | None = None) -> None:
+        self.service_model = model
+        self.operations = {name: _operation(model, name) for name in model.operation_names}
+        self._protocol = protocol_of(model, self.operations)
+        self._validator = Validator(wording or Wording())
 
     @classmethod
-    def load(cls, name: str) -> Service:
+    def load(cls, name: str, wording: Wording | None = None) -> Model:
         """The newest model that botocore has of a service."""
-        return cls(ServiceModel(Loader().load_service_model(name, "service-2"), name))
+        return cls(ServiceModel(Loader().load_service_model(name, "service-2"), name), wording)
 
     @property
     def names(self) -> list[str]:
-        return list(self._operations)
+        return list(self.operations)
+
+    @property
+    def name(self) -> str:
+        return str(self.service_model.service_name)
+
+    @property
+    def signing_name(self) -> str:
+        return str(self.service_model.signing_name)
+
+    @property
+    def target_prefixes(self) -> tuple[str, ...]:
+        """Of X-Amz-Target: one in the JSON protocols, none in the others."""
+        prefix = self.service_model.metadata.get("targetPrefix")
+        return (prefix,) if prefix else ()
+
+    @property
+    def errors(self) -> dict[str, StructureShape]:
+        """The error shapes by their names, which are the codes of faults."""
+        return {shape.name: shape for shape in self.service_model.error_shapes}
 
     def operation(self, name: str) -> Operation:
-        return self._operations[name]
+        return self.operations[name]
 
-    def _place(self, operation: Operation) -> None:
-        node, labels = self._root, []
-        for part in _parts(operation.path):
-            if part.startswith("{"):
-                labels.append(part.strip("{}+"))
-                if part.endswith("+}"):
-                    node.rest = node = node.rest or _Node()
-                else:
-                    node.label = node = node.label or _Node()
-            else:
-                node = node.literals.setdefault(part, _Node())
-        entry = (operation, tuple(labels))
-        same = node.operations.setdefault(operation.method, [])
-        same.insert(0, entry) if operation.fixed else same.append(entry)
+    def match(self, request: Request) -> tuple[Operation, dict[str, str]]:
+        """The operation of a request, and the labels that `parse` wants. Raises Fault when there is none."""
+        return self._protocol.match(request)
 
-    def match(self, method: str, raw_path: str, raw_query: str) -> tuple[Operation, dict[str, str]]:
-        """The operation of a request, and its labels decoded. A slash at a path's end means nothing, as on AWS.
+    def parse(self, operation: Operation, labels: Mapping[str, str], request: Request) -> dict[str, Any]:
+        """A request's typed members by their names in the model. Raises Fault: SerializationException."""
+        try:
+            return self._protocol.parse(operation, labels, request)
+        except RecursionError:
+            raise Fault("SerializationException", None) from None
 
-        Raises Fault: UnknownOperationException, for a path that is known by another method too.
-        """
-        values: list[str] = []
-        node = self._root
-        parts = _parts(raw_path)
-        for n, part in enumerate(parts):
-            found = node.literals.get(part)
-            if found is None and part:
-                found = node.label
-                if found is not None:
-                    values.append(unquote(part))
-                elif node.rest is not None:
-                    values.append(unquote("/".join(parts[n:])))
-                    node = node.rest
-                    break
-            if found is None:
-                raise _unknown()
-            node = found
-        for operation, labels in node.operations.get(method, ()):
-            if all(f"{name}={value}" in raw_query.split("&") for name, value in operation.fixed.items()):
-                return operation, dict(zip(labels, values, strict=True))
-        raise _unknown()
+    def validate(self, operation: Operation, members: Mapping[str, Any]) -> None:
+        """Raises Fault, in AWS's words, for members that break the model's rules."""
+        if operation.input is not None:
+            self._validator.check(operation.input, members)
 
-    def parse(
-        self, operation: Operation, labels: Mapping[str, str], raw_query: str, headers: Headers, body: bytes
-    ) -> dict[str, Any]:
-        """A request's members by their names in the model. Raises Fault: SerializationException."""
-        if operation.input is None:
-            return {}
-        return parse.request(operation.input, labels, raw_query, headers, body)
-
-    def validate(self, operation: Operation, request: dict[str, Any]) -> None:
-        """Raises Fault: ValidationException, in AWS's words."""
-        if operation.input is None:
-            return
-        if operation.check is None:
-            operation.check = validate.compiled(operation.input)
-        operation.check(request)
-
-    def render(self, operation: Operation, result: Mapping[str, Any], request_id: str) -> Rendered:
+    def render(self, operation: Operation, result: Mapping[str, Any], request_id: str) -> Response:
         """A result as an HTTP response."""
-        return render.response(operation.output, operation.status, result, request_id)
+        return self._protocol.render(operation, result, request_id)
 
-    def error(self, fault: Fault, request_id: str) -> Rendered:
+    def error(self, fault: Fault, request_id: str) -> Response:
         """A fault as an HTTP response."""
-        return render.error(self._errors.get(fault.code), fault, request_id)
+        return self._protocol.error(fault, request_id)
 
 
-def _parts(path: str) -> list[str]:
-    return path.strip("/").split("/")
-
-
-def _unknown() -> Fault:
-    return Fault("UnknownOperationException", None)
+def _operation(model: ServiceModel, name: str) -> Operation:
+    described = model.operation_model(name)
+    path, _, query = described.http["requestUri"].partition("?")
+    fixed = dict(pair.split("=", 1) for pair in query.split("&") if pair)
+    shapes = described.input_shape, described.output_shape
+    return Operation(
+        name, described.http["method"], path, fixed, *shapes, described.http.get("responseCode", 200)
+    )

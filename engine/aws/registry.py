@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qs
 
-from .service import Request, Service
+from .messages import Request
+from .service import Service
 
 _CREDENTIAL = re.compile(r"/\d{8}/(?:[^/]+/)?([a-z0-9-]+)/aws4_request", re.ASCII)
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d", re.ASCII)
@@ -28,24 +29,34 @@ class Registry:
     def __init__(self, services: Iterable[Service]) -> None:
         self._services = tuple(services)
         self._by_name = {service.signing_name: service for service in self._services if service.signing_name}
-        self._by_target = {prefix: service for service in self._services for prefix in service.target_prefixes}
+        self._by_target = {
+            prefix: service for service in self._services for prefix in service.target_prefixes
+        }
 
-    def __iter__(self) -> Iterable[Service]:
+    def __iter__(self) -> Iterator[Service]:
         return iter(self._services)
 
     def find(self, request: Request) -> Service | None:
         """The service that a request is for; None for one that is not served here."""
         route, host = f"{request.method} {request.path}", request.header("host").partition(":")[0]
         for service in self._services:
-            if (service.paths and service.paths.match(route)) or (service.hosts and service.hosts.match(host)):
+            if (service.paths and service.paths.match(route)) or (
+                service.hosts and service.hosts.match(host)
+            ):
                 return service
         name = signing_name(request)
         if name is None:
             return next(
-                (each for each in self._services if each.unsigned_paths and each.unsigned_paths.match(request.path)),
+                (
+                    each
+                    for each in self._services
+                    if each.unsigned_paths and each.unsigned_paths.match(request.path)
+                ),
                 None,
             )
-        return self._by_name.get(name) or self._by_target.get(request.header("x-amz-target").partition(".")[0])
+        return self._by_name.get(name) or self._by_target.get(
+            request.header("x-amz-target").partition(".")[0]
+        )
 
 
 def signing_name(request: Request) -> str | None:

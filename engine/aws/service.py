@@ -1,7 +1,7 @@
 """A service of the endpoint: how its requests are recognised, what they need, and how one is carried out.
 
 A service that a botocore model describes is a ModelService: it has functions for the model's operations, and the model
-does the rest in whichever protocol it names. Anything else implements Service itself.
+does the rest in whichever protocol it names. Any other derives from Service itself.
 """
 
 from __future__ import annotations
@@ -9,44 +9,17 @@ from __future__ import annotations
 import inspect
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from .faults import Fault
+from .messages import Request, Response
+from .model import Model
 from .names import Place
 
-if TYPE_CHECKING:
-    from .model import Model
-
-Headers = Sequence[tuple[str, str]]  # names in lower case
 BODY_BYTES = 70_167_211  # AWS's limit of a request to its control planes: CreateFunction's
-
-
-@dataclass(slots=True)
-class Request:
-    """An HTTP request. path and query as they were on the wire, percent-encoded; client: the peer's address."""
-
-    method: str
-    path: str
-    query: str
-    headers: Headers
-    body: bytes = b""
-    scheme: str = "http"
-    client: str = "127.0.0.1"
-    port: int = 80
-
-    def header(self, name: str) -> str:
-        """A header's first value, "" when there is none. name: in lower case."""
-        return next((value for each, value in self.headers if each == name), "")
-
-
-@dataclass(slots=True)
-class Response:
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,50 +37,35 @@ class Access(Enum):
     OPEN = "open"
 
 
-class Service(Protocol):
+class Service:
     """What the registry knows of a service. A request is for the service whose `paths` or `hosts` match it; else for
     the one whose signing name, target prefix or endpoint host it carries; a request that carries none of these, for
-    the one whose `unsigned_paths` match."""
+    the one whose `unsigned_paths` match. The defaults: recognised by nothing, every request signed."""
 
-    name: str
-    signing_name: str  # what signatures are scoped to, and the first label of AWS's endpoints; "" for none
-    target_prefixes: tuple[str, ...]  # of X-Amz-Target
-    paths: re.Pattern[str] | None  # "GET /path", whatever the request carries
-    hosts: re.Pattern[str] | None
-    unsigned_paths: re.Pattern[str] | None
-    body_bytes: int  # a larger body is refused
+    name: str = ""
+    signing_name: str = (
+        ""  # what signatures are scoped to, and the first label of AWS's endpoints; "" for none
+    )
+    target_prefixes: tuple[str, ...] = ()  # of X-Amz-Target
+    paths: re.Pattern[str] | None = None  # "GET /path", whatever the request carries
+    hosts: re.Pattern[str] | None = None
+    unsigned_paths: re.Pattern[str] | None = None
+    body_bytes: int = BODY_BYTES  # a larger body is refused
 
     def access(self, request: Request) -> Access:
         """What the request's operation needs."""
+        return Access.SIGNED
 
     async def call(self, request: Request, caller: Caller) -> Response:
         """Carry it out. Raises Fault."""
+        raise NotImplementedError
 
     def error(self, request: Request, fault: Fault) -> Response:
         """A fault in the form that the service's clients read."""
-
-    def too_large(self, request: Request) -> Response:
-        """For a body of more than `body_bytes`; what was read of it is gone."""
-
-
-class BaseService:
-    """The defaults of a service: recognised by nothing, every request signed."""
-
-    name = ""
-    signing_name = ""
-    target_prefixes: tuple[str, ...] = ()
-    paths: re.Pattern[str] | None = None
-    hosts: re.Pattern[str] | None = None
-    unsigned_paths: re.Pattern[str] | None = None
-    body_bytes = BODY_BYTES
-
-    def access(self, request: Request) -> Access:
-        return Access.SIGNED
-
-    def error(self, request: Request, fault: Fault) -> Response:
         raise NotImplementedError
 
     def too_large(self, request: Request) -> Response:
+        """For a body of more than `body_bytes`; what was read of it is gone."""
         message = f"Request must be smaller than {self.body_bytes} bytes"
         if operation := self.operation(request):
             message += f" for the {operation} operation"
@@ -122,7 +80,7 @@ class BaseService:
 Handler = Callable[[dict[str, Any], Caller], Any]
 
 
-class ModelService(BaseService):
+class ModelService(Service):
     """A service by botocore's model of it. `operations`: by the model's names; the rest are refused as not implemented.
     `open_operations`: those that need no signature."""
 
@@ -153,7 +111,9 @@ class ModelService(BaseService):
         return self.model.render(operation, result, str(uuid.uuid4()))
 
     def not_implemented(self, operation: str) -> Fault:
-        return Fault("NotImplementedException", f"{operation} is not implemented by this endpoint", Type="User")
+        return Fault(
+            "NotImplementedException", f"{operation} is not implemented by this endpoint", Type="User"
+        )
 
     def error(self, request: Request, fault: Fault) -> Response:
         return self.model.error(fault, str(uuid.uuid4()))

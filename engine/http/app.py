@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ..aws.faults import Fault
+from ..aws.messages import Request, Response
 from ..aws.registry import Registry, signing_name
-from ..aws.service import BODY_BYTES, Access, Request, Response, Service
+from ..aws.service import BODY_BYTES, Access, Service
 from .door import Door
 from .passthrough import Passthrough, refusal
 
@@ -76,7 +77,9 @@ class App:
                 receive = replay(body, receive)
             self._door.enter(request, name, Access.SIGNED, body)
         except TooLarge:
-            fault = Fault("RequestEntityTooLargeException", f"Request must be smaller than {BODY_BYTES} bytes")
+            fault = Fault(
+                "RequestEntityTooLargeException", f"Request must be smaller than {BODY_BYTES} bytes"
+            )
             await respond(send, refusal(request, 413, fault.code, fault.message or ""))
         except Fault as fault:
             await respond(send, refusal(request, 403, fault.code, fault.message or ""))

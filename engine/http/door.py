@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from ..aws.faults import Fault
+from ..aws.messages import Request
 from ..aws.names import Place
-from ..aws.service import Access, Caller, Request
+from ..aws.service import Access, Caller
 from ..aws.sigv4 import Verifier
 
 _SCOPE = re.compile(r"Credential=([^/,&\s]+)/\d{8}/([^/,&]+)/", re.ASCII)

@@ -8,8 +8,9 @@ from urllib.parse import unquote
 
 from .. import limits, wire
 from ..aws.faults import Fault
+from ..aws.messages import Request
 from ..aws.model import Model
-from ..aws.service import Access, Request
+from ..aws.service import Access
 from ..calls.dispatch import uuid_text
 from ..hosting.events import AcceptedEvent, Events
 from ..hosting.invoker import Result, new_id
@@ -116,7 +117,12 @@ class Endpoint:
         return self._hosting.of(caller.place)
 
     def _accept(
-        self, cycle: InvokeCycle, placement: Placement, function: Name, body: bytes, extras: wire.Extras | None
+        self,
+        cycle: InvokeCycle,
+        placement: Placement,
+        function: Name,
+        body: bytes,
+        extras: wire.Extras | None,
     ) -> None:
         """An asynchronous event: 202 once it cannot be lost any more."""
         malformed.check(body)

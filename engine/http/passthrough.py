@@ -11,8 +11,8 @@ from xml.sax.saxutils import escape
 import httpcore
 
 from .. import wire
+from ..aws.messages import Request, Response
 from ..aws.registry import signing_name
-from ..aws.service import Request, Response
 from ..errors import InvalidConfiguration
 from ..services.urls.conversion import HOP_BY_HOP
 

@@ -6,13 +6,14 @@ import re
 
 from .. import wire
 from ..aws.faults import Fault
-from ..aws.service import Access, BaseService, Caller, Request, Response
+from ..aws.messages import Request, Response
+from ..aws.service import Access, Caller, Service
 from ..observe.counters import Counters
 
 _JSON = [(b"content-type", b"application/json")]
 
 
-class Health(BaseService):
+class Health(Service):
     """GET /_stoker/health: with what the outcomes of all functions add up to."""
 
     name = "health"

@@ -16,7 +16,7 @@ def lambda_variables(spec: wire.FunctionSpec) -> dict[str, str]:
     deployed = spec.deployed
     region = (
         spec.environment.get("AWS_REGION")
-        or spec.base.get("AWS_REGION")
+        or deployed.base.get("AWS_REGION")
         or os.environ.get("AWS_REGION")
         or os.environ.get("AWS_DEFAULT_REGION")
     )

@@ -44,7 +44,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.wait(40) == 0
 
 
-def make_client(url: str, protocol: str, folder: Path, region: str = "us-east-1", secret: str = "secret") -> Any:
+def make_client(
+    url: str, protocol: str, folder: Path, region: str = "us-east-1", secret: str = "secret"
+) -> Any:
     model = described(protocol)
     name = model["metadata"]["signingName"]
     (folder / name / "2026-01-01").mkdir(parents=True, exist_ok=True)
@@ -61,7 +63,11 @@ def refused(call: Any, **members: Any) -> tuple[str, str, int]:
     with pytest.raises(ClientError) as caught:
         call(**members)
     response = caught.value.response
-    return response["Error"]["Code"], response["Error"]["Message"], response["ResponseMetadata"]["HTTPStatusCode"]
+    return (
+        response["Error"]["Code"],
+        response["Error"]["Message"],
+        response["ResponseMetadata"]["HTTPStatusCode"],
+    )
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -112,7 +118,7 @@ class TestEachProtocol:
         client.meta.events.register("request-created.*.GetNote", rename)
         code, _, status = refused(client.get_note, Name="one")
         assert (code, status) in {
-            ("UnknownOperationException", 400), ("InvalidAction", 400), ("404", 404), ("UnknownOperationException", 404),
+            ("UnknownOperationException", 400), ("InvalidAction", 400), ("UnknownOperationException", 404),
         }  # fmt: skip
 
 

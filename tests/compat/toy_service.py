@@ -84,7 +84,10 @@ class Notes(ModelService):
         note = self.notes.get((caller.place, members["Name"]))
         if note is None:
             raise Fault("NoSuchNote", f"There is no note {members['Name']}")
-        return {**{name: note.get(name) for name in ("Text", "Count", "Tags", "Labels", "When")}, "Owner": caller.key}
+        return {
+            **{name: note.get(name) for name in ("Text", "Count", "Tags", "Labels", "When")},
+            "Owner": caller.key,
+        }
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from botocore.serialize import create_serializer
 from served import Served
 
 from engine.aws.faults import Fault
-from engine.aws.model import Service
+from engine.aws.messages import Request
+from engine.aws.model import Model
+from engine.services.lambda_.wording import WORDING
 
 SECONDS = float(os.environ.get("STOKER_FUZZ_SECONDS", "4"))
 MODEL = botocore.session.get_session().get_service_model("lambda")
@@ -88,7 +90,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 @pytest.mark.timeout(SECONDS + 120)
 def test_the_models_layer_raises_nothing_but_faults() -> None:
-    service, chance, examples = Service.load("lambda"), random.Random(), seeds()
+    service, chance, examples = Model.load("lambda", WORDING), random.Random(), seeds()
     seed = chance.randrange(1 << 32)
     chance.seed(seed)
     end, tried = time.monotonic() + SECONDS / 2, 0
@@ -104,12 +106,11 @@ def test_the_models_layer_raises_nothing_but_faults() -> None:
         ]
         tried += 1
         try:
-            operation, labels = service.match(method, path, query)
-            request = service.parse(operation, labels, query, headers, body)
-            service.validate(operation, request)
+            request = Request(method, path, query, headers, body)
+            operation, labels = service.match(request)
+            service.validate(operation, service.parse(operation, labels, request))
         except Fault as fault:
-            status, _, _ = service.error(fault, "id")
-            assert 400 <= status < 500, (seed, tried, fault)
+            assert 400 <= service.error(fault, "id").status < 500, (seed, tried, fault)
         except Exception as error:
             raise AssertionError(
                 f"seed {seed}, try {tried}: {method} {path!r} ? {query!r}: {body!r}"

@@ -1,4 +1,4 @@
-"""Packages as GetFunction and GetLayerVersion link to them: whoever has the link, with the package's digest, may read."""
+"""Packages as GetFunction and GetLayerVersion link to them: whoever has the link, with its digest, may read."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import asyncio
 import re
 
 from ...aws.faults import Fault
+from ...aws.messages import Request, Response
 from ...aws.model import Model
-from ...aws.service import Access, BaseService, Caller, Request, Response
+from ...aws.service import Access, Caller, Service
 from ...hosting.packages import Packages
 
 
-class CodeArchive(BaseService):
+class CodeArchive(Service):
     """GET …/functions/NAME/code-archive/DIGEST, and of layers."""
 
     name = "code archive"

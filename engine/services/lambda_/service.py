@@ -12,9 +12,10 @@ from typing import Any
 from ... import limits
 from ...aws import eventstream
 from ...aws.faults import Fault
+from ...aws.messages import Request, Response
 from ...aws.model import Model
 from ...aws.names import Place
-from ...aws.service import Caller, ModelService, Request, Response
+from ...aws.service import Caller, ModelService
 from ...durable.store import StoreError
 from ...errors import EngineError
 from ...hosting.events import AcceptedEvent, Events

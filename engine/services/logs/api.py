@@ -10,12 +10,14 @@ from typing import Any
 
 from ... import wire
 from ...aws.faults import Fault
-from ...aws.json_protocol import CONTENT_TYPE, JsonService
+from ...aws.messages import Request as HttpRequest
+from ...aws.messages import Response
+from ...aws.model import Model
+from ...aws.validate import Wording
 from .disk import Key, Meta, StoredEvent, Stream
 from .pattern import InvalidPattern, compile_pattern
 from .store import DAY_MS, PAGE_EVENTS, LogNotFound, LogStore
 
-TARGET = "Logs_20140328"
 RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
@@ -27,7 +29,7 @@ LIST_LIMIT = 50
 TAGS = 50
 _POSITION = 10**43  # a token's 56 digits: epoch ms, then the sequence
 _INVALID = "InvalidParameterException"
-_SERVER_FAULTS = {"ServiceUnavailableException": 503}
+WORDING = Wording(_INVALID, pattern_first=True, one_by_one=True)
 
 Request = dict[str, Any]
 
@@ -38,7 +40,7 @@ class LogsApi:
     def __init__(self, store: LogStore, region: str, account: str) -> None:
         self._store = store
         self._prefix = f"arn:aws:logs:{region}:{account}:log-group:"
-        self._service = JsonService("logs", _INVALID)
+        self._service = Model.load("logs", WORDING)
         self._operations: Mapping[str, Callable[[Request], Request | None]] = {
             "CreateLogGroup": self._create_group,
             "CreateLogStream": self._create_stream,
@@ -59,25 +61,26 @@ class LogsApi:
 
     def call(self, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         """Status, headers, body. target: X-Amz-Target ("Logs_20140328.GetLogEvents"). Never raises."""
-        headers = {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": str(uuid.uuid4())}
+        request_id = str(uuid.uuid4())
         try:
-            result = self._answer(target, body)
-        except Fault as fault:
-            said = {"__type": fault.code} | ({"message": fault.message} if fault.message else {})
-            return _SERVER_FAULTS.get(fault.code, 400), headers, wire.encode(said | fault.members)
-        return 200, headers, b"" if result is None else wire.encode(result)
-
-    def _answer(self, target: str, body: bytes) -> Request | None:
-        service, _, name = target.partition(".")
-        operation = self._operations.get(name)
-        if service != TARGET or name not in self._service.operations:
-            raise Fault("UnknownOperationException", None)
-        if operation is None:
-            raise Fault(
-                "UnknownOperationException", f"{name} is not supported: log groups, streams and events are"
+            response = self._respond(
+                HttpRequest("POST", "/", "", [("x-amz-target", target)], body), request_id
             )
+        except Fault as fault:
+            response = self._service.error(fault, request_id)
+        headers = {"Content-Type": response.headers[0][1].decode(), "x-amzn-RequestId": request_id}
+        return response.status, headers, response.body
+
+    def _respond(self, request: HttpRequest, request_id: str) -> Response:
+        described, labels = self._service.match(request)
+        operation = self._operations.get(described.name)
+        if operation is None:
+            text = f"{described.name} is not supported: log groups, streams and events are"
+            raise Fault("UnknownOperationException", text)
+        members = self._service.parse(described, labels, request)
+        self._service.validate(described, members)
         try:
-            return operation(self._service.parse(name, body))
+            result = operation(members)
         except LogNotFound as error:
             text = f"The specified log {error.what} does not exist."
             raise Fault("ResourceNotFoundException", text) from None
@@ -85,6 +88,7 @@ class LogsApi:
             raise Fault(_INVALID, "Invalid filter pattern") from None
         except OSError as error:
             raise Fault("ServiceUnavailableException", f"The log store failed: {error}") from error
+        return self._service.render(described, result or {}, request_id)
 
     # Groups
 

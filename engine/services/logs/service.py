@@ -6,11 +6,12 @@ import uuid
 
 from ... import wire
 from ...aws.faults import Fault
-from ...aws.service import BaseService, Caller, Request, Response
+from ...aws.messages import Request, Response
+from ...aws.service import Caller, Service
 from .process import LogsProcess
 
 
-class Logs(BaseService):
+class Logs(Service):
     """CloudWatch Logs of every region and account."""
 
     name = "logs"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .. import limits, wire
+from ... import limits, wire
 
 Headers = Sequence[tuple[str, str]]
 Response = tuple[int, list[tuple[str, str]], bytes]

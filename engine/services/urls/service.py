@@ -10,7 +10,8 @@ from typing import Any
 
 from ... import limits
 from ...aws.faults import Fault
-from ...aws.service import Access, BaseService, Caller, Request, Response
+from ...aws.messages import Request, Response
+from ...aws.service import Access, Caller, Service
 from ...hosting.placements import Hosting, Placement
 from ..lambda_ import malformed
 from . import conversion
@@ -18,7 +19,7 @@ from . import conversion
 PATH = "/lambda-url/"
 
 
-class FunctionUrlRequests(BaseService):
+class FunctionUrlRequests(Service):
     """Served under /lambda-url/ID/… and at hosts called ID.lambda-url.…"""
 
     name = "function URLs"
@@ -51,7 +52,9 @@ class FunctionUrlRequests(BaseService):
                 raise Fault("AccessDeniedException", "Forbidden")
             identity = _identity(placement.place.account, caller.key if self._guarded else "unverified")
         status, headers, body = await self._invoke(placement, owner, request, identity)
-        return _response((status, headers + conversion.cors_headers(record.get("Cors"), request.headers), body))
+        return _response(
+            (status, headers + conversion.cors_headers(record.get("Cors"), request.headers), body)
+        )
 
     async def _invoke(
         self,

@@ -1,26 +1,49 @@
-"""Values of a model's shapes, generated, and requests as botocore writes them."""
+"""Values of models' shapes, generated; requests as botocore writes them, and responses as botocore reads them."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.awsrequest import prepare_request_dict
+from botocore.awsrequest import HeadersDict, create_request_object, prepare_request_dict
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
+from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 from hypothesis import strategies as st
 
-from engine.aws.model import Service
+from engine.aws.messages import Request, Response
+from engine.aws.model import Model
+from engine.services.lambda_.wording import WORDING
 
-SERVICE = Service.load("lambda")
-MODEL = SERVICE._model
+SERVICE = Model.load("lambda", WORDING)
+MODEL = SERVICE.service_model
 NAMES = sorted(MODEL.operation_names)
-STREAMED = "InvokeWithResponseStream"  # its response is an event stream: no JSON
-_WRITER = create_serializer("rest-json", include_validation=False)
+# A service of rest-json, three of JSON (of both versions), three of the query protocol (one with flattened lists).
+SERVICES = {"lambda": SERVICE} | {
+    name: Model.load(name) for name in ("logs", "sqs", "events", "sts", "sns", "sdb")
+}
+# An event stream is no document.
+OPERATIONS = [
+    (service, name)
+    for service, model in SERVICES.items()
+    for name in sorted(model.names)
+    if not model.service_model.operation_model(name).has_event_stream_output
+]
+Wire = tuple[int, list[tuple[bytes, bytes]], bytes]
+
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 # What a header can carry and a client does not trim.
 _LINE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
+# What XML can express.
+_XML = st.text(
+    st.characters(
+        exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff", include_characters="\t\r\n"
+    ),
+    max_size=20,
+)
 _SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "boolean": st.booleans(),
     "integer": st.integers(-(2**31), 2**31 - 1),
@@ -32,11 +55,13 @@ _SCALARS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-def values(shape: Shape, depth: int = 4) -> st.SearchStrategy[Any]:
+def values(shape: Shape, depth: int = 4, text: st.SearchStrategy[str] = _TEXT) -> st.SearchStrategy[Any]:
     """Values of the shape's type, whatever its constraints; a timestamp is epoch seconds."""
     place = shape.serialization.get("location")
     if isinstance(shape, StructureShape):
-        members = {n: values(m, depth - 1) for n, m in shape.members.items()} if depth else {}
+        members = {n: values(m, depth - 1, text) for n, m in shape.members.items()} if depth else {}
+        if members and shape.is_tagged_union:  # botocore reads exactly one member
+            return st.one_of(*(st.fixed_dictionaries({name: one}) for name, one in members.items()))
         required = {
             n: members.pop(n)
             for n in list(members)
@@ -44,14 +69,19 @@ def values(shape: Shape, depth: int = 4) -> st.SearchStrategy[Any]:
         }
         return st.fixed_dictionaries(required, optional=members)
     if isinstance(shape, ListShape):
-        return st.lists(values(shape.member, depth), min_size=1 if place else 0, max_size=2)
+        return st.lists(values(shape.member, depth, text), min_size=1 if place else 0, max_size=2)
     if isinstance(shape, MapShape):
-        return st.dictionaries(_TEXT, values(shape.value, depth), max_size=2)
+        return st.dictionaries(text, values(shape.value, depth, text), max_size=2)
     if shape.type_name == "string":
-        return _LINE if place == "header" else _TEXT.filter(bool) if place == "uri" else _TEXT
+        return _LINE if place == "header" else text.filter(bool) if place == "uri" else text
     if place == "statusCode":
         return st.sampled_from([200, 202])
     return _SCALARS[shape.type_name]
+
+
+def results(model: Model, shape: Shape) -> st.SearchStrategy[Any]:
+    """Values of an output, as far as the protocol can express them."""
+    return values(shape, text=_XML if "query" in model.service_model.metadata["protocols"] else _TEXT)
 
 
 def for_botocore(shape: Shape, value: Any) -> Any:
@@ -65,12 +95,49 @@ def for_botocore(shape: Shape, value: Any) -> Any:
     return datetime.fromtimestamp(value, UTC) if shape.type_name == "timestamp" else value
 
 
-def written(
-    operation: OperationModel, given: dict[str, Any]
-) -> tuple[str, str, str, list[tuple[str, str]], bytes]:
-    """Method, path, query, headers and body of botocore's request."""
-    said = _WRITER.serialize_to_request(given, operation)
-    prepare_request_dict(said, "http://localhost:9001")
-    url, body = urlsplit(said["url"]), said["body"]
+def in_form(shape: Shape, value: Any) -> Any:
+    """What a form has of a value: a structure, a map, or a list without anything in it has no parameter (None)."""
+    if isinstance(shape, StructureShape):
+        members = {name: in_form(shape.members[name], each) for name, each in value.items()}
+        return {name: each for name, each in members.items() if each is not None} or None
+    if isinstance(shape, ListShape) and value:
+        return [each for each in (in_form(shape.member, each) for each in value) if each is not None] or None
+    if isinstance(shape, MapShape):
+        return {
+            key: in_form(shape.value, each) or ({} if each == {} else each) for key, each in value.items()
+        } or None
+    return value
+
+
+def request(
+    method: str, path: str, query: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+) -> Request:
+    return Request(method, path, query, [(name.lower(), value) for name, value in headers], body)
+
+
+def written(operation: OperationModel, members: dict[str, Any]) -> Request:
+    """botocore's request."""
+    protocol = operation.service_model.resolved_protocol
+    parts = create_serializer(protocol, include_validation=False).serialize_to_request(members, operation)
+    prepare_request_dict(parts, "http://localhost:9001")
+    prepared = create_request_object(parts).prepare()
+    url, body = urlsplit(prepared.url), prepared.body
+    headers = [(n, v.decode("latin-1") if isinstance(v, bytes) else v) for n, v in prepared.headers.items()]
     body = body.encode() if isinstance(body, str) else bytes(body or b"")
-    return said["method"], url.path, url.query, list(said["headers"].items()), body
+    return request(prepared.method, url.path, url.query, headers, body)
+
+
+def wire(response: Response) -> Wire:
+    """Status, headers and body."""
+    return response.status, response.headers, response.body
+
+
+def read(response: Wire, shape: Any, protocol: str = "rest-json") -> dict[str, Any]:
+    """What botocore makes of a response."""
+    status, headers, body = response
+    named = HeadersDict({name.decode(): value.decode() for name, value in headers})
+    payload = shape and shape.serialization.get("payload")
+    content = io.BytesIO(body) if payload else body  # a blob comes as a stream
+    raw = {"status_code": status, "headers": named, "body": content}
+    out: dict[str, Any] = create_parser(protocol).parse(raw, shape)
+    return {**out, payload: content.read()} if isinstance(content, io.BytesIO) else out

@@ -1,4 +1,4 @@
-"""The service's model, over the wire: botocore asks, its request is understood; what is answered, botocore reads."""
+"""Lambda's model, over the wire: boto3's requests are parsed, and its parser reads the responses."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import botocore.config
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
-from botocore.loaders import Loader
-from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape, StructureShape
+from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from model_shapes import SERVICE, request
 
 from engine.aws import eventstream
 from engine.aws.faults import Fault
-from engine.aws.model import Headers, Operation, Rendered, Service
+from engine.aws.messages import Headers, Response
+from engine.aws.model import Operation
 
-SERVICE = Service.load("lambda")
-ERRORS = ServiceModel(Loader().load_service_model("lambda", "service-2"), "lambda").error_shapes
+ERRORS = list(SERVICE.errors.values())
 REQUEST = "11111111-2222-3333-4444-555555555555"
 STREAM = "InvokeWithResponseStream"
 # An identifier in a path may be an ARN with slashes, percent signs and spaces; "." and ".." are steps, not names.
@@ -43,11 +43,11 @@ class Raw(io.BytesIO):
 
 
 class Wire:
-    """A boto3 client whose requests end here: what it sent, and what it is answered."""
+    """A boto3 client whose requests end here: what it sent, and the response that it gets."""
 
     def __init__(self) -> None:
         self.sent: Any = None
-        self.answer: Rendered = (200, [], b"{}")
+        self.response = Response(200, [], b"{}")
         self.client = boto3.client(
             "lambda",
             region_name="eu-central-1",
@@ -56,29 +56,30 @@ class Wire:
             aws_secret_access_key="b",
             config=botocore.config.Config(retries={"total_max_attempts": 1}),
         )
-        self.client.meta.events.register("before-send.lambda", self._answered)
+        self.client.meta.events.register("before-send.lambda", self._respond)
         self.methods = {
             operation: getattr(self.client, method)
             for method, operation in self.client.meta.method_to_api_mapping.items()
         }
 
-    def _answered(self, request: Any, **_options: Any) -> AWSResponse:
+    def _respond(self, request: Any, **_options: Any) -> AWSResponse:
         self.sent = request
-        status, headers, body = self.answer
-        named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-        return AWSResponse(request.url, status, named, Raw(body))
+        response = self.response
+        named = {name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
+        return AWSResponse(request.url, response.status, named, Raw(response.body))
 
-    def understood(self) -> tuple[Operation, dict[str, Any]]:
+    def parsed(self) -> tuple[Operation, dict[str, Any]]:
         """What the service makes of what was sent last."""
         path, _, query = self.sent.url.removeprefix("http://127.0.0.1:1").partition("?")
-        operation, labels = SERVICE.match(self.sent.method, path, query)
         headers: Headers = [
             (name, value.decode("latin-1") if isinstance(value, bytes) else value)
             for name, value in self.sent.headers.items()
         ]
         body = self.sent.body or b""
         body = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else body.read()
-        return operation, SERVICE.parse(operation, labels, query, headers, body)
+        received = request(self.sent.method, path, query, headers, body)
+        operation, labels = SERVICE.match(received)
+        return operation, SERVICE.parse(operation, labels, received)
 
 
 @cache
@@ -86,16 +87,16 @@ def wire() -> Wire:
     return Wire()
 
 
-def values(shape: Shape, asks: bool) -> st.SearchStrategy[Any]:
+def values(shape: Shape, sent: bool) -> st.SearchStrategy[Any]:
     """Values of a shape: of a request, as boto3 takes them, or of a result, as an operation gives them."""
     kind, meta, place = shape.type_name, shape.metadata, shape.serialization.get("location")
     if isinstance(shape, StructureShape):
-        return members(shape, asks)
+        return members(shape, sent)
     if isinstance(shape, ListShape):
         least = max(meta.get("min", 0), 1 if place else 0)  # an empty list in a query is none
-        return st.lists(values(shape.member, asks), min_size=least, max_size=least + 2)
+        return st.lists(values(shape.member, sent), min_size=least, max_size=least + 2)
     if isinstance(shape, MapShape):
-        return st.dictionaries(values(shape.key, asks), values(shape.value, asks), max_size=3)
+        return st.dictionaries(values(shape.key, sent), values(shape.value, sent), max_size=3)
     if isinstance(shape, StringShape) and shape.enum:
         return st.sampled_from(shape.enum)
     if kind == "string":
@@ -118,9 +119,9 @@ def values(shape: Shape, asks: bool) -> st.SearchStrategy[Any]:
 
 
 @cache
-def members(shape: StructureShape, asks: bool) -> st.SearchStrategy[dict[str, Any]]:
-    must = shape.required_members if asks else []
-    each = {name: values(member, asks) for name, member in shape.members.items()}
+def members(shape: StructureShape, sent: bool) -> st.SearchStrategy[dict[str, Any]]:
+    must = shape.required_members if sent else []
+    each = {name: values(member, sent) for name, member in shape.members.items()}
     made = st.fixed_dictionaries(
         {name: each[name] for name in must},
         optional={name: one for name, one in each.items() if name not in must},
@@ -155,51 +156,51 @@ def test_every_operation_of_the_model_is_there() -> None:
 @OPERATIONS
 @FEW
 @given(data=st.data())
-def test_what_boto3_sends_is_understood(name: str, data: st.DataObject) -> None:
+def test_what_boto3_sends_is_parsed(name: str, data: st.DataObject) -> None:
     shape = SERVICE.operation(name).input
-    asked = {} if shape is None else data.draw(members(shape, True), label="request")
+    sent = {} if shape is None else data.draw(members(shape, True), label="request")
     output = SERVICE.operation(name).output
-    wire().answer = (200, [], b"" if output is None or "payload" in output.serialization else b"{}")
-    wire().methods[name](**asked)
-    operation, request = wire().understood()
+    wire().response = Response(200, [], b"" if output is None or "payload" in output.serialization else b"{}")
+    wire().methods[name](**sent)
+    operation, received = wire().parsed()
     assert operation.name == name
     payload = None if shape is None else shape.serialization.get("payload")
-    if payload is not None and payload not in asked and request.get(payload) in (b"", {}):
-        del request[payload]  # no body and an empty one are the same
+    if payload is not None and payload not in sent and received.get(payload) in (b"", {}):
+        del received[payload]  # no body and an empty one are the same
     for made, member in shape.members.items() if shape is not None else ():
-        if member.metadata.get("idempotencyToken") and made not in asked:  # botocore makes one
-            assert request.pop(made)
-    assert request == asked
+        if member.metadata.get("idempotencyToken") and made not in sent:  # botocore makes one
+            assert received.pop(made)
+    assert received == sent
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICE.names if name != STREAM])
 @FEW
 @given(data=st.data())
-def test_what_is_answered_is_read_by_boto3(name: str, data: st.DataObject) -> None:
+def test_what_is_rendered_is_read_by_boto3(name: str, data: st.DataObject) -> None:
     operation = SERVICE.operation(name)
     result = {} if operation.output is None else data.draw(members(operation.output, False), label="result")
     shape = operation.input
-    asked = {} if shape is None else data.draw(members(shape, True), label="request")
-    wire().answer = SERVICE.render(operation, result, REQUEST)
-    answer = plain(wire().methods[name](**asked))
-    told = answer.pop("ResponseMetadata")
-    assert told["RequestId"] == REQUEST
+    sent = {} if shape is None else data.draw(members(shape, True), label="request")
+    wire().response = SERVICE.render(operation, result, REQUEST)
+    got = plain(wire().methods[name](**sent))
+    metadata = got.pop("ResponseMetadata")
+    assert metadata["RequestId"] == REQUEST
     status = next((n for n, m in (operation.output.members.items() if operation.output else ())
                    if m.serialization.get("location") == "statusCode"), None)  # fmt: skip
-    assert told["HTTPStatusCode"] == (result.get(status) or operation.status)
+    assert metadata["HTTPStatusCode"] == (result.get(status) or operation.status)
     if status is not None:
-        assert answer.pop(status) == told["HTTPStatusCode"]
+        assert got.pop(status) == metadata["HTTPStatusCode"]
         result.pop(status, None)
     payload = operation.output.serialization.get("payload") if operation.output else None
-    if payload is not None and (payload not in result or told["HTTPStatusCode"] == 204):
-        assert answer.pop(payload) == b""
-    if told["HTTPStatusCode"] == 204:
-        assert wire().answer[2] == b""
+    if payload is not None and (payload not in result or metadata["HTTPStatusCode"] == 204):
+        assert got.pop(payload) == b""
+    if metadata["HTTPStatusCode"] == 204:
+        assert wire().response.body == b""
         members_of = operation.output.members if operation.output else {}
-        told_in_headers = {n for n, m in members_of.items() if m.serialization.get("location") == "header"}
-        assert answer == {name: value for name, value in result.items() if name in told_in_headers}
+        in_headers = {n for n, m in members_of.items() if m.serialization.get("location") == "header"}
+        assert got == {name: value for name, value in result.items() if name in in_headers}
     else:
-        assert answer == result
+        assert got == result
 
 
 @given(st.binary(max_size=100), st.integers(1, 3))
@@ -207,7 +208,7 @@ def test_what_is_answered_is_read_by_boto3(name: str, data: st.DataObject) -> No
 def test_a_streamed_response_is_read_by_boto3(content: bytes, times: int) -> None:
     payload = content * times * (20_000 if times == 3 else 1)
     headers = [(b"content-type", b"application/vnd.amazon.eventstream")]
-    wire().answer = (200, headers, eventstream.response(payload, failed=False))
+    wire().response = Response(200, headers, eventstream.response(payload, failed=False))
     events = list(wire().methods[STREAM](FunctionName="f")["EventStream"])
     assert b"".join(event["PayloadChunk"]["Payload"] for event in events[:-1]) == payload
     assert events[-1] == {"InvokeComplete": {}}
@@ -215,7 +216,7 @@ def test_a_streamed_response_is_read_by_boto3(content: bytes, times: int) -> Non
 
 def test_a_streamed_failure_is_read_by_boto3() -> None:
     error = b'{"errorMessage": "\xc3\xa9", "errorType": "ValueError"}'
-    wire().answer = (200, [], eventstream.response(error, failed=True))
+    wire().response = Response(200, [], eventstream.response(error, failed=True))
     (event,) = wire().methods[STREAM](FunctionName="f")["EventStream"]
     assert event == {"InvokeComplete": {"ErrorCode": "ValueError", "ErrorDetails": error.decode()}}
 
@@ -225,11 +226,11 @@ def test_a_streamed_failure_is_read_by_boto3() -> None:
 def test_each_error_is_read_by_boto3(shape: StructureShape, message: str | None) -> None:
     """As the exception of its name, with the model's status and members."""
     own = {
-        name: "told"
+        name: "text"
         for name, member in shape.members.items()
         if name not in ("message", "Message") and member.serialization.get("location") is None
     }
-    wire().answer = SERVICE.error(Fault(shape.name, message, **own), REQUEST)
+    wire().response = SERVICE.error(Fault(shape.name, message, **own), REQUEST)
     status = shape.metadata["error"]["httpStatusCode"]
     with pytest.raises(getattr(wire().client.exceptions, shape.name)) as caught:
         wire().client.list_functions()
@@ -254,7 +255,7 @@ def test_each_error_is_read_by_boto3(shape: StructureShape, message: str | None)
     ],
 )
 def test_errors_of_the_front_door(code: str, status: int) -> None:
-    wire().answer = SERVICE.error(Fault(code, None if status == 404 else "why"), REQUEST)
+    wire().response = SERVICE.error(Fault(code, None if status == 404 else "why"), REQUEST)
     with pytest.raises(ClientError) as caught:
         wire().client.list_functions()
     assert caught.value.response["Error"]["Code"] == code
@@ -279,13 +280,13 @@ def test_errors_of_the_front_door(code: str, status: int) -> None:
 )
 def test_what_is_no_operation(method: str, path: str, query: str) -> None:
     with pytest.raises(Fault) as caught:
-        SERVICE.match(method, path, query)
+        SERVICE.match(request(method, path, query))
     assert caught.value.code == "UnknownOperationException"
 
 
 def test_a_query_tells_two_operations_apart() -> None:
     def named(path: str, query: str) -> str:
-        return SERVICE.match("GET", path, query)[0].name
+        return SERVICE.match(request("GET", path, query))[0].name
 
     assert named("/2018-10-31/layers", "") == "ListLayers"
     assert named("/2018-10-31/layers", "find=LayerVersion&Arn=x") == "GetLayerVersionByArn"
@@ -294,7 +295,7 @@ def test_a_query_tells_two_operations_apart() -> None:
     assert named(provisioned, "Qualifier=1&List=ALLES") == "GetProvisionedConcurrencyConfig"
 
 
-# Noise: whatever is sent, the answer is an operation with its members, or a fault.
+# Noise: whatever is sent, the outcome is an operation with its members, or a fault.
 
 PARTS = sorted({part for name in SERVICE.names for part in SERVICE.operation(name).path.split("/")})
 METHODS = st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", ""])
@@ -308,7 +309,7 @@ PATHS = st.lists(st.one_of(st.sampled_from(PARTS), st.text(max_size=5)), max_siz
 @example("GET", "/2015-03-31/functions/%ff%", "%ff=%&&==")
 def test_any_path_is_an_operations_or_a_fault(method: str, path: str, query: str) -> None:
     try:
-        operation, labels = SERVICE.match(method, path, query)
+        operation, labels = SERVICE.match(request(method, path, query))
     except Fault as fault:
         assert fault.code == "UnknownOperationException"
     else:
@@ -368,8 +369,8 @@ VALUES = ["", "1", "null", "\xff", "e30=", "99999999999999999999", "Event"]
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 @given(data=st.data())
-def test_any_request_is_understood_or_a_fault(name: str, data: st.DataObject) -> None:
-    """Parsed, and then checked: nothing but a fault comes of noise, and it can be told."""
+def test_any_request_is_parsed_or_a_fault(name: str, data: st.DataObject) -> None:
+    """Parsed, and then checked: nothing but a fault comes of noise, and it can be rendered."""
     from engine import wire as json
 
     operation = SERVICE.operation(name)
@@ -381,17 +382,18 @@ def test_any_request_is_understood_or_a_fault(name: str, data: st.DataObject) ->
         for header in ("X-Amz-Invocation-Type", "X-Amz-Client-Context", "x-amz-tenant-id")
     ]
     try:
-        request = SERVICE.parse(operation, labels, data.draw(QUERIES), headers, body)
-        SERVICE.validate(operation, request)
+        received = request("", "", data.draw(QUERIES), headers, body)
+        members = SERVICE.parse(operation, labels, received)
+        SERVICE.validate(operation, members)
     except Fault as fault:
         assert fault.code in ("SerializationException", "ValidationException")
-        status, _headers, content = SERVICE.error(fault, REQUEST)
-        assert status == 400
-        assert json.decode(content).get("message") == fault.message
+        response = SERVICE.error(fault, REQUEST)
+        assert response.status == 400
+        assert json.decode(response.body).get("message") == fault.message
     else:
-        assert operation.input is None or set(request) <= set(operation.input.members)
+        assert operation.input is None or set(members) <= set(operation.input.members)
         for required in operation.input.required_members if operation.input else ():
-            assert request.get(required) is not None
+            assert members.get(required) is not None
 
 
 def test_bodies_that_are_deep_or_large() -> None:
@@ -404,13 +406,14 @@ def test_bodies_that_are_deep_or_large() -> None:
         b"\xff",
     ):
         with pytest.raises(Fault) as caught:
-            SERVICE.parse(operation, {}, "", [], body)
+            SERVICE.parse(operation, {}, request("", "", body=body))
         assert caught.value.code == "SerializationException"
-    assert SERVICE.parse(operation, {}, "", [], b'{"Unknown":' + b"[" * 100 + b"]" * 100 + b"}") == {}
+    unknown = request("", "", body=b'{"Unknown":' + b"[" * 100 + b"]" * 100 + b"}")
+    assert SERVICE.parse(operation, {}, unknown) == {}
 
 
 @given(st.text(max_size=20), st.from_regex(r"[A-Za-z]{1,20}", fullmatch=True))
 @settings(max_examples=50, deadline=None)
-def test_any_message_can_be_told(message: str, code: str) -> None:
-    status, headers, body = SERVICE.error(Fault(code, message), REQUEST)
-    assert status >= 400 and body and headers
+def test_any_message_can_be_rendered(message: str, code: str) -> None:
+    response = SERVICE.error(Fault(code, message), REQUEST)
+    assert response.status >= 400 and response.body and response.headers

@@ -12,8 +12,9 @@ from model_shapes import MODEL, NAMES, SERVICE
 
 from engine.aws import validate
 from engine.aws.faults import Fault
+from engine.services.lambda_.wording import WORDING
 
-# Answers that AWS gave, names of accounts and resources replaced.
+# Responses that AWS gave, names of accounts and resources replaced.
 RECORDED = json.loads(Path(__file__).with_name("recorded_validations.json").read_text())
 F = {"FunctionName": "f"}
 NEW = {**F, "Role": "arn:aws:iam::111111111111:role/r", "Code": {}}
@@ -83,18 +84,18 @@ def test_recorded(case: dict[str, Any]) -> None:
     ],
 )  # fmt: skip
 def test_other_rules(name: str, request_: dict[str, Any], message: str | None) -> None:
-    said = refusal(name, request_)
-    assert message is None or said == message
-    assert "secret" not in said
+    refused = refusal(name, request_)
+    assert message is None or refused == message
+    assert "secret" not in refused
 
 
 def test_what_is_required() -> None:
-    said = refusal("CreateFunction", {"FunctionName": "f", "VpcConfig": {}})
+    message = refusal("CreateFunction", {"FunctionName": "f", "VpcConfig": {}})
     nulls = [
         f"Value null at '{where}' failed to satisfy constraint: Member must not be null"
         for where in ("role", "code")
     ]
-    assert said == f"2 validation errors detected: {'; '.join(nulls)}"
+    assert message == f"2 validation errors detected: {'; '.join(nulls)}"
 
 
 def test_null_in_a_list_of_structures_is_refused_where_it_stands() -> None:
@@ -102,10 +103,10 @@ def test_null_in_a_list_of_structures_is_refused_where_it_stands() -> None:
         "Arn": "arn:aws:elasticfilesystem:eu-west-1:111111111111:access-point/fsap-0123456789abcdef0",
         "LocalMountPath": "/mnt/a",
     }
-    said = refusal("UpdateFunctionConfiguration", {**F, "FileSystemConfigs": [good, None]})
+    message = refusal("UpdateFunctionConfiguration", {**F, "FileSystemConfigs": [good, None]})
     assert (
         "Value null at 'fileSystemConfigs.2.member' failed to satisfy constraint: Member must not be null"
-        in said
+        in message
     )
 
 
@@ -141,7 +142,7 @@ def test_digits_and_letters_are_ascii_but_in_tags() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weight", "shown"),
+    ("weight", "printed"),
     [
         (2.0, "2.0"),
         (-0.25, "-0.25"),
@@ -153,17 +154,17 @@ def test_digits_and_letters_are_ascii_but_in_tags() -> None:
         (1e300, "1.0E300"),
     ],
 )
-def test_numbers_are_shown_as_java_prints_them(weight: float, shown: str) -> None:
+def test_numbers_are_printed_as_java_prints_them(weight: float, printed: str) -> None:
     routing = {"RoutingConfig": {"AdditionalVersionWeights": {"2": weight}}}
-    said = refusal("UpdateAlias", {**F, "Name": "a", **routing})
-    assert f"Value '{{2={shown}}}' at 'routingConfig.additionalVersionWeights'" in said
+    message = refusal("UpdateAlias", {**F, "Name": "a", **routing})
+    assert f"Value '{{2={printed}}}' at 'routingConfig.additionalVersionWeights'" in message
 
 
 def test_every_pattern_of_the_model_compiles_and_fails_fast() -> None:
     for name in MODEL.shape_names:
         shape = MODEL.shape_for(name)
         if pattern := shape.metadata.get("pattern"):
-            compiled = validate._pattern(name, pattern)
+            compiled = validate._pattern(pattern)
             for text in (
                 "a" * 100_000 + "!",
                 "arn:aws:" + "a-" * 50_000 + "!",
@@ -173,13 +174,13 @@ def test_every_pattern_of_the_model_compiles_and_fails_fast() -> None:
                 compiled.fullmatch(text)  # the suite's time limit stands over this
 
 
-def test_texts_shown_instead_of_the_models_name_shapes_that_it_has() -> None:
-    known = set(MODEL.shape_names)
-    assert known >= {*validate._ENUMS, *validate._PATTERNS, *validate._FULL_LISTS}
-    for name, shown in validate._ENUMS.items():
-        assert sorted(re.findall(r"[^\[\], ]+", shown)) == sorted(MODEL.shape_for(name).metadata["enum"])
-    for pattern in validate._PATTERNS.values():
+def test_the_wording_names_shapes_that_the_model_has() -> None:
+    names = set(MODEL.shape_names)
+    assert names >= {*WORDING.enums, *WORDING.patterns, *WORDING.full_lists}
+    for name, printed in WORDING.enums.items():
+        assert sorted(re.findall(r"[^\[\], ]+", printed)) == sorted(MODEL.shape_for(name).metadata["enum"])
+    for pattern in WORDING.patterns.values():
         re.compile(pattern)
     inputs = (MODEL.operation_model(name).input_shape for name in NAMES)
     members = {member[0].lower() + member[1:] for shape in inputs if shape for member in shape.members}
-    assert members >= set(validate._ENUMS_AT)
+    assert members >= set(WORDING.enums_at)

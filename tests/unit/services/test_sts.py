@@ -19,8 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.aws.faults import Fault
+from engine.aws.messages import Request
 from engine.aws.names import Place
-from engine.aws.service import Caller, Request
+from engine.aws.service import Caller
 from engine.services.sts import Sts
 
 STS = Sts()

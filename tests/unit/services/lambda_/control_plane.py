@@ -12,13 +12,14 @@ from typing import Any
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from engine.aws.faults import Fault
-from engine.aws.model import Service
+from engine.aws.model import Model
 from engine.aws.names import Place
 from engine.durable.records import Records
 from engine.durable.state import States
 from engine.durable.store import Store
 from engine.hosting.packages import Packages
 from engine.services.lambda_ import catalog
+from engine.services.lambda_.wording import WORDING
 
 REGION, ACCOUNT = "eu-west-1", "111111111111"
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:"
@@ -31,8 +32,8 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 
 
 @cache
-def service() -> Service:
-    return Service.load("lambda")
+def service() -> Model:
+    return Model.load("lambda", WORDING)
 
 
 def archive(

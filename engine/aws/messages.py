@@ -1,0 +1,33 @@
+"""A request to a service and its response, as transport and protocols hand them over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Headers = Sequence[tuple[str, str]]  # names in lower case
+
+
+@dataclass(slots=True)
+class Request:
+    """An HTTP request. path and query as they were on the wire, percent-encoded; client: the peer's address."""
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    body: bytes = b""
+    scheme: str = "http"
+    client: str = "127.0.0.1"
+    port: int = 80
+
+    def header(self, name: str) -> str:
+        """A header's first value, "" when there is none. name: in lower case."""
+        return next((value for each, value in self.headers if each == name), "")
+
+
+@dataclass(slots=True)
+class Response:
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
