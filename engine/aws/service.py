@@ -112,7 +112,7 @@ class ModelService(Service):
 
     def not_implemented(self, operation: str) -> Fault:
         return Fault(
-            "NotImplementedException", f"{operation} is not implemented by this endpoint", Type="User"
+            "NotImplementedException", f"{operation} is not implemented by this endpoint.", Type="User"
         )
 
     def error(self, request: Request, fault: Fault) -> Response:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..aws.faults import Fault
 from ..aws.model import Model
 from ..aws.service import Caller, ModelService
 
@@ -25,6 +24,3 @@ class Sts(ModelService):
     def _caller_identity(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
         account = caller.place.account
         return {"Arn": f"arn:aws:iam::{account}:root", "UserId": account, "Account": account}
-
-    def not_implemented(self, operation: str) -> Fault:
-        return Fault("NotImplemented", f"{operation} is not implemented by this endpoint.")
