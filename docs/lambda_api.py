@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from engine.functions import catalog  # noqa: E402
+from engine.services.lambda_ import catalog  # noqa: E402
 from engine.aws.names import Place  # noqa: E402
 from engine.durable.state import State  # noqa: E402
 from engine.aws.model import Service  # noqa: E402

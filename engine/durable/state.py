@@ -90,19 +90,3 @@ class State:
             self._tables[table] = fresh
         for watcher in self.watchers:
             watcher(change)
-
-
-# Whose owner is a function's name: what goes with the function when it is deleted. The id: a version, an alias, or "".
-OF_A_FUNCTION = (
-    "about",
-    "alias",
-    "code-signing",
-    "concurrency",
-    "function",
-    "invoke-config",
-    "policy",
-    "provisioned",
-    "recursion",
-    "runtime-management",
-    "url",
-)
