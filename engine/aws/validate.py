@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -12,6 +13,23 @@ from botocore.model import ListShape, MapShape, Shape, StringShape, StructureSha
 
 from ..services.lambda_.configuration import RUNTIMES
 from .faults import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What a service says of a request where its model alone does not tell.
+
+    enums: sets as it prints them, by shape name; enums_at: by a member's path. patterns: by shape name.
+    full_lists: shapes of lists of whose members it says, beside their other rules, that they must not be null.
+    later: paths of members that it complains of last. exempt: (shape name, path) of enums that the operation checks."""
+
+    enums: Mapping[str, str] = field(default_factory=dict)
+    enums_at: Mapping[str, str] = field(default_factory=dict)
+    patterns: Mapping[str, str] = field(default_factory=dict)
+    full_lists: frozenset[str] = frozenset()
+    later: frozenset[str] = frozenset()
+    exempt: frozenset[tuple[str, str]] = frozenset()
+
 
 # As AWS prints them, where that is known: its sets have an order of their own, and more than the model tells.
 _ENUMS = {
