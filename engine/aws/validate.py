@@ -17,7 +17,7 @@ from .faults import Fault
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What a service says of a request where its model alone does not tell.
+    """How a service words what is wrong with a request, where that is more than its model has.
 
     enums: sets as it prints them, by shape name; enums_at: by a member's path. patterns: by shape name.
     full_lists: shapes of lists of whose members it says, beside their other rules, that they must not be null.

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from ...aws.names import LATEST
 from ...durable.state import Record
 from .control import Operation, Operations, Request, Response
-from .lookup import existing, latest, named
-from .responses import invalid, listed, not_found, public
+from .lookup import existing, latest, name_of
+from .responses import invalid, not_found, paged, public
 
 # S3 takes only what failed.
 _DESTINATIONS = {
@@ -43,7 +43,7 @@ class AsyncConfig(Operations):
         return self._store(name, qualifier, record, settings)
 
     def _found(self, request: Request) -> tuple[str, str, Record]:
-        name = named(self.control, request)
+        name = name_of(self.control, request)
         qualifier = name.qualifier or LATEST
         record = self.state.get("invoke-config", name.name, qualifier)
         if record is None:
@@ -85,7 +85,7 @@ class AsyncConfig(Operations):
     def list_all(self, request: Request) -> Response:
         name, _ = latest(self.control, request, _NO_FUNCTION)
         records = self.state.owned("invoke-config", name.name)
-        return listed("FunctionEventInvokeConfigs", [public(records[q]) for q in sorted(records)], request)
+        return paged("FunctionEventInvokeConfigs", [public(records[q]) for q in sorted(records)], request)
 
     def delete(self, request: Request) -> Response:
         name, qualifier, _ = self._found(request)

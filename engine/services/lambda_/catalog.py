@@ -25,7 +25,8 @@ FAMILIES: tuple[type[Operations], ...] = (
 
 
 def assemble(control: Control) -> tuple[dict[str, Operation], Callable[[], None]]:
-    """The operations by name, and what moves on whatever they left pending."""
+    """The operations by name, and what moves on whatever they left pending: also what is pending in the records at
+    the time of this call, which may be any."""
     families = [family(control) for family in FAMILIES]
 
     def settle() -> None:

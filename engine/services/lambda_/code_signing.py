@@ -10,7 +10,7 @@ from ...durable.state import Record
 from .control import Operation, Operations, Request, Response
 from .lookup import signing_config, unqualified
 from .records import discard
-from .responses import NOT_FOUND, conflict, listed, timestamp
+from .responses import NOT_FOUND, conflict, paged, timestamp
 
 
 class CodeSigning(Operations):
@@ -63,7 +63,7 @@ class CodeSigning(Operations):
         records = [
             self.state.get("code-signing-config", id) for id in self.state.owners("code-signing-config")
         ]
-        return listed("CodeSigningConfigs", records, request)
+        return paged("CodeSigningConfigs", records, request)
 
     def update(self, request: Request) -> Response:
         id, record = self._found(request["CodeSigningConfigArn"])
@@ -116,4 +116,4 @@ class CodeSigning(Operations):
     def functions(self, request: Request) -> Response:
         arn = request["CodeSigningConfigArn"]
         self._found(arn)
-        return listed("FunctionArns", [self.place.function(name) for name in self._users(arn)], request)
+        return paged("FunctionArns", [self.place.function(name) for name in self._users(arn)], request)

@@ -9,7 +9,7 @@ from ...durable.state import Record
 from .control import Control, Operation, Operations, Request, Response
 from .lookup import bare, existing, latest
 from .records import discard
-from .responses import INVALID, conflict, invalid, listed, timestamp
+from .responses import INVALID, conflict, invalid, paged, timestamp
 
 UNRESERVED = 100  # what must stay for functions that reserve nothing
 
@@ -214,4 +214,4 @@ class Concurrency(Operations):
         name = latest(self.control, request)[0].name
         records = self.state.owned("provisioned", name)
         configs = [{"FunctionArn": self.place.function(name, id), **records[id]} for id in sorted(records)]
-        return listed("ProvisionedConcurrencyConfigs", configs, request)
+        return paged("ProvisionedConcurrencyConfigs", configs, request)

@@ -8,10 +8,10 @@ from .control import Control, Operation, Operations, Request, Response
 from .event_source_kinds import STREAMS, check, defaults, kind_of, merged, servers
 from .lookup import version
 from .records import discard
-from .responses import conflict, invalid, listed, not_found, public
+from .responses import conflict, invalid, not_found, paged, public
 
 _TABLE = "event-source-mapping"
-_PASSING = {"Creating", "Updating", "Enabling", "Disabling"}
+_PENDING = {"Creating", "Updating", "Enabling", "Disabling"}
 
 
 class EventSources(Operations):
@@ -30,7 +30,7 @@ class EventSources(Operations):
         """What is pending is done."""
         for uuid in self.state.owners(_TABLE):
             record = self.state.get(_TABLE, uuid)
-            if record is None or record["State"] not in _PASSING | {"Deleting"}:
+            if record is None or record["State"] not in _PENDING | {"Deleting"}:
                 continue
             with self.state.change() as change:
                 if record["State"] == "Deleting":
@@ -44,7 +44,7 @@ class EventSources(Operations):
         settings = merged(kind, defaults(kind, uuid, request), request)
         check(kind, request, settings)
         arn = _function(self.control, request["FunctionName"])
-        self._unless_there(kind, settings, arn)
+        self._check_unique(kind, settings, arn)
         enabled = request.get("Enabled") is not False
         record: Record = {
             "UUID": uuid,
@@ -63,7 +63,7 @@ class EventSources(Operations):
                 change.put("tags", record["EventSourceMappingArn"], "", request["Tags"])
         return public(record)
 
-    def _unless_there(self, kind: str, settings: Record, arn: str, but: str = "") -> None:
+    def _check_unique(self, kind: str, settings: Record, arn: str, but: str = "") -> None:
         """Raises Fault when another mapping feeds this function from this source."""
         source, topics = settings.get("EventSourceArn"), settings.get("Topics")
         name = arn.split(":function:", 1)[1]
@@ -111,11 +111,11 @@ class EventSources(Operations):
             if request.get("EventSourceArn") and record.get("EventSourceArn") != request["EventSourceArn"]:
                 continue
             found.append(public(record))
-        return listed("EventSourceMappings", found, request, most=100)
+        return paged("EventSourceMappings", found, request, most=100)
 
     def update(self, request: Request) -> Response:
         record = self._found(request)
-        if record["State"] in _PASSING | {"Deleting"}:
+        if record["State"] in _PENDING | {"Deleting"}:
             raise Fault(
                 "ResourceInUseException",
                 "Cannot update the event source mapping because it is in use.",
@@ -126,7 +126,7 @@ class EventSources(Operations):
         check(kind, request, new)
         if request.get("FunctionName"):
             new["FunctionArn"] = _function(self.control, request["FunctionName"])
-            self._unless_there(kind, new, new["FunctionArn"], but=record["UUID"])
+            self._check_unique(kind, new, new["FunctionArn"], but=record["UUID"])
         new |= {"LastModified": round(self.control.now(), 3), "State": "Updating"}
         if request.get("Enabled") is not None and request["Enabled"] != record["_enabled"]:
             new["_enabled"] = request["Enabled"]

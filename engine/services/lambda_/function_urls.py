@@ -8,8 +8,8 @@ import string
 from ...aws.names import LATEST
 from ...durable.state import Record
 from .control import Operation, Operations, Request, Response
-from .lookup import latest, named
-from .responses import conflict, listed, not_found, public, timestamp
+from .lookup import latest, name_of
+from .responses import conflict, not_found, paged, public, timestamp
 
 _LETTERS = string.ascii_lowercase + "234567"
 _ID = 32
@@ -55,7 +55,7 @@ class FunctionUrls(Operations):
 
     def _owner(self, request: Request) -> tuple[str, str]:
         """The function and alias ("": itself) that are to have a URL. Raises Fault."""
-        name = named(self.control, request)
+        name = name_of(self.control, request)
         table, id = ("alias", name.qualifier) if name.qualifier else ("function", LATEST)
         if self.state.get(table, name.name, id) is None:
             raise not_found(_NO_FUNCTION)
@@ -69,7 +69,7 @@ class FunctionUrls(Operations):
         return {"InvokeMode": "BUFFERED", **self._changed(record)}
 
     def _found(self, request: Request) -> tuple[str, str, Record]:
-        name = named(self.control, request)
+        name = name_of(self.control, request)
         record = self.state.get("url", name.name, name.qualifier or "")
         if record is None:
             raise not_found("The resource you requested does not exist.")
@@ -104,4 +104,4 @@ class FunctionUrls(Operations):
     def list_all(self, request: Request) -> Response:
         name, _ = latest(self.control, request, _NO_FUNCTION)
         records = self.state.owned("url", name.name)
-        return listed("FunctionUrlConfigs", [self._described(records[id]) for id in sorted(records)], request)
+        return paged("FunctionUrlConfigs", [self._described(records[id]) for id in sorted(records)], request)

@@ -9,7 +9,7 @@ from ...hosting.packages import Package
 from . import code as packaged
 from .configuration import applied, check_size, defaults, refuse
 from .control import Control, Operation, Operations, Request, Response
-from .lookup import latest, named, signing_config, unqualified, version
+from .lookup import latest, name_of, signing_config, unqualified, version
 from .records import discard, forget
 from .responses import check_revision, conflict, invalid, page, public, timestamp
 from .tags import check_number
@@ -148,7 +148,7 @@ class Functions(Operations):
         return {"Functions": functions, **more}
 
     def delete(self, request: Request) -> Response:
-        found = named(self.control, request)
+        found = name_of(self.control, request)
         name, qualifier = found.name, found.qualifier
         if qualifier == LATEST:
             raise invalid("$LATEST version cannot be deleted without deleting the function.")
@@ -172,7 +172,7 @@ class Functions(Operations):
 
     def update_code(self, request: Request) -> Response:
         name, record = unqualified(self.control, request)
-        _unless_busy(self.control, record)
+        _check_idle(self.control, record)
         check_revision(request, record)
         if request.get("ImageUri"):
             raise invalid("Please don't provide ImageUri when updating a function with packageType Zip.")
@@ -194,7 +194,7 @@ class Functions(Operations):
 
     def update_configuration(self, request: Request) -> Response:
         name, record = unqualified(self.control, request)
-        _unless_busy(self.control, record)
+        _check_idle(self.control, record)
         check_revision(request, record)
         new = applied(self.control, record, request)
         new |= {
@@ -209,7 +209,7 @@ class Functions(Operations):
 
     def publish_version(self, request: Request) -> Response:
         name, record = unqualified(self.control, request)
-        _unless_busy(self.control, record)
+        _check_idle(self.control, record)
         check_revision(request, record)
         refuse(request)
         sha256 = request.get("CodeSha256")
@@ -263,7 +263,7 @@ def _architectures(record: Record, request: Request) -> None:
         record["Architectures"] = request["Architectures"]
 
 
-def _unless_busy(control: Control, record: Record) -> None:
+def _check_idle(control: Control, record: Record) -> None:
     if _is_pending(record):
         arn = control.place.function(record["FunctionName"])
         raise conflict(

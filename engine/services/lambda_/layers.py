@@ -7,7 +7,7 @@ from . import code as packaged
 from .control import Operation, Operations, Request, Response
 from .lookup import layer_number
 from .records import discard
-from .responses import listed, not_found, public, timestamp
+from .responses import not_found, paged, public, timestamp
 
 
 class Layers(Operations):
@@ -78,7 +78,7 @@ class Layers(Operations):
             for name in self.state.owners("layer")
             if (versions := self._matching(name, request))
         ]
-        return listed("Layers", layers, request)
+        return paged("Layers", layers, request)
 
     def _matching(self, name: str, request: Request) -> list[Response]:
         """A layer's versions that fit a request, as lists have them, the newest first."""
@@ -88,7 +88,7 @@ class Layers(Operations):
 
     def versions(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
-        return listed("LayerVersions", self._matching(name, request), request)
+        return paged("LayerVersions", self._matching(name, request), request)
 
     def delete(self, request: Request) -> Response:
         """The number is not used again, and functions that have the version keep it."""

@@ -15,7 +15,7 @@ from .responses import invalid, not_found
 _ALIAS = re.compile(r"(?!\d+$)[a-zA-Z0-9-_]+")
 
 
-def named(control: Control, request: Mapping[str, Any]) -> FunctionName:
+def name_of(control: Control, request: Mapping[str, Any]) -> FunctionName:
     """What FunctionName and Qualifier name, be it there or not. Raises Fault."""
     return control.place.parse(request["FunctionName"], request.get("Qualifier"))
 
@@ -24,7 +24,7 @@ def latest(control: Control, request: Mapping[str, Any], missing: str = "") -> t
     """A function by its name, whatever qualifier it carries; its $LATEST record. Raises Fault.
 
     missing: AWS's words for one that is not there, where an operation has its own."""
-    name = named(control, request)
+    name = name_of(control, request)
     record = control.state.get("function", name.name, LATEST)
     if record is None:
         raise not_found(missing or f"Function not found: {control.place.function(name.name)}")
@@ -41,7 +41,7 @@ def unqualified(control: Control, request: Mapping[str, Any]) -> tuple[str, Reco
 
 def bare(control: Control, request: Mapping[str, Any]) -> str:
     """A function's name, be it there or not, that must have no qualifier at all, not $LATEST either. Raises Fault."""
-    name = named(control, request)
+    name = name_of(control, request)
     if name.qualifier is not None:
         raise _functions_only()
     return name.name
@@ -62,7 +62,7 @@ def _record(control: Control, name: FunctionName) -> Record | None:
 
 def existing(control: Control, request: Mapping[str, Any], missing: str = "") -> tuple[FunctionName, Record]:
     """What a request names and its own record: an alias's, a version's, or $LATEST's. Raises Fault."""
-    name = named(control, request)
+    name = name_of(control, request)
     record = _record(control, name)
     if record is None:
         is_alias = name.qualifier and _ALIAS.fullmatch(name.qualifier)
@@ -73,7 +73,7 @@ def existing(control: Control, request: Mapping[str, Any], missing: str = "") ->
 
 def version(control: Control, request: Mapping[str, Any]) -> tuple[FunctionName, Record]:
     """The version that a request names, through an alias if it is one. Raises Fault."""
-    name = named(control, request)
+    name = name_of(control, request)
     record = _record(control, name)
     if record is not None and "AliasArn" in record:
         record = control.state.get("function", name.name, record["FunctionVersion"])

@@ -12,7 +12,7 @@ from ...aws.faults import Fault
 from ...aws.names import LATEST
 from ...durable.state import Record
 from .control import Operation, Operations, Request, Response
-from .lookup import existing, latest, layer_number, named
+from .lookup import existing, latest, layer_number, name_of
 from .responses import check_revision, conflict, invalid, not_found
 
 LIMIT = 20_480  # bytes of a policy
@@ -85,7 +85,7 @@ class Policies(Operations):
         return {"Document": document, "RevisionId": self.control.new_id()}
 
     def remove(self, request: Request) -> Response:
-        name = named(self.control, request)
+        name = name_of(self.control, request)
         arn = self.place.function(name.name, name.qualifier)
         latest(self.control, request, f"No policy found for: {arn}")
         existing(self.control, request)
@@ -117,7 +117,7 @@ class Policies(Operations):
                 change.delete(table, owner, id)
 
     def get(self, request: Request) -> Response:
-        name = named(self.control, request)
+        name = name_of(self.control, request)
         return _response(self.state.get("policy", name.name, name.qualifier or ""), _NOTHING)
 
     def _of_arn(self, request: Request) -> tuple[str, str, Record | None]:

@@ -54,7 +54,7 @@ def timestamp(now: float) -> str:
 def page(
     items: Sequence[Any], request: Mapping[str, Any], most: int = 50
 ) -> tuple[list[Any], dict[str, str]]:
-    """The items that a Marker and MaxItems ask for, and the NextMarker member if there are more. Raises Fault."""
+    """The items that Marker and MaxItems select, and the NextMarker member if there are more. Raises Fault."""
     start = 0
     if marker := request.get("Marker"):
         try:
@@ -68,7 +68,7 @@ def page(
     return list(items[start:end]), more
 
 
-def listed(member: str, items: Sequence[Any], request: Mapping[str, Any], most: int = 50) -> dict[str, Any]:
+def paged(member: str, items: Sequence[Any], request: Mapping[str, Any], most: int = 50) -> dict[str, Any]:
     """A list operation's response: a page of the items under that member. Raises Fault."""
     found, more = page(items, request, most)
     return {member: found, **more}

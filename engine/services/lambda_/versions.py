@@ -6,9 +6,9 @@ from ...aws.faults import Fault
 from ...aws.names import LATEST
 from ...durable.state import Change, Record
 from .control import Control, Operation, Operations, Request, Response
-from .lookup import latest, named, unqualified
+from .lookup import latest, name_of, unqualified
 from .records import forget
-from .responses import INVALID, check_revision, conflict, invalid, listed, not_found, page, public, timestamp
+from .responses import INVALID, check_revision, conflict, invalid, not_found, page, paged, public, timestamp
 
 # What may differ between $LATEST and a version that is still the same.
 _OWN = {
@@ -146,7 +146,7 @@ class Versions(Operations):
         return name, record
 
     def _names(self, request: Request) -> tuple[str, str]:
-        return named(self.control, request).name, request["Name"]
+        return name_of(self.control, request).name, request["Name"]
 
     def get_alias(self, request: Request) -> Response:
         return self._alias(request, "Cannot find alias arn")[1]
@@ -156,7 +156,7 @@ class Versions(Operations):
         version = request.get("FunctionVersion")
         aliases = self.state.owned("alias", name.name)
         found = [aliases[id] for id in sorted(aliases) if version in (None, aliases[id]["FunctionVersion"])]
-        return listed("Aliases", found, request)
+        return paged("Aliases", found, request)
 
     def update_alias(self, request: Request) -> Response:
         name, record = self._alias(request, "Alias not found")

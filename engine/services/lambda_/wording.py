@@ -1,4 +1,4 @@
-"""What AWS says of a Lambda request that breaks its model, where the model alone does not tell."""
+"""How AWS words what is wrong with a Lambda request, where that is more than the model has."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ WORDING = Wording(
         "|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}"
         "-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|capacity-provider:[a-zA-Z0-9-_]+)",
     },
-    # Lists of whose members AWS says beside the other rules that they must not be null.
+    # Lists whose members must not be null, as AWS says beside their other rules.
     full_lists=frozenset({"ArchitecturesList", "CompatibleArchitectures", "LayerList"}),
-    # Members that their operation was given later: AWS complains of them last, unlike the model's order.
+    # Members newer than the rest of their operation: AWS complains of them last, unlike the model's order.
     later=frozenset({"compatibleArchitectures"}),
     # A function's runtime is refused by the operation, which says more than the enum.
     exempt=frozenset({("Runtime", "runtime")}),
