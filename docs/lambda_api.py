@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from engine.aws.model import Service  # noqa: E402
+from engine.aws.model import Model  # noqa: E402
 from engine.aws.names import Place  # noqa: E402
 from engine.durable.state import States  # noqa: E402
 from engine.services.lambda_ import catalog  # noqa: E402
@@ -34,7 +34,7 @@ def implemented() -> set[str]:
 
 def text() -> str:
     """The page."""
-    names = sorted(Service.load("lambda").names)
+    names = sorted(Model.load("lambda").names)
     done = implemented()
     lines = [
         "# The Lambda API, operation by operation",

@@ -100,11 +100,11 @@ class ModelService(Service):
 
     async def call(self, request: Request, caller: Caller) -> Response:
         operation, labels = self.model.match(request)
-        members = self.model.parse(operation, labels, request)
-        self.model.validate(operation, members)
         handler = self.operations.get(operation.name)
         if handler is None:
             raise self.not_implemented(operation.name)
+        members = self.model.parse(operation, labels, request)
+        self.model.validate(operation, members)
         result = handler(members, caller)
         if inspect.isawaitable(result):
             result = await result

@@ -1,6 +1,6 @@
 """Code packages: content-addressed, verified and unpacked once, shared by every version that has the same bytes.
 
-An archive comes from anywhere, so nothing in it is believed: names stay inside the tree, sizes are counted while they
+An archive comes from anywhere, so nothing in it is trusted: names stay inside the tree, sizes are counted while they
 inflate, and what is neither a file, a directory nor a link within the tree is refused. It is unpacked beside its place
 and renamed into it, so a half-written one is never seen, and is swept away at the next start.
 """
@@ -31,7 +31,7 @@ _ENCRYPTED = 0x1
 _METHODS = {
     zipfile.ZIP_STORED,
     zipfile.ZIP_DEFLATED,
-}  # what Lambda takes; the others' memory is not bounded, too
+}  # what Lambda takes; the others are not bounded in memory
 _ENTRIES = 100_000  # members, and the directories that their names imply
 _NAME_BYTES = 1024
 _NAME_PARTS = 100  # directories within each other
@@ -50,7 +50,7 @@ class Package:
 
 
 class Packages:
-    """The packages of one folder: NAME.zip and the tree NAME, NAME being the digest."""
+    """A folder of packages: DIGEST.zip and the tree DIGEST of each."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -93,7 +93,7 @@ class Packages:
         return Package(digest, sha256, len(archive), size)
 
     def keep_only(self, digests: Collection[str]) -> None:
-        """At start: what no version has any more goes."""
+        """At start: remove the packages that nothing needs any more."""
         for path in self._folder.iterdir():
             if path.name.removesuffix(".zip") not in digests:
                 _remove(path)

@@ -9,11 +9,11 @@ from ... import limits
 from ...aws.faults import Fault
 from ...hosting.packages import Package
 from .control import Control
-from .lookup import invalid
+from .responses import invalid
 
 
 def received(control: Control, code: Mapping[str, Any]) -> Package:
-    """The package that a Code (of CreateFunction, UpdateFunctionCode) or Content (of a layer) gives. Raises Fault."""
+    """The package of a request's Code (CreateFunction, UpdateFunctionCode) or Content (a layer). Raises Fault."""
     if code.get("ImageUri"):
         raise invalid("Container images are not run here: send a .zip archive (PackageType Zip)")
     if code.get("S3ObjectStorageMode") == "REFERENCE":

@@ -1,4 +1,7 @@
-"""A function's configuration: what a request says, checked as AWS checks it, and what AWS adds."""
+"""Lambda's FunctionConfiguration: a request's members checked as AWS checks them, and what AWS adds.
+
+engine/config.py has the engine's own settings of a function, which these become when it is hosted.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ import msgspec
 from ... import limits
 from ...durable.state import Record
 from .control import Control
-from .lookup import invalid
+from .responses import invalid
 
 LAYERS = 5
-# What AWS still takes for a new function, in the order in which it names them.
+# What AWS still takes for a new function, in the order in which it lists them.
 RUNTIMES = (
     "nodejs20.x, python3.14, provided.al2023, python3.12, python3.13, nodejs24.x, nodejs22.x, java25, python3.10, "
     "python3.11, java21, ruby3.3, ruby3.4, ruby3.2, python3.8, python3.9, java17, nodejs16.x, dotnet10, dotnet8, "
@@ -27,9 +30,9 @@ _GONE = frozenset(
         "python3.6", "python3.7", "ruby2.5", "ruby2.7",
     }
 )  # fmt: skip
-# Kept as they were given, and answered so.
+# Kept and returned as they are.
 _KEPT = ("Description", "Handler", "MemorySize", "Role", "Runtime", "Timeout", "EphemeralStorage")
-# An empty one takes away what there was.
+# An empty one removes the one there was.
 _OPTIONAL = ("KMSKeyArn", "FileSystemConfigs")
 _STORAGE_MAX = 10_240  # MB
 _REFUSED = {
@@ -44,7 +47,7 @@ _REFUSED = {
 
 
 def defaults(control: Control, name: str) -> Record:
-    """What a new function has unless it says otherwise."""
+    """What a new function has unless its request sets it."""
     return {
         "FunctionName": name,
         "FunctionArn": control.place.function(name),
@@ -165,19 +168,19 @@ def _layers(control: Control, new: Record, arns: list[str]) -> None:
     seen: dict[str, str] = {}
     unzipped = 0
     for arn in arns:
-        of, _, number = arn.rpartition(":")
-        region, account, name = arn.split(":")[3], arn.split(":")[4], of.rsplit(":", 1)[-1]
+        layer_arn, _, number = arn.rpartition(":")
+        region, account, name = arn.split(":")[3], arn.split(":")[4], layer_arn.rsplit(":", 1)[-1]
         if region != control.place.region:
             raise invalid(
                 "Layers are not in the same region as the function. "
                 f"Layers are expected to be in region {control.place.region}."
             )
-        if of in seen:
+        if layer_arn in seen:
             raise invalid(
                 "Two different versions of the same layer are not allowed to be referenced in the same function. "
-                f"{seen[of]} and {arn} are versions of the same layer."
+                f"{seen[layer_arn]} and {arn} are versions of the same layer."
             )
-        seen[of] = arn
+        seen[layer_arn] = arn
         layer = control.state.get("layer", name, number) if account == control.place.account else None
         if layer is None:
             raise invalid(f"Layer version {arn} does not exist.")
@@ -201,30 +204,30 @@ def check_size(record: Record) -> None:
         )
 
 
-def _logging(new: Record, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def _logging(new: Record, request: Mapping[str, Any]) -> dict[str, Any]:
     before = new["LoggingConfig"]
-    form = wanted.get("LogFormat", before["LogFormat"])
+    form = request.get("LogFormat", before["LogFormat"])
     out: dict[str, Any] = {"LogFormat": form}
     if form == "JSON":
         for member in ("ApplicationLogLevel", "SystemLogLevel"):
-            out[member] = wanted.get(member) or before.get(member, "INFO")
-    elif wanted.get("ApplicationLogLevel") or wanted.get("SystemLogLevel"):
+            out[member] = request.get(member) or before.get(member, "INFO")
+    elif request.get("ApplicationLogLevel") or request.get("SystemLogLevel"):
         raise invalid(
             "Cannot specify log level when LogFormat is 'Text'. "
             "To configure log levels, set LogFormat to 'JSON'."
         )
-    out["LogGroup"] = wanted.get("LogGroup") or before["LogGroup"]
+    out["LogGroup"] = request.get("LogGroup") or before["LogGroup"]
     return out
 
 
-def _vpc(new: Record, wanted: Mapping[str, Any]) -> None:
-    """Kept and answered; a function runs in this machine's network whatever it says."""
-    subnets, groups = wanted.get("SubnetIds") or [], wanted.get("SecurityGroupIds") or []
+def _vpc(new: Record, request: Mapping[str, Any]) -> None:
+    """Kept and returned; a function runs in this machine's network all the same."""
+    subnets, groups = request.get("SubnetIds") or [], request.get("SecurityGroupIds") or []
     if bool(subnets) != bool(groups):
         raise invalid("SubnetIds and SecurityIds must coexist or be both empty list.")
     new["VpcConfig"] = {
         "SubnetIds": subnets,
         "SecurityGroupIds": groups,
         "VpcId": "vpc-" + hashlib.sha256("".join(subnets).encode()).hexdigest()[:17] if subnets else "",
-        "Ipv6AllowedForDualStack": bool(wanted.get("Ipv6AllowedForDualStack")),
+        "Ipv6AllowedForDualStack": bool(request.get("Ipv6AllowedForDualStack")),
     }

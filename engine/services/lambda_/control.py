@@ -1,36 +1,54 @@
-"""What every operation of the control plane works with."""
+"""What every operation of the control plane works with, and what each family of operations is."""
 
 from __future__ import annotations
 
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ...aws.names import Place
 from ...durable.state import State
 from ...hosting.packages import Packages
 
-# Members by their names in the service's model, in and out. Raises Fault.
-Operation = Callable[[dict[str, Any]], dict[str, Any]]
+# Members by their names in the service's model.
+Request = dict[str, Any]
+Response = dict[str, Any]
+Operation = Callable[[Request], Response]  # raises Fault
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """runtimes: what this server can run. fetch: S3's (bucket, key, version) to bytes, None without an S3.
-    base_url: of this server; function_url: of a function URL's id."""
+    """One region's and account's records, and the means that operations on them need.
+
+    runtimes: what this server can run. fetch: S3's (bucket, key, version) to bytes, None without an S3.
+    base_url: of this server; function_url: of a function URL's id. warmed: how many workers a (name, qualifier) has,
+    None if it cannot be initialised; as many as requested, without it. now: epoch seconds."""
 
     state: State
     place: Place
     packages: Packages
     runtimes: tuple[str, ...]
     fetch: Callable[[str, str, str | None], bytes] | None = None
-    base_url: Callable[[], str] = field(default=lambda: "http://127.0.0.1")
-    function_url: Callable[[str], str] = field(
-        default=lambda url_id: f"http://127.0.0.1/lambda-url/{url_id}/"
-    )
-    # workers there are of a name and qualifier, or that it cannot be initialised; None: nobody counts
+    base_url: Callable[[], str] = lambda: "http://127.0.0.1"
+    function_url: Callable[[str], str] = lambda url_id: f"http://127.0.0.1/lambda-url/{url_id}/"
     warmed: Callable[[str, str], int | None] | None = None
-    now: Callable[[], float] = time.time  # epoch seconds
-    new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
+    now: Callable[[], float] = time.time
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+
+
+class Operations:
+    """A family of operations on one region's and account's records."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self.state = control.state
+        self.place = control.place
+
+    def operations(self) -> dict[str, Operation]:
+        """By name."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Moves on what the operations left pending; most leave nothing."""

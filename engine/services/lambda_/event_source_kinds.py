@@ -1,4 +1,4 @@
-"""What each kind of event source takes in a mapping, what it has unless told otherwise, and what AWS refuses."""
+"""What each kind of event source takes in a mapping, its defaults, and what AWS refuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ...durable.state import Record
-from .lookup import invalid
+from .responses import invalid
 
 STREAMS = ("kinesis", "dynamodb")
 _SERVICES = {
@@ -62,7 +62,7 @@ _STREAM: Record = {
     "TumblingWindowInSeconds": 0,
     "FunctionResponseTypes": [],
 }
-# The others gather for half a second, which the API, in whole seconds, does not say.
+# The others gather for half a second, which the API, in whole seconds, cannot express.
 _OTHER: Record = {**_NO_RECORDS, "BatchSize": 100}
 _DEFAULTS: dict[str, Record] = {
     "sqs": {"BatchSize": 10, "MaximumBatchingWindowInSeconds": 0, "FunctionResponseTypes": []},
@@ -96,14 +96,14 @@ def kind_of(request: Mapping[str, Any]) -> str:
     return kind
 
 
-def servers(said: Mapping[str, Any]) -> list[str]:
+def servers(mapping: Mapping[str, Any]) -> list[str]:
     """The bootstrap servers of a Kafka cluster that is not AWS's."""
-    endpoints: Mapping[str, list[str]] = (said.get("SelfManagedEventSource") or {}).get("Endpoints") or {}
+    endpoints: Mapping[str, list[str]] = (mapping.get("SelfManagedEventSource") or {}).get("Endpoints") or {}
     return list(endpoints.get("KAFKA_BOOTSTRAP_SERVERS", ()))
 
 
 def defaults(kind: str, uuid: str, request: Mapping[str, Any]) -> Record:
-    """What a new mapping has beside what its request says."""
+    """What a new mapping has beside its request's members."""
     out = dict(_DEFAULTS[kind])
     if kind == "kafka":
         config = "AmazonManagedKafkaEventSourceConfig" if request.get("EventSourceArn") else (

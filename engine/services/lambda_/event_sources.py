@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ...aws.faults import Fault
 from ...durable.state import Record
-from .control import Control, Operation
+from .control import Control, Operation, Operations, Request, Response
 from .event_source_kinds import STREAMS, check, defaults, kind_of, merged, servers
-from .lookup import conflict, invalid, not_found, page, public, version
+from .lookup import version
+from .records import discard
+from .responses import conflict, invalid, not_found, paged, public
 
 _TABLE = "event-source-mapping"
-_PASSING = {"Creating", "Updating", "Enabling", "Disabling"}
+_PENDING = {"Creating", "Updating", "Enabling", "Disabling"}
 
 
-class EventSources:
+class EventSources(Operations):
     """The operations on event source mappings."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -31,52 +27,49 @@ class EventSources:
         }
 
     def settle(self) -> None:
-        """What is being made, changed or deleted is so."""
-        state = self._control.state
-        for uuid in state.owners(_TABLE):
-            record = state.get(_TABLE, uuid)
-            if record is None or record["State"] not in _PASSING | {"Deleting"}:
+        """What is pending is done."""
+        for uuid in self.state.owners(_TABLE):
+            record = self.state.get(_TABLE, uuid)
+            if record is None or record["State"] not in _PENDING | {"Deleting"}:
                 continue
-            with state.change() as change:
+            with self.state.change() as change:
                 if record["State"] == "Deleting":
                     change.delete(_TABLE, uuid, "")
                 else:
                     ended = "Enabled" if record["_enabled"] else "Disabled"
                     change.put(_TABLE, uuid, "", {**record, "State": ended})
 
-    def create(self, request: dict[str, Any]) -> dict[str, Any]:
-        control = self._control
-        kind, uuid = kind_of(request), control.new_id()
+    def create(self, request: Request) -> Response:
+        kind, uuid = kind_of(request), self.control.new_id()
         settings = merged(kind, defaults(kind, uuid, request), request)
         check(kind, request, settings)
-        arn = _function(control, request["FunctionName"])
-        self._unless_there(kind, settings, arn)
+        arn = _function(self.control, request["FunctionName"])
+        self._check_unique(kind, settings, arn)
         enabled = request.get("Enabled") is not False
         record: Record = {
             "UUID": uuid,
-            "EventSourceMappingArn": control.place.arn(f"event-source-mapping:{uuid}"),
+            "EventSourceMappingArn": self.place.arn(f"event-source-mapping:{uuid}"),
             "FunctionArn": arn,
-            "LastModified": round(control.now(), 3),
+            "LastModified": round(self.control.now(), 3),
             "State": "Creating" if enabled else "Disabled",
             "StateTransitionReason": "User action" if kind in STREAMS else "USER_INITIATED",
             "_enabled": enabled,
             "_kind": kind,
             **settings,
         }
-        with control.state.change() as change:
+        with self.state.change() as change:
             change.put(_TABLE, uuid, "", record)
             if request.get("Tags"):
                 change.put("tags", record["EventSourceMappingArn"], "", request["Tags"])
         return public(record)
 
-    def _unless_there(self, kind: str, settings: Mapping[str, Any], arn: str, but: str = "") -> None:
+    def _check_unique(self, kind: str, settings: Record, arn: str, but: str = "") -> None:
         """Raises Fault when another mapping feeds this function from this source."""
-        state = self._control.state
         source, topics = settings.get("EventSourceArn"), settings.get("Topics")
         name = arn.split(":function:", 1)[1]
         mine = servers(settings)
-        for uuid in state.owners(_TABLE):
-            other = state.get(_TABLE, uuid) or {}
+        for uuid in self.state.owners(_TABLE):
+            other = self.state.get(_TABLE, uuid) or {}
             if uuid == but or other["FunctionArn"] != arn or other["_kind"] != kind:
                 continue
             if other.get("EventSourceArn") != source or other.get("Topics") != topics:
@@ -96,36 +89,33 @@ class EventSources:
                     f'("{",".join(topics or ())}") {please}'
                 )
 
-    def _found(self, request: Mapping[str, Any]) -> Record:
-        record = self._control.state.get(_TABLE, request["UUID"])
+    def _found(self, request: Request) -> Record:
+        record = self.state.get(_TABLE, request["UUID"])
         if record is None:
             raise not_found("The resource you requested does not exist.")
         return record
 
-    def get(self, request: dict[str, Any]) -> dict[str, Any]:
+    def get(self, request: Request) -> Response:
         return public(self._found(request))
 
-    def list_all(self, request: dict[str, Any]) -> dict[str, Any]:
-        control, state = self._control, self._control.state
+    def list_all(self, request: Request) -> Response:
         arn = None
         if request.get("FunctionName"):
-            named = control.place.parse(request["FunctionName"])
-            arn = control.place.function(named.name, named.qualifier)
+            name = self.place.parse(request["FunctionName"])
+            arn = self.place.function(name.name, name.qualifier)
         found = []
-        for uuid in state.owners(_TABLE):
-            record = state.get(_TABLE, uuid)
+        for uuid in self.state.owners(_TABLE):
+            record = self.state.get(_TABLE, uuid)
             if record is None or (arn and record["FunctionArn"] != arn):
                 continue
             if request.get("EventSourceArn") and record.get("EventSourceArn") != request["EventSourceArn"]:
                 continue
             found.append(public(record))
-        some, more = page(found, request, default=100, most=100)
-        return {"EventSourceMappings": some, **more}
+        return paged("EventSourceMappings", found, request, most=100)
 
-    def update(self, request: dict[str, Any]) -> dict[str, Any]:
-        control = self._control
+    def update(self, request: Request) -> Response:
         record = self._found(request)
-        if record["State"] in _PASSING | {"Deleting"}:
+        if record["State"] in _PENDING | {"Deleting"}:
             raise Fault(
                 "ResourceInUseException",
                 "Cannot update the event source mapping because it is in use.",
@@ -135,33 +125,30 @@ class EventSources:
         new = merged(kind, record, request)
         check(kind, request, new)
         if request.get("FunctionName"):
-            new["FunctionArn"] = _function(control, request["FunctionName"])
-            self._unless_there(kind, new, new["FunctionArn"], but=record["UUID"])
-        new |= {"LastModified": round(control.now(), 3), "State": "Updating"}
+            new["FunctionArn"] = _function(self.control, request["FunctionName"])
+            self._check_unique(kind, new, new["FunctionArn"], but=record["UUID"])
+        new |= {"LastModified": round(self.control.now(), 3), "State": "Updating"}
         if request.get("Enabled") is not None and request["Enabled"] != record["_enabled"]:
             new["_enabled"] = request["Enabled"]
             new["State"] = "Enabling" if request["Enabled"] else "Disabling"
-        with control.state.change() as change:
+        with self.state.change() as change:
             change.put(_TABLE, record["UUID"], "", new)
         return public(new)
 
-    def delete(self, request: dict[str, Any]) -> dict[str, Any]:
+    def delete(self, request: Request) -> Response:
         record = {**self._found(request), "State": "Deleting"}
         arn = record["EventSourceMappingArn"]
-        with self._control.state.change() as change:
+        with self.state.change() as change:
             change.put(_TABLE, record["UUID"], "", record)
-            if self._control.state.get("tags", arn) is not None:
-                change.delete("tags", arn, "")
+            discard(self.state, change, "tags", arn)
         return public(record)
 
 
 def _function(control: Control, text: str) -> str:
     """The ARN of a function, as qualified as it was named. Raises Fault."""
-    named = control.place.parse(text)
+    name = control.place.parse(text)
     try:
         version(control, {"FunctionName": text})
-    except Fault as fault:
-        if fault.code == "ResourceNotFoundException":
-            raise invalid("Function does not exist") from None
-        raise
-    return control.place.function(named.name, named.qualifier)
+    except Fault:
+        raise invalid("Function does not exist") from None
+    return control.place.function(name.name, name.qualifier)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ...durable.state import Record
 from . import code as packaged
-from .control import Control, Operation
-from .lookup import invalid, not_found, page, public, timestamp
+from .control import Operation, Operations, Request, Response
+from .lookup import layer_number
+from .records import discard
+from .responses import not_found, paged, public, timestamp
 
 
-class Layers:
+class Layers(Operations):
     """The operations on layers, but for their permissions."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -27,18 +23,17 @@ class Layers:
             "DeleteLayerVersion": self.delete,
         }
 
-    def publish(self, request: dict[str, Any]) -> dict[str, Any]:
-        control = self._control
+    def publish(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
-        package = packaged.received(control, request["Content"])
-        about = control.state.get("layer-about", name) or {"NextVersion": 1}
+        package = packaged.received(self.control, request["Content"])
+        about = self.state.get("layer-about", name) or {"NextVersion": 1}
         number = about["NextVersion"]
         record: Record = {
             "Content": {"CodeSha256": package.sha256, "CodeSize": package.size},
-            "LayerArn": control.place.layer(name),
-            "LayerVersionArn": control.place.layer(name, number),
+            "LayerArn": self.place.layer(name),
+            "LayerVersionArn": self.place.layer(name, number),
             "Description": request.get("Description", ""),
-            "CreatedDate": timestamp(control.now()),
+            "CreatedDate": timestamp(self.control.now()),
             "Version": number,
             "_digest": package.digest,
             "_unzipped": package.unzipped,
@@ -46,82 +41,69 @@ class Layers:
         for member in ("CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo"):
             if request.get(member) is not None:
                 record[member] = request[member]
-        with control.state.change() as change:
+        with self.state.change() as change:
             change.put("layer", name, str(number), record)
             change.put("layer-about", name, "", {"NextVersion": number + 1})
-        return self._whole(name, record)
+        return self._described(name, record)
 
-    def _whole(self, name: str, record: Record) -> dict[str, Any]:
-        location = f"{self._control.base_url()}/2018-10-31/layers/{name}/code-archive/{record['_digest']}"
+    def _described(self, name: str, record: Record) -> Response:
+        location = f"{self.control.base_url()}/2018-10-31/layers/{name}/code-archive/{record['_digest']}"
         return public({**record, "Content": {"Location": location, **record["Content"]}})
 
     def _name(self, text: str) -> str:
         """A layer's name from itself or its ARN. Raises Fault for a layer of another region or account."""
         name = text.rsplit(":", 1)[-1]
-        if text not in (name, self._control.place.layer(name)):
+        if text not in (name, self.place.layer(name)):
             raise not_found("The resource you requested does not exist.")
         return name
 
-    def get(self, request: dict[str, Any]) -> dict[str, Any]:
+    def get(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
-        return self._whole(name, self._version(name, request["VersionNumber"]))
+        return self._described(name, self._version(name, request["VersionNumber"]))
 
     def _version(self, name: str, number: int) -> Record:
-        if number < 1:
-            raise invalid("Layer Version Cannot be less than 1")
-        record = self._control.state.get("layer", name, str(number))
+        record = self.state.get("layer", name, layer_number(number))
         if record is None:
             raise not_found("The resource you requested does not exist.")
         return record
 
-    def by_arn(self, request: dict[str, Any]) -> dict[str, Any]:
+    def by_arn(self, request: Request) -> Response:
         layer, _, number = request["Arn"].rpartition(":")
         name = self._name(layer)
-        return self._whole(name, self._version(name, int(number)))
+        return self._described(name, self._version(name, int(number)))
 
-    def list_all(self, request: dict[str, Any]) -> dict[str, Any]:
-        control = self._control
-        found = []
-        for name in control.state.owners("layer"):
-            versions = [v for v in self._ordered(name) if _fits(v, request)]
-            if versions:
-                found.append(
-                    {
-                        "LayerName": name,
-                        "LayerArn": control.place.layer(name),
-                        "LatestMatchingVersion": _listed(versions[0]),
-                    }
-                )
-        some, more = page(found, request)
-        return {"Layers": some, **more}
+    def list_all(self, request: Request) -> Response:
+        layers = [
+            {"LayerName": name, "LayerArn": self.place.layer(name), "LatestMatchingVersion": versions[0]}
+            for name in self.state.owners("layer")
+            if (versions := self._matching(name, request))
+        ]
+        return paged("Layers", layers, request)
 
-    def _ordered(self, name: str) -> list[Record]:
-        versions = self._control.state.owned("layer", name)
-        return [versions[n] for n in sorted(versions, key=int, reverse=True)]
+    def _matching(self, name: str, request: Request) -> list[Response]:
+        """A layer's versions that fit a request, as lists have them, the newest first."""
+        versions = self.state.owned("layer", name)
+        ordered = [versions[number] for number in sorted(versions, key=int, reverse=True)]
+        return [_summary(version) for version in ordered if _fits(version, request)]
 
-    def versions(self, request: dict[str, Any]) -> dict[str, Any]:
+    def versions(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
-        some, more = page([_listed(v) for v in self._ordered(name) if _fits(v, request)], request)
-        return {"LayerVersions": some, **more}
+        return paged("LayerVersions", self._matching(name, request), request)
 
-    def delete(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Its number is not given again, and functions that have it keep it."""
-        state = self._control.state
-        name, number = self._name(request["LayerName"]), str(request["VersionNumber"])
-        if request["VersionNumber"] < 1:
-            raise invalid("Layer Version Cannot be less than 1")
-        with state.change() as change:
+    def delete(self, request: Request) -> Response:
+        """The number is not used again, and functions that have the version keep it."""
+        name, number = self._name(request["LayerName"]), layer_number(request["VersionNumber"])
+        with self.state.change() as change:
             for table in ("layer", "layer-policy"):
-                if state.get(table, name, number) is not None:
-                    change.delete(table, name, number)
+                discard(self.state, change, table, name, number)
         return {}
 
 
-def _listed(record: Record) -> dict[str, Any]:
+def _summary(record: Record) -> Response:
     return {name: value for name, value in public(record).items() if name not in ("Content", "LayerArn")}
 
 
-def _fits(record: Record, request: Mapping[str, Any]) -> bool:
+def _fits(record: Record, request: Request) -> bool:
     runtime, architecture = request.get("CompatibleRuntime"), request.get("CompatibleArchitecture")
     return (not runtime or runtime in record.get("CompatibleRuntimes", ())) and (
         not architecture or architecture in record.get("CompatibleArchitectures", ())

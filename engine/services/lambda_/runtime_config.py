@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from .control import Operation, Operations, Request, Response
+from .lookup import unqualified, version
+from .responses import invalid
 
-from .control import Control, Operation
-from .lookup import invalid, unqualified, version
 
-
-class RuntimeConfig:
+class RuntimeConfig(Operations):
     """The operations on recursion and runtime management."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -22,20 +18,19 @@ class RuntimeConfig:
             "GetRuntimeManagementConfig": self.get_runtime,
         }
 
-    def put_recursion(self, request: dict[str, Any]) -> dict[str, Any]:
-        name, _ = unqualified(self._control, request)
+    def put_recursion(self, request: Request) -> Response:
+        name, _ = unqualified(self.control, request)
         record = {"RecursiveLoop": request["RecursiveLoop"]}
-        with self._control.state.change() as change:
+        with self.state.change() as change:
             change.put("recursion", name, "", record)
         return record
 
-    def get_recursion(self, request: dict[str, Any]) -> dict[str, Any]:
-        name, _ = unqualified(self._control, request)
-        return self._control.state.get("recursion", name) or {"RecursiveLoop": "Terminate"}
+    def get_recursion(self, request: Request) -> Response:
+        name, _ = unqualified(self.control, request)
+        return self.state.get("recursion", name) or {"RecursiveLoop": "Terminate"}
 
-    def put_runtime(self, request: dict[str, Any]) -> dict[str, Any]:
-        control = self._control
-        named, record = version(control, request)
+    def put_runtime(self, request: Request) -> Response:
+        name, record = version(self.control, request)
         manual = request["UpdateRuntimeOn"] == "Manual"
         if manual and not request.get("RuntimeVersionArn"):
             raise invalid(
@@ -45,18 +40,15 @@ class RuntimeConfig:
             raise invalid(
                 "RuntimeVersionArn is only supported when UpdateRuntimeOn is Manual. Remove RuntimeVersionArn."
             )
-        said = {"UpdateRuntimeOn": request["UpdateRuntimeOn"]}
+        settings = {"UpdateRuntimeOn": request["UpdateRuntimeOn"]}
         if manual:
-            said["RuntimeVersionArn"] = request["RuntimeVersionArn"]
-        with control.state.change() as change:
-            change.put("runtime-management", named.name, record["Version"], said)
-        return {**said, "FunctionArn": control.place.function(named.name, named.qualifier)}
+            settings["RuntimeVersionArn"] = request["RuntimeVersionArn"]
+        with self.state.change() as change:
+            change.put("runtime-management", name.name, record["Version"], settings)
+        return {**settings, "FunctionArn": self.place.function(name.name, name.qualifier)}
 
-    def get_runtime(self, request: dict[str, Any]) -> dict[str, Any]:
-        control = self._control
-        named, record = version(control, request)
-        said = control.state.get("runtime-management", named.name, record["Version"])
-        return {
-            **(said or {"UpdateRuntimeOn": "Auto"}),
-            "FunctionArn": control.place.function(named.name, named.qualifier),
-        }
+    def get_runtime(self, request: Request) -> Response:
+        name, record = version(self.control, request)
+        settings = self.state.get("runtime-management", name.name, record["Version"])
+        arn = self.place.function(name.name, name.qualifier)
+        return {**(settings or {"UpdateRuntimeOn": "Auto"}), "FunctionArn": arn}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ...aws.names import LATEST
-from .control import Control, Operation
-from .lookup import invalid, latest, not_found
+from .control import Operation, Operations, Request, Response
+from .lookup import latest
+from .records import discard
+from .responses import invalid, not_found
 
 MOST = 50
 # By what an ARN calls the resource, which is its table's name, too. There are none of the last two.
@@ -28,18 +29,14 @@ def check_number(tags: Mapping[str, str]) -> None:
         raise invalid("Number of tags exceeds resource tag limit.")
 
 
-class Tags:
+class Tags(Operations):
     """The operations on tags."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
 
     def operations(self) -> dict[str, Operation]:
         return {"TagResource": self.tag, "UntagResource": self.untag, "ListTags": self.list_all}
 
     def _resource(self, arn: str) -> str:
         """The ARN that the tags are kept under. Raises Fault when there is no such resource."""
-        control = self._control
         kind, _, rest = arn.split(":", 5)[5].partition(":")
         name, _, qualifier = rest.partition(":")
         if kind == "function":
@@ -47,16 +44,15 @@ class Tags:
                 raise invalid(
                     "Tags on function aliases and versions are not supported. Please specify a function ARN."
                 )
-            latest(control, {"FunctionName": arn})
-            return control.place.function(name)
-        if arn != control.place.arn(f"{kind}:{name}") or control.state.get(kind, name) is None:
+            latest(self.control, {"FunctionName": arn})
+            return self.place.function(name)
+        if arn != self.place.arn(f"{kind}:{name}") or self.state.get(kind, name) is None:
             raise not_found(_MISSING[kind].format(arn))
         return arn
 
-    def tag(self, request: dict[str, Any]) -> dict[str, Any]:
-        state = self._control.state
+    def tag(self, request: Request) -> Response:
         arn = self._resource(request["Resource"])
-        tags = {**(state.get("tags", arn) or {}), **request["Tags"]}
+        tags = {**(self.state.get("tags", arn) or {}), **request["Tags"]}
         if not request["Tags"]:
             raise invalid("An error occurred and the request cannot be processed.")
         check_number(tags)
@@ -65,23 +61,24 @@ class Tags:
 
     def _put(self, arn: str, tags: dict[str, str]) -> None:
         """A function with other tags has another revision."""
-        control, name = self._control, arn.rsplit(":", 1)[-1]
-        with control.state.change() as change:
+        self.control, name = self.control, arn.rsplit(":", 1)[-1]
+        with self.state.change() as change:
             if tags:
                 change.put("tags", arn, "", tags)
-            elif control.state.get("tags", arn) is not None:
-                change.delete("tags", arn, "")
-            if ":function:" in arn and (record := control.state.get("function", name, LATEST)):
-                change.put("function", name, LATEST, {**record, "RevisionId": control.new_id()})
+            else:
+                discard(self.state, change, "tags", arn)
+            if ":function:" in arn and (record := self.state.get("function", name, LATEST)):
+                change.put("function", name, LATEST, {**record, "RevisionId": self.control.new_id()})
 
-    def untag(self, request: dict[str, Any]) -> dict[str, Any]:
-        state = self._control.state
+    def untag(self, request: Request) -> Response:
         arn = self._resource(request["Resource"])
         gone = set(request["TagKeys"])
-        tags = {name: value for name, value in (state.get("tags", arn) or {}).items() if name not in gone}
+        tags = {
+            name: value for name, value in (self.state.get("tags", arn) or {}).items() if name not in gone
+        }
         self._put(arn, tags)
         return {}
 
-    def list_all(self, request: dict[str, Any]) -> dict[str, Any]:
+    def list_all(self, request: Request) -> Response:
         arn = self._resource(request["Resource"])
-        return {"Tags": self._control.state.get("tags", arn) or {}}
+        return {"Tags": self.state.get("tags", arn) or {}}

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...aws.faults import Fault
 from ...aws.names import LATEST
 from ...durable.state import Change, Record
-from .control import Control, Operation
-from .lookup import INVALID, conflict, invalid, latest, not_found, page, public, stale, timestamp, unqualified
+from .control import Control, Operation, Operations, Request, Response
+from .lookup import latest, name_of, unqualified
+from .records import forget
+from .responses import INVALID, check_revision, conflict, invalid, not_found, page, paged, public, timestamp
 
 # What may differ between $LATEST and a version that is still the same.
 _OWN = {
     "FunctionArn", "LastModified", "LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode",
     "RevisionId", "State", "StateReason", "StateReasonCode", "Version", "Description", "SnapStart", "_description",
 }  # fmt: skip
+CREATING = {
+    "State": "Pending",
+    "StateReason": "The function is being created.",
+    "StateReasonCode": "Creating",
+}
+UPDATING = {
+    "LastUpdateStatus": "InProgress",
+    "LastUpdateStatusReason": "The function is being created.",
+    "LastUpdateStatusReasonCode": "Creating",
+}
+# What changes from moment to moment: lists leave it out.
+_UNLISTED = {*CREATING, *UPDATING, "RuntimeVersionConfig"}
+
+
+def summary(record: Record, arn: str) -> Response:
+    """A version as lists have it."""
+    members = {name: value for name, value in public(record).items() if name not in _UNLISTED}
+    return {**members, "FunctionArn": arn}
 
 
 def publish(
     control: Control, change: Change, record: Record, description: str | None, ready: bool = False
 ) -> Record:
     """$LATEST as a version: a new one, which gives $LATEST another revision, or the newest if nothing has changed
-    since. ready: it is active at once, but for one with a snapshot, which has yet to be taken."""
+    since. ready: it is active at once, unless it has a snapshot, which has yet to be taken."""
     name = record["FunctionName"]
     about = control.state.get("about", name) or {"NextVersion": 1}
     newest = control.state.get("function", name, str(about["NextVersion"] - 1))
@@ -40,12 +58,8 @@ def publish(
     if snapshot:
         version["SnapStart"] = {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
     if snapshot or not ready:
-        version |= {
-            "State": "Pending",
-            "StateReason": "The function is being created.",
-            "StateReasonCode": "Creating",
-        }
-        for member in ("LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode"):
+        version |= CREATING
+        for member in UPDATING:
             version.pop(member, None)
     if description is not None:
         version["Description"] = description
@@ -65,15 +79,12 @@ def _same(version: Record, record: Record) -> bool:
 
 
 def leads_to(alias: Record) -> set[str]:
-    """The versions that an alias means."""
+    """The versions that an alias routes to."""
     return {alias["FunctionVersion"], *alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})}
 
 
-class Versions:
+class Versions(Operations):
     """The operations on versions and aliases."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -85,44 +96,32 @@ class Versions:
             "DeleteAlias": self.delete_alias,
         }
 
-    def list_all(self, request: dict[str, Any]) -> dict[str, Any]:
-        control = self._control
-        name, _ = unqualified(control, request)
-        versions = control.state.owned("function", name)
+    def list_all(self, request: Request) -> Response:
+        name, _ = unqualified(self.control, request)
+        versions = self.state.owned("function", name)
         ordered = [versions[LATEST], *(versions[n] for n in sorted(versions.keys() - {LATEST}, key=int))]
-        some, more = page(ordered, request)
-        out = []
-        for record in some:
-            said = {
-                member: value
-                for member, value in public(record).items()
-                if not member.startswith(("State", "LastUpdateStatus")) and member != "RuntimeVersionConfig"
-            }
-            said["FunctionArn"] = control.place.function(name, record["Version"])
-            out.append(said)
-        return {"Versions": out, **more}
+        records, more = page(ordered, request)
+        return {"Versions": [summary(r, self.place.function(name, r["Version"])) for r in records], **more}
 
-    def create_alias(self, request: dict[str, Any]) -> dict[str, Any]:
-        control = self._control
-        name, alias = control.place.parse(request["FunctionName"]).name, request["Name"]
-        if control.state.get("alias", name, alias) is not None:
-            raise conflict(f"Alias already exists: {control.place.function(name, alias)}")
+    def create_alias(self, request: Request) -> Response:
+        name, alias = self._names(request)
+        if self.state.get("alias", name, alias) is not None:
+            raise conflict(f"Alias already exists: {self.place.function(name, alias)}")
         record: Record = {
-            "AliasArn": control.place.function(name, alias),
+            "AliasArn": self.place.function(name, alias),
             "Name": alias,
             "FunctionVersion": request["FunctionVersion"],
             "Description": request.get("Description", ""),
-            "RevisionId": control.new_id(),
+            "RevisionId": self.control.new_id(),
         }
         if request.get("RoutingConfig", {}).get("AdditionalVersionWeights"):
             record["RoutingConfig"] = request["RoutingConfig"]
         self._check(name, record)
-        with control.state.change() as change:
+        with self.state.change() as change:
             change.put("alias", name, alias, record)
         return record
 
     def _check(self, name: str, record: Record) -> None:
-        control = self._control
         version = record["FunctionVersion"]
         weights = record.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
         if len(weights) > 1:
@@ -135,35 +134,33 @@ class Versions:
                 f"Invalid function version {version}. "
                 f"Function version {version} is already included in routing configuration."
             )
-        for wanted in (version, *weights):
-            if control.state.get("function", name, wanted) is None:
-                raise not_found(f"Function not found: {control.place.function(name, wanted)}")
+        for number in (version, *weights):
+            if self.state.get("function", name, number) is None:
+                raise not_found(f"Function not found: {self.place.function(name, number)}")
 
-    def _alias(self, request: dict[str, Any], otherwise: str) -> tuple[str, Record]:
-        named = self._control.place.parse(request["FunctionName"])
-        record = self._control.state.get("alias", named.name, request["Name"])
+    def _alias(self, request: Request, missing: str) -> tuple[str, Record]:
+        name, alias = self._names(request)
+        record = self.state.get("alias", name, alias)
         if record is None:
-            raise not_found(f"{otherwise}: {self._control.place.function(named.name, request['Name'])}")
-        return named.name, record
+            raise not_found(f"{missing}: {self.place.function(name, alias)}")
+        return name, record
 
-    def get_alias(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _names(self, request: Request) -> tuple[str, str]:
+        return name_of(self.control, request).name, request["Name"]
+
+    def get_alias(self, request: Request) -> Response:
         return self._alias(request, "Cannot find alias arn")[1]
 
-    def list_aliases(self, request: dict[str, Any]) -> dict[str, Any]:
-        control = self._control
-        named, _ = latest(control, request)
-        wanted = request.get("FunctionVersion")
-        aliases = control.state.owned("alias", named.name)
-        some, more = page(
-            [aliases[a] for a in sorted(aliases) if wanted in (None, aliases[a]["FunctionVersion"])], request
-        )
-        return {"Aliases": some, **more}
+    def list_aliases(self, request: Request) -> Response:
+        name, _ = latest(self.control, request)
+        version = request.get("FunctionVersion")
+        aliases = self.state.owned("alias", name.name)
+        found = [aliases[id] for id in sorted(aliases) if version in (None, aliases[id]["FunctionVersion"])]
+        return paged("Aliases", found, request)
 
-    def update_alias(self, request: dict[str, Any]) -> dict[str, Any]:
-        control = self._control
+    def update_alias(self, request: Request) -> Response:
         name, record = self._alias(request, "Alias not found")
-        if request.get("RevisionId") and request["RevisionId"] != record["RevisionId"]:
-            raise stale("GetFunction/GetAlias")
+        check_revision(request, record)
         new = dict(record)
         for member in ("FunctionVersion", "Description"):
             if request.get(member) is not None:
@@ -173,22 +170,14 @@ class Versions:
             if request["RoutingConfig"].get("AdditionalVersionWeights"):
                 new["RoutingConfig"] = request["RoutingConfig"]
         self._check(name, new)
-        new["RevisionId"] = control.new_id()
-        with control.state.change() as change:
+        new["RevisionId"] = self.control.new_id()
+        with self.state.change() as change:
             change.put("alias", name, record["Name"], new)
         return new
 
-    def delete_alias(self, request: dict[str, Any]) -> dict[str, Any]:
-        control, state = self._control, self._control.state
-        named = control.place.parse(request["FunctionName"])
-        alias = request["Name"]
-        if state.get("alias", named.name, alias) is None:
-            return {}
-        with state.change() as change:
-            for table in ("alias", "policy", "provisioned", "invoke-config", "url"):
-                record = state.get(table, named.name, alias)
-                if record is not None:
-                    change.delete(table, named.name, alias)
-                    if table == "url":
-                        change.delete("url-id", record["_id"], "")
+    def delete_alias(self, request: Request) -> Response:
+        name, alias = self._names(request)
+        if self.state.get("alias", name, alias) is not None:
+            with self.state.change() as change:
+                forget(self.state, change, name, alias)
         return {}

@@ -16,13 +16,13 @@ Raw = tuple[int, int, str, str]  # timestamp, ingested, stream, message: a line
 
 
 class StoredEvent(msgspec.Struct, array_like=True, gc=False):
-    """One log event. Times in epoch ms; sequence is its place in the group, from 1, never given twice."""
+    """One log event. Times in epoch ms; sequence is its place in the group, from 1, never used twice."""
 
     timestamp: int
     ingested: int
     stream: str
     message: str
-    sequence: int = 0  # not on disk: the segment's name and the line's number say it
+    sequence: int = 0  # not on disk: the segment's name and the line's number give it
 
 
 class Meta(msgspec.Struct):
@@ -38,7 +38,7 @@ class Meta(msgspec.Struct):
 
 
 class Stream(msgspec.Struct):
-    """One stream as its group's events tell it; None: it has no event. Times in epoch ms."""
+    """One stream, summed up from its group's events; None: it has no event. Times in epoch ms."""
 
     name: str
     created: int
@@ -65,16 +65,16 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 _decode_meta = msgspec.json.Decoder(Meta).decode
 
 
-def encode(some: Sequence[Raw]) -> bytes:
+def encode(events: Sequence[Raw]) -> bytes:
     """Events as lines."""
     try:
-        return _encode_lines(some)
+        return _encode_lines(events)
     except UnicodeEncodeError:  # lone surrogates, which no UTF-8 has
-        return _encode_lines([(t, i, _utf8(s), _utf8(m)) for t, i, s, m in some])
+        return _encode_lines([(t, i, _utf8(s), _utf8(m)) for t, i, s, m in events])
 
 
 def decode(data: bytes, sequence: int, gone: dict[str, int]) -> Iterator[StoredEvent]:
-    """The events of whole lines; a line that is none is passed over, its number not given again."""
+    """The events of whole lines; a line that is broken is skipped, its number not used again."""
     for n, line in enumerate(data.split(b"\n")[:-1], sequence):
         try:
             timestamp, ingested, stream, message = _decode(line)
@@ -96,7 +96,7 @@ def folder_name(name: str) -> str:
 
 
 def name_of(folder: Path) -> str | None:
-    """The group of a folder; None: it is none of ours."""
+    """The group of a folder; None: it is not a group's."""
     if "~" not in folder.name:
         return unquote(folder.name)
     meta = read_meta(folder)

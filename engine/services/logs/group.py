@@ -16,7 +16,7 @@ BLOCK_BYTES = 64 * 1024  # what a reader takes from a file at once
 
 
 class Group:
-    """A group's folder. Every method may be called from any thread; OSError where the disk fails."""
+    """A group's folder. Thread-safe; every method raises OSError where the disk fails."""
 
     def __init__(self, folder: Path, name: str, now_ms: int, segment_bytes: int, group_bytes: int) -> None:
         self.folder = folder
@@ -44,24 +44,24 @@ class Group:
     # Writing
 
     def append(self, events: Sequence[Raw]) -> int:
-        """Write (timestamp, ingested, stream, message) in this order. How many were: fewer where the disk fails."""
+        """Write (timestamp, ingested, stream, message) in this order; how many were, fewer where the disk fails."""
         start = 0
         with self.lock:
             try:
                 self._recover()
                 while start < len(events) and self.alive:
-                    start += self._append_some(events[start:])
+                    start += self._append_block(events[start:])
             except OSError:
                 return start
             return len(events)
 
-    def _append_some(self, events: Sequence[Raw]) -> int:
+    def _append_block(self, events: Sequence[Raw]) -> int:
         size = n = 0
         while n < len(events) and size < BLOCK_BYTES:  # a block's worth, so that no block grows large
             size += len(events[n][3]) + len(events[n][2]) + 32
             n += 1
-        some = events[:n]
-        data = encode(some)
+        batch = events[:n]
+        data = encode(batch)
         if self._segments and self._size and self._size + len(data) > self._segment_bytes:
             self._roll()
         file = self._open()
@@ -79,16 +79,16 @@ class Group:
                     self._size,
                     len(data),
                     self._next,
-                    len(some),
-                    min(e[0] for e in some),
-                    max(e[0] for e in some),
-                    frozenset(e[2] for e in some),
+                    len(batch),
+                    min(e[0] for e in batch),
+                    max(e[0] for e in batch),
+                    frozenset(e[2] for e in batch),
                 )
             )
-            self._note(StoredEvent(*e) for e in some)
+            self._note(StoredEvent(*e) for e in batch)
         self._size += len(data)
-        self._next += len(some)
-        return len(some)
+        self._next += len(batch)
+        return len(batch)
 
     def _open(self) -> int:
         if self._file is None:
@@ -222,12 +222,12 @@ class Group:
 
     def ordered(
         self,
-        wanted: Callable[[str], bool],
+        selected: Callable[[str], bool],
         low: Key,
         high: Key,
         backward: bool = False,
     ) -> Iterator[StoredEvent]:
-        """Events of the wanted streams with low < (timestamp, sequence) < high, in that order or backward."""
+        """Events of the selected streams with low < (timestamp, sequence) < high, in that order or backward."""
         sign = -1 if backward else 1
         blocks = [b for b in self._snapshot() if b.latest >= low[0] and b.earliest <= high[0]]
         blocks.sort(key=(lambda b: -b.latest) if backward else (lambda b: b.earliest))
@@ -236,10 +236,10 @@ class Group:
             edge = -block.latest if backward else block.earliest
             while waiting and waiting[0][0] < edge:
                 yield heapq.heappop(waiting)[2]
-            if not any(wanted(s) for s in block.streams):
+            if not any(selected(s) for s in block.streams):
                 continue
             for e in self._read(block):
-                if low < (e.timestamp, e.sequence) < high and wanted(e.stream):
+                if low < (e.timestamp, e.sequence) < high and selected(e.stream):
                     heapq.heappush(waiting, (sign * e.timestamp, sign * e.sequence, e))
         while waiting:
             yield heapq.heappop(waiting)[2]
@@ -257,7 +257,7 @@ class Group:
         return self._blocks
 
     def _scan(self, segment: int) -> None:
-        """Index a segment that was written before this process, or before anybody read the group."""
+        """Index a segment that was written before this process, or before the group was first read."""
         try:
             data = self._path(segment).read_bytes()
         except FileNotFoundError:

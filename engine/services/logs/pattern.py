@@ -25,7 +25,7 @@ _ABSENT = object()
 
 
 class InvalidPattern(ValueError):
-    """A filter pattern that is none."""
+    """A filter pattern that is malformed."""
 
 
 def compile_pattern(pattern: str) -> Matcher:
@@ -60,7 +60,7 @@ def _terms(pattern: str) -> Matcher:
         at = found.end()
 
     def matches(message: str) -> bool:
-        # With a term that is needed, AWS leaves the optional ones out of account.
+        # With a term that is needed, AWS ignores the optional ones.
         if any(m(message) for m in excluded) or not all(m(message) for m in needed):
             return False
         return bool(needed) or not optional or any(m(message) for m in optional)
@@ -191,16 +191,14 @@ def _selection(reader: _Reader) -> Test:
         reader.expect(kind == "op")
         compared = _comparison(reader, word)
 
-        def check(value: Any) -> bool:
-            return value is not _ABSENT and compared(
-                value
-            )  # nor is what is not there different from anything
+        def check(value: Any) -> bool:  # what is absent does not differ from anything, either
+            return value is not _ABSENT and compared(value)
 
     return lambda document: any(check(v) for v in _select(document, steps))
 
 
 def _select(value: Any, steps: list[str]) -> list[Any]:
-    """What a selector finds: several values where it says [*]."""
+    """The values that a selector finds: several for [*]."""
     found = [value]
     for step in steps:
         following: list[Any] = []
@@ -273,18 +271,18 @@ def _fields(pattern: str) -> Matcher:
             break
     reader.expect(reader.peek()[0] == "end")
     gap = tests.index(None) if None in tests else -1
-    known = [t for t in tests if t is not None]
+    fixed = [t for t in tests if t is not None]
 
     def matches(message: str) -> bool:
         fields = ["".join(g for g in m.groups() if g is not None) for m in _FIELD.finditer(message)]
-        if gap < 0 and len(fields) != len(known):
+        if gap < 0 and len(fields) != len(fixed):
             return False
         if gap >= 0:
-            after = len(known) - gap
-            if len(fields) < len(known):
+            after = len(fixed) - gap
+            if len(fields) < len(fixed):
                 return False
             fields = fields[:gap] + (fields[-after:] if after else [])
-        return all(test(field) for test, field in zip(known, fields, strict=True))
+        return all(test(field) for test, field in zip(fixed, fields, strict=True))
 
     return matches
 

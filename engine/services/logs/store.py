@@ -1,6 +1,6 @@
-"""The logs of functions served: taken from any thread at the cost of a list's append, written in batches.
+"""The logs of functions: taken from any thread at the cost of a list's append, written in batches.
 
-An event is given a sequence when it is written; (timestamp, sequence) orders a group and is what tokens carry.
+An event gets a sequence when it is written; (timestamp, sequence) orders a group and is what tokens carry.
 Nothing is synced: a crash of the machine may cost the last seconds of a log, a crash of the process 200 ms.
 """
 
@@ -45,7 +45,7 @@ class LogNotFound(EngineError, LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events in the order of their time. `at`: where a search that is not over goes on; None: it is over."""
+    """Events in the order of their time. `at`: where the next page starts; None: this is the last."""
 
     events: list[StoredEvent]
     at: Key | None
@@ -108,8 +108,8 @@ class LogStore:
     ) -> None:
         """Keep (epoch ms, message) pairs; group and stream are made when there are none. Never blocks, never raises.
 
-        events may be a function that makes them: it is called by the writer's thread. size: about the bytes of
-        their messages, for one that cannot be asked.
+        events may be a function that makes them, run by the writer's thread. size: about the bytes of their
+        messages, which are not yet there to count.
         """
         if size is None:
             size = 1024 if callable(events) else sum(len(e[1]) for e in events)
@@ -154,7 +154,7 @@ class LogStore:
                 batches.setdefault(group, []).append((now, now, lost.stream, line))
             for group, batch in batches.items():
                 self._write(group, batch, dropped.get(group), sizes.get(group, 0))
-            with self._lock:  # what waited counts until it is written
+            with self._lock:  # what is pending counts until it is written
                 self._size -= sum(sizes.values())
         with self._arrived:
             self._arrived.notify_all()
@@ -168,9 +168,9 @@ class LogStore:
         try:
             group = self._open(name)
             written = group.append(batch)
-        except Exception:  # one group's trouble must not end the writer
+        except Exception:  # one group's fault must not end the writer
             written = 0
-        if written < len(batch):  # the disk is full, say: what is lost is told when it is back
+        if written < len(batch):  # the disk is full, say: once it is back, the log says what was lost
             with self._lock:
                 self._drop(name, batch[-1][2], len(batch) - written - bool(lost), size)
                 if lost:
@@ -201,7 +201,7 @@ class LogStore:
                 continue
 
     def close(self) -> None:
-        """Write what waits and end. Later appends are dropped."""
+        """Write what is pending and end. Later appends are dropped."""
         with self._lock:
             if self._closed:
                 return
@@ -249,7 +249,7 @@ class LogStore:
             self._files.pop(name, None)
 
     def meta(self, name: str) -> Meta:
-        """What is known of a group; not to be changed."""
+        """What is kept of a group beside its events; not to be changed in place."""
         return self._group(name).meta
 
     def change(self, name: str, edit: Callable[[Meta], None]) -> None:
@@ -314,7 +314,7 @@ class LogStore:
         found = self._flushed(group)
         names = None if streams is None else frozenset(streams)
 
-        def wanted(stream: str) -> bool:
+        def selected(stream: str) -> bool:
             return stream in names if names is not None else stream.startswith(prefix)
 
         low = (max(start or 0, self._oldest(found)), 0)
@@ -324,7 +324,7 @@ class LogStore:
         events: list[StoredEvent] = []
         size = scanned = 0
         more = None
-        for event in found.ordered(wanted, low, high, not from_head):
+        for event in found.ordered(selected, low, high, not from_head):
             length = len(event.message)
             hit = matches(event.message)
             full = len(events) >= limit or size + length > PAGE_BYTES
@@ -344,7 +344,7 @@ class LogStore:
         self, group: str, since: int = 0, *, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[StoredEvent]:
         """Events from `since` (epoch ms) on, then each as it is written, until stop() or the store is closed or the
-        group deleted. stop is asked whenever something was written, and every second."""
+        group deleted. stop() is checked whenever something was written, and every second."""
         found = self._flushed(group)
         seen = 0
         while True:
@@ -390,5 +390,5 @@ def _made(events: Lines | Callable[[], Lines]) -> Lines:
         return events
     try:
         return events()
-    except Exception as error:  # one that cannot be told must not cost the others
+    except Exception as error:  # one that fails must not cost the others
         return [(int(time.time() * 1000), f"[stoker] this invocation's log cannot be told: {error!r}\n")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def test_provisioned_lifecycle(plane: Plane) -> None:
 )
 def test_it_is_ready_as_soon_as_its_workers_are_there(plane: Plane, operation: str) -> None:
     there = 1
-    counted = Concurrency(plane.control, lambda name, qualifier: there)
+    counted = Concurrency(replace(plane.control, warmed=lambda name, qualifier: there))
     version = {"FunctionName": "f", "Qualifier": "1"}
 
     def status() -> str:
@@ -167,7 +168,7 @@ def test_it_is_ready_as_soon_as_its_workers_are_there(plane: Plane, operation: s
 
 
 def test_provisioned_of_what_cannot_be_initialised(plane: Plane) -> None:
-    counted = Concurrency(plane.control, lambda name, qualifier: None)
+    counted = Concurrency(replace(plane.control, warmed=lambda name, qualifier: None))
     counted.provision(provision("1", 2))
     answer = counted.provisioned({"FunctionName": "f", "Qualifier": "1"})
     del answer["LastModified"]
@@ -282,7 +283,9 @@ def test_what_was_pending_when_the_server_ended_is_ready_after(plane: Plane) -> 
 
 def test_available_is_what_is_warm(plane: Plane) -> None:
     warm = {("f", "1"): 3}
-    operations = Concurrency(plane.control, lambda name, qualifier: warm[name, qualifier]).operations()
+    operations = Concurrency(
+        replace(plane.control, warmed=lambda name, qualifier: warm[name, qualifier])
+    ).operations()
     plane.call("PutProvisionedConcurrencyConfig", **provision("1", 4))
     version = {"FunctionName": "f", "Qualifier": "1"}
     got = operations["GetProvisionedConcurrencyConfig"](version)

@@ -30,7 +30,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.aws.faults import Fault
-from engine.services.lambda_.lookup import page, timestamp
+from engine.services.lambda_.responses import page, timestamp
 
 OTHER = archive("def handler(event, context):\n    return 2\n")
 
