@@ -34,18 +34,6 @@ uint64_t stk_lane_busy_since(stk_engine *e, uint32_t lane) {
     return since;
 }
 
-int stk_lane_head(stk_engine *e, uint32_t lane, uint64_t *ticket, uint8_t *id) {
-    pthread_mutex_lock(&e->lock);
-    stk_lane *l = e->lanes[lane];
-    stk_call *c = lane_depth(l) ? l->queue[l->first % STK_DEPTH] : NULL;
-    if (c) {
-        *ticket = c->ticket;
-        memcpy(id, c->id, sizeof c->id);
-    }
-    pthread_mutex_unlock(&e->lock);
-    return c != NULL;
-}
-
 uint64_t stk_lane_orphan_log(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap) {
     pthread_mutex_lock(&e->lock);
     stk_lane *l = e->lanes[lane];

@@ -216,7 +216,6 @@ int stk_lane_drain(stk_engine *e, uint32_t lane); /* -1 when the worker wrote no
 uint32_t stk_lane_state(stk_engine *e, uint32_t lane);
 uint64_t stk_lane_idle_since(stk_engine *e, uint32_t lane); /* 0: not idle */
 uint64_t stk_lane_busy_since(stk_engine *e, uint32_t lane); /* 0: not running */
-int stk_lane_head(stk_engine *e, uint32_t lane, uint64_t *ticket, uint8_t *id);
 uint64_t stk_lane_orphan_log(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap);
 uint64_t stk_lane_init_error(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap);
 uint64_t stk_lane_running(stk_engine *e, uint32_t lane); /* the head's ticket once it has begun, else 0 */
