@@ -19,7 +19,7 @@ SOURCES = [
     "engine/lane_memory.c",
     "engine/lanes.c",
     "engine/lane_end.c",
-    "engine/lane_look.c",
+    "engine/lane_state.c",
     "engine/queue.c",
     "engine/wait.c",
     "engine/round_trip.c",
