@@ -10,9 +10,8 @@ HERE = Path(__file__).resolve().parent
 SOURCES = [
     "shared/doorbell.c",
     "engine/stats.c",
-    "shared/proc.c",
     "worker/worker.c",
-    "worker/born.c",
+    "worker/process.c",
     "worker/rehearsal.c",
     "worker/collapse.c",
     "engine/calls.c",
@@ -20,13 +19,20 @@ SOURCES = [
     "engine/lane_memory.c",
     "engine/lanes.c",
     "engine/lane_end.c",
-    "engine/lane_look.c",
+    "engine/lane_state.c",
     "engine/queue.c",
     "engine/wait.c",
+    "engine/round_trip.c",
 ]
 INCLUDES = "".join(
     f'#include "{name}"\n'
-    for name in ("engine/queue.h", "worker/worker.h", "shared/proc.h", "shared/doorbell.h")
+    for name in (
+        "engine/queue.h",
+        "engine/round_trip.h",
+        "worker/worker.h",
+        "worker/process.h",
+        "shared/doorbell.h",
+    )
 )
 WARNINGS = [
     "-std=c11",

@@ -1,9 +1,9 @@
-/* What Python sees of the native code, in cffi's dialect. The headers explain; this file only lists. */
+/* The native code as Python sees it, in cffi's dialect: all that Python calls, explained in the headers. */
 typedef ... stk_engine;
 typedef ... stk_box;
 typedef ... stk_down;
 
-enum { STK_RESULT, STK_ERROR, STK_INVALID, STK_READY, STK_INIT_ERROR, STK_INVOKE, STK_SHUTDOWN, STK_LOG, STK_SKIPPED, ... };
+enum { STK_RESULT, STK_ERROR, STK_INVALID, STK_READY, STK_INIT_ERROR, STK_INVOKE, STK_SHUTDOWN, ... };
 #define STK_WANT_TAIL ...
 #define STK_EXTRAS ...
 #define STK_DEPTH ...
@@ -11,14 +11,11 @@ enum { STK_RESULT, STK_ERROR, STK_INVALID, STK_READY, STK_INIT_ERROR, STK_INVOKE
 #define STK_RING ...
 enum { STK_OK, STK_FAULT, STK_BAD_EVENT, STK_TIMEOUT, STK_CRASH, STK_INIT, STK_CANCELLED, STK_CLOSED, STK_MEMORY, ... };
 enum { STK_THROTTLED, STK_TOO_LARGE, STK_NO_FUNCTION, STK_SHUT, STK_NO_MEMORY, STK_SIGNALLED, ... };
-enum { LANE_FREE, LANE_STARTING, LANE_READY, LANE_RETIRING, LANE_DOOMED, ... };
+enum { LANE_READY, LANE_RETIRING, ... };
 enum { STK_W_SHUTDOWN, STK_W_LARGE, STK_W_BROKEN, STK_W_SIGNAL, STK_W_EXTRAS, ... };
 
 typedef struct {
-    uint32_t kind, flags;
-    uint64_t len, ticket, t0, t1;
-    uint8_t id[16];
-    uint32_t seq, aux;
+    uint64_t len, ticket;
     ...;
 } stk_record;
 
@@ -26,8 +23,7 @@ typedef struct {
     stk_down *down;
     stk_record event;
     const uint8_t *payload;
-    uint64_t t_start, large, max_reply;
-    int busy, event_fd, stdio_fd;
+    uint64_t t_start;
     ...;
 } stk_worker;
 
@@ -39,7 +35,7 @@ typedef struct {
     uint64_t len;
     const uint8_t *log;
     uint64_t log_len, log_dropped;
-    uint64_t t_submit, t_dispatch, t_start, t_end, t_done; 
+    uint64_t t_submit, t_dispatch, t_start, t_end, t_done;
     uint32_t peak_kib, cold;
     uint8_t id[16];
 } stk_outcome;
@@ -53,7 +49,7 @@ typedef struct {
 typedef struct {
     uint64_t timeout_ns, max_payload, waiting, in_lanes, lanes, idle, busy, starting, ewma_ns, oldest_ns;
     uint64_t invocations, errors, timeouts, crashes, throttles, cold_starts, late, skipped, cancelled, log_dropped;
-    uint64_t p50, p90, p99, p999, max, mean, d50, d99; 
+    uint64_t p50, p90, p99, p999, max, mean, d50, d99;
 } stk_function_stats;
 
 typedef struct {
@@ -61,7 +57,7 @@ typedef struct {
 } stk_load_now;
 
 typedef struct {
-    int32_t down_fd, up_fd, event_fd, stdio_r, stdio_w; 
+    int32_t down_fd, up_fd, event_fd, stdio_r, stdio_w;
 } stk_lane_fds;
 
 /* queue.h */
@@ -88,7 +84,6 @@ int stk_lane_drain(stk_engine *e, uint32_t lane);
 uint32_t stk_lane_state(stk_engine *e, uint32_t lane);
 uint64_t stk_lane_idle_since(stk_engine *e, uint32_t lane);
 uint64_t stk_lane_busy_since(stk_engine *e, uint32_t lane);
-int stk_lane_head(stk_engine *e, uint32_t lane, uint64_t *ticket, uint8_t *id);
 uint64_t stk_lane_orphan_log(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap);
 uint64_t stk_lane_init_error(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap);
 uint64_t stk_lane_running(stk_engine *e, uint32_t lane);
@@ -133,25 +128,16 @@ int64_t stk_worker_next(stk_worker *w);
 int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len);
 int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len);
 void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len);
-int stk_worker_drain_stdio(stk_worker *w);
-stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len);
-void stk_worker_commit(stk_worker *w);
-void stk_worker_doorbell(stk_worker *w);
 
-/* stats.h */
-
-
-/* proc.h */
+/* process.h */
 int stk_pdeathsig(int signal);
 int stk_subreaper(void);
 int stk_collapse(void);
-int stk_raise_fd(int fd, int floor);
+
+/* round_trip.h */
 uint64_t stk_wake_cost(int rounds, int core_a, int core_b);
 uint64_t stk_spin_cost(int rounds, int core_a, int core_b);
 
 /* doorbell.h */
 uint64_t stk_now(void);
-void stk_relax(void);
-int stk_ring_eventfd(int fd);
 void stk_clear_eventfd(int fd);
-

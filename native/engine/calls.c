@@ -1,4 +1,4 @@
-/* An invocation's record: its name, its log, its outcome, and the one way out: complete(). */
+/* An invocation's record: its ids, its log, its outcome, and the one way out: complete(). */
 #define _GNU_SOURCE
 #include <stdlib.h>
 
@@ -36,7 +36,7 @@ stk_call *call_new(stk_engine *e) {
     return c;
 }
 
-void call_name(stk_engine *e, stk_call *c) {
+void call_identify(stk_engine *e, stk_call *c) {
     uint64_t hi = random64(e), lo = random64(e);
     c->ticket = (hi & 0x7fffffff00000000u) | c->index;
     hi = (hi & ~(uint64_t)0xf0000000000000u) | 0x40000000000000u; /* byte 6, as stored below: version 4 */
@@ -72,7 +72,7 @@ void call_reset(stk_call *c) {
 }
 
 void call_recycle(stk_engine *e, stk_call *c) {
-    if (c->large) lane_large_read(e, c);
+    if (c->large) lane_large_free(e, c);
     call_reset(c);
     c->state = CALL_FREE;
     c->next = e->free_calls;
@@ -103,11 +103,11 @@ void call_log(stk_engine *e, stk_call *c, const uint8_t *data, uint64_t len) {
 
 int call_output(stk_call *c, const uint8_t *data, uint64_t len) {
     if (len > c->out_cap) {
-        uint8_t *room = malloc(len > 256 ? len : 256);
-        if (!room) return 0;
+        uint8_t *larger = malloc(len > 256 ? len : 256);
+        if (!larger) return 0;
         if (!c->out_foreign) free(c->out);
         c->out_foreign = 0;
-        c->out = room;
+        c->out = larger;
         c->out_cap = len > 256 ? len : 256;
     }
     if (len) memcpy(c->out, data, len);
@@ -149,12 +149,12 @@ static void count(stk_function *f, const stk_call *c) {
     if (c->t_end) stk_histogram_add(&f->duration, c->t_end - c->t_start);
 }
 
-void call_rouse(stk_engine *e, stk_call *c) {
-    if (c->by != BY_THREAD) return;
-    stk_add(&c->word, 1, STK_RELEASE); /* it may be spinning */
+void call_notify(stk_engine *e, stk_call *c) {
+    if (c->owner != OWNER_THREAD) return;
+    stk_add(&c->word, 1, STK_RELEASE); /* the thread may be spinning on it */
     if (c->sleeping == SLEEPS_ON_WORD) {
         stk_wake(&c->word);
-    } else if (c->sleeping == SLEEPS_ON_LANE) { /* it holds a reference: the lane is mapped */
+    } else if (c->sleeping == SLEEPS_ON_LANE) { /* the thread holds a reference: the lane is mapped */
         stk_lane *l = e->lanes[c->sleep_lane];
         stk_ring_bell(&l->up->bell);
     }
@@ -174,11 +174,11 @@ void complete_at(stk_engine *e, stk_call *c, uint32_t status, int32_t detail, ui
     c->owned = NULL;
     c->payload = NULL;
     count(e->functions[c->fn], c);
-    if (c->by == BY_THREAD) {
-        call_rouse(e, c);
+    if (c->owner == OWNER_THREAD) {
+        call_notify(e, c);
         return;
     }
-    if (c->by == BY_NOBODY) {
+    if (c->owner == OWNER_NONE) {
         call_recycle(e, c);
         return;
     }

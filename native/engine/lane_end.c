@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "engine/internal.h"
 
-/* A large result that nobody has come for after this long is moved out of its lane. */
+/* A large result that is unread after this long is moved out of its lane. */
 static const uint64_t LARGE_KEPT_NS = 10000000;
 enum { MAX_SUSPECTS = 3, SUSPECT = 16 };
 
@@ -17,17 +17,17 @@ static void lane_leave(stk_engine *e, stk_lane *l) { /* out of every list */
         }
 }
 
-/* What is left in a lane goes back to the head of the line, in its order. */
-static void give_back(stk_engine *e, stk_lane *l) {
+/* The invocations left in a lane go back to the head of the line, in their order. */
+static void requeue_all(stk_engine *e, stk_lane *l) {
     stk_function *f = e->functions[l->fn];
     while (l->last != l->first) {
         stk_call *c = l->queue[--l->last % STK_DEPTH];
         l->queue[l->last % STK_DEPTH] = NULL;
         if (!c) continue;
         f->in_lanes--;
-        line_put_back(e, c);
+        line_requeue(e, c);
     }
-    if (f->successor) line_pump(e, e->functions[line_heir(e, l->fn)]);
+    if (f->successor) line_pump(e, e->functions[line_owner(e, l->fn)]);
     l->t_head = 0;
 }
 
@@ -44,10 +44,11 @@ static int end_head(stk_engine *e, stk_lane *l, uint32_t status, int32_t detail)
     return 1;
 }
 
-/* A worker says itself whether it began: what kills each one that denies it must not be tried for ever. One that
- * was not ready cannot have read it. One whose exit status says that it ended by itself, between two invocations,
- * is believed more often: a function that breaks each worker it runs in would take those behind it along. */
-static int tried_enough(const stk_lane *l, int32_t detail) {
+/* `started` is the worker's own claim: an invocation that kills each worker which claims not to have begun it must not
+ * be retried for ever. A worker that was not ready cannot have read it and does not count. One whose exit status says
+ * that it ended by itself, between two invocations, counts for less: a function that breaks each worker it runs in
+ * would otherwise fail the invocations behind it too. */
+static int out_of_attempts(const stk_lane *l, int32_t detail) {
     stk_call *c = l->queue[l->first % STK_DEPTH];
     if (!c || l->state == LANE_STARTING) return 0;
     c->attempts += detail == STK_EXIT_NO_DOORBELL ? 1 : SUSPECT;
@@ -61,12 +62,12 @@ int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
     stk_function *f = e->functions[l->fn];
     if (l->state != LANE_FREE) {
         if (l->state != LANE_DOOMED) {
-            lane_drain(e, l); /* what it committed before it died counts */
+            lane_drain(e, l); /* replies committed before the death are valid */
             lane_leave(e, l);
             uint64_t started = stk_load(&l->up->started, STK_ACQUIRE);
-            if (lane_depth(l) && (stk_has_started(started, l->first) || tried_enough(l, detail)))
+            if (lane_depth(l) && (stk_has_started(started, l->first) || out_of_attempts(l, detail)))
                 ended = end_head(e, l, status, detail);
-            give_back(e, l);
+            requeue_all(e, l);
         }
         l->state = LANE_FREE;
         for (uint32_t i = 0; i < e->n_spinners; i++)
@@ -91,7 +92,7 @@ int stk_lane_doom(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
         uint64_t started = stk_load(&l->up->started, STK_ACQUIRE);
         if (l->t_head || stk_has_started(started, l->first)) ended = end_head(e, l, status, detail);
         l->state = LANE_DOOMED;
-        give_back(e, l);
+        requeue_all(e, l);
         line_pump(e, e->functions[l->fn]);
     }
     pthread_mutex_unlock(&e->lock);
@@ -120,13 +121,13 @@ int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *ne
     int n = 0;
     *next = 0;
     pthread_mutex_lock(&e->lock);
-    for (uint32_t i = e->n_busy; i-- > 0;) { /* backwards: draining may remove the one at i */
+    for (uint32_t i = e->n_busy; i-- > 0;) { /* backwards: draining may remove entry i */
         if (i >= e->n_busy) continue;
         stk_lane *l = e->lanes[e->busy[i]];
         lane_drain(e, l);
         stk_call *unread = l->unread[0];
         if (unread && now > unread->t_done + LARGE_KEPT_NS)
-            lane_large_moved(e, l, 0);
+            lane_large_evict(e, l, 0);
         else if (unread && (!*next || unread->t_done + LARGE_KEPT_NS < *next))
             *next = unread->t_done + LARGE_KEPT_NS + 1;
         if (!lane_depth(l) || !l->t_head || (l->state != LANE_READY && l->state != LANE_RETIRING)) continue;
@@ -139,7 +140,7 @@ int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *ne
         lane_leave(e, l);
         end_head(e, l, STK_TIMEOUT, 0);
         l->state = LANE_DOOMED;
-        give_back(e, l);
+        requeue_all(e, l);
         line_pump(e, f);
         out[n++] = l->index;
     }
@@ -163,16 +164,16 @@ int stk_steal(stk_engine *e, uint64_t now, uint64_t patience) {
             from = l->first + 1;
         else
             continue;
-        for (uint32_t seq = l->last; seq-- > from;) { /* the newest first: each goes before the last */
+        for (uint32_t seq = l->last; seq-- > from;) { /* newest first: each is put before the one moved last */
             stk_call *c = l->queue[seq % STK_DEPTH];
             if (!c || !lane_withdraw(e, l, seq)) continue;
             f->in_lanes--;
             c->cold = 0;
             if (c->len > STK_INLINE) l->large_out = 0;
-            line_put_back(e, c);
+            line_requeue(e, c);
             moved++;
         }
-        line_pump(e, e->functions[line_heir(e, l->fn)]);
+        line_pump(e, e->functions[line_owner(e, l->fn)]);
     }
     pthread_mutex_unlock(&e->lock);
     return moved;

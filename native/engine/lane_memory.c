@@ -1,4 +1,4 @@
-/* A lane's memory and descriptors: made, handed to a worker, given back. */
+/* A lane's memory and descriptors: allocated, handed over to a worker, released. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +36,7 @@ void lane_unref(stk_engine *e, stk_lane *l) {
     if (--l->refs == 0 && l->state == LANE_FREE) unmap(e, l);
 }
 
-/* A sealed memfd of the lane's size, mapped for writing; neither side can shrink it under the other. */
+/* A sealed memfd of the lane's size, mapped for writing; neither side can resize it. */
 static void *shared(const char *name, uint64_t size, int *fd) {
     *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (*fd < 0 || ftruncate(*fd, (off_t)size) < 0 || fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
@@ -53,14 +53,14 @@ static int lane_map(stk_engine *e, stk_lane *l) {
     l->down = shared("stoker-down", size, &l->down_fd);
     l->up = l->down ? shared("stoker-up", size, &l->up_fd) : NULL;
     if (!l->up) return -errno;
-    /* Opened anew for reading: a mapping of this description can never be made writable. A write
-     * seal would do the same, but would keep us from giving pages back. */
+    /* Reopened read-only: a mapping of this description can never be made writable. A write seal
+     * would do the same, but would forbid freeing pages (MADV_REMOVE). */
     snprintf(path, sizeof path, "/proc/self/fd/%d", l->down_fd);
     l->down_ro_fd = open(path, O_RDONLY | O_CLOEXEC);
     l->event_fd = l->down_ro_fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (l->event_fd < 0 || pipe2(pipes, O_CLOEXEC) < 0) return -errno;
     l->stdio_r = pipes[0];
-    fcntl(l->stdio_r, F_SETFL, O_NONBLOCK); /* both sides read it: neither may wait for what the other took */
+    fcntl(l->stdio_r, F_SETFL, O_NONBLOCK); /* both sides read it: neither may block on bytes that the other took */
     l->stdio_w = pipes[1];
     close_fd(&l->down_fd);
     stk_ring_init(&l->tx, stk_ring_at(l->down), STK_RING, &l->down->tail, &l->up->head);
@@ -106,7 +106,7 @@ int stk_lane_prepare(stk_engine *e) {
     if (have) return 0;
     int rc = lane_map(e, &fresh);
     if (rc == 0) {
-        fresh.tx.data[0] = fresh.rx.data[0] = 0; /* have the pages that the first invocation will touch */
+        fresh.tx.data[0] = fresh.rx.data[0] = 0; /* fault in the pages that the first invocation touches */
         stk_store(&fresh.down->tail, 0, STK_RELAXED);
         stk_store(&fresh.up->tail, 0, STK_RELAXED);
         pthread_mutex_lock(&e->lock);
@@ -146,7 +146,7 @@ int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fd
         l->core = core;
         l->idle_at = l->busy_at = STK_ABSENT;
         f->lanes[f->n_lanes++] = index;
-        busy_add(e, l); /* its READY is to be read */
+        busy_add(e, l); /* so that its READY is read */
         *fds = (stk_lane_fds){l->down_ro_fd, l->up_fd, l->event_fd, l->stdio_r, l->stdio_w};
         rc = (int)index;
     }
@@ -167,13 +167,13 @@ void stk_lane_handed_over(stk_engine *e, uint32_t lane) {
 uint64_t stk_lane_trim(stk_engine *e, uint32_t lane) {
     pthread_mutex_lock(&e->lock);
     stk_lane *l = e->lanes[lane];
-    uint64_t given = 0;
+    uint64_t freed = 0;
     if (l->state == LANE_READY && l->idle_at != STK_ABSENT && l->touched && l->refs == 0) {
-        given = l->touched;
+        freed = l->touched;
         madvise(stk_large_at(l->down), (size_t)(stk_lane_bytes(e->large) - STK_PAGE - STK_RING), MADV_REMOVE);
         madvise(stk_large_at(l->up), (size_t)(stk_lane_bytes(e->large) - STK_PAGE - STK_RING), MADV_REMOVE);
         l->touched = 0;
     }
     pthread_mutex_unlock(&e->lock);
-    return given;
+    return freed;
 }

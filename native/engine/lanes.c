@@ -1,4 +1,4 @@
-/* What goes into a lane and what comes out of it: invocations placed, replies and logs read. */
+/* Both directions of a lane: invocations placed, replies and logs drained. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 
@@ -11,14 +11,14 @@ int lane_ring(stk_lane *l) {
     return 1;
 }
 
-/* Does a loop have to be rung for this one? Not when it polls, nor when a thread does. */
+/* Must the worker ring the loop for this reply? Not while the loop polls, nor when a thread waits for it. */
 static int wants_loop(const stk_engine *e, const stk_call *c) {
-    if (c->by == BY_THREAD) return 0;
-    if (c->by == BY_NOBODY || c->box->asleep) return 1;
+    if (c->owner == OWNER_THREAD) return 0;
+    if (c->owner == OWNER_NONE || c->box->asleep) return 1;
     return c->box->is_loop && !e->loop_hot;
 }
 
-/* SHUTDOWN, behind what is in the lane. Not while a payload is being copied in: lane_place does it then. */
+/* Not while a payload is being copied in: lane_place does it then. */
 void lane_shut(stk_lane *l) {
     int err;
     if (l->retire_sent || l->filling) return;
@@ -31,12 +31,12 @@ void lane_shut(stk_lane *l) {
     l->retire_sent = 1;
 }
 
-static void large_over(stk_engine *e, stk_lane *l, stk_call *c) {
+static void large_release(stk_engine *e, stk_lane *l, stk_call *c) {
     l->unread[c->in_place] = NULL;
     if (l->state != LANE_FREE && c->in_place) {
         l->large_out = 0;
     } else if (l->state != LANE_FREE) {
-        stk_large_read(l->down);
+        stk_large_free(l->down);
         lane_ring(l);
     }
     c->in_place = 0;
@@ -44,24 +44,24 @@ static void large_over(stk_engine *e, stk_lane *l, stk_call *c) {
     lane_unref(e, l);
 }
 
-/* A result that its consumer has not come for must not keep others from the area: it gets a place of its own. */
-int lane_large_moved(stk_engine *e, stk_lane *l, int in_place) {
+/* An unread result must not keep others from the area: it is copied to a buffer of its own. */
+int lane_large_evict(stk_engine *e, stk_lane *l, int in_place) {
     stk_call *c = l->unread[in_place];
-    if (!c || c->by != BY_BOX || !c->box || !call_output(c, c->large, c->out_len)) return 0;
-    large_over(e, l, c);
+    if (!c || c->owner != OWNER_BOX || !c->box || !call_output(c, c->large, c->out_len)) return 0;
+    large_release(e, l, c);
     return 1;
 }
 
-void lane_large_read(stk_engine *e, stk_call *c) {
+void lane_large_free(stk_engine *e, stk_call *c) {
     stk_lane *l = e->lanes[c->held];
     int may_wait = c->in_place && l->state != LANE_FREE && e->functions[l->fn]->head != NULL;
-    large_over(e, l, c);
-    if (may_wait && l->state == LANE_READY) line_refill(e, l); /* for just that */
+    large_release(e, l, c);
+    if (may_wait && l->state == LANE_READY) line_refill(e, l); /* the head of the line may have waited for the area */
 }
 
 int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_unlock) {
     int err, big = c->len > STK_INLINE;
-    if (lane_depth(l) >= STK_DEPTH || l->filling || (big && l->large_out && !lane_large_moved(e, l, 1))) return 0;
+    if (lane_depth(l) >= STK_DEPTH || l->filling || (big && l->large_out && !lane_large_evict(e, l, 1))) return 0;
     stk_record *r = stk_ring_reserve(&l->tx, big ? 0 : c->len, &err);
     if (!r) {
         l->corrupt |= err != 0;
@@ -89,8 +89,8 @@ int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_un
     l->queue[l->last++ % STK_DEPTH] = c;
     f->in_lanes++;
     if (wants_loop(e, c)) stk_or(&l->down->asleep, STK_RING_LOOP, STK_RELAXED);
-    if (may_unlock && c->len > STK_COPY_LOCKED) { /* the lane is ours until the copy is done: let others go on */
-        const uint8_t *from = c->payload; /* outside the lock a lane's death may move the call */
+    if (may_unlock && c->len > STK_COPY_LOCKED) { /* `filling` reserves the lane, so the lock can go */
+        const uint8_t *from = c->payload; /* without the lock the lane's death may requeue the call */
         uint64_t len = c->len;
         l->filling = 1;
         l->refs++;
@@ -99,11 +99,11 @@ int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_un
         pthread_mutex_lock(&e->lock);
         l->filling = 0;
         lane_unref(e, l);
-        if (l->state == LANE_FREE || l->state == LANE_DOOMED) return 1; /* it died meanwhile; the call is back in the line */
+        if (l->state == LANE_FREE || l->state == LANE_DOOMED) return 1; /* it died meanwhile; the call is back in line */
     } else if (c->len) {
         memcpy(to, c->payload, c->len);
     }
-    if (c->by != BY_THREAD) c->payload = to;
+    if (c->owner != OWNER_THREAD) c->payload = to;
     if (big) {
         l->large_out = 1;
         l->touched = c->len > l->touched ? c->len : l->touched;
@@ -127,7 +127,7 @@ void stk_lane_take(stk_engine *e, uint32_t lane) {
             c->cold = 1;
             free(c->owned);
             c->owned = NULL;
-            call_rouse(e, c); /* it now waits for this lane */
+            call_notify(e, c); /* it now waits for this lane */
         }
     }
     pthread_mutex_unlock(&e->lock);
@@ -135,12 +135,12 @@ void stk_lane_take(stk_engine *e, uint32_t lane) {
 
 void lane_abandoned(stk_engine *e, stk_lane *l) {
     stk_or(&l->down->asleep, STK_RING_LOOP, STK_RELAXED);
-    STK_FENCE_SLEEP(); /* its reply may have come just before, and rung nobody */
+    STK_FENCE_SLEEP(); /* its reply may have been committed just before, without a ring */
     lane_drain(e, l);
 }
 
-/* The reply to c that this record says lies in its event, or NULL. */
-static const uint8_t *lies_in_event(const stk_lane *l, const stk_call *c, const stk_record *r) {
+/* Where in c's event this in-place reply lies; NULL: outside it. */
+static const uint8_t *in_event(const stk_lane *l, const stk_call *c, const stk_record *r) {
     uint64_t at;
     memcpy(&at, r->id, sizeof at);
     if (c->len <= STK_INLINE || at > c->len || r->len > c->len - at) return NULL;
@@ -160,7 +160,7 @@ static void log_record(stk_engine *e, stk_lane *l, const stk_record *r, const ui
         e->functions[l->fn]->log_dropped += len;
 }
 
-/* What the worker could not put into its log is its head's loss. */
+/* Log bytes that the worker dropped are charged to its head. */
 void lane_log_lost(stk_engine *e, stk_lane *l, stk_call *c) {
     uint64_t dropped = stk_load(&l->up->dropped, STK_RELAXED), more = dropped - l->log_seen;
     l->log_seen = dropped;
@@ -168,8 +168,8 @@ void lane_log_lost(stk_engine *e, stk_lane *l, stk_call *c) {
     e->functions[l->fn]->log_dropped += more;
 }
 
-/* The lane's head is over: the next one begins now. */
-static void head_over(stk_lane *l, uint64_t now) {
+/* Pop the lane's head: the next one begins now. */
+static void head_done(stk_lane *l, uint64_t now) {
     stk_call *c = l->queue[l->first % STK_DEPTH];
     if (c && c->len > STK_INLINE) l->large_out = 0;
     l->queue[l->first++ % STK_DEPTH] = NULL;
@@ -181,17 +181,17 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
     stk_call *c = lane_depth(l) ? l->queue[l->first % STK_DEPTH] : NULL;
     int in_place = (r->flags & STK_LARGE) && (r->flags & STK_IN_PLACE), large = (r->flags & STK_LARGE) && !in_place;
     if ((large && r->len > e->large) || (c && l->filling && l->first + 1 == l->last)) {
-        l->corrupt = 1; /* more than its area holds, or an answer to what it has not been sent */
+        l->corrupt = 1; /* larger than its area, or a reply to an event that is still being copied in */
         return;
     }
     if (!c || r->seq != l->first || c->ticket != r->ticket) {
         f->late++;
         e->lost++;
-        if (large) stk_large_read(l->down);
-        if (lane_depth(l) && !c && r->seq == l->first) head_over(l, stk_now());
+        if (large) stk_large_free(l->down);
+        if (lane_depth(l) && !c && r->seq == l->first) head_done(l, stk_now());
         return;
     }
-    if (in_place && !lies_in_event(l, c, r)) {
+    if (in_place && !in_event(l, c, r)) {
         l->corrupt = 1;
         return;
     }
@@ -201,26 +201,25 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
     c->peak_kib = r->aux;
     if (c->log_len) lane_log_lost(e, l, c);
     uint32_t status = r->kind == STK_RESULT ? STK_OK : r->kind == STK_ERROR ? STK_FAULT : STK_BAD_EVENT;
-    int read_later = (large || in_place) && c->by != BY_NOBODY;
+    int read_later = (large || in_place) && c->owner != OWNER_NONE;
     if (read_later) {
-        c->large = in_place ? lies_in_event(l, c, r) : stk_large_at(l->up);
+        c->large = in_place ? in_event(l, c, r) : stk_large_at(l->up);
         c->in_place = in_place;
         c->held = l->index;
         c->out_len = r->len;
         l->unread[in_place] = c;
         l->refs++;
         l->touched = r->len > l->touched ? r->len : l->touched;
-        if (c->by == BY_BOX) arm(e); /* see to it that it does not lie there for long: stk_expire */
+        if (c->owner == OWNER_BOX) arm(e); /* stk_expire moves it out when it stays unread */
     } else if (large) {
-        stk_large_read(l->down);
-    } else if (!in_place && c->by != BY_NOBODY && !call_output(c, data, r->len)) {
+        stk_large_free(l->down);
+    } else if (!in_place && c->owner != OWNER_NONE && !call_output(c, data, r->len)) {
         status = STK_CRASH; /* no memory for its result */
     }
     uint64_t took = c->t_end - c->t_start;
     f->ewma_ns = f->ewma_ns ? (f->ewma_ns * 7 + took) / 8 + 1 : took + 1;
-    head_over(l, now);
-    if (read_later && in_place) l->large_out = 1; /* until it is read */
-    l->served++;
+    head_done(l, now);
+    if (read_later && in_place) l->large_out = 1; /* until the result is read */
     f->in_lanes--;
     complete_at(e, c, status, 0, now);
 }
@@ -232,16 +231,16 @@ static void skipped_record(stk_engine *e, stk_lane *l, const stk_record *r) {
         return;
     }
     if (stk_load(&l->down->revoked[r->seq % STK_DEPTH], STK_RELAXED) != (uint64_t)r->seq + 1) {
-        l->corrupt = 1; /* it was never told to: saying so again and again would put its deadline off */
+        l->corrupt = 1; /* it was not revoked: repeated SKIPPEDs would put its deadline off */
         return;
     }
     stk_call *c = l->queue[l->first % STK_DEPTH];
-    head_over(l, stk_now());
+    head_done(l, stk_now());
     f->skipped++;
-    if (c) { /* the withdrawal came too late for us to count on, but the worker saw it: start it again */
+    if (c) { /* not counted as withdrawn, but the worker saw the revocation: run it anew */
         f->in_lanes--;
-        line_put_back(e, c);
-        if (f->successor) line_pump(e, e->functions[line_heir(e, l->fn)]);
+        line_requeue(e, c);
+        if (f->successor) line_pump(e, e->functions[line_owner(e, l->fn)]);
     }
 }
 
@@ -250,7 +249,7 @@ int lane_drain(stk_engine *e, stk_lane *l) {
     const uint8_t *data;
     int rc = 0, any = 0;
     if (l->state == LANE_FREE || l->state == LANE_DOOMED || l->corrupt) return l->corrupt ? -1 : 0;
-    uint64_t before = l->rx.mine; /* at most a ring's worth: a worker that never stops writing must not keep us */
+    uint64_t before = l->rx.mine; /* at most one lap: a worker that never stops writing must not hold the reader */
     while (l->rx.mine - before < STK_RING && (rc = stk_ring_peek(&l->rx, &r, &data)) == 1) {
         any = 1;
         switch (r.kind) {
@@ -268,7 +267,7 @@ int lane_drain(stk_engine *e, stk_lane *l) {
         case STK_READY:
             if (l->state == LANE_STARTING || (l->state == LANE_RETIRING && !l->t_head)) {
                 if (l->state == LANE_STARTING) l->state = LANE_READY;
-                l->t_head = lane_depth(l) ? stk_now() : 0; /* its time runs from here, retiring or not */
+                l->t_head = lane_depth(l) ? stk_now() : 0; /* its deadline counts from here, retiring or not */
                 e->armed = 1;
                 stk_ring_eventfd(e->control_fd);
             }

@@ -1,5 +1,5 @@
-/* Who waits, who is idle, who gets what: the waiting line (first come, first served) and the stack of
- * idle workers (last used, first taken: its caches are warm). */
+/* Scheduling: the waiting line (first come, first served), the stack of idle workers (last used, first taken: its
+ * caches are warm) and the list of busy ones. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
@@ -7,14 +7,14 @@
 #include "shared/doorbell.h"
 #include "engine/internal.h"
 
-/* A lane may hold as many invocations as its worker ends in this time, so that a short one does not
- * pay a wake of its own and a long one does not keep others behind it; but one more than it runs while they
- * are short, so that a busy worker never waits for us. What gets stuck all the same is stolen back. */
+/* A lane may hold as many invocations as its worker finishes in this time: a short one then does not pay for a wake of
+ * its own, and a long one does not block others behind it. While they are short it holds one more than runs, so that a
+ * busy worker never waits for the engine. What is blocked behind a slow head all the same is stolen back. */
 static const uint64_t AHEAD_NS = 200000;
 static const uint64_t SHORT_NS = 50000;
 
 int line_push(stk_engine *e, stk_function *f, stk_call *c, int front) {
-    if (c->by != BY_THREAD && !c->owned && c->len) { /* a thread's payload lives as long as its call */
+    if (c->owner != OWNER_THREAD && !c->owned && c->len) { /* a thread's payload outlives its call */
         c->owned = malloc(c->len);
         if (!c->owned) return STK_NO_MEMORY;
         memcpy(c->owned, c->payload, c->len);
@@ -51,7 +51,7 @@ void line_remove(stk_engine *e, stk_function *f, stk_call *c) {
     e->waiting_bytes -= c->len;
 }
 
-/* At most max_spinners idle workers spin, the most recently used ones, no two on one core. */
+/* At most max_spinners idle workers spin: the most recently used ones, one a core. */
 static void grant_spin(stk_engine *e, stk_lane *l) {
     if (!e->max_spinners) return;
     uint32_t kept = 0;
@@ -75,7 +75,7 @@ void idle_push(stk_engine *e, stk_lane *l) {
     l->idle_at = f->n_idle;
     f->idle[f->n_idle++] = l->index;
     l->t_head = 0;
-    l->t_idle = 0; /* set lazily, by the control loop's tick: no clock on the hot path */
+    l->t_idle = 0; /* set by the control loop's tick: no clock on the hot path */
     if (stk_load(&l->down->asleep, STK_RELAXED)) stk_store(&l->down->asleep, 0, STK_RELAXED);
     grant_spin(e, l);
 }
@@ -111,32 +111,32 @@ static uint32_t depth_allowed(const stk_function *f) {
     return depth < 2 ? 2 : depth > STK_DEPTH ? STK_DEPTH : (uint32_t)depth;
 }
 
-/* Each worker runs one; what is behind it in its lane waits as much as what is in the line. */
+/* Each worker runs one; those behind it in its lane count as waiting. */
 int line_full(const stk_function *f) { return f->waiting + f->in_lanes >= f->max_waiting + f->n_lanes; }
 
-void line_read(stk_engine *e, stk_function *f) {
+void line_drain(stk_engine *e, stk_function *f) {
     for (uint32_t i = 0; i < f->n_lanes; i++) {
         stk_lane *l = e->lanes[f->lanes[i]];
         if (lane_depth(l)) lane_drain(e, l);
     }
 }
 
-/* Waking one more worker for a few microseconds' work costs more than that work, and while every core that a worker
- * could have is taken it gains nothing: it joins a worker that runs. */
+/* A wake costs more than a few microseconds of work, and gains nothing while every core is taken: a short invocation
+ * then joins a running worker. */
 static int worth_a_wake(const stk_engine *e, const stk_function *f) {
     return !f->ewma_ns || f->ewma_ns > SHORT_NS || e->n_busy + 1 < e->cores || !e->n_busy;
 }
 
 stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t now) {
-    uint32_t allowed = c->by == BY_THREAD ? 1 : depth_allowed(f);
+    uint32_t allowed = c->owner == OWNER_THREAD ? 1 : depth_allowed(f);
     if (f->n_idle && (allowed == 1 || worth_a_wake(e, f))) return e->lanes[f->idle[f->n_idle - 1]];
-    line_read(e, f);
+    line_drain(e, f);
     if (f->n_idle && (allowed == 1 || worth_a_wake(e, f))) return e->lanes[f->idle[f->n_idle - 1]];
     stk_lane *best = NULL;
     for (uint32_t i = 0; allowed > 1 && i < f->n_lanes; i++) {
         stk_lane *l = e->lanes[f->lanes[i]];
         if (l->state != LANE_READY || l->filling || lane_depth(l) >= allowed) continue;
-        if (l->t_head && now > l->t_head + STK_STUCK_NS) continue; /* its head takes longer than they do */
+        if (l->t_head && now > l->t_head + STK_STUCK_NS) continue; /* head-of-line blocking */
         if (!lane_depth(l)) continue; /* an idle one */
         if (!best || lane_depth(l) < lane_depth(best)) best = l;
     }
@@ -148,15 +148,15 @@ void line_refill(stk_engine *e, stk_lane *l) {
     if (l->state != LANE_READY || l->filling) return;
     while (f->head) {
         stk_call *c = f->head;
-        if (lane_depth(l) >= (c->by == BY_THREAD ? 1 : depth_allowed(f))) break;
+        if (lane_depth(l) >= (c->owner == OWNER_THREAD ? 1 : depth_allowed(f))) break;
         line_remove(e, f, c);
         if (!lane_place(e, l, c, stk_now(), 0)) {
-            line_push(e, f, c, 1); /* its payload is its own already: cannot fail */
+            line_push(e, f, c, 1); /* its payload is copied already: cannot fail */
             break;
         }
         free(c->owned);
         c->owned = NULL;
-        call_rouse(e, c); /* it now waits for this lane */
+        call_notify(e, c); /* it now waits for this lane */
     }
     if (lane_depth(l) == 0 && l->idle_at == STK_ABSENT) {
         busy_remove(e, l);
@@ -186,19 +186,17 @@ void arm(stk_engine *e) {
     stk_ring_eventfd(e->control_fd);
 }
 
-/* Who has a function's line now: itself, or who took its name. */
-uint32_t line_heir(const stk_engine *e, uint32_t fn) {
+uint32_t line_owner(const stk_engine *e, uint32_t fn) {
     while (e->functions[fn]->successor) fn = e->functions[fn]->successor - 1;
     return fn;
 }
 
-/* Back to the head of the line, what did not begin; or away with it, when nobody wants it any more. */
-void line_put_back(stk_engine *e, stk_call *c) {
-    c->fn = line_heir(e, c->fn);
-    if (c->by == BY_NOBODY)
+void line_requeue(stk_engine *e, stk_call *c) {
+    c->fn = line_owner(e, c->fn);
+    if (c->owner == OWNER_NONE)
         complete(e, c, STK_CANCELLED, 0);
     else if (line_push(e, e->functions[c->fn], c, 1) < 0)
         complete(e, c, STK_CRASH, -ENOMEM);
     else
-        call_rouse(e, c);
+        call_notify(e, c);
 }

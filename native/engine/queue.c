@@ -1,4 +1,4 @@
-/* The engine as its callers see it: functions, submitting, cancelling, counters. */
+/* The engine's own API: functions, submission, cancellation, counters. */
 #define _GNU_SOURCE
 #include "engine/queue.h"
 
@@ -8,8 +8,8 @@
 #include "shared/doorbell.h"
 #include "engine/internal.h"
 
-/* While a line waits, a submission reads its function's lanes if none did for this long: a caller that submits many
- * before it reaps must not leave workers without work. Reading at each would cost more than it brings. */
+/* While invocations wait in line, a submission drains its function's lanes if none did for this long: a caller that
+ * submits many before it reaps must not leave workers idle. Draining at each would cost more than it gains. */
 static const uint64_t READ_NS = 20000;
 
 stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uint64_t max_waiting_bytes, int control_fd,
@@ -41,7 +41,7 @@ void stk_engine_free(stk_engine *e) {
     pthread_mutex_lock(&e->lock);
     uint32_t left = --e->users;
     pthread_mutex_unlock(&e->lock);
-    if (left) return; /* a cell or a box still points here: the last one frees */
+    if (left) return; /* a cell or a box still refers to it: the last one frees */
     lane_drop_spare(e);
     for (uint32_t i = 0; i < e->n_lanes; i++) free(e->lanes[i]);
     for (uint32_t i = 0; i < e->n_functions; i++) {
@@ -63,7 +63,7 @@ void stk_engine_free(stk_engine *e) {
 }
 
 void stk_engine_disown(stk_engine *e) {
-    pthread_mutex_init(&e->lock, NULL); /* whoever held it is not in this process */
+    pthread_mutex_init(&e->lock, NULL); /* its holder is not in this process */
     e->closed = 1;
     e->disowned = 1;
 }
@@ -118,8 +118,8 @@ void stk_function_move(stk_engine *e, uint32_t from, uint32_t to) {
     for (stk_call *c; (c = a->tail);) { /* from the back, each to the front: in order */
         line_remove(e, a, c);
         c->fn = to;
-        line_push(e, b, c, 1); /* its payload is its own already: cannot fail */
-        call_rouse(e, c);
+        line_push(e, b, c, 1); /* its payload is copied already: cannot fail */
+        call_notify(e, c);
     }
     line_pump(e, b);
     pthread_mutex_unlock(&e->lock);
@@ -130,7 +130,7 @@ void stk_function_fail(stk_engine *e, uint32_t fn, uint32_t status, int32_t deta
     stk_function *f = e->functions[fn];
     for (stk_call *c; (c = f->head);) {
         line_remove(e, f, c);
-        if (len && c->by != BY_NOBODY) call_output(c, data, len);
+        if (len && c->owner != OWNER_NONE) call_output(c, data, len);
         complete(e, c, status, detail);
     }
     pthread_mutex_unlock(&e->lock);
@@ -219,7 +219,7 @@ int call_accept(stk_engine *e, stk_call *c) {
     if (c->len > f->max_payload) return STK_TOO_LARGE;
     uint64_t now = c->t_submit = stk_now();
     if (f->head && (line_full(f) || now > f->t_read + READ_NS)) {
-        line_read(e, f);
+        line_drain(e, f);
         f->t_read = now;
     }
     stk_lane *l = f->head ? NULL : line_pick(e, f, c, now);
@@ -244,16 +244,16 @@ int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags,
     stk_call *c = call_new(e);
     int64_t rc = STK_NO_MEMORY;
     if (c) {
-        call_name(e, c);
+        call_identify(e, c);
         if (id) memcpy(c->id, id, sizeof c->id);
-        c->by = BY_BOX;
+        c->owner = OWNER_BOX;
         c->box = box;
         c->fn = fn;
         c->token = token;
         c->flags = flags;
         c->payload = data;
         c->len = len;
-        uint64_t ticket = c->ticket; /* accepted, it may be over and reaped before we have the lock again */
+        uint64_t ticket = c->ticket; /* once accepted it may be reaped before we have the lock again */
         box->open++;
         rc = call_accept(e, c);
         if (rc < 0) {
@@ -295,13 +295,12 @@ uint64_t stk_forget(stk_engine *e, uint64_t ticket) {
     uint64_t token = 0;
     pthread_mutex_lock(&e->lock);
     stk_call *c = call_find(e, ticket);
-    if (c && c->state != CALL_DONE && c->by == BY_BOX) {
+    if (c && c->state != CALL_DONE && c->owner == OWNER_BOX) {
         token = c->token;
-        c->by = BY_NOBODY;
+        c->owner = OWNER_NONE;
         c->box->open--;
         c->box = NULL;
-        /* Somebody must still read its reply: the loop. */
-        if (c->state == CALL_IN_LANE) lane_abandoned(e, e->lanes[c->lane]);
+        if (c->state == CALL_IN_LANE) lane_abandoned(e, e->lanes[c->lane]); /* the loop drains its reply */
     }
     pthread_mutex_unlock(&e->lock);
     return token;

@@ -1,18 +1,18 @@
 /* The engine's own side: functions with a line of waiting invocations and a stack of idle workers,
  * lanes, and the invocations themselves. Process-local; no worker can hold its lock.
  *
- * Who may do what
- *   One mutex guards every structure here. It is held for the time of a few stores, of a copy of at most
- *   STK_COPY_LOCKED bytes, never for a wait. A larger payload is copied outside of it by the thread that
- *   brings it and took the lane (`filling`); only one that had to wait in line is copied within.
- *   Whoever waits drains: any thread may read any lane's replies under the lock and so complete
- *   anybody's invocation; a waiter spins on a cursor outside the lock and drains when it moves.
+ * Locking
+ *   One mutex guards every structure here. It is held for a few stores or a copy of at most STK_COPY_LOCKED
+ *   bytes, never for a wait. A larger payload is copied outside the lock by the submitting thread, which
+ *   reserves the lane meanwhile (`filling`); only one that had to wait in line is copied under the lock.
+ *   Waiters drain: any thread may read any lane's replies under the lock and so complete any invocation;
+ *   a waiter spins on a producer cursor outside the lock and drains when it moves.
  *
  * Invariants (checked by tests/unit/calls/test_queue_model.py)
  *   accepted = waiting + in lanes + completed: an invocation leaves through complete() exactly once;
  *   a lane with an empty queue and state READY is on its function's idle stack, and no other lane is;
- *   at any time, for each lane with work, someone spins on it, or the thread bit is up and a thread waits
- *   on its bell, or the loop bit is up, or the loop is hot;
+ *   at any time, for each lane with work, a thread spins on it, or the thread flag is up and a thread sleeps
+ *   on its bell, or the loop flag is up, or the loop is hot;
  *   a function's waiting line is empty or none of its READY lanes is idle.
  */
 #ifndef STK_QUEUE_H
@@ -44,15 +44,15 @@ enum { STK_THROTTLED = -11, STK_TOO_LARGE = -90, STK_NO_FUNCTION = -2, STK_SHUT 
 
 enum { LANE_FREE = 0, LANE_STARTING, LANE_READY, LANE_RETIRING, LANE_DOOMED };
 enum { CALL_FREE = 0, CALL_WAITING, CALL_IN_LANE, CALL_DONE };
-enum { BY_THREAD = 0, BY_BOX = 1, BY_NOBODY = 2 };
+enum { OWNER_THREAD = 0, OWNER_BOX = 1, OWNER_NONE = 2 };
 
 struct stk_box;
 
 typedef struct stk_call {
     uint64_t ticket; /* a random attempt number << 32 | index */
     uint32_t index;  /* in the engine's table; STK_ABSENT: a cell's */
-    uint32_t state, fn, lane, by, flags, sleeping, sleep_lane;
-    stk_a32 word; /* bumped when something happened to a call that waits in line */
+    uint32_t state, fn, lane, owner, flags, sleeping, sleep_lane;
+    stk_a32 word; /* a futex: incremented when the state of a call that waits in line changes */
     struct stk_call *prev, *next;
     struct stk_box *box;
     uint64_t token;
@@ -61,13 +61,15 @@ typedef struct stk_call {
     uint64_t len;
     uint8_t id[16];
     uint64_t t_submit, t_dispatch, t_start, t_end, t_done;
-    uint32_t seq, cold, peak_kib, woke, attempts; /* woke: its worker slept when it came; attempts: of ready workers that died with it at their head: tried_enough */
+    uint32_t seq, cold, peak_kib;
+    uint32_t woke;     /* its worker slept when it was placed */
+    uint32_t attempts; /* weighted count of ready workers that died with it at the head: out_of_attempts */
     /* outcome */
     uint32_t status;
     int32_t detail;
-    uint8_t *out; /* the owner's buffer (a thread's cell) or our own */
+    uint8_t *out; /* the cell's buffer, or one of its own */
     uint64_t out_cap, out_len;
-    int out_foreign;       /* `out` is the cell's: not ours to free or grow */
+    int out_foreign;       /* `out` is the cell's: not to be freed or grown */
     const uint8_t *large;  /* the payload, where it lies in lane `held` */
     uint32_t held;
     int in_place; /* `large` is a part of its own event, in `down` */
@@ -82,26 +84,26 @@ typedef struct {
     stk_up *up;
     stk_ring tx, rx;
     int down_fd, down_ro_fd, up_fd, event_fd, stdio_r, stdio_w;
-    uint32_t refs; /* threads and held payloads that still look at the mapping */
+    uint32_t refs; /* threads and large results that still use the mapping */
     uint32_t first, last; /* sequence numbers: [first, last) are in the lane */
-    stk_call *queue[STK_DEPTH]; /* NULL: revoked, its SKIPPED is still to come */
-    uint64_t t_head; /* when the head began, as the engine knows; 0: not yet */
+    stk_call *queue[STK_DEPTH]; /* NULL: revoked, its SKIPPED is still to be read */
+    uint64_t t_head; /* when the head began, as far as the engine knows; 0: not yet */
     uint64_t t_idle; /* since when it is idle */
-    uint64_t served, log_seen;
+    uint64_t log_seen; /* of up->dropped: counted already */
     uint32_t idle_at; /* place in the idle stack, or STK_ABSENT */
     uint32_t busy_at; /* place in the busy list, or STK_ABSENT */
     int filling, large_out, corrupt, retire_sent;
-    uint8_t *orphan_log; /* output that no invocation in flight owns */
+    uint8_t *orphan_log; /* output outside any invocation in flight */
     uint32_t orphan_len, orphan_cap;
     uint8_t *init_error; /* the error object of an init that failed in the worker */
     uint32_t init_error_len;
-    stk_call *unread[2]; /* whose large result lies in `up`; in `down` */
-    uint64_t touched; /* large payloads passed since the pages were last given back */
+    stk_call *unread[2]; /* owner of the large result in `up`; in `down` */
+    uint64_t touched; /* longest large payload since the pages were last freed */
 } stk_lane;
 
 typedef struct {
     int open;
-    uint32_t successor; /* index + 1 of the function that took its name; 0: none */
+    uint32_t successor; /* index + 1 of the function that replaced it; 0: none */
     uint64_t timeout_ns, max_payload;
     uint32_t max_waiting;
     stk_call *head, *tail;
@@ -109,16 +111,16 @@ typedef struct {
     uint32_t *lanes, n_lanes, cap_lanes;
     uint32_t *idle, n_idle, cap_idle;
     uint64_t ewma_ns;
-    uint64_t t_read; /* when a submission last looked whether its lanes have room for what waits */
-    int kicked; /* the control loop was told that this function has work and no worker */
+    uint64_t t_read; /* when a submission last drained its lanes for what waits in line */
+    int kicked; /* the control loop was rung: this function has work and no idle worker */
     /* counters */
     uint64_t invocations, errors, timeouts, crashes, throttles, cold_starts, late, skipped, cancelled, log_dropped;
     stk_histogram latency, duration;
 } stk_function;
 
-typedef struct stk_box { /* where a consumer of many invocations finds the finished ones */
+typedef struct stk_box { /* the completion queue of a consumer with many invocations in flight */
     struct stk_engine *engine;
-    uint64_t *words; /* the consumer's: four for each of `max` outcomes, */
+    uint64_t *words; /* the consumer's memory: four for each of `max` completions, */
     uint8_t *buf;    /* and `cap` bytes for their payloads */
     uint64_t cap;
     int max;
@@ -132,7 +134,7 @@ typedef struct stk_engine {
     pthread_mutex_t lock;
     stk_lane **lanes;
     uint32_t n_lanes, cap_lanes;
-    stk_lane spare; /* memory and descriptors for the next lane, made while nobody waited for it */
+    stk_lane spare; /* memory and descriptors for the next lane, made ahead of time */
     stk_function **functions;
     uint32_t n_functions, cap_functions;
     stk_call **calls;
@@ -143,12 +145,12 @@ typedef struct stk_engine {
     uint32_t cores, spinning, n_spinners, max_spinners;
     uint32_t spinner[64];
     uint64_t spin_ns, rng[2];
-    uint32_t users; /* its owner, its cells, its boxes */
+    uint32_t users; /* references: the owner's, each cell's, each box's */
     int closed, disowned, loop_hot, armed, control_fd, loop_fd;
-    uint64_t lost; /* replies dropped: late, or not matching anything in flight */
+    uint64_t lost; /* replies dropped: late, or of no invocation in flight */
 } stk_engine;
 
-/* What a caller learns of a finished invocation. Pointers are valid until it is freed. */
+/* A finished invocation as its caller sees it. Pointers are valid until it is freed. */
 typedef struct {
     uint64_t ticket, token;
     uint32_t status;
@@ -162,7 +164,7 @@ typedef struct {
     uint8_t id[16];
 } stk_outcome;
 
-typedef struct { /* a thread's reusable place for one invocation */
+typedef struct { /* a thread's reusable slot for one invocation */
     stk_engine *engine;
     stk_call call;
     stk_outcome outcome;
@@ -187,54 +189,54 @@ typedef struct {
  * and for the loop that reaps. NULL when out of memory. */
 stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uint64_t max_waiting_bytes, int control_fd,
                            int loop_fd);
-void stk_engine_close(stk_engine *e); /* no invocation is accepted from now on */
-void stk_engine_disown(stk_engine *e); /* in a forked child: the lanes are the parent's, not to be touched */
-void stk_engine_free(stk_engine *e);  /* every lane is dead; freed when the last cell and box are, too */
+void stk_engine_close(stk_engine *e); /* accept no more invocations */
+void stk_engine_disown(stk_engine *e); /* in a forked child: the lanes are the parent's and must not be touched */
+void stk_engine_free(stk_engine *e);  /* every lane must be dead; freed with the last cell and box */
 uint64_t stk_engine_pending(stk_engine *e);
 uint64_t stk_engine_lost(stk_engine *e);
 
 int32_t stk_function_new(stk_engine *e, uint64_t timeout_ns, uint64_t max_payload, uint32_t max_waiting);
-void stk_function_move(stk_engine *e, uint32_t from, uint32_t to); /* its line, and who calls it from now on */
+void stk_function_move(stk_engine *e, uint32_t from, uint32_t to); /* its waiting line and later submissions */
 void stk_function_fail(stk_engine *e, uint32_t fn, uint32_t status, int32_t detail, const uint8_t *data, uint64_t len);
 void stk_function_close(stk_engine *e, uint32_t fn);
 void stk_function_load(stk_engine *e, uint32_t fn, stk_load_now *out);
-/* Functions with waiting invocations, or several in one lane; 0 when there is no such pressure. */
+/* Functions with waiting invocations, or with several in one lane; how many. */
 int stk_pressed(stk_engine *e, uint32_t *out, int max);
 void stk_function_stats_read(stk_engine *e, uint32_t fn, stk_function_stats *out);
 
-/* Lanes. -errno on failure. `take` moves the head of the line into the new lane at once, so that a
- * cold start's event is there before its worker is. */
+/* Lanes. -errno on failure. `take` places the head of the line in the new lane at once, so that a
+ * cold start's event is there before its worker. */
 int stk_lane_prepare(stk_engine *e); /* make the next lane's memory now; 0 or -errno */
 int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fds);
 void stk_lane_take(stk_engine *e, uint32_t lane);
 void stk_lane_handed_over(stk_engine *e, uint32_t lane); /* the worker has its descriptors: close ours */
-void stk_lane_retire(stk_engine *e, uint32_t lane);      /* finish what is in it, then SHUTDOWN */
-/* Its worker is gone. What had begun ends with `status`; what had not goes back to the head of the
+void stk_lane_retire(stk_engine *e, uint32_t lane);      /* finish its invocations, then SHUTDOWN */
+/* Its worker ended. The invocation that had begun ends with `status`, the others go back to the head of the
  * line. Returns how many ended (0 or 1). */
 int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail);
-int stk_lane_drain(stk_engine *e, uint32_t lane); /* -1 when the worker wrote nonsense: kill it */
+int stk_lane_drain(stk_engine *e, uint32_t lane); /* -1: corrupt, the worker must be killed */
 uint32_t stk_lane_state(stk_engine *e, uint32_t lane);
 uint64_t stk_lane_idle_since(stk_engine *e, uint32_t lane); /* 0: not idle */
 uint64_t stk_lane_busy_since(stk_engine *e, uint32_t lane); /* 0: not running */
-int stk_lane_head(stk_engine *e, uint32_t lane, uint64_t *ticket, uint8_t *id);
 uint64_t stk_lane_orphan_log(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap);
 uint64_t stk_lane_init_error(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap);
 uint64_t stk_lane_running(stk_engine *e, uint32_t lane); /* the head's ticket once it has begun, else 0 */
-int stk_lane_append_log(stk_engine *e, uint32_t lane, uint64_t ticket, const uint8_t *data, uint64_t len); /* if that is its head */
-uint64_t stk_lane_trim(stk_engine *e, uint32_t lane); /* give an idle lane's large pages back */
+/* Output to that invocation's log if it is the head, else to the lane's own. */
+int stk_lane_append_log(stk_engine *e, uint32_t lane, uint64_t ticket, const uint8_t *data, uint64_t len);
+uint64_t stk_lane_trim(stk_engine *e, uint32_t lane); /* free an idle lane's large pages: their bytes */
 
-/* End the invocation that a lane runs and doom the lane: its worker is to be killed. 0: it ran none. */
+/* End the invocation that a lane runs and doom the lane: its worker must be killed. 0: it ran none. */
 int stk_lane_doom(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail);
-/* Doom lanes whose head is past its deadline; their indices to out. *next: the earliest deadline of the
- * others, ns, 0: none. */
+/* End heads past their deadline and doom their lanes; the lanes' indices to out. *next: the earliest deadline of
+ * the others, ns, 0: none. */
 int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *next);
-/* Take what has not begun out of lanes whose head runs for longer than `patience` ns, when somebody else
- * could run it. Returns how many were moved. */
+/* Work stealing: take invocations that have not begun out of lanes whose head has run for longer than `patience` ns,
+ * and out of starting lanes while others are idle. Returns how many were moved. */
 int stk_steal(stk_engine *e, uint64_t now, uint64_t patience);
-int stk_corrupt(stk_engine *e, uint32_t *out, int max); /* lanes whose workers wrote nonsense */
+int stk_corrupt(stk_engine *e, uint32_t *out, int max); /* lanes with a record or cursor that cannot be */
 
 /* A thread's invocation, in one call. >= 0: OK, that many bytes in cell->data, no log. -1: ended, see
- * cell->outcome, then stk_cell_clear. STK_SIGNALLED: a signal came: stk_cell_wait again, or
+ * cell->outcome, then stk_cell_clear. STK_SIGNALLED: a signal arrived: stk_cell_wait again, or
  * stk_cell_abandon. Other negative: not accepted. */
 stk_cell *stk_cell_new(stk_engine *e);
 void stk_cell_free(stk_cell *cell);
@@ -243,32 +245,32 @@ int64_t stk_cell_wait(stk_cell *cell);
 void stk_cell_abandon(stk_cell *cell);
 void stk_cell_clear(stk_cell *cell);
 
-/* Many invocations of one consumer. submit: a ticket, or a negative STK_*. reap: how many finished ones
+/* Submission and completion for one consumer. submit: a ticket, or a negative STK_*. reap: how many completions
  * it wrote to the box's words, four each: token; status | extra << 8 | length << 32; offset in buf; ticket.
- * extra: fetch the rest with stk_outcome_of, then stk_call_free; without extra it is freed already. */
+ * extra: read the rest with stk_outcome_of, then stk_call_free; without extra it is freed already. */
 stk_box *stk_box_new(stk_engine *e, int is_loop, uint64_t *words, int max, uint8_t *buf, uint64_t cap);
-void stk_box_free(stk_box *box); /* what is still in flight is abandoned */
+void stk_box_free(stk_box *box); /* invocations still in flight are abandoned */
 int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data, uint64_t len);
-/* The same with an id of the caller's (16 bytes, or NULL): a second attempt keeps the first one's. */
+/* The same with the caller's request id (16 bytes, or NULL): a retry keeps the id of the first attempt. */
 int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, const uint8_t *data,
                       uint64_t len);
 int stk_reap(stk_box *box);
-/* The same, looking for up to ns before it gives up: for a loop that is kept hot. */
+/* The same, polling for up to ns: for a loop that is kept hot. */
 int stk_reap_spin(stk_box *box, uint64_t ns);
 /* The same, waiting up to ns for the first (a thread's box). STK_SIGNALLED on a signal. */
 int stk_reap_wait(stk_box *box, uint64_t ns);
 int stk_outcome_of(stk_engine *e, uint64_t ticket, stk_outcome *out);
 void stk_call_free(stk_engine *e, uint64_t ticket);
-/* Withdraw what has not begun. 1: withdrawn (it completes as CANCELLED); 0: too late. */
+/* Withdraw an invocation that has not begun. 1: withdrawn (it completes as CANCELLED); 0: too late. */
 int stk_cancel(stk_engine *e, uint64_t ticket);
-uint64_t stk_forget(stk_engine *e, uint64_t ticket); /* nobody wants its result; it runs on. Its token, or 0 */
+uint64_t stk_forget(stk_engine *e, uint64_t ticket); /* discard its result; it runs on. Its token, or 0 */
 
 /* The loop that reaps goes to sleep: 0, or 1 when there is something to reap first. */
 int stk_loop_cold(stk_box *box);
 void stk_loop_hot(stk_box *box);
 uint32_t stk_busy_lanes(stk_engine *e);
 uint32_t stk_cores(stk_engine *e);
-/* Read every lane, idle ones too (output that came after a reply). How many turned out corrupt. */
+/* Drain every lane, idle ones too (output that came after a reply). How many are corrupt. */
 int stk_drain_all(stk_engine *e);
 void stk_armed(stk_engine *e, int armed); /* the control loop has its timer running */
 void stk_unkick(stk_engine *e, uint32_t fn);

@@ -1,8 +1,8 @@
 /* Waiting for replies: a thread for its one invocation, a consumer for many, a loop that may sleep.
  *
- * Whoever waits also reads: it drains lanes and so completes whatever is there. A thread spins for at most
- * the engine's spin budget, and only while the machine has a core for it; then it sleeps, on its lane's
- * bell (the worker rings it) or, while its invocation waits in line, on the invocation's own word.
+ * A waiter also drains lanes and so completes any invocation whose reply is there. A thread spins for at most
+ * the engine's spin budget, and only while the machine has a core for it; then it sleeps on a futex: its lane's
+ * bell (the worker rings it) or, while its invocation waits in line, the invocation's own word.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -11,13 +11,12 @@
 #include "shared/doorbell.h"
 #include "engine/internal.h"
 
-
-/* A sleeper looks again after this long whatever happens: its lane's bell can be written by its worker. */
-static const uint64_t LOOK_AGAIN_NS = 100000000;
+/* A sleeper checks again after this long in any case: the worker can write to its lane's bell. */
+static const uint64_t RECHECK_NS = 100000000;
 /* A function that takes longer than this many spin budgets is not worth spinning for. */
 enum { SPIN_WORTH = 4 };
-/* A worker that slept has to wake first, which takes longer the longer its core had nothing to do. Whoever
- * sleeps just before it replies pays for two such wakes: so many budgets are spun for one that slept. */
+/* A worker that slept wakes first, which takes longer the longer its core was idle. A thread that sleeps just before
+ * the reply pays for two such wakes: for a worker that slept it spins this many budgets. */
 enum { SPIN_WOKEN = 4 };
 
 static void engine_ref(stk_engine *e) {
@@ -38,7 +37,7 @@ static void drain_busy(stk_engine *e) {
         if (i < e->n_busy) lane_drain(e, e->lanes[e->busy[i]]);
 }
 
-static void ask_for_bell(stk_engine *e) {
+static void request_bell(stk_engine *e) {
     for (uint32_t i = 0; i < e->n_busy; i++)
         stk_or(&e->lanes[e->busy[i]]->down->asleep, STK_RING_LOOP, STK_RELAXED);
     STK_FENCE_SLEEP();
@@ -47,14 +46,14 @@ static void ask_for_bell(stk_engine *e) {
 /* Wait, the lock held on entry and on return, until c is done. 0, or STK_SIGNALLED. */
 static int wait_done(stk_engine *e, stk_call *c) {
     uint64_t until = c->t_submit + e->spin_ns * (c->woke ? SPIN_WOKEN : 1);
-    int rc = 0, spun = 0; /* the first time the clock need not be asked */
+    int rc = 0, spun = 0; /* the first round needs no clock */
     for (;;) {
         stk_lane *l = c->state == CALL_IN_LANE ? e->lanes[c->lane] : NULL;
         if (l) lane_drain(e, l);
         if (c->state == CALL_DONE) return 0;
-        /* Once in a while even without: a signal that came while we span has interrupted nothing. */
+        /* At a timeout as well: a signal that arrives during a spin interrupts no system call. */
         if (rc == -EINTR || rc == -ETIMEDOUT) return STK_SIGNALLED;
-        if (c->state == CALL_IN_LANE && e->lanes[c->lane] != l) continue; /* given to another lane meanwhile */
+        if (c->state == CALL_IN_LANE && e->lanes[c->lane] != l) continue; /* moved to another lane meanwhile */
         uint32_t word = stk_load(&c->word, STK_RELAXED);
         if (l && l->state == LANE_READY && may_spin(e, e->functions[c->fn]) && (!spun || stk_now() < until)) {
             spun = 1;
@@ -78,7 +77,7 @@ static int wait_done(stk_engine *e, stk_call *c) {
                 c->sleep_lane = l->index;
                 l->refs++;
                 pthread_mutex_unlock(&e->lock);
-                rc = stk_sleep(&l->up->bell, bell, LOOK_AGAIN_NS);
+                rc = stk_sleep(&l->up->bell, bell, RECHECK_NS);
                 pthread_mutex_lock(&e->lock);
                 c->sleeping = SLEEPS_NOT;
                 if (l->down) stk_sleep_over(&l->down->asleep, STK_RING_THREAD);
@@ -87,7 +86,7 @@ static int wait_done(stk_engine *e, stk_call *c) {
                 stk_sleep_over(&l->down->asleep, STK_RING_THREAD);
             }
         } else if (may_spin(e, e->functions[c->fn]) && e->n_busy && stk_now() < until) {
-            /* In line, behind short ones: read for everybody, so that the line moves. */
+            /* In line, behind short ones: drain for all, so that the line moves. */
             e->spinning++;
             pthread_mutex_unlock(&e->lock);
             for (unsigned n = 0; n < 8; n++) stk_relax();
@@ -95,14 +94,14 @@ static int wait_done(stk_engine *e, stk_call *c) {
             e->spinning--;
             drain_busy(e);
         } else {
-            if (!e->loop_hot && e->n_busy) { /* whoever owns what is in front may not be looking */
-                ask_for_bell(e);
+            if (!e->loop_hot && e->n_busy) { /* the owners of what is in front may be asleep or busy */
+                request_bell(e);
                 drain_busy(e);
                 if (c->state != CALL_WAITING) continue;
             }
             c->sleeping = SLEEPS_ON_WORD;
             pthread_mutex_unlock(&e->lock);
-            rc = stk_sleep(&c->word, word, LOOK_AGAIN_NS);
+            rc = stk_sleep(&c->word, word, RECHECK_NS);
             pthread_mutex_lock(&e->lock);
             c->sleeping = SLEEPS_NOT;
         }
@@ -125,7 +124,7 @@ void stk_cell_clear(stk_cell *cell) {
     stk_engine *e = cell->engine;
     pthread_mutex_lock(&e->lock);
     stk_call *c = &cell->call;
-    if (c->large) lane_large_read(e, c);
+    if (c->large) lane_large_free(e, c);
     call_reset(c);
     if (!c->out_foreign) {
         free(c->out);
@@ -168,14 +167,14 @@ int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t
     stk_engine *e = cell->engine;
     stk_call *c = &cell->call;
     pthread_mutex_lock(&e->lock);
-    c->by = BY_THREAD;
+    c->owner = OWNER_THREAD;
     c->fn = fn;
     c->flags = flags;
     c->payload = data;
     c->len = len;
     c->cold = c->peak_kib = c->woke = c->attempts = 0;
     c->out_len = c->t_start = c->t_end = 0;
-    call_name(e, c);
+    call_identify(e, c);
     int rc = call_accept(e, c);
     if (rc == 0) rc = wait_done(e, c);
     pthread_mutex_unlock(&e->lock);
@@ -195,7 +194,7 @@ void stk_cell_abandon(stk_cell *cell) {
             e->functions[c->fn]->in_lanes--;
             e->functions[c->fn]->cancelled++;
             if (c->len > STK_INLINE) l->large_out = 0;
-        } else { /* it runs: a stand-in nobody waits for takes its place in the lane */
+        } else { /* it runs: a stand-in without an owner takes its place in the lane */
             stk_call *o = call_new(e);
             if (o) {
                 o->ticket = c->ticket;
@@ -206,11 +205,11 @@ void stk_cell_abandon(stk_cell *cell) {
                 o->seq = c->seq;
                 o->flags = c->flags;
                 o->len = c->len;
-                o->by = BY_NOBODY;
+                o->owner = OWNER_NONE;
                 o->t_submit = c->t_submit;
                 o->t_dispatch = c->t_dispatch;
             }
-            l->queue[c->seq % STK_DEPTH] = o; /* without memory for it: the reply is dropped as unknown */
+            l->queue[c->seq % STK_DEPTH] = o; /* out of memory: the reply is dropped as late */
             if (!o) e->functions[c->fn]->in_lanes--;
             lane_abandoned(e, l);
         }
@@ -249,14 +248,14 @@ void stk_box_free(stk_box *box) {
             call_recycle(e, c);
         } else if (c->state == CALL_IN_LANE) {
             stk_lane *l = e->lanes[c->lane];
-            c->by = BY_NOBODY;
+            c->owner = OWNER_NONE;
             c->box = NULL;
             if (!l->filling && lane_withdraw(e, l, c->seq)) {
                 e->functions[c->fn]->in_lanes--;
                 if (c->len > STK_INLINE) l->large_out = 0;
                 complete(e, c, STK_CANCELLED, 0);
             }
-            lane_abandoned(e, l); /* others of ours may end here: into the box's list, which must be whole until then */
+            lane_abandoned(e, l); /* may complete other invocations of this box: its list must be valid until then */
         }
     }
     for (uint32_t i = 0; i < e->n_calls; i++) {
@@ -346,12 +345,12 @@ int stk_reap_wait(stk_box *box, uint64_t ns) {
         }
         uint32_t word = stk_load(&box->word, STK_RELAXED);
         box->asleep = 1;
-        ask_for_bell(e);
+        request_bell(e);
         drain_busy(e);
         if (!box->head) {
             uint64_t left = ns - (now - start);
             pthread_mutex_unlock(&e->lock);
-            rc = stk_sleep(&box->word, word, left < LOOK_AGAIN_NS ? left : LOOK_AGAIN_NS);
+            rc = stk_sleep(&box->word, word, left < RECHECK_NS ? left : RECHECK_NS);
             pthread_mutex_lock(&e->lock);
         }
         box->asleep = 0;
@@ -365,7 +364,7 @@ int stk_loop_cold(stk_box *box) {
     pthread_mutex_lock(&e->lock);
     e->loop_hot = 0;
     box->asleep = 1;
-    ask_for_bell(e);
+    request_bell(e);
     drain_busy(e);
     int ready = box->head != NULL;
     if (ready) {

@@ -1,4 +1,4 @@
-/* What the models share: lanes with nothing in them, futexes, an eventfd, and the command line. */
+/* What the models share: empty lanes, futexes, an eventfd, and the command line. */
 #ifndef STK_MODEL_HARNESS_H
 #define STK_MODEL_HARNESS_H
 
@@ -9,14 +9,14 @@
 
 #include "shared/lane.h"
 
-/* The kernel's promise: between comparing the word and sleeping, no wake is missed. */
+/* As in the kernel: no wake is missed between comparing the word and sleeping. */
 int stk_sleep(stk_a32 *word, uint32_t seen, uint64_t) {
     rl::context &c = rl::ctx();
     c.sched();
     if (word->debug_value() == seen)
         word->wait(c, false, false, $); /* for ever: no timeout hides a lost wake */
     else
-        rl::yield(1, $); /* a store is seen in the end */
+        rl::yield(1, $); /* a store becomes visible in the end */
     return 0;
 }
 void stk_wake(stk_a32 *word) {
@@ -81,9 +81,9 @@ static bool get(stk_ring *ring, stk_record *out) {
     return rc == 1;
 }
 
-/* Searches a scenario; prints the verdict and after how many executions it was reached.
+/* Searches a scenario; prints the verdict and the number of executions.
  *   all      every interleaving: for the smallest scenarios
- *   bounded  every interleaving with at most so many preemptions, then random ones, which read older values too */
+ *   bounded  every interleaving with at most so many preemptions, then random ones, which may read stale values */
 enum class search { all, bounded };
 template <class scenario>
 static bool passes(rl::scheduler_type_e how, unsigned count, const char *name) {
@@ -112,10 +112,10 @@ struct scenario_entry {
 };
 
 /* MODEL SCENARIO [WEAKENED]: 0: nothing found; 1: a failure, named on stdout; 2: usage. */
-static int model_main(int argc, char **argv, const scenario_entry *known, size_t n) {
+static int model_main(int argc, char **argv, const scenario_entry *scenarios, size_t n) {
     if (argc > 2) model_weak = argv[2];
     for (size_t i = 0; argc > 1 && i < n; i++)
-        if (strcmp(argv[1], known[i].name) == 0) return known[i].run(known[i].name);
+        if (strcmp(argv[1], scenarios[i].name) == 0) return scenarios[i].run(scenarios[i].name);
     fprintf(stderr, "usage: %s SCENARIO [WEAKENED]\n", argv[0]);
     return 2;
 }

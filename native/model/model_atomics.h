@@ -1,4 +1,4 @@
-/* barrier.h's vocabulary on the model checker's atomics, and the plain bytes and futexes that it watches.
+/* barrier.h's names on the model checker's atomics, and the plain bytes and futexes that it watches.
  *
  * The headers under test are compiled as they are; each order and fence that they name keeps production's
  * meaning unless the run weakens it, so one binary serves for the proof and for all its mutants.

@@ -92,7 +92,7 @@ struct large_test : rl::test_suite<large_test, 2> {
                 int rc;
                 while ((rc = stk_ring_peek(&lane.engine_rx, &r, &payload)) == 0) rl::yield(1, $);
                 RL_ASSERT(rc == 1 && r.seq == i && (uint32_t)area($) == i);
-                stk_large_read(&lane.down); /* before the ring's own cursor: it must stand by itself */
+                stk_large_free(&lane.down); /* before the ring's own cursor: it must stand by itself */
                 stk_ring_release(&lane.engine_rx);
             }
         }
@@ -100,9 +100,9 @@ struct large_test : rl::test_suite<large_test, 2> {
 };
 
 int main(int argc, char **argv) {
-    const scenario_entry known[] = {
+    const scenario_entry scenarios[] = {
         {"ring", explore<ring_test, search::bounded>},
         {"large", explore<large_test, search::bounded>},
     };
-    return model_main(argc, argv, known, sizeof known / sizeof *known);
+    return model_main(argc, argv, scenarios, sizeof scenarios / sizeof *scenarios);
 }

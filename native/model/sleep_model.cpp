@@ -1,6 +1,6 @@
-/* Model: sleeping and waking: whoever sleeps is woken, on each of the four ways, and when the peer dies.
+/* Model: sleeping and waking: every sleeper is woken, on each of the four paths, and when the peer dies.
  *
- * Besides the fences, a run may weaken the protocol itself: LOOK (the sleeper does not look once more after
+ * Apart from the fences, a run may weaken the protocol itself: LOOK (the sleeper does not check again after
  * raising its flag) and BELL (it reads the bell only when it is about to wait).
  */
 #include "model_atomics.h"
@@ -9,7 +9,7 @@
 
 enum { EVENTS = 2 };
 
-/* The wait of worker.c and wait.c: announce, look once more, sleep, take the flag back. */
+/* The wait of worker.c and wait.c: announce, check again, sleep, lower the flag. */
 template <class ready_fn>
 static void wait_for(stk_a32 *flag, uint32_t bits, stk_a32 *bell, ready_fn ready) {
     uint32_t seen = stk_sleep_announce(flag, bits, bell);
@@ -32,9 +32,9 @@ struct lane_test {
     }
     /* worker.c: stk_worker_doorbell */
     void worker_rings() {
-        uint32_t who = stk_must_wake(&lane.down.asleep);
-        if (who & STK_RING_THREAD) stk_ring_bell(&lane.up.bell);
-        if (who & STK_RING_LOOP) lane.event.ring();
+        uint32_t sleepers = stk_must_wake(&lane.down.asleep);
+        if (sleepers & STK_RING_THREAD) stk_ring_bell(&lane.up.bell);
+        if (sleepers & STK_RING_LOOP) lane.event.ring();
     }
     void worker_takes(uint32_t seq) {
         stk_record r;
@@ -81,7 +81,7 @@ struct thread_test : lane_test, rl::test_suite<thread_test, 2> {
     }
 };
 
-/* Replies come to a loop that sleeps on the eventfd; it stops announcing itself while it is awake. */
+/* Replies come to a loop that sleeps on the eventfd; its flag is down while it is awake. */
 struct loop_test : lane_test, rl::test_suite<loop_test, 2> {
     void before() { lane_test::before(); }
     void thread(unsigned index) {
@@ -93,7 +93,7 @@ struct loop_test : lane_test, rl::test_suite<loop_test, 2> {
                 continue;
             }
             for (;;) {
-                stk_or(&lane.down.asleep, STK_RING_LOOP, STK_RELAXED); /* wait.c: ask_for_bell */
+                stk_or(&lane.down.asleep, STK_RING_LOOP, STK_RELAXED); /* wait.c: request_bell */
                 STK_FENCE_SLEEP();
                 if (!weak("LOOK") && get(&lane.engine_rx, &r)) break;
                 lane.event.wait_and_clear();
@@ -154,7 +154,7 @@ struct trip_test : lane_test, rl::test_suite<trip_test, 2> {
 };
 
 /* The worker dies at any point, its flag up or not, its reply rung for or not. The engine's thread is never left
- * asleep, publishing to the dead lane never blocks, and what was committed is read. */
+ * asleep, publishing to the dead lane never blocks, and committed replies are read. */
 struct death_test : lane_test, rl::test_suite<death_test, 2> {
     rl::mutex lock; /* the engine's */
     rl::var<int> dead, sleeping;
@@ -190,9 +190,9 @@ struct death_test : lane_test, rl::test_suite<death_test, 2> {
                 live();
             } catch (killed) {
             }
-            lock.lock($); /* the control loop learns of it: lane_end.c, stk_lane_dead */
+            lock.lock($); /* the control loop sees the death: lane_end.c, stk_lane_dead */
             dead($) = 1;
-            if (sleeping($)) stk_ring_bell(&lane.up.bell); /* calls.c: call_rouse */
+            if (sleeping($)) stk_ring_bell(&lane.up.bell); /* calls.c: call_notify */
             lock.unlock($);
             return;
         }
@@ -203,7 +203,7 @@ struct death_test : lane_test, rl::test_suite<death_test, 2> {
         for (;;) { /* wait.c: wait_done */
             if (get(&lane.engine_rx, &r)) break;
             if (dead($)) {
-                RL_ASSERT(get(&lane.engine_rx, &r) == (committed != 0)); /* one look after the news */
+                RL_ASSERT(get(&lane.engine_rx, &r) == (committed != 0)); /* one check after the death */
                 break;
             }
             uint32_t seen = stk_sleep_announce(&lane.down.asleep, STK_RING_THREAD, &lane.up.bell);
@@ -221,10 +221,10 @@ struct death_test : lane_test, rl::test_suite<death_test, 2> {
 };
 
 int main(int argc, char **argv) {
-    const scenario_entry known[] = {
+    const scenario_entry scenarios[] = {
         {"event", explore<event_test, search::bounded>}, {"thread", explore<thread_test, search::bounded>},
         {"loop", explore<loop_test, search::bounded>},   {"space", explore<space_test, search::bounded>},
         {"trip", explore<trip_test, search::bounded>},   {"death", explore<death_test, search::bounded>},
     };
-    return model_main(argc, argv, known, sizeof known / sizeof *known);
+    return model_main(argc, argv, scenarios, sizeof scenarios / sizeof *scenarios);
 }

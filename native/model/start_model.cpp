@@ -1,6 +1,6 @@
-/* Model: starting against revoking: what the engine counts as withdrawn never starts, and nothing gets lost.
+/* Model: starting against revoking: an invocation counted as withdrawn never starts, and none is lost.
  *
- * FLAG weakens the protocol: the engine asks to hear of the SKIPPED only after it has withdrawn.
+ * FLAG weakens the protocol: the engine raises its sleep flag for the SKIPPED only after it has revoked.
  */
 #include "model_atomics.h"
 
@@ -39,7 +39,7 @@ struct start_test : rl::test_suite<start_test, 2> {
     }
 };
 
-/* Nobody waited for this lane's doorbell; whoever withdraws must still hear the SKIPPED that frees the lane. */
+/* No flag was up on this lane; the engine must still be rung for the SKIPPED that frees it. */
 struct skipped_test : rl::test_suite<skipped_test, 2> {
     lane_model lane;
     void before() {
@@ -70,9 +70,9 @@ struct skipped_test : rl::test_suite<skipped_test, 2> {
 };
 
 int main(int argc, char **argv) {
-    const scenario_entry known[] = {
+    const scenario_entry scenarios[] = {
         {"start", explore<start_test, search::all>},
         {"skipped", explore<skipped_test, search::all>},
     };
-    return model_main(argc, argv, known, sizeof known / sizeof *known);
+    return model_main(argc, argv, scenarios, sizeof scenarios / sizeof *scenarios);
 }

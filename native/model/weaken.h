@@ -1,4 +1,4 @@
-/* Puts a switch behind each order and fence of barrier.h: off, it is what production says; on, it is weaker. */
+/* A switch behind each order and fence of barrier.h: off, it is as in production; on, it is weaker. */
 #ifndef STK_MODEL_WEAKEN_H
 #define STK_MODEL_WEAKEN_H
 

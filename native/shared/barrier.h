@@ -1,13 +1,13 @@
 /* The memory-order vocabulary of the native code: the only file that names atomics.
  *
  *   acquire   what the other side did before it stored the value I read is visible to me
- *   release   what I did before this store is visible to whoever acquires the value
- *   fence     no load after it is satisfied before a store before it is visible: the one
+ *   release   what I did before this store is visible to a reader that acquires the value
+ *   fence     stores before it are visible before loads after it are satisfied: the one
  *             ordering that release and acquire do not give, and the one that a
- *             "publish, then look whether the peer sleeps" protocol stands on
+ *             "publish, then check whether the peer sleeps" protocol needs
  *
  * Every order that a protocol needs has a name of its own (STK_ORD_*), so that the model
- * checker can weaken one at a time and show that it is caught.
+ * checker can weaken each alone and show that the failure is found.
  */
 #ifndef STK_BARRIER_H
 #define STK_BARRIER_H
@@ -32,13 +32,13 @@ typedef _Atomic(uint32_t) stk_a32;
 #define stk_and(p, v, order) atomic_fetch_and_explicit((p), (v), (order))
 #define stk_fence() atomic_thread_fence(memory_order_seq_cst)
 
-/* Plain bytes that these orders protect are about to be read or written: for the model checker's eyes. */
+/* Plain bytes that these orders protect are read or written next: checked by the model checker alone. */
 #define STK_READS(p, n) ((void)0)
 #define STK_WRITES(p, n) ((void)0)
 #endif
 
-/* Hints, no orders: have a line here before it is read, or have it alone before it is written, so that neither waits
- * for the core that used it last. Any address will do. (prefetchw is a no-op where the processor has none.) */
+/* Prefetch hints, not orders: fetch a line before it is read, or own it before it is written. Any address is
+ * valid. (prefetchw is a no-op where the processor has none.) */
 #define stk_soon_read(p) __builtin_prefetch((p), 0)
 #if defined(__x86_64__)
 #define stk_soon_written(p) __asm__ __volatile__("prefetchw %0" ::"m"(*(const char *)(p)))
@@ -49,19 +49,19 @@ typedef _Atomic(uint32_t) stk_a32;
 #ifndef STK_ORD_PUBLISH /* the producer's cursor: the record is whole before it is seen */
 #define STK_ORD_PUBLISH STK_RELEASE
 #endif
-#ifndef STK_ORD_PEEK /* the consumer's look at that cursor */
+#ifndef STK_ORD_PEEK /* the consumer's read of that cursor */
 #define STK_ORD_PEEK STK_ACQUIRE
 #endif
 #ifndef STK_ORD_FREE /* the consumer's cursor: it has read the record before it is overwritten */
 #define STK_ORD_FREE STK_RELEASE
 #endif
-#ifndef STK_ORD_SPACE /* the producer's look at that cursor */
+#ifndef STK_ORD_SPACE /* the producer's read of that cursor */
 #define STK_ORD_SPACE STK_ACQUIRE
 #endif
 #ifndef STK_FENCE_WAKE /* waker: publish, FENCE, read the sleep flag */
 #define STK_FENCE_WAKE() stk_fence()
 #endif
-#ifndef STK_FENCE_SLEEP /* sleeper: raise the sleep flag, FENCE, look once more */
+#ifndef STK_FENCE_SLEEP /* sleeper: raise the sleep flag, FENCE, check again */
 #define STK_FENCE_SLEEP() stk_fence()
 #endif
 #ifndef STK_FENCE_START /* worker: announce the start, FENCE, read the revocation */

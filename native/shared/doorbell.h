@@ -22,11 +22,11 @@ static inline void stk_relax(void) {
 #endif
 }
 
-/* Sleep until *word is no longer `seen`, a wake, a signal, or the time is over (ns; 0: for ever).
- * 0: look again; -EINTR: a signal came; -ETIMEDOUT. The word may be shared between processes. */
+/* FUTEX_WAIT until *word differs from `seen`, a wake, a signal, or the timeout (ns; 0: none).
+ * 0: check again; -EINTR: a signal arrived; -ETIMEDOUT. The word may be shared between processes. */
 int stk_sleep(stk_a32 *word, uint32_t seen, uint64_t ns);
-void stk_wake(stk_a32 *word); /* everyone who sleeps on it */
-int stk_ring_eventfd(int fd); /* 0, or -errno; a full counter counts as rung */
+void stk_wake(stk_a32 *word); /* all that sleep on it */
+int stk_ring_eventfd(int fd); /* 0 or -errno; a full counter is as good as rung */
 void stk_clear_eventfd(int fd);
 
 #endif

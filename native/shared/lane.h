@@ -9,15 +9,15 @@
  *   down: control page | ring (STK_RING bytes) | large area (one payload at a time)
  *   up:   control page | ring (STK_RING bytes) | large area (one payload at a time)
  *
- * Sleeping, both ways: the sleeper reads the bell, raises its flag, FENCE, looks once more, then
+ * Sleeping, both ways: the sleeper reads the bell, raises its flag, FENCE, checks again, then
  * waits for the bell to change; the waker publishes, FENCE, and rings only if the flag is up.
  * Each of the two fences is needed: without either, both may read the old value of the other's
  * word, and a wake is lost.
  *
  * Starting and revoking: the worker stores `started` = the record's sequence number, FENCE, reads
  * revoked[seq]; the engine stores revoked[seq], FENCE, reads `started`. At least one of
- * them sees the other, so an invocation that the engine counts as withdrawn never starts. If both
- * saw each other the worker says SKIPPED, and the engine waits for that word.
+ * them sees the other, so an invocation that the engine counts as withdrawn never starts. The
+ * worker sends SKIPPED for one that it saw revoked, and the engine waits for that record.
  */
 #ifndef STK_LANE_H
 #define STK_LANE_H
@@ -30,14 +30,14 @@
 #define STK_DEPTH 32u                 /* invocations in one lane, the running one included */
 #define STK_INLINE (STK_RING / 8u)    /* a payload larger than this goes through the large area */
 #define STK_LARGE 1u                  /* record flag: the payload is in the large area */
-#define STK_IN_PLACE 4u                /* with STK_LARGE: a reply that lies in the event it answers; id[0..7]: where */
-#define STK_WANT_TAIL 2u              /* record flag: the caller wants the whole log and the peak memory */
-#define STK_EXTRAS 8u                 /* record flag: before the event stand what its context says (wire.attach) */
+#define STK_IN_PLACE 4u               /* with STK_LARGE: the reply is a part of its own large event; id[0..7]: the offset */
+#define STK_WANT_TAIL 2u              /* record flag: the caller asks for the whole log and the peak memory */
+#define STK_EXTRAS 8u                 /* record flag: the context's extras precede the event (wire.attach) */
 #define STK_RING_THREAD 1u            /* sleep flag: a thread waits on the bell */
 #define STK_RING_LOOP 2u              /* sleep flag: an event loop waits on the eventfd */
-#define STK_EXIT_NO_DOORBELL 70       /* exit status of a worker that can ring no more: its descriptors are closed */
-#define STK_FOR_EVENT 1u              /* what a sleeping worker waits for: an invocation, */
-#define STK_FOR_SPACE 2u              /* or the engine to read what it wrote */
+#define STK_EXIT_NO_DOORBELL 70       /* exit status of a worker whose handler closed its eventfd */
+#define STK_FOR_EVENT 1u              /* sleep flag of a worker: it waits for an invocation */
+#define STK_FOR_SPACE 2u              /* sleep flag of a worker: it waits for the engine to free space */
 
 typedef struct {
     _Alignas(128) stk_a64 tail;       /* of the down ring */
@@ -70,10 +70,10 @@ _Static_assert(sizeof(stk_down) <= STK_PAGE && sizeof(stk_up) <= STK_PAGE, "cont
 _Static_assert((STK_RING & (STK_RING - 1)) == 0, "a power of two");
 #endif
 
-/* The protocols above, a step each, so that the model checker runs what production runs. */
+/* The protocols above, step by step, so that the model checker runs what production runs. */
 
-/* Sleeper: what I wait for is not there; raise my flag. The caller looks once more, then waits for the bell
- * to differ from the value returned; stk_sleep_over when it is awake again. */
+/* Sleeper: raise my flag. The caller checks its condition again, then waits for the bell to differ from the
+ * value returned; stk_sleep_over when it is awake again. */
 static inline uint32_t stk_sleep_announce(stk_a32 *flag, uint32_t bits, stk_a32 *bell) {
     uint32_t seen = stk_load(bell, STK_ACQUIRE); /* first: a ring after it ends the wait */
     stk_or(flag, bits, STK_RELAXED);
@@ -82,7 +82,7 @@ static inline uint32_t stk_sleep_announce(stk_a32 *flag, uint32_t bits, stk_a32 
 }
 static inline void stk_sleep_over(stk_a32 *flag, uint32_t bits) { stk_and(flag, ~bits, STK_RELAXED); }
 
-/* Waker, after it published: the peer's flag; 0: it will look by itself. */
+/* Waker, after it published: the peer's sleep flags; 0: it is awake and will see it. */
 static inline uint32_t stk_must_wake(stk_a32 *flag) {
     STK_FENCE_WAKE();
     return stk_load(flag, STK_RELAXED);
@@ -95,7 +95,7 @@ static inline void stk_ring_bell(stk_a32 *bell) {
 /* `started` is a sequence number + 1; both wrap at 32 bits. */
 static inline int stk_has_started(uint64_t started, uint32_t seq) { return (int32_t)((uint32_t)started - seq) > 0; }
 
-/* Worker: begin that invocation. 0: it was revoked, say SKIPPED instead. */
+/* Worker: begin that invocation. 0: it was revoked, send SKIPPED instead. */
 static inline int stk_start(stk_up *up, stk_down *down, uint32_t seq) {
     stk_store(&up->started, (uint64_t)seq + 1, STK_RELAXED);
     STK_FENCE_START();
@@ -111,11 +111,11 @@ static inline int stk_revoke(stk_down *down, stk_up *up, uint32_t seq) {
     return !stk_has_started(stk_load(&up->started, STK_RELAXED), seq);
 }
 
-/* A raw handler that returns its large event, or a slice of it, has its reply read where it lies: in `down`,
- * which stays taken until then. The worker cannot write there, so what was checked stays so.
+/* The worker's large area holds one payload: the worker counts those it wrote, the engine those that were read.
  *
- * The worker's large area holds one payload: it counts those it wrote, the engine those that were read. */
-static inline void stk_large_read(stk_down *down) { stk_add(&down->large_free, 1, STK_ORD_FREE); }
+ * A raw handler may return its large event, or a slice of it: the reply is then read in place, in `down`, which stays
+ * taken until then. The worker cannot write there, so it cannot change what was checked. */
+static inline void stk_large_free(stk_down *down) { stk_add(&down->large_free, 1, STK_ORD_FREE); }
 static inline int stk_large_ready(stk_down *down, uint64_t used) {
     return stk_load(&down->large_free, STK_ORD_SPACE) == used;
 }

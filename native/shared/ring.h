@@ -1,9 +1,9 @@
 /* One single-producer single-consumer ring of variable-size, contiguous records.
  *
  * The two cursors count bytes for ever (they never wrap; the offset is cursor % capacity).
- * Each lives in memory that only its owner writes. A side trusts its own private copy alone:
- * what it reads of the peer's cursor is checked against what the peer could honestly have
- * reached, so a peer that scribbles gets STK_CORRUPT and never a read out of bounds.
+ * Each lives in memory that only its owner writes. A side trusts only its own private copy:
+ * the peer's cursor is checked against the range that an honest peer could have reached, so
+ * a peer that writes garbage causes STK_CORRUPT and never a read out of bounds.
  *
  *   producer: stk_ring_reserve -> fill the payload -> stk_ring_commit
  *   consumer: stk_ring_peek (copies the header once, then checks the copy) -> stk_ring_release
@@ -23,7 +23,7 @@ enum { STK_LINE = 64, STK_CORRUPT = -71 /* -EPROTO */ };
 
 /* Kinds of record. Engine to worker: INVOKE, SHUTDOWN. Worker to engine: the rest. */
 enum {
-    STK_PAD = 0, /* fills the end of the ring where a record would not be contiguous */
+    STK_PAD = 0, /* padding at the ring's end, where a record would not be contiguous */
     STK_INVOKE = 1,
     STK_SHUTDOWN = 2,
     STK_READY = 3,
@@ -39,7 +39,7 @@ typedef struct {
     uint32_t kind;
     uint32_t flags;
     uint64_t len; /* payload bytes, behind this header or in the lane's large area */
-    uint64_t ticket; /* which attempt of which invocation: a late reply does not match */
+    uint64_t ticket; /* the attempt of the invocation: a late reply does not match */
     uint64_t t0, t1; /* ns: INVOKE: timeout, 0; RESULT: start and end of the handler, CLOCK_MONOTONIC */
     uint8_t id[16]; /* request id */
     uint32_t seq;   /* INVOKE and SKIPPED: the lane's own count of invocations */
@@ -49,7 +49,7 @@ typedef struct {
 typedef struct {
     uint8_t *data;
     uint64_t cap;          /* a power of two */
-    uint64_t mine;         /* my cursor; what the peer sees of it is *pub */
+    uint64_t mine;         /* my cursor; published to the peer in *pub */
     uint64_t seen;         /* the peer's cursor as last checked */
     uint64_t size;         /* of the record reserved or peeked, header and padding included */
     stk_a64 *pub, *peer;
@@ -68,7 +68,7 @@ static inline uint64_t stk_ring_span(uint64_t len) {
 }
 
 /* Room for a record of `len` payload bytes, contiguous: the header's address, NULL when the ring
- * is too full now, or NULL with *err = STK_CORRUPT when the peer's cursor makes no sense. */
+ * is too full now, or NULL with *err = STK_CORRUPT when the peer's cursor is out of range. */
 static inline stk_record *stk_ring_reserve(stk_ring *r, uint64_t len, int *err) {
     uint64_t size = stk_ring_span(len), at = r->mine & (r->cap - 1);
     uint64_t pad = at + size > r->cap ? r->cap - at : 0;
@@ -86,7 +86,7 @@ static inline stk_record *stk_ring_reserve(stk_ring *r, uint64_t len, int *err) 
         stk_record *fill = (stk_record *)(r->data + at);
         STK_WRITES(fill, sizeof *fill);
         fill->kind = STK_PAD;
-        fill->flags = 0; /* what lies there is an old payload's */
+        fill->flags = 0; /* an old payload lies there */
         fill->len = pad - sizeof(stk_record);
         r->mine += pad; /* published with the record behind it */
         at = 0;
@@ -100,19 +100,19 @@ static inline void stk_ring_commit(stk_ring *r) {
     stk_store(r->pub, r->mine, STK_ORD_PUBLISH);
 }
 
-/* Producer, with nothing better to do: the next record's first lines, which the peer read a lap ago. */
+/* Producer, while it waits: own the next record's first lines, which the peer read a lap ago. */
 static inline void stk_ring_warm(const stk_ring *r) {
     const uint8_t *at = r->data + (r->mine & (r->cap - 1));
     for (unsigned line = 0; line < 3; line++) stk_soon_written(at + line * STK_LINE);
 }
 
-/* Is there anything to peek at? One load when there is not. */
+/* Is there a record to peek at? One load when there is none. */
 static inline int stk_ring_ready(const stk_ring *r) {
     return r->seen != r->mine || stk_load(r->peer, STK_ORD_PEEK) != r->mine;
 }
 
 /* The next record: its header copied to *out and checked, its payload's address returned through
- * *payload. 1: there is one; 0: empty; STK_CORRUPT: the peer wrote nonsense. */
+ * *payload. 1: there is one; 0: empty; STK_CORRUPT: not a record that an honest peer writes. */
 static inline int stk_ring_peek(stk_ring *r, stk_record *out, const uint8_t **payload) {
     for (;;) {
         if (r->seen == r->mine) {
@@ -122,17 +122,17 @@ static inline int stk_ring_peek(stk_ring *r, stk_record *out, const uint8_t **pa
             r->seen = tail;
         }
         uint64_t at = r->mine & (r->cap - 1), there = r->seen - r->mine;
-        stk_soon_read(r->data + at + STK_LINE); /* a small payload's lines, on their way while the header is */
+        stk_soon_read(r->data + at + STK_LINE); /* a small payload's lines, fetched together with the header's */
         stk_soon_read(r->data + at + STK_LINE * 2);
         STK_READS(r->data + at, sizeof *out);
-        memcpy(out, r->data + at, sizeof *out); /* once: what is checked is what is used */
+        memcpy(out, r->data + at, sizeof *out); /* copied once: the checked copy is the one used */
         uint64_t inline_len = out->flags & 1u ? 0 : out->len; /* bit 0: the payload is in the large area */
         if (inline_len > r->cap) return STK_CORRUPT;
         uint64_t size = stk_ring_span(inline_len);
         if (size > there || at + size > r->cap) return STK_CORRUPT;
         r->size = size;
         if (out->kind == STK_PAD) {
-            if (at == 0 || at + size != r->cap) return STK_CORRUPT; /* so that no peer can pad for ever */
+            if (at == 0 || at + size != r->cap) return STK_CORRUPT; /* else a peer could pad for ever */
             r->mine += size;
             continue;
         }

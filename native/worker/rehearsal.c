@@ -1,8 +1,8 @@
-/* A worker's rehearsal: its loop run over a lane of its own memory, before it is forked.
+/* A worker's rehearsal: before the fork its loop runs over a lane in private memory.
  *
- * A fork is cheap until it writes: every page that a child touches for the first time is copied. The
- * interpreter writes even when it only runs code (inline caches, type caches, first allocations), so the
- * template runs the worker's loop over a few made-up invocations, and its children find all that done.
+ * A fork copies each page that the child writes to. The interpreter writes even when it only runs code (inline
+ * caches, type caches, first allocations), so the template runs the worker's loop over a few made-up invocations
+ * and its children inherit pages that are written already.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>

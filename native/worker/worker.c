@@ -45,31 +45,71 @@ void stk_worker_close(stk_worker *w) {
 }
 
 void stk_worker_doorbell(stk_worker *w) {
-    uint32_t who = stk_must_wake(&w->down->asleep);
-    if (who & STK_RING_THREAD) stk_ring_bell(&w->up->bell);
-    /* A handler that closed our descriptors: without a bell nobody would learn of the replies, so
-     * end here; the engine sees the death, reads what is committed and starts another. */
-    if ((who & STK_RING_LOOP) && stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
+    uint32_t sleepers = stk_must_wake(&w->down->asleep);
+    if (sleepers & STK_RING_THREAD) stk_ring_bell(&w->up->bell);
+    /* A handler that closed our descriptors: the engine would not be woken for the replies. Exit: it then sees
+     * the death, reads what is committed and starts another worker. */
+    if ((sleepers & STK_RING_LOOP) && stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
 }
 
-/* Wait until `ready` holds: spin for what the engine allows, then sleep on the engine's bell, saying
- * what for. 1: it holds; 0: a signal came first. */
-static int wait_until(stk_worker *w, int (*ready)(stk_worker *), uint32_t what) {
+static void log_chunk(stk_worker *w, const uint8_t *data, uint64_t len) {
+    int err;
+    stk_record *r = stk_ring_reserve(&w->tx, len, &err);
+    if (!r) {
+        stk_add(&w->up->dropped, len, STK_RELAXED);
+    } else {
+        memset(r, 0, sizeof *r);
+        r->kind = STK_LOG;
+        r->len = len;
+        r->ticket = w->event.ticket;
+        memcpy(r->id, w->event.id, sizeof r->id);
+        memcpy(r + 1, data, len);
+        stk_ring_commit(&w->tx);
+    }
+    /* More than half full: have the engine read it; once for each value of the engine's cursor. */
+    uint64_t head = stk_load(&w->down->head, STK_RELAXED);
+    if (w->tx.mine - head > STK_RING / 2 && head != w->rung_at) {
+        w->rung_at = head;
+        stk_ring_eventfd(w->event_fd);
+    }
+}
+
+void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len) {
+    for (uint64_t at = 0; at < len; at += LOG_CHUNK)
+        log_chunk(w, data + at, len - at < LOG_CHUNK ? len - at : LOG_CHUNK);
+}
+
+/* Moves what native code and child processes wrote to stdout and stderr into the log. < 0: the pipe is closed. */
+static int drain_stdio(stk_worker *w) {
+    int waiting = 0, rc = 0;
+    uint8_t chunk[LOG_CHUNK];
+    if (w->stdio_fd < 0) return 0;
+    while ((rc = ioctl(w->stdio_fd, FIONREAD, &waiting)) == 0 && waiting > 0) {
+        ssize_t n = read(w->stdio_fd, chunk, sizeof chunk);
+        if (n <= 0) break;
+        log_chunk(w, chunk, (uint64_t)n);
+    }
+    return rc;
+}
+
+/* Wait until `ready` holds: spin for as long as the engine allows, then sleep on the engine's bell with this sleep
+ * flag raised. 1: it holds; 0: a signal came first. */
+static int wait_until(stk_worker *w, int (*ready)(stk_worker *), uint32_t flag) {
     uint64_t budget = stk_load(&w->down->spin_ns, STK_RELAXED);
     if (budget) {
         uint64_t end = stk_now() + budget;
         for (unsigned n = 1;; n++) {
             if (ready(w)) return 1;
             stk_relax();
-            if ((n & 15) == 0) { /* the engine takes the permit back by storing 0 */
+            if ((n & 15) == 0) { /* the engine withdraws the permit by storing 0 */
                 if (stk_load(&w->down->spin_ns, STK_RELAXED) == 0 || stk_now() >= end) break;
             }
         }
     }
     int rc = 0;
-    uint32_t bell = stk_sleep_announce(&w->up->asleep, what, &w->down->bell);
+    uint32_t bell = stk_sleep_announce(&w->up->asleep, flag, &w->down->bell);
     if (!ready(w)) rc = stk_sleep(&w->down->bell, bell, 0);
-    stk_sleep_over(&w->up->asleep, what);
+    stk_sleep_over(&w->up->asleep, flag);
     return rc != -EINTR || ready(w);
 }
 
@@ -90,7 +130,7 @@ stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len) {
     stk_record *r;
     while (!(r = stk_ring_reserve(&w->tx, big ? 0 : len, &err))) {
         if (err) return NULL;
-        if (stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL); /* nobody may be looking: ask */
+        if (stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL); /* wake a reader that makes room */
         wait_until(w, space_ready, STK_FOR_SPACE);
     }
     memset(r, 0, sizeof *r);
@@ -110,20 +150,20 @@ stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len) {
 
 void stk_worker_commit(stk_worker *w) { stk_ring_commit(&w->tx); }
 
-/* Is the reply a part of the large event that it answers? */
-static int in_place(const stk_worker *w, const uint8_t *data, uint64_t len) {
+/* Is the reply a part of the large event that it replies to? */
+static int is_in_place(const stk_worker *w, const uint8_t *data, uint64_t len) {
     const uint8_t *event = stk_large_at(w->down);
     return len > STK_INLINE && w->busy && (w->event.flags & STK_LARGE) && data >= event &&
            data + len <= event + w->event.len;
 }
 
 static int put(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len) {
-    if (w->busy && (w->event.flags & STK_WANT_TAIL)) stk_worker_drain_stdio(w);
+    if (w->busy && (w->event.flags & STK_WANT_TAIL)) drain_stdio(w);
     uint64_t end = stk_now();
-    int lies = in_place(w, data, len);
-    stk_record *r = stk_worker_reserve(w, kind, lies ? 0 : len);
+    int in_place = is_in_place(w, data, len);
+    stk_record *r = stk_worker_reserve(w, kind, in_place ? 0 : len);
     if (!r) return STK_W_BROKEN;
-    if (lies) {
+    if (in_place) {
         uint64_t at = (uint64_t)(data - stk_large_at(w->down));
         r->flags = STK_LARGE | STK_IN_PLACE;
         r->len = len;
@@ -152,17 +192,17 @@ int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t
     }
     if (kind == STK_INIT_ERROR || (kind == STK_READY && !stk_ring_ready(&w->rx))) {
         if (stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
-    } else if (kind != STK_READY) { /* a cold start's READY is read with its reply, or by the engine's timer */
+    } else if (kind != STK_READY) { /* a cold start's READY is read with its reply, or at the engine's next tick */
         stk_worker_doorbell(w);
     }
     return 0;
 }
 
 int64_t stk_worker_next(stk_worker *w) {
-    if (w->stdio_due) { /* after the reply, where it delays nobody */
+    if (w->stdio_due) { /* after the reply, where it delays none */
         w->stdio_due = 0;
         uint64_t before = w->tx.mine;
-        if (stk_worker_drain_stdio(w) < 0) _exit(STK_EXIT_NO_DOORBELL); /* its handler closed our descriptors */
+        if (drain_stdio(w) < 0) _exit(STK_EXIT_NO_DOORBELL); /* the handler closed our descriptors */
         if (w->tx.mine != before && stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
     }
     for (;;) {
@@ -195,43 +235,4 @@ int64_t stk_worker_next(stk_worker *w) {
 int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len) {
     if (stk_worker_reply(w, STK_RESULT, data, len) < 0) return STK_W_BROKEN;
     return stk_worker_next(w);
-}
-
-static void log_chunk(stk_worker *w, const uint8_t *data, uint64_t len) {
-    int err;
-    stk_record *r = stk_ring_reserve(&w->tx, len, &err);
-    if (!r) {
-        stk_add(&w->up->dropped, len, STK_RELAXED);
-    } else {
-        memset(r, 0, sizeof *r);
-        r->kind = STK_LOG;
-        r->len = len;
-        r->ticket = w->event.ticket;
-        memcpy(r->id, w->event.id, sizeof r->id);
-        memcpy(r + 1, data, len);
-        stk_ring_commit(&w->tx);
-    }
-    /* More than half full: have the engine read it, once for each time it has moved on. */
-    uint64_t head = stk_load(&w->down->head, STK_RELAXED);
-    if (w->tx.mine - head > STK_RING / 2 && head != w->rung_at) {
-        w->rung_at = head;
-        stk_ring_eventfd(w->event_fd);
-    }
-}
-
-void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len) {
-    for (uint64_t at = 0; at < len; at += LOG_CHUNK)
-        log_chunk(w, data + at, len - at < LOG_CHUNK ? len - at : LOG_CHUNK);
-}
-
-int stk_worker_drain_stdio(stk_worker *w) {
-    int waiting = 0, rc = 0;
-    uint8_t chunk[LOG_CHUNK];
-    if (w->stdio_fd < 0) return 0;
-    while ((rc = ioctl(w->stdio_fd, FIONREAD, &waiting)) == 0 && waiting > 0) {
-        ssize_t n = read(w->stdio_fd, chunk, sizeof chunk);
-        if (n <= 0) break;
-        log_chunk(w, chunk, (uint64_t)n);
-    }
-    return rc;
 }

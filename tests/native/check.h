@@ -1,4 +1,4 @@
-/* What the tests share: checks that say where they failed, a ring with both ends, an engine and workers in one process. */
+/* What the tests share: checks with file and line, a ring with both ends, an engine and workers in one process. */
 #ifndef STK_CHECK_H
 #define STK_CHECK_H
 
@@ -46,7 +46,7 @@ static inline void ring_pair_open(ring_pair *p, uint64_t cap) {
     memset(p, 0, sizeof *p);
     p->data = aligned_alloc(64, cap);
     CHECK(p->data);
-    memset(p->data, 0xff, cap); /* nothing may count on fresh memory */
+    memset(p->data, 0xff, cap); /* nothing may rely on zeroed memory */
     stk_ring_init(&p->tx, p->data, cap, &p->tail, &p->head);
     stk_ring_init(&p->rx, p->data, cap, &p->head, &p->tail);
 }
@@ -109,13 +109,13 @@ static inline uint64_t idle_busy_total(rig *r) {
     return s.lanes;
 }
 
-/* Every lane is dead already; every record of an invocation must have come home. */
+/* Every lane is dead already; every call must be on the free list. */
 static inline void rig_close(rig *r) {
-    uint32_t home = 0;
+    uint32_t free_calls = 0;
     CHECK(stk_engine_pending(r->e) == 0);
     stk_box_free(r->box);
-    for (stk_call *c = r->e->free_calls; c; c = c->next) home++;
-    CHECK(home == r->e->n_calls);
+    for (stk_call *c = r->e->free_calls; c; c = c->next) free_calls++;
+    CHECK(free_calls == r->e->n_calls);
     CHECK(r->e->n_busy == 0 && r->e->spinning == 0 && r->e->waiting_bytes == 0);
     for (uint32_t i = 0; i < r->e->n_lanes; i++) CHECK(r->e->lanes[i]->refs == 0 && !r->e->lanes[i]->up);
     stk_engine_free(r->e);
@@ -123,8 +123,8 @@ static inline void rig_close(rig *r) {
     close(r->loop_fd);
 }
 
-/* A lane and the worker at its other end, not READY yet. The engine's side stays in the same process: each side
- * has mappings and descriptors of its own, as if it were not. */
+/* A lane and its worker, not READY yet. Both sides are in one process, each with mappings and descriptors of its
+ * own. */
 static inline stk_worker *worker_new(rig *r, uint32_t *lane) {
     stk_lane_fds fds;
     int32_t index = stk_lane_new(r->e, r->fn, 0, &fds);
@@ -161,7 +161,7 @@ static inline uint64_t submit(rig *r, uint64_t token, const void *data, uint64_t
     return (uint64_t)ticket;
 }
 
-/* The worker has exactly this to do next; it is not asked when nothing is there, for it would sleep. */
+/* The worker's next invocation is exactly this one. (With an empty ring stk_worker_next would sleep.) */
 static inline void worker_takes(stk_worker *w, const void *data, uint64_t len) {
     CHECK(stk_ring_ready(&w->rx));
     int64_t rc = stk_worker_next(w);
@@ -178,7 +178,7 @@ typedef struct {
     int extra;
 } done;
 
-/* One finished invocation; 0 when there is none. What has extras is left for stk_outcome_of and stk_call_free. */
+/* One completion; 0 when there is none. One with extras is left for stk_outcome_of and stk_call_free. */
 static inline int reap_one(rig *r, done *d) {
     int n = stk_reap(r->box);
     CHECK(n >= 0);
@@ -192,7 +192,7 @@ static inline int reap_one(rig *r, done *d) {
     return 1;
 }
 
-/* The next one finished, with this token and this status; its record is given back. */
+/* The next completion, with this token and this status; freed. */
 static inline void reaps(rig *r, uint64_t token, uint32_t status) {
     done d;
     CHECK(reap_one(r, &d));

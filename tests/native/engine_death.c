@@ -1,5 +1,5 @@
-/* A worker's death at each step of its reply: the result or an error, once; what had not begun goes on elsewhere
- * (faults 1, 2 and 3). */
+/* A worker's death at each step of its reply: the result or an error, once; invocations that had not begun run
+ * elsewhere (faults 1, 2 and 3). */
 #include "check.h"
 #include "engine/internal.h"
 
@@ -34,7 +34,7 @@ static void dies_at(int step) {
     stk_outcome o;
     int ended = worker_dies(&r, w, lane);
     CHECK(ended == (step == IN_HANDLER || step == RESERVED));
-    CHECK(stk_lane_dead(r.e, lane, STK_CRASH, -9) == 0); /* hearing it twice changes nothing */
+    CHECK(stk_lane_dead(r.e, lane, STK_CRASH, -9) == 0); /* the second report changes nothing */
     if (step == BEFORE_START) {
         CHECK(!reap_one(&r, &d));
     } else {

@@ -1,8 +1,8 @@
-/* Several invocations in one lane: run in order, and skipped in order when they were withdrawn; and the line behind it. */
+/* Several invocations in one lane: run in order, skipped in order when withdrawn; and the waiting line behind it. */
 #include "check.h"
 #include "engine/internal.h"
 
-/* A function that is known to be short may have several of its events in one lane. */
+/* A function whose invocations are short may have several in one lane. */
 static void warm_up(rig *r, stk_worker *w, uint32_t lane) {
     submit(r, 99, "w", 1);
     worker_takes(w, "w", 1);
@@ -36,19 +36,19 @@ int main(void) {
     finish(&r, w, "bc", 1);
     finish(&r, w, "c", 2);
 
-    /* Cancel: what waits in the lane goes, what has begun does not. */
+    /* Cancel: an invocation that waits in the lane is withdrawn, one that has begun is not. */
     for (uint64_t i = 0; i < 3; i++) t[i] = submit_ahead(&r, lane, i, "abc" + i);
     worker_takes(w, "abc", 3);
     CHECK(stk_cancel(r.e, t[0]) == 0 && stk_cancel(r.e, t[1]) == 1 && stk_cancel(r.e, t[1]) == 0);
     reaps(&r, 1, STK_CANCELLED);
     CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
     reaps(&r, 0, STK_OK);
-    worker_takes(w, "c", 1); /* says SKIPPED for the second on its way */
+    worker_takes(w, "c", 1); /* and sends SKIPPED for the second */
     CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
     reaps(&r, 2, STK_OK);
     CHECK(lane_depth(r.e->lanes[lane]) == 0 && idle_busy_total(&r) == 1);
 
-    /* Steal: the head is slow; what is behind it goes to another lane, in order, and does not start here. */
+    /* Steal: the head is slow; the ones behind it move to another lane, in order, and do not start here. */
     for (uint64_t i = 0; i < 3; i++) t[i] = submit_ahead(&r, lane, i, "abc" + i);
     worker_takes(w, "abc", 3);
     CHECK(stk_steal(r.e, r.e->lanes[lane]->t_head + 10, 100) == 0); /* patience */
@@ -65,7 +65,7 @@ int main(void) {
     CHECK(stk_engine_lost(r.e) == 0);
     worker_dies(&r, v, other);
 
-    /* Who submits and does not reap moves the line, too: the worker need not wait for the reaping. */
+    /* A submission moves the line, too: the worker need not wait for a reap. */
     stk_function *f = r.e->functions[r.fn];
     f->ewma_ns = 4 * STK_STUCK_NS; /* one at a time */
     submit(&r, 0, "abc", 3);

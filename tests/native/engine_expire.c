@@ -1,4 +1,4 @@
-/* Deadlines: a head past its time ends once as a timeout, its lane is doomed, and its late reply is never heard. */
+/* Deadlines: a head past its deadline ends once as a timeout, its lane is doomed, and its late reply is dropped. */
 #include "check.h"
 
 int main(void) {
@@ -9,7 +9,7 @@ int main(void) {
     CHECK(stk_expire(r.e, stk_now() + 100 * SECOND, doomed, 4, &next) == 0 && next == 0); /* idle: no deadline */
 
     submit(&r, 1, "a", 1);
-    submit(&r, 2, "b", 1); /* in line: nobody knows yet how long this function takes */
+    submit(&r, 2, "b", 1); /* in line: the function's duration is not known yet */
     uint64_t head = r.e->lanes[lane]->t_head;
     CHECK(stk_expire(r.e, head + SECOND - 1, doomed, 4, &next) == 0 && next == head + SECOND);
     worker_takes(w, "a", 1);
@@ -18,7 +18,7 @@ int main(void) {
     CHECK(stk_expire(r.e, head + 9 * SECOND, doomed, 4, &next) == 0);
     CHECK(stk_lane_state(r.e, lane) == LANE_DOOMED && idle_busy_total(&r) == 0);
 
-    CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0); /* not killed yet, and it answers */
+    CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0); /* not killed yet, and it replies */
     done d;
     CHECK(stk_lane_drain(r.e, lane) == 0 && !reap_one(&r, &d));
     CHECK(worker_dies(&r, w, lane) == 0 && !reap_one(&r, &d));

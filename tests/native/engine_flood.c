@@ -1,4 +1,4 @@
-/* A worker that writes without end: reading its lane ends all the same, for the reader holds the engine's lock (fault 5). */
+/* A worker that never stops writing: draining its lane ends all the same, for the reader holds the lock (fault 5). */
 #include "check.h"
 
 static int stop; /* under `lock` */
@@ -31,7 +31,7 @@ int main(void) {
     stk_worker *w = worker_ready(&r, &lane);
     CHECK(pthread_create(&flooding, NULL, flood, w) == 0);
     stk_ring *rx = &r.e->lanes[lane]->rx;
-    for (int i = 0; i < 200; i++) { /* what is there when one begins to read, and no lap more */
+    for (int i = 0; i < 200; i++) { /* at most one lap a drain */
         uint64_t before = rx->mine;
         CHECK(stk_lane_drain(r.e, lane) == 0);
         CHECK(rx->mine - before <= STK_RING);

@@ -1,17 +1,17 @@
-/* A worker that scribbles over everything it can write: the engine answers each call all the same (fault 5). */
+/* A worker that scribbles over all memory it can write: each call ends all the same (fault 5). */
 #include "check.h"
 
 static void scribbles(uint64_t seed) {
     rig r = rig_open(0, 10 * SECOND, 64);
     uint32_t lane, bad[4];
     stk_worker *w = worker_ready(&r, &lane);
-    uint64_t answered = 0;
+    uint64_t ended = 0;
     done d;
     for (uint64_t i = 0; i < 8; i++) submit(&r, i, "event", 5);
     for (int round = 0; round < 200 && stk_corrupt(r.e, bad, 4) == 0; round++) {
         uint64_t what = next_random(&seed);
         uint64_t value = what & 1 ? next_random(&seed) : next_random(&seed) % 4096;
-        uint64_t records = w->tx.mine % STK_RING / 64 * 64; /* near what is read next */
+        uint64_t records = w->tx.mine % STK_RING / 64 * 64; /* near the record that is read next */
         switch (what >> 8 & 7) {
         case 0: stk_store(&w->up->tail, value, STK_RELAXED); break;
         case 1: stk_store(&w->up->tail, (w->tx.mine + 64 * (value % 9)), STK_RELAXED); break;
@@ -31,18 +31,18 @@ static void scribbles(uint64_t seed) {
         stk_lane_drain(r.e, lane);
         w->tx.mine = r.e->lanes[lane]->rx.mine;
         while (reap_one(&r, &d)) {
-            answered++;
+            ended++;
             if (d.extra) stk_call_free(r.e, d.ticket);
         }
     }
-    stk_lane_dead(r.e, lane, STK_CRASH, -9); /* killed for it, or by chance still harmless */
+    stk_lane_dead(r.e, lane, STK_CRASH, -9); /* found corrupt, or harmless by chance */
     worker_close(w);
     stk_function_fail(r.e, r.fn, STK_INIT, 0, NULL, 0);
     while (reap_one(&r, &d)) {
-        answered++;
+        ended++;
         if (d.extra) stk_call_free(r.e, d.ticket);
     }
-    CHECK(answered == 8 && stk_engine_pending(r.e) == 0);
+    CHECK(ended == 8 && stk_engine_pending(r.e) == 0);
     rig_close(&r);
 }
 

@@ -1,4 +1,4 @@
-/* A reply that matches nothing in flight is dropped and counted, and completes nobody (fault 7). */
+/* A reply that matches no invocation in flight is dropped and counted, and completes none (fault 7). */
 #include "check.h"
 
 int main(void) {
@@ -7,7 +7,7 @@ int main(void) {
     done d;
     stk_worker *w = worker_ready(&r, &lane);
 
-    CHECK(stk_worker_reply(w, STK_RESULT, (const uint8_t *)"?", 1) == 0); /* nothing is in flight at all */
+    CHECK(stk_worker_reply(w, STK_RESULT, (const uint8_t *)"?", 1) == 0); /* no invocation is in flight */
     CHECK(!reap_one(&r, &d));
     stk_lane_drain(r.e, lane);
     CHECK(stk_engine_lost(r.e) == 1);
@@ -27,7 +27,7 @@ int main(void) {
     CHECK(!reap_one(&r, &d) && stk_engine_lost(r.e) == 3);
     CHECK(idle_busy_total(&r) == 1);
 
-    uint64_t ticket = submit(&r, 2, "b", 1); /* nobody wants its answer any more */
+    uint64_t ticket = submit(&r, 2, "b", 1); /* its result is discarded */
     worker_takes(w, "b", 1);
     stk_forget(r.e, ticket);
     CHECK(stk_worker_reply(w, STK_RESULT, (const uint8_t *)"!", 1) == 0);

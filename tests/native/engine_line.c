@@ -8,15 +8,15 @@ int main(void) {
     for (uint64_t i = 0; i < 3; i++) submit(&r, i, text, (uint64_t)snprintf(text, sizeof text, "e%d", (int)i));
     CHECK(stk_submit(r.box, r.fn, 9, 0, NULL, 0) == STK_THROTTLED);
     CHECK(stk_submit(r.box, 77, 9, 0, NULL, 0) == STK_NO_FUNCTION);
-    memset(text, 'z', sizeof text); /* those who wait have their own copy */
+    memset(text, 'z', sizeof text); /* the ones in line have a copy */
 
     stk_worker *w = worker_new(&r, &lane);
     stk_lane_take(r.e, lane);
-    CHECK(stk_ring_ready(&w->rx)); /* before it said READY: the event of a cold start is there already */
+    CHECK(stk_ring_ready(&w->rx)); /* before READY: a cold start's event is there already */
     CHECK(stk_worker_reply(w, STK_READY, NULL, 0) == 0);
     worker_takes(w, "e0", 2);
     CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
-    done d; /* a cold start is told as one: with an outcome */
+    done d; /* a cold start has an outcome to read */
     stk_outcome o;
     CHECK(reap_one(&r, &d) && d.token == 0 && d.status == STK_OK && d.extra);
     CHECK(stk_outcome_of(r.e, d.ticket, &o) && o.cold && o.len == 0);

@@ -1,4 +1,4 @@
-/* Retiring: what is in the lane is finished first, then SHUTDOWN; a record that is being filled is not overwritten. */
+/* Retiring: the lane's invocations are finished first, then SHUTDOWN; a record that is being filled is not overwritten. */
 #include "check.h"
 
 int main(void) {
@@ -17,7 +17,7 @@ int main(void) {
     CHECK(r.e->lanes[lane]->first == r.e->lanes[lane]->last);
     worker_dies(&r, w, lane);
 
-    /* A thread copies a large event into the lane, outside the lock, while the lane is told to retire. */
+    /* A thread copies a large event into the lane, outside the lock, while the lane retires. */
     w = worker_ready(&r, &lane);
     worker_takes(w, "b", 1);
     CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
@@ -27,11 +27,11 @@ int main(void) {
     stk_lane_retire(r.e, lane);
     CHECK(r.e->lanes[lane]->tx.mine == before);
     r.e->lanes[lane]->filling = 0;
-    stk_lane_retire(r.e, lane); /* asked again when that is over */
+    stk_lane_retire(r.e, lane); /* again, after the copy */
     CHECK(stk_worker_next(w) == STK_W_SHUTDOWN);
     worker_dies(&r, w, lane);
 
-    /* Told to retire while it starts: its one event still has a deadline. */
+    /* Retired while it starts: its one event still has a deadline. */
     submit(&r, 3, "c", 1);
     w = worker_new(&r, &lane);
     stk_lane_take(r.e, lane);

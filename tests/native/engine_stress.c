@@ -1,4 +1,4 @@
-/* Everything at once: threads that call, submit, cancel, forget and reap; workers that answer, log, print too much,
+/* Everything at once: threads that call, submit, cancel, forget and reap; workers that reply, log, print too much,
  * hang and die at any step; a control loop that replaces them. Each accepted invocation ends exactly once. */
 #include "check.h"
 
@@ -16,7 +16,7 @@ typedef struct {
     pthread_t thread;
     stk_worker *w;
     uint32_t lane;
-    int dead, killed; /* under `news`: it has ended; it is to end */
+    int dead, killed; /* under `news`: it has ended; it must end */
 } fake;
 
 static rig r;
@@ -26,18 +26,18 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int callers_left = CALLERS + BOXES;
 static uint64_t spin, crashes, timeouts, cancelled, fine;
 
-static void tell(int *flag) {
+static void raise_flag(int *flag) {
     pthread_mutex_lock(&news);
     (*flag)++;
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&news);
 }
 
-static int told(const int *flag) {
+static int is_raised(const int *flag) {
     pthread_mutex_lock(&news);
-    int is = *flag;
+    int raised = *flag;
     pthread_mutex_unlock(&news);
-    return is;
+    return raised;
 }
 
 static int act(fake *f, const event *ev) { /* 0: it died */
@@ -74,13 +74,13 @@ static void *work(void *arg) {
     for (int rc = stk_worker_reply(f->w, STK_READY, NULL, 0); rc >= 0;) {
         int64_t at = stk_worker_next(f->w);
         event ev;
-        if (at == STK_W_SHUTDOWN || at == STK_W_BROKEN || told(&f->killed)) break;
+        if (at == STK_W_SHUTDOWN || at == STK_W_BROKEN || is_raised(&f->killed)) break;
         if (at == STK_W_SIGNAL) continue;
         CHECK(f->w->event.len >= sizeof ev);
         memcpy(&ev, f->w->payload, sizeof ev);
         if (!act(f, &ev)) break;
     }
-    tell(&f->dead);
+    raise_flag(&f->dead);
     return NULL;
 }
 
@@ -97,22 +97,22 @@ static void bury(fake *f) {
     worker_close(f->w);
 }
 
-/* A thread cannot be killed where it stands: wake it, wherever it sleeps, until it has ended by itself. */
+/* A thread cannot be killed: wake it, wherever it sleeps, until it ends by itself. */
 static void put_down(fake *f) {
     stk_lane *l = r.e->lanes[f->lane];
     pthread_kill(f->thread, SIGUSR1);
     pthread_mutex_lock(&r.e->lock);
     int held = l->refs != 0;
     pthread_mutex_unlock(&r.e->lock);
-    if (!held && stk_load(&l->up->asleep, STK_ACQUIRE) == STK_FOR_SPACE) { /* in a lane that nobody reads any more */
+    if (!held && stk_load(&l->up->asleep, STK_ACQUIRE) == STK_FOR_SPACE) { /* its lane is drained no more */
         stk_store(&l->down->head, stk_load(&l->up->tail, STK_ACQUIRE), STK_RELEASE);
-        stk_large_read(l->down);
+        stk_large_free(l->down);
         stk_ring_bell(&l->down->bell);
     }
 }
 static void wakes(int signal) { (void)signal; }
 
-/* One turn of the control loop: what is past its deadline is killed, the dead are replaced. */
+/* One turn of the control loop: workers past their deadline are killed, dead ones replaced. */
 static void look_after(void) {
     uint32_t doomed[WORKERS];
     uint64_t next;
@@ -121,18 +121,18 @@ static void look_after(void) {
     for (int i = 0; i < WORKERS; i++) {
         fake *f = &fakes[i];
         for (int k = 0; k < n; k++)
-            if (doomed[k] == f->lane) tell(&f->killed);
-        if (told(&f->dead)) {
+            if (doomed[k] == f->lane) raise_flag(&f->killed);
+        if (is_raised(&f->dead)) {
             bury(f);
             start(f);
-        } else if (told(&f->killed)) {
+        } else if (is_raised(&f->killed)) {
             put_down(f);
         }
     }
 }
 
 static void control(void) {
-    for (unsigned turn = 0; told(&callers_left) > 0; turn++) {
+    for (unsigned turn = 0; is_raised(&callers_left) > 0; turn++) {
         look_after();
         stk_steal(r.e, stk_now(), 500000);
         if (turn % 64 == 63) stk_lane_retire(r.e, fakes[turn / 64 % WORKERS].lane);
@@ -211,7 +211,7 @@ static void *submits(void *arg) {
             uint64_t dice = next_random(&random) % 40, which = sent - 1 - next_random(&random) % (sent < 6 ? sent : 6);
             if (dice == 0) stk_cancel(r.e, tickets[which]); /* it may have ended long ago */
             if (dice == 1 && state[sent - 1] == ACCEPTED && deeds[sent - 1] != ECHO) {
-                stk_forget(r.e, tickets[sent - 1]); /* unless it is done already: then it comes all the same */
+                stk_forget(r.e, tickets[sent - 1]); /* one that is done already is reaped all the same */
                 state[sent - 1] = FORGOTTEN;
             }
         }
@@ -232,7 +232,7 @@ static void *submits(void *arg) {
             }
         }
         pthread_mutex_lock(&r.e->lock);
-        open = box->open; /* the engine's own count: a forgotten one is not ours any more */
+        open = box->open; /* by the engine's count: a forgotten one is no longer open */
         pthread_mutex_unlock(&r.e->lock);
     }
     for (uint64_t i = 0; i < sent; i++) CHECK(state[i] == ENDED || state[i] == FORGOTTEN);
@@ -256,7 +256,7 @@ static void all_at_once(void) {
     control();
     for (int i = 0; i < CALLERS + BOXES; i++) pthread_join(threads[i], NULL);
 
-    /* What nobody waits for any more still ends; then every lane is idle, and the books are balanced. */
+    /* Forgotten invocations still end; then every lane is idle and the counters agree. */
     do {
         look_after();
         usleep(200);
@@ -265,7 +265,7 @@ static void all_at_once(void) {
     CHECK(s.idle == s.lanes && s.busy == 0 && s.starting == 0 && s.waiting == 0 && s.in_lanes == 0);
     for (int i = 0; i < WORKERS; i++) {
         stk_lane_retire(r.e, fakes[i].lane);
-        while (!told(&fakes[i].dead)) {
+        while (!is_raised(&fakes[i].dead)) {
             stk_drain_all(r.e);
             stk_lane_retire(r.e, fakes[i].lane);
             usleep(100);

@@ -11,7 +11,7 @@ static int by_size(const void *a, const void *b) {
 }
 
 static void against_exact(uint64_t n, int shift, uint64_t seed) {
-    static const double asked[] = {0.0, 0.001, 0.25, 0.5, 0.9, 0.99, 0.999, 1.0};
+    static const double quantiles[] = {0.0, 0.001, 0.25, 0.5, 0.9, 0.99, 0.999, 1.0};
     static stk_histogram h;
     memset(&h, 0, sizeof h);
     uint64_t sum = 0;
@@ -22,11 +22,11 @@ static void against_exact(uint64_t n, int shift, uint64_t seed) {
     }
     qsort(values, n, sizeof values[0], by_size);
     CHECK(h.count == n && h.sum == sum && h.max == values[n - 1]);
-    for (size_t k = 0; k < sizeof asked / sizeof *asked; k++) {
-        double rank = asked[k] * (double)n;
+    for (size_t k = 0; k < sizeof quantiles / sizeof *quantiles; k++) {
+        double rank = quantiles[k] * (double)n;
         uint64_t at = (uint64_t)rank;
         if ((double)at < rank) at++;
-        uint64_t exact = values[at ? at - 1 : 0], got = stk_histogram_quantile(&h, asked[k]);
+        uint64_t exact = values[at ? at - 1 : 0], got = stk_histogram_quantile(&h, quantiles[k]);
         CHECK(got >= exact && got - exact <= exact / 32);
     }
 }
@@ -42,7 +42,7 @@ int main(void) {
         against_exact(N, 24, seed);     /* up to 18 minutes */
         against_exact(N - 1, -1, seed); /* every magnitude */
     }
-    static stk_histogram beyond; /* longer than it can tell: in the last bucket, the maximum still exact */
+    static stk_histogram beyond; /* out of range: in the last bucket, the maximum still exact */
     stk_histogram_add(&beyond, UINT64_MAX);
     CHECK(beyond.max == UINT64_MAX && stk_histogram_quantile(&beyond, 1.0) >= ((uint64_t)1 << 40) - 1);
     return 0;

@@ -1,4 +1,4 @@
-/* One thread plays both sides of N invocations, so that nobody ever sleeps: what it executes can be counted. */
+/* One thread plays both sides of N invocations and never sleeps: its instructions can be counted. */
 #include "check.h"
 
 enum { PAYLOAD = 100 };

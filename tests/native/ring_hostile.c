@@ -1,4 +1,4 @@
-/* The ring: a peer that writes nonsense is found out; nothing is read or written out of bounds (faults 5 and 6). */
+/* The ring: a peer that writes garbage is found corrupt; no access is out of bounds (faults 5 and 6). */
 #include "check.h"
 
 enum { CAP = 1024 };
@@ -35,13 +35,13 @@ static void head_jumps(uint64_t to) {
     p.head = 0;
     for (uint32_t i = 0; i < CAP / 64 - 4; i++) ring_put(&p.tx, i, 0, 0);
     while (ring_put(&p.tx, 0, 0, 0)) CHECK(p.tx.mine <= CAP); /* to the brim, the head still at 0 */
-    p.tx.seen = 128;                                          /* it was seen further on already */
+    p.tx.seen = 128;                                          /* it was seen further ahead already */
     p.head = to;
     CHECK(stk_ring_reserve(&p.tx, CAP - 128, &err) == NULL && err == STK_CORRUPT);
     ring_pair_close(&p);
 }
 
-static void header_says(uint32_t kind, uint32_t flags, uint64_t len, int want) {
+static void header_has(uint32_t kind, uint32_t flags, uint64_t len, int want) {
     ring_pair p;
     stk_record r;
     ring_pair_open(&p, CAP);
@@ -71,7 +71,7 @@ static void header_changes_after_the_check(void) {
     ring_pair_close(&p);
 }
 
-static void padding_without_end(void) { /* a zeroed line is a pad of one line: each look must end all the same */
+static void padding_without_end(void) { /* a zeroed line is a pad of one line: each peek must end all the same */
     ring_pair p;
     stk_record r;
     ring_pair_open(&p, CAP);
@@ -81,7 +81,7 @@ static void padding_without_end(void) { /* a zeroed line is a pad of one line: e
     ring_pair_close(&p);
 }
 
-static void anything_goes(uint64_t seed) { /* random memory and cursors: an answer, and never out of bounds */
+static void anything_goes(uint64_t seed) { /* random memory and cursors: a verdict, and never out of bounds */
     ring_pair p;
     stk_record r;
     int err;
@@ -117,13 +117,13 @@ int main(void) {
     head_jumps(64);              /* backwards: before what was seen */
     head_jumps(CAP + 64);        /* past what was written */
     head_jumps(UINT64_MAX - 63);
-    header_says(STK_RESULT, 0, UINT64_MAX, STK_CORRUPT);
-    header_says(STK_RESULT, 0, UINT64_MAX - 127, STK_CORRUPT); /* wraps when rounded up */
-    header_says(STK_RESULT, 0, CAP, STK_CORRUPT);
-    header_says(STK_RESULT, 0, 129, STK_CORRUPT);              /* past the tail by one byte */
-    header_says(STK_RESULT, 0, 128, 1);                        /* as far as the tail: shorter than ours, still in */
-    header_says(STK_RESULT, STK_LARGE, UINT64_MAX, 1);         /* elsewhere: its reader checks that length */
-    header_says(STK_PAD, 0, 128, STK_CORRUPT);                 /* a pad that does not end the ring */
+    header_has(STK_RESULT, 0, UINT64_MAX, STK_CORRUPT);
+    header_has(STK_RESULT, 0, UINT64_MAX - 127, STK_CORRUPT); /* wraps when rounded up */
+    header_has(STK_RESULT, 0, CAP, STK_CORRUPT);
+    header_has(STK_RESULT, 0, 129, STK_CORRUPT);              /* past the tail by one byte */
+    header_has(STK_RESULT, 0, 128, 1);                        /* as far as the tail: shorter than ours, still in */
+    header_has(STK_RESULT, STK_LARGE, UINT64_MAX, 1);         /* elsewhere: its reader checks that length */
+    header_has(STK_PAD, 0, 128, STK_CORRUPT);                 /* a pad that does not end the ring */
     header_changes_after_the_check();
     padding_without_end();
     for (uint64_t seed = 1; seed < 20; seed++) anything_goes(seed);

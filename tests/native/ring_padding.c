@@ -1,4 +1,4 @@
-/* The ring: a record that does not fit before the end starts at the beginning, whatever lay in the gap. */
+/* The ring: a record that does not fit before the end starts at the beginning, whatever was in the gap. */
 #include "check.h"
 
 int main(void) {

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))  # bench is not instal
 from bench import hotpath
 
 HERE = Path(__file__).resolve().parent
-NATIVE = HERE.parents[1] / "native"
+ROOT = HERE.parents[1]
+NATIVE = ROOT / "native"
 MODEL = NATIVE / "model"
 OURS = [path for path in NATIVE.rglob("*.[ch]") if path.parent != MODEL]
 CHECKS = sorted(path.stem for path in HERE.glob("*.c"))
@@ -30,6 +32,20 @@ VARIANTS = {
     "tsan": ["-O1", "-g", "-fsanitize=thread", "-Wno-tsan"],
 }
 SKIPPED = 77  # an exit code
+ROOMS = {
+    "shared": {"shared", "model_atomics.h"},  # the model checker brings its own atomics
+    "engine": {"engine", "shared"},
+    "worker": {"worker", "shared"},
+}
+# Exported for tests alone: test_queue_model.py plays a worker, and looks at what reached it.
+FOR_TESTS = {
+    "stk_worker_open",
+    "stk_engine_lost",
+    "STK_DEPTH",
+    "STK_INVOKE",
+    "STK_SHUTDOWN",
+    "STK_RESULT",
+}
 
 # Scenario, what is weakened, and how the checker must find out.
 RACE, STUCK, WRONG = "DATA RACE", "DEADLOCK", "USER ASSERT FAILED"
@@ -168,6 +184,39 @@ def test_orders_and_atomics_are_named_in_one_file_only() -> None:
 def test_each_file_says_first_what_it_is_for() -> None:
     for path in [*OURS, *MODEL.iterdir(), *HERE.glob("*.[ch]")]:
         assert re.match(r"/\* \S+ \S+", path.read_text()), path.name
+
+
+def included(path: Path) -> set[str]:
+    """The headers of ours that a file includes, as it writes them."""
+    return set(re.findall(r'^#include "(.+)"', path.read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize(("room", "may_include"), ROOMS.items())
+def test_a_room_includes_only_what_it_may(room: str, may_include: set[str]) -> None:
+    files = [path for path in OURS if path.parent.name == room]
+    assert files
+    for path in files:
+        strangers = {name for name in included(path) if name.partition("/")[0] not in may_include}
+        assert not strangers, path.name
+
+
+def test_no_header_includes_itself_by_way_of_others() -> None:
+    graph = {str(path.relative_to(NATIVE)): included(path) for path in OURS if path.suffix == ".h"}
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def names_in(*rooms: Path) -> set[str]:
+    """What of the extension module the Python files there name."""
+    files = [path for room in rooms for path in room.rglob("*.py") if path != Path(__file__)]
+    return set(re.findall(r"\blib\.((?:stk|STK|LANE)_\w+)", "\n".join(path.read_text() for path in files)))
+
+
+def test_python_uses_each_name_that_is_exported() -> None:
+    cdef = re.sub(r"/\*.*?\*/", "", (NATIVE / "cdef.h").read_text(), flags=re.DOTALL)
+    exported = set(re.findall(r"\b(stk_\w+)\(|\b((?:STK|LANE)_\w+)", cdef))
+    names = {function or constant for function, constant in exported}
+    assert names - names_in(ROOT / "engine") == FOR_TESTS
+    assert names_in(ROOT / "tests", ROOT / "bench") >= FOR_TESTS
 
 
 @pytest.mark.promise(57)

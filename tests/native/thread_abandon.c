@@ -1,5 +1,5 @@
 /* A thread abandons its call just as the worker starts it, and the worker sees the revocation after all: the call
- * ends there, and is not started anew from an event that went with its thread. */
+ * ends there, and is not run anew from an event that is gone with its thread. */
 #include "check.h"
 
 #include <signal.h>
@@ -28,7 +28,7 @@ int main(void) {
     CHECK(stk_cell_call(cell, r.fn, 0, (const uint8_t *)"event", 5) == STK_SIGNALLED);
     pthread_join(other, NULL);
 
-    stk_store(&w->up->started, 1, STK_RELAXED); /* the worker's store arrives first, its look comes last */
+    stk_store(&w->up->started, 1, STK_RELAXED); /* the worker's store comes first, its read of the revocation last */
     stk_cell_abandon(cell);
     stk_lane_retire(r.e, lane);
     CHECK(pthread_create(&other, NULL, work, w) == 0);

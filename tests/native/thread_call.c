@@ -66,7 +66,7 @@ static void calls(uint64_t spin_ns) {
     stk_cell_clear(cell);
     pthread_join(worker, NULL);
 
-    /* A signal while it waits in line, then while it waits for a worker that does not answer. */
+    /* A signal while it waits in line, then while it waits for a worker that does not reply. */
     struct sigaction action = {.sa_handler = nothing};
     sigaction(SIGUSR1, &action, NULL);
     pthread_t self = pthread_self(), other;
@@ -79,7 +79,7 @@ static void calls(uint64_t spin_ns) {
     CHECK(stk_cell_wait(cell) == STK_SIGNALLED);
     pthread_join(other, NULL);
     worker_takes(w, "x", 1);
-    stk_cell_abandon(cell); /* it runs on, for nobody */
+    stk_cell_abandon(cell); /* it runs on without an owner */
     CHECK(stk_engine_pending(r.e) == 1);
     CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
     CHECK(stk_engine_pending(r.e) == 0 && idle_busy_total(&r) == 1);

@@ -1,4 +1,4 @@
-/* Large payloads, both ways: intact, held until they are given back, and one at a time. */
+/* Large payloads, both ways: intact, held until they are freed, and one at a time. */
 #include "check.h"
 
 int main(void) {
@@ -24,7 +24,7 @@ int main(void) {
     CHECK(stk_submit(r.box, r.fn, 9, 0, event, LARGE + 1) == STK_TOO_LARGE);
     CHECK(stk_worker_reserve(w, STK_RESULT, LARGE + 1) == NULL);
 
-    /* A reply that lies in its event is read there; until then the area is taken, or what lies there is moved. */
+    /* An in-place reply is read where it lies; until then the area stays taken, or the reply is copied out. */
     for (uint64_t at = 0; at < 3; at++) {
         uint64_t len = LARGE - 2 * at;
         submit(&r, 30, event, LARGE);
@@ -32,14 +32,14 @@ int main(void) {
         CHECK(stk_worker_reply(w, STK_RESULT, w->payload + at, len) == 0);
         if (at == 0) CHECK(reap_one(&r, &d) && stk_outcome_of(r.e, d.ticket, &o));
         submit(&r, 31, reply, LARGE);
-        if (at == 0) { /* reaped, so its reader may be at it: the next one waits */
+        if (at == 0) { /* reaped, so it may be in use: the next one waits */
             CHECK(o.data == stk_large_at(r.e->lanes[lane]->down) && o.len == len && r.e->lanes[lane]->large_out);
             submit(&r, 32, reply, LARGE);
             CHECK(memcmp(o.data, event, len) == 0);
             stk_call_free(r.e, d.ticket);
             worker_takes(w, reply, LARGE);
             CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0 && reap_one(&r, &d) && d.token == 31);
-        } else { /* nobody came for it: it was moved, and the next one is in its place */
+        } else { /* unread: it was copied out, and the next one is in its place */
             CHECK(reap_one(&r, &d) && d.token == 30 && d.extra && stk_outcome_of(r.e, d.ticket, &o));
             CHECK(o.data != stk_large_at(r.e->lanes[lane]->down) + at);
             CHECK(o.len == len && memcmp(o.data, event + at, len) == 0);
@@ -50,7 +50,7 @@ int main(void) {
     }
     CHECK(!r.e->lanes[lane]->large_out && r.e->lanes[lane]->refs == 0);
 
-    /* Nor does one that nobody comes for keep the worker from its next. */
+    /* Nor does an unread reply keep the worker from its next. */
     uint64_t next;
     uint32_t late[1];
     submit(&r, 40, "x", 1);
@@ -67,7 +67,7 @@ int main(void) {
     CHECK(reap_one(&r, &d) && stk_outcome_of(r.e, d.ticket, &o) && memcmp(o.data, event, LARGE) == 0);
     stk_call_free(r.e, d.ticket);
 
-    /* Idle, and everything given back: the pages go too; a payload that is still held keeps them. */
+    /* Idle, and all payloads freed: the pages are freed too; a payload that is still held keeps them. */
     CHECK(stk_lane_trim(r.e, lane) >= LARGE && stk_lane_trim(r.e, lane) == 0);
     submit(&r, 20, "x", 1);
     worker_takes(w, "x", 1);
@@ -75,7 +75,7 @@ int main(void) {
     CHECK(reap_one(&r, &d) && stk_outcome_of(r.e, d.ticket, &held));
     CHECK(stk_lane_trim(r.e, lane) == 0 && memcmp(held.data, reply, LARGE) == 0);
 
-    /* The worker dies; what it returned stays readable until its reader is through. */
+    /* The worker dies; its reply stays readable until it is freed. */
     worker_dies(&r, w, lane);
     CHECK(memcmp(held.data, reply, LARGE) == 0 && r.e->lanes[lane]->up);
     stk_call_free(r.e, d.ticket);

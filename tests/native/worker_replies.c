@@ -1,4 +1,4 @@
-/* The worker's side: events in, replies, logs and errors out; what does not fit in the log is counted. */
+/* The worker's side: events in, replies, logs and errors out; log bytes that do not fit are counted. */
 #include "check.h"
 
 int main(void) {
@@ -14,7 +14,7 @@ int main(void) {
     CHECK(reap_one(&r, &d) && d.token == 1 && d.status == STK_OK && !d.extra && d.len == 5);
     CHECK(memcmp(d.data, "pong!", 5) == 0);
 
-    submit(&r, 2, NULL, 0); /* an empty event, an error, and something printed before it */
+    submit(&r, 2, NULL, 0); /* an empty event, an error, and output before it */
     worker_takes(w, "", 0);
     stk_worker_log(w, (const uint8_t *)"hello ", 6);
     stk_worker_log(w, (const uint8_t *)"log", 3);
@@ -24,7 +24,7 @@ int main(void) {
     CHECK(o.t_submit <= o.t_dispatch && o.t_dispatch <= o.t_start && o.t_start <= o.t_end && o.t_end <= o.t_done);
     stk_call_free(r.e, d.ticket);
 
-    submit(&r, 3, "x", 1); /* more log than the ring holds, and nobody reads */
+    submit(&r, 3, "x", 1); /* more log than the ring holds, and no reader */
     worker_takes(w, "x", 1);
     static uint8_t flood[2 * STK_RING];
     memset(flood, 'l', sizeof flood);

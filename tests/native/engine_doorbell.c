@@ -1,4 +1,4 @@
-/* Whoever sleeps in line hears of a reply that nobody else is waiting for: the worker's doorbell goes to the loop. */
+/* A caller that sleeps in line is woken by a reply that none waits for: the worker's doorbell goes to the loop. */
 #include "check.h"
 
 #include <signal.h>
@@ -28,7 +28,7 @@ static void waits(int waiter) {
     stk_cell *cell = stk_cell_new(r.e);
     CHECK(box && cell);
 
-    submit(&r, 1, "a", 1); /* its owner is awake and busy elsewhere: it asks for no bell, and need not */
+    submit(&r, 1, "a", 1); /* its owner is awake and busy elsewhere: no flag is up */
     worker_takes(w, "a", 1);
     rung(w);
     if (waiter == CONSUMER) {
@@ -43,7 +43,7 @@ static void waits(int waiter) {
     CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
     CHECK(rung(w));
 
-    CHECK(stk_lane_drain(r.e, lane) == 0); /* what the loop does then: the line moves */
+    CHECK(stk_lane_drain(r.e, lane) == 0); /* as the loop does then: the line moves */
     worker_takes(w, "b", 1);
     CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
     if (waiter == CONSUMER)

@@ -1,28 +1,12 @@
-/* Linux process primitives: see proc.h. */
+/* Round trips between two threads, measured: see round_trip.h. */
 #define _GNU_SOURCE
-#include "shared/proc.h"
+#include "engine/round_trip.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <unistd.h>
 
 #include "shared/doorbell.h"
-
-int stk_pdeathsig(int signal) { return prctl(PR_SET_PDEATHSIG, signal) < 0 ? -errno : 0; }
-
-int stk_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -errno : 0; }
-
-int stk_raise_fd(int fd, int floor) {
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, floor);
-    if (high < 0) return -errno;
-    close(fd);
-    return high;
-}
 
 enum { MAX_ROUNDS = 20000 };
 
@@ -30,7 +14,7 @@ typedef struct {
     _Alignas(128) stk_a32 ping;
     _Alignas(128) stk_a32 pong;
     int rounds, core, sleeps;
-} court;
+} exchange;
 
 static void pin(int core) {
     cpu_set_t set;
@@ -40,7 +24,7 @@ static void pin(int core) {
     sched_setaffinity(0, sizeof set, &set);
 }
 
-static void await_turn(stk_a32 *word, uint32_t turn, int sleeps) {
+static void wait_for(stk_a32 *word, uint32_t turn, int sleeps) {
     for (uint32_t now; (now = stk_load(word, STK_ACQUIRE)) != turn;) {
         if (sleeps)
             stk_sleep(word, now, 1000000000);
@@ -49,17 +33,17 @@ static void await_turn(stk_a32 *word, uint32_t turn, int sleeps) {
     }
 }
 
-static void take_turn(stk_a32 *word, uint32_t turn, int sleeps) {
+static void publish(stk_a32 *word, uint32_t turn, int sleeps) {
     stk_store(word, turn, STK_RELEASE);
     if (sleeps) stk_wake(word);
 }
 
-static void *returner(void *arg) {
-    court *c = arg;
-    pin(c->core);
-    for (int i = 1; i <= c->rounds; i++) {
-        await_turn(&c->ping, (uint32_t)i, c->sleeps);
-        take_turn(&c->pong, (uint32_t)i, c->sleeps);
+static void *responder(void *arg) {
+    exchange *x = arg;
+    pin(x->core);
+    for (int i = 1; i <= x->rounds; i++) {
+        wait_for(&x->ping, (uint32_t)i, x->sleeps);
+        publish(&x->pong, (uint32_t)i, x->sleeps);
     }
     return NULL;
 }
@@ -72,23 +56,23 @@ static int by_value(const void *a, const void *b) {
 static uint64_t round_trip(int rounds, int core_a, int core_b, int sleeps) {
     pthread_t thread;
     cpu_set_t before;
-    court c = {0};
+    exchange x = {0};
     if (rounds < 1 || rounds > MAX_ROUNDS) return 0;
-    c.rounds = rounds;
-    c.core = core_b;
-    c.sleeps = sleeps;
+    x.rounds = rounds;
+    x.core = core_b;
+    x.sleeps = sleeps;
     uint64_t *took = calloc((size_t)rounds, sizeof *took);
     if (!took) return 0;
     sched_getaffinity(0, sizeof before, &before);
-    if (pthread_create(&thread, NULL, returner, &c) != 0) {
+    if (pthread_create(&thread, NULL, responder, &x) != 0) {
         free(took);
         return 0;
     }
     pin(core_a);
     for (int i = 1; i <= rounds; i++) {
         uint64_t start = stk_now();
-        take_turn(&c.ping, (uint32_t)i, sleeps);
-        await_turn(&c.pong, (uint32_t)i, sleeps);
+        publish(&x.ping, (uint32_t)i, sleeps);
+        wait_for(&x.pong, (uint32_t)i, sleeps);
         took[i - 1] = stk_now() - start;
     }
     pthread_join(thread, NULL);

@@ -1,20 +1,20 @@
-/* A worker that says what cannot be is found out and killed for it, and its call ends at once (fault 5). */
+/* A worker that breaks the lane's protocol is found corrupt, and its call ends with the worker (fault 5). */
 #include "check.h"
 
-enum { SKIPPED_UNREVOKED, ANSWERED_UNSENT, IN_NO_EVENT, TOO_LARGE, LIES };
+enum { SKIPPED_UNREVOKED, REPLIED_UNSENT, IN_NO_EVENT, TOO_LARGE, BREACHES };
 
-static void lies(int lie) {
+static void breaks(int breach) {
     rig r = rig_open(0, 10 * SECOND, 10);
     uint32_t lane, bad[2];
     stk_worker *w = worker_ready(&r, &lane);
     submit(&r, 1, "a", 1);
     worker_takes(w, "a", 1);
-    if (lie == SKIPPED_UNREVOKED) { /* its deadline must not start anew each time */
+    if (breach == SKIPPED_UNREVOKED) { /* it would put its deadline off each time */
         CHECK(stk_worker_reply(w, STK_SKIPPED, NULL, 0) == 0);
-    } else if (lie == ANSWERED_UNSENT) { /* the event is still being copied into the lane; it looked at the header */
+    } else if (breach == REPLIED_UNSENT) { /* the event is still being copied into the lane */
         r.e->lanes[lane]->filling = 1;
         CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
-    } else if (lie == IN_NO_EVENT) { /* a reply that lies in a large event; this one was small */
+    } else if (breach == IN_NO_EVENT) { /* an in-place reply to a small event */
         stk_record *rec = stk_worker_reserve(w, STK_RESULT, 0);
         rec->flags = STK_LARGE | STK_IN_PLACE;
         rec->len = 1;
@@ -58,6 +58,6 @@ int main(void) {
     points_outside(STK_INLINE + 101, 0);
     points_outside(UINT64_MAX, 2);
     points_outside(0, UINT64_MAX);
-    for (int lie = SKIPPED_UNREVOKED; lie < LIES; lie++) lies(lie);
+    for (int breach = SKIPPED_UNREVOKED; breach < BREACHES; breach++) breaks(breach);
     return 0;
 }

@@ -1,11 +1,11 @@
-/* Whoever gives a call up leaves nothing behind: its reply is read though nobody waits for it, even one that came just
- * before and rang no bell. */
+/* An abandoned call leaves nothing behind: its reply is drained although none waits for it, even one that was committed
+ * just before and rang no bell. */
 #include "check.h"
 #include "engine/internal.h"
 
 enum { FORGOTTEN, BOX_FREED, WAYS };
 
-static void gives_up(int way) {
+static void abandons(int way) {
     rig r = rig_open(0, 10 * SECOND, 10);
     uint32_t lane;
     uint64_t words[4];
@@ -25,6 +25,6 @@ static void gives_up(int way) {
 }
 
 int main(void) {
-    for (int way = FORGOTTEN; way < WAYS; way++) gives_up(way);
+    for (int way = FORGOTTEN; way < WAYS; way++) abandons(way);
     return 0;
 }

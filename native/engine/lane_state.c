@@ -1,4 +1,4 @@
-/* What the control loop asks of a lane: its state, since when, and output that belongs to no reply. */
+/* A lane's state for the control loop: idle or busy since when, and output outside any invocation. */
 #define _GNU_SOURCE
 #include "engine/internal.h"
 
@@ -34,18 +34,6 @@ uint64_t stk_lane_busy_since(stk_engine *e, uint32_t lane) {
     return since;
 }
 
-int stk_lane_head(stk_engine *e, uint32_t lane, uint64_t *ticket, uint8_t *id) {
-    pthread_mutex_lock(&e->lock);
-    stk_lane *l = e->lanes[lane];
-    stk_call *c = lane_depth(l) ? l->queue[l->first % STK_DEPTH] : NULL;
-    if (c) {
-        *ticket = c->ticket;
-        memcpy(id, c->id, sizeof c->id);
-    }
-    pthread_mutex_unlock(&e->lock);
-    return c != NULL;
-}
-
 uint64_t stk_lane_orphan_log(stk_engine *e, uint32_t lane, uint8_t *out, uint64_t cap) {
     pthread_mutex_lock(&e->lock);
     stk_lane *l = e->lanes[lane];
@@ -70,8 +58,8 @@ uint64_t stk_lane_init_error(stk_engine *e, uint32_t lane, uint8_t *out, uint64_
     return n;
 }
 
-/* A worker empties its pipe before it begins the next invocation: what the pipe holds belongs to the head once that
- * has begun, and to an earlier one before. */
+/* A worker drains its pipe before it begins the next invocation: the pipe's content belongs to the head once the
+ * head has begun, and to an earlier invocation before that. */
 uint64_t stk_lane_running(stk_engine *e, uint32_t lane) {
     pthread_mutex_lock(&e->lock);
     stk_lane *l = e->lanes[lane];
