@@ -1,4 +1,4 @@
-"""A whole control plane in a folder: operations asked as the server asks them, each answer held against the model."""
+"""A control plane in a folder: operations called as the server calls them, each response checked against the model."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from engine.durable.store import Store
 from engine.hosting.packages import Packages
 from engine.services.lambda_ import catalog
 from engine.services.lambda_.wording import WORDING
+from engine.services.lambda_.records import KINDS
 
 REGION, ACCOUNT = "eu-west-1", "111111111111"
+PLACE = Place(REGION, ACCOUNT)
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/lambda-role"
 RUNTIME = "python3.11"
@@ -49,11 +51,15 @@ def archive(
 class Plane:
     """The operations over real state; `clock` is epoch seconds, moved by hand."""
 
-    def __init__(self, folder: Path, fetch: Callable[[str, str, str | None], bytes] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fetch: Callable[[str, str, str | None], bytes] | None = None,
+        place: Place = PLACE,
+    ) -> None:
         self.folder = folder
         self.clock = 1_764_000_000.0
         self.numbers = 0
-        place = Place(REGION, ACCOUNT)
         self.store = Store(folder, [Records(place.partition)])
         self.state = States(self.store).of(place.partition)
         self.packages = Packages(folder / "code")
@@ -78,15 +84,15 @@ class Plane:
         self.store.close()
 
     def ask(self, operation: str, **request: Any) -> dict[str, Any]:
-        """What the operation answers, before anything that it left pending moves on."""
+        """The operation's response, before anything that it left pending moves on."""
         described = service().operation(operation)
         service().validate(described, request)
-        answer = self.operations[operation](request)
+        response = self.operations[operation](request)
         if described.output is None:
-            assert answer == {}
+            assert response == {}
         else:
-            fits(described.output, answer, operation)
-        return answer
+            fits(described.output, response, operation)
+        return response
 
     def call(self, operation: str, **request: Any) -> dict[str, Any]:
         """`ask`, and then what the server does after each operation."""
@@ -96,7 +102,7 @@ class Plane:
             self.settle()
 
     def refused(self, operation: str, **request: Any) -> tuple[str, str | None]:
-        """The code and message of the fault that it answers with; nothing may have changed."""
+        """The code and message of the fault that it raises; nothing may have changed."""
         before = dict(self._everything())
         try:
             self.ask(operation, **request)
@@ -106,10 +112,9 @@ class Plane:
         raise AssertionError(f"{operation} was not refused")
 
     def _everything(self) -> dict[tuple[str, str], Any]:
-        tables = ("function", "about", "alias", "tags", "layer", "layer-about")
         return {
             (table, owner): self.state.owned(table, owner)
-            for table in tables
+            for table in KINDS
             for owner in self.state.owners(table)
         }
 
@@ -182,6 +187,6 @@ DONE = {"State": "Active", "LastUpdateStatus": "Successful"}
 PASSING = {*CREATING, *UPDATING}
 
 
-def settled(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer without what passes."""
-    return {name: value for name, value in answer.items() if name not in PASSING | {"RevisionId"}}
+def settled(response: dict[str, Any]) -> dict[str, Any]:
+    """An response without what passes."""
+    return {name: value for name, value in response.items() if name not in PASSING | {"RevisionId"}}

@@ -19,7 +19,7 @@ COMMA = "was expecting comma to separate Array entries"
 OPEN = f"Unexpected end-of-input: expected close marker for {{}} (start marker at {SOURCE.format(1, 1)})"
 
 
-def said(event: bytes) -> str:
+def refusal(event: bytes) -> str:
     with pytest.raises(Fault) as caught:
         malformed.check(event)
     assert caught.value.code == "InvalidRequestContentException"
@@ -30,7 +30,7 @@ def said(event: bytes) -> str:
 
 
 @pytest.mark.parametrize(
-    ("event", "told", "column"),
+    ("event", "text", "column"),
     [
         # The first two were recorded on AWS.
         (b"\x99", UNEXPECTED.format("(CTRL-CHAR, code 153)", f"expected a valid value {VALUES}"), 1),
@@ -69,22 +69,22 @@ def said(event: bytes) -> str:
         (b"{}}", f"Unexpected close marker '}}': expected ']' (for root starting at {SOURCE.format(1, 0)})", 4),
     ],
 )  # fmt: skip
-def test_what_is_wrong_and_where(event: bytes, told: str, column: int) -> None:
-    assert said(event) == f"{told}\n at {SOURCE.format(1, column)}"
+def test_what_is_wrong_and_where(event: bytes, text: str, column: int) -> None:
+    assert refusal(event) == f"{text}\n at {SOURCE.format(1, column)}"
 
 
 def test_lines_are_counted() -> None:
-    assert said(b'{\r\n  "a":\n x}').endswith(SOURCE.format(3, 4))
+    assert refusal(b'{\r\n  "a":\n x}').endswith(SOURCE.format(3, 4))
 
 
 def test_an_event_that_is_long_is_not_read_again() -> None:
-    assert said(b"[" + b"1," * 40_000 + b"]") == "Expecting value: line 1 column 80002 (char 80001)"
+    assert refusal(b"[" + b"1," * 40_000 + b"]") == "Expecting value: line 1 column 80002 (char 80001)"
 
 
 def test_a_fault_of_a_worker_is_explained() -> None:
-    told = "Could not parse request body into json: Unable to unmarshal input: Expecting value"
+    text = "Could not parse request body into json: Unable to unmarshal input: Expecting value"
     message = malformed.explained(
-        Fault("InvalidRequestContentException", told, Type="User"), b"hello"
+        Fault("InvalidRequestContentException", text, Type="User"), b"hello"
     ).message
     assert message == f"{PREFIX}Unrecognized token 'hello': was expecting {VALUES}\n at {SOURCE.format(1, 6)}"
     other = Fault("ServiceException", "m", Type="Service")

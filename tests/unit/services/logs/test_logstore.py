@@ -24,7 +24,7 @@ G = "/aws/lambda/f"
 
 
 class Wall:
-    """A wall clock that moves when told, in seconds."""
+    """A wall clock in seconds, moved by hand."""
 
     def __init__(self) -> None:
         self.at = 1_735_689_600.0
@@ -137,7 +137,7 @@ class TestReading:
                 if reads_first:
                     store.filter(G)
                 store.flush()
-            wanted = [str(n) for n, _ in sorted(enumerate(events), key=lambda e: e[1][0])]
+            expected = [str(n) for n, _ in sorted(enumerate(events), key=lambda e: e[1][0])]
             for from_head in (True, False):
                 seen: list[str] = []
                 at: Key | None = None
@@ -147,7 +147,7 @@ class TestReading:
                     seen = seen + found if from_head else found + seen
                     if (at := page.at) is None:
                         break
-                assert seen == wanted
+                assert seen == expected
             store.close()
 
 
@@ -215,9 +215,9 @@ class TestWriting:
 
         store.append(G, "s", make)
         store.append(G, "s", fails)
-        said = texts(store)
-        assert said[0] == "made"
-        assert "broken" in said[1]
+        lines = texts(store)
+        assert lines[0] == "made"
+        assert "broken" in lines[1]
         assert thread
 
     def test_text_that_is_none(self, store: LogStore) -> None:

@@ -1,9 +1,6 @@
-"""Tags and the account in the control plane: what AWS was recorded to answer."""
+"""Tags and the account in the control plane: what AWS was recorded to response."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from control_plane import ARN, Plane, archive, function, invalid, not_found
@@ -15,17 +12,15 @@ SIGNER = "arn:aws:signer:eu-west-1:111111111111"
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
-    made = Plane(tmp_path)
-    made.create()
-    yield made
-    made.close()
+def plane(plane: Plane) -> Plane:
+    plane.create()
+    return plane
 
 
 def tags(plane: Plane) -> dict[str, str]:
-    answer = plane.call("ListTags", Resource=FUNCTION)
-    assert answer.keys() == {"Tags"}
-    found: dict[str, str] = answer["Tags"]
+    response = plane.call("ListTags", Resource=FUNCTION)
+    assert response.keys() == {"Tags"}
+    found: dict[str, str] = response["Tags"]
     assert plane.call("GetFunction", FunctionName="f").get("Tags", {}) == found
     return found
 
@@ -45,9 +40,9 @@ def test_lifecycle(plane: Plane) -> None:
 
 
 def test_tags_of_any_script(plane: Plane) -> None:
-    said = {"Größe": "groß genug", "名前": "さくら: a/b=c+d-e@f_1"}
-    plane.call("TagResource", Resource=FUNCTION, Tags=said)
-    assert tags(plane) == said
+    any_script = {"Größe": "groß genug", "名前": "さくら: a/b=c+d-e@f_1"}
+    plane.call("TagResource", Resource=FUNCTION, Tags=any_script)
+    assert tags(plane) == any_script
 
 
 def test_a_function_with_other_tags_has_another_revision(plane: Plane) -> None:
@@ -83,10 +78,10 @@ def test_resources_that_are_not_there(plane: Plane) -> None:
         provider: f"Capacity provider not found: {provider}",
         connector: f"Network connector not found: {connector}",
     }
-    for arn, said in missing.items():
-        assert plane.refused("TagResource", Resource=arn, Tags={"A": "B"}) == not_found(said)
-        assert plane.refused("UntagResource", Resource=arn, TagKeys=["A"]) == not_found(said)
-        assert plane.refused("ListTags", Resource=arn) == not_found(said)
+    for arn, message in missing.items():
+        assert plane.refused("TagResource", Resource=arn, Tags={"A": "B"}) == not_found(message)
+        assert plane.refused("UntagResource", Resource=arn, TagKeys=["A"]) == not_found(message)
+        assert plane.refused("ListTags", Resource=arn) == not_found(message)
     signing = f"{ARN}code-signing-config:csc-0123456789abcdefg"
     assert plane.refused("ListTags", Resource=signing)[0].endswith("NotFoundException")
 
@@ -118,8 +113,8 @@ def test_what_cannot_be_tagged(plane: Plane) -> None:
 
 def test_account_settings(plane: Plane) -> None:
     size = len(archive())
-    answer = plane.call("GetAccountSettings")
-    assert answer == {
+    response = plane.call("GetAccountSettings")
+    assert response == {
         "AccountLimit": {
             "TotalCodeSize": 322_122_547_200,
             "CodeSizeUnzipped": 262_144_000,

@@ -1,9 +1,7 @@
-"""Mappings of Kafka clusters, AWS's and one's own: what AWS was recorded to answer."""
+"""Mappings of Kafka clusters, AWS's and one's own: what AWS was recorded to response."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +15,9 @@ SECRET = [{"Type": "BASIC_AUTH", "URI": f"arn:aws:secretsmanager:{HERE}:secret:s
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
-    made = Plane(tmp_path)
-    made.create()
-    yield made
-    made.close()
+def plane(plane: Plane) -> Plane:
+    plane.create()
+    return plane
 
 
 def clusters(*servers: str, **more: Any) -> dict[str, Any]:
@@ -35,9 +31,9 @@ def clusters(*servers: str, **more: Any) -> dict[str, Any]:
 
 
 def test_a_kafka_of_ones_own(plane: Plane) -> None:
-    answer = plane.call(CREATE, FunctionName="f", **clusters("kafka:1000"))
-    uuid = answer["UUID"]
-    assert answer == {
+    response = plane.call(CREATE, FunctionName="f", **clusters("kafka:1000"))
+    uuid = response["UUID"]
+    assert response == {
         "UUID": uuid,
         "EventSourceMappingArn": f"{ARN}event-source-mapping:{uuid}",
         "FunctionArn": FUNCTION,
@@ -52,9 +48,11 @@ def test_a_kafka_of_ones_own(plane: Plane) -> None:
     }
     again = 'topics ("topic") already exists. Please update or delete the existing mapping with UUID ' + uuid
     for servers in (["kafka:1000"], ["kafka:1000", "kafka:2000"]):
-        said = f'An event source mapping with event source ("{",".join(servers)}"), function ("{FUNCTION}"), '
+        prefix = (
+            f'An event source mapping with event source ("{",".join(servers)}"), function ("{FUNCTION}"), '
+        )
         twice = plane.refused(CREATE, FunctionName="f", **clusters(*servers))
-        assert twice == conflict(said + again)
+        assert twice == conflict(prefix + again)
     other = clusters(
         "kafka:1000",
         Topics=["topic_2"],
@@ -62,8 +60,8 @@ def test_a_kafka_of_ones_own(plane: Plane) -> None:
         StartingPosition="LATEST",
         SelfManagedKafkaEventSourceConfig={"ConsumerGroupId": "random_id"},
     )
-    answer = plane.call(CREATE, FunctionName="f", **other)
-    assert {name: answer[name] for name in other} == other
+    response = plane.call(CREATE, FunctionName="f", **other)
+    assert {name: response[name] for name in other} == other
     plane.call(CREATE, FunctionName="f", **clusters("elsewhere:1000"))
     without = {name: value for name, value in clusters("k:1").items() if name != "SourceAccessConfigurations"}
     assert plane.refused(CREATE, FunctionName="f", **without) == invalid(
@@ -72,8 +70,8 @@ def test_a_kafka_of_ones_own(plane: Plane) -> None:
 
 
 def test_a_kafka_of_awss(plane: Plane) -> None:
-    answer = plane.call(CREATE, **OF_CLUSTER, Topics=["one"], StartingPosition="LATEST")
-    assert answer["AmazonManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": answer["UUID"]}
+    response = plane.call(CREATE, **OF_CLUSTER, Topics=["one"], StartingPosition="LATEST")
+    assert response["AmazonManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": response["UUID"]}
     assert plane.call(CREATE, **OF_CLUSTER, Topics=["two"])["StartingPosition"] == "TRIM_HORIZON"
     code, _ = plane.refused(CREATE, **OF_CLUSTER, Topics=["one"])
     assert code == "ResourceConflictException"

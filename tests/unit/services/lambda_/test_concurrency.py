@@ -1,10 +1,8 @@
-"""Reserved and provisioned concurrency in the control plane: what AWS was recorded to answer."""
+"""Reserved and provisioned concurrency in the control plane: what AWS was recorded to response."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,19 +34,17 @@ NO_CONFIG = (
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
+def plane(plane: Plane) -> Plane:
     """f, its version 1, the alias live of it, and g."""
-    made = Plane(tmp_path)
-    made.create(Publish=True)
-    made.create("g", Publish=True)
-    made.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
-    yield made
-    made.close()
+    plane.create(Publish=True)
+    plane.create("g", Publish=True)
+    plane.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
+    return plane
 
 
 def reserve(plane: Plane, count: int, name: str = "f") -> None:
-    answer = plane.call("PutFunctionConcurrency", FunctionName=name, ReservedConcurrentExecutions=count)
-    assert answer == {"ReservedConcurrentExecutions": count}
+    response = plane.call("PutFunctionConcurrency", FunctionName=name, ReservedConcurrentExecutions=count)
+    assert response == {"ReservedConcurrentExecutions": count}
 
 
 def provision(qualifier: str, count: int, name: str = "f") -> dict[str, Any]:
@@ -156,10 +152,10 @@ def test_it_is_ready_as_soon_as_its_workers_are_there(plane: Plane, operation: s
     version = {"FunctionName": "f", "Qualifier": "1"}
 
     def status() -> str:
-        answer = counted.operations()[operation](
+        response = counted.operations()[operation](
             version if operation.startswith("Get") else {"FunctionName": "f"}
         )
-        return str(answer.get("ProvisionedConcurrencyConfigs", [answer])[0]["Status"])
+        return str(response.get("ProvisionedConcurrencyConfigs", [response])[0]["Status"])
 
     counted.provision(provision("1", 2))
     assert status() == "IN_PROGRESS"
@@ -170,9 +166,9 @@ def test_it_is_ready_as_soon_as_its_workers_are_there(plane: Plane, operation: s
 def test_provisioned_of_what_cannot_be_initialised(plane: Plane) -> None:
     counted = Concurrency(replace(plane.control, warmed=lambda name, qualifier: None))
     counted.provision(provision("1", 2))
-    answer = counted.provisioned({"FunctionName": "f", "Qualifier": "1"})
-    del answer["LastModified"]
-    assert answer == {
+    response = counted.provisioned({"FunctionName": "f", "Qualifier": "1"})
+    del response["LastModified"]
+    assert response == {
         "RequestedProvisionedConcurrentExecutions": 2,
         "AllocatedProvisionedConcurrentExecutions": 0,
         "AvailableProvisionedConcurrentExecutions": 0,

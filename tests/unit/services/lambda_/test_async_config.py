@@ -1,9 +1,7 @@
-"""Asynchronous configuration in the control plane: what AWS was recorded to answer."""
+"""Asynchronous configuration in the control plane: what AWS was recorded to response."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,14 +21,12 @@ def missing(arn: str) -> tuple[str, str]:
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
+def plane(plane: Plane) -> Plane:
     """f, its version 1, the alias live of it, and g."""
-    made = Plane(tmp_path)
-    made.create(Publish=True)
-    made.create("g")
-    made.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
-    yield made
-    made.close()
+    plane.create(Publish=True)
+    plane.create("g")
+    plane.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
+    return plane
 
 
 def put(plane: Plane, **request: Any) -> dict[str, Any]:
@@ -82,11 +78,11 @@ def test_each_qualifier_has_its_own(plane: Plane) -> None:
     pages: list[dict[str, Any]] = []
     more: dict[str, Any] = {}
     while True:
-        some = plane.call("ListFunctionEventInvokeConfigs", FunctionName="f", MaxItems=1, **more)
-        pages += some["FunctionEventInvokeConfigs"]
-        if "NextMarker" not in some:
+        page = plane.call("ListFunctionEventInvokeConfigs", FunctionName="f", MaxItems=1, **more)
+        pages += page["FunctionEventInvokeConfigs"]
+        if "NextMarker" not in page:
             break
-        more = {"Marker": some["NextMarker"]}
+        more = {"Marker": page["NextMarker"]}
     assert pages == whole
     delete = "DeleteFunctionEventInvokeConfig"
     assert plane.call(delete, FunctionName="f") == {}
@@ -99,7 +95,7 @@ def test_each_qualifier_has_its_own(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "shown"),
+    ("destinations", "stored"),
     [
         (
             {"OnSuccess": {"Destination": f"{ARN}function:g"}},
@@ -113,15 +109,17 @@ def test_each_qualifier_has_its_own(plane: Plane) -> None:
         ({}, {}),
     ],
 )
-def test_destinations(plane: Plane, asked: dict[str, Any], shown: dict[str, Any]) -> None:
-    assert put(plane, DestinationConfig=asked) == expected(plane, DestinationConfig={**NOWHERE, **shown})
+def test_destinations(plane: Plane, destinations: dict[str, Any], stored: dict[str, Any]) -> None:
+    assert put(plane, DestinationConfig=destinations) == expected(
+        plane, DestinationConfig={**NOWHERE, **stored}
+    )
 
 
 IAM = FUNCTION.replace(":lambda:", ":iam:")
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("destinations", "message"),
     [
         (
             {"OnSuccess": {"Destination": f"{ARN}function:doesnotexist"}},
@@ -152,8 +150,8 @@ IAM = FUNCTION.replace(":lambda:", ":iam:")
         ),
     ],
 )
-def test_destinations_refused(plane: Plane, asked: dict[str, Any], message: str) -> None:
-    request = {"FunctionName": "f", "DestinationConfig": asked}
+def test_destinations_refused(plane: Plane, destinations: dict[str, Any], message: str) -> None:
+    request = {"FunctionName": "f", "DestinationConfig": destinations}
     assert plane.refused("PutFunctionEventInvokeConfig", **request) == invalid(message)
     put(plane, MaximumRetryAttempts=1)
     assert plane.refused("UpdateFunctionEventInvokeConfig", **request) == invalid(message)
@@ -232,12 +230,12 @@ def test_any_sequence(plane: Plane, steps: list[tuple[bool, int | None, int | No
     put(plane, MaximumRetryAttempts=2)
     model = {"MaximumRetryAttempts": 2}
     for replace, attempts, age in steps:
-        said = {"MaximumRetryAttempts": attempts, "MaximumEventAgeInSeconds": age}
-        said = {name: value for name, value in said.items() if value is not None}
+        members = {"MaximumRetryAttempts": attempts, "MaximumEventAgeInSeconds": age}
+        members = {name: value for name, value in members.items() if value is not None}
         operation = f"{'Put' if replace else 'Update'}FunctionEventInvokeConfig"
-        if not said:
+        if not members:
             assert plane.refused(operation, FunctionName="f")[0] == "InvalidParameterValueException"
             continue
-        model = said if replace else {**model, **said}
-        assert plane.call(operation, FunctionName="f", **said) == expected(plane, **model)
+        model = members if replace else {**model, **members}
+        assert plane.call(operation, FunctionName="f", **members) == expected(plane, **model)
         assert plane.call("GetFunctionEventInvokeConfig", FunctionName="f") == expected(plane, **model)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +18,9 @@ BAD_PATTERN = invalid("Invalid filter pattern definition.")
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
-    made = Plane(tmp_path)
-    made.create()
-    yield made
-    made.close()
+def plane(plane: Plane) -> Plane:
+    plane.create()
+    return plane
 
 
 @pytest.mark.parametrize(
@@ -73,10 +69,10 @@ PATTERNS = st.recursive(
 
 
 def accepted(text: str) -> bool:
-    said = {"FilterCriteria": {"Filters": [{"Pattern": text}]}}
-    settings = event_source_kinds.merged("sqs", event_source_kinds.defaults("sqs", "u", said), said)
+    request = {"FilterCriteria": {"Filters": [{"Pattern": text}]}}
+    settings = event_source_kinds.merged("sqs", event_source_kinds.defaults("sqs", "u", request), request)
     try:
-        event_source_kinds.check("sqs", said, settings)
+        event_source_kinds.check("sqs", request, settings)
     except Fault as fault:
         assert (fault.code, fault.message) == BAD_PATTERN
         return False

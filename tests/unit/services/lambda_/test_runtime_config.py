@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from control_plane import ARN, Plane, not_found
 
@@ -14,12 +11,10 @@ NO_FUNCTION = not_found(f"Function not found: {ARN}function:doesnotexist")
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
+def plane(plane: Plane) -> Plane:
     """f and its version 1."""
-    made = Plane(tmp_path)
-    made.create(Publish=True)
-    yield made
-    made.close()
+    plane.create(Publish=True)
+    return plane
 
 
 def test_recursion(plane: Plane) -> None:
@@ -47,16 +42,16 @@ def test_runtime_management(plane: Plane) -> None:
     get, put = "GetRuntimeManagementConfig", "PutRuntimeManagementConfig"
     latest = {"UpdateRuntimeOn": "Auto", "FunctionArn": FUNCTION}
     assert plane.call(get, FunctionName="f") == latest
-    said = plane.call(put, FunctionName="f", UpdateRuntimeOn="FunctionUpdate")
-    assert said == {"UpdateRuntimeOn": "FunctionUpdate", "FunctionArn": FUNCTION}
-    assert plane.call(get, FunctionName="f") == said
+    updated = plane.call(put, FunctionName="f", UpdateRuntimeOn="FunctionUpdate")
+    assert updated == {"UpdateRuntimeOn": "FunctionUpdate", "FunctionArn": FUNCTION}
+    assert plane.call(get, FunctionName="f") == updated
     version = {"UpdateRuntimeOn": "Auto", "FunctionArn": f"{FUNCTION}:1"}
     assert plane.call(get, FunctionName="f", Qualifier="1") == version
     pinned = {"UpdateRuntimeOn": "Manual", "RuntimeVersionArn": RUNTIME_VERSION}
-    answer = plane.call(put, FunctionName="f", Qualifier="1", **pinned)
-    assert answer == {**pinned, "FunctionArn": f"{FUNCTION}:1"}
-    assert plane.call(get, FunctionName="f", Qualifier="1") == answer
-    assert plane.call(get, FunctionName="f") == said
+    response = plane.call(put, FunctionName="f", Qualifier="1", **pinned)
+    assert response == {**pinned, "FunctionArn": f"{FUNCTION}:1"}
+    assert plane.call(get, FunctionName="f", Qualifier="1") == response
+    assert plane.call(get, FunctionName="f") == updated
     plane.call(put, FunctionName="f", Qualifier="1", UpdateRuntimeOn="Auto")
     assert plane.call(get, FunctionName="f", Qualifier="1") == version
 

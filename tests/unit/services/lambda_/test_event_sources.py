@@ -1,9 +1,7 @@
-"""Event source mappings in the control plane: what AWS was recorded to answer, per kind of source."""
+"""Event source mappings in the control plane: what AWS was recorded to response, per kind of source."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,14 +36,12 @@ OF_A_STREAM = {
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
+def plane(plane: Plane) -> Plane:
     """f, its version 1, the alias live of it, and g."""
-    made = Plane(tmp_path)
-    made.create(Publish=True)
-    made.create("g")
-    made.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
-    yield made
-    made.close()
+    plane.create(Publish=True)
+    plane.create("g")
+    plane.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
+    return plane
 
 
 def request(source: str | None, **more: Any) -> dict[str, Any]:
@@ -73,7 +69,7 @@ def created(plane: Plane, uuid: str, reason: str, **more: Any) -> dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("source", "asked", "reason", "shown"),
+    ("source", "members", "reason", "stored"),
     [
         (QUEUE, {}, "USER_INITIATED", OF_A_QUEUE),
         (STREAM, {"StartingPosition": "LATEST"}, "User action", OF_A_STREAM),
@@ -126,12 +122,14 @@ def created(plane: Plane, uuid: str, reason: str, **more: Any) -> dict[str, Any]
     ],
 )
 def test_what_a_new_mapping_has(
-    plane: Plane, source: str, asked: dict[str, Any], reason: str, shown: dict[str, Any]
+    plane: Plane, source: str, members: dict[str, Any], reason: str, stored: dict[str, Any]
 ) -> None:
-    answer = plane.ask("CreateEventSourceMapping", **request(source, **asked))
-    assert answer == created(plane, answer["UUID"], reason, **{"EventSourceArn": source, **shown, **asked})
+    response = plane.ask("CreateEventSourceMapping", **request(source, **members))
+    assert response == created(
+        plane, response["UUID"], reason, **{"EventSourceArn": source, **stored, **members}
+    )
     plane.settle()
-    assert get(plane, answer["UUID"]) == {**answer, "State": "Enabled"}
+    assert get(plane, response["UUID"]) == {**response, "State": "Enabled"}
 
 
 @pytest.mark.parametrize(
@@ -147,10 +145,10 @@ def test_what_a_new_mapping_has(
     ],
 )
 def test_the_function_as_it_was_named(plane: Plane, name: str, arn: str) -> None:
-    answer = create(plane, QUEUE, FunctionName=name)
-    assert answer["FunctionArn"] == arn
+    response = create(plane, QUEUE, FunctionName=name)
+    assert response["FunctionArn"] == arn
     listed = plane.call("ListEventSourceMappings", FunctionName=name)["EventSourceMappings"]
-    assert [each["UUID"] for each in listed] == [answer["UUID"]]
+    assert [each["UUID"] for each in listed] == [response["UUID"]]
 
 
 @pytest.mark.parametrize(
@@ -333,15 +331,15 @@ def test_listing(plane: Plane) -> None:
     assert plane.call("ListEventSourceMappings", FunctionName="doesnotexist") == {"EventSourceMappings": []}
     made = [create(plane, f"{QUEUE}{n}", FunctionName=name)["UUID"] for n in range(3) for name in ("f", "g")]
 
-    def listed(**asked: Any) -> list[str]:
+    def listed(**filters: Any) -> list[str]:
         seen: list[str] = []
         more: dict[str, Any] = {}
         while True:
-            some = plane.call("ListEventSourceMappings", MaxItems=2, **asked, **more)
-            seen += [each["UUID"] for each in some["EventSourceMappings"]]
-            if "NextMarker" not in some:
+            page = plane.call("ListEventSourceMappings", MaxItems=2, **filters, **more)
+            seen += [each["UUID"] for each in page["EventSourceMappings"]]
+            if "NextMarker" not in page:
                 return seen
-            more = {"Marker": some["NextMarker"]}
+            more = {"Marker": page["NextMarker"]}
 
     assert listed() == sorted(made)
     assert listed(FunctionName="f") == made[::2]

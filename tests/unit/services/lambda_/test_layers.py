@@ -1,11 +1,9 @@
-"""Layers in the control plane: what AWS was recorded to answer, member for member and word for word."""
+"""Layers in the control plane: what AWS was recorded to response, member for member and word for word."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,19 +17,12 @@ LAYER = f"{ARN}layer:"
 GONE = not_found("The resource you requested does not exist.")
 
 
-@pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
-    made = Plane(tmp_path)
-    yield made
-    made.close()
-
-
 def publish(plane: Plane, name: str = "shared", code: bytes = CODE, **more: Any) -> dict[str, Any]:
     return plane.call("PublishLayerVersion", LayerName=name, Content={"ZipFile": code}, **more)
 
 
 def test_publish_answers_every_member_that_aws_does(plane: Plane) -> None:
-    answer = publish(
+    response = publish(
         plane,
         CompatibleRuntimes=["python3.12"],
         CompatibleArchitectures=["x86_64"],
@@ -39,7 +30,7 @@ def test_publish_answers_every_member_that_aws_does(plane: Plane) -> None:
         LicenseInfo="MIT",
     )
     digest = hashlib.sha256(CODE)
-    assert answer == {
+    assert response == {
         "CompatibleArchitectures": ["x86_64"],
         "CompatibleRuntimes": ["python3.12"],
         "Content": {
@@ -54,9 +45,9 @@ def test_publish_answers_every_member_that_aws_does(plane: Plane) -> None:
         "LicenseInfo": "MIT",
         "Version": 1,
     }
-    assert plane.call("GetLayerVersion", LayerName="shared", VersionNumber=1) == answer
-    assert plane.call("GetLayerVersion", LayerName=f"{LAYER}shared", VersionNumber=1) == answer
-    assert plane.call("GetLayerVersionByArn", Arn=f"{LAYER}shared:1") == answer
+    assert plane.call("GetLayerVersion", LayerName="shared", VersionNumber=1) == response
+    assert plane.call("GetLayerVersion", LayerName=f"{LAYER}shared", VersionNumber=1) == response
+    assert plane.call("GetLayerVersionByArn", Arn=f"{LAYER}shared:1") == response
 
 
 def test_what_was_not_said_is_not_answered_and_empty_is_empty(plane: Plane) -> None:
@@ -72,14 +63,14 @@ def test_lists(plane: Plane) -> None:
     two = publish(plane, CompatibleRuntimes=["python3.11"], CompatibleArchitectures=["x86_64"])
     publish(plane, "another")
 
-    def listed(answer: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in answer.items() if name not in ("Content", "LayerArn")}
+    def listed(response: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in response.items() if name not in ("Content", "LayerArn")}
 
     assert plane.call("ListLayerVersions", LayerName="shared") == {
         "LayerVersions": [listed(two), listed(one)]
     }
-    some = plane.call("ListLayerVersions", LayerName="shared", CompatibleRuntime="python3.12")
-    assert some == {"LayerVersions": [listed(one)]}
+    matching = plane.call("ListLayerVersions", LayerName="shared", CompatibleRuntime="python3.12")
+    assert matching == {"LayerVersions": [listed(one)]}
     assert plane.call("ListLayerVersions", LayerName="nope") == {"LayerVersions": []}
     assert [each["LayerName"] for each in plane.call("ListLayers")["Layers"]] == ["another", "shared"]
     found = plane.call("ListLayers", CompatibleRuntime="python3.12", CompatibleArchitecture="x86_64")
@@ -133,8 +124,8 @@ def test_a_function_with_layers(plane: Plane) -> None:
     other = archive("VALUE = 2\n", "python/other.py")
     publish(plane, "other", other)
     arns = [f"{LAYER}shared:1", f"{LAYER}other:1"]
-    answer = plane.create(Layers=arns)
-    assert answer["Layers"] == [
+    response = plane.create(Layers=arns)
+    assert response["Layers"] == [
         {"Arn": arns[0], "CodeSize": len(CODE)},
         {"Arn": arns[1], "CodeSize": len(other)},
     ]
@@ -149,12 +140,12 @@ def test_a_function_with_layers(plane: Plane) -> None:
 
 def test_a_function_keeps_a_layer_that_is_deleted(plane: Plane) -> None:
     publish(plane)
-    answer = plane.create(Layers=[f"{LAYER}shared:1"])
+    response = plane.create(Layers=[f"{LAYER}shared:1"])
     plane.call("DeleteLayerVersion", LayerName="shared", VersionNumber=1)
-    assert plane.call("GetFunctionConfiguration", FunctionName="f")["Layers"] == answer["Layers"]
+    assert plane.call("GetFunctionConfiguration", FunctionName="f")["Layers"] == response["Layers"]
     plane.call("UpdateFunctionCode", FunctionName="f", ZipFile=archive("VALUE = 3\n"))
     changed = plane.call("UpdateFunctionConfiguration", FunctionName="f", Timeout=9)
-    assert changed["Layers"] == answer["Layers"]
+    assert changed["Layers"] == response["Layers"]
     assert hashlib.sha256(CODE).hexdigest() in catalog.digests(plane.state)
 
 

@@ -1,10 +1,8 @@
-"""Function URLs in the control plane: what AWS was recorded to answer, member for member and word for word."""
+"""Function URLs in the control plane: what AWS was recorded to response, member for member and word for word."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,13 +16,11 @@ CREATED = {"FunctionUrl", "FunctionArn", "AuthType", "CreationTime"}
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
+def plane(plane: Plane) -> Plane:
     """f, its version 1, and the alias live of it."""
-    made = Plane(tmp_path)
-    made.create(Publish=True)
-    made.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
-    yield made
-    made.close()
+    plane.create(Publish=True)
+    plane.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
+    return plane
 
 
 def create(plane: Plane, **request: Any) -> dict[str, Any]:

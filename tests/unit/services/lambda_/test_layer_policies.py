@@ -1,10 +1,8 @@
-"""The policies of layers in the control plane: what AWS was recorded to answer."""
+"""The policies of layers in the control plane: what AWS was recorded to response."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from control_plane import ACCOUNT, ARN, Plane, archive, conflict, not_found
@@ -19,12 +17,10 @@ USE = {**LAYER, "Action": "lambda:GetLayerVersion", "Principal": "*"}
 
 
 @pytest.fixture
-def layered(tmp_path: Path) -> Iterator[Plane]:
+def layered(plane: Plane) -> Plane:
     """Version 1 of l."""
-    made = Plane(tmp_path)
-    made.call("PublishLayerVersion", LayerName="l", Content={"ZipFile": archive()})
-    yield made
-    made.close()
+    plane.call("PublishLayerVersion", LayerName="l", Content={"ZipFile": archive()})
+    return plane
 
 
 def test_a_layers_policy(layered: Plane) -> None:

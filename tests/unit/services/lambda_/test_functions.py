@@ -1,11 +1,10 @@
-"""Functions in the control plane: what AWS was recorded to answer, member for member and word for word."""
+"""Functions in the control plane: what AWS was recorded to response, member for member and word for word."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,19 +34,12 @@ from engine.services.lambda_.responses import page, timestamp
 OTHER = archive("def handler(event, context):\n    return 2\n")
 
 
-@pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
-    made = Plane(tmp_path)
-    yield made
-    made.close()
-
-
 def test_create_answers_every_member_that_aws_does(plane: Plane) -> None:
     code = archive()
-    answer = plane.ask("CreateFunction", **function("my-function", Environment={"Variables": {}}))
-    arn = answer["RuntimeVersionConfig"]["RuntimeVersionArn"]
+    response = plane.ask("CreateFunction", **function("my-function", Environment={"Variables": {}}))
+    arn = response["RuntimeVersionConfig"]["RuntimeVersionArn"]
     assert re.fullmatch(rf"arn:aws:lambda:{REGION}::runtime:[0-9a-f]{{64}}", arn)
-    assert answer == {
+    assert response == {
         "Architectures": ["x86_64"],
         "CodeSha256": base64.b64encode(hashlib.sha256(code).digest()).decode(),
         "CodeSize": len(code),
@@ -61,7 +53,7 @@ def test_create_answers_every_member_that_aws_does(plane: Plane) -> None:
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": "/aws/lambda/my-function"},
         "MemorySize": 128,
         "PackageType": "Zip",
-        "RevisionId": answer["RevisionId"],
+        "RevisionId": response["RevisionId"],
         "Role": "arn:aws:iam::111111111111:role/lambda-role",
         "Runtime": RUNTIME,
         "RuntimeVersionConfig": {"RuntimeVersionArn": arn},
@@ -126,8 +118,8 @@ def test_a_function_has_many_names(plane: Plane, name: str) -> None:
 def test_the_arn_is_qualified_as_the_request_is(plane: Plane) -> None:
     plane.create()
     for request in ({"FunctionName": "f", "Qualifier": "$LATEST"}, {"FunctionName": "f:$LATEST"}):
-        answer = plane.call("GetFunctionConfiguration", **request)
-        assert (answer["FunctionArn"], answer["Version"]) == (f"{ARN}function:f:$LATEST", "$LATEST")
+        response = plane.call("GetFunctionConfiguration", **request)
+        assert (response["FunctionArn"], response["Version"]) == (f"{ARN}function:f:$LATEST", "$LATEST")
 
 
 @pytest.mark.parametrize("operation", ["GetFunction", "GetFunctionConfiguration"])
@@ -213,19 +205,19 @@ def test_code_that_cannot_be_taken(plane: Plane) -> None:
 
 
 def test_code_from_s3(tmp_path: Path) -> None:
-    asked = []
+    requests = []
 
     def fetch(bucket: str, key: str, version: str | None) -> bytes:
-        asked.append((bucket, key, version))
+        requests.append((bucket, key, version))
         if bucket != "code":
             raise Fault("InvalidParameterValueException", "Error occurred while GetObject.", Type="User")
         return OTHER
 
     plane = Plane(tmp_path, fetch)
     there = {"S3Bucket": "code", "S3Key": "f.zip", "S3ObjectVersion": "v1"}
-    answer = plane.create(Code=there)
-    assert answer["CodeSha256"] == base64.b64encode(hashlib.sha256(OTHER).digest()).decode()
-    assert asked == [("code", "f.zip", "v1")]
+    response = plane.create(Code=there)
+    assert response["CodeSha256"] == base64.b64encode(hashlib.sha256(OTHER).digest()).decode()
+    assert requests == [("code", "f.zip", "v1")]
     code, _ = plane.refused("UpdateFunctionCode", FunctionName="f", S3Bucket="none", S3Key="f.zip")
     assert code == "InvalidParameterValueException"
     plane.close()
@@ -239,12 +231,12 @@ def test_without_an_s3_the_refusal_says_what_to_do(plane: Plane) -> None:
 
 def test_update_code(plane: Plane) -> None:
     created = plane.create()
-    answer = plane.ask("UpdateFunctionCode", FunctionName="f", ZipFile=OTHER)
-    assert settled(answer) == settled(created) | {
+    response = plane.ask("UpdateFunctionCode", FunctionName="f", ZipFile=OTHER)
+    assert settled(response) == settled(created) | {
         "CodeSha256": base64.b64encode(hashlib.sha256(OTHER).digest()).decode(),
         "CodeSize": len(OTHER),
     }
-    assert {name: answer[name] for name in answer.keys() & PASSING} == UPDATING
+    assert {name: response[name] for name in response.keys() & PASSING} == UPDATING
     busy = conflict(
         "The operation cannot be performed at this time. "
         f"An update is in progress for resource: {ARN}function:f"
@@ -258,8 +250,8 @@ def test_update_code(plane: Plane) -> None:
 def test_a_dry_run_changes_nothing(plane: Plane) -> None:
     plane.create()
     before = plane.call("GetFunctionConfiguration", FunctionName="f")
-    answer = plane.call("UpdateFunctionCode", FunctionName="f", ZipFile=OTHER, DryRun=True)
-    assert answer["CodeSize"] == len(OTHER)
+    response = plane.call("UpdateFunctionCode", FunctionName="f", ZipFile=OTHER, DryRun=True)
+    assert response["CodeSize"] == len(OTHER)
     assert plane.call("GetFunctionConfiguration", FunctionName="f") == before
     assert plane.refused("UpdateFunctionCode", FunctionName="f", ZipFile=b"no zip", DryRun=True)[
         0
@@ -328,11 +320,11 @@ def forged(text: str) -> str:
 )
 def test_a_marker_is_one_that_was_given_or_refused(marker: str) -> None:
     try:
-        some, more = page(["a", "b", "c"], {"Marker": marker, "MaxItems": 2})
+        items, more = page(["a", "b", "c"], {"Marker": marker, "MaxItems": 2})
     except Fault as fault:
         assert fault.code == "InvalidParameterValueException"
     else:
-        assert (some, bool(more)) in ((["a", "b"], True), (["b", "c"], False), (["c"], False), ([], False))
+        assert (items, bool(more)) in ((["a", "b"], True), (["b", "c"], False), (["c"], False), ([], False))
 
 
 @given(names=st.sets(st.from_regex(r"[a-z]{1,6}", fullmatch=True), max_size=12), size=st.integers(1, 5))
@@ -342,12 +334,12 @@ def test_pages_are_the_list(names: set[str], size: int, tmp_path_factory: pytest
         plane.create(name)
     found, more = [], {"MaxItems": size}
     while True:
-        answer = plane.call("ListFunctions", **more)
-        assert len(answer["Functions"]) <= size
-        found += [each["FunctionName"] for each in answer["Functions"]]
-        if "NextMarker" not in answer:
+        response = plane.call("ListFunctions", **more)
+        assert len(response["Functions"]) <= size
+        found += [each["FunctionName"] for each in response["Functions"]]
+        if "NextMarker" not in response:
             break
-        more["Marker"] = answer["NextMarker"]
+        more["Marker"] = response["NextMarker"]
     assert found == sorted(names)
     plane.close()
 
@@ -394,17 +386,17 @@ def test_every_change_survives_a_restart(tmp_path: Path) -> None:
     first = Plane(tmp_path)
     first.create(Publish=True, Tags={"a": "b"}, Environment={"Variables": {"ENV_A": "1"}})
     first.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
-    asked = [
+    requests = [
         ("GetFunction", {"FunctionName": "f"}),
         ("GetFunction", {"FunctionName": "f:live"}),
         ("ListFunctions", {"FunctionVersion": "ALL"}),
         ("ListAliases", {"FunctionName": "f"}),
         ("GetAccountSettings", {}),
     ]
-    before = [first.call(operation, **request) for operation, request in asked]
+    before = [first.call(operation, **request) for operation, request in requests]
     first.close()
     second = Plane(tmp_path)
-    assert [second.call(operation, **request) for operation, request in asked] == before
+    assert [second.call(operation, **request) for operation, request in requests] == before
     second.close()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,13 +15,6 @@ AWS_RUNTIMES = (
     "python3.11, java21, ruby3.3, ruby3.4, ruby3.2, python3.8, python3.9, java17, nodejs16.x, dotnet10, dotnet8, "
     "java11, dotnet6, nodejs18.x, provided.al2, java8.al2] or be a valid ARN"
 )
-
-
-@pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
-    made = Plane(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("operation", ["CreateFunction", "UpdateFunctionConfiguration"])
@@ -96,8 +87,8 @@ def test_the_environment_has_four_kilobytes(plane: Plane) -> None:
 
 
 def test_reserved_variables(plane: Plane) -> None:
-    given = {"Variables": {"AWS_REGION": "x", "MINE": "y", "LAMBDA_TASK_ROOT": "z"}}
-    assert plane.refused("CreateFunction", **function(Environment=given)) == invalid(
+    environment = {"Variables": {"AWS_REGION": "x", "MINE": "y", "LAMBDA_TASK_ROOT": "z"}}
+    assert plane.refused("CreateFunction", **function(Environment=environment)) == invalid(
         "Lambda was unable to configure your environment variables because the environment variables you have "
         "provided contains reserved keys that are currently not supported for modification. Reserved keys used in "
         "this request: AWS_REGION, LAMBDA_TASK_ROOT"
@@ -107,40 +98,40 @@ def test_reserved_variables(plane: Plane) -> None:
 def test_update_configuration(plane: Plane) -> None:
     created = plane.create(MemorySize=256, Environment={"Variables": {}})
     plane.clock += 1.25
-    answer = plane.ask(
+    response = plane.ask(
         "UpdateFunctionConfiguration", FunctionName="f", Description="Changed-Description", Timeout=10,
         MemorySize=512, Environment={"Variables": {"ENV_A": "a"}},
     )  # fmt: skip
-    assert settled(answer) == settled(created) | {
+    assert settled(response) == settled(created) | {
         "Description": "Changed-Description",
         "Timeout": 10,
         "MemorySize": 512,
         "Environment": {"Variables": {"ENV_A": "a"}},
         "LastModified": "2025-11-24T16:00:01.250+0000",
     }
-    assert {name: answer[name] for name in answer.keys() & PASSING} == UPDATING
+    assert {name: response[name] for name in response.keys() & PASSING} == UPDATING
     plane.settle()
     got = plane.call("GetFunctionConfiguration", FunctionName="f")
     assert {name: got[name] for name in got.keys() & PASSING} == DONE
-    assert len({created["RevisionId"], answer["RevisionId"], got["RevisionId"]}) == 3
+    assert len({created["RevisionId"], response["RevisionId"], got["RevisionId"]}) == 3
 
 
 def test_a_change_that_changes_nothing_is_a_change(plane: Plane) -> None:
     plane.create(Description="same")
     before = plane.call("GetFunctionConfiguration", FunctionName="f")
-    answer = plane.call("UpdateFunctionConfiguration", FunctionName="f", Description="same")
-    assert settled(answer) == settled(before)
-    assert answer["LastUpdateStatus"] == "InProgress"
-    assert answer["RevisionId"] != before["RevisionId"]
+    response = plane.call("UpdateFunctionConfiguration", FunctionName="f", Description="same")
+    assert settled(response) == settled(before)
+    assert response["LastUpdateStatus"] == "InProgress"
+    assert response["RevisionId"] != before["RevisionId"]
 
 
 def test_logging_configuration(plane: Plane) -> None:
     plane.create()
     group = "/aws/lambda/f"
 
-    def updated(**wanted: Any) -> dict[str, Any]:
-        answer = plane.call("UpdateFunctionConfiguration", FunctionName="f", LoggingConfig=wanted)
-        config: dict[str, Any] = answer["LoggingConfig"]
+    def updated(**changes: Any) -> dict[str, Any]:
+        response = plane.call("UpdateFunctionConfiguration", FunctionName="f", LoggingConfig=changes)
+        config: dict[str, Any] = response["LoggingConfig"]
         return config
 
     info = {"LogFormat": "JSON", "LogGroup": group, "ApplicationLogLevel": "INFO", "SystemLogLevel": "INFO"}
@@ -156,13 +147,13 @@ def test_logging_configuration(plane: Plane) -> None:
 
 
 def test_vpc(plane: Plane) -> None:
-    wanted = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
-    vpc = plane.create(VpcConfig=wanted)["VpcConfig"]
-    assert vpc == {**wanted, "VpcId": vpc["VpcId"], "Ipv6AllowedForDualStack": False}
+    network = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    vpc = plane.create(VpcConfig=network)["VpcConfig"]
+    assert vpc == {**network, "VpcId": vpc["VpcId"], "Ipv6AllowedForDualStack": False}
     assert vpc["VpcId"].startswith("vpc-")
     none: dict[str, Any] = {"SubnetIds": [], "SecurityGroupIds": []}
-    answer = plane.call("UpdateFunctionConfiguration", FunctionName="f", VpcConfig=none)
-    assert answer["VpcConfig"] == {**none, "VpcId": "", "Ipv6AllowedForDualStack": False}
+    response = plane.call("UpdateFunctionConfiguration", FunctionName="f", VpcConfig=none)
+    assert response["VpcConfig"] == {**none, "VpcId": "", "Ipv6AllowedForDualStack": False}
     half = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": []}
     assert plane.refused("CreateFunction", **function("g", VpcConfig=half)) == invalid(
         "SubnetIds and SecurityIds must coexist or be both empty list."
@@ -171,32 +162,32 @@ def test_vpc(plane: Plane) -> None:
 
 def test_what_is_given_is_answered_and_empty_takes_it_away(plane: Plane) -> None:
     queue, key = "arn:aws:sqs:eu-west-1:111111111111:dead", "arn:aws:kms:eu-west-1:111111111111:key/k"
-    answer = plane.create(
+    response = plane.create(
         DeadLetterConfig={"TargetArn": queue}, KMSKeyArn=key, TracingConfig={"Mode": "Active"},
         Architectures=["arm64"], EphemeralStorage={"Size": 1024}, Description="d",
     )  # fmt: skip
-    assert answer["DeadLetterConfig"] == {"TargetArn": queue}
-    assert (answer["KMSKeyArn"], answer["TracingConfig"]) == (key, {"Mode": "Active"})
-    assert (answer["Architectures"], answer["EphemeralStorage"]) == (["arm64"], {"Size": 1024})
-    answer = plane.call(
+    assert response["DeadLetterConfig"] == {"TargetArn": queue}
+    assert (response["KMSKeyArn"], response["TracingConfig"]) == (key, {"Mode": "Active"})
+    assert (response["Architectures"], response["EphemeralStorage"]) == (["arm64"], {"Size": 1024})
+    response = plane.call(
         "UpdateFunctionConfiguration", FunctionName="f", DeadLetterConfig={"TargetArn": ""}, KMSKeyArn="",
         FileSystemConfigs=[],
     )  # fmt: skip
-    assert not answer.keys() & {"DeadLetterConfig", "KMSKeyArn", "FileSystemConfigs"}
-    assert answer["Architectures"] == ["arm64"]
+    assert not response.keys() & {"DeadLetterConfig", "KMSKeyArn", "FileSystemConfigs"}
+    assert response["Architectures"] == ["arm64"]
 
 
 def test_a_file_system_is_reached_through_a_vpc(plane: Plane) -> None:
     arn = "arn:aws:elasticfilesystem:eu-west-1:111111111111:access-point/fsap-0123456789abcdef0"
     mounts: dict[str, Any] = {"FileSystemConfigs": [{"Arn": arn, "LocalMountPath": "/mnt/data"}]}
-    said = invalid(f"Function must be configured to execute in a VPC to reference access point {arn}")
-    assert plane.refused("CreateFunction", **function(**mounts)) == said
+    refusal = invalid(f"Function must be configured to execute in a VPC to reference access point {arn}")
+    assert plane.refused("CreateFunction", **function(**mounts)) == refusal
     within: dict[str, Any] = {"VpcConfig": {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}}
     assert plane.create(**mounts, **within)["FileSystemConfigs"] == mounts["FileSystemConfigs"]
     without: dict[str, Any] = {"VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []}}
-    assert plane.refused("UpdateFunctionConfiguration", FunctionName="f", **without) == said
-    answer = plane.call("UpdateFunctionConfiguration", FunctionName="f", FileSystemConfigs=[], **without)
-    assert "FileSystemConfigs" not in answer
+    assert plane.refused("UpdateFunctionConfiguration", FunctionName="f", **without) == refusal
+    response = plane.call("UpdateFunctionConfiguration", FunctionName="f", FileSystemConfigs=[], **without)
+    assert "FileSystemConfigs" not in response
 
 
 @pytest.mark.parametrize(

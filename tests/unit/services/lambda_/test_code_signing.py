@@ -1,10 +1,8 @@
-"""Code signing configurations in the control plane: what AWS was recorded to answer."""
+"""Code signing configurations in the control plane: what AWS was recorded to response."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,17 +23,15 @@ NO_FUNCTION = not_found(f"Function not found: {ARN}function:doesnotexist")
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
-    made = Plane(tmp_path)
-    made.create()
-    yield made
-    made.close()
+def plane(plane: Plane) -> Plane:
+    plane.create()
+    return plane
 
 
 def create(plane: Plane, **request: Any) -> dict[str, Any]:
-    answer = plane.call("CreateCodeSigningConfig", **{"AllowedPublishers": PUBLISHERS, **request})
-    assert answer.keys() == {"CodeSigningConfig"}
-    config: dict[str, Any] = answer["CodeSigningConfig"]
+    response = plane.call("CreateCodeSigningConfig", **{"AllowedPublishers": PUBLISHERS, **request})
+    assert response.keys() == {"CodeSigningConfig"}
+    config: dict[str, Any] = response["CodeSigningConfig"]
     return config
 
 
@@ -109,11 +105,11 @@ def test_pages(plane: Plane) -> None:
     seen: list[str] = []
     more: dict[str, Any] = {}
     while True:
-        some = plane.call("ListCodeSigningConfigs", MaxItems=2, **more)
-        seen += [each["CodeSigningConfigArn"] for each in some["CodeSigningConfigs"]]
-        if "NextMarker" not in some:
+        page = plane.call("ListCodeSigningConfigs", MaxItems=2, **more)
+        seen += [each["CodeSigningConfigArn"] for each in page["CodeSigningConfigs"]]
+        if "NextMarker" not in page:
             break
-        more = {"Marker": some["NextMarker"]}
+        more = {"Marker": page["NextMarker"]}
     assert len(seen) == 5 and set(seen) == made
 
 

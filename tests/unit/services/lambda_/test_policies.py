@@ -1,10 +1,9 @@
-"""Policies in the control plane: what AWS was recorded to answer, statement for statement and word for word."""
+"""Policies in the control plane: what AWS was recorded to response, statement for statement and word for word."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,11 @@ def stale(operation: str) -> tuple[str, str]:
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
+def plane(plane: Plane) -> Plane:
     """f, its version 1, and the alias live of it."""
-    made = Plane(tmp_path)
-    made.create(Publish=True)
-    made.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
-    yield made
-    made.close()
+    plane.create(Publish=True)
+    plane.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1")
+    return plane
 
 
 def permission(sid: str = "s3", **more: Any) -> dict[str, Any]:
@@ -49,27 +46,27 @@ def permission(sid: str = "s3", **more: Any) -> dict[str, Any]:
 
 
 def add(plane: Plane, **request: Any) -> dict[str, Any]:
-    answer = plane.call("AddPermission", **permission(**request))
-    assert answer.keys() == {"Statement"}
-    found: dict[str, Any] = json.loads(answer["Statement"])
+    response = plane.call("AddPermission", **permission(**request))
+    assert response.keys() == {"Statement"}
+    found: dict[str, Any] = json.loads(response["Statement"])
     return found
 
 
 def policy(plane: Plane, **request: Any) -> tuple[dict[str, Any], str]:
-    answer = plane.call("GetPolicy", FunctionName="f", **request)
-    assert answer.keys() == {"Policy", "RevisionId"}
-    return json.loads(answer["Policy"]), answer["RevisionId"]
+    response = plane.call("GetPolicy", FunctionName="f", **request)
+    assert response.keys() == {"Policy", "RevisionId"}
+    return json.loads(response["Policy"]), response["RevisionId"]
 
 
 def test_a_service_may_invoke_from_one_bucket(plane: Plane) -> None:
-    answer = plane.call("AddPermission", **permission(SourceArn=BUCKET))
+    response = plane.call("AddPermission", **permission(SourceArn=BUCKET))
     # The order of the members is AWS's too.
-    assert answer["Statement"] == (
+    assert response["Statement"] == (
         '{"Sid":"s3","Effect":"Allow","Principal":{"Service":"s3.amazonaws.com"},"Action":"lambda:InvokeFunction",'
         f'"Resource":"{FUNCTION}","Condition":{{"ArnLike":{{"AWS:SourceArn":"{BUCKET}"}}}}}}'
     )
     text = plane.call("GetPolicy", FunctionName="f")["Policy"]
-    assert text == f'{{"Version":"2012-10-17","Id":"default","Statement":[{answer["Statement"]}]}}'
+    assert text == f'{{"Version":"2012-10-17","Id":"default","Statement":[{response["Statement"]}]}}'
 
 
 @pytest.mark.parametrize(
@@ -121,12 +118,12 @@ def test_a_service_may_invoke_from_one_bucket(plane: Plane) -> None:
 def test_principals_and_conditions(
     plane: Plane, request_: dict[str, Any], principal: Any, condition: dict[str, Any] | None
 ) -> None:
-    said = {"Action": "lambda:InvokeFunction", **request_}
+    action = request_.get("Action", "lambda:InvokeFunction")
     expected = {
         "Sid": "s",
         "Effect": "Allow",
         "Principal": principal,
-        "Action": said["Action"],
+        "Action": action,
         "Resource": FUNCTION,
     }
     assert add(plane, sid="s", **request_) == expected | ({"Condition": condition} if condition else {})

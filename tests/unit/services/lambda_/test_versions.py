@@ -1,9 +1,7 @@
-"""Versions and aliases in the control plane: what AWS was recorded to answer, member for member and word for word."""
+"""Versions and aliases in the control plane: what AWS was recorded to response, member for member and word for word."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +20,9 @@ LISTED_NOT = {
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
-    made = Plane(tmp_path)
-    made.create()
-    yield made
-    made.close()
+def plane(plane: Plane) -> Plane:
+    plane.create()
+    return plane
 
 
 def got(plane: Plane, qualifier: str = "") -> dict[str, Any]:
@@ -34,8 +30,8 @@ def got(plane: Plane, qualifier: str = "") -> dict[str, Any]:
     return plane.call("GetFunctionConfiguration", FunctionName=name)
 
 
-def without(answer: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in answer.items() if name not in names}
+def without(response: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in response.items() if name not in names}
 
 
 def numbers(plane: Plane) -> list[str]:
@@ -51,8 +47,8 @@ def two(plane: Plane) -> None:
 
 def test_publish_is_latest_under_a_number(plane: Plane) -> None:
     before = got(plane)
-    answer = plane.ask("PublishVersion", FunctionName="f", Description="First version description :)")
-    assert without(answer, "RevisionId") == without(before, "RevisionId") | {
+    response = plane.ask("PublishVersion", FunctionName="f", Description="First version description :)")
+    assert without(response, "RevisionId") == without(before, "RevisionId") | {
         "FunctionArn": f"{FUNCTION}:1",
         "Version": "1",
         "Description": "First version description :)",
@@ -60,10 +56,10 @@ def test_publish_is_latest_under_a_number(plane: Plane) -> None:
         "LastUpdateStatus": "Successful",
     }
     plane.settle()
-    assert got(plane, "1") == answer
+    assert got(plane, "1") == response
     after = got(plane)
     assert without(after, "RevisionId") == without(before, "RevisionId")
-    assert len({before["RevisionId"], answer["RevisionId"], after["RevisionId"]}) == 3
+    assert len({before["RevisionId"], response["RevisionId"], after["RevisionId"]}) == 3
 
 
 def test_publish_of_nothing_new_is_the_version_there_was(plane: Plane) -> None:
@@ -88,28 +84,28 @@ def test_a_number_is_given_once(plane: Plane) -> None:
 
 
 def test_create_with_publish(plane: Plane) -> None:
-    answer = plane.ask("CreateFunction", **function("g", Publish=True))
-    assert (answer["FunctionArn"], answer["Version"]) == (f"{ARN}function:g", "1")
-    assert CREATING.items() <= answer.items()
-    assert "LastUpdateStatus" not in answer
+    response = plane.ask("CreateFunction", **function("g", Publish=True))
+    assert (response["FunctionArn"], response["Version"]) == (f"{ARN}function:g", "1")
+    assert CREATING.items() <= response.items()
+    assert "LastUpdateStatus" not in response
     plane.settle()
     version = plane.call("GetFunctionConfiguration", FunctionName="g", Qualifier="1")
     latest = plane.call("GetFunctionConfiguration", FunctionName="g")
     assert (version["FunctionArn"], version["State"]) == (f"{ARN}function:g:1", "Active")
     assert (version["LastUpdateStatus"], latest["Version"]) == ("Successful", "$LATEST")
-    assert len({answer["RevisionId"], version["RevisionId"], latest["RevisionId"]}) == 3
+    assert len({response["RevisionId"], version["RevisionId"], latest["RevisionId"]}) == 3
     assert plane.call("PublishVersion", FunctionName="g") == version
 
 
 def test_update_code_with_publish(plane: Plane) -> None:
-    answer = plane.ask("UpdateFunctionCode", FunctionName="f", ZipFile=OTHER, Publish=True)
-    assert (answer["FunctionArn"], answer["Version"]) == (f"{FUNCTION}:1", "1")
-    assert CREATING.items() <= answer.items()
-    assert "LastUpdateStatus" not in answer
+    response = plane.ask("UpdateFunctionCode", FunctionName="f", ZipFile=OTHER, Publish=True)
+    assert (response["FunctionArn"], response["Version"]) == (f"{FUNCTION}:1", "1")
+    assert CREATING.items() <= response.items()
+    assert "LastUpdateStatus" not in response
     latest = plane.operations["GetFunctionConfiguration"]({"FunctionName": "f", "Qualifier": "$LATEST"})
     assert (latest["State"], latest["LastUpdateStatus"]) == ("Active", "InProgress")
-    assert latest["CodeSha256"] == answer["CodeSha256"]
-    assert latest["RevisionId"] != answer["RevisionId"]
+    assert latest["CodeSha256"] == response["CodeSha256"]
+    assert latest["RevisionId"] != response["RevisionId"]
     plane.settle()
     assert (got(plane, "1")["State"], got(plane)["LastUpdateStatus"]) == ("Active", "Successful")
 
@@ -128,12 +124,12 @@ def test_publish_has_preconditions(plane: Plane) -> None:
 
 
 def test_snapstart_is_on_in_what_was_published_with_it(plane: Plane) -> None:
-    wanted = {"ApplyOn": "PublishedVersions"}
-    answer = plane.call("UpdateFunctionConfiguration", FunctionName="f", SnapStart=wanted)
-    assert answer["SnapStart"] == {**wanted, "OptimizationStatus": "Off"}
-    answer = plane.ask("PublishVersion", FunctionName="f")
-    assert answer["SnapStart"] == {**wanted, "OptimizationStatus": "On"}
-    assert {name: answer[name] for name in CREATING} == CREATING
+    snap_start = {"ApplyOn": "PublishedVersions"}
+    response = plane.call("UpdateFunctionConfiguration", FunctionName="f", SnapStart=snap_start)
+    assert response["SnapStart"] == {**snap_start, "OptimizationStatus": "Off"}
+    response = plane.ask("PublishVersion", FunctionName="f")
+    assert response["SnapStart"] == {**snap_start, "OptimizationStatus": "On"}
+    assert {name: response[name] for name in CREATING} == CREATING
     plane.settle()
     assert got(plane, "1")["State"] == "Active"
     assert "StateReason" not in got(plane, "1")
@@ -142,10 +138,10 @@ def test_snapstart_is_on_in_what_was_published_with_it(plane: Plane) -> None:
 
 def test_list_versions(plane: Plane) -> None:
     two(plane)
-    answer = plane.call("ListVersionsByFunction", FunctionName="f")
-    assert answer.keys() == {"Versions"}
+    response = plane.call("ListVersionsByFunction", FunctionName="f")
+    assert response.keys() == {"Versions"}
     assert numbers(plane) == ["$LATEST", "1", "2"]
-    for each in answer["Versions"]:
+    for each in response["Versions"]:
         assert each["FunctionArn"] == f"{FUNCTION}:{each['Version']}"
         assert each == without(got(plane, each["Version"]), *LISTED_NOT)
     assert plane.refused("ListVersionsByFunction", FunctionName="nope") == not_found(
@@ -211,7 +207,7 @@ def test_list_aliases(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "weights", "said"),
+    ("version", "weights", "refusal"),
     [
         ("1", {"1": 0.8, "2": 0.2}, invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")),
         (
@@ -246,14 +242,14 @@ def test_list_aliases(plane: Plane) -> None:
     ],
 )  # fmt: skip
 def test_routes_that_lead_nowhere(
-    plane: Plane, version: str, weights: dict[str, float], said: tuple[str, str]
+    plane: Plane, version: str, weights: dict[str, float], refusal: tuple[str, str]
 ) -> None:
     two(plane)
     routing = {"AdditionalVersionWeights": weights}
     request = {"FunctionName": "f", "Name": "custom", "FunctionVersion": version, "RoutingConfig": routing}
-    assert plane.refused("CreateAlias", **request) == said
+    assert plane.refused("CreateAlias", **request) == refusal
     plane.call("CreateAlias", FunctionName="f", Name="custom", FunctionVersion="$LATEST")
-    assert plane.refused("UpdateAlias", **request) == said
+    assert plane.refused("UpdateAlias", **request) == refusal
 
 
 def test_latest_in_two_versions_is_a_fault_without_a_type(plane: Plane) -> None:
@@ -306,11 +302,11 @@ def test_numbers_only_grow_and_versions_never_change(
     highest = 0
     for n, step in enumerate(steps):
         if step == "publish":
-            answer = plane.call("PublishVersion", FunctionName="f")
-            number = int(answer["Version"])
-            assert number == highest + 1 or known[str(number)] == answer
+            response = plane.call("PublishVersion", FunctionName="f")
+            number = int(response["Version"])
+            assert number == highest + 1 or known[str(number)] == response
             highest = max(highest, number)
-            known[str(number)] = answer
+            known[str(number)] = response
         elif step == "timeout":
             plane.call("UpdateFunctionConfiguration", FunctionName="f", Timeout=10 + n)
         elif step == "code":
@@ -321,7 +317,7 @@ def test_numbers_only_grow_and_versions_never_change(
             oldest = min(known, key=int)
             plane.call("DeleteFunction", FunctionName="f", Qualifier=oldest)
             del known[oldest]
-        for version, answer in known.items():
-            assert got(plane, version) == answer
+        for version, response in known.items():
+            assert got(plane, version) == response
     assert numbers(plane) == ["$LATEST", *sorted(known, key=int)]
     plane.close()
