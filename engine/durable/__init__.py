@@ -1,1 +1,1 @@
-"""Records on the disk before they are seen. Knows no service's name."""
+"""Records that are on the disk before they are seen, of kinds that others bring."""

@@ -1,1 +1,1 @@
-"""The catalog's functions as running functions: who serves an invocation, and under which limits."""
+"""The catalog's functions as running functions: which deployment serves an invocation, and under which limits."""

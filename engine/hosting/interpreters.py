@@ -25,27 +25,27 @@ print(f"python{sys.version_info[0]}.{sys.version_info[1]}")
 """
 
 
-def interpreters(given: Iterable[str] = ()) -> dict[str, str]:
-    """By runtime ("python3.12"), the interpreter ("": this one). Those given come before those on the PATH; what is
-    on the PATH and cannot run functions is left out. Raises InvalidConfiguration for one given that cannot."""
-    asked = [(python, _probe(python)) for python in given]
+def interpreters(configured: Iterable[str] = ()) -> dict[str, str]:
+    """By runtime ("python3.12"), the interpreter ("": this one). Configured ones come before those on the PATH; one of
+    the PATH that cannot run functions is left out. Raises InvalidConfiguration for a configured one that cannot."""
+    own = [(python, _probe(python)) for python in configured]
     others = [
         (python, _probe(path)) for python in _CANDIDATES if python != OWN and (path := shutil.which(python))
     ]
-    known = {OWN: ""}
-    for python, probe in asked:
-        runtime, why = _answer(probe)
+    found = {OWN: ""}
+    for python, probe in own:
+        runtime, why = _runtime(probe)
         if not runtime:
             raise InvalidConfiguration(
                 f"--python {python} cannot run functions: {why}. It must be a CPython 3.11 or later in which "
                 f"`python -m pip install {NEEDS}` was done"
             )
-        known.setdefault(runtime, python)
+        found.setdefault(runtime, python)
     for python, probe in others:
-        runtime, _why = _answer(probe)
+        runtime, _why = _runtime(probe)
         if runtime:
-            known.setdefault(runtime, shutil.which(python) or python)
-    return known
+            found.setdefault(runtime, shutil.which(python) or python)
+    return found
 
 
 def _probe(python: str) -> subprocess.Popen[str] | OSError:
@@ -58,18 +58,18 @@ def _probe(python: str) -> subprocess.Popen[str] | OSError:
         return error
 
 
-def _answer(probe: subprocess.Popen[str] | OSError) -> tuple[str, str]:
+def _runtime(probe: subprocess.Popen[str] | OSError) -> tuple[str, str]:
     """The runtime, or why there is none."""
     if isinstance(probe, OSError):
         return "", probe.strerror or str(probe)
     with probe:
         try:
-            said, complaint = probe.communicate(timeout=_PROBE_SECONDS)
+            output, complaint = probe.communicate(timeout=_PROBE_SECONDS)
         except subprocess.TimeoutExpired:
             probe.kill()
             return "", f"it did not answer within {_PROBE_SECONDS:.0f} s"
     lines = complaint.strip().splitlines()
     if probe.returncode:
         return "", lines[-1] if lines else f"it ended with status {probe.returncode}"
-    runtime = said.strip()
+    runtime = output.strip()
     return (runtime, "") if runtime.startswith("python3.") else ("", "it is no Python")

@@ -1,4 +1,4 @@
-"""Row 8: the server is killed while it creates, updates, publishes and accepts events: what it said is done, is."""
+"""Row 8: the server is killed while it creates, updates, publishes and accepts: what it acknowledged is done."""
 
 from __future__ import annotations
 
@@ -26,18 +26,20 @@ NOTE = "def handler(event, context):\n    with open(event['file'], 'a') as f: f.
 
 
 class Acknowledged:
-    """What the server said it had done."""
+    """What the server acknowledged."""
 
     def __init__(self) -> None:
         self.shas: dict[
             str, set[str]
-        ] = {}  # by function: code that was acknowledged, or asked for and maybe done
+        ] = {}  # by function: code that was acknowledged, or requested and maybe done
         self.sure: dict[str, str] = {}  # by function: the last acknowledged code
         self.versions: dict[str, int] = {}
         self.events: set[str] = set()
 
 
-def work(api: Any, said: Acknowledged, numbers: Callable[[], int], tmp_path: Path, note: Path) -> None:
+def work(
+    api: Any, acknowledged: Acknowledged, numbers: Callable[[], int], tmp_path: Path, note: Path
+) -> None:
     """Operations, one after the other, until the server is gone."""
     mine = f"f{numbers()}"
     file = tmp_path / mine / "app.py"
@@ -47,8 +49,8 @@ def work(api: Any, said: Acknowledged, numbers: Callable[[], int], tmp_path: Pat
             number = numbers()
             file.write_text(f"N = {number}\n{NOTE}")
             archive = pack(file)
-            if mine not in said.sure:
-                answer = api.create_function(
+            if mine not in acknowledged.sure:
+                response = api.create_function(
                     FunctionName=mine,
                     Runtime=RUNTIME,
                     Role=ROLE,
@@ -56,45 +58,45 @@ def work(api: Any, said: Acknowledged, numbers: Callable[[], int], tmp_path: Pat
                     Code={"ZipFile": archive},
                 )
             else:
-                said.shas[mine] = {said.sure[mine]}
-                answer = api.update_function_code(FunctionName=mine, ZipFile=archive)
-            said.sure[mine] = answer["CodeSha256"]
+                acknowledged.shas[mine] = {acknowledged.sure[mine]}
+                response = api.update_function_code(FunctionName=mine, ZipFile=archive)
+            acknowledged.sure[mine] = response["CodeSha256"]
             while api.get_function_configuration(FunctionName=mine).get("LastUpdateStatus") != "Successful":
                 pass
-            said.versions[mine] = int(api.publish_version(FunctionName=mine)["Version"])
+            acknowledged.versions[mine] = int(api.publish_version(FunctionName=mine)["Version"])
             for _ in range(3):
                 event = f"e{numbers()}"
                 payload = f'{{"file": "{note}", "id": "{event}"}}'
                 api.invoke(FunctionName=mine, InvocationType="Event", Payload=payload)
-                said.events.add(event)
+                acknowledged.events.add(event)
 
 
-def kept(api: Any, said: Acknowledged) -> None:
+def kept(api: Any, acknowledged: Acknowledged) -> None:
     """Everything that was acknowledged is there."""
-    for name, sha in said.sure.items():
+    for name, sha in acknowledged.sure.items():
         found = api.get_function(FunctionName=name)["Configuration"]
         assert found["State"] == "Active"
-        # What was under way when it died may have been done, and not been said.
+        # What was under way when it died may have been done, and not been acknowledged.
         newer = int(found["CodeSha256"] != sha)
         pages = api.get_paginator("list_versions_by_function").paginate(FunctionName=name)
         versions = [v for page in pages for v in page["Versions"]]
         numbers = {int(v["Version"]) for v in versions if v["Version"] != "$LATEST"}
-        assert set(range(1, said.versions.get(name, 0) + 1)) <= numbers
+        assert set(range(1, acknowledged.versions.get(name, 0) + 1)) <= numbers
         assert newer <= 1
-        said.sure[name] = found["CodeSha256"]
+        acknowledged.sure[name] = found["CodeSha256"]
 
 
 @pytest.mark.promise(65)
 @pytest.mark.timeout(900)
 def test_row_08_a_server_that_is_killed_again_and_again(nothing_is_left: str, tmp_path: Path) -> None:
-    said, numbers, chance = Acknowledged(), itertools.count(1).__next__, random.Random(8)
+    acknowledged, numbers, chance = Acknowledged(), itertools.count(1).__next__, random.Random(8)
     note, state = tmp_path / "note", tmp_path / "state"
     note.touch()
     for _ in range(KILLS):
         server = Served(state)
-        kept(server.client(), said)
+        kept(server.client(), acknowledged)
         threads = [
-            threading.Thread(target=work, args=(server.client(), said, numbers, tmp_path, note))
+            threading.Thread(target=work, args=(server.client(), acknowledged, numbers, tmp_path, note))
             for _ in range(3)
         ]
         for thread in threads:
@@ -106,9 +108,9 @@ def test_row_08_a_server_that_is_killed_again_and_again(nothing_is_left: str, tm
             thread.join()
         wait_until(lambda: not marked(nothing_is_left), 10.0)
     server = Served(state)
-    kept(server.client(), said)
-    wait_until(lambda: said.events <= set(note.read_text().split()), 60.0)
+    kept(server.client(), acknowledged)
+    wait_until(lambda: acknowledged.events <= set(note.read_text().split()), 60.0)
     assert server.stop() == 0
-    print(
-        f"{KILLS} kills: {len(said.sure)} functions, {sum(said.versions.values())} versions, {len(said.events)} events"
-    )
+    versions = sum(acknowledged.versions.values())
+    counts = f"{len(acknowledged.sure)} functions, {versions} versions, {len(acknowledged.events)} events"
+    print(f"{KILLS} kills: {counts}")

@@ -67,28 +67,28 @@ def handler(event, context):
     return [jumps(), context.get_remaining_time_in_millis()]
 
 if __name__ == "__main__":
-    said = {"jumps": jumps()}
+    result = {"jumps": jumps()}
     with Engine(logs=False) as engine:
         fn = engine.function(handler, timeout=0.5, name="hit")
-        said["seen"] = [fn.invoke() for _ in range(50)] + list(fn.map(range(50)))
+        result["seen"] = [fn.invoke() for _ in range(50)] + list(fn.map(range(50)))
         took = []
         for call in (fn.invoke, lambda event: fn.submit(event).result(), lambda event: list(fn.map([event]))):
             began = time.monotonic()
             try: call("hang")
             except FunctionTimeout: took.append(time.monotonic() - began)
-        said["took"] = took
+        result["took"] = took
         crashes = 0
         began = time.monotonic()
         for _ in range(5):
             try: fn.invoke("die")
             except FunctionCrashed: crashes += 1
             fn.invoke()
-        said["crashes"], said["recovering"] = crashes, time.monotonic() - began
+        result["crashes"], result["recovering"] = crashes, time.monotonic() - began
         stats = engine.stats()["hit"]
-        said["counted"] = [stats.timeouts, stats.crashes, stats.latency_max]
+        result["counted"] = [stats.timeouts, stats.crashes, stats.latency_max]
         began = time.monotonic()
-    said["closing"] = time.monotonic() - began
-    print(json.dumps(said))
+    result["closing"] = time.monotonic() - began
+    print(json.dumps(result))
 """
 
 
@@ -106,16 +106,16 @@ def test_row_32_a_wall_clock_that_jumps_a_day_at_every_look(script: Any, tmp_pat
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["jumps"], "the library is in force"
-    assert all(jumps for jumps, _ in said["seen"]), "in the workers too"
-    assert all(0 < left <= 500 for _, left in said["seen"])
-    assert len(said["took"]) == 3
-    assert all(0.5 <= took < 1.2 for took in said["took"]), said["took"]
-    assert (said["crashes"], said["counted"][:2]) == (5, [3, 5])
-    assert said["counted"][2] < 5
-    assert said["recovering"] < 5
-    assert said["closing"] < 5
+    result = json.loads(done.stdout)
+    assert result["jumps"], "the library is in force"
+    assert all(jumps for jumps, _ in result["seen"]), "in the workers too"
+    assert all(0 < left <= 500 for _, left in result["seen"])
+    assert len(result["took"]) == 3
+    assert all(0.5 <= took < 1.2 for took in result["took"]), result["took"]
+    assert (result["crashes"], result["counted"][:2]) == (5, [3, 5])
+    assert result["counted"][2] < 5
+    assert result["recovering"] < 5
+    assert result["closing"] < 5
 
 
 @pytest.mark.promise(24)
@@ -162,11 +162,11 @@ def test_row_32_a_function_that_does_not_start_is_retried_in_time(
     sick.unlink()
     monkeypatch.setattr(time, "time", lambda: real() + DAY)
     started = time.monotonic()
-    assert wait_until(lambda: answered(fn, 2)) == 2
+    assert wait_until(lambda: result_or_none(fn, 2)) == 2
     assert time.monotonic() - started < 2
 
 
-def answered(fn: Any, event: Any) -> Any:
+def result_or_none(fn: Any, event: Any) -> Any:
     try:
         return fn.invoke(event)
     except (FunctionError, FunctionCrashed):

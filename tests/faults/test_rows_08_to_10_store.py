@@ -31,16 +31,16 @@ from engine.durable.store import Store
 from engine.hosting.events import AddEvent, EventRows
 store = Store(Path(sys.argv[1]), [Records(), EventRows()])
 output = threading.Lock()
-def work(who):
+def work(caller):
     for n in range(int(sys.argv[2]), 10**9):
         store.commit([
-            Put("p", "one", who, str(n), b"%d" % n * 50), AddEvent(f"{who} {n}".encode()),
-            Put("p", "two", who, str(n), b""),
+            Put("p", "one", caller, str(n), b"%d" % n * 50), AddEvent(f"{caller} {n}".encode()),
+            Put("p", "two", caller, str(n), b""),
         ]).result()
         with output:
-            os.write(1, f"{who} {n}\\n".encode())
-for who in "abc":
-    threading.Thread(target=work, args=(who,)).start()
+            os.write(1, f"{caller} {n}\\n".encode())
+for caller in "abc":
+    threading.Thread(target=work, args=(caller,)).start()
 """
 
 
@@ -235,8 +235,9 @@ store.commit([Put("p", "t", "o", "before", b"1")]).result(10)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 done, failed = ["before"], []
 for n in range(40):
-    asked = [(f"{n}-{m}", store.commit([Put("p", "t", "o", f"{n}-{m}", b"x" * 9000), AddEvent(b"")])) for m in range(3)]
-    for id, future in asked:
+    ids = [f"{n}-{m}" for m in range(3)]
+    futures = [store.commit([Put("p", "t", "o", id, b"x" * 9000), AddEvent(b"")]) for id in ids]
+    for id, future in zip(ids, futures):
         try:
             future.result(10)
             done.append(id)

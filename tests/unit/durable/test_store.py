@@ -1,4 +1,4 @@
-"""The store: what was committed is there after opening again, in order, whole; who opens it; how fast."""
+"""The store: what was committed is there after opening again, in order, whole; opening is fast."""
 
 from __future__ import annotations
 
@@ -120,19 +120,19 @@ def test_no_commit_is_left_without_an_answer_when_the_store_closes(tmp_path: Pat
     """Callers in other threads, while it closes: each future is done, and what it says is so."""
     for turn in range(5):
         it = Store(tmp_path / str(turn))
-        asked: list[list[Future[int | None]]] = [[] for _ in range(3)]
+        futures_of: list[list[Future[int | None]]] = [[] for _ in range(3)]
         begun, stop = threading.Barrier(4), threading.Event()
 
         def ask(
             n: int,
             it: Store = it,
-            asked: list[list[Future[int | None]]] = asked,
+            futures_of: list[list[Future[int | None]]] = futures_of,
             begun: threading.Barrier = begun,
             stop: threading.Event = stop,
         ) -> None:
             begun.wait()
             while not stop.is_set():
-                asked[n].append(it.commit([Put(PART, "t", str(n), str(len(asked[n])), b"")]))
+                futures_of[n].append(it.commit([Put(PART, "t", str(n), str(len(futures_of[n])), b"")]))
 
         threads = [threading.Thread(target=ask, args=(n,)) for n in range(3)]
         for thread in threads:
@@ -142,12 +142,12 @@ def test_no_commit_is_left_without_an_answer_when_the_store_closes(tmp_path: Pat
         stop.set()
         for thread in threads:
             thread.join()
-        futures = [future for each in asked for future in each]
+        futures = [future for each in futures_of for future in each]
         assert not wait(futures, timeout=10).not_done
         done = {
             (str(n), str(m))
             for n in range(3)
-            for m, future in enumerate(asked[n])
+            for m, future in enumerate(futures_of[n])
             if future.exception() is None
         }
         assert {(owner, id) for _, owner, id in reopened(tmp_path / str(turn))[0]} == done
@@ -166,7 +166,7 @@ def transactions(folder: Path) -> int:
 
 
 def test_commits_that_wait_share_a_transaction(store: Store, tmp_path: Path) -> None:
-    """While another connection holds the database, many ask; once it lets go, they are written together."""
+    """While another connection holds the database, many commits wait; once it lets go, they are written together."""
     other = sqlite3.connect(tmp_path / "state" / "stoker.db", isolation_level=None)
     store.commit([Put(PART, "t", "o", "before", b"")]).result(10)
     before = transactions(tmp_path / "state")
@@ -181,7 +181,7 @@ def test_commits_that_wait_share_a_transaction(store: Store, tmp_path: Path) -> 
 
 
 def test_a_commit_that_cannot_be_done_leaves_nothing_of_itself(store: Store, tmp_path: Path) -> None:
-    """Its steps are all or none, and those who come later are served."""
+    """Its steps are all or none, and later commits are done."""
     bad: list[Step] = [Put(PART, "t", "o", "half", b"1"), Put(PART, "t", "o", "bad", object())]  # type: ignore[arg-type]
     with pytest.raises(StoreError):
         store.commit(bad).result(10)
@@ -249,7 +249,7 @@ def test_the_store_does_what_a_dictionary_does(lives: list[list[list[Step]]]) ->
         for life in lives:
             it = Store(Path(folder))
             futures = []
-            wanted: list[int | None] = []
+            expected: list[int | None] = []
             for steps in life:
                 futures.append(it.commit(steps))
                 added = None
@@ -266,7 +266,7 @@ def test_the_store_does_what_a_dictionary_does(lives: list[list[list[Step]]]) ->
                             events.pop(number, None)
                         case RetryEvent(number, attempts, not_before) if number in events:
                             events[number] = (attempts, not_before, events[number][2])
-                wanted.append(added)
+                expected.append(added)
             it.close()
-            assert [future.result(10) for future in futures] == wanted
+            assert [future.result(10) for future in futures] == expected
             assert reopened(Path(folder)) == (records, [(id, *rest) for id, rest in sorted(events.items())])

@@ -336,7 +336,7 @@ class TestSinks:
 
 @pytest.mark.promise(39)
 def test_much_output_is_kept_to_a_bound_and_counted(engine: Any, function: Function, logs: Logs) -> None:
-    """More than the log keeps: what is dropped is said, and the call goes on."""
+    """More than the log keeps: what is dropped is counted, and the call goes on."""
     loud = function("evaluate")
     loud.invoke("[print('x' * 8000) for _ in range(200)] and None")
     assert loud.invoke("1") == 1
