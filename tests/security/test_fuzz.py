@@ -86,6 +86,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     return bytes(out)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 120)
 def test_the_models_layer_raises_nothing_but_faults() -> None:
     service, chance, examples = Service.load("lambda"), random.Random(), seeds()
@@ -117,6 +118,7 @@ def test_the_models_layer_raises_nothing_but_faults() -> None:
     print(f"{tried:,} requests, seed {seed}")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 120)
 def test_a_server_answers_or_hangs_up(tmp_path: Path) -> None:
     served, chance, examples = Served(tmp_path / "state"), random.Random(), seeds()

@@ -19,6 +19,7 @@ def parsed(name: str, body: bytes, query: str = "", labels: dict[str, str] | Non
     return SERVICE.parse(SERVICE.operation(name), labels or {"FunctionName": "f"}, query, [], body)
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(st.data(), st.sampled_from(WITH_INPUT))
 def test_what_botocore_writes_is_read_back(data: st.DataObject, name: str) -> None:

@@ -31,6 +31,7 @@ def read(answer: tuple[int, list[tuple[bytes, bytes]], bytes], shape: Any) -> di
     return {**out, payload: content.read()} if isinstance(content, io.BytesIO) else out
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(st.data(), st.sampled_from(WITH_OUTPUT))
 def test_botocore_reads_what_was_rendered(data: st.DataObject, name: str) -> None:
