@@ -14,7 +14,8 @@ CODE := engine bench tests handlers native/build.py setup.py
 TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver
 
 # Tests that mind no neighbours; the others count processes and cores, or want a core for themselves.
-CROWD := tests/unit/aws tests/unit/durable tests/unit/hosting tests/unit/http tests/unit/load tests/unit/observe tests/unit/services tests/compat tests/security
+CROWD := tests/compat tests/security tests/unit/aws tests/unit/cli tests/unit/durable tests/unit/hosting tests/unit/http \
+	tests/unit/load tests/unit/observe/test_lines.py tests/unit/services
 
 .DEFAULT_GOAL := help
 .PHONY: help build run serve test again quick fuzz soak test-all promises bench load gate lint format wheel clean
@@ -41,8 +42,8 @@ test: build $(VENV)/developed $(CLIENTS) ## the whole test suite
 again: build $(VENV)/developed ## what failed in the last run of the tests, one after the other
 	@$(BIN)/python -m pytest tests --lf --lfnf none
 
-quick: build $(VENV)/developed ## the tests that take less than a few seconds each
-	@$(BIN)/python -m pytest tests -m "not slow and not soak" $(PYTEST_ARGS)
+quick: build $(VENV)/developed ## a cross-section of the tests, in less than a minute
+	@$(BIN)/python -m pytest tests -n 2 --dist loadfile --hypothesis-profile quick -m "not slow and not soak" $(PYTEST_ARGS)
 
 fuzz: build $(VENV)/developed ## a minute of malformed requests (STOKER_FUZZ_SECONDS=600 for ten)
 	@STOKER_FUZZ_SECONDS=$${STOKER_FUZZ_SECONDS:-60} $(BIN)/python -m pytest tests/security/test_fuzz.py -q -s

@@ -16,11 +16,19 @@ from support import FUNCTIONS, Gate, Logs
 
 # A shared machine may stall an example for longer than any deadline.
 hypothesis.settings.register_profile("shared", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=10)  # make quick
 hypothesis.settings.load_profile("shared")
 
 ROOT = Path(__file__).resolve().parent.parent
+SLOW_ROOMS = {"browser", "faults", "native"}
 if importlib.util.find_spec("engine") is None:  # a checkout, not an installed wheel
     sys.path.insert(0, str(ROOT))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SLOW_ROOMS & set(item.path.relative_to(ROOT).parts):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

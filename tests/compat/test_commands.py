@@ -46,6 +46,7 @@ def invoked(run: Run, url: str, name: str, event: str = "{}") -> Any:
     return json.loads(out)
 
 
+@pytest.mark.slow
 def test_a_directory_from_its_deployment_to_its_end(run: Run, server: Served, tmp_path: Path) -> None:
     source = tmp_path / "a place.d"
     source.mkdir()
@@ -79,6 +80,7 @@ def test_a_directory_from_its_deployment_to_its_end(run: Run, server: Served, tm
     assert err.startswith("stoker rm: ResourceNotFoundException: Function not found: arn:aws:lambda:")
 
 
+@pytest.mark.slow
 def test_a_file_and_a_function_in_it(run: Run, server: Served, tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text("def first(e, c):\n    return 1\ndef second(e, c):\n    return 2\n")
     assert run("deploy", "one.py:first", "--name", "of-a-file")[1] == "of-a-file created\n"
@@ -90,6 +92,7 @@ def test_a_file_and_a_function_in_it(run: Run, server: Served, tmp_path: Path) -
     run("rm", "of-a-file")
 
 
+@pytest.mark.slow
 def test_nothing_has_changed_when_something_is_refused(run: Run, server: Served, tmp_path: Path) -> None:
     (tmp_path / "same.py").write_text(HANDLER)
     run("deploy", "same.py")

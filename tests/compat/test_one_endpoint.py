@@ -48,6 +48,7 @@ def create(api: Any, name: str, **code: str) -> None:
     api.create_function(FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code=code)
 
 
+@pytest.mark.slow
 def test_code_that_lies_in_s3_and_works_on_s3(session: boto3.Session, tmp_path: Path) -> None:
     s3, api = session.client("s3"), session.client("lambda")
     (tmp_path / "app.py").write_text(SOURCE)

@@ -88,6 +88,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     return bytes(out)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 120)
 def test_the_models_layer_raises_nothing_but_faults() -> None:
     service, chance, examples = Model.load("lambda", WORDING), random.Random(), seeds()
@@ -118,6 +119,7 @@ def test_the_models_layer_raises_nothing_but_faults() -> None:
     print(f"{tried:,} requests, seed {seed}")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 120)
 def test_a_server_answers_or_hangs_up(tmp_path: Path) -> None:
     served, chance, examples = Served(tmp_path / "state"), random.Random(), seeds()

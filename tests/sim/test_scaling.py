@@ -236,6 +236,7 @@ def test_the_same_seed_is_the_same_world() -> None:
     assert Simulation(WORLDS["forks fail"], 8).run().starts != one.starts
 
 
+@pytest.mark.slow
 def test_short_work_does_not_start_a_crowd() -> None:
     """4 µs of work every 10 µs: one worker is enough, and 99 more would only be forks."""
     world = World(maximum=100, work_ns=(3 * US, 5 * US), gap_ns=10 * US, arrivals=5000)

@@ -37,6 +37,7 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
     assert served.stop() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_the_code_runs_as_it_stands(tmp_path: Path, request: pytest.FixtureRequest, number: int) -> None:
     script = tmp_path / "block.py"

@@ -207,7 +207,9 @@ def test_more_than_lambda_takes(value: Any, document: bytes) -> None:
     assert wire.encode(value) == document
 
 
-@pytest.mark.parametrize("value", [object(), len, 1j, range(3), [object()]], ids=repr)
+@pytest.mark.parametrize(
+    "value", [object(), len, 1j, range(3), [object()]], ids=lambda value: type(value).__name__
+)
 def test_what_has_no_form(value: Any) -> None:
     with pytest.raises(TypeError, match="is not JSON serializable"):
         wire.encode(value)

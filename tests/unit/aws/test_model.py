@@ -364,6 +364,7 @@ QUERIES = st.dictionaries(
 VALUES = ["", "1", "null", "\xff", "e30=", "99999999999999999999", "Event"]
 
 
+@pytest.mark.slow
 @OPERATIONS
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

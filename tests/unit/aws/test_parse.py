@@ -19,6 +19,7 @@ def parsed(name: str, body: bytes, query: str = "", labels: dict[str, str] | Non
     return SERVICE.parse(operation, labels or {"FunctionName": "f"}, sent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("service", "name"), OPERATIONS)
 @settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -29,6 +29,7 @@ NO_OUTPUT = [name for name in NAMES if MODEL.operation_model(name).output_shape 
 ERRORS = [(service, name) for service, model in SERVICES.items() for name in sorted(model.errors)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("service", "name"), OPERATIONS)
 @settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

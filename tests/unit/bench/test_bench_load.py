@@ -84,6 +84,7 @@ class TestTheSection:
     def test_half_of_one_is_none(self) -> None:
         assert document.section(OLD.replace(document.END, "")) == ""
 
+    @pytest.mark.slow
     def test_bench_run_keeps_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(closed, "ALL", {"made-up": lambda effort: Outcome(notes=["measured anew"])})
         monkeypatch.setattr(closed, "save", lambda name, body: tmp_path / name)
@@ -111,6 +112,7 @@ class TestTheSection:
             assert told in text
 
 
+@pytest.mark.slow
 def test_one_scenario_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "RESULTS", tmp_path / "results")
     out = tmp_path / "docs" / "benchmarks.md"

@@ -77,6 +77,7 @@ def test_many_in_flight(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.slow
 def test_a_cold_loop_is_woken(run: Run) -> None:
     """With nothing in between, each result must wake the loop."""
 
@@ -266,6 +267,7 @@ def test_the_loop_goes_on_while_a_call_waits(run: Run, gate: Gate) -> None:
     run(main)
 
 
+@pytest.mark.slow
 def test_a_waiting_loop_uses_no_cpu(run: Run, gate: Gate) -> None:
     async def main(engine: AsyncEngine) -> float:
         held = await engine.function("app:gated", code=FUNCTIONS)

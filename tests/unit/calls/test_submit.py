@@ -88,6 +88,7 @@ def test_cancelling_runs_callbacks_once(function: Function, gate: Gate) -> None:
     assert calls == [True]
 
 
+@pytest.mark.slow
 def test_cancelling_while_the_loop_delivers(function: Function, gate: Gate) -> None:
     """cancel() and the loop that hears of it meet on one future, thousands of times."""
     held = function("gated", waiting=10_000)

@@ -102,6 +102,7 @@ def test_the_event_is_an_empty_object_unless_given(code: Path) -> None:
     assert (done.status, json.loads(done.out)["event"]) == (0, {})
 
 
+@pytest.mark.slow
 def test_the_event_comes_from_a_file_or_from_stdin_byte_for_byte(code: Path) -> None:
     text = '{"a":1.0,"b":"é","c":null}'
     (code / "event.json").write_text(text)
@@ -156,6 +157,7 @@ def test_a_timeout_is_a_function_error(code: Path) -> None:
     assert "Status: timeout" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("init", ["snapshot", "fresh"])
 @pytest.mark.parametrize(
     ("reference", "kind"),
@@ -292,6 +294,7 @@ def until(condition: Any) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 @pytest.mark.parametrize("where", ["handler", "init", "repeat"])
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])

@@ -73,6 +73,7 @@ def test_what_waits_behind_a_slow_one_is_given_to_another(function: Function, ga
     assert stuck.result(20) == "stuck"
 
 
+@pytest.mark.slow
 def test_idle_workers_above_the_floor_go(engine: Any, function: Function, gate: Gate) -> None:
     held = function("gated", concurrency=3, warm=1, keep_alive=0.05)
     futures = [held.submit(gate.event(n)) for n in range(3)]

@@ -116,6 +116,7 @@ def test_after_the_end_nothing_is_taken(store: Store) -> None:
         store.commit([Put(PART, "t", "o", "i", b"")]).result(10)
 
 
+@pytest.mark.slow
 def test_no_commit_is_left_without_an_answer_when_the_store_closes(tmp_path: Path) -> None:
     """Callers in other threads, while it closes: each future is done, and what it says is so."""
     for turn in range(5):

@@ -215,6 +215,7 @@ TREES = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(TREES)
 def test_what_is_packed_comes_back(tree: dict[tuple[str, ...], tuple[bytes, bool]]) -> None:

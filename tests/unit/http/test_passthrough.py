@@ -221,6 +221,7 @@ CALLS: list[tuple[str, Callable[[Any], Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("service", "call"), CALLS, ids=[service for service, _ in CALLS])
 def test_errors_are_of_the_service(service: str, call: Callable[[Any], Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -244,6 +245,7 @@ def moto() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 def test_s3_objects_of_20_mib_both_ways(moto: str, tmp_path: Path) -> None:
     s3 = client("s3", moto)
     s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
@@ -265,6 +267,7 @@ def test_s3_objects_of_20_mib_both_ways(moto: str, tmp_path: Path) -> None:
         s3.get_object(Bucket="bucket", Key="none")
 
 
+@pytest.mark.slow
 def test_sqs_and_dynamodb(moto: str) -> None:
     sqs = client("sqs", moto)
     queue = sqs.create_queue(QueueName="q")["QueueUrl"]

@@ -81,6 +81,7 @@ def tips(root: ElementTree.Element) -> list[str]:
     return [it.text or "" for it in root.iter(SVG + "title")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.__name__)
 @pytest.mark.parametrize("name", results.ALL)
@@ -307,6 +308,7 @@ def test_parts_are_as_wide_as_they_took() -> None:
 
 
 # Each decodes a dozen histograms of 33,792 counters: to make a failing one smaller would take many minutes.
+@pytest.mark.slow
 @settings(max_examples=15, phases=[Phase.reuse, Phase.generate])
 @given(
     st.lists(st.integers(0, HIGHEST), max_size=40), st.lists(st.integers(0, HIGHEST), max_size=5), st.data()

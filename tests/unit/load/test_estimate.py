@@ -37,6 +37,7 @@ def test_the_value_is_that_of_all_requests_and_lies_within() -> None:
     assert found["p50"].low < found["p50"].high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [5, 12])
 def test_nineteen_of_twenty_hold_the_truth_when_seconds_differ(
     seconds: int, monkeypatch: pytest.MonkeyPatch

@@ -44,6 +44,7 @@ def closed(target: Target, callers: int, duration: float) -> Record:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.promise(79)
 def test_a_stall_is_seen_by_an_open_loop_and_not_by_a_closed_one() -> None:
     """One second of each ten: a tenth of all who come wait for up to a second; a closed loop meets ten stalls in a

@@ -41,6 +41,7 @@ def stage(rate: float, p99: float = 1.0, **more: object) -> StageResult:
     return msgspec.structs.replace(made, **more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("capacity", [50.0, 200.0, 500.0])
 def test_it_lies_near_what_a_server_can_serve(capacity: float, seed: int) -> None:
@@ -53,6 +54,7 @@ def test_it_lies_near_what_a_server_can_serve(capacity: float, seed: int) -> Non
     assert "p99" in found.why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_ramp_above_the_capacity_from_its_start_has_none(seed: int) -> None:
     found = ramped(ramp(300, 600, 50, 4, seed=seed), 200)

@@ -338,6 +338,7 @@ def command(*arguments: str) -> list[str]:
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.path.dirname(engine.__path__[0])}
 
 
+@pytest.mark.slow
 def test_a_run_from_beginning_to_end(folder: Path) -> None:
     done = subprocess.run(
         command(

@@ -90,6 +90,7 @@ def test_nobody_listens(code: Path) -> None:
         asked("one", code, endpoint="http://127.0.0.1:1")
 
 
+@pytest.mark.slow
 def test_a_server_that_wants_signatures(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = code / "keys"
     keys.write_text("[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = its/secret\n")

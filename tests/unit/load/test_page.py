@@ -15,6 +15,7 @@ pytest.importorskip("hdrh.histogram", reason="pip install stoker[load]")
 from engine.load.report.page import render
 from engine.load.result import Result
 
+pytestmark = pytest.mark.slow
 VOID_ELEMENTS = {"meta", "link", "br"}
 
 

@@ -66,6 +66,7 @@ arrivals = { rate = 100 }
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.path.dirname(engine.__path__[0]), "PYTEST_ADDOPTS": ""}
 
 
+@pytest.mark.slow
 def test_it_is_at_work_in_a_users_tests(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "app.py").write_text(HANDLER)

@@ -20,6 +20,7 @@ from engine.load.result import Result
 from engine.load.run import run
 from engine.load.scenario.flat import scenario
 
+pytestmark = pytest.mark.slow
 MS = 1_000_000
 ECHO = "def handler(event, context):\n    return event\n"
 SLOW = "import time\ndef handler(event, context):\n    time.sleep(0.005)\n    return event\n"

@@ -16,6 +16,7 @@ VALUES = st.lists(
 WHICH = (0.0, 0.01, 0.25, 0.5, 0.9, 0.99, 0.999, 1.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)  # each makes histograms of 33,792 counters
 @given(VALUES)
 def test_quantiles_are_those_of_the_package(values: list[int]) -> None:

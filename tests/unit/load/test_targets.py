@@ -54,6 +54,7 @@ def in_an_engine(code: Path, work: Callable[[AsyncEngine, Any], Any], **options:
     return asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_every_ending_of_an_embedded_function(code: Path) -> None:
     async def work(engine: AsyncEngine, target: Embedded) -> None:
         assert target.functions == 2
@@ -125,6 +126,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert served.stop() == 0
 
 
+@pytest.mark.slow
 def test_every_ending_on_a_lambda_endpoint(server: Served) -> None:
     async def main() -> None:
         target = LambdaEndpoint(server.url, ["one", "two", "three"])

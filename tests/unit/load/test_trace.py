@@ -51,6 +51,7 @@ def test_what_is_written_is_replayed(
     assert trace.duration == pytest.approx((made[-1].begin - first) / 60)
 
 
+@pytest.mark.slow
 def test_the_shape_of_what_is_made_up() -> None:
     """A day: nearly half of the applications are rare, a tenth of the functions makes most of the invocations, and
     durations go over orders of magnitude."""
@@ -67,6 +68,7 @@ def test_the_shape_of_what_is_made_up() -> None:
     assert medians[270] / medians[30] > 100
 
 
+@pytest.mark.slow
 def test_some_run_by_a_timer_and_some_in_bursts() -> None:
     made = list(synthesize(300, 60_000, 3600, seed=5))
     regular, bursty = 0, 0

@@ -167,6 +167,7 @@ class TestTheTail:
             os.kill(int(cold.payload), 9)
             until(lambda: not slow.workers())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("end", ["raise ValueError", "os._exit(3)", "time.sleep(60)"])
     def test_an_init_that_fails_says_what_it_used(
         self, engine: Any, write: Callable[..., Path], end: str

@@ -19,8 +19,8 @@ from engine.durable.state import States
 from engine.durable.store import Store
 from engine.hosting.packages import Packages
 from engine.services.lambda_ import catalog
-from engine.services.lambda_.wording import WORDING
 from engine.services.lambda_.records import KINDS
+from engine.services.lambda_.wording import WORDING
 
 REGION, ACCOUNT = "eu-west-1", "111111111111"
 PLACE = Place(REGION, ACCOUNT)

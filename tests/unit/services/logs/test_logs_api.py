@@ -409,6 +409,7 @@ class TestTheCli:
         )  # fmt: skip
         return done.stdout
 
+    @pytest.mark.slow
     def test_reading(self, endpoint: str, store: LogStore) -> None:
         now = store.now()
         store.append(G, "2025/01/01/[$LATEST]0123", [(now - 5000, "old\n"), (now, "new\n")])
