@@ -1,4 +1,4 @@
-/* The native code as Python sees it, in cffi's dialect: all that Python calls, explained in the headers. */
+/* The native code as Python sees it, in cffi's dialect: what Python uses and no more, explained in the headers. */
 typedef ... stk_engine;
 typedef ... stk_box;
 typedef ... stk_down;
@@ -15,7 +15,10 @@ enum { LANE_READY, LANE_RETIRING, ... };
 enum { STK_W_SHUTDOWN, STK_W_LARGE, STK_W_BROKEN, STK_W_SIGNAL, STK_W_EXTRAS, ... };
 
 typedef struct {
-    uint64_t len, ticket;
+    uint32_t kind, flags;
+    uint64_t len, ticket, t0, t1;
+    uint8_t id[16];
+    uint32_t seq, aux;
     ...;
 } stk_record;
 
@@ -128,6 +131,9 @@ int64_t stk_worker_next(stk_worker *w);
 int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len);
 int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len);
 void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len);
+stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len);
+void stk_worker_commit(stk_worker *w);
+void stk_worker_doorbell(stk_worker *w);
 
 /* process.h */
 int stk_pdeathsig(int signal);

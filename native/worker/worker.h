@@ -51,7 +51,7 @@ int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len);
 /* Append to the log; never waits: what does not fit is counted in up->dropped. */
 void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len);
 
-/* The steps of a reply, for tests that stop between them. */
+/* The steps of a reply, for tests that stop between them: handlers/misbehave does, too. */
 stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len);
 void stk_worker_commit(stk_worker *w);
 void stk_worker_doorbell(stk_worker *w);
