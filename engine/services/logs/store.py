@@ -391,4 +391,4 @@ def _made(events: Lines | Callable[[], Lines]) -> Lines:
     try:
         return events()
     except Exception as error:  # one that fails must not cost the others
-        return [(int(time.time() * 1000), f"[stoker] this invocation's log cannot be told: {error!r}\n")]
+        return [(int(time.time() * 1000), f"[stoker] this invocation's log cannot be written: {error!r}\n")]
