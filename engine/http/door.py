@@ -22,7 +22,7 @@ class Door:
     """Tells a request's caller by its signature. Without a verifier a signature is believed, and none is needed.
 
     The region is the signature's; the account is the access key's, if that is an account's number, or that which the
-    credentials file gives the key. What is not said is `default`'s."""
+    credentials file gives the key. What it does not name is `default`'s."""
 
     def __init__(self, default: Place, verifier: Verifier | None, accounts: Mapping[str, str]) -> None:
         """accounts: by access key, as the credentials file has them."""

@@ -64,7 +64,7 @@ class Protocol(HttpToolsProtocol):
         return True
 
     def send_400_response(self, msg: str) -> None:
-        """What came is not HTTP. Nobody is told so in the place of an answer that is still being made."""
+        """What came is not HTTP. The refusal must not take the place of a response that is still being made."""
         if self.transport.is_closing():
             return
         answering = any(not cycle.more_body for cycle in self._unanswered())

@@ -8,7 +8,7 @@ from ... import wire
 from ...aws.faults import Fault
 
 _PREFIX = "Could not parse request body into json: Could not parse payload into json: "
-_OURS = "Unable to unmarshal input: "  # of a worker that says what its parser said
+_OURS = "Unable to unmarshal input: "  # of a worker, before its parser's message
 _PLACE = "[Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled); line: %d, column: %d]"
 _VALUES = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 _MOST = 64 * 1024  # bytes that are read again for this: it is done in the event loop
@@ -45,14 +45,14 @@ def explained(fault: Fault, event: bytes) -> Fault:
     return _refused(event, fault.message.rpartition(_OURS)[2])
 
 
-def _refused(body: bytes, told: str) -> Fault:
-    """told: what our own parser says, where Jackson's words are not known."""
+def _refused(body: bytes, text: str) -> Fault:
+    """text: what our own parser says, where Jackson's words are not known."""
     if len(body) <= _MOST:
         try:
             _Reader(body).document()
         except _Wrong as wrong:
-            told = f"{wrong.text}\n at {_place(body, wrong.read)}"
-    return Fault("InvalidRequestContentException", _PREFIX + told, Type="User")
+            text = f"{wrong.text}\n at {_place(body, wrong.read)}"
+    return Fault("InvalidRequestContentException", _PREFIX + text, Type="User")
 
 
 def _place(data: bytes, read: int) -> str:
@@ -128,8 +128,8 @@ class _Reader:
         closed, expected = ("Array", "}") if self.data[at] == ord("]") else ("Object", "]")
         if self._kind() != closed:
             place = _place(self.data, self.open[-1][1]) if self.open else _PLACE % (1, 0)
-            told = f"Unexpected close marker '{chr(self.data[at])}': expected '{expected}'"
-            raise _Wrong(f"{told} (for {self._kind()} starting at {place})", at + 1)
+            text = f"Unexpected close marker '{chr(self.data[at])}': expected '{expected}'"
+            raise _Wrong(f"{text} (for {self._kind()} starting at {place})", at + 1)
         self.open.pop()
 
     def _ended(self, where: str) -> _Wrong:
@@ -214,8 +214,8 @@ class _Reader:
             if byte == ord('"'):
                 return at + 1
             if byte < 32:
-                told = f"Illegal unquoted character ({_described(chr(byte))})"
-                raise _Wrong(f"{told}: has to be escaped using backslash to be included in {what}", at)
+                text = f"Illegal unquoted character ({_described(chr(byte))})"
+                raise _Wrong(f"{text}: has to be escaped using backslash to be included in {what}", at)
             at = self._escape(at + 1) if byte == ord("\\") else self._wide(at, ended)
 
     def _escape(self, at: int) -> int:

@@ -32,8 +32,8 @@ def fetcher(endpoint: str | None) -> Fetch | None:
             data: bytes = client.get_object(**wanted)["Body"].read()
             return data
         except ClientError as error:
-            said = error.response["Error"]
-            text = f"Error occurred while GetObject. S3 Error Code: {said['Code']}. S3 Error Message: {said['Message']}"
+            details = error.response["Error"]
+            text = "Error occurred while GetObject. S3 Error Code: {Code}. S3 Error Message: {Message}".format(**details)
         except BotoCoreError as error:
             text = f"Error occurred while GetObject. {error}"
         raise Fault("InvalidParameterValueException", text, Type="User")

@@ -133,12 +133,12 @@ class LogsApi:
     def _group(self, name: str, brief: bool) -> Request:
         meta = self._store.meta(name)
         arn = self._prefix + name
-        said = {"logGroupName": name, "creationTime": meta.created, "arn": f"{arn}:*", "logGroupArn": arn}
+        group = {"logGroupName": name, "creationTime": meta.created, "arn": f"{arn}:*", "logGroupArn": arn}
         if brief:
-            return said
-        said |= {"metricFilterCount": 0, "storedBytes": self._store.stored_bytes(name)}
-        said |= {"logGroupClass": meta.log_class, "deletionProtectionEnabled": False}
-        return said if meta.retention_days is None else said | {"retentionInDays": meta.retention_days}
+            return group
+        group |= {"metricFilterCount": 0, "storedBytes": self._store.stored_bytes(name)}
+        group |= {"logGroupClass": meta.log_class, "deletionProtectionEnabled": False}
+        return group if meta.retention_days is None else group | {"retentionInDays": meta.retention_days}
 
     def _put_retention(self, r: Request) -> None:
         days = r["retentionInDays"]
@@ -221,15 +221,15 @@ class LogsApi:
         return result
 
     def _stream(self, group: str, s: Stream) -> Request:
-        said: Request = {"logStreamName": s.name, "creationTime": s.created}
+        stream: Request = {"logStreamName": s.name, "creationTime": s.created}
         if s.last is not None:
-            said |= {
+            stream |= {
                 "firstEventTimestamp": s.first,
                 "lastEventTimestamp": s.last,
                 "lastIngestionTime": s.ingested,
             }
-            said["uploadSequenceToken"] = _position((s.last, 0))
-        return said | {"arn": f"{self._prefix}{group}:log-stream:{s.name}", "storedBytes": 0}
+            stream["uploadSequenceToken"] = _position((s.last, 0))
+        return stream | {"arn": f"{self._prefix}{group}:log-stream:{s.name}", "storedBytes": 0}
 
     # Events
 
@@ -320,10 +320,10 @@ class LogsApi:
         self._store.flush()
         result: Request = {"nextSequenceToken": _position((now, 0))}
         rejected = {"tooOldLogEventEndIndex": old, "expiredLogEventEndIndex": expired}
-        said = {name: n for name, n in rejected.items() if n}
+        rejection = {name: n for name, n in rejected.items() if n}
         if new:
-            said["tooNewLogEventStartIndex"] = len(events) - new
-        return result | {"rejectedLogEventsInfo": said} if said else result
+            rejection["tooNewLogEventStartIndex"] = len(events) - new
+        return result | {"rejectedLogEventsInfo": rejection} if rejection else result
 
 
 def _key(event: StoredEvent) -> Key:

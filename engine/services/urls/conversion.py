@@ -143,9 +143,9 @@ def unknown() -> Response:
 
 def too_large() -> Response:
     """The event would be larger than Lambda takes."""
-    told = f"Request must be smaller than {limits.EVENT_BYTES} bytes for the InvokeFunction operation"
+    message = f"Request must be smaller than {limits.EVENT_BYTES} bytes for the InvokeFunction operation"
     headers = [JSON, ("x-amzn-errortype", "RequestEntityTooLargeException")]
-    return 413, headers, wire.encode({"Message": told})
+    return 413, headers, wire.encode({"Message": message})
 
 
 def preflight(cors: Mapping[str, Any] | None, method: str, headers: Headers) -> Response | None:
