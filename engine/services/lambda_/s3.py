@@ -33,9 +33,9 @@ def fetcher(endpoint: str | None) -> Fetch | None:
             return data
         except ClientError as error:
             details = error.response["Error"]
-            text = "Error occurred while GetObject. S3 Error Code: {Code}. S3 Error Message: {Message}".format(**details)
+            text = "S3 Error Code: {Code}. S3 Error Message: {Message}".format(**details)
         except BotoCoreError as error:
-            text = f"Error occurred while GetObject. {error}"
-        raise Fault("InvalidParameterValueException", text, Type="User")
+            text = str(error)
+        raise Fault("InvalidParameterValueException", f"Error occurred while GetObject. {text}", Type="User")
 
     return fetch
