@@ -67,28 +67,28 @@ def handler(event, context):
     return [jumps(), context.get_remaining_time_in_millis()]
 
 if __name__ == "__main__":
-    said = {"jumps": jumps()}
+    record = {"jumps": jumps()}
     with Engine(logs=False) as engine:
         fn = engine.function(handler, timeout=0.5, name="hit")
-        said["seen"] = [fn.invoke() for _ in range(50)] + list(fn.map(range(50)))
+        record["seen"] = [fn.invoke() for _ in range(50)] + list(fn.map(range(50)))
         took = []
         for call in (fn.invoke, lambda event: fn.submit(event).result(), lambda event: list(fn.map([event]))):
             began = time.monotonic()
             try: call("hang")
             except FunctionTimeout: took.append(time.monotonic() - began)
-        said["took"] = took
+        record["took"] = took
         crashes = 0
         began = time.monotonic()
         for _ in range(5):
             try: fn.invoke("die")
             except FunctionCrashed: crashes += 1
             fn.invoke()
-        said["crashes"], said["recovering"] = crashes, time.monotonic() - began
+        record["crashes"], record["recovering"] = crashes, time.monotonic() - began
         stats = engine.stats()["hit"]
-        said["counted"] = [stats.timeouts, stats.crashes, stats.latency_max]
+        record["counted"] = [stats.timeouts, stats.crashes, stats.latency_max]
         began = time.monotonic()
-    said["closing"] = time.monotonic() - began
-    print(json.dumps(said))
+    record["closing"] = time.monotonic() - began
+    print(json.dumps(record))
 """
 
 
@@ -105,16 +105,16 @@ def test_row_32_a_wall_clock_that_jumps_a_day_at_every_look(script: Any, tmp_pat
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["jumps"], "the library is in force"
-    assert all(jumps for jumps, _ in said["seen"]), "in the workers too"
-    assert all(0 < left <= 500 for _, left in said["seen"])
-    assert len(said["took"]) == 3
-    assert all(0.5 <= took < 1.2 for took in said["took"]), said["took"]
-    assert (said["crashes"], said["counted"][:2]) == (5, [3, 5])
-    assert said["counted"][2] < 5
-    assert said["recovering"] < 5
-    assert said["closing"] < 5
+    record = json.loads(done.stdout)
+    assert record["jumps"], "the library is in force"
+    assert all(jumps for jumps, _ in record["seen"]), "in the workers too"
+    assert all(0 < left <= 500 for _, left in record["seen"])
+    assert len(record["took"]) == 3
+    assert all(0.5 <= took < 1.2 for took in record["took"]), record["took"]
+    assert (record["crashes"], record["counted"][:2]) == (5, [3, 5])
+    assert record["counted"][2] < 5
+    assert record["recovering"] < 5
+    assert record["closing"] < 5
 
 
 @pytest.mark.parametrize("jump", [DAY, -DAY])
@@ -159,11 +159,11 @@ def test_row_32_a_function_that_does_not_start_is_retried_in_time(
     sick.unlink()
     monkeypatch.setattr(time, "time", lambda: real() + DAY)
     started = time.monotonic()
-    assert wait_until(lambda: answered(fn, 2)) == 2
+    assert wait_until(lambda: invoked(fn, 2)) == 2
     assert time.monotonic() - started < 2
 
 
-def answered(fn: Any, event: Any) -> Any:
+def invoked(fn: Any, event: Any) -> Any:
     try:
         return fn.invoke(event)
     except (FunctionError, FunctionCrashed):
