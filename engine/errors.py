@@ -25,7 +25,7 @@ class EngineError(Exception):
 
 
 class FunctionError(EngineError):
-    """The function failed. Lambda answers such a call with X-Amz-Function-Error: Unhandled.
+    """The function failed. Lambda marks its response with X-Amz-Function-Error: Unhandled.
 
     error_type and error_message are Lambda's errorType and errorMessage; stack_trace is a list of
     lines as `traceback` formats them (the user's frames only); request_id is a UUID.

@@ -85,7 +85,6 @@ class Runtime:
         self.dispatch = Dispatch(self.pointer, payload_limit, self._log)
         self.entries: dict[str, FunctionEntry] = {}
         self._keys = threading.Lock()
-        self._pin = pin
         self._closed = False
         self._close_lock = threading.Lock()
         self.supervisor = Supervisor(
@@ -120,7 +119,6 @@ class Runtime:
             key, config.name, config.timeout, config.raw or raw_results, config.memory, deployed.version
         )
         spec = wire.FunctionSpec(
-            key=key,
             name=config.name,
             module=config.reference.module,
             attribute=config.reference.attribute,
@@ -132,7 +130,6 @@ class Runtime:
             timeout=config.timeout,
             snapshot=config.snapshot,
             raw=config.raw,
-            pin=self._pin,
             large=self.large,
             max_reply=self.reply_limit,
             deployed=deployed,

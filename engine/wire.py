@@ -117,7 +117,6 @@ class Deployed(msgspec.Struct, frozen=True):
 class FunctionSpec(msgspec.Struct, frozen=True):
     """A function as its processes need to know it."""
 
-    key: int  # the engine's own number of this configuration of it
     name: str
     module: str
     attribute: str
@@ -129,7 +128,6 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     timeout: float  # seconds
     snapshot: bool
     raw: bool
-    pin: bool
     large: int  # bytes of a lane's large area
     max_reply: int
     deployed: Deployed
@@ -144,7 +142,6 @@ class MakeTemplate(msgspec.Struct, tag=True):
 # Zygote to engine.
 class TemplateMade(msgspec.Struct, tag=True):  # with a pidfd attached
     template: int
-    pid: int
 
 
 class TemplateNotMade(msgspec.Struct, tag=True):

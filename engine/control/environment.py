@@ -54,7 +54,7 @@ class InitReports(Protocol):
         """There is no process, or no memory, for it."""
 
     def initialised(self, state: FunctionState, seconds: float) -> None:
-        """Workers may be asked for. seconds: what the init took."""
+        """It makes workers from now on. seconds: what the init took."""
 
     def init_failed(self, state: FunctionState, error: bytes, peak_kib: int) -> None:
         """The init raised. error: Lambda's error object as JSON."""
@@ -67,7 +67,7 @@ class InitReports(Protocol):
 
 
 class WorkerReports(Protocol):
-    """What it reports of the workers that it was asked for, by their lanes: one of the first two, then the third."""
+    """What it reports of the workers that it was to make, by their lanes: one of the first two, then the third."""
 
     def forked(self, state: FunctionState, lane: int, pid: int, pidfd: int) -> None:
         """It is there; the receiver owns the pidfd."""

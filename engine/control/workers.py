@@ -127,7 +127,7 @@ class Workers:
     # Their end.
 
     def retire(self, worker: WorkerState) -> None:
-        """It ends once it has done what it was given."""
+        """It ends once it has served what its lane holds."""
         worker.retired = True
         lib.stk_lane_retire(self._engine, worker.lane)
 

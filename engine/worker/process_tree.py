@@ -23,7 +23,7 @@ def usage(pid: int, exact: bool = False) -> Usage:
     """A worker's tree now. A process that ends meanwhile counts as nothing.
 
     What several processes share (after a fork, or on purpose) counts in each of them, unless `exact`, which costs
-    the kernel a walk through every page table: ask for it when the quick answer is too much.
+    the kernel a walk through every page table: for when the quick figure is too much.
     """
     file, names = (
         ("smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:")) if exact else ("status", (b"RssAnon:", b"RssShmem:"))

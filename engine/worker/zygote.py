@@ -72,7 +72,7 @@ def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
                     pidfd = os.pidfd_open(pid)
                     children[pidfd] = (pid, message.template)
                     with contextlib.suppress(OSError):
-                        wire.send(sock, wire.TemplateMade(message.template, pid), [pidfd])
+                        wire.send(sock, wire.TemplateMade(message.template), [pidfd])
                     poll.register(pidfd, select.POLLIN)
             elif fd in children:
                 pid, template = children.pop(fd)

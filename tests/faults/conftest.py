@@ -52,12 +52,12 @@ def alive(pid: int) -> bool:
 def marked(mark: str) -> dict[int, str]:
     """Every live process that was started with this mark, wherever it is in the tree."""
     found = {}
-    wanted = f"{MARK}={mark}".encode()
+    mark_bytes = f"{MARK}={mark}".encode()
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
             try:
                 with open(f"/proc/{name}/environ", "rb") as file:
-                    if wanted not in file.read().split(b"\0"):
+                    if mark_bytes not in file.read().split(b"\0"):
                         continue
                 with open(f"/proc/{name}/cmdline", "rb") as file:
                     found[int(name)] = file.read().replace(b"\0", b" ").decode("utf-8", "replace")[:100]
@@ -96,10 +96,10 @@ def lanes_mapped() -> int:
 
 
 class Ledger:
-    """Each invocation that a test asked for, and how often it was answered."""
+    """Each invocation of a test, and how often it ended."""
 
     def __init__(self) -> None:
-        self.answers = 0  # to invocations that were accepted
+        self.results = 0  # to invocations that were accepted
         self.twice = 0
         self.keys: dict[Runtime, list[int]] = {}
         self.left = 0  # callers that stopped listening: cancelled tasks, abandoned maps
@@ -111,12 +111,12 @@ class Ledger:
 
     def one(self, error: BaseException | None = None) -> None:
         if not isinstance(error, REFUSED) or "Could not parse" in str(error):
-            self.answers += 1
+            self.results += 1
 
 
 @pytest.fixture(autouse=True)
 def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    """Counts answers where callers get them, beneath every test."""
+    """Counts results where callers get them, beneath every test."""
     book = Ledger()
     start = Runtime.start
 
@@ -126,7 +126,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
         return target, up
 
     def sync(method: Callable[..., Any]) -> Callable[..., Any]:
-        def called(self: Any, *args: Any) -> Any:
+        def counted_call(self: Any, *args: Any) -> Any:
             try:
                 result = method(self, *args)
             except BaseException as error:
@@ -135,15 +135,15 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
             book.one()
             return result
 
-        return called
+        return counted_call
 
     def submitting(self: Any, event: Any = None) -> Future[Any]:
         future = submit(self, event)
-        answered: list[object] = []
+        finished: list[object] = []
 
         def done(_future: Future[Any]) -> None:
-            book.twice += bool(answered)
-            answered.append(1)
+            book.twice += bool(finished)
+            finished.append(1)
             book.one()
 
         future.add_done_callback(done)
@@ -158,18 +158,18 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
                 read += 1
                 yield event
 
-        given = 0
+        yielded = 0
         try:
             for result in each(self, reading(), **options):
-                given += 1
+                yielded += 1
                 book.one()
                 yield result
         except Exception as error:
-            given += 1
+            yielded += 1
             book.one(error)
             raise
         finally:
-            book.left += read - given
+            book.left += read - yielded
 
     async def awaiting(self: Any, event: Any = None) -> Any:
         try:
@@ -201,7 +201,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
 
 def settled(runtime: Runtime, book: Ledger) -> None:
-    """Nothing in flight, every worker free, every accepted invocation answered exactly once."""
+    """Nothing in flight, every worker free, every accepted invocation ended exactly once."""
 
     def quiet() -> bool:
         read = [FunctionStats.read(runtime.pointer, key) for key in book.keys.get(runtime, [])]
@@ -210,8 +210,8 @@ def settled(runtime: Runtime, book: Ledger) -> None:
     wait_until(quiet)
     assert book.twice == 0
     counted = book.counted(runtime)
-    assert book.answers <= counted <= book.answers + book.left, (
-        f"{counted} invocations ended, {book.answers} were answered, {book.left} callers left"
+    assert book.results <= counted <= book.results + book.left, (
+        f"{counted} invocations ended, {book.results} had results, {book.left} callers left"
     )
 
 

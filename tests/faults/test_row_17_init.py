@@ -61,11 +61,13 @@ def test_row_17_each_failure_has_awss_type(
 def test_row_17_what_an_init_prints_before_it_fails_is_logged(
     stoker: Engine, logs: list[Any], tmp_path: Path, init: str
 ) -> None:
-    (tmp_path / "says.py").write_text("print('said before')\nraise LookupError('not today')\n")
+    (tmp_path / "says.py").write_text("print('printed before')\nraise LookupError('not today')\n")
     with pytest.raises(InitError) as caught:
         stoker.function("says:handler", code=tmp_path, init=init)
     assert any("says.py" in line for line in caught.value.stack_trace)
-    wait_until(lambda: "said before" in text_of(logs) and "[ERROR] LookupError: not today" in text_of(logs))
+    wait_until(
+        lambda: "printed before" in text_of(logs) and "[ERROR] LookupError: not today" in text_of(logs)
+    )
 
 
 @BOTH
@@ -145,14 +147,14 @@ def test_row_17_a_crash_loop_is_answered_and_its_forks_are_few(
     victim = worker if init == "fresh" else parent(worker)
     os.kill(victim, 9)
     wait_until(lambda: len(note.read_text().splitlines()) >= 2)
-    started, answers = time.monotonic(), 0
+    started, failures = time.monotonic(), 0
     while time.monotonic() - started < 0.6:
         with pytest.raises(InitError) as caught:
             fn.invoke(1)
         assert (caught.value.error_type, caught.value.error_message) == ("LookupError", "not yet")
-        answers += 1
+        failures += 1
     tries = len(note.read_text().splitlines())
-    assert answers > tries, "an open breaker answers at once"
+    assert failures > tries, "an open breaker fails calls at once"
     assert tries <= 8, "0.05 s, 0.1 s, 0.2 s, 0.4 s, ... apart"
     gate.unlink()
     wait_until(fn.workers)
@@ -173,8 +175,8 @@ def recovered(fn: Any) -> Any:
 
 @pytest.mark.promise(20)
 def test_row_17_an_init_that_leaves_a_thread_is_run_in_each_worker_instead(stoker: Engine) -> None:
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fn = stoker.function("leaves_thread_in_init:handler", code=MISBEHAVE, concurrency=2, warm=2)
         assert fn.invoke("x") == ["x", 2]
-    assert sum("left 1 thread running" in str(w.message) for w in told) == 1, "said once"
+    assert sum("left 1 thread running" in str(w.message) for w in caught) == 1, "warned once"

@@ -190,14 +190,14 @@ def test_row_33_a_map_waits_for_its_place_but_not_for_others(ledger: Ledger, hel
 def test_row_33_every_call_of_a_crowd_is_answered(stoker: Engine) -> None:
     """More callers than places: each call has its own result or an explicit refusal, and both are counted."""
     fn = stoker.function("app:handler", code=ECHO, waiting=2)
-    answered, refused, wrong = [0] * 8, [0] * 8, []
+    finished, refused, wrong = [0] * 8, [0] * 8, []
 
     def caller(number: int) -> None:
         for n in range(400):
             try:
                 if fn.invoke([number, n]) != [number, n]:
                     wrong.append((number, n))
-                answered[number] += 1
+                finished[number] += 1
             except TooManyRequests:
                 refused[number] += 1
             except BaseException as error:
@@ -209,7 +209,7 @@ def test_row_33_every_call_of_a_crowd_is_answered(stoker: Engine) -> None:
     for thread in threads:
         thread.join(20)
     assert not wrong
-    assert [a + r for a, r in zip(answered, refused, strict=True)] == [400] * 8
+    assert [a + r for a, r in zip(finished, refused, strict=True)] == [400] * 8
     stats = stoker.stats()[fn.name]
-    assert (stats.invocations, stats.throttles) == (sum(answered), sum(refused))
+    assert (stats.invocations, stats.throttles) == (sum(finished), sum(refused))
     assert [fn.invoke(n) for n in range(100)] == list(range(100))

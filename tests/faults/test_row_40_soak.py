@@ -37,13 +37,13 @@ def handler(event, context):
 
 
 class Counted:
-    """What one caller asked, and what it was told."""
+    """What one caller invoked, and what it got."""
 
     def __init__(self) -> None:
-        self.asked = self.right = self.crashed = 0
+        self.invoked = self.right = self.crashed = 0
         self.wrong: list[Any] = []
 
-    def told(self, event: Any, result: Any) -> None:
+    def returned(self, event: Any, result: Any) -> None:
         if result == event:
             self.right += 1
         else:
@@ -57,7 +57,7 @@ class Counted:
 
 
 class Crowd:
-    """Callers of every kind, each with its own count, until told to stop."""
+    """Callers of every kind, each with its own count, until they are stopped."""
 
     def __init__(self) -> None:
         self.counts: list[Counted] = []
@@ -72,7 +72,7 @@ class Crowd:
         n = 0
         while not self.stop.is_set():
             n += 1
-            book.asked += 1
+            book.invoked += 1
             yield [caller, n, "x" * (150_000 if chance.random() < 0.01 else chance.randrange(200))]
 
     def add(self, call: Callable[[Counted, Iterator[Any]], None]) -> None:
@@ -88,18 +88,18 @@ class Crowd:
 
         self.threads.append(threading.Thread(target=run))
 
-    def answered(self) -> int:
+    def finished(self) -> int:
         return sum(book.right + book.crashed for book in self.counts)
 
     def finish(self) -> None:
         self.stop.set()
         for thread in self.threads:
             thread.join(30)
-        assert not [thread for thread in self.threads if thread.is_alive()], "a call was never answered"
+        assert not [thread for thread in self.threads if thread.is_alive()], "a call never ended"
         assert not self.stopped, self.stopped
         for book in self.counts:
             assert not book.wrong, book.wrong[:5]
-            assert book.right + book.crashed == book.asked
+            assert book.right + book.crashed == book.invoked
             assert book.right > 0
 
 
@@ -107,7 +107,7 @@ def invoking(fn: Any) -> Callable[[Counted, Iterator[Any]], None]:
     def call(book: Counted, events: Iterator[Any]) -> None:
         for event in events:
             try:
-                book.told(event, fn.invoke(event))
+                book.returned(event, fn.invoke(event))
             except BaseException as error:
                 book.failed(event, error)
 
@@ -128,7 +128,7 @@ def submitting(fn: Any) -> Callable[[Counted, Iterator[Any]], None]:
             for event, future in flying:
                 error = future.exception(30)
                 if error is None:
-                    book.told(event, future.result())
+                    book.returned(event, future.result())
                 else:
                     book.failed(event, error)
 
@@ -136,7 +136,7 @@ def submitting(fn: Any) -> Callable[[Counted, Iterator[Any]], None]:
 
 
 def mapping(fn: Any) -> Callable[[Counted, Iterator[Any]], None]:
-    """A crash ends a map: what it had read and not yielded has lost its caller, and is not counted as asked."""
+    """A crash ends a map: what it had read and not yielded has lost its caller, and is not counted as invoked."""
 
     def call(book: Counted, events: Iterator[Any]) -> None:
         more = True
@@ -148,15 +148,15 @@ def mapping(fn: Any) -> Callable[[Counted, Iterator[Any]], None]:
                     read.append(event)
                     yield event
 
-            given = 0
+            yielded = 0
             try:
-                for given, result in enumerate(fn.map(reading(), ahead=32), 1):
-                    book.told(read[given - 1], result)
+                for yielded, result in enumerate(fn.map(reading(), ahead=32), 1):
+                    book.returned(read[yielded - 1], result)
                 more = False
-                assert given == len(read)
+                assert yielded == len(read)
             except FunctionError as error:
-                book.failed(read[given], error)
-                book.asked -= len(read) - given - 1
+                book.failed(read[yielded], error)
+                book.invoked -= len(read) - yielded - 1
 
     return call
 
@@ -165,7 +165,7 @@ def awaiting(fn: Any, loop: asyncio.AbstractEventLoop) -> Callable[[Counted, Ite
     async def caller(book: Counted, events: Iterator[Any]) -> None:
         for event in events:
             try:
-                book.told(event, await fn.invoke(event))
+                book.returned(event, await fn.invoke(event))
             except Exception as error:
                 book.failed(event, error)
 
@@ -232,11 +232,11 @@ def kill(pid: int, mark: str) -> bool:
 def kill_until(
     deadline: float, functions: list[Any], zygotes: list[int], crowd: Crowd, mark: str, chance: random.Random
 ) -> Counter[str]:
-    """Kill somebody each time that the crowd has had some more answers."""
+    """Kill a process each time that the crowd has had a few more results."""
     kills: Counter[str] = Counter()
     while time.monotonic() < deadline:
-        target = crowd.answered() + chance.randrange(1, 600)
-        wait_until(lambda target=target: crowd.answered() >= target or crowd.stopped, 20)
+        target = crowd.finished() + chance.randrange(1, 600)
+        wait_until(lambda target=target: crowd.finished() >= target or crowd.stopped, 20)
         pids = chance.choice(functions).workers()
         if not pids:
             continue
@@ -266,7 +266,7 @@ def at_rest(runtimes: list[Runtime], book: Ledger) -> None:
     )
     ended = sum(s.invocations + s.cancelled for s in stats())
     assert book.twice == 0
-    assert book.answers <= ended <= book.answers + book.left, (ended, book.answers, book.left)
+    assert book.results <= ended <= book.results + book.left, (ended, book.results, book.left)
 
 
 def resident(pid: int | str) -> int:
@@ -289,7 +289,7 @@ def test_row_40_soak_with_random_kills(ledger: Ledger, nothing_is_left: str, tmp
             return [runtime.supervisor._environments._zygotes[""].pid for runtime in runtimes]
 
         def soak(seconds: float) -> Counter[str]:
-            """Work while workers are killed; then everything is at rest, and each call was answered."""
+            """Work while workers are killed; then everything is at rest, and each call ended."""
             crowd = Crowd()
             for kind in (invoking, invoking, submitting, mapping):
                 crowd.add(kind(fn))
@@ -311,7 +311,7 @@ def test_row_40_soak_with_random_kills(ledger: Ledger, nothing_is_left: str, tmp
             at_rest(runtimes, ledger)
             # Each engine makes its next lane ahead of time, a moment after it has used one.
             wait_until(lambda: descriptors()["/memfd:stoker-up (deleted)"] == len(runtimes))
-            seen["answers"], seen["crashed"] = crowd.answered(), sum(book.crashed for book in crowd.counts)
+            seen["finished"], seen["crashed"] = crowd.finished(), sum(book.crashed for book in crowd.counts)
             return seen
 
         def open_now() -> list[Any]:

@@ -50,7 +50,7 @@ def test_row_01_sigkill_in_the_handler(stoker: Engine, tmp_path: Path, how: str)
                     list(fn.map([str(note)]))
         assert killed(caught.value)
         assert caught.value.request_id in str(caught.value)
-    assert time.monotonic() - started < 2, "answered promptly"
+    assert time.monotonic() - started < 2, "ended promptly"
     replaced(fn, old)
     assert note.read_text() == f"{old[0]}\n", "ran once: a synchronous call is not retried"
     stats = stoker.stats()["killed"]
@@ -122,7 +122,7 @@ def test_row_02_sigkill_between_reserve_and_commit(stoker: Engine, call: Any) ->
 @pytest.mark.promise(4)
 @CALLS
 def test_row_03_sigkill_after_commit_before_the_doorbell(stoker: Engine, call: Any) -> None:
-    """The result or an error, never both, never neither. Committed is answered: it is the result."""
+    """The result or an error, never both, never neither. Committed is the result."""
     fn = stoker.function("dies_replying:handler", code=MISBEHAVE)
     old = fn.workers()
     assert call(fn, ["committed", "seen"]) == "seen"
@@ -238,7 +238,7 @@ def test_row_05_what_harms_nobody_but_itself(stoker: Engine, where: str, value: 
 
 
 def test_row_05_a_reply_that_is_not_json(stoker: Engine) -> None:
-    """A result that lies where no result was written: an error for its caller, nothing for anybody else."""
+    """A result that lies where no result was written: an error for its caller, nothing for others."""
     fn = stoker.function("scribbles:handler", code=MISBEHAVE, timeout=5)
     for call in (fn.invoke, lambda e: fn.submit(e).result(), lambda e: list(fn.map([e]))):
         with pytest.raises(FunctionError) as caught:
@@ -267,7 +267,7 @@ def test_row_05_a_liar_that_says_it_never_began_is_not_retried_for_ever(
 
 @pytest.mark.promise(13)
 def test_row_06_a_header_that_changes_while_it_is_read(stoker: Engine) -> None:
-    """One private copy decides: each call gets its answer or an error, and the engine lives."""
+    """One private copy decides: each call gets its result or an error, and the engine lives."""
     fn = stoker.function("changes_header:handler", code=MISBEHAVE, timeout=2)
     answers: Counter[str] = Counter()
     deadline = time.monotonic() + 0.8
@@ -290,7 +290,7 @@ def test_row_07_a_late_reply_of_an_earlier_attempt_is_dropped_and_counted(stoker
 
 @pytest.mark.promise(6)
 def test_row_07_the_reply_of_an_attempt_that_timed_out(stoker: Engine, tmp_path: Path) -> None:
-    """Its worker is gone, and so is its lane: what it would still say reaches nobody."""
+    """Its worker is gone, and so is its lane: what it would still write reaches no caller."""
     fn = stoker.function("outlasts:handler", code=MISBEHAVE, timeout=0.2)
     gate = tmp_path / "gate"
     with pytest.raises(FunctionTimeout):

@@ -45,7 +45,7 @@ def neighbour(stoker: Engine) -> Any:
 @pytest.mark.promise(17)
 @CALLS
 def test_row_21_a_handler_closes_every_descriptor(stoker: Engine, neighbour: Any, how: str) -> None:
-    """The call is answered all the same; that worker is recycled; the engine goes on."""
+    """The call returns all the same; that worker is recycled; the engine goes on."""
     fn = stoker.function("closes_fds:handler", code=MISBEHAVE)
     for _ in range(3):
         old = fn.workers()
@@ -356,9 +356,9 @@ def test_row_26_a_thread_that_prints_after_the_reply_is_logged_with_no_request(
     (tmp_path / "later.py").write_text(
         "import threading\n"
         "def handler(event, context):\n"
-        "    threading.Timer(0.05, print, ['said later']).start()\n"
+        "    threading.Timer(0.05, print, ['printed later']).start()\n"
         "    return 1\n"
     )
     fn = stoker.function("later:handler", code=tmp_path)
     assert fn.invoke() == 1
-    wait_until(lambda: [r for _, r, text in logs if "said later" in text] == [""])
+    wait_until(lambda: [r for _, r, text in logs if "printed later" in text] == [""])

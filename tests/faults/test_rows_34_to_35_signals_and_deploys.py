@@ -40,7 +40,7 @@ def held(tmp_path: Path) -> Iterator[Held]:
     made.let_go()
 
 
-# A program that drains when it is told to stop. It says what happens, a line at a time.
+# A program that drains when a signal comes. It prints what happens, a line at a time.
 PROGRAM = """
 import os, sys, threading
 from engine import Engine, EngineClosed
@@ -81,7 +81,7 @@ class Draining:
         self.workers = [int(pid) for pid in self.process.stdout.readline().split()]
         held.running(2)
 
-    def told(self) -> str:
+    def line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
@@ -130,15 +130,15 @@ def test_row_34_it_drains_once_and_answers_what_it_accepted(
 ) -> None:
     program = draining(mode)
     program.send(signals[0])
-    assert program.told() == "drains"
+    assert program.line() == "drains"
     for name in signals[1:]:
         program.send(name)
         program.taken(name)
     assert program.process.poll() is None, "it waits for what is in flight"
     assert set(program.workers) <= set(marked(nothing_is_left))
     held.let_go()
-    said, status = program.rest()
-    assert sorted(said) == [f"answer {n}" for n in range(4)], "each once; no second drain"
+    lines, status = program.rest()
+    assert sorted(lines) == [f"answer {n}" for n in range(4)], "each once; no second drain"
     assert status == -getattr(signal, signals[0]), "its end is the first signal's"
     wait_until(lambda: not marked(nothing_is_left))
 
@@ -147,15 +147,15 @@ def test_row_34_it_drains_once_and_answers_what_it_accepted(
 def test_row_34_a_drain_that_does_not_end_is_cut_short(
     draining: Callable[..., Draining], nothing_is_left: str
 ) -> None:
-    """Handlers that ignore SIGTERM and never return: their callers are told, their processes end."""
+    """Handlers that ignore SIGTERM and never return: their callers get errors, their processes end."""
     program = draining(drain=0.3)
     began = time.monotonic()
     program.send("SIGTERM")
-    assert program.told() == "drains"
+    assert program.line() == "drains"
     program.send("SIGTERM")
-    said, status = program.rest()
+    lines, status = program.rest()
     assert 0.3 <= time.monotonic() - began < 3
-    assert said == ["closed"] * 4
+    assert lines == ["closed"] * 4
     assert status == -signal.SIGTERM
     wait_until(lambda: not marked(nothing_is_left))
 
@@ -206,8 +206,8 @@ def test_row_35_in_flight_on_the_old_code_the_next_on_the_new(
     running = fn.submit(held.event(0))
     held.running()
     waiting = [fn.submit() for _ in range(5)]
-    answers: list[Any] = []
-    thread = threading.Thread(target=lambda: answers.append(fn.invoke()))
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(fn.invoke()))
     thread.start()
     wait_until(lambda: stoker.stats()["app"].queue_depth + stoker.stats()["app"].in_flight == 7)
     new = deploy(stoker, 2)
@@ -216,7 +216,7 @@ def test_row_35_in_flight_on_the_old_code_the_next_on_the_new(
     assert list(fn.map([None] * 3)) == [2] * 3
     assert [each.result(10) for each in waiting] == [2] * 5, "what waited goes to the new code"
     thread.join(10)
-    assert answers == [2]
+    assert results == [2]
     assert not running.done()
     held.let_go()
     assert running.result(10) == 1

@@ -1,4 +1,4 @@
-"""A function's pool under random arrivals, durations and deaths, in virtual time: seeded, and millions of times
+"""A function's workers under random arrivals, durations and deaths, in virtual time: seeded, and millions of times
 faster than life. The decisions are the engine's own; the world around them is made up."""
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Simulation:
     line: deque[tuple[int, int]] = field(default_factory=deque)  # (arrived, number)
     finished: list[int] = field(default_factory=list)
     crashed: list[int] = field(default_factory=list)
-    refused: list[int] = field(default_factory=list)  # answered with the init's failure
+    refused: list[int] = field(default_factory=list)  # failed with the init's error
     begun: list[int] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     longest_delay: int = 0
@@ -132,7 +132,7 @@ class Simulation:
             self.after(TICK_NS, self.tick)
 
     def surplus(self) -> bool:
-        """Is somebody to go one day?"""
+        """Is a worker to go one day?"""
         return len(self.workers) > self.world.minimum and self.world.keep_alive_ns < S
 
     # What the world does.
@@ -193,11 +193,11 @@ class Simulation:
         assert len(self.workers) <= self.world.maximum, "more workers than the cap"
         assert self.longest_delay <= CAP_NS
         idle = any(w.ready and not w.busy for w in self.workers)
-        assert not (self.line and idle), "somebody waits while somebody is idle"
+        assert not (self.line and idle), "an invocation waits while a worker is idle"
         running = sum(w.busy for w in self.workers)
-        answered = len(self.finished) + len(self.crashed) + len(self.refused)
+        ended = len(self.finished) + len(self.crashed) + len(self.refused)
         arrived = len(self.begun) + len(self.line) + len(self.refused)
-        assert arrived == answered + running + len(self.line), "an invocation was lost or doubled"
+        assert arrived == ended + running + len(self.line), "an invocation was lost or doubled"
 
 
 WORLDS: dict[str, World] = {
@@ -222,7 +222,7 @@ def test_a_world_to_its_end(name: str, seed: int) -> None:
     done = Simulation(world, seed).run()
     assert not done.line, "the line drains"
     ends = done.finished + done.crashed + done.refused
-    assert sorted(ends) == list(range(world.arrivals)), "each is answered exactly once"
+    assert sorted(ends) == list(range(world.arrivals)), "each ends exactly once"
     assert done.begun == sorted(done.begun), "first come, first served"
     if not done.breaker.failures:
         assert len(done.workers) >= world.minimum, "as many as are to be warm"
@@ -242,7 +242,7 @@ def test_short_work_does_not_start_a_crowd() -> None:
     world = World(maximum=100, work_ns=(3 * US, 5 * US), gap_ns=10 * US, arrivals=5000)
     for seed in range(5):
         done = Simulation(world, seed).run()
-        later = [at for at in done.starts if at > 5 * MS]  # before, nothing was known of it
+        later = [at for at in done.starts if at > 5 * MS]  # before, it was not measured
         assert later == []
 
 
@@ -341,7 +341,7 @@ class TestTheDecision:
             ({"starting": 1}, BOUNDS, 0),
             ({"idle": 1}, Bounds(3, 4, S), 2),
             ({"waiting": 1}, Bounds(0, 4, S), 1),  # a cold start
-            ({"waiting": 9}, Bounds(0, 4, S), 4),  # nothing is known: one each, up to the cap
+            ({"waiting": 9}, Bounds(0, 4, S), 4),  # nothing is measured: one each, up to the cap
             ({"waiting": 2, "starting": 2}, Bounds(0, 4, S), 0),  # they are coming
             ({"waiting": 3, "starting": 2}, Bounds(0, 4, S), 1),
             ({"waiting": 9, "busy": 4}, BOUNDS, 0),  # the cap

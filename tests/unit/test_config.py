@@ -1,4 +1,4 @@
-"""What a user may configure, and what is said about what not."""
+"""What a user may configure, and the messages about the rest."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ def test_the_defaults_are_the_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """The three places that state them agree."""
     import inspect
 
-    given = {}
+    defaults = {}
     for function in (configure, Engine.function, AsyncEngine.function):
         parameters = inspect.signature(function).parameters
-        given[function.__qualname__] = {name: p.default for name, p in parameters.items() if name != "self"}
-    assert given["configure"] == given["Engine.function"] == given["AsyncEngine.function"]
+        defaults[function.__qualname__] = {
+            name: p.default for name, p in parameters.items() if name != "self"
+        }
+    assert defaults["configure"] == defaults["Engine.function"] == defaults["AsyncEngine.function"]
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

@@ -93,9 +93,9 @@ class TestTheHandlersOwn:
     def test_a_large_text_does_not_break_the_reply(self, function: Function, size: int) -> None:
         fail = function("fail_large", memory=512)
         reply = fail.invoke_raw(json.dumps(size).encode())
-        said = json.loads(reply.payload)
-        assert said["errorType"] == "Trouble"
-        assert set(said["errorMessage"]) == {"x"}
+        error = json.loads(reply.payload)
+        assert error["errorType"] == "Trouble"
+        assert set(error["errorMessage"]) == {"x"}
         assert fail.invoke_raw(b"1").function_error == "Unhandled"
 
     def test_it_is_logged_as_lambda_does(self, function: Function, logs: Logs) -> None:
@@ -184,10 +184,10 @@ class TestCrash:
             "errorMessage": f"RequestId: {reply.request_id} Error: Runtime exited without providing a reason",
         }
 
-    @pytest.mark.parametrize(("given", "status"), [(3, 3), (None, 0), ("a text", 1), (300, 300 & 0xFF)])
-    def test_sys_exit(self, function: Function, given: Any, status: int) -> None:
+    @pytest.mark.parametrize(("argument", "status"), [(3, 3), (None, 0), ("a text", 1), (300, 300 & 0xFF)])
+    def test_sys_exit(self, function: Function, argument: Any, status: int) -> None:
         with pytest.raises(FunctionCrashed) as caught:
-            function("exit_with").invoke(given)
+            function("exit_with").invoke(argument)
         assert caught.value.exit_status == status
 
     def test_an_exception_that_is_none(self, function: Function) -> None:

@@ -1,4 +1,4 @@
-"""The sample functions, called directly: each one's answers to its own events."""
+"""The sample functions, called directly: each one's responses to its own events."""
 
 import base64
 import hashlib
@@ -40,7 +40,7 @@ class Context:
 
 
 def load(name: str) -> ModuleType:
-    # All are called app, so they are loaded by path, under names that cannot clash.
+    # All are named app, so they are loaded by path, under names that cannot clash.
     spec = importlib.util.spec_from_file_location(
         f"sample_{name.replace('-', '_')}", HANDLERS / name / "app.py"
     )
@@ -55,10 +55,10 @@ def event(name: str, file: str) -> Any:
     return json.loads((HANDLERS / name / "events" / f"{file}.json").read_text(encoding="utf-8"))
 
 
-def invoke(name: str, given: Any) -> Any:
-    """Call a fresh copy of the sample, its answer taken through JSON as an invocation would."""
-    given = event(name, given) if isinstance(given, str) else given
-    return json.loads(json.dumps(load(name).handler(given, Context(name))))
+def invoke(name: str, request: Any) -> Any:
+    """Call a fresh copy of the sample, its response taken through JSON as an invocation would."""
+    request = event(name, request) if isinstance(request, str) else request
+    return json.loads(json.dumps(load(name).handler(request, Context(name))))
 
 
 # All of them
@@ -108,8 +108,8 @@ def test_echo_gives_its_event_back(file: str) -> None:
 # thumbnail
 
 
-def picture(answer: dict[str, Any]) -> tuple[bytes, Image.Image]:
-    data = base64.b64decode(answer["data"], validate=True)
+def picture(response: dict[str, Any]) -> tuple[bytes, Image.Image]:
+    data = base64.b64decode(response["data"], validate=True)
     return data, Image.open(io.BytesIO(data))
 
 
@@ -132,12 +132,12 @@ def test_thumbnail_describes_the_photograph_and_keeps_its_proportions() -> None:
 
 
 def test_thumbnail_is_a_small_jpeg_of_the_same_picture() -> None:
-    answer = invoke("thumbnail", "cat")["thumbnails"][0]["thumbnail"]
-    data, image = picture(answer)
+    response = invoke("thumbnail", "cat")["thumbnails"][0]["thumbnail"]
+    data, image = picture(response)
     assert image.format == "JPEG"
-    assert image.size == (answer["width"], answer["height"]) == (128, 85)
-    assert len(data) == answer["bytes"] < 6000
-    assert hashlib.sha256(data).hexdigest() == answer["sha256"]
+    assert image.size == (response["width"], response["height"]) == (128, 85)
+    assert len(data) == response["bytes"] < 6000
+    assert hashlib.sha256(data).hexdigest() == response["sha256"]
     # Another way down to the same size: the mean of each block. A wrong picture is dozens of levels away.
     with Image.open(photograph("resources/images/chelsea.png")) as source:
         expected = np.asarray(source.convert("RGB").resize((128, 85), Image.Resampling.BOX), dtype=float)
@@ -160,12 +160,12 @@ def test_thumbnail_turns_a_photograph_upright_out_of_a_bucket_root(
     with Image.open(photograph("resources/images/chelsea.png")) as source:
         source.convert("RGB").save(tmp_path / "holiday" / "my cat.jpg", exif=exif)
     monkeypatch.setenv("BUCKET_ROOT", str(tmp_path))
-    given = event("thumbnail", "cat")
-    given["Records"][0]["s3"]["bucket"]["name"] = "holiday"
-    given["Records"][0]["s3"]["object"]["key"] = "my+cat.jpg"
-    answer = invoke("thumbnail", given)["thumbnails"][0]
-    assert (answer["key"], answer["source"]["format"]) == ("my cat.jpg", "JPEG")
-    assert (answer["thumbnail"]["width"], answer["thumbnail"]["height"]) == (85, 128)
+    request = event("thumbnail", "cat")
+    request["Records"][0]["s3"]["bucket"]["name"] = "holiday"
+    request["Records"][0]["s3"]["object"]["key"] = "my+cat.jpg"
+    response = invoke("thumbnail", request)["thumbnails"][0]
+    assert (response["key"], response["source"]["format"]) == ("my cat.jpg", "JPEG")
+    assert (response["thumbnail"]["width"], response["thumbnail"]["height"]) == (85, 128)
 
 
 @pytest.mark.parametrize(
@@ -183,11 +183,11 @@ def test_thumbnail_turns_a_photograph_upright_out_of_a_bucket_root(
     ],
 )
 def test_thumbnail_refuses_what_is_not_in_a_bucket(bucket: str, key: str, message: str) -> None:
-    given = event("thumbnail", "bad-no-such-key")
-    given["Records"][0]["s3"]["bucket"]["name"] = bucket
-    given["Records"][0]["s3"]["object"]["key"] = key
+    request = event("thumbnail", "bad-no-such-key")
+    request["Records"][0]["s3"]["bucket"]["name"] = bucket
+    request["Records"][0]["s3"]["object"]["key"] = key
     with pytest.raises(FileNotFoundError, match=re.escape(message)):
-        invoke("thumbnail", given)
+        invoke("thumbnail", request)
 
 
 def test_thumbnail_bucket_cannot_climb_out_of_the_bucket_root(
@@ -196,10 +196,10 @@ def test_thumbnail_bucket_cannot_climb_out_of_the_bucket_root(
     (tmp_path / "root").mkdir()
     (tmp_path / "outside").mkdir()
     monkeypatch.setenv("BUCKET_ROOT", str(tmp_path / "root"))
-    given = event("thumbnail", "cat")
-    given["Records"][0]["s3"]["bucket"]["name"] = "../outside"
+    request = event("thumbnail", "cat")
+    request["Records"][0]["s3"]["bucket"]["name"] = "../outside"
     with pytest.raises(FileNotFoundError, match="NoSuchBucket"):
-        invoke("thumbnail", given)
+        invoke("thumbnail", request)
 
 
 # access-log
@@ -211,10 +211,10 @@ def log_lines() -> list[str]:
 
 
 def test_access_log_aggregates_of_the_real_lines() -> None:
-    answer = invoke("access-log", "batch")
-    assert answer["requests"] == len(log_lines()) == 300
-    assert answer["rejected"] == []
-    assert answer["statuses"] == {
+    response = invoke("access-log", "batch")
+    assert response["requests"] == len(log_lines()) == 300
+    assert response["rejected"] == []
+    assert response["statuses"] == {
         "200": 238,
         "206": 5,
         "301": 8,
@@ -226,40 +226,40 @@ def test_access_log_aggregates_of_the_real_lines() -> None:
         "405": 3,
         "416": 1,
     }
-    assert answer["methods"] == {"DELETE": 1, "GET": 285, "HEAD": 11, "OPTIONS": 1, "POST": 1, "PUT": 1}
-    assert answer["error_rate"] == 0.0933  # 28 of 300
-    assert (answer["from"], answer["to"]) == ("2026-11-23T21:22:05+00:00", "2026-11-23T21:22:19+00:00")
-    assert answer["bytes"] == {"total": 3058773, "p50": 1088, "p95": 49610, "max": 231679}
-    assert answer["top_paths"][0] == ["/robots.txt", 14]
-    assert answer["clients"] == 19
+    assert response["methods"] == {"DELETE": 1, "GET": 285, "HEAD": 11, "OPTIONS": 1, "POST": 1, "PUT": 1}
+    assert response["error_rate"] == 0.0933  # 28 of 300
+    assert (response["from"], response["to"]) == ("2026-11-23T21:22:05+00:00", "2026-11-23T21:22:19+00:00")
+    assert response["bytes"] == {"total": 3058773, "p50": 1088, "p95": 49610, "max": 231679}
+    assert response["top_paths"][0] == ["/robots.txt", 14]
+    assert response["clients"] == 19
 
 
 def test_access_log_agrees_with_a_count_made_by_splitting_at_blanks() -> None:
-    answer = invoke("access-log", "batch")
+    response = invoke("access-log", "batch")
     fields = [line.split(" ") for line in log_lines()]
     sizes = sorted(int(field[9].replace("-", "0")) for field in fields)  # '-' is no body
     paths = Counter(field[6].split("?")[0] for field in fields)
-    assert answer["statuses"] == dict(sorted(Counter(field[8] for field in fields).items()))
-    assert answer["bytes"]["total"] == sum(sizes)
-    assert answer["bytes"]["p50"] == statistics.median_low(sizes)
-    assert answer["bytes"]["p95"] == sizes[284]  # the 285th of 300
-    assert dict(answer["top_paths"]) == {path: paths[path] for path, _ in answer["top_paths"]}
-    assert [n for _, n in answer["top_paths"]] == sorted(paths.values(), reverse=True)[:5]
-    assert answer["busiest_second"] == max(Counter(field[3] for field in fields).values())
+    assert response["statuses"] == dict(sorted(Counter(field[8] for field in fields).items()))
+    assert response["bytes"]["total"] == sum(sizes)
+    assert response["bytes"]["p50"] == statistics.median_low(sizes)
+    assert response["bytes"]["p95"] == sizes[284]  # the 285th of 300
+    assert dict(response["top_paths"]) == {path: paths[path] for path, _ in response["top_paths"]}
+    assert [n for _, n in response["top_paths"]] == sorted(paths.values(), reverse=True)[:5]
+    assert response["busiest_second"] == max(Counter(field[3] for field in fields).values())
     robots = [
         line
         for line in log_lines()
         if re.search(r"bot\b|crawl|spider|slurp", line.split(" ")[0] + line.split('"')[5])
     ]
-    assert answer["robots"] == len(robots) > 0
+    assert response["robots"] == len(robots) > 0
 
 
 def test_access_log_sets_broken_lines_aside_by_their_sequence_number() -> None:
-    answer = invoke("access-log", "bad-lines")
+    response = invoke("access-log", "bad-lines")
     records = event("access-log", "bad-lines")["Records"]
-    assert answer["requests"] == 2
-    assert answer["rejected"] == [records[place]["kinesis"]["sequenceNumber"] for place in (1, 2)]
-    assert answer["bytes"] == {"total": 126858, "p50": 34, "p95": 126824, "max": 126824}
+    assert response["requests"] == 2
+    assert response["rejected"] == [records[place]["kinesis"]["sequenceNumber"] for place in (1, 2)]
+    assert response["bytes"] == {"total": 126858, "p50": 34, "p95": 126824, "max": 126824}
 
 
 @pytest.mark.parametrize(
@@ -276,13 +276,13 @@ def test_access_log_sets_broken_lines_aside_by_their_sequence_number() -> None:
     ],
 )
 def test_access_log_reads_the_formats_odd_corners(line: str, status: str, size: int, path: str) -> None:
-    given = event("access-log", "bad-lines")
-    given["Records"] = given["Records"][:1]
-    given["Records"][0]["kinesis"]["data"] = base64.b64encode(line.encode()).decode()
-    answer = invoke("access-log", given)
-    assert answer["rejected"] == []
-    assert answer["from"] == "2025-12-31T23:00:00+00:00"
-    assert (answer["statuses"], answer["bytes"]["total"], answer["top_paths"]) == (
+    request = event("access-log", "bad-lines")
+    request["Records"] = request["Records"][:1]
+    request["Records"][0]["kinesis"]["data"] = base64.b64encode(line.encode()).decode()
+    response = invoke("access-log", request)
+    assert response["rejected"] == []
+    assert response["from"] == "2025-12-31T23:00:00+00:00"
+    assert (response["statuses"], response["bytes"]["total"], response["top_paths"]) == (
         {status: 1},
         size,
         [[path, 1]],
@@ -294,16 +294,16 @@ def test_access_log_reads_the_formats_odd_corners(line: str, status: str, size: 
     [("crawler.example.net", "Mozilla/5.0", 1), ("h", "Examplebot/2.1", 1), ("h", "Bottle/0.12", 0)],
 )
 def test_access_log_knows_robots_by_agent_or_host(client: str, agent: str, robots: int) -> None:
-    given = event("access-log", "bad-lines")
+    request = event("access-log", "bad-lines")
     line = f'{client} - - [01/Jan/2026:00:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "{agent}"'
-    given["Records"] = given["Records"][:1]
-    given["Records"][0]["kinesis"]["data"] = base64.b64encode(line.encode()).decode()
-    assert invoke("access-log", given)["robots"] == robots
+    request["Records"] = request["Records"][:1]
+    request["Records"][0]["kinesis"]["data"] = base64.b64encode(line.encode()).decode()
+    assert invoke("access-log", request)["robots"] == robots
 
 
 def test_access_log_of_an_empty_batch_is_all_zero() -> None:
-    answer = invoke("access-log", {"Records": []})
-    assert (answer["requests"], answer["from"], answer["bytes"]["p95"], answer["error_rate"]) == (
+    response = invoke("access-log", {"Records": []})
+    assert (response["requests"], response["from"], response["bytes"]["p95"], response["error_rate"]) == (
         0,
         None,
         0,
@@ -315,9 +315,9 @@ def test_access_log_of_an_empty_batch_is_all_zero() -> None:
 
 
 def test_orders_sends_back_only_the_messages_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
-    answer = invoke("orders", "batch")
+    response = invoke("orders", "batch")
     ids = [record["messageId"] for record in event("orders", "batch")["Records"]]
-    assert answer == {"batchItemFailures": [{"itemIdentifier": ids[place]} for place in (3, 4, 5, 6)]}
+    assert response == {"batchItemFailures": [{"itemIdentifier": ids[place]} for place in (3, 4, 5, 6)]}
     priced = {line["orderId"]: line for line in map(json.loads, capsys.readouterr().out.splitlines())}
     assert [line["messageId"] for line in priced.values()] == [ids[place] for place in (0, 1, 2, 7, 8, 9)]
     # Worked out by hand: net, tax, shipping, total.
@@ -384,11 +384,11 @@ def test_orders_events_carry_the_digest_of_each_body(file: str) -> None:
 # http-api
 
 
-def call(given: Any) -> tuple[int, Any]:
-    answer = invoke("http-api", given)
-    assert answer["isBase64Encoded"] is False
-    assert answer["headers"]["Content-Type"] == "application/json"
-    return answer["statusCode"], json.loads(answer["body"])
+def call(request: Any) -> tuple[int, Any]:
+    response = invoke("http-api", request)
+    assert response["isBase64Encoded"] is False
+    assert response["headers"]["Content-Type"] == "application/json"
+    return response["statusCode"], json.loads(response["body"])
 
 
 def test_http_api_finds_books_by_author() -> None:
@@ -398,10 +398,10 @@ def test_http_api_finds_books_by_author() -> None:
 
 
 def test_http_api_without_a_query_lists_all_books_by_title() -> None:
-    given = event("http-api", "list")
-    del given["queryStringParameters"]
-    given["rawQueryString"] = ""
-    titles = [book["title"] for book in call(given)[1]["books"]]
+    request = event("http-api", "list")
+    del request["queryStringParameters"]
+    request["rawQueryString"] = ""
+    titles = [book["title"] for book in call(request)[1]["books"]]
     assert len(titles) == 5
     assert titles == sorted(titles)
 
@@ -461,65 +461,67 @@ def test_http_api_health_and_refusals() -> None:
 
 
 def test_numbers_gives_the_published_regression_on_the_waist() -> None:
-    answer = invoke("numbers", "one-predictor")
-    waist, intercept = answer["coefficients"]["abdom"], answer["coefficients"]["intercept"]
-    assert answer["observations"] == 252
+    response = invoke("numbers", "one-predictor")
+    waist, intercept = response["coefficients"]["abdom"], response["coefficients"]["intercept"]
+    assert response["observations"] == 252
     assert intercept["estimate"] == pytest.approx(-39.28018, abs=1e-5)
     assert intercept["std_error"] == pytest.approx(2.66034, abs=1e-5)
     assert waist["estimate"] == pytest.approx(0.63130, abs=1e-5)
     assert waist["std_error"] == pytest.approx(0.02855, abs=1e-5)
     assert waist["t"] == pytest.approx(22.11, abs=0.01)
-    assert answer["r_squared"] == pytest.approx(0.6617, abs=1e-4)
-    assert answer["residual_std_error"] == pytest.approx(4.877, abs=1e-3)
-    assert answer["f_statistic"] == pytest.approx(488.9, abs=0.1)
-    assert answer["influential"][0]["row"] == 38  # the heaviest man of the data
+    assert response["r_squared"] == pytest.approx(0.6617, abs=1e-4)
+    assert response["residual_std_error"] == pytest.approx(4.877, abs=1e-3)
+    assert response["f_statistic"] == pytest.approx(488.9, abs=0.1)
+    assert response["influential"][0]["row"] == 38  # the heaviest man of the data
 
 
 def test_numbers_agrees_with_fits_made_the_long_way() -> None:
-    given = event("numbers", "body-fat")
-    answer = invoke("numbers", given)
+    request = event("numbers", "body-fat")
+    response = invoke("numbers", request)
     numbers = load("numbers")
-    y = numbers.columns([given["response"]])[:, 0]
-    x = np.column_stack([np.ones(len(y)), numbers.columns(given["predictors"])])
+    y = numbers.columns([request["response"]])[:, 0]
+    x = np.column_stack([np.ones(len(y)), numbers.columns(request["predictors"])])
     beta, rss, rank, _ = np.linalg.lstsq(x, y, rcond=None)
     assert rank == 8
-    names = ["intercept", *given["predictors"]]
-    assert list(answer["coefficients"]) == names
-    estimates = [answer["coefficients"][name]["estimate"] for name in names]
+    names = ["intercept", *request["predictors"]]
+    assert list(response["coefficients"]) == names
+    estimates = [response["coefficients"][name]["estimate"] for name in names]
     assert estimates == pytest.approx(beta.tolist(), rel=1e-8)
-    assert answer["r_squared"] == pytest.approx(1 - rss[0] / ((y - y.mean()) ** 2).sum(), rel=1e-10)
+    assert response["r_squared"] == pytest.approx(1 - rss[0] / ((y - y.mean()) ** 2).sum(), rel=1e-10)
 
     # Leaving out each man in turn: what the predicted R squared and Cook's distance are shortcuts for.
     fits = [np.linalg.lstsq(np.delete(x, i, 0), np.delete(y, i), rcond=None)[0] for i in range(len(y))]
     press = sum((y[i] - x[i] @ fits[i]) ** 2 for i in range(len(y)))
-    assert answer["predicted_r_squared"] == pytest.approx(1 - press / ((y - y.mean()) ** 2).sum(), rel=1e-9)
-    shifts = [((x @ (beta - b)) ** 2).sum() / (8 * answer["residual_std_error"] ** 2) for b in fits]
+    assert response["predicted_r_squared"] == pytest.approx(1 - press / ((y - y.mean()) ** 2).sum(), rel=1e-9)
+    shifts = [((x @ (beta - b)) ** 2).sum() / (8 * response["residual_std_error"] ** 2) for b in fits]
     worst = sorted(range(len(y)), key=lambda i: -shifts[i])[:3]
-    assert [entry["row"] for entry in answer["influential"]] == worst
-    assert [entry["cooks_distance"] for entry in answer["influential"]] == pytest.approx(
+    assert [entry["row"] for entry in response["influential"]] == worst
+    assert [entry["cooks_distance"] for entry in response["influential"]] == pytest.approx(
         [shifts[i] for i in worst]
     )
 
     # A variance inflation factor is 1 / (1 - R squared) of one predictor on the others.
-    others = [name for name in given["predictors"] if name != "weight"]
+    others = [name for name in request["predictors"] if name != "weight"]
     r_squared = invoke("numbers", {"response": "weight", "predictors": others})["r_squared"]
-    assert answer["coefficients"]["weight"]["vif"] == pytest.approx(1 / (1 - r_squared), rel=1e-8)
+    assert response["coefficients"]["weight"]["vif"] == pytest.approx(1 / (1 - r_squared), rel=1e-8)
 
 
 def test_numbers_predicts_at_a_point() -> None:
-    given = event("numbers", "body-fat")
-    answer = invoke("numbers", given)
-    by_hand = answer["coefficients"]["intercept"]["estimate"] + sum(
-        answer["coefficients"][name]["estimate"] * given["at"][name] for name in given["predictors"]
+    request = event("numbers", "body-fat")
+    response = invoke("numbers", request)
+    by_hand = response["coefficients"]["intercept"]["estimate"] + sum(
+        response["coefficients"][name]["estimate"] * request["at"][name] for name in request["predictors"]
     )
-    assert answer["prediction"]["value"] == pytest.approx(by_hand)
+    assert response["prediction"]["value"] == pytest.approx(by_hand)
     assert (
-        answer["residual_std_error"] < answer["prediction"]["std_error"] < answer["residual_std_error"] * 1.05
+        response["residual_std_error"]
+        < response["prediction"]["std_error"]
+        < response["residual_std_error"] * 1.05
     )
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("request", "message"),
     [
         ("bad-name", "no such measurement: shoe size; there are brozek, siri"),
         ({"predictors": []}, "at least one measurement"),
@@ -527,6 +529,6 @@ def test_numbers_predicts_at_a_point() -> None:
         ({"predictors": ["age", "knee"], "at": {"age": 30}}, "a prediction needs knee"),
     ],
 )
-def test_numbers_refuses_what_it_cannot_fit(given: Any, message: str) -> None:
+def test_numbers_refuses_what_it_cannot_fit(request: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        invoke("numbers", given)
+        invoke("numbers", request)

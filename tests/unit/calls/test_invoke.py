@@ -107,10 +107,10 @@ class TestRaw:
     def test_a_failure_is_in_the_reply(self, function: Function) -> None:
         reply = function("fail").invoke_raw(b'"no"')
         assert reply.function_error == "Unhandled"
-        said = json.loads(reply.payload)
-        assert said["errorType"] == "Trouble"
-        assert said["errorMessage"] == "no"
-        assert said["requestId"] == reply.request_id
+        error = json.loads(reply.payload)
+        assert error["errorType"] == "Trouble"
+        assert error["errorMessage"] == "no"
+        assert error["requestId"] == reply.request_id
 
     def test_none_is_null(self, function: Function) -> None:
         assert function("evaluate").invoke_raw(b'"None"').payload == b"null"

@@ -56,7 +56,7 @@ def test_results_of_every_size(function: Function) -> None:
 def test_the_look_ahead_is_bounded(function: Function, ahead: int) -> None:
     source = Source(itertools.count())
     results = function("echo").map(source, ahead=ahead)
-    assert source.read == 0  # nothing is read before the first result is asked for
+    assert source.read == 0  # nothing is read before the first result is taken
     for n in range(500):
         assert next(results) == n
         assert source.read <= n + 1 + ahead
@@ -77,7 +77,7 @@ def test_an_endless_iterator_with_an_early_end(engine: Any, function: Function) 
 
 def test_closing_early_withdraws_what_waits(engine: Any, function: Function, gate: Gate) -> None:
     held = function("gated")
-    free = {**gate.event("free"), "gate": str(gate.arrivals)}  # a lock that nobody has
+    free = {**gate.event("free"), "gate": str(gate.arrivals)}  # a free lock
     results = held.map([free, *(gate.event(n) for n in range(20))])
     assert next(results) == "free"
     gate.wait(2)

@@ -1,6 +1,6 @@
 """The C engine's side against a model: accepted = waiting + in lanes + completed, each exactly once, in order.
 
-Real lanes, with workers in this very process that do one step when told. What is where is read from the shared
+Real lanes, with workers in this very process that do one step at a time. What is where is read from the shared
 memory itself: the records between a ring's two cursors, and which of them are revoked.
 """
 
@@ -150,7 +150,7 @@ class QueueMachine(RuleBasedStateMachine):
         call.state, call.expected = ENDED, (status, payload)
 
     def settle(self) -> None:
-        """What nobody wants any more does not go back into the line when its lane gives it back."""
+        """What was cancelled does not go back into the line when its lane gives it back."""
         for function in range(self.functions):
             for ticket in self.placed[function] - self.in_lanes(function):
                 call = self.calls[ticket]
@@ -270,7 +270,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.workers.append(worker)
         assert worker.coming() == ([expected] if take and expected is not None else [])
 
-    def some(self, data: st.DataObject, workers: list[Worker]) -> Worker:
+    def pick(self, data: st.DataObject, workers: list[Worker]) -> Worker:
         return data.draw(st.sampled_from(workers), label="worker")
 
     def unready(self) -> list[Worker]:
@@ -279,12 +279,12 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.unready())
     @rule(data=st.data())
     def says_ready(self, data: st.DataObject) -> None:
-        worker = self.some(data, self.unready())
+        worker = self.pick(data, self.unready())
         assert lib.stk_worker_reply(worker.end, lib.STK_READY, b"", 0) == 0
         worker.ready = True
 
     def able(self) -> list[Worker]:
-        """Those for whom an invocation is there."""
+        """Those that have an invocation."""
         return [w for w in self.workers if w.ready and not w.hand and w.coming()]
 
     def take(self, worker: Worker) -> None:
@@ -309,12 +309,12 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(not w.doomed for w in self.able()))
     @rule(data=st.data())
     def takes(self, data: st.DataObject) -> None:
-        self.take(self.some(data, [w for w in self.able() if not w.doomed]))
+        self.take(self.pick(data, [w for w in self.able() if not w.doomed]))
 
     @precondition(lambda self: any(w.hand for w in self.alive()))
     @rule(data=st.data(), size=st.sampled_from(SIZES), fault=st.booleans())
     def replies(self, data: st.DataObject, size: int, fault: bool) -> None:
-        self.reply(self.some(data, [w for w in self.alive() if w.hand]), size, fault)
+        self.reply(self.pick(data, [w for w in self.alive() if w.hand]), size, fault)
 
     def reply(self, worker: Worker, size: int, fault: bool) -> None:
         call = worker.hand
@@ -327,7 +327,7 @@ class QueueMachine(RuleBasedStateMachine):
         kind = lib.STK_ERROR if fault else lib.STK_RESULT
         assert lib.stk_worker_reply(worker.end, kind, payload, len(payload)) == 0
         if self.cold:
-            assert select.select([worker.event_fd], [], [], 0)[0], "nobody would hear of this reply"
+            assert select.select([worker.event_fd], [], [], 0)[0], "no loop would wake for this reply"
         worker.hand = None
         self.end(call, lib.STK_FAULT if fault else lib.STK_OK, payload)
 
@@ -335,7 +335,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def serves_all(self, data: st.DataObject) -> None:
         """Quickly, one after the other."""
-        worker = self.some(data, [w for w in self.able() if not w.doomed])
+        worker = self.pick(data, [w for w in self.able() if not w.doomed])
         for _ in range(40):
             if not worker.coming():
                 break
@@ -345,7 +345,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(w.hand for w in self.alive()))
     @rule(data=st.data(), text=st.binary(min_size=1, max_size=50))
     def logs(self, data: st.DataObject, text: bytes) -> None:
-        worker = self.some(data, [w for w in self.alive() if w.hand])
+        worker = self.pick(data, [w for w in self.alive() if w.hand])
         assert worker.hand is not None
         lib.stk_worker_log(worker.end, text, len(text))
         worker.hand.log += text
@@ -360,7 +360,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def skips(self, data: st.DataObject) -> None:
         """All that is there was withdrawn: the worker says so and waits, until a signal comes."""
-        worker = self.some(data, self.skippers())
+        worker = self.pick(data, self.skippers())
         stop = threading.Event()
         poker = threading.Thread(target=poke, args=(stop, threading.get_ident()))
         poker.start()
@@ -374,15 +374,15 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.alive())
     @rule(data=st.data())
     def retire(self, data: st.DataObject) -> None:
-        worker = self.some(data, self.alive())
+        worker = self.pick(data, self.alive())
         lib.stk_lane_retire(self.engine, worker.lane)
         worker.retired = True
 
     @precondition(lambda self: any(self.leaving(w) for w in self.workers))
     @rule(data=st.data())
     def leaves(self, data: st.DataObject) -> None:
-        """A worker that was told to: nothing of it was lost."""
-        worker = self.some(data, [w for w in self.workers if self.leaving(w)])
+        """A worker that was to leave: nothing of it was lost."""
+        worker = self.pick(data, [w for w in self.workers if self.leaving(w)])
         assert lib.stk_worker_next(worker.end) == lib.STK_W_SHUTDOWN
         self.bury(worker, lib.STK_CRASH, 0)
 
@@ -414,7 +414,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(data=st.data())
     def dies(self, data: st.DataObject) -> None:
-        self.bury(self.some(data, self.workers), lib.STK_CRASH, -9)
+        self.bury(self.pick(data, self.workers), lib.STK_CRASH, -9)
 
     def head(self, worker: Worker) -> Call | None:
         """What its lane runs, as far as the engine can know: what was placed first and has not ended."""
@@ -428,7 +428,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.alive())
     @rule(data=st.data())
     def doom(self, data: st.DataObject) -> None:
-        worker = self.some(data, self.alive())
+        worker = self.pick(data, self.alive())
         self.read(worker.function)
         head = self.head(worker)
         ended = lib.stk_lane_doom(self.engine, worker.lane, lib.STK_MEMORY, 5)
@@ -467,7 +467,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def steal(self) -> None:
-        """What has not begun and waits behind something goes to somebody else."""
+        """What has not begun and waits behind something goes to another worker."""
         hands = {w.lane: w.hand for w in self.alive()}
         lib.stk_steal(self.engine, lib.stk_now() + 10**9, 0)
         assert hands == {w.lane: w.hand for w in self.alive()}
@@ -506,7 +506,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert stats.lanes == len(alive)
             assert stats.idle == len([w for w in empty if w.ready and not w.retired])
             assert stats.starting == len([w for w in alive if not w.ready and not w.retired])
-            assert not waiting or stats.idle == 0, "somebody waits while somebody is idle"
+            assert not waiting or stats.idle == 0, "an invocation waits while a worker is idle"
             placed = before & in_lanes
             for ticket in placed:
                 overtaken = [t for t in waiting & before if self.calls[t].token < self.calls[ticket].token]
@@ -534,7 +534,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.reap()
             for call in self.calls.values():
                 assert call.state == ENDED
-                assert call.reaped != call.forgotten, "each is answered exactly once"
+                assert call.reaped != call.forgotten, "each ends exactly once"
         finally:
             signal.signal(signal.SIGUSR2, self.previous)
             lib.stk_box_free(self.box)

@@ -52,7 +52,7 @@ def test_what_waits_can_be_withdrawn(engine: Any, function: Function, gate: Gate
         assert waiting[n].cancelled()
         assert waiting[n].cancel()  # again
     done, _ = concurrent.futures.wait([waiting[n] for n in (0, 2, 4)], timeout=20)
-    assert len(done) == 3  # waiters are told
+    assert len(done) == 3  # waiters are woken
     with pytest.raises(concurrent.futures.CancelledError):
         waiting[0].result(0)
     gate.open()

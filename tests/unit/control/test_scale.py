@@ -64,7 +64,7 @@ def test_what_waits_behind_a_slow_one_is_given_to_another(function: Function, ga
     """Short calls stack up in a lane; when its head turns out to be slow they move on."""
     either = function("gated", concurrency=2, warm=2)
     free = {**gate.event("free"), "gate": str(gate.arrivals)}
-    list(either.map([free] * 300))  # known to be short now
+    list(either.map([free] * 300))  # measured as short now
     stuck = either.submit(gate.event("stuck"))
     gate.wait(301)
     assert list(either.map([free] * 100)) == ["free"] * 100

@@ -67,7 +67,7 @@ class TestReferences:
 
         assert parse_reference(textwrap.indent) == Reference("textwrap", "indent")
         assert parse_reference(Path.home) == Reference("pathlib", "Path.home")
-        with pytest.raises(FunctionError):  # it is found and called; its arguments do not fit
+        with pytest.raises(FunctionError):  # it is found and runs; its arguments do not fit
             function(textwrap.shorten).invoke(1)
 
     def test_a_lambda_or_local_function_cannot_be_imported(self) -> None:
@@ -201,7 +201,7 @@ class TestForkUnsafe:
             try:
                 unsafe = engine.function("strict:handler", code=write(strict=source))
             except RuntimeWarning:
-                return  # the caller is told, and nothing hangs: as good
+                return  # the caller gets an error, and nothing hangs: as good
             assert unsafe.invoke() == "up"
 
     def test_what_init_cleaned_up_is_fine(self, engine: Any, write: Write) -> None:
@@ -400,8 +400,8 @@ class TestFailuresToStart:
             _, up = runtime.start(config)
             assert isinstance(up.exception(20), OSError if what == "no descriptor" else UnicodeEncodeError)
             monkeypatch.undo()
-            known = supervisor._population.functions, supervisor._environments._templates
-            assert supervisor.call(lambda: known) == ({}, {})
+            left = supervisor._population.functions, supervisor._environments._templates
+            assert supervisor.call(lambda: left) == ({}, {})
             del up
             assert len(os.listdir("/proc/self/fd")) == open_before
             assert engine.function("app:echo", code=FUNCTIONS).invoke(1) == 1

@@ -1,4 +1,4 @@
-"""The worker that is forked before it is asked for: used, replaced, never in the way, and nobody's when it dies."""
+"""The worker that is forked before it is needed: used, replaced, never in the way; no call is lost when it dies."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_dead_one_is_nobodys_loss(function: Function, gate: Gate) -> None:
     os.kill(killed, signal.SIGKILL)
     until(lambda: killed not in children(template), what="its burial")
     another = spare_of(held, template)
-    os.kill(another, signal.SIGKILL)  # and at once, before its parent can know, the next worker is asked for
+    os.kill(another, signal.SIGKILL)  # and at once, before its parent can know, the next worker is needed
     futures = [held.submit(gate.event(n)) for n in range(4)]
     gate.wait(4)
     gate.open()
@@ -120,10 +120,10 @@ def handler(event, context):
     meeting = tmp_path / "meeting"
     meeting.mkdir()
     with Engine(logs=False) as engine:
-        told = engine.function("app:handler", code=code, concurrency=3, warm=1)
-        spare_of(told, template_of(told))
-        answers = [future.result(20) for future in [told.submit(str(meeting)) for _ in range(3)]]
-    streams, members, numbers = zip(*answers, strict=True)
+        function = engine.function("app:handler", code=code, concurrency=3, warm=1)
+        spare_of(function, template_of(function))
+        results = [future.result(20) for future in [function.submit(str(meeting)) for _ in range(3)]]
+    streams, members, numbers = zip(*results, strict=True)
     assert streams == members
     assert len(set(streams)) == len(set(numbers)) == 3
 
