@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import engine
+from engine.cli.main import COMMANDS
 
 PACKAGE = Path(engine.__file__).resolve().parent
 # What each room may import, ground first; no room is named before it has its own line, so nothing points up.
@@ -111,6 +112,7 @@ def test_imports_are_the_tables() -> None:
 def test_imports_go_in_no_circle() -> None:
     """Not even those inside functions."""
     graph = {module: set(imported(module)) & set(MODULES) for module in MODULES}
+    graph["cli.main"] |= {f"cli.{name}" for name in COMMANDS}  # imported by name
     done: set[str] = set()
 
     def visit(module: str, path: tuple[str, ...]) -> None:

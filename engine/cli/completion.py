@@ -24,14 +24,16 @@ _ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
 def add(commands: Commands) -> None:
     parser = commands.add_parser("completion", help="print a completion script for a shell")
     parser.add_argument("shell", choices=("bash", "zsh"), help='use: eval "$(stoker completion bash)"')
-    parser.set_defaults(run=run, parsers=commands.choices)
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    whole = options.parser()
+    [commands] = [action for action in whole._actions if isinstance(action, argparse._SubParsersAction)]
     cases = []
-    for name, parser in options.parsers.items():
-        flags = sorted(text for action in parser._actions for text in action.option_strings)
+    for name, command in commands.choices.items():
+        flags = sorted(text for action in command._actions for text in action.option_strings)
         cases.append(f'        {name}) words="{" ".join(flags)}" ;;')
-    script = _BASH.format(cases="\n".join(cases), commands=" ".join(options.parsers))
+    script = _BASH.format(cases="\n".join(cases), commands=" ".join(commands.choices))
     print((_ZSH if options.shell == "zsh" else "") + script, end="")
     return OK

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..load.scenario.scenario import Scenario
 
 VOID = 3
-_NOT_SETTINGS = ("command", "run", "target", "json", "html", "quiet")
+_NOT_SETTINGS = ("command", "run", "parser", "target", "json", "html", "quiet")
 _NUMBERS = (
     "rate", "closed", "speed", "memory", "timeout", "concurrency", "warm", "waiting", "seed",
 )  # fmt: skip

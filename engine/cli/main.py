@@ -1,8 +1,8 @@
 """`stoker`: reads the command line, runs a command, turns signals and errors into exit statuses.
 
-Light to import, as every command is: its own imports (the engine's) happen when it runs. A command is a module with
-add(), which adds its parser, and run(). The parser's defaults say what main must know of it: `run`; `own_signals`, if
-it handles signals itself; `elsewhere`, its status where there is no Linux, if that is not USAGE.
+A command is a module of its name with add(), which adds its parser, and run(). The parser's defaults are what main must
+know of it: `run`; `own_signals`, if it handles signals itself; `elsewhere`, its status where there is no Linux, if that
+is not USAGE. Only the command that runs is imported, and what it needs of the engine only when it runs.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
 from .. import __version__
 from ..errors import EngineError
-from . import completion, deploy, doctor, invoke, load, logs, ls, rm, serve
 from .status import USAGE, Stopped, UsageError
 
-COMMANDS = (invoke, serve, deploy, ls, rm, logs, completion, load, doctor)  # in the order of --help
+# As --help lists them.
+COMMANDS = ("invoke", "serve", "deploy", "ls", "rm", "logs", "completion", "load", "doctor")
 
 LINUX_ONLY = (
     "stoker runs on Linux only for now, it needs futexes, memfds and pidfds: "
@@ -33,7 +34,7 @@ _MORE = "stoker COMMAND --help explains a command."
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes an optional positional after an option, too (REF --code DIR EVENT); before 3.13, argparse does not."""
+    """Takes an optional positional after an option, too (REF --code DIR EVENT); argparse alone does not."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         options, rest = super().parse_known_args(args, namespace)
@@ -44,13 +45,14 @@ class _Parser(argparse.ArgumentParser):
         return options, rest
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line, with these commands."""
     top = _Parser("stoker", description=_DESCRIPTION, epilog=_MORE)
     top.add_argument("--version", action="version", version=f"stoker {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add(commands)
+    for name in names:
+        import_module(f".{name}", __package__).add(commands)
+    top.set_defaults(parser=parser)  # for a command that reads all of it
     return top
 
 
@@ -102,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    top = parser()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    top = parser([name for name in COMMANDS if name in arguments[:1]] or COMMANDS)
     options, rest = top.parse_known_args(arguments)
     if rest:
         top.error(f"unrecognized arguments: {' '.join(rest)} (see stoker {options.command} --help)")

@@ -455,10 +455,23 @@ def test_importing_the_engine_imports_neither_asyncio_nor_the_native_part() -> N
     assert done.stdout == b"[]\n"
 
 
-def test_importing_every_command_imports_nothing_of_the_engine_but_its_ground() -> None:
-    code = "import sys, engine.cli.main; print(*sorted({n for n in sys.modules if n.startswith('engine.')}))"
+def loaded(names: str) -> set[str]:
+    """The engine's modules that a parser with these commands imports."""
+    code = (
+        f"import sys; from engine.cli import main; main.parser({names}); "
+        "print(*(name.removeprefix('engine.') for name in sys.modules if name.startswith('engine.')))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment())
-    loaded = done.stdout.decode().split()
-    others = {name for name in loaded if not name.startswith("engine.cli")}
-    assert others <= {"engine.errors", "engine.limits", "engine.version"}
-    assert {"engine.cli.embedded", "engine.cli.findings", "engine.cli.probes"}.isdisjoint(loaded)
+    return set(done.stdout.decode().split())
+
+
+def test_the_commands_import_nothing_of_the_engine_but_its_ground() -> None:
+    modules = loaded("")
+    assert {name for name in modules if name[:3] != "cli"} <= {"errors", "limits", "version"}
+    assert {"cli.embedded", "cli.findings", "cli.probes"}.isdisjoint(modules)
+    assert {f"cli.{name}" for name in main.COMMANDS} <= modules
+
+
+def test_a_command_imports_no_other() -> None:
+    others = {f"cli.{name}" for name in main.COMMANDS} - {"cli.ls"}
+    assert others.isdisjoint(loaded("['ls']"))
