@@ -19,12 +19,16 @@ class Counters:
         counts = self._functions.get(batch.deployment.function_arn)
         if counts is None:
             counts = self._functions[batch.deployment.function_arn] = _zero()
-        counts["invocations"] += len(batch.records)
+        duration = cold = 0
         for record in batch.records:
-            counts["duration_ns"] += record.took
-            counts["cold_starts"] += record.cold
+            duration += record.took
+            if record.cold:
+                cold += 1
             if record.status != "success":
                 counts["errors"][record.status] += 1
+        counts["invocations"] += len(batch.records)
+        counts["cold_starts"] += cold
+        counts["duration_ns"] += duration
         for throttle in batch.throttles:
             counts["throttles"][throttle.reason] = counts["throttles"].get(throttle.reason, 0) + 1
 
