@@ -44,10 +44,10 @@ class Served:
         assert "http" in line or "unix:" in line, line
         self.url = line.split()[-1]
 
-    def client(self, service: str = "lambda", **more: Any) -> Any:
+    def client(self, service: str = "lambda", region: str = REGION, **more: Any) -> Any:
         config = Config(retries={"max_attempts": 0}, read_timeout=60)
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", **more}
-        return boto3.client(service, endpoint_url=self.url, region_name=REGION, config=config, **keys)
+        return boto3.client(service, endpoint_url=self.url, region_name=region, config=config, **keys)
 
     def stop(self) -> int:
         self.process.terminate()
