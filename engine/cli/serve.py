@@ -32,6 +32,13 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=9001, help="port, 0 for any (default: 9001)")
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name that requests may be for, beside localhost and --host. Given as often as needed",
+    )
     parser.add_argument("--uds", metavar="PATH", help="a Unix socket to listen on instead")
     parser.add_argument(
         "--state", metavar="DIR", default=".stoker", help="where all is kept (default: .stoker)"
@@ -87,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
         workers=options.workers,
         retry_delays=delays,
         python=tuple(options.python or ()),
+        allow_hosts=tuple(options.allow_host),
     )
     Server(chosen).run(_ready)
     print("stoker: stopped", file=sys.stderr)

@@ -51,6 +51,7 @@ from ..services.sts import Sts
 from ..services.urls.service import PATH as LAMBDA_URL
 from ..services.urls.service import FunctionUrlRequests
 from .app import App
+from .browsers import Browsers
 from .door import Door
 from .invoke import Endpoint
 from .passthrough import Passthrough
@@ -81,6 +82,7 @@ class Options:
     workers: int = WORKERS
     retry_delays: tuple[float, ...] = DELAYS
     python: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -213,9 +215,10 @@ class Server:
 
     def _door(self, place: Place) -> Door:
         auth = self.options.auth
+        browsers = Browsers((self.options.host, *self.options.allow_hosts), addresses=auth is not None)
         if auth is None:
-            return Door(place, None, {})
-        return Door(place, Verifier(load_credentials(auth), region=None), load_accounts(auth))
+            return Door(place, None, {}, browsers)
+        return Door(place, Verifier(load_credentials(auth), region=None), load_accounts(auth), browsers)
 
     def _variables(self, place: Place) -> dict[str, str]:
         """What every function of a place finds in its environment: the way back here, and credentials that are good
