@@ -33,6 +33,6 @@ WORDING = Wording(
         "-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|capacity-provider:[a-zA-Z0-9-_]+)",
     },
     full_lists=frozenset({"ArchitecturesList", "CompatibleArchitectures", "LayerList"}),
-    later=frozenset({"compatibleArchitectures"}),  # a member that its operation was given later
+    later=frozenset({"compatibleArchitectures"}),  # its operation has had it since later
     exempt=frozenset({("Runtime", "runtime")}),  # the operation's own refusal says more than the enum
 )  # fmt: skip
