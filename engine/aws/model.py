@@ -71,7 +71,10 @@ class Model:
     def validate(self, operation: Operation, members: Mapping[str, Any]) -> None:
         """Raises Fault, in AWS's words, for members that break the model's rules."""
         if operation.input is not None:
-            self._validator.check(operation.input, members)
+            try:
+                self._validator.check(operation.input, members)
+            except RecursionError:
+                raise Fault("SerializationException", None) from None
 
     def render(self, operation: Operation, result: Mapping[str, Any], request_id: str) -> Response:
         """A result as an HTTP response."""

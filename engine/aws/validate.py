@@ -182,7 +182,7 @@ def _pattern(pattern: str) -> re.Pattern[str]:
             pattern, flags = pattern.replace(java, python), re.UNICODE
     try:
         return re.compile(pattern, flags)
-    except re.error:  # more of Java's than is known here: nothing is refused
+    except re.error:  # Java's alone: nothing is refused
         return re.compile(".*", re.DOTALL)
 
 

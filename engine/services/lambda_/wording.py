@@ -36,6 +36,5 @@ WORDING = Wording(
     full_lists=frozenset({"ArchitecturesList", "CompatibleArchitectures", "LayerList"}),
     # Members newer than the rest of their operation: AWS complains of them last, unlike the model's order.
     later=frozenset({"compatibleArchitectures"}),
-    # A function's runtime is refused by the operation, which says more than the enum.
-    exempt=frozenset({("Runtime", "runtime")}),
+    exempt=frozenset({("Runtime", "runtime")}),  # the operation's own refusal says more than the enum
 )  # fmt: skip

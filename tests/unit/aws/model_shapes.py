@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,9 +80,17 @@ def values(shape: Shape, depth: int = 4, text: st.SearchStrategy[str] = _TEXT) -
     return _SCALARS[shape.type_name]
 
 
-def results(model: Model, shape: Shape) -> st.SearchStrategy[Any]:
-    """Values of an output, as far as the protocol can express them."""
-    return values(shape, text=_XML if "query" in model.service_model.metadata["protocols"] else _TEXT)
+@cache
+def inputs(service: str, name: str) -> st.SearchStrategy[Any]:
+    """Requests for an operation."""
+    return values(SERVICES[service].operation(name).input)
+
+
+@cache
+def outputs(service: str, name: str) -> st.SearchStrategy[Any]:
+    """Results of an operation, as far as the protocol can express them."""
+    query = SERVICES[service].service_model.resolved_protocol == "query"
+    return values(SERVICES[service].operation(name).output, text=_XML if query else _TEXT)
 
 
 def for_botocore(shape: Shape, value: Any) -> Any:
@@ -96,16 +105,31 @@ def for_botocore(shape: Shape, value: Any) -> Any:
 
 
 def in_form(shape: Shape, value: Any) -> Any:
-    """What a form has of a value: a structure, a map, or a list without anything in it has no parameter (None)."""
+    """What a form has of a value: a structure or a map without anything in it has no parameter (None)."""
     if isinstance(shape, StructureShape):
         members = {name: in_form(shape.members[name], each) for name, each in value.items()}
-        return {name: each for name, each in members.items() if each is not None} or None
-    if isinstance(shape, ListShape) and value:
+        kept = {name: each for name, each in members.items() if each is not None}
+        # botocore writes an empty list by its own name, even where a flattened one has its members'.
+        return kept or ({} if [] in value.values() else None)
+    if isinstance(shape, ListShape) and (value or shape.serialization.get("flattened")):
         return [each for each in (in_form(shape.member, each) for each in value) if each is not None] or None
     if isinstance(shape, MapShape):
+        members = {key: in_form(shape.value, each) for key, each in value.items()}
+        return {key: {} if each is None else each for key, each in members.items()} or None
+    return value
+
+
+def in_xml(shape: Shape, value: Any) -> Any:
+    """What XML has of a value: a flattened list or map without anything in it has no element."""
+    if isinstance(shape, StructureShape):
+        each = ((name, shape.members[name], each) for name, each in value.items())
         return {
-            key: in_form(shape.value, each) or ({} if each == {} else each) for key, each in value.items()
-        } or None
+            n: in_xml(member, v) for n, member, v in each if v or not member.serialization.get("flattened")
+        }
+    if isinstance(shape, ListShape):
+        return [in_xml(shape.member, each) for each in value]
+    if isinstance(shape, MapShape):
+        return {key: in_xml(shape.value, each) for key, each in value.items()}
     return value
 
 

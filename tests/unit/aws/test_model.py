@@ -375,8 +375,8 @@ def test_any_request_is_parsed_or_a_fault(name: str, data: st.DataObject) -> Non
     from engine import wire as json
 
     operation = SERVICE.operation(name)
-    called = [part.strip("{}+") for part in operation.path.split("/") if part.startswith("{")]
-    labels = {label: data.draw(st.sampled_from(["", "1", "x", "\u0661", "-", "\0", "é"])) for label in called}
+    names = [part.strip("{}+") for part in operation.path.split("/") if part.startswith("{")]
+    labels = {label: data.draw(st.sampled_from(["", "1", "x", "\u0661", "-", "\0", "é"])) for label in names}
     body = data.draw(st.binary(max_size=20) | noisy(operation.input).map(json.encode))
     headers = [
         (header, data.draw(st.sampled_from(VALUES)))
