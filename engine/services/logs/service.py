@@ -7,6 +7,7 @@ import uuid
 from ... import wire
 from ...aws.faults import Fault
 from ...aws.messages import Request, Response
+from ...aws.protocols.base import STATUS
 from ...aws.service import Caller, Service
 from .process import LogsProcess
 
@@ -30,7 +31,8 @@ class Logs(Service):
     def error(self, request: Request, fault: Fault) -> Response:
         headers = {"content-type": "application/x-amz-json-1.1", "x-amzn-requestid": str(uuid.uuid4())}
         body = {"__type": fault.code, **({"message": fault.message} if fault.message else {})}
-        return Response(getattr(fault, "status", 400), _encoded(headers), wire.encode(body))
+        status = getattr(fault, "status", None) or STATUS.get(fault.code, 400)
+        return Response(status, _encoded(headers), wire.encode(body))
 
     def operation(self, request: Request) -> str:
         return request.header("x-amz-target").partition(".")[2]
