@@ -35,8 +35,8 @@ def measure(name: str, effort: Effort, against: str | None) -> Part:
     return compared(effort) if compared else scenarios.measured(name, effort, against)
 
 
-def publish(out: Path, told: str, parts: Sequence[Part]) -> None:
-    """The section into its document, and the pictures beside that, in the place of those of the last time."""
+def publish(out: Path, new: str, parts: Sequence[Part]) -> None:
+    """Write the section into its document, and its pictures instead of those of the last time."""
     folder = out.parent / section.PICTURES
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("load-*.svg"):
@@ -45,7 +45,7 @@ def publish(out: Path, told: str, parts: Sequence[Part]) -> None:
         for picture in part.pictures:
             (folder / picture.file).write_text(picture.svg, encoding="utf-8")
     text = out.read_text() if out.exists() else ""
-    out.write_text(document.with_section(text, told))
+    out.write_text(document.with_section(text, new))
 
 
 def keep(parts: Sequence[Part]) -> None:
@@ -104,6 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
             "time stolen by the host": f"{stolen:.2%} of {len(machine.cores())} cores",
             "its own noise": machine.interrupted(),
         }
+        section.choose(parts)
         publish(out, section.markdown(how, parts, missing), parts)
         print(f"document: {out}")
     return 1 if broken else 0

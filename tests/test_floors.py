@@ -28,7 +28,7 @@ ARROWS = {
     "aws": "errors wire",
     "hosting": "errors limits wire _native config calls observe runtime durable aws",
     "services": "errors limits wire observe durable aws hosting",
-    "load": "errors limits wire _native version sync aio",
+    "load": "errors limits version _native config calls aio",
     "http": "errors limits wire control calls observe runtime durable aws hosting services",
     "cli": "errors limits wire _native control observe runtime sync hosting load http",
 }  # fmt: skip

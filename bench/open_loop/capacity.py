@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from bench.harness import Ratio
 from bench.open_loop import scenarios
-from bench.open_loop.part import Effort, Part, Picture, Run, at_rate, by_callers, by_round, by_steps
+from bench.open_loop.part import Effort, Part, Run, at_rate, by_callers, by_round, by_steps
 from bench.open_loop.quiet import quiet
 from bench.peers.open_loop import EMBEDDED, ENDPOINT, FLOOR, Subject, serving
 from bench.report import Figure, duration, rate
 from engine.load import words
-from engine.load.report import charts
 from engine.load.scenario.scenario import Scenario
 
 CALLERS = 16
@@ -30,7 +31,7 @@ def capacity(effort: Effort) -> Part:
     part = Part(
         "capacity",
         "How far the slowest are from the usual when a target has 70 % of the most to do that it can keep up with. "
-        f"A closed loop of {CALLERS} callers tells what rates are to be tried, the knee of a ramp what can be kept. "
+        f"A closed loop of {CALLERS} callers finds the rates to be tried, the knee of a ramp what can be kept. "
         f"Each round of the embedded target comes after one of {FLOOR.name}: the same schedule in the same loop, each "
         "request written to a process on the same core that writes back what it reads, and nothing else. That is the "
         "machine's own noise. Then the same once more on a machine kept quiet: no core sleeps, so that none has to be "
@@ -81,8 +82,6 @@ def _at_share(
         subject, by_callers(scenario, CALLERS, effort.closed), f"{condition}closed loop"
     ).result
     ramp = part.measure(subject, by_steps(scenario, closed.goodput, effort.dwell), f"{condition}ramp").result
-    if not condition:
-        part.pictures.append(Picture.of(f"capacity-{subject.name.split()[-1]}", charts.throughput(ramp)))
     if ramp.knee is None or not ramp.knee.kept:
         part.notes.append(
             f"{condition}{subject.name}: no rate of the ramp was kept, so there is no capacity to speak of"
@@ -90,13 +89,13 @@ def _at_share(
         return None
     kept = ramp.knee.kept
     noise = effort.scenario is None and not condition  # two runs more before each
-    asked = at_rate(scenario, SHARE * kept, effort.fixed, noise=noise)
+    variant = at_rate(scenario, SHARE * kept, effort.fixed, noise=noise)
     name = f"{condition}{SHARE:.0%} of {rate(kept)}"
     found = Rounds(f"open loop, {condition}{subject.name}, {SHARE:.0%} of {rate(kept)}")
     for _ in range(rounds):
         if floor:
-            found.floors.append(part.measure(FLOOR, replace(asked, noise=False), name))
-        found.runs.append(part.measure(subject, asked, name, effort.tries))
+            found.floors.append(part.measure(FLOOR, replace(variant, noise=False), name))
+        found.runs.append(part.measure(subject, variant, name, effort.tries))
     return found
 
 
@@ -112,9 +111,9 @@ class Rounds:
         """p99.9 to p50 of all rounds. Void runs count only where there are no others, and then nothing is promised of
         them."""
         good = [run for run in self.runs if not run.void]
-        told = good or self.runs
-        notes = [by_round([_spread(run) for run in told])]
-        noises = [it.result.noise for it in told if it.result.noise is not None]
+        runs = good or self.runs
+        notes = [by_round([_spread(run) for run in runs])]
+        noises = [it.result.noise for it in runs if it.result.noise is not None]
         if noises:
             noise = [words.share(max(getattr(it, which) for it in noises) - 1) for which in ("p50", "p99")]
             notes.append(f"two equal runs differed by up to {noise[0]} in p50 and {noise[1]} in p99")
@@ -123,9 +122,9 @@ class Rounds:
             target = None
         if self.floors:
             notes.append(f"{FLOOR.name}, {by_round([_spread(floor) for floor in self.floors])}")
-        rounds = [_spread(run) for run in told]
+        rounds = [_spread(run) for run in runs]
         p50, p999 = (
-            statistics.median(getattr(it.result.latency, name) for it in told) for name in ("p50", "p999")
+            statistics.median(getattr(it.result.latency, name) for it in runs) for name in ("p50", "p999")
         )
         return Figure(
             f"{self.name}, p99.9 / p50",

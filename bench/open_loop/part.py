@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 import msgspec
 import uvloop
+from msgspec.structs import replace
 
 from bench.peers.open_loop import EMBEDDED, Subject
 from bench.report import Figure
 from engine.load import words
-from engine.load.knee import KEPT, SPREAD
+from engine.load.conclude import KEPT, SPREAD
 from engine.load.result import Result
 from engine.load.run import run
-from engine.load.scenario.arrival_kinds import Closed, Ramp, Steady
+from engine.load.scenario.arrivals import Closed, Ramp, Steady
 from engine.load.scenario.scenario import Scenario
 
 
-@dataclass(frozen=True)
-class Effort:
+class Effort(msgspec.Struct, frozen=True):
     """How long to measure, in seconds; the two below are all there is.
 
     tries: of a run that is void; scenario: that a scenario takes at most, None: as long as it says; fixed: a run at one
@@ -62,10 +62,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Picture:
-    """told: in words, for who does not see it."""
+    """caption: the same in words."""
 
     file: str
-    told: str
+    caption: str
     svg: str
 
     @classmethod
@@ -97,12 +97,12 @@ def once(subject: Subject, scenario: Scenario, name: str, tries: int) -> Run:
     thrown = 0
     while True:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            result = runner.run(run(subject.asked(scenario), opening=subject.opening))
+            result = runner.run(run(subject.adapt(scenario), opening=subject.opening))
         if not result.void or thrown + 1 >= tries:
             break
         thrown += 1
     target = result.target if subject == EMBEDDED else subject.name
-    return Run(name, subject.name, msgspec.structs.replace(result, name=name, target=target), thrown)
+    return Run(name, subject.name, replace(result, name=name, target=target), thrown)
 
 
 def at_rate(scenario: Scenario, rate: float, seconds: float, noise: bool = False) -> Scenario:
@@ -116,7 +116,7 @@ def by_callers(scenario: Scenario, callers: int, seconds: float) -> Scenario:
 
 
 def by_steps(scenario: Scenario, rate: float, dwell: float) -> Scenario:
-    """The same requests at rates from 0.3 to 1.1 times of what is given."""
+    """The same requests at 0.3 to 1.1 times this rate."""
     return replace(
         scenario, arrivals=Ramp(first=0.3 * rate, last=1.1 * rate, step=0.1 * rate, dwell=dwell), noise=False
     )
@@ -159,6 +159,6 @@ def line(run: Run | None = None) -> str:
     """A run's, or the header's, while others are still to come."""
     row = HEADER if run is None else cells(run)
     first, second, *others = row[:-1]
-    said = [first.ljust(_WIDTHS[0]), second.ljust(_WIDTHS[1])]
-    said += [cell.rjust(width) for cell, width in zip(others, _WIDTHS[2:], strict=True)]
-    return "  ".join([*said, row[-1]]).rstrip()
+    columns = [first.ljust(_WIDTHS[0]), second.ljust(_WIDTHS[1])]
+    columns += [cell.rjust(width) for cell, width in zip(others, _WIDTHS[2:], strict=True)]
+    return "  ".join([*columns, row[-1]]).rstrip()

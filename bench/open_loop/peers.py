@@ -75,8 +75,8 @@ def _compare(
     scenario = scenarios.read("steady")
     served = {}
     for subject in (ours, *peers, *floor):
-        asked = by_callers(scenario, CALLERS, effort.closed)
-        it = part.measure(subject, asked, f"closed loop, {CALLERS} callers").result
+        variant = by_callers(scenario, CALLERS, effort.closed)
+        it = part.measure(subject, variant, f"closed loop, {CALLERS} callers").result
         served[subject.name] = it.goodput if it.wrong <= WRONG * sum(it.ended.values()) else 0.0
     peers = sorted(peers, key=lambda peer: served[peer.name], reverse=True)
     found = _highest(part, peers, served, scenario, effort)
@@ -90,12 +90,12 @@ def _compare(
         for peer in peers
         if peer not in able
     ]
-    asked = at_rate(scenario, common, effort.fixed)
+    variant = at_rate(scenario, common, effort.fixed)
     turns = []
     for number in range(effort.rounds):
         name = f"{rate(common)}, round {number + 1}"
         turns.append(
-            {subject.name: part.measure(subject, asked, name, effort.tries) for subject in (ours, *able)}
+            {subject.name: part.measure(subject, variant, name, effort.tries) for subject in (ours, *able)}
         )
     for subject in able:
         promised = target if subject in peers else None
@@ -114,8 +114,8 @@ def _highest(
     for _ in range(TRIALS if common else 0):
         for peer in peers:
             if served[peer.name] >= common:
-                asked = at_rate(scenario, common, effort.closed)
-                if part.measure(peer, asked, f"trial at {rate(common)}").held:
+                variant = at_rate(scenario, common, effort.closed)
+                if part.measure(peer, variant, f"trial at {rate(common)}").held:
                     return peer, common
         common *= LESS
     return None
@@ -127,10 +127,10 @@ def ratio(
     """Their p99 to ours, round by round. Rounds in which either run is void count only where there are no others, and
     nothing is promised of them or of a peer that did not hold the rate."""
     good = [turn for turn in turns if not (turn[ours].void or turn[theirs].void)]
-    told = good or turns
-    p99s = [[turn[name].result.latency.p99 for turn in told] for name in (ours, theirs)]
+    judged = good or turns
+    p99s = [[turn[name].result.latency.p99 for turn in judged] for name in (ours, theirs)]
     rounds = [theirs / max(1, ours) for ours, theirs in zip(*p99s, strict=True)]
-    holds = all(turn[theirs].held for turn in told)
+    holds = all(turn[theirs].held for turn in judged)
     notes = [by_round(rounds)]
     if not good:
         notes.append("all rounds are void, so nothing is kept or broken")

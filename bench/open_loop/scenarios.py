@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from bench.open_loop.part import Effort, Part, Picture
 from bench.peers.open_loop import EMBEDDED, check_serves, serving
 from engine.load import words
 from engine.load.report import charts
 from engine.load.result import Result
-from engine.load.scenario import file as scenario_file
-from engine.load.scenario.arrival_kinds import Arrivals, Bursts, Closed, MadeUp, Ramp, Replay, Steady
+from engine.load.scenario import scenario as scenario_file
+from engine.load.scenario.arrivals import Arrivals, Bursts, Closed, MadeUp, Ramp, Replay, Steady
 from engine.load.scenario.scenario import Scenario
 
 FOLDER = Path(__file__).resolve().parents[1] / "scenarios"
@@ -23,15 +24,14 @@ MIB = 1 << 20
 # In the order in which they run. trace takes a minute, so trace-short stands for it here.
 SHORT = ("steady", "knee", "burst", "cold-heavy", "trace-short", "mixed", "large-payload", "overload")
 ALL = (*SHORT, "trace")
-PICTURES: dict[str, tuple[Callable[[Result], str], ...]] = {
-    "knee": (charts.throughput, charts.latency_by_load),
-    "burst": (charts.latency_over_time, charts.concurrency),
-    "cold-heavy": (charts.latency_by_percentile, charts.concurrency),
-    "trace-short": (charts.throughput, charts.concurrency),
-    "trace": (charts.throughput, charts.concurrency),
-    "overload": (charts.throughput, charts.latency_over_time),
+PICTURES: dict[str, Callable[[Result], str]] = {  # of the others: latency by percentile
+    "knee": charts.throughput,
+    "burst": charts.latency_over_time,
+    "cold-heavy": charts.concurrency,
+    "trace-short": charts.concurrency,
+    "trace": charts.concurrency,
+    "overload": charts.throughput,
 }
-_USUAL = (charts.latency_by_percentile,)
 
 
 def read(name: str) -> Scenario:
@@ -56,7 +56,7 @@ def _notes(result: Result) -> Iterator[str]:
 
 
 def shows(name: str) -> str:
-    """What a scenario's file says of it at its top."""
+    """The comment at the top of a scenario's file."""
     lines = (FOLDER / f"{name}.toml").read_text().splitlines()
     return " ".join(it.lstrip("# ") for it in itertools.takewhile(lambda it: it.startswith("#"), lines))
 
@@ -97,6 +97,6 @@ def measured(name: str, effort: Effort, against: str | None = None) -> Part:
         with serving(against) as subject:
             run = part.measure(subject, scenario, name, effort.tries)
     part.notes += _notes(run.result)
-    draws = enumerate(PICTURES.get(name, _USUAL), 1)
-    part.pictures += [Picture.of(f"{name}-{number}", draw(run.result)) for number, draw in draws]
+    draw = PICTURES.get(name, charts.latency_by_percentile)
+    part.pictures.append(Picture.of(name, draw(run.result)))
     return part

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec.structs import replace
 
 from bench.open_loop import scenarios
 from bench.open_loop.part import Effort, Part, Picture, Run, at_rate, by_callers
@@ -48,7 +49,9 @@ def stall(effort: Effort) -> Part:
             "open loop": at_rate(scenario, RATE, seconds),
             "closed loop": by_callers(scenario, 1, seconds),
         }
-        opened, closed = (part.measure(subject, asked, name, effort.tries) for name, asked in loops.items())
+        opened, closed = (
+            part.measure(subject, variant, name, effort.tries) for name, variant in loops.items()
+        )
     part.figures = [
         _figure(part, opened, length, 0.5, "high"),
         _figure(part, closed, length, 0.1, "low"),
@@ -57,10 +60,7 @@ def stall(effort: Effort) -> Part:
         f"p99 side by side: open loop {duration(opened.result.latency.p99)}, "
         f"closed loop {duration(closed.result.latency.p99)}"
     )
-    part.pictures += [
-        Picture.of("stall-1", charts.latency_by_percentile(opened.result, closed.result)),
-        Picture.of("stall-2", charts.latency_over_time(opened.result)),
-    ]
+    part.pictures.append(Picture.of("stall", charts.latency_by_percentile(opened.result, closed.result)))
     return part
 
 

@@ -13,25 +13,25 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
+
+from msgspec.structs import replace
 
 from bench.peers.base import Unavailable
 from bench.peers.http import BareUvicorn, FunctionsFramework, HttpPeer, Ministack, Rie, Served
 from bench.peers.raw_pipe import RawPipe
 from engine.config import parse_reference
-from engine.load.generate.generator import Target
-from engine.load.generate.record import Answer
-from engine.load.opening import opened
-from engine.load.run import Opening
+from engine.load.generate.generator import Sender
+from engine.load.generate.record import Response
+from engine.load.run import Opening, opened
 from engine.load.scenario.scenario import Scenario
-from engine.load.scenario.target_kinds import Embedded, Endpoint, Named, Url
-from engine.load.scenario.target_kinds import Target as Wanted
+from engine.load.scenario.target import Embedded, Endpoint, Named, Target, Url
 
 ECHO = "handlers/echo"
 POOL = "ProcessPoolExecutor"
-Done = Callable[[Answer], None]
+Done = Callable[[Response], None]
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Subject:
     """A name, and how a scenario is turned to it."""
 
     name: str
-    wanted: Wanted | None = None  # instead of the scenario's target
+    wanted: Target | None = None  # instead of the scenario's target
     opening: Opening = opened
 
-    def asked(self, scenario: Scenario) -> Scenario:
+    def adapt(self, scenario: Scenario) -> Scenario:
         return scenario if self.wanted is None else replace(scenario, target=self.wanted)
 
 
@@ -72,7 +72,7 @@ class ProcessPool:
         try:
             future = self._pool.submit(call, function % self._count, payload)
         except RuntimeError as error:  # broken, or closed
-            done(Answer("failure", why=str(error)))
+            done(Response("failure", why=str(error)))
         else:
             future.add_done_callback(over)
 
@@ -80,15 +80,15 @@ class ProcessPool:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _answer(future: Future[bytes]) -> Answer:
+def _answer(future: Future[bytes]) -> Response:
     try:
-        return Answer("ok", future.result())
+        return Response("ok", future.result())
     except CancelledError:
-        return Answer("failure", why="cancelled")
+        return Response("failure", why="cancelled")
     except BrokenProcessPool as error:
-        return Answer("failure", why=str(error))
+        return Response("failure", why=str(error))
     except Exception as error:
-        return Answer("error", why=f"{type(error).__name__}: {error}")
+        return Response("error", why=f"{type(error).__name__}: {error}")
 
 
 _handlers: list[Callable[[Any, Any], Any]] = []  # in a worker
@@ -111,7 +111,7 @@ def call(function: int, payload: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def process_pool(wanted: Wanted) -> AsyncIterator[Target]:
+async def process_pool(wanted: Target) -> AsyncIterator[Sender]:
     """Raises BrokenProcessPool."""
     assert isinstance(wanted, Embedded)
     pool = ProcessPool(wanted)
@@ -143,11 +143,11 @@ class BarePipe:
     def _read(self) -> None:
         *lines, self._rest = (self._rest + os.read(self._pipe.source, 65536)).split(b"\n")
         for line in lines:
-            self._open.popleft()(Answer("ok", line))
+            self._open.popleft()(Response("ok", line))
 
 
 @asynccontextmanager
-async def bare_pipe(wanted: Wanted) -> AsyncIterator[Target]:
+async def bare_pipe(wanted: Target) -> AsyncIterator[Sender]:
     """Raises Unavailable."""
     with RawPipe() as peer:
         assert isinstance(peer, RawPipe)
@@ -165,7 +165,7 @@ class OneAtATime:
     """For a peer that takes no second request before it has answered the first: the others wait here, and what they
     wait is latency."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Sender) -> None:
         self._target = target
         self._line: deque[tuple[bytes, int, Done]] = deque()
         self._busy = False
@@ -179,7 +179,7 @@ class OneAtATime:
         payload, function, done = self._line.popleft()
         self._busy = True
 
-        def over(answer: Answer) -> None:
+        def over(answer: Response) -> None:
             self._busy = False
             if self._line:  # before the answer is looked at: the peer need not wait for that
                 self._next()
@@ -189,7 +189,7 @@ class OneAtATime:
 
 
 @asynccontextmanager
-async def one_at_a_time(wanted: Wanted) -> AsyncIterator[Target]:
+async def one_at_a_time(wanted: Target) -> AsyncIterator[Sender]:
     async with opened(wanted) as target:
         yield OneAtATime(target)
 

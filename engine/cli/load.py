@@ -55,9 +55,9 @@ def scenario(options: argparse.Namespace) -> Scenario:
     from pathlib import Path
 
     from ..load.scenario.criteria import failing
-    from ..load.scenario.flat import plain
-    from ..load.scenario.flat import scenario as of
     from ..load.scenario.scenario import ScenarioError
+    from ..load.scenario.scenario import number as plain
+    from ..load.scenario.scenario import scenario as of
 
     settings: dict[str, Any] = {key: it for key, it in vars(options).items() if key not in _NOT_SETTINGS}
     for key in _NUMBERS:
@@ -143,7 +143,7 @@ def compare(options: argparse.Namespace, names: Sequence[str]) -> int:
 
 def _run(chosen: Scenario, quiet: bool) -> Result:
     from ..load.report.live import Live
-    from ..load.start import run_now
+    from ..load.run import run_now
 
     try:
         with contextlib.nullcontext() if quiet else Live(chosen.name) as watch:

@@ -35,7 +35,7 @@ from typing import Literal
 import msgspec
 
 from . import words
-from .estimate import BEYOND, CONFIDENCE, enough
+from .conclude import BEYOND, CONFIDENCE, enough
 from .report.summary import aligned, printable
 from .result import QUANTILES, Estimate, Knee, Result
 
@@ -43,13 +43,13 @@ FLOOR = 0.02
 NO_NOISE = 0.10
 NO_INTERVAL = 0.25
 NOISES = 2.0  # times the noise
-_OF_THE_MOMENT = {"load before"}  # what a machine's description says that is not the machine
+_OF_THE_MOMENT = {"load before"}  # what differs on the same machine
 
 Verdict = Literal["better", "worse", "within noise"]
 
 
 class NotComparable(ValueError):
-    """Two runs whose figures cannot be held against each other."""
+    """Two runs whose figures cannot be compared."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -93,18 +93,19 @@ def compare(a: Result, b: Result) -> Comparison:
 
 
 def _comparable(a: Result, b: Result) -> None:
-    said = [f"{name} is void: {'; '.join(run.void)}" for name, run in (("A", a), ("B", b)) if run.void]
+    reasons = [f"{name} is void: {'; '.join(run.void)}" for name, run in (("A", a), ("B", b)) if run.void]
     for what in ("loop", "arrivals", "payload", "functions", "warmup", "polled"):
         if getattr(a, what) != getattr(b, what):
-            said.append(f"{what}: {getattr(a, what)} in A, {getattr(b, what)} in B")
+            reasons.append(f"{what}: {getattr(a, what)} in A, {getattr(b, what)} in B")
     if a.loop == b.loop == "open":
         # The same rate, drawn with another seed, is not the same number: five standard deviations of Poisson's.
         drawn = 5 * math.sqrt(sum(1 / max(1, run.offered) for run in (a, b)))
         if abs(_log(b.rate, a.rate)) > max(math.log1p(FLOOR), drawn):
-            said.append(f"rate: {words.rate(a.rate)} in A, {words.rate(b.rate)} in B")
-    if said:
+            reasons.append(f"rate: {words.rate(a.rate)} in A, {words.rate(b.rate)} in B")
+    if reasons:
+        why = ". ".join(reasons)
         raise NotComparable(
-            f"these runs cannot be compared. {'. '.join(said)}. Compare two runs of one scenario, neither of them void"
+            f"these runs cannot be compared. {why}. Compare two runs of one scenario, neither of them void"
         )
 
 
@@ -271,9 +272,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _summary(comparison: Comparison) -> str:
-    told = {
-        verdict: ", ".join(row.figure for row in comparison.rows if row.verdict == verdict)
-        for verdict in ("worse", "better")
-    }
-    said = [f"B is {verdict} in {figures}" for verdict, figures in told.items() if figures]
-    return "; ".join(said) + "." if said else "B is within the noise of A."
+    found = []
+    for verdict in ("worse", "better"):
+        if figures := [row.figure for row in comparison.rows if row.verdict == verdict]:
+            found.append(f"B is {verdict} in {', '.join(figures)}")
+    return "; ".join(found) + "." if found else "B is within the noise of A."

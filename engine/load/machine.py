@@ -1,4 +1,4 @@
-"""What the operating system says: the machine, stolen time, CPU time and memory of processes."""
+"""The machine, its stolen time, CPU time and memory of processes, and the CPU time of a run, as the kernel has them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .result import Cpu
+
 PROC = Path("/proc")
+_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def steal_ticks() -> int:
-    """Ticks the hypervisor gave to somebody else, over all cores, since boot."""
-    fields = (PROC / "stat").read_text().split("\n", 1)[0].split()
-    return int(fields[8])
+    """Ticks that the hypervisor gave to others, over all cores, since boot."""
+    return Ticks.now().steal
 
 
 def stolen(before: Ticks, after: Ticks) -> float:
-    """The share of all CPU time between two looks that the hypervisor gave to somebody else."""
+    """The share of all CPU time between two looks that the hypervisor gave to others."""
     total = after.total - before.total
     return (after.steal - before.steal) / total if total else 0.0
 
@@ -43,28 +45,23 @@ def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
-def _first(path: Path, key: str) -> str | None:
+def _text(path: Path) -> str:
+    """Of a file that there may not be."""
     try:
-        for line in path.read_text().splitlines():
-            if line.startswith(key):
-                return line.split(":", 1)[1].strip()
+        return path.read_text()
     except OSError:
-        pass
-    return None
+        return ""
 
 
-def _governor() -> str:
-    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return "not readable"
+def _first(path: Path, key: str) -> str:
+    lines = (line for line in _text(path).splitlines() if line.startswith(key))
+    return next(lines, "").partition(":")[2].strip()
 
 
 def describe() -> dict[str, str]:
     """The machine as a reader of the figures needs it, to know whether theirs is alike."""
     cpuinfo = PROC / "cpuinfo"
-    flags = (_first(cpuinfo, "flags") or "").split()
+    flags = _first(cpuinfo, "flags").split()
     family = "/".join(_first(cpuinfo, key) or "?" for key in ("cpu family", "model\t", "stepping"))
     return {
         "CPU": f"{_first(cpuinfo, 'model name') or platform.machine()} (family/model/stepping {family})",
@@ -72,10 +69,15 @@ def describe() -> dict[str, str]:
         "virtual machine": "yes" if "hypervisor" in flags else "no, or it does not say",
         "memory": _first(PROC / "meminfo", "MemTotal") or "?",
         "kernel": f"{platform.system()} {platform.release()}",
-        "governor": _governor(),
+        "governor": _text(_GOVERNOR).strip() or "not readable",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }
+
+
+def _stat(process: Path) -> list[str]:
+    """From its state on: the command name before that may hold spaces and brackets. Raises OSError."""
+    return (process / "stat").read_text().rpartition(")")[2].split()
 
 
 def descendants(root: int) -> list[int]:
@@ -83,12 +85,8 @@ def descendants(root: int) -> list[int]:
     parents: dict[int, int] = {}
     for entry in PROC.iterdir():
         if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text()
-            except OSError:
-                continue
-            # The command name may hold spaces and brackets: count from the last one.
-            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+            with contextlib.suppress(OSError):  # ended meanwhile
+                parents[int(entry.name)] = int(_stat(entry)[1])
     found: list[int] = []
     level = {root}
     while level:
@@ -102,10 +100,8 @@ def cpu_ns(pids: list[int]) -> int:
     total = 0
     for pid in pids:
         for task in (PROC / str(pid) / "task").glob("*"):
-            try:
+            with contextlib.suppress(OSError):
                 total += int((task / "schedstat").read_text().split()[0])
-            except OSError:
-                continue
     return total
 
 
@@ -130,13 +126,13 @@ def interruptions(core: int, seconds: float = 1.0) -> tuple[float, float]:
 
 def interrupted() -> str:
     """The same for each core that we may use, in words."""
-    told = []
+    each = []
     for core in cores():
         count, share = interruptions(core)
-        told.append(
+        each.append(
             f"core {core} away {count:,.0f} times a second for more than 5 µs, {share:.1%} of the time"
         )
-    return "; ".join(told)
+    return "; ".join(each)
 
 
 @contextlib.contextmanager
@@ -160,11 +156,9 @@ def children_cpu_ns(pids: list[int]) -> int:
     tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
     total = 0
     for pid in pids:
-        try:
-            fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        total += (int(fields[13]) + int(fields[14])) * tick
+        with contextlib.suppress(OSError):
+            fields = _stat(PROC / str(pid))
+            total += (int(fields[13]) + int(fields[14])) * tick
     return total
 
 
@@ -172,11 +166,7 @@ def listeners(port: int) -> list[int]:
     """The processes of this machine that listen on a TCP port, as far as we may look into them."""
     inodes = set()
     for table in ("tcp", "tcp6"):
-        try:
-            lines = (PROC / "net" / table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
+        for line in _text(PROC / "net" / table).splitlines()[1:]:
             fields = line.split()
             if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
                 inodes.add(f"socket:[{fields[9]}]")
@@ -186,7 +176,7 @@ def listeners(port: int) -> list[int]:
 
 
 def _open_in(process: Path) -> set[str]:
-    """What a process's descriptors are of; nothing of one that is not ours to look into."""
+    """What a process has open; nothing of one that is not ours to look into."""
     found = set()
     with contextlib.suppress(OSError):
         for link in (process / "fd").iterdir():
@@ -207,8 +197,48 @@ def private_bytes(pid: int) -> int:
 def resident_bytes(pids: list[int]) -> int:
     total = 0
     for pid in pids:
-        try:
+        with contextlib.suppress(OSError):
             total += int((PROC / str(pid) / "statm").read_text().split()[1])
-        except OSError:
-            continue
     return total * os.sysconf("SC_PAGE_SIZE")
+
+
+Look = tuple[int, int | None, int | None]  # CPU times, in ns: this process's, the engine's, the workers'
+
+
+class Meter:
+    """CPU time of a run. servers: the processes of the target, empty where they are not of this machine; None: the
+    engine is in this process. strangers: children of this process that are not workers.
+
+    In one process with the engine, the two share a thread, so that only their sum can be read: the generator's part is
+    what a target that responds by itself costs at the same rate, measured beforehand.
+    """
+
+    def __init__(self, servers: list[int] | None, strangers: Sequence[int] = ()) -> None:
+        self._servers = servers
+        self._strangers = set(strangers)
+
+    def look(self) -> Look:
+        own = time.process_time_ns()
+        if self._servers is None:
+            return own, None, self._below([os.getpid()])
+        if not self._servers:
+            return own, None, None
+        return own, cpu_ns(self._servers), self._below(self._servers)
+
+    def spent(self, before: Look, after: Look, requests: int, alone: float | None) -> Cpu:
+        """Per request, in µs. alone: the generator's own by the self-check, in µs."""
+        if not requests:
+            return Cpu()
+        own, engine, workers = (
+            None if first is None or last is None else max(0, last - first) / requests / 1000
+            for first, last in zip(before, after, strict=True)
+        )
+        if self._servers is None and own is not None and alone is not None:
+            alone = min(alone, own)
+            return Cpu(alone, own - alone, workers)
+        return Cpu(own, engine, workers)
+
+    def _below(self, roots: list[int]) -> int:
+        """Of everything that these processes started, what has ended meanwhile included once it is reaped."""
+        found = [pid for root in roots for pid in descendants(root) if pid not in self._strangers]
+        return cpu_ns(found) + children_cpu_ns([*roots, *found])

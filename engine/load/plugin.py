@@ -1,4 +1,4 @@
-"""The pytest fixture `stoker_load`: a test puts a function under load and asserts on what came of it.
+"""The pytest fixture `stoker_load`: a test puts a function under load and asserts on the result.
 
     def test_it_keeps_up(stoker_load):
         result = stoker_load("app:handler", code="src", rate=500, duration=5)
@@ -32,18 +32,18 @@ class Loads:
     def __call__(
         self, target: str | os.PathLike[str], *, allow_void: bool = False, **settings: Any
     ) -> Result:
-        """What a run of a scenario's file, or of a target with these settings, found. They are called as the options of
-        `stoker load` are, with underscores: rate=500, duration="5s", ramp="100:1000:100", expect="echo", warm=2; and
+        """The result of a scenario's file, or of a target with these settings: the options of `stoker load`, with
+        underscores: rate=500, duration="5s", ramp="100:1000:100", expect="echo", warm=2; and
         environment={...}, noise=False, limits={"p99": "5ms"}.
 
         The test fails when the run is void (the generator could not keep to its schedule, so the figures mean nothing)
         unless allow_void, and when it does not keep its limits. Raises ScenarioError for settings that make no sense,
         EngineError and OSError for a target that cannot be started or reached.
         """
-        from .scenario.flat import scenario
+        from .scenario.scenario import scenario
 
         try:
-            from .start import run_now
+            from .run import run_now
         except ImportError as error:
             pytest.fail(f'{error.name} is missing: pip install "stoker[load]"', pytrace=False)
         made = scenario(os.fspath(target), settings, self._base)
@@ -58,7 +58,7 @@ class Loads:
 
     def check(self, result: Result, *criteria: str) -> None:
         """Fail the test with a line for each that the result does not keep: "p99<5ms", "max<=50ms", "errors<1%",
-        "throttles<=10", "goodput>900/s". Raises ValueError for what is none."""
+        "throttles<=10", "goodput>900/s". Raises ValueError for what is no criterion."""
         from .scenario.criteria import criterion
 
         self._keeps(result, [criterion(each) for each in criteria])
@@ -81,7 +81,7 @@ def stoker_load(request: pytest.FixtureRequest) -> Loads:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With a test that failed goes what its runs found."""
+    """The report of a test that failed has the results of its runs."""
     report = yield
     if report.failed and (runs := item.stash.get(_RUNS, [])):
         from .report.summary import text

@@ -1,7 +1,7 @@
-"""What a run found, in the form that is written down: reports, comparisons and pictures are made from this alone.
+"""The result of a run, in the form that is written down: reports, comparisons and pictures are made from this alone.
 
 Times of requests are nanoseconds, spans of a run seconds, rates per second. What `latency` counts: from the intended
-time of each request that was answered in any way but a throttle (in a closed loop: from its sending).
+time of each request with any response but a throttle (in a closed loop: from its sending).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from .generate.tally import Tally
+from .generate.record import Tally
 
 FORMAT = 1
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
@@ -112,8 +112,8 @@ class Noise(msgspec.Struct, frozen=True):
 
 
 class Cpu(msgspec.Struct, frozen=True):
-    """CPU time per invocation, in microseconds; None where it cannot be told. engine: everything of the target's that
-    is not a worker's."""
+    """CPU time per invocation, in microseconds; None where it cannot be measured. engine: everything of the target's
+    but the workers."""
 
     generator: float | None = None
     engine: float | None = None
@@ -148,7 +148,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     warm: Distribution = Distribution()
     refused: Distribution = Distribution()
     lag: Distribution = Distribution()  # of the generator behind its schedule
-    parts: dict[str, Distribution] = {}  # where the time went, of the requests of which the target says so
+    parts: dict[str, Distribution] = {}  # where the time went, of the requests that the target timed
     estimates: dict[str, Estimate] = {}  # by QUANTILES' names, and "goodput"
     noise: Noise | None = None
     cpu: Cpu = Cpu()

@@ -10,39 +10,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import math
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import uvloop
+
+from ..config import configure
 from ..version import __version__
 from . import conclude, machine
-from .cpu import Meter
-from .estimate import estimates
 from .generate.arrivals import Schedule, Stage, steady
-from .generate.generator import ClosedLoop, OpenLoop, Target
-from .generate.record import Answer, Record
-from .generate.replies import expectation
-from .generate.timer import FineTimer, PolledTimer
-from .knee import find
-from .opening import opened
+from .generate.generator import ClosedLoop, FineTimer, OpenLoop, PolledTimer, Sender
+from .generate.http_client import credentials
+from .generate.payloads import expectation
+from .generate.record import Record, Response
+from .generate.targets import Embedded, LambdaEndpoint, PlainUrl
 from .result import Distribution, Noise, Result
-from .scenario import target_kinds
+from .scenario import target as kinds
 from .scenario.scenario import Scenario
 
 ALONE = (1.0, 100_000)  # seconds of the generator alone, and how many requests it sends in them at most
 NOISE = (1.0, 5.0)  # seconds of each of the two runs that are compared: a fifth of the run, within these
-_UPDATE = 0.5  # seconds between two looks of who watches
+_UPDATE = 0.5  # seconds between two updates of a Watch
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 # Makes a scenario's target real for as long as a run needs it.
-Opening = Callable[[target_kinds.Target], AbstractAsyncContextManager[Target]]
+Opening = Callable[[kinds.Target], AbstractAsyncContextManager[Sender]]
 
 
 class Watch(Protocol):
-    """Who is told how a run goes on. To be quick: it is called in the generator's loop."""
+    """Called as a run goes on. To be quick: that is in the generator's loop."""
 
     @property
     def pid(self) -> int | None: ...  # a process of its own, if it has one
@@ -51,24 +54,79 @@ class Watch(Protocol):
 
 
 class Unwatched:
-    """Nobody."""
-
     pid = None
 
     def phase(self, name: str, seconds: float) -> None: ...
     def update(self, record: Record, elapsed: float) -> None: ...
 
 
-class ByItself:
-    """A target that answers each request in the next turn of the loop."""
+class Immediate:
+    """A target that responds to each request in the next turn of the loop."""
 
-    def send(self, payload: bytes, function: int, done: Callable[[Answer], None]) -> None:
-        asyncio.get_running_loop().call_soon(done, Answer("ok", payload))
+    def send(self, payload: bytes, function: int, done: Callable[[Response], None]) -> None:
+        asyncio.get_running_loop().call_soon(done, Response("ok", payload))
+
+
+@asynccontextmanager
+async def opened(target: kinds.Target) -> AsyncIterator[Embedded | LambdaEndpoint | PlainUrl]:
+    """A scenario's target, for as long as it is needed: an engine of its own with the functions started, or a client.
+    Raises EngineError, OSError and ValueError for what cannot be opened."""
+    if isinstance(target, kinds.Embedded):
+        from ..aio import AsyncEngine
+
+        engine = AsyncEngine(logs=False)
+        try:
+            names: list[str] = []
+            for number, each in enumerate(target.functions):
+                name = configure(each.reference, **each.options).name
+                names.append(name if name not in names else f"{name[:50]}-{number}")
+                await engine.function(each.reference, name=names[-1], **each.options)
+            yield Embedded(engine, names)
+        finally:
+            await engine.close(0.0)  # the run has waited for what is in flight
+        return
+    client: LambdaEndpoint | PlainUrl
+    if isinstance(target, kinds.Url):
+        client = PlainUrl(target.url, target.method)
+    else:
+        names = [each.name for each in target.functions]
+        client = LambdaEndpoint(target.endpoint, names, credentials() if target.sign else None)
+    try:
+        await client.reach()
+        yield client
+    finally:
+        await client.close()
+
+
+def run_now(scenario: Scenario, watch: Watch | None = None) -> Result:
+    """run() for code that is not asynchronous, in a loop of its own. Where a loop runs already, this one is in another
+    thread, and that one stands still meanwhile."""
+
+    def work() -> Result:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(run(scenario, watch))
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    done: Future[Result] = Future()
+
+    def there() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    thread = threading.Thread(target=there, name="stoker-load")
+    thread.start()
+    thread.join()
+    return done.result()
 
 
 async def run(scenario: Scenario, watch: Watch | None = None, opening: Opening = opened) -> Result:
-    """What a scenario's run finds. opening: for a target of one's own in the place of the scenario's. Raises
-    EngineError, OSError and ValueError for what cannot begin."""
+    """The result of a scenario. opening: for a target of one's own in the place of the scenario's. Raises EngineError,
+    OSError and ValueError for what cannot begin."""
     return await _Run(scenario, watch or Unwatched(), opening).result()
 
 
@@ -84,22 +142,20 @@ class _Run:
         schedule = None if closed else scenario.schedule
         duration = closed.duration if closed else scenario.schedule.duration
         alone, own = await self._alone() if schedule else (None, None)
-        async with self._opening(scenario.target) as target:
-            strangers = [] if self._watch.pid is None else [self._watch.pid]
+        async with self._opening(scenario.target) as sender:
             servers = _servers(scenario)
-            meter = Meter(servers, strangers)
+            meter = machine.Meter(servers, [] if self._watch.pid is None else [self._watch.pid])
             with self._place(servers):
-                noise = await self._noise(target, duration)
+                noise = await self._noise(sender, duration)
                 record = Record(scenario.warmup, _stages(schedule))
                 started = datetime.now(UTC)
                 ticks, before = machine.Ticks.now(), meter.look()
-                await self._drive("run", target, schedule, duration, record)
-                # Who polls has no CPU time of its own but all of it.
+                await self._drive("run", sender, schedule, duration, record)
+                # A generator that polls uses all of a core, whatever the requests cost.
                 cpu = meter.spent(before, meter.look(), record.sent, None if scenario.poll else own)
                 steal = machine.stolen(ticks, machine.Ticks.now())
         stages = conclude.stages(record, _stages(schedule), scenario.warmup)
-        knee = find(stages)
-        seconds = conclude.whole_seconds(record, scenario.warmup, duration)
+        whole = record.intervals[math.ceil(scenario.warmup) : math.floor(duration)]  # seconds
         measured = duration - scenario.warmup
         return Result(
             stoker=__version__,
@@ -119,7 +175,7 @@ class _Run:
             offered=record.offered,
             rate=record.offered / measured,
             goodput=record.ended["ok"] / measured,
-            ended={kind: record.ended[kind] for kind in record.ended},
+            ended=dict(record.ended),
             reasons={ending: dict(why.most_common()) for ending, why in record.reasons.items()},
             latency=Distribution.of(record.latency),
             cold=Distribution.of(record.cold),
@@ -127,18 +183,18 @@ class _Run:
             refused=Distribution.of(record.refused),
             lag=Distribution.of(record.lag),
             parts={name: Distribution.of(tally) for name, tally in record.parts.items()},
-            estimates={} if len(stages) > 1 else estimates(seconds, scenario.seed),
+            estimates={} if len(stages) > 1 else conclude.estimates(whole, scenario.seed),
             noise=noise,
             cpu=cpu,
             steal=steal,
             most_in_flight=record.most_in_flight,
             series=conclude.series(record),
             stages=stages,
-            knee=knee,
+            knee=conclude.knee(stages),
         )
 
     def _place(self, servers: list[int] | None) -> contextlib.AbstractContextManager[None]:
-        """Who polls must not do so where a worker is pinned to."""
+        """A generator that polls must keep off the cores that workers are pinned to."""
         if not self._scenario.poll:
             return contextlib.nullcontext()
         roots = [os.getpid()] if servers is None else servers
@@ -151,10 +207,10 @@ class _Run:
         schedule = steady(rate, seconds, seed=self._scenario.seed)
         record = Record()
         before = time.process_time_ns()
-        await self._drive("self-check", ByItself(), schedule, seconds, record, checked=False)
+        await self._drive("self-check", Immediate(), schedule, seconds, record, checked=False)
         return record, (time.process_time_ns() - before) / max(1, record.sent) / 1000
 
-    async def _noise(self, target: Target, duration: float) -> Noise | None:
+    async def _noise(self, sender: Sender, duration: float) -> Noise | None:
         """What two short runs of the same differ by. The first seconds of a target are no part of them."""
         if not self._scenario.noise:
             return None
@@ -162,30 +218,22 @@ class _Run:
         warmup = min(1.0, seconds / 5)
         first, second = Record(warmup), Record(warmup)
         for record in (first, second):
-            await self._drive("noise", target, self._short(seconds), seconds, record)
+            await self._drive("noise", sender, self._short(seconds), seconds, record)
         return conclude.noise(first, second, seconds - warmup)
 
     def _short(self, seconds: float) -> Schedule | None:
         """The rate that a schedule begins with, for so many seconds; None of a closed loop."""
         if self._scenario.closed:
             return None
-        schedule = self._scenario.schedule
+        scenario, schedule = self._scenario, self._scenario.schedule
         rate = next((stage.rate for stage in schedule.stages if stage.rate), 1.0)
-        scenario = self._scenario
-        return steady(
-            rate, seconds, seed=scenario.seed, functions=schedule.functions, weights=scenario.weights
-        )
+        more = {"seed": scenario.seed, "functions": schedule.functions, "weights": scenario.weights}
+        return steady(rate, seconds, **more)
 
     async def _drive(
-        self,
-        phase: str,
-        target: Target,
-        schedule: Schedule | None,
-        seconds: float,
-        record: Record,
-        *,
+        self, phase: str, sender: Sender, schedule: Schedule | None, seconds: float, record: Record, *,
         checked: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """One schedule, or the closed loop for so many seconds."""
         scenario = self._scenario
         checks = scenario.checks() if checked else [expectation("any")]
@@ -193,13 +241,12 @@ class _Run:
         loop: OpenLoop | ClosedLoop
         if schedule is None:
             assert scenario.closed is not None
-            loop = ClosedLoop(
-                target, scenario.closed.callers, seconds, scenario.payloads(), checks[0], record, timer
-            )
+            callers = scenario.closed.callers
+            loop = ClosedLoop(sender, callers, seconds, scenario.payloads(), checks[0], record, timer)
         else:
-            loop = OpenLoop(target, schedule, scenario.payloads(), checks, record, timer)
+            loop = OpenLoop(sender, schedule, scenario.payloads(), checks, record, timer)
         self._watch.phase(phase, seconds)
-        watching = asyncio.ensure_future(self._tell(record))
+        watching = asyncio.ensure_future(self._report(record))
         try:
             with _collected():
                 await loop.run(scenario.drain)
@@ -208,7 +255,7 @@ class _Run:
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
 
-    async def _tell(self, record: Record) -> None:
+    async def _report(self, record: Record) -> None:
         begin = time.monotonic()
         while True:
             await asyncio.sleep(_UPDATE)
@@ -217,7 +264,7 @@ class _Run:
 
 @contextlib.contextmanager
 def _collected() -> Iterator[None]:
-    """What there is now is garbage already or stays: the collector need not look at it again meanwhile."""
+    """The collector need not look again at what there is before a run: that stays."""
     gc.collect()
     gc.freeze()
     try:
@@ -231,9 +278,9 @@ def _stages(schedule: Schedule | None) -> list[Stage]:
 
 
 def _servers(scenario: Scenario) -> list[int] | None:
-    """The processes that answer, where they are on this machine."""
+    """The processes of the target, where they are on this machine; None: this one."""
     target = scenario.target
-    if isinstance(target, target_kinds.Embedded):
+    if isinstance(target, kinds.Embedded):
         return None
-    parts = urlsplit(target.url if isinstance(target, target_kinds.Url) else target.endpoint)
+    parts = urlsplit(target.url if isinstance(target, kinds.Url) else target.endpoint)
     return machine.listeners(parts.port or 80) if parts.hostname in _LOCAL else []

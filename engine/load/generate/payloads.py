@@ -1,4 +1,5 @@
-"""What is sent: fixed bytes, a template filled in anew for each request, or lines drawn from a file.
+"""What is sent: fixed bytes, a template filled in anew for each request, or lines drawn from a file; and which reply is
+the right one: a wrong one that comes quickly is an error, not a short latency.
 
 Payloads are made in the order of the schedule from a seed, so the n-th is the same in every run.
 """
@@ -10,16 +11,23 @@ import re
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 _FIELD = re.compile(r"\{\{\s*([a-z]+)(?::([^{}]*))?\s*\}\}")
 FIELDS = "number, function, duration, uuid, integer:FROM:TO, text:LENGTH, choice:A|B|C"
-# Seconds, of the n-th request. To be asked in order, as a payload is.
+# Of the payload sent and the reply to it: "" when that is right, else why not.
+Check = Callable[[bytes, bytes], str]
+EXPECTATIONS = "json, echo, any, or a table of what members must be"
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+_LONGEST = 120  # characters of a reply in an error
+# Seconds, of the n-th request. To be called in order, as a payload is.
 Durations = Callable[[int], float]
 
 
 class Payloads(Protocol):
-    """The n-th payload, for the function of that number. To be asked in order, from 0."""
+    """The n-th payload, for the function of that number. To be called in order, from 0."""
 
     def make(self, number: int, function: int) -> bytes: ...
 
@@ -55,33 +63,30 @@ class Template:
         return "".join([part(number, function) for part in self._parts]).encode()
 
     def _field(self, whole: str, name: str, argument: str | None) -> Callable[[int, int], str]:
-        draw = self._draw
+        draw, durations = self._draw, self._durations
         try:
-            if name == "number" and argument is None:
-                return lambda number, function: str(number)
-            if name == "function" and argument is None:
-                return lambda number, function: str(function)
-            if name == "duration" and argument is None:
-                durations = self._durations
-                if durations is None:
-                    raise _NoTrace
-                return lambda number, function: repr(durations(number))
-            if name == "uuid" and argument is None:
-                return lambda number, function: str(uuid.UUID(int=draw.getrandbits(128), version=4))
-            if name == "integer" and argument is not None:
-                least, most = map(int, argument.split(":"))
-                if least <= most:
-                    return lambda number, function: str(draw.randint(least, most))
-            if name == "text" and argument is not None and int(argument) >= 0:
-                length = int(argument)
-                return lambda number, function: "".join(draw.choices(_LETTERS, k=length))
-            if name == "choice" and argument:
-                choices = argument.split("|")
-                return lambda number, function: draw.choice(choices)
-        except _NoTrace:
-            raise ValueError(f"{whole} is of a trace's invocations, and there is no trace") from None
+            match name, argument:
+                case "number", None:
+                    return lambda number, function: str(number)
+                case "function", None:
+                    return lambda number, function: str(function)
+                case "duration", None if durations is not None:
+                    return lambda number, function: repr(durations(number))
+                case "uuid", None:
+                    return lambda number, function: str(uuid.UUID(int=draw.getrandbits(128), version=4))
+                case "integer", str():
+                    least, most = map(int, argument.split(":"))
+                    if least <= most:
+                        return lambda number, function: str(draw.randint(least, most))
+                case "text", str() if (length := int(argument)) >= 0:
+                    return lambda number, function: "".join(draw.choices(_LETTERS, k=length))
+                case "choice", str() if argument:
+                    choices = argument.split("|")
+                    return lambda number, function: draw.choice(choices)
         except ValueError:
             pass
+        if (name, argument) == ("duration", None):
+            raise ValueError(f"{whole} is of a trace's invocations, and there is no trace")
         raise ValueError(f"no such field: {whole}. There are {FIELDS}")
 
 
@@ -109,14 +114,64 @@ class PerFunction:
         return self._each[function % len(self._each)].make(number, function)
 
 
-class _NoTrace(Exception):
-    pass
-
-
-_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-
-
 def _constant(text: str) -> Callable[[int, int], str]:
     if "{{" in text:
         raise ValueError(f"a field that is not closed in {text[-80:]!r}. There are {FIELDS}")
     return lambda number, function: text
+
+
+def expectation(expected: str | dict[str, Any]) -> Check:
+    """json: the reply is a JSON document; echo: it is the same one as was sent; any: whatever it is; a table: it is an
+    object that has these members. Raises ValueError."""
+    if isinstance(expected, dict):
+        return _members(expected)
+    try:
+        return {"json": _json, "echo": _echo, "any": _any}[expected]
+    except KeyError:
+        raise ValueError(f"no such expectation: {expected!r}. There are {EXPECTATIONS}") from None
+
+
+def _any(sent: bytes, reply: bytes) -> str:
+    return ""
+
+
+def _json(sent: bytes, reply: bytes) -> str:
+    try:
+        msgspec.json.decode(reply)
+    except msgspec.DecodeError as error:
+        return f"not JSON ({error}): {_short(reply)}"
+    return ""
+
+
+def _echo(sent: bytes, reply: bytes) -> str:
+    if sent == reply:
+        return ""
+    try:
+        if msgspec.json.decode(sent) == msgspec.json.decode(reply):
+            return ""
+    except msgspec.DecodeError:
+        pass
+    return f"not what was sent: {_short(reply)}"
+
+
+def _members(expected: dict[str, Any]) -> Check:
+    def check(sent: bytes, reply: bytes) -> str:
+        try:
+            document = msgspec.json.decode(reply)
+        except msgspec.DecodeError as error:
+            return f"not JSON ({error}): {_short(reply)}"
+        if not isinstance(document, dict):
+            return f"not an object: {_short(reply)}"
+        for name, value in expected.items():
+            if name not in document:
+                return f"without {name!r}: {_short(reply)}"
+            if document[name] != value:
+                return f"{name!r} is {document[name]!r}, not {value!r}"[:_LONGEST]
+        return ""
+
+    return check
+
+
+def _short(data: bytes) -> str:
+    text = data[: _LONGEST + 1].decode("utf-8", "replace")
+    return repr(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")

@@ -2,34 +2,115 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .arrivals import Stage
-from .tally import Tally
+
+if TYPE_CHECKING:
+    from hdrh.histogram import HdrHistogram
 
 # ok; error: the function's own, or a wrong reply; throttle: refused for want of capacity; timeout: the function's, or
-# no answer at all; failure: what came was no answer (a connection that broke, say).
+# no response at all; failure: what came was no response (a connection that broke, say).
 Ending = Literal["ok", "error", "throttle", "timeout", "failure"]
 ENDINGS: tuple[Ending, ...] = ("ok", "error", "throttle", "timeout", "failure")
+WRONG: tuple[Ending, ...] = ("error", "timeout", "failure")  # neither right nor refused
 _SECOND = 1_000_000_000
 _REASONS = 20  # of each kind are kept
+DIGITS = 3
+HIGHEST = 3_600_000_000_000  # ns: an hour
+_BITS = 11  # of the 2,048 buckets that keep three digits
 
 
 @dataclass(slots=True)
-class Answer:
-    """What a target says of one request. ns where it is a time; None where the target does not say."""
+class Response:
+    """What a target made of one request. ns where it is a time; None where the target does not tell. parts: where its
+    time went: queue, dispatch, execute, reply, as far as is told."""
 
     ending: Ending
     payload: bytes = b""
     why: str = ""
     cold: bool | None = None
-    parts: Mapping[str, int] | None = (
-        None  # where its time went: queue, dispatch, execute, reply, or some of them
-    )
+    parts: Mapping[str, int] | None = None
+
+
+class Tally:
+    """How often each latency was seen, to three significant digits, as an HDR histogram counts them. Nanoseconds; what
+    is above an hour counts as one, what is below 0 as 0.
+
+    A value is counted under the lower end of its HDR bucket, in a dict: that costs a fifth of the package's
+    record_value, and a generator has to keep its own times. The package's histogram is made of it where it is needed.
+    """
+
+    __slots__ = ("counts",)
+
+    def __init__(self, values: Iterable[int] = (), counts: dict[int, int] | None = None) -> None:
+        self.counts: dict[int, int] = {} if counts is None else counts
+        for value in values:
+            self.add(value)
+
+    def add(self, value: int) -> None:
+        value = 0 if value < 0 else HIGHEST if value > HIGHEST else value
+        shift = value.bit_length() - _BITS
+        if shift > 0:
+            value = value >> shift << shift
+        counts = self.counts
+        counts[value] = counts.get(value, 0) + 1
+
+    def merge(self, other: Tally) -> None:
+        for value, count in other.counts.items():
+            self.counts[value] = self.counts.get(value, 0) + count
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+    def quantiles(self, *which: float) -> list[int]:
+        """The smallest values that so many of all do not exceed (0.5: the median; the nearest rank, rounded up), each
+        the upper end of its bucket; 0 where nothing was counted."""
+        total = len(self)
+        found = dict.fromkeys(which, 0)
+        seen = 0
+        left = sorted(which)
+        for value in sorted(self.counts):
+            seen += self.counts[value]
+            while left and seen >= max(1, math.ceil(left[0] * total - 1e-9)):
+                found[left.pop(0)] = upper(value)
+        return [found[it] for it in which]
+
+    def mean(self) -> float:
+        """Of the buckets' middles; 0.0 of nothing."""
+        total = sum((it + upper(it)) / 2 * count for it, count in self.counts.items())
+        return total / len(self) if self.counts else 0.0
+
+    def histogram(self) -> HdrHistogram:
+        """As the hdrhistogram package has it: to encode, to compare, to print. Raises ImportError without it."""
+        from hdrh.histogram import HdrHistogram
+
+        made = HdrHistogram(1, HIGHEST, DIGITS)
+        for value, count in self.counts.items():
+            made.record_value(value, count)
+        return made
+
+    @classmethod
+    def of(cls, histogram: HdrHistogram) -> Tally:
+        """What such a histogram has counted."""
+        return cls(
+            counts={
+                histogram.get_lowest_equivalent_value(it.value_iterated_to): it.count_added_in_this_iter_step
+                for it in histogram.get_recorded_iterator()
+                if it.count_added_in_this_iter_step
+            }
+        )
+
+
+def upper(value: int) -> int:
+    """The largest value that is counted as the same."""
+    shift = max(0, value.bit_length() - _BITS)
+    return value | (1 << shift) - 1
 
 
 @dataclass(slots=True)
@@ -42,10 +123,14 @@ class Interval:
     cold: int = 0
     most_in_flight: int = 0
 
+    @property
+    def failed(self) -> int:
+        return sum(self.ended[ending] for ending in WRONG)
+
 
 class Record:
-    """Everything that is known of a run. Latencies of what was answered in any way are counted from the time at which
-    the request was to be sent; what was never answered is a timeout and has none.
+    """Everything about a run. Latencies of what had any response are counted from the time at which the request was to
+    be sent; what had none is a timeout and has no latency.
 
     `warmup` seconds at the start are seen in the intervals and stages and nowhere else.
     """
@@ -75,59 +160,54 @@ class Record:
             self.intervals.append(Interval())
         return self.intervals[number]
 
-    def _stage(self, offset: int) -> Interval | None:
-        return self.stages[bisect_right(self._ends, offset)] if self.stages else None
+    def _both(self, offset: int) -> tuple[Interval, ...]:
+        """An offset's second and, if there are any, its stage."""
+        second = self.interval(offset)
+        return (second, self.stages[bisect_right(self._ends, offset)]) if self.stages else (second,)
 
     def send(self, offset: int, lag: int) -> None:
         """A request that was intended for `offset` is sent, `lag` late."""
         self.sent += 1
         self.in_flight += 1
-        for interval in (self.interval(offset), self._stage(offset)):
-            if interval is not None:
-                interval.offered += 1
-                interval.most_in_flight = max(interval.most_in_flight, self.in_flight)
+        for interval in self._both(offset):
+            interval.offered += 1
+            interval.most_in_flight = max(interval.most_in_flight, self.in_flight)
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         if offset >= self.warmup:
             self.offered += 1
             self.lag.add(lag)
 
-    def answer(self, offset: int, latency: int, answer: Answer) -> None:
+    def receive(self, offset: int, latency: int, response: Response) -> None:
         self.in_flight -= 1
-        ending = answer.ending
-        for interval in (self.interval(offset), self._stage(offset)):
-            if interval is not None:
-                interval.ended[ending] += 1
-                interval.cold += answer.cold is True
-                if ending != "throttle":
-                    interval.latency.add(latency)
+        ending = response.ending
+        for interval in self._both(offset):
+            interval.ended[ending] += 1
+            interval.cold += response.cold is True
+            if ending != "throttle":
+                interval.latency.add(latency)
         if offset < self.warmup:
             return
-        self.ended[ending] += 1
         if ending == "throttle":
             self.refused.add(latency)
         else:
             self.latency.add(latency)
-            if answer.cold is not None:
-                (self.cold if answer.cold else self.warm).add(latency)
-        if answer.parts is not None:
-            for name, value in answer.parts.items():
+            if response.cold is not None:
+                (self.cold if response.cold else self.warm).add(latency)
+        if response.parts is not None:
+            for name, value in response.parts.items():
                 self.parts.setdefault(name, Tally()).add(value)
-        if ending != "ok":
-            self._because(ending, answer.why)
+        self._end(ending, response.why)
 
     def unanswered(self, offset: int) -> None:
         """The run is over and this one is not."""
         self.in_flight -= 1
-        for interval in (self.interval(offset), self._stage(offset)):
-            if interval is not None:
-                interval.ended["timeout"] += 1
+        for interval in self._both(offset):
+            interval.ended["timeout"] += 1
         if offset >= self.warmup:
-            self.ended["timeout"] += 1
-            self._because("timeout", "no answer before the end of the run")
+            self._end("timeout", "no answer before the end of the run")
 
-    def _because(self, ending: str, why: str) -> None:
-        reasons = self.reasons.setdefault(ending, Counter())
-        if why in reasons or len(reasons) < _REASONS:
-            reasons[why] += 1
-        else:
-            reasons["(others)"] += 1
+    def _end(self, ending: str, why: str) -> None:
+        self.ended[ending] += 1
+        if ending != "ok":
+            reasons = self.reasons.setdefault(ending, Counter())
+            reasons[why if why in reasons or len(reasons) < _REASONS else "(others)"] += 1

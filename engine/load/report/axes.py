@@ -1,15 +1,21 @@
-"""Axes of charts: where on one a value lies, and which values have a line and a label."""
+"""Axes of charts: where on one a value lies, and which values have a line and a label; and a run's seconds, gathered
+into as many spans as a picture has points."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from .. import words
+from ..result import Result
 
 DECADES = 2  # of latencies: beyond so many, an axis is logarithmic
-_NINES = 9  # after which nobody asks
+_NINES = 9  # at most
+_EACH = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)  # seconds that are one point
+_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 _SECONDS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
 
@@ -32,7 +38,7 @@ class Axis:
 
 
 def blank(name: str) -> Axis:
-    """Of nothing."""
+    """Without any value."""
     return Axis(0.0, 1.0, False, [], name)
 
 
@@ -101,9 +107,6 @@ def compact(value: float) -> str:
     return f"{value:,.6g}"
 
 
-_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
-
-
 def _round_duration(ns: float) -> str:
     """1, 2 or 5 times a power of ten, without the zeros behind its point."""
     number, unit = words.duration(ns).split(" ")
@@ -119,3 +122,71 @@ def _above(value: float) -> float:
 def _below(value: float) -> float:
     power = 10.0 ** math.floor(math.log10(value))
     return next(it * power for it in (5, 2, 1, 0.5) if it * power <= value * (1 + 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Seconds of a run that are one point of a line. first, last: of the series, the latter exclusive."""
+
+    first: int
+    last: int
+    end: float
+
+    @property
+    def begin(self) -> float:
+        return float(self.first)
+
+    @property
+    def middle(self) -> float:
+        return (self.begin + self.end) / 2
+
+    def __str__(self) -> str:
+        return f"{self.first:,} s" if self.last - self.first == 1 else f"{self.first:,} to {self.end:,.4g} s"
+
+
+class Spans(list[Span]):
+    """All of a run's, in order, of equal length but for the last."""
+
+    @classmethod
+    def of(cls, result: Result, most: int) -> Spans:
+        """At most so many. What is left of a second at the end of the run belongs to the span before, if it is too
+        short to have a rate."""
+        count = min(len(column) for column in msgspec.structs.astuple(result.series))
+        if not count:
+            return cls()
+        each = next((it for it in _EACH if count <= it * most), None) or math.ceil(count / most)
+        end = min(float(count), max(result.duration, count - 1.0))
+        starts = list(range(0, count, each))
+        if len(starts) > 1 and end - starts[-1] < each / 2:
+            starts.pop()
+        ends = [*starts[1:], count]
+        return cls(
+            Span(a, b, end if b == count and end > a else b) for a, b in zip(starts, ends, strict=True)
+        )
+
+    @property
+    def end(self) -> float:
+        return self[-1].end if self else 1.0
+
+    @property
+    def each(self) -> int:
+        """How many seconds a point is."""
+        return self[0].last - self[0].first if len(self) > 1 else 1
+
+    def most(self, column: Sequence[int]) -> list[int]:
+        return [max(column[it.first : it.last]) for it in self]
+
+    def sums(self, column: Sequence[int]) -> list[int]:
+        return [sum(column[it.first : it.last]) for it in self]
+
+    def note(self, how: str) -> str:
+        if self.each == 1:
+            return "By the second for which a request was intended."
+        return f"By the time for which a request was intended. A point is {self.each} s: {how}."
+
+    def across(self, values: Sequence[float]) -> list[tuple[float, float]]:
+        """A point in the middle of each, and one at either end."""
+        if not self:
+            return []
+        points = [(span.middle, value) for span, value in zip(self, values, strict=True)]
+        return [(self[0].begin, values[0]), *points, (self.end, values[-1])]

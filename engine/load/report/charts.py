@@ -6,15 +6,20 @@ picture.STYLE.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 
 from .. import words
-from ..result import Distribution, Result
-from . import axes, ramp_charts
-from .picture import STANDALONE, Form, Panel, Picture, escape, fitted, number, said, wide
-from .spans import Spans
+from ..result import Distribution, Result, StageResult
+from . import axes
+from .axes import Spans
+from .picture import STANDALONE, Form, Panel, Picture, escape, fitted, number, tip, wide
 
 _PARTS = ("queue", "dispatch", "execute", "reply")  # in the order in which an invocation goes through them
+_HIT = 4  # points of latency by percentile that have one tip
+_OPEN = "From the intended time of each request. The largest of all is the plateau at the right end."
+_CLOSED = "From the sending of each request: a closed loop asks a slow target less."
 
 
 def latency_by_percentile(result: Result, against: Result | None = None, form: Form = STANDALONE) -> str:
@@ -22,173 +27,126 @@ def latency_by_percentile(result: Result, against: Result | None = None, form: F
     lines = [("all", "all requests", result.latency)]
     if result.cold.count and result.warm.count:
         lines += [("warm", "warm", result.warm), ("cold", "cold", result.cold)]
-    if against is not None and against.latency.count:
-        name = fitted(against.name, form.width / 3)
-        lines.append(("against", f"compared: {name}", against.latency))
+    if against is not None:
+        lines.append(("against", f"compared: {fitted(against.name, form.width / 3)}", against.latency))
     lines = [line for line in lines if line[2].count]
-    told = "; ".join(f"{name}: {_in_words(them)}" for _, name, them in lines)
-    picture = Picture(
-        form,
-        "Latency by percentile",
-        told or "Nothing was answered.",
-        "From the intended time of each request. The largest of all is the plateau at the right end."
-        if result.loop == "open"
-        else "From the sending of each request: a closed loop asks a slow target less.",
-    )
-    picture.legend([(kind, f"{name}, {them.count:,}") for kind, name, them in lines])
-    count = max((them.count for _, _, them in lines), default=0)
-    x = axes.percentiles(count)
+    caption = "; ".join(f"{name}: {_in_words(it)}" for _, name, it in lines) or "Nothing was answered."
+    picture = Picture(form, "Latency by percentile", caption, _OPEN if result.loop == "open" else _CLOSED)
+    picture.legend([(kind, f"{name}, {it.count:,}") for kind, name, it in lines])
+    x = axes.percentiles(max((it.count for _, _, it in lines), default=0))
     if not lines:
         picture.panel(x, axes.blank("latency")).note("nothing was answered")
         return picture.svg()
-    y = axes.latency(min(them.least for *_, them in lines), max(them.most for *_, them in lines))
-    panel = picture.panel(x, y)
-    grid = _grid(x.high, form.points)
-    found = [(name, _quantiles(them, grid)) for _, name, them in lines]
-    for (kind, _, _), (_, values) in reversed(list(zip(lines, found, strict=True))):
-        panel.line(list(zip(grid, values, strict=True)), kind)
-    every = 4
-    panel.hits(
-        (begin, end, f"p{_percentile(at)}\n" + said((name, values[number]) for name, values in found))
-        for begin, at, end, number in zip(
-            grid[:-every:every],
-            grid[every // 2 :: every],
-            grid[every::every],
-            range(every // 2, len(grid), every),
-            strict=False,
-        )
+    panel = picture.panel(
+        x, axes.latency(min(it.least for *_, it in lines), max(it.most for *_, it in lines))
     )
+    grid = [x.high ** (point / form.points) for point in range(form.points + 1)]  # values of 1/(1-p)
+    found = [(kind, name, _quantiles(it, grid)) for kind, name, it in lines]
+    for kind, _, values in reversed(found):
+        panel.line(list(zip(grid, values, strict=True)), kind)
+    for first in range(0, len(grid) - _HIT, _HIT):
+        middle = first + _HIT // 2
+        text = f"p{_percentile(grid[middle])}\n" + tip((name, values[middle]) for _, name, values in found)
+        panel.hit(grid[first], grid[first + _HIT], text)
     return picture.svg()
 
 
 def latency_over_time(result: Result, form: Form = STANDALONE) -> str:
     """The median, the 99th percentile and the worst of each second."""
-    series = result.series
     spans = Spans.of(result, form.points)
-    lines = [
-        ("most", "max", [max(series.most[it.first : it.last]) for it in spans]),
-        ("p99", "p99", [max(series.p99[it.first : it.last]) for it in spans]),
-        ("p50", "p50", [max(series.p50[it.first : it.last]) for it in spans]),
-    ]
-    most = lines[0][2]
+    p50, p99, most = (spans.most(it) for it in (result.series.p50, result.series.p99, result.series.most))
+    lines = [("p50", "p50", p50), ("p99", "p99", p99), ("most", "max", most)]
     answered = [number for number, value in enumerate(most) if value]
-    told = "Nothing was answered."
+    caption, y = "Nothing was answered.", axes.blank("latency")
     if answered:
         worst = max(answered, key=lambda number: most[number])
-        told = (
+        medians = [p50[number] for number in answered]
+        caption = (
             f"The worst is {words.duration(most[worst])}, in the second {spans[worst].begin:.0f}; the median is "
-            f"between {words.duration(min(lines[2][2][it] for it in answered))} and "
-            f"{words.duration(max(lines[2][2][it] for it in answered))}."
+            f"between {words.duration(min(medians))} and {words.duration(max(medians))}."
         )
-    picture = Picture(form, "Latency over time", told, spans.told("the worst of its seconds"))
-    picture.legend([(kind, name) for kind, name, _ in reversed(lines)] + _shaded(result))
-    y = axes.blank("latency")
-    if answered:
-        y = axes.latency(min(lines[2][2][it] for it in answered), max(most))
+        y = axes.latency(min(medians), max(most))
+    picture = Picture(form, "Latency over time", caption, spans.note("the worst of its seconds"))
+    picture.legend([(kind, name) for kind, name, _ in lines] + _shaded(result))
     panel = picture.panel(axes.seconds(spans.end, form.ticks), y)
     _warmup(panel, result)
-    for kind, _, values in lines:
-        panel.line(
-            [
-                (span.middle, value if worst else None)
-                for span, value, worst in zip(spans, values, most, strict=True)
-            ],
-            kind,
-        )
+    for kind, _, values in reversed(lines):
+        points = zip(spans, values, most, strict=True)
+        panel.line([(span.middle, value if worst else None) for span, value, worst in points], kind)
     if not answered:
         panel.note("nothing was answered")
-    panel.hits(
-        (span.begin, span.end, f"{span}\n" + said((name, values[it]) for _, name, values in reversed(lines)))
-        for it, span in enumerate(spans)
-        if most[it]
-    )
+    for at in answered:
+        text = f"{spans[at]}\n" + tip((name, values[at]) for _, name, values in lines)
+        panel.hit(spans[at].begin, spans[at].end, text)
     return picture.svg()
 
 
 def throughput(result: Result, form: Form = STANDALONE) -> str:
     """Goodput against offered load, of a ramp; else what was offered and what became of it, over time."""
-    return (
-        ramp_charts.throughput_by_load(result, form)
-        if ramp_charts.ramp(result)
-        else _throughput_over_time(result, form)
-    )
-
-
-def latency_by_load(result: Result, form: Form = STANDALONE) -> str:
-    """The median and the 99th percentile at each rate of a ramp."""
-    return ramp_charts.latency_by_load(result, form)
+    return (_throughput_by_load if ramp(result) else _throughput_over_time)(result, form)
 
 
 def concurrency(result: Result, form: Form = STANDALONE) -> str:
-    """Requests in flight and, if the target tells, cold starts, over time."""
-    series = result.series
+    """Requests in flight and, if the target reports them, cold starts, over time."""
     spans = Spans.of(result, form.points)
-    flight = [max(series.in_flight[it.first : it.last]) for it in spans]
-    cold = [sum(series.cold[it.first : it.last]) for it in spans]
-    tells = bool(sum(cold) or result.cold.count or result.warm.count)
-    told = f"At most {max(flight, default=0):,} in flight" + (
-        f"; {sum(cold):,} cold starts." if tells else "."
-    )
+    flight, cold = spans.most(result.series.in_flight), spans.sums(result.series.cold)
+    total, top = sum(cold), max(flight, default=0)
+    reported = bool(total or result.cold.count or result.warm.count)
+    subtitle = spans.note("the most in flight and the sum of cold starts")
     picture = Picture(
         form,
-        "Cold starts and concurrency" if tells else "Concurrency",
-        told,
-        spans.told("the most in flight and the sum of cold starts")
-        + ("" if tells else " The target does not say which starts were cold."),
+        "Cold starts and concurrency" if reported else "Concurrency",
+        f"At most {top:,} in flight" + (f"; {total:,} cold starts." if reported else "."),
+        subtitle + ("" if reported else " The target does not say which starts were cold."),
     )
     if result.warmup > 0:
-        picture.legend(
-            [("flight", "in flight"), *([("bar cold", "cold starts")] if tells else []), *_shaded(result)]
-        )
+        bars = [("bar cold", "cold starts")] if reported else []
+        picture.legend([("flight", "in flight"), *bars, *_shaded(result)])
     x = axes.seconds(spans.end, form.ticks)
-    top = axes.amount(max(flight, default=1), "requests in flight, at most", whole=True)
-    panel = picture.panel(x, top, form.height * (0.6 if tells else 0.8), last=not tells)
-    _warmup(panel, result)
-    panel.area(spans.across(flight), "flight")
-    panel.line(spans.across(flight), "flight")
-    panels = [panel]
-    if tells:
+    y = axes.amount(max(flight, default=1), "requests in flight, at most", whole=True)
+    panels = [picture.panel(x, y, form.height * (0.6 if reported else 0.8), last=not reported)]
+    _warmup(panels[0], result)
+    panels[0].area(spans.across(flight), "flight")
+    panels[0].line(spans.across(flight), "flight")
+    if reported:
         name = "cold starts per second" if spans.each == 1 else f"cold starts per {spans.each} s"
-        panels.append(
-            picture.panel(x, axes.amount(max(cold, default=1), name, whole=True), form.height * 0.36)
-        )
+        y = axes.amount(max(cold, default=1), name, whole=True)
+        panels.append(picture.panel(x, y, form.height * 0.36))
         _warmup(panels[1], result)
         panels[1].bars(((it.begin, it.end, value) for it, value in zip(spans, cold, strict=True)), "cold")
-        if spans and not sum(cold):
+        if spans and not total:
             panels[1].note("no cold start")
     if not spans:
-        panel.note("nothing was sent")
-    for one in panels:
-        one.hits(
-            (span.begin, span.end, f"{span}\nin flight {n:,}" + (f"\ncold starts {k:,}" if tells else ""))
-            for span, n, k in zip(spans, flight, cold, strict=True)
-        )
+        panels[0].note("nothing was sent")
+    for panel in panels:
+        for span, n, k in zip(spans, flight, cold, strict=True):
+            text = f"{span}\nin flight {n:,}" + (f"\ncold starts {k:,}" if reported else "")
+            panel.hit(span.begin, span.end, text)
     return picture.svg()
 
 
 def parts(result: Result, form: Form = STANDALONE) -> str:
     """The median of each part of a request's time, one after the other."""
-    told = {name: result.parts[name] for name in _PARTS if name in result.parts}
-    told |= {name: them for name, them in sorted(result.parts.items()) if name not in told}
-    told = {name: them for name, them in told.items() if them.count}
-    total = sum(them.p50 for them in told.values())
+    order = [*_PARTS, *sorted(result.parts.keys() - set(_PARTS))]
+    timed = {name: result.parts[name] for name in order if name in result.parts and result.parts[name].count}
+    total = sum(it.p50 for it in timed.values())
+    medians = {name: f"{name} {words.duration(it.p50)}" for name, it in timed.items()}
     picture = Picture(
         form,
         "Where the time went",
-        "; ".join(f"{name} {words.duration(them.p50)}" for name, them in told.items())
-        or "The target does not say.",
-        f"Medians of {max((them.count for them in told.values()), default=0):,} requests that the target timed.",
+        "; ".join(medians.values()) or "The target does not say.",
+        f"Medians of {max((it.count for it in timed.values()), default=0):,} requests that the target timed.",
     )
-    kinds = {name: f"part{number % 4}" for number, name in enumerate(told)}
-    picture.legend([(f"part {kinds[name]}", f"{name} {words.duration(it.p50)}") for name, it in told.items()])
+    kinds = {name: f"part{number % 4}" for number, name in enumerate(timed)}
+    picture.legend([(f"part {kinds[name]}", text) for name, text in medians.items()])
     picture.y += 16
     x, y = 0.0, picture.y
-    for name, them in told.items():
-        share = them.p50 / total if total else 1 / len(told)
+    for name, it in timed.items():
+        share = it.p50 / total if total else 1 / len(timed)
         if not share:
             continue
         width = share * form.width
-        text = f"{name}\np50 {words.duration(them.p50)}\np99 {words.duration(them.p99)}"
+        text = f"{name}\np50 {words.duration(it.p50)}\np99 {words.duration(it.p99)}"
         picture.add(
             f'<g class="hit"><path d="M{number(x)},{number(y)}h{number(width)}v34h{number(-width)}z" '
             f'class="part {kinds[name]}"/><title>{escape(text)}</title></g>'
@@ -204,38 +162,111 @@ def parts(result: Result, form: Form = STANDALONE) -> str:
 
 
 def _throughput_over_time(result: Result, form: Form) -> str:
-    spans = Spans.of(result, form.points)
-    series = result.series
-    columns = [("offered", series.offered), ("ok", series.ok)]
-    columns += [
-        (name, column)
-        for name, column in (("failed", series.failed), ("throttled", series.throttled))
-        if any(column)
-    ]
-    lines = [
-        (name, [sum(column[it.first : it.last]) / (it.end - it.begin) for it in spans])
-        for name, column in columns
-    ]
-    told = (
+    spans, series = Spans.of(result, form.points), result.series
+    columns = {"offered": series.offered, "ok": series.ok}
+    columns |= {
+        name: it for name, it in (("failed", series.failed), ("throttled", series.throttled)) if any(it)
+    }
+    lines = {
+        name: [count / (span.end - span.begin) for span, count in zip(spans, spans.sums(column), strict=True)]
+        for name, column in columns.items()
+    }
+    caption = (
         f"{words.rate(result.rate)} offered, {words.rate(result.goodput)} answered rightly, "
         f"{result.wrong:,} requests were not."
     )
-    picture = Picture(form, "Throughput over time", told, spans.told("the mean of its seconds"))
-    picture.legend([(name, name) for name, _ in lines] + _shaded(result))
-    top = max((max(values) for _, values in lines if values), default=1)
+    picture = Picture(form, "Throughput over time", caption, spans.note("the mean of its seconds"))
+    picture.legend([(name, name) for name in lines] + _shaded(result))
+    top = max((max(values) for values in lines.values() if values), default=1)
     panel = picture.panel(axes.seconds(spans.end, form.ticks), axes.amount(top, "requests per second"))
     _warmup(panel, result)
-    for name, values in lines:
+    for name, values in lines.items():
         if name == "offered":
             panel.area(spans.across(values), name)
         panel.line(spans.across(values), name)
     if not spans:
         panel.note("nothing was sent")
-    panel.hits(
-        (span.begin, span.end, f"{span}\n" + "\n".join(f"{name} {words.rate(n[it])}" for name, n in lines))
-        for it, span in enumerate(spans)
-    )
+    for at, span in enumerate(spans):
+        rates = (f"{name} {words.rate(values[at])}" for name, values in lines.items())
+        panel.hit(span.begin, span.end, "\n".join([str(span), *rates]))
     return picture.svg()
+
+
+def ramp(result: Result) -> list[StageResult]:
+    """The stages of a run whose rate went up; none of any other's."""
+    stages = [it for it in result.stages if it.end > it.begin and math.isfinite(it.offered_rate)]
+    up = all(a.rate < b.rate for a, b in itertools.pairwise(stages))
+    return sorted(stages, key=lambda it: it.offered_rate) if up and len(stages) > 1 else []
+
+
+def _throughput_by_load(result: Result, form: Form) -> str:
+    """The right answers at each rate, beside the requests."""
+    stages = ramp(result)
+    rates = "; ".join(f"{words.rate(it.offered_rate)}: {words.rate(it.goodput)}" for it in stages)
+    knee, found = result.knee, ""
+    if knee is not None:
+        kept = f"{words.rate(knee.kept)} was kept" if knee.kept else "No rate was kept"
+        found = (
+            f"No knee: every rate up to {words.rate(knee.kept)} was kept."
+            if knee.lost is None
+            else f"{kept}, {words.rate(knee.lost)} was not: {knee.why}"
+        )
+    picture = Picture(form, "Throughput against offered load", f"{found} {rates}".strip(), found)
+    picture.legend([("ok", "goodput: right answers"), ("ideal", "ideal: all that is offered")])
+    x = _load(stages)
+    panel = picture.panel(x, axes.amount(max(it.offered_rate for it in stages), "right answers per second"))
+    _knee(panel, result)
+    panel.line([(0.0, 0.0), (x.high, x.high)], "ideal")
+    panel.line([(it.offered_rate, it.goodput) for it in stages], "ok", dots=True)
+    for begin, end, it in _around(stages):
+        text = f"{words.rate(it.offered_rate)} offered\nok {words.rate(it.goodput)}\n"
+        panel.hit(begin, end, f"{text}failed {it.failed:,}\nthrottled {it.throttled:,}")
+    return picture.svg()
+
+
+def latency_by_load(result: Result, form: Form = STANDALONE) -> str:
+    """The median and the 99th percentile at each rate of a ramp."""
+    stages = [stage for stage in ramp(result) if stage.most]
+    caption = "; ".join(
+        f"{words.rate(stage.offered_rate)}: p99 {words.duration(stage.p99)}" for stage in stages
+    )
+    picture = Picture(form, "Latency against offered load", caption or "Nothing was answered.")
+    picture.legend([("p50", "p50"), ("p99", "p99")])
+    y = axes.blank("latency")
+    if stages:
+        y = axes.latency(min(stage.p50 for stage in stages), max(stage.p99 for stage in stages))
+    panel = picture.panel(_load(ramp(result)), y)
+    _knee(panel, result, label=False)
+    panel.line([(stage.offered_rate, stage.p99) for stage in stages], "p99", dots=True)
+    panel.line([(stage.offered_rate, stage.p50) for stage in stages], "p50", dots=True)
+    if not stages:
+        panel.note("nothing was answered")
+    for begin, end, it in _around(stages):
+        times = tip((("p50", it.p50), ("p99", it.p99), ("p99.9", it.p999), ("max", it.most)))
+        panel.hit(begin, end, f"{words.rate(it.offered_rate)} offered\n{times}")
+    return picture.svg()
+
+
+def _load(stages: list[StageResult]) -> axes.Axis:
+    return axes.amount(max((it.offered_rate for it in stages), default=1), "offered, requests per second")
+
+
+def _knee(panel: Panel, result: Result, label: bool = True) -> None:
+    """A line at the highest rate that was kept, and a band to the one that was not: it lies between them."""
+    knee = result.knee
+    if knee is None or knee.lost is None:
+        return
+    offered = {stage.rate: stage.offered_rate for stage in ramp(result)}  # as it came out
+    kept, lost = offered.get(knee.kept, knee.kept), offered.get(knee.lost, knee.lost)
+    panel.band(kept, lost)
+    panel.rule(kept, f"knee: {words.rate(knee.kept)}" if label else "")
+
+
+def _around(stages: list[StageResult]) -> Iterator[tuple[float, float, StageResult]]:
+    """Each stage with the rates to which it is the nearest."""
+    rates = [stage.offered_rate for stage in stages]
+    borders = [0.0, *((a + b) / 2 for a, b in itertools.pairwise(rates)), math.inf]
+    yield from zip(borders, borders[1:], stages, strict=False)
 
 
 def _warmup(panel: Panel, result: Result) -> None:
@@ -247,24 +278,16 @@ def _shaded(result: Result) -> list[tuple[str, str]]:
     return [("band warmup", "warm-up")] if result.warmup > 0 else []
 
 
-def _grid(high: float, points: int) -> list[float]:
-    """Values of 1/(1-p), equally far apart on their axis."""
-    return [high ** (number / points) for number in range(points + 1)]
-
-
-def _quantiles(them: Distribution, grid: list[float]) -> list[int | None]:
-    tally = them.tally()
-    found = iter(tally.quantiles(*(1 - 1 / it for it in grid)))
+def _quantiles(distribution: Distribution, grid: list[float]) -> list[int | None]:
+    tally = distribution.tally()
+    found = tally.quantiles(*(1 - 1 / at for at in grid))
     last = 2 * len(tally) * (1 + 1e-9)
-    return [value if it <= last else None for it, value in zip(grid, found, strict=True)]
+    return [value if at <= last else None for at, value in zip(grid, found, strict=True)]
 
 
 def _percentile(at: float) -> str:
     return f"{100 * (1 - 1 / at):.{max(1, int(math.log10(at)))}f}".rstrip("0").rstrip(".")
 
 
-def _in_words(them: Distribution) -> str:
-    return ", ".join(
-        f"{name} {words.duration(value)}"
-        for name, value in (("p50", them.p50), ("p99", them.p99), ("p99.9", them.p999), ("max", them.most))
-    )
+def _in_words(it: Distribution) -> str:
+    return tip((("p50", it.p50), ("p99", it.p99), ("p99.9", it.p999), ("max", it.most))).replace("\n", ", ")

@@ -2,8 +2,8 @@
 
 Sorting latencies, drawing and waiting for the terminal take milliseconds, for which a request that is due would have to
 wait; a thread would take turns with the loop. So a process of its own does all that. The loop's part is to copy counts
-into messages on a socket pair, which are dropped while nobody takes them. The process ends, and clears what it drew,
-when its socket is closed, in whatever way that came about.
+into messages on a socket pair, which are dropped while the process is behind. It ends, and clears what it drew, when
+its socket is closed, for whatever reason.
 
 A stream that is no terminal gets a line every ten seconds.
 """
@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 import msgspec
 
 from .. import words
-from ..generate.record import Interval, Record
-from ..generate.tally import Tally
+from ..generate.record import Interval, Record, Tally
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -40,14 +39,14 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 class Phase(msgspec.Struct, tag=True, array_like=True):
-    """What is done from now on, and for how many seconds, 0 if that is not known."""
+    """What begins now. seconds: 0 for a time without bounds."""
 
     name: str
     seconds: float
 
 
 class Second(msgspec.Struct, tag=True, array_like=True):
-    """What is known of one second of the phase; of a later answer it is sent again."""
+    """One second of the phase; it is sent again after a late response."""
 
     number: int
     ended: dict[str, int]
@@ -137,7 +136,7 @@ class Live:
         for number in range(over - 1, max(0, over - HISTORY) - 1, -1):
             interval = record.intervals[number]
             ended = interval.ended.total()
-            # What is answered late belongs to the second that it was intended for, and is seen there.
+            # A late response belongs to the second that its request was intended for.
             if self._ended.get(number) != ended and self._send(_second(number, interval)):
                 self._ended[number] = ended
                 sent += 1
@@ -184,7 +183,7 @@ def _now(record: Record, elapsed: float) -> Now:
 
 
 class View:
-    """What is shown, from the messages that came."""
+    """What is drawn, from the messages that came."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -200,13 +199,13 @@ class View:
             self._quantiles: list[int] = []
             self._lag: int | None = None
         elif isinstance(message, Second):
-            p50, p99, p999 = _tally(message.latency).quantiles(0.5, 0.99, 0.999)
+            p50, p99, p999 = Tally(counts=message.latency).quantiles(0.5, 0.99, 0.999)
             self._p99[message.number] = p99
             self._p99.pop(message.number - HISTORY, None)
             if self._last is None or message.number >= self._last.number:
                 self._last, self._quantiles = message, [p50, p99, p999]
         elif isinstance(message, Lag):
-            self._lag = _tally(message.counts).quantiles(0.99)[0]
+            self._lag = Tally(counts=message.counts).quantiles(0.99)[0]
         else:
             if self._now is not None:
                 self._before.append(self._now)
@@ -232,8 +231,10 @@ class View:
         """For a log."""
         if self._now is None:
             return f"{self._title}: {self.name}"
-        said = [f"{self._title}: {self.name}, {self._time()}", *self._flow()]
-        return ", ".join([*said, *self._latency(), self._wrong(self._now.ended) or "none wrong"])
+        head = f"{self._title}: {self.name}, {self._time()}"
+        return ", ".join(
+            [head, *self._flow(), *self._latency(), self._wrong(self._now.ended) or "none wrong"]
+        )
 
     def draw(self) -> RenderableType:
         """For a terminal."""
@@ -263,8 +264,8 @@ class View:
         body.add_row("latency", "   ".join(self._latency()) or words.NONE)
         recent = self._wrong(self._last.ended) if self._last is not None else ""
         wrong = self._wrong(now.ended)
-        said = f"{wrong or 'none'}{f'   (in the last second: {recent})' if recent else ''}"
-        body.add_row("wrong", Text(said, style="red" if wrong or recent else ""))
+        text = f"{wrong or 'none'}{f'   (in the last second: {recent})' if recent else ''}"
+        body.add_row("wrong", Text(text, style="red" if wrong or recent else ""))
         late = words.NONE if self._lag is None else f"p99 {words.duration(self._lag)} behind schedule"
         body.add_row("lag", late)
         if self._p99:
@@ -293,7 +294,7 @@ class View:
         return [f"{rates[0]} offered", f"{rates[1]} answered", f"{now.in_flight:,} in flight"]
 
     def _latency(self) -> list[str]:
-        """Of the last whole second of which there are answers."""
+        """Of the last whole second that has responses."""
         names = ("p50", "p99", "p99.9")
         return [
             f"{name} {words.duration(it)}" for name, it in zip(names, self._quantiles, strict=False) if it
@@ -312,12 +313,6 @@ def sparkline(values: Sequence[int | None]) -> str:
     low = math.log(min(seen))
     step = max(math.log(max(seen)) - low, math.log(10)) / (len(_BARS) - 1)
     return "".join(_BARS[round((math.log(it) - low) / step)] if it else " " for it in values)
-
-
-def _tally(counts: dict[int, int]) -> Tally:
-    made = Tally()
-    made.counts = counts
-    return made
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a run's result: it asks for nothing, and shows everything without a script.
+"""One self-contained HTML page of a run's result: it loads nothing, and is whole without a script.
 
 Names, reasons and whatever else came from elsewhere are escaped, and the page's policy allows no script but its own.
 """
@@ -10,16 +10,18 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from pathlib import Path
 
 from .. import words
 from ..generate.record import ENDINGS
 from ..result import Distribution, Estimate, Result
 from . import charts
-from .page_style import SCRIPT, STYLE
-from .picture import NARROW, WIDE, Form, escape
-from .picture import STYLE as CHART_STYLE
-from .ramp_charts import ramp
+from .picture import NARROW, STYLE, WIDE, Form, escape
 
+# The script shows the tips: a browser's own come late, and on a phone never.
+_STYLE, _SCRIPT = (
+    Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
+)
 _ENDINGS = {
     "ok": "right answer",
     "error": "error",
@@ -34,23 +36,13 @@ _QUANTILES = (
 
 
 def render(result: Result, against: Result | None = None) -> str:
-    """The page. against: another run, which is shown beside this one."""
-    body = "".join(
-        [
-            _header(result, against),
-            _banner(result),
-            _tiles(result, against),
-            _charts(result, against),
-            '<div class="columns">',
-            _quantiles(result),
-            _endings(result),
-            _noise(result),
-            _machine(result),
-            "</div>",
-            f"<footer>Written by stoker {escape(result.stoker)}. Latencies are kept to three digits.</footer>",
-        ]
+    """The page. against: another run, to be beside this one."""
+    body = (
+        f"{_header(result, against)}{_banner(result)}{_tiles(result, against)}{_charts(result, against)}"
+        f'<div class="columns">{_quantiles(result)}{_endings(result)}{_noise(result)}{_machine(result)}</div>'
+        f"<footer>Written by stoker {escape(result.stoker)}. Latencies are kept to three digits.</footer>"
     )
-    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
     title = ("VOID: " if result.void else "") + result.name
     return (
@@ -58,20 +50,18 @@ def render(result: Result, against: Result | None = None) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
-        f"<title>{escape(title)}, load test</title><style>{CHART_STYLE}{STYLE}</style></head>\n"
-        f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>\n"
+        f"<title>{escape(title)}, load test</title><style>{STYLE}{_STYLE}</style></head>\n"
+        f"<body><main>{body}</main><script>{_SCRIPT}</script></body></html>\n"
     )
 
 
 def _header(result: Result, against: Result | None) -> str:
-    loop = (
-        "" if result.loop == "open" else "closed loop: latency from the sending, a slow target is asked less"
-    )
+    closed = "closed loop: latency from the sending, a slow target is asked less"
     warmup = f", of which {_span(result.warmup)} warm-up" if result.warmup else ""
     facts = [
         ("Target", result.target),
         ("Arrivals", result.arrivals),
-        ("Loop", loop),
+        ("Loop", "" if result.loop == "open" else closed),
         ("Generator", "polls: a core is kept busy" if result.polled else ""),
         ("Payload", result.payload),
         ("Functions", f"{result.functions:,}" if result.functions > 1 else ""),
@@ -96,9 +86,8 @@ def _banner(result: Result) -> str:
 def _tiles(result: Result, against: Result | None) -> str:
     def tile(name: str, value: str, *under: str, bad: bool = False) -> str:
         lines = "".join(f"<small>{_bound(line)}</small>" for line in under if line)
-        return (
-            f'<div class="tile{" bad" if bad else ""}"><dt>{name}</dt><dd>{escape(value)}{lines}</dd></div>'
-        )
+        kind = "tile bad" if bad else "tile"
+        return f'<div class="{kind}"><dt>{name}</dt><dd>{escape(value)}{lines}</dd></div>'
 
     def other(value: Callable[[Result], str]) -> str:
         return f"compared with {value(against)}" if against else ""
@@ -124,7 +113,7 @@ def _tiles(result: Result, against: Result | None) -> str:
         if value is not None
     ]
     goodput = result.estimates.get("goodput")
-    cold, told = result.cold.count, result.cold.count + result.warm.count
+    cold, timed = result.cold.count, result.cold.count + result.warm.count
     tiles = [
         tile(
             "Offered", words.rate(result.rate), f"{result.offered:,} requests",
@@ -141,7 +130,7 @@ def _tiles(result: Result, against: Result | None) -> str:
         quantile("p99.9", "p999", 1000),
         quantile("Max", "most", 0),
         tile("In flight, at most", f"{result.most_in_flight:,}"),
-        tile("Cold starts", f"{cold:,}" if told else words.NONE, words.share(cold / told) if told else "not told"),
+        tile("Cold starts", f"{cold:,}" if timed else words.NONE, words.share(cold / timed) if timed else "not told"),
         tile("Generator lag p99", _latency(lag, "p99"), f"max {words.duration(lag.most)}" if lag.count else ""),
         tile("CPU per invocation", words.duration(sum(target) * 1e3) if target else words.NONE, ", ".join(shares)),
     ]  # fmt: skip
@@ -150,34 +139,33 @@ def _tiles(result: Result, against: Result | None) -> str:
 
 def _charts(result: Result, against: Result | None) -> str:
     def figure(draw: Callable[[Form], str]) -> str:
-        return (
-            f'<figure><div class="wide">{draw(WIDE)}</div><div class="narrow">{draw(NARROW)}</div></figure>'
-        )
+        wide, narrow = draw(WIDE), draw(NARROW)
+        return f'<figure><div class="wide">{wide}</div><div class="narrow">{narrow}</div></figure>'
 
     drawn = [
         figure(lambda form: charts.latency_by_percentile(result, against, form)),
         figure(lambda form: charts.latency_over_time(result, form)),
         figure(lambda form: charts.throughput(result, form)),
     ]
-    if ramp(result):
+    if charts.ramp(result):
         drawn.append(figure(lambda form: charts.latency_by_load(result, form)))
     drawn.append(figure(lambda form: charts.concurrency(result, form)))
-    if any(them.count for them in result.parts.values()):
+    if any(it.count for it in result.parts.values()):
         drawn.append(figure(lambda form: charts.parts(result, form)))
     return f'<section class="charts" aria-label="Charts">{"".join(drawn)}</section>'
 
 
 def _quantiles(result: Result) -> str:
-    columns = [("all", result.latency)]
-    columns += [
-        (name, them)
-        for name, them in (("warm", result.warm), ("cold", result.cold), ("throttled", result.refused))
-        if them.count
+    every = [
+        ("warm", result.warm),
+        ("cold", result.cold),
+        ("throttled", result.refused),
+        *result.parts.items(),
     ]
-    columns += [(name, them) for name, them in result.parts.items() if them.count]
+    columns = [("all", result.latency), *(column for column in every if column[1].count)]
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in columns)
-    rows = [("requests", [f"{them.count:,}" for _, them in columns])]
-    rows += [(name, [_latency(them, field) for _, them in columns]) for name, field in _QUANTILES]
+    rows = [("requests", [f"{it.count:,}" for _, it in columns])]
+    rows += [(name, [_latency(it, field) for _, it in columns]) for name, field in _QUANTILES]
     body = "".join(
         f'<tr><th scope="row">{name}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
         for name, cells in rows
@@ -213,14 +201,14 @@ def _endings(result: Result) -> str:
 
 def _noise(result: Result) -> str:
     noise = result.noise
-    said = (
+    text = (
         "No two runs of the same were compared, so the noise of the machine is not known."
         if noise is None
         else f"Two runs of the same, {_span(noise.seconds)} each, differed by a factor of {noise.p50:,.3g} at p50 and "
         f"{noise.p99:,.3g} at p99. A difference that is smaller than that says nothing."
     )
     steal = f"The hypervisor took {words.share(result.steal)} of all CPU time during the run."
-    return _section("Noise", f"<p>{escape(said)}</p><p>{escape(steal)}</p>")
+    return _section("Noise", f"<p>{escape(text)}</p><p>{escape(steal)}</p>")
 
 
 def _machine(result: Result) -> str:
@@ -238,8 +226,8 @@ def _facts(facts: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="facts">{items}</dl>'
 
 
-def _latency(them: Distribution, field: str) -> str:
-    return words.duration(getattr(them, field)) if them.count else words.NONE
+def _latency(it: Distribution, field: str) -> str:
+    return words.duration(getattr(it, field)) if it.count else words.NONE
 
 
 def _interval(estimate: Estimate | None, spell: Callable[[float], str]) -> str:
@@ -266,3 +254,6 @@ def _when(started: str) -> str:
     except ValueError:
         return started
     return f"{at:%-d %B %Y, %H:%M:%S} {at.tzname() or ''}".strip()
+
+
+"""How the page of a result looks, and its script: what is pointed at says its figures."""

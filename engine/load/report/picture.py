@@ -1,6 +1,6 @@
 """Pictures in SVG: a title, a legend, panels with axes and what is drawn into them. No script, no font, no file else.
 
-Coordinates are those of the picture's form, so a picture that is shown at its own width shows text at its own size.
+Coordinates are those of the picture's form, so a picture that is shown at its own width has text at its own size.
 """
 
 from __future__ import annotations
@@ -10,63 +10,13 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from .. import words
 from .axes import Axis
 
-# Blue, vermilion, green and purple of one lightness: distinct to any eye, and each line has its own dash besides.
-STYLE = (
-    """
-.chart{--paper:#fff;--ink:#1a2230;--muted:#566070;--grid:#e6e9ee;--axis:#aab2bd;--c1:#0a66b0;--c2:#c4450c;--c3:#0b7d66;
---c4:#8646a8;--shade:#5660701a;display:block;width:100%;height:auto;fill:var(--ink);font:12px/1.3 system-ui,
--apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"Noto Sans",sans-serif;font-variant-numeric:tabular-nums}
-@media(prefers-color-scheme:dark){.chart{--paper:#171b22;--ink:#e8ebf0;--muted:#a3adba;--grid:#2a303a;--axis:#5a6472;
---c1:#63b3f4;--c2:#ff8f5c;--c3:#45c9a5;--c4:#cf9bec;--shade:#a3adba21}}
-.chart text{pointer-events:none}
-.chart .paper{fill:var(--paper)}
-.chart .title{font-size:15px;font-weight:600}
-.chart .quiet{fill:var(--muted)}
-.chart .grid{stroke:var(--grid)}
-.chart .minor{stroke:var(--grid);stroke-opacity:.55}
-.chart .base{stroke:var(--axis)}
-.chart .halo{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
-.chart .middle{text-anchor:middle}
-.chart .end{text-anchor:end}
-.chart .line{fill:none;stroke-width:1.75;stroke-linejoin:round}
-.chart .dot{stroke:var(--paper);stroke-width:1.5}
-.chart .area{fill-opacity:.14}
-.chart .band{fill:var(--shade)}
-.chart .rule{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:2 3}
-.chart .part{stroke:var(--paper);stroke-width:2}
-.chart .on{fill:var(--paper);font-weight:600}
-.chart .hit rect{fill:var(--ink);fill-opacity:0}
-.chart .hit:hover rect{fill-opacity:.07}
-"""
-    + "".join(
-        f".chart .{kind}{{--it:var(--{colour})}}\n" + (f".chart .line.{kind}{{{line}}}\n" if line else "")
-        for kind, colour, line in (
-            ("all", "c1", "stroke-width:2.25"),
-            ("warm", "c3", "stroke-dasharray:9 3"),
-            ("cold", "c2", "stroke-dasharray:4 3"),
-            ("against", "muted", "stroke-dasharray:8 3 2 3"),
-            ("p50", "c1", "stroke-width:2.25"),
-            ("p99", "c2", "stroke-dasharray:6 2"),
-            ("most", "muted", "stroke-width:1.25;stroke-dasharray:2 2"),
-            ("offered", "muted", "stroke-width:1.25"),
-            ("ok", "c1", "stroke-width:2.25"),
-            ("failed", "c2", "stroke-dasharray:5 2"),
-            ("throttled", "c4", "stroke-dasharray:2 2"),
-            ("ideal", "muted", "stroke-width:1.25;stroke-dasharray:6 4"),
-            ("flight", "c1", ""),
-            ("part0", "c4", ""),
-            ("part1", "c3", ""),
-            ("part2", "c1", ""),
-            ("part3", "c2", ""),
-        )
-    )
-    + ".chart .line{stroke:var(--it)}.chart :is(.dot,.area,.bar,.part){fill:var(--it)}\n"
-)
-
+# Blue, vermilion, green and purple of one lightness: distinct to any eye, and each line has its own dash, too.
+STYLE = Path(__file__).with_name("chart.css").read_text(encoding="utf-8")
 _SIZE = 12  # px of ordinary text
 _THIN = frozenset(" ,.:;'!|()[]/ijlrtfI")
 _BROAD = frozenset("MWmw%@&")
@@ -91,7 +41,7 @@ WIDE = Form(880, 270, 280, 12)
 NARROW = Form(340, 210, 100, 6)
 STANDALONE = replace(WIDE, style=STYLE)
 
-Point = tuple[float, float | None]  # None: nothing is known there
+Point = tuple[float, float | None]  # None: there is no value
 
 
 def escape(text: str) -> str:
@@ -107,10 +57,10 @@ def number(value: float) -> str:
 class Picture:
     """Drawn from top to bottom; `svg` when all is there."""
 
-    def __init__(self, form: Form, title: str, told: str, subtitle: str = "") -> None:
-        """told: in words what is to be seen."""
+    def __init__(self, form: Form, title: str, caption: str, subtitle: str = "") -> None:
+        """caption: in words what is to be seen."""
         self.form = form
-        self._told = f"{title}. {told}"
+        self._caption = f"{title}. {caption}"
         self._parts: list[str] = []
         self._labels: list[str] = []  # above everything else
         self.y = 20.0
@@ -155,7 +105,7 @@ class Picture:
         style = f"<style>{self.form.style}</style>" if self.form.style else ""
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-            f'height="{height}" class="chart" role="img" aria-label="{escape(self._told)}">{style}'
+            f'height="{height}" class="chart" role="img" aria-label="{escape(self._caption)}">{style}'
             f'<rect width="{width}" height="{height}" class="paper"/>{"".join(self._parts + self._labels)}</svg>'
         )
 
@@ -212,7 +162,7 @@ class Panel:
                 free = x - half - 7
 
     def line(self, points: Sequence[Point], kind: str, dots: bool = False) -> None:
-        """Broken where nothing is known; a point with no neighbour is a dot."""
+        """Broken where there is no value; a point with no neighbour is a dot."""
         path: list[str] = []
         alone: list[tuple[float, float]] = []
         for run in _runs(points):
@@ -266,15 +216,14 @@ class Panel:
             at + (-7 if leftwards else 7), self.bottom - 10, label, "halo end" if leftwards else "halo"
         )
 
-    def hits(self, columns: Iterable[tuple[float, float, str]]) -> None:
-        """(From, to, what is said of it when it is pointed at.)"""
-        for begin, end, said in columns:
-            (left, _), (right, _) = self.at(begin, self.y.low), self.at(end, self.y.low)
-            self.picture.add(
-                f'<g class="hit"><rect x="{number(left)}" y="{number(self.top)}" '
-                f'width="{number(max(right - left, 0.1))}" height="{number(self.bottom - self.top)}"/>'
-                f"<title>{escape(said)}</title></g>"
-            )
+    def hit(self, begin: float, end: float, text: str) -> None:
+        """A column that has a tip."""
+        (left, _), (right, _) = self.at(begin, self.y.low), self.at(end, self.y.low)
+        self.picture.add(
+            f'<g class="hit"><rect x="{number(left)}" y="{number(self.top)}" '
+            f'width="{number(max(right - left, 0.1))}" height="{number(self.bottom - self.top)}"/>'
+            f"<title>{escape(text)}</title></g>"
+        )
 
     def note(self, text: str) -> None:
         """In the middle, where there is nothing else."""
@@ -283,8 +232,8 @@ class Panel:
         )
 
 
-def said(values: Iterable[tuple[str, int | None]]) -> str:
-    """Durations, as they are told of a point; None is left out."""
+def tip(values: Iterable[tuple[str, int | None]]) -> str:
+    """Durations by their names; None is left out."""
     return "\n".join(f"{name} {words.duration(value)}" for name, value in values if value is not None)
 
 

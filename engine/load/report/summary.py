@@ -1,4 +1,4 @@
-"""What a run found as text: what stands in the terminal when it is over."""
+"""A result as text: what stands in the terminal when a run is over."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ..generate.record import ENDINGS
 from ..result import QUANTILES, Distribution, Result
 
 WIDTH = 96
-_REASONS = 3  # of each ending are shown
-_STAGES = 40  # are shown
-_LABEL = 14  # columns before what a line says
+_REASONS = 3  # of each ending
+_STAGES = 40
+_LABEL = 14  # columns
 
 
 def text(result: Result) -> str:
@@ -133,19 +133,19 @@ def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
     return made
 
 
-def printable(said: str) -> str:
+def printable(text: str) -> str:
     """What others wrote, on one line and without anything that a terminal would obey."""
-    return "".join(it if it.isprintable() else "·" for it in " ".join(said.split()))
+    return "".join(it if it.isprintable() else "·" for it in " ".join(text.split()))
 
 
-def _labelled(label: str, said: str) -> str:
-    return label.ljust(_LABEL) + said
+def _labelled(label: str, text: str) -> str:
+    return label.ljust(_LABEL) + text
 
 
 def _clipped(line: str) -> str:
     return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
 
 
-def _wrapped(said: str, label: str) -> Iterable[str]:
+def _wrapped(text: str, label: str) -> Iterable[str]:
     start = label.ljust(_LABEL) if label else ""
-    return textwrap.wrap(printable(said), WIDTH, initial_indent=start, subsequent_indent=" " * _LABEL)
+    return textwrap.wrap(printable(text), WIDTH, initial_indent=start, subsequent_indent=" " * _LABEL)

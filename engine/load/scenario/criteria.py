@@ -5,11 +5,12 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from msgspec.structs import replace
+
 from .. import words
-from . import units
 from .reading import Source, table
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ _CRITERION = re.compile(r"\s*([a-z0-9.]+)\s*(<=|>=|<|>)\s*(.*?)\s*", re.DOTALL)
 EXAMPLES = "p99<5ms, errors<1%, throttles<=10 or goodput>900/s"
 
 
-@dataclass(frozen=True)
-class Criterion:
+class Criterion(msgspec.Struct, frozen=True):
     """One of them. value: nanoseconds, a share (with `share`), a count, or requests per second."""
 
     measure: str
@@ -49,24 +49,24 @@ class Criterion:
             found = result.goodput
         if _SIGNS[self.sign](found, self.value):
             return ""
-        shown, wanted = self._shown(found), self._shown(self.value)
-        if shown == wanted:  # to three digits they are the same
-            shown, wanted = self._exactly(found), self._exactly(self.value)
-        return f"{self.measure} is {shown}, not {_WORDS[self.sign]} {wanted}"
+        actual, bound = self._rounded(found), self._rounded(self.value)
+        if actual == bound:  # to three digits they are the same
+            actual, bound = self._exactly(found), self._exactly(self.value)
+        return f"{self.measure} is {actual}, not {_WORDS[self.sign]} {bound}"
 
-    def _shown(self, value: float) -> str:
+    def _rounded(self, value: float) -> str:
         if self.measure in LATENCIES:
             return words.duration(value)
         if self.measure == "goodput":
             return words.rate(value)
-        return words.share(value) if self.share else units.plain(value)
+        return words.share(value) if self.share else words.plain(value)
 
     def _exactly(self, value: float) -> str:
         if self.measure in LATENCIES:
             return f"{value:,.0f} ns"
         if self.measure == "goodput":
-            return f"{units.plain(value)}/s"
-        return f"{units.plain(value * 100)} %" if self.share else units.plain(value)
+            return f"{words.plain(value)}/s"
+        return f"{words.plain(value * 100)} %" if self.share else words.plain(value)
 
 
 def criterion(text: object) -> Criterion:
@@ -89,7 +89,7 @@ def broken(criteria: Sequence[Criterion], result: Result) -> list[str]:
 
 
 def limits_of(value: Any, source: Source) -> tuple[Criterion, ...]:
-    """A scenario's `limits`: goodput is to be at least what is said, everything else at most. Raises ScenarioError,
+    """A scenario's `limits`: the least goodput, and the most of everything else. Raises ScenarioError,
     ValueError."""
     if isinstance(value, tuple) and all(isinstance(each, Criterion) for each in value):
         return value
@@ -108,11 +108,11 @@ def limits_of(value: Any, source: Source) -> tuple[Criterion, ...]:
 
 def _of(measure: str, sign: str, text: str) -> Criterion:
     if measure in LATENCIES:
-        return Criterion(measure, sign, units.nanoseconds(text))
+        return Criterion(measure, sign, words.nanoseconds(text))
     if measure not in MEASURES:
         raise ValueError(f"there is no measure {measure!r}. There are {', '.join(MEASURES)}")
     try:
-        number, unit = units.quantity(text)
+        number, unit = words.quantity(text)
     except ValueError:
         number, unit = 0.0, "?"
     if measure == "goodput" and unit in ("", "/s"):
@@ -121,5 +121,4 @@ def _of(measure: str, sign: str, text: str) -> Criterion:
         return Criterion(measure, sign, number / 100, share=True)
     if measure in COUNTS and unit == "":
         return Criterion(measure, sign, number)
-    wanted = "a rate: 900/s" if measure == "goodput" else "a share or a number: 1% or 10"
-    raise ValueError(f"write {wanted}")
+    raise ValueError("write a rate: 900/s" if measure == "goodput" else "write a share or a number: 1% or 10")

@@ -1,32 +1,33 @@
-"""Settings read into dataclasses: each field says what it takes; an error calls it what it is called where it stands.
-
-A field's reader stands in its annotation, as in Annotated[float, number(0, 100)]. `build` makes a dataclass of a table,
-and of the tables within it.
-"""
+"""Tables of settings, converted by msgspec; an error names a setting as it is spelled where it was written."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from . import units
+import msgspec
 
-T = TypeVar("T")
-_SHOWN = 60
+from .. import words
+
+_LONGEST = 60  # characters of a value in an error
+_PLACE = re.compile(r"`\$\.(\w+)")  # msgspec's path to what is wrong
+_MISSING = re.compile(r"required field `(\w+)`")
 
 
 class ScenarioError(ValueError):
-    """A scenario that makes no sense; the message says where, and what would be right."""
+    """A scenario that makes no sense; the message names the setting, and what would be right."""
 
 
 @dataclass(frozen=True)
 class Source:
     """Where settings come from. base: what their relative paths start from; prefix: the table that they are in, and a
-    dot; sign: what stands between a setting and its value; names: what settings are called there, if not so."""
+    dot; sign: what stands between a setting and its value; names: how a setting is spelled there."""
 
     base: Path
     prefix: str = ""
@@ -41,107 +42,95 @@ class Source:
 
     def wrong(self, key: str, value: Any, why: str) -> ScenarioError:
         text = value if isinstance(value, str) and self.sign == " " else repr(value)
-        shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-        return ScenarioError(f"{self.name(key)}{self.sign}{shown}: {why}")
+        short = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+        return ScenarioError(f"{self.name(key)}{self.sign}{short}: {why}")
 
-    def unknown(self, key: str, known: Iterable[str]) -> ScenarioError:
-        known = list(known)
-        close = difflib.get_close_matches(key, known, 1)
+    def unknown(self, key: str, settings: Iterable[str]) -> ScenarioError:
+        settings = list(settings)
+        close = difflib.get_close_matches(key, settings, 1)
         guess = f" Did you mean {self.name(close[0])}?" if close else ""
         return ScenarioError(
-            f"{self.name(key)}: there is no such setting.{guess} There are: {', '.join(known)}"
+            f"{self.name(key)}: there is no such setting.{guess} There are: {', '.join(settings)}"
         )
 
 
-# Makes of a value what its field takes, or raises ValueError that says what would be right. The source is the one of
-# the tables within the value.
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table. What msgspec cannot convert by a field's type (a duration, the content of a file) a Reader in its
+    annotation makes of the value first; the description of a number is its unit."""
+
+
+# Makes of a value what its field takes, or raises ValueError with what would be right. The source is that of the tables
+# within the value.
 Reader = Callable[[Any, Source], Any]
+S = TypeVar("S", bound=Settings)
+
+
+def build(kind: type[S], values: Mapping[str, Any], source: Source) -> S:
+    """Settings of a table. Raises ScenarioError."""
+    hints = settings(kind)
+    made = {}
+    for key, value in values.items():
+        if key not in hints:
+            raise source.unknown(key, hints)
+        made[key] = value
+        if isinstance(value, float) and value.is_integer():
+            made[key] = int(value)  # 1e6 is whole, however TOML has it
+        for reader in filter(callable, _parts(hints[key])[1]):
+            try:
+                made[key] = reader(value, source.within(key))
+            except ScenarioError:
+                raise
+            except ValueError as error:
+                raise source.wrong(key, value, str(error)) from None
+    try:
+        return msgspec.convert(made, kind)
+    except msgspec.ValidationError as error:
+        raise _explained(error, hints, values, source) from None
 
 
 @cache
-def _readers(kind: type) -> dict[str, Reader]:
-    """Of the fields that have one."""
+def settings(kind: type[Settings]) -> dict[str, Any]:
+    """What may stand in a table, and the annotation of each."""
     hints = get_type_hints(kind, include_extras=True)
-    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+    return {name: hints[name] for name in kind.__struct_fields__}
 
 
-def settings(kind: type) -> list[str]:
-    """What a dataclass's settings are called."""
-    return list(_readers(kind))
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type and what is annotated to it; `X | None` is X."""
+    if get_origin(hint) in (Union, UnionType):
+        hint = next(it for it in get_args(hint) if it is not NoneType)
+    return (hint.__origin__, hint.__metadata__) if get_origin(hint) is Annotated else (hint, ())
 
 
-def build(kind: type[T], values: Mapping[str, Any], source: Source) -> T:
-    """A dataclass of a table. Raises ScenarioError."""
-    known = _readers(kind)  # type: ignore[arg-type]
-    made = {}
-    for key, value in values.items():
-        if key not in known:
-            raise source.unknown(key, known)
-        try:
-            made[key] = known[key](value, source.within(key))
-        except ScenarioError:
-            raise
-        except ValueError as error:
-            raise source.wrong(key, value, str(error)) from None
-    for each in fields(kind):  # type: ignore[arg-type]
-        if each.name in known and each.name not in made and each.default is MISSING:
-            raise ScenarioError(f"{source.name(each.name)} is missing")
-    try:
-        return kind(**made)
-    except ScenarioError:
-        raise
-    except ValueError as error:
+def _explained(
+    error: msgspec.ValidationError, hints: Mapping[str, Any], values: Mapping[str, Any], source: Source
+) -> ScenarioError:
+    """In our words, with the setting as the user spells it."""
+    if isinstance(error.__cause__, ScenarioError):
+        return error.__cause__
+    if error.__cause__ is not None:  # what __post_init__ found
         where = source.names(source.prefix.rstrip(".")) if source.prefix else ""
-        raise ScenarioError(f"{where}: {error}" if where else str(error)) from None
+        return ScenarioError(f"{where}: {error.__cause__}" if where else str(error.__cause__))
+    if missing := _MISSING.search(str(error)):
+        return ScenarioError(f"{source.name(missing[1])} is missing")
+    place = _PLACE.search(str(error))
+    if place is None:
+        return ScenarioError(f"{source.prefix.rstrip('.')}: {error}")
+    return source.wrong(place[1], values[place[1]], _right(hints[place[1]]))
 
 
-def number(least: float, most: float, unit: str = "", above: bool = False, whole: bool = False) -> Reader:
-    """From least (or, with `above`, above it) to most."""
-    wanted = (
-        f"use {'a whole number' if whole else 'a number'} "
-        f"{'above' if above else 'from'} {units.plain(least)} {'and at most' if above else 'to'} {units.plain(most)}"
-        f"{' ' if unit else ''}{unit}"
-    )
-
-    def read(value: Any, source: Source) -> Any:
-        ok = isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
-        if not ok or (above and value == least) or (whole and int(value) != value):
-            raise ValueError(wanted)
-        return int(value) if whole else float(value)
-
-    return read
-
-
-def duration(least: float = 0.0, most: float = 604_800.0, above: bool = False) -> Reader:
-    """In seconds, however it is written."""
-    bounds = number(least, most, "seconds", above=above)
-
-    def read(value: Any, source: Source) -> float:
-        span: float = bounds(units.seconds(value), source)
-        return span
-
-    return read
-
-
-def choice(*choices: str) -> Reader:
-    def read(value: Any, source: Source) -> str:
-        if value not in choices:
-            raise ValueError(f"use {' or '.join(choices)}")
-        return str(value)
-
-    return read
-
-
-def text(value: Any, source: Source) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("use a text that is not empty")
-    return value
-
-
-def flag(value: Any, source: Source) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("use true or false")
-    return value
+def _right(hint: Any) -> str:
+    """What a setting takes."""
+    kind, metadata = _parts(hint)
+    if get_origin(kind) is Literal:
+        return f"use {' or '.join(get_args(kind))}"
+    for meta in metadata:
+        if isinstance(meta, msgspec.Meta) and meta.le is not None:
+            number = "a whole number" if kind is int else "a number"
+            above = f"above {words.plain(meta.gt or 0)} and at most"
+            least = above if meta.ge is None else f"from {words.plain(meta.ge)} to"
+            return f"use {number} {least} {words.plain(meta.le)} {meta.description or ''}".rstrip()
+    return {str: "use a text that is not empty", bool: "use true or false"}.get(kind, "use a table of texts")
 
 
 def table(value: Any) -> dict[str, Any]:
@@ -150,30 +139,29 @@ def table(value: Any) -> dict[str, Any]:
     return value
 
 
-def variables(value: Any, source: Source) -> dict[str, str]:
-    if not isinstance(value, Mapping) or not all(
-        isinstance(name, str) and isinstance(it, str) for name, it in value.items()
-    ):
-        raise ValueError("use a table of texts")
-    return dict(value)
+def seconds(value: Any, source: Source) -> float:
+    return words.seconds(value)
 
 
-def path(value: Any, source: Source) -> Path:
-    """Of what there may be or not."""
-    if isinstance(value, Path):
-        value = str(value)
-    return source.base / text(value, source)
+def text(value: Any, source: Source) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("use a text that is not empty")
+    return value
+
+
+def _path(value: Any, source: Source) -> Path:
+    return source.base / text(str(value) if isinstance(value, Path) else value, source)
 
 
 def folder(value: Any, source: Source) -> Path:
-    found = path(value, source)
+    found = _path(value, source)
     if not _is(Path.is_dir, found):
         raise ValueError(f"there is no such directory ({found})")
     return found
 
 
 def file(value: Any, source: Source) -> Path:
-    found = path(value, source)
+    found = _path(value, source)
     if not _is(Path.is_file, found):
         raise ValueError(f"there is no such file ({found})")
     return found
@@ -198,3 +186,9 @@ def _is(what: Callable[[Path], bool], found: Path) -> bool:
         return what(found)
     except OSError:  # a name that is too long, say
         return False
+
+
+Text = Annotated[str, msgspec.Meta(pattern=r"\A[^\0]+\Z")]
+Duration = Annotated[float, msgspec.Meta(ge=0, le=604_800, description="seconds"), seconds]
+# Longer than nothing.
+Span = Annotated[float, msgspec.Meta(gt=0, le=604_800, description="seconds"), seconds]

@@ -1,42 +1,43 @@
-"""A scenario: what a load test is to do, whole and checked before anything starts."""
+"""A scenario: what a load test is to do, whole and checked before anything starts; read from a TOML file, or from
+settings that stand side by side as those of a command line or of a call."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any
 
-from ..generate.arrivals import Schedule
-from ..generate.payloads import Durations, Payloads, PerFunction
-from ..generate.replies import Check
-from ..generate.trace import Trace
-from .arrival_kinds import Arrivals, Closed, Ramp, Replay, Synthetic, arrivals_of, durations
+from msgspec import Meta
+from msgspec.structs import replace
+
+from ..generate.arrivals import Schedule, Trace
+from ..generate.payloads import Check, Durations, Payloads, PerFunction
+from ..words import plain
+from .arrivals import Arrivals, Closed, Ramp, Replay, Synthetic, arrivals_of, durations
 from .criteria import Criterion, limits_of
-from .payload_kinds import Payload, payload_of
-from .reading import ScenarioError, duration, flag, number, text
-from .target_kinds import Target, Url, target_of
-from .units import plain
+from .reading import ScenarioError, Settings, Source, Text, build, seconds
+from .target import Payload, Target, Url, payload_of, target_of
 
-__all__ = ["Scenario", "ScenarioError"]
-_UNSAID = Payload()
+__all__ = ["Scenario", "ScenarioError", "number", "read", "scenario"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """What is to be done. drain: seconds that are waited for answers at the end; noise: whether two runs of the same
+class Scenario(Settings, frozen=True, kw_only=True, dict=True):
+    """What is to be done. drain: seconds that are waited for responses at the end; noise: whether two runs of the same
     are compared first; poll: whether the generator keeps a core busy rather than sleep between requests, so that none
     is late because a core had to wake; limits: what the run must keep."""
 
-    name: Annotated[str, text]
-    seed: Annotated[int, number(0, 2**63 - 1, whole=True)] = 1
+    name: Text
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
     target: Annotated[Target, target_of]
     arrivals: Annotated[Arrivals, arrivals_of]
-    payload: Annotated[Payload, payload_of] = _UNSAID
-    drain: Annotated[float, duration(most=3600.0)] = 30.0
-    noise: Annotated[bool, flag] = True
-    poll: Annotated[bool, flag] = False
-    limits: Annotated[Sequence[Criterion], limits_of] = ()
+    payload: Annotated[Payload, payload_of] = Payload()
+    drain: Annotated[float, Meta(ge=0, le=3600, description="seconds"), seconds] = 30.0
+    noise: bool = True
+    poll: bool = False
+    limits: Annotated[tuple[Criterion, ...], limits_of] = ()
 
     def __post_init__(self) -> None:
         """Raises ScenarioError for parts that do not go together."""
@@ -45,12 +46,12 @@ class Scenario:
         replay = isinstance(self.arrivals, Replay)
         if replay and self.weights is not None:
             raise ScenarioError("a trace says itself which function is asked: leave the weights out")
-        if not replay and any(each.lasting for each in self._each_payload):
+        if not replay and any(each.needs_durations for each in self._each_payload):
             raise ScenarioError(
                 "{{duration}} is of a trace's invocations: it needs arrivals of the kind trace"
             )
-        if not replay and not isinstance(self.arrivals, Ramp):
-            self._check_warmup(self.arrivals.duration)  # type: ignore[attr-defined]
+        if not isinstance(self.arrivals, Replay | Ramp):
+            self._check_warmup(self.arrivals.duration)
 
     def _check_warmup(self, whole: float) -> None:
         if self.warmup and self.warmup >= whole:
@@ -76,8 +77,7 @@ class Scenario:
     @property
     def warmup(self) -> float:
         """Seconds."""
-        said = self.arrivals.warmup
-        return self.arrivals.usual_warmup if said is None else said
+        return self.arrivals.usual_warmup if self.arrivals.warmup is None else self.arrivals.warmup
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -90,9 +90,9 @@ class Scenario:
         """From the first. Raises OSError and ValueError for a file that cannot be drawn from."""
         each = self._each_payload
         if len(each) == 1:
-            return each[0].made(self.seed, self._usual, self._durations(each[0]))
+            return each[0].payloads(self.seed, self._usual, self._durations(each[0]))
         return PerFunction(
-            [it.made(f"{self.seed} {n}", self._usual, self._durations(it)) for n, it in enumerate(each)]
+            [it.payloads(f"{self.seed} {n}", self._usual, self._durations(it)) for n, it in enumerate(each)]
         )
 
     def checks(self) -> list[Check]:
@@ -116,7 +116,7 @@ class Scenario:
     @property
     def _each_payload(self) -> list[Payload]:
         """One for each function, or one for all."""
-        own: list[Any] = [each.payload for each in self.target.functions]
+        own = [each.payload for each in self.target.functions]
         return [each or self.payload for each in own] if any(own) else [self.payload]
 
     @property
@@ -124,8 +124,208 @@ class Scenario:
         return b"" if isinstance(self.target, Url) and self.target.method == "GET" else b"{}"
 
     def _durations(self, of: Payload) -> Durations | None:
-        if not of.lasting:
+        if not of.needs_durations:
             return None
         schedule = self.schedule
         assert isinstance(schedule, Trace | Synthetic)
         return durations(schedule)
+
+
+def read(path: Path, overrides: Mapping[str, Any] = {}, spelled: Mapping[str, str] = {}) -> Scenario:
+    """Of a TOML file; relative paths start from its directory. overrides: settings by their full names, instead of the
+    file's; spelled: how errors spell those. Raises ScenarioError, which names the file; OSError."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        for name, value in overrides.items():
+            table, _, key = name.rpartition(".")
+            inner = document.setdefault(table, {}) if table else document
+            if isinstance(inner, dict):  # if not, that is what is wrong
+                inner[key] = value
+        names = {name: spelled.get(name, name) for name in overrides}
+        source = Source(path.absolute().parent, names=lambda name: names.get(name, name))
+        return build(Scenario, {"name": path.stem, **document}, source)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ScenarioError(f"{path} is not TOML: {error}") from None
+    except ScenarioError as error:
+        raise ScenarioError(f"{path}: {error}") from None
+
+
+_EMBEDDED = ("code", "memory", "timeout", "concurrency", "warm", "waiting", "init", "environment")
+_ENDPOINT = ("endpoint", "sign")
+_URL = ("method",)
+_ARRIVALS = {  # the settings that go with each way to arrive
+    "rate": ("constant", "burst", "duration"),
+    "ramp": ("constant", "dwell"),
+    "trace": ("speed",),
+    "closed": ("duration",),
+}
+_PAYLOADS = ("payload", "template", "sample")
+_ALWAYS = ("name", "seed", "drain", "noise", "poll", "limits")
+_SETTINGS = dict.fromkeys(
+    [
+        *_EMBEDDED,
+        *_ENDPOINT,
+        *_URL,
+        *_ARRIVALS,
+        *sum(_ARRIVALS.values(), ()),
+        "warmup",
+        *_PAYLOADS,
+        "expect",
+        *_ALWAYS,
+    ]
+)
+_OF_A_FILE = {  # what overrides a scenario's file, and its name there
+    **{name: name for name in ("name", "seed", "drain", "noise", "poll")},
+    **{name: f"arrivals.{name}" for name in ("rate", "duration", "warmup")},
+}
+_FLAT = {  # how a scenario's settings are spelled here, where it is not the last part of their name
+    **dict.fromkeys(("target", "arrivals", "payload"), ""),
+    **dict.fromkeys(("target.function", "target.reference", "target.name", "target.url"), "target"),
+    "payload.fixed": "payload",
+    "arrivals.callers": "closed",
+    "arrivals.first": "ramp (A)", "arrivals.last": "ramp (B)", "arrivals.step": "ramp (STEP)",
+    "arrivals.peak": "burst (PEAK)", "arrivals.every": "burst (EVERY)", "arrivals.length": "burst (LENGTH)",
+}  # fmt: skip
+
+
+def scenario(target: str, settings: Mapping[str, Any], base: Path, option: bool = False) -> Scenario:
+    """Of settings for a target, or that override those of a scenario's file; what is not among them is as usual.
+
+    base: what relative paths start from; option: errors speak of the options of a command line. Raises ScenarioError;
+    OSError for a file that cannot be read.
+    """
+    return _Flat(settings, base, option).scenario(target)
+
+
+class _Flat:
+    """Settings side by side, to be made a scenario's tables."""
+
+    def __init__(self, settings: Mapping[str, Any], base: Path, option: bool) -> None:
+        self._settings = settings
+        self._base = base
+        self._spell: Callable[[str], str] = _as_option if option else str
+        names = lambda key: self._spell(_FLAT.get(key, key.split(".")[-1]))  # noqa: E731
+        self._source = Source(base, sign=" " if option else "=", names=names)
+
+    def scenario(self, target: str) -> Scenario:
+        for key in self._settings:
+            if key not in _SETTINGS:
+                raise self._source.unknown(key, _SETTINGS)
+        if target.endswith(".toml"):
+            return self._of_file(self._base / target)
+        document = {
+            "name": target,
+            "target": self._target(target),
+            "arrivals": self._arrivals(),
+            "payload": self._payload(),
+            **self._some(_ALWAYS),
+        }
+        return build(Scenario, document, self._source)
+
+    def _of_file(self, path: Path) -> Scenario:
+        """Limits are added to the file's."""
+        for key in self._settings:
+            if key not in _OF_A_FILE and key != "limits":
+                allowed = self._list(_OF_A_FILE)
+                raise ScenarioError(
+                    f"{self._spell(key)}: {path.name} says that. Of a file only {allowed} can be said anew"
+                )
+        overrides = {_OF_A_FILE[key]: it for key, it in self._settings.items() if key != "limits"}
+        made = read(path, overrides, {name: self._spell(key) for key, name in _OF_A_FILE.items()})
+        more = limits_of(self._settings.get("limits", {}), self._source.within("limits"))
+        return replace(made, limits=(*made.limits, *more))
+
+    def _target(self, target: str) -> dict[str, Any]:
+        if "://" in target:
+            return {"url": target, **self._only(_URL, (*_EMBEDDED, *_ENDPOINT), f"{target}, a URL")}
+        if "endpoint" in self._settings:
+            what = f"{target} on {self._settings['endpoint']}"
+            return {"function": target, **self._only(_ENDPOINT, (*_EMBEDDED, *_URL), what)}
+        made = self._only(_EMBEDDED, (*_ENDPOINT, *_URL), f"{target}, a function in this process")
+        if (":" not in target and "." not in target) or os.sep in target.rpartition(":")[2]:
+            raise ScenarioError(f"{target or 'an empty text'} is no target: {self._instead(target)}")
+        return {"function": target, **made}
+
+    def _instead(self, target: str) -> str:
+        if target and "\0" not in target and (self._base / target).is_dir():
+            return f"for a function in that directory write app:handler and {self._spell('code')} {target}"
+        return (
+            "write module:function for one in this process, its name and "
+            f"{self._spell('endpoint')} for one on a server, an http:// URL, or a scenario's file (.toml)"
+        )
+
+    def _arrivals(self) -> dict[str, Any]:
+        settings = self._settings
+        ways = [way for way in _ARRIVALS if way in settings]
+        if len(ways) != 1:
+            wrong = (
+                f"{' and '.join(map(self._spell, ways))} at once"
+                if ways
+                else "nothing says how requests arrive"
+            )
+            raise ScenarioError(f"{wrong}: use one of {self._list(_ARRIVALS)}")
+        [way] = ways
+        for key in settings:
+            fits = [self._spell(it) for it, more in _ARRIVALS.items() if key in more]
+            if fits and key not in _ARRIVALS[way]:
+                raise ScenarioError(
+                    f"{self._spell(key)} goes with {' or '.join(fits)}, not with {self._spell(way)}"
+                )
+        made = self._some(("warmup", "duration", "dwell", "speed"))
+        process = "constant" if settings.get("constant") else "poisson"
+        if way == "ramp":
+            parts = self._triple("ramp", ("first", "last", "step"), "A:B:STEP, as in 500:5000:500")
+            return {"kind": "ramp", **parts, "process": process, **made}
+        if way == "trace":
+            return {"kind": "trace", "trace": settings["trace"], **made}
+        if way == "closed":
+            return {"kind": "closed", "callers": settings["closed"], **made}
+        if "burst" not in settings:
+            return {"kind": process, "rate": settings["rate"], **made}
+        parts = self._triple("burst", ("peak", "every", "length"), "PEAK:EVERY:LENGTH, as in 5000:10s:1s")
+        return {"kind": "bursts", "rate": settings["rate"], **parts, "process": process, **made}
+
+    def _triple(self, key: str, names: Sequence[str], form: str) -> dict[str, Any]:
+        value = self._settings[key]
+        parts = value.split(":") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or len(parts) != 3:
+            raise self._source.wrong(key, value, f"write {form}")
+        return {name: number(part) for name, part in zip(names, parts, strict=True)}
+
+    def _payload(self) -> dict[str, Any]:
+        several = [self._spell(key) for key in _PAYLOADS if key in self._settings]
+        if len(several) > 1:
+            raise ScenarioError(f"{' and '.join(several)} at once: use one of {self._list(_PAYLOADS)}")
+        made = self._some((*_PAYLOADS, "expect"))
+        return {"fixed" if key == "payload" else key: it for key, it in made.items()}
+
+    def _some(self, keys: Iterable[str]) -> dict[str, Any]:
+        return {key: self._settings[key] for key in keys if key in self._settings}
+
+    def _only(self, keys: Iterable[str], others: Iterable[str], what: str) -> dict[str, Any]:
+        for key in others:
+            if key in self._settings:
+                raise ScenarioError(
+                    f"{self._spell(key)} does not go with {what}, which takes {self._list(keys)}"
+                )
+        return self._some(keys)
+
+    def _list(self, keys: Iterable[str]) -> str:
+        return ", ".join(map(self._spell, keys))
+
+
+def number(value: Any) -> Any:
+    """A text that is a number as one; anything else as it is."""
+    for kind in (int, float):
+        try:
+            return kind(value) if isinstance(value, str) else value
+        except ValueError:
+            pass
+    return value
+
+
+def _as_option(key: str) -> str:
+    """A setting as an option. What stands in brackets is a part of its value."""
+    key, *part = key.split(" ", 1)
+    names = {"": "", "target": "TARGET", "environment": "--env", "noise": "--no-noise", "limits": "--fail-if"}
+    return " ".join([names.get(key, f"--{key.replace('_', '-')}"), *part])

@@ -26,9 +26,9 @@ from bench.peers.base import Unavailable
 from bench.peers.http import EVENT, TEXT
 from bench.peers.open_loop import OneAtATime, bare_pipe, check_serves, process_pool
 from bench.report import Outcome
-from engine.load.generate.record import Answer
+from engine.load.generate.record import Response
 from engine.load.result import Distribution, Noise, Result, read
-from engine.load.scenario.target_kinds import Embedded, Function
+from engine.load.scenario.target import Embedded, Function
 
 OLD = f"# Benchmarks\n\nfigures\n\n{document.BEGIN}\n\nold\n\n{document.END}\n"
 
@@ -252,17 +252,17 @@ def dies(event, context):
 """
 
 
-def pooled(code: Path, asks: list[tuple[str, bytes]], **more: Any) -> list[Answer]:
+def pooled(code: Path, asks: list[tuple[str, bytes]], **more: Any) -> list[Response]:
     """What a ProcessPoolExecutor says to each, one after the other."""
     (code / "app.py").write_text(APP)
     names = list(dict.fromkeys(name for name, _ in asks))
     wanted = Embedded(tuple(Function(reference=f"app:{name}", code=code, **more) for name in names))
 
-    async def main() -> list[Answer]:
+    async def main() -> list[Response]:
         answers = []
         async with process_pool(wanted) as pool:
             for name, payload in asks:
-                future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+                future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
                 pool.send(payload, names.index(name), future.set_result)
                 answers.append(await asyncio.wait_for(future, 30))
         return answers
@@ -289,7 +289,7 @@ def test_a_bare_pipe_answers_each_with_what_was_sent() -> None:
 class TestTheProcessPool:
     def test_a_reply(self, tmp_path: Path) -> None:
         [answer] = pooled(tmp_path, [("right", b'{"n": 1}')], environment={"SIZE": "64"})
-        assert answer == Answer("ok", b'{"event":{"n":1},"size":"64"}')
+        assert answer == Response("ok", b'{"event":{"n":1},"size":"64"}')
 
     def test_what_a_function_raises_or_cannot_say(self, tmp_path: Path) -> None:
         asks = [("wrong", b"{}"), ("odd", b"{}"), ("right", b"{"), ("right", b"1")]
@@ -310,11 +310,11 @@ class TestTheProcessPool:
 
 
 def test_one_at_a_time_is_one_at_a_time_and_in_order() -> None:
-    flying: list[tuple[bytes, int, Callable[[Answer], None]]] = []
+    flying: list[tuple[bytes, int, Callable[[Response], None]]] = []
     came: list[bytes] = []
 
     class Slow:
-        def send(self, payload: bytes, function: int, done: Callable[[Answer], None]) -> None:
+        def send(self, payload: bytes, function: int, done: Callable[[Response], None]) -> None:
             flying.append((payload, function, done))
 
     target = OneAtATime(Slow())
@@ -324,7 +324,7 @@ def test_one_at_a_time_is_one_at_a_time_and_in_order() -> None:
         [(payload, function, done)] = flying
         assert function == number
         flying.clear()
-        done(Answer("ok", payload))
+        done(Response("ok", payload))
     assert came == [b"0", b"1", b"2"] and not flying
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from engine.load.generate.arrivals import Stages, ramp, steady
-from engine.load.generate.record import Answer, Interval, Record
-from engine.load.generate.tally import Tally
+from engine.load.generate.record import Interval, Record, Response, Tally
 from engine.load.result import (
     Cpu,
     Distribution,
@@ -57,18 +56,18 @@ def record(servers: Servers, schedule: Stages, warmup: float, seed: int) -> Reco
     draw = random.Random(f"servers {seed}")
     made = Record(warmup, schedule.stages)
     free = [-math.inf] * servers.number  # when each ended, or will end, its last invocation
-    open_: list[tuple[float, int, float, Answer]] = []
+    open_: list[tuple[float, int, float, Response]] = []
 
     def finish(until: float) -> None:
         while open_ and open_[0][0] <= until:
             end, _, begun, answer = heapq.heappop(open_)
-            made.answer(round(begun * NS), round((end - begun) * NS), answer)
+            made.receive(round(begun * NS), round((end - begun) * NS), answer)
 
     for number, (at, _) in enumerate(schedule):
         finish(at)
         made.send(round(at * NS), round(draw.lognormvariate(10, 0.6)))
         if len(open_) >= servers.limit:
-            heapq.heappush(open_, (at + 30e-6, number, at, Answer("throttle", why="Rate Exceeded.")))
+            heapq.heappush(open_, (at + 30e-6, number, at, Response("throttle", why="Rate Exceeded.")))
             continue
         idle = [it for it in free if it <= at]
         last = max(idle) if idle else min(free)  # who was busy last, for as long as there are such
@@ -85,7 +84,7 @@ def record(servers: Servers, schedule: Stages, warmup: float, seed: int) -> Reco
         if servers.parts and not number % 16:
             parts = {"queue": begin - at, "dispatch": 8e-6, "execute": end - begin, "reply": 11e-6}
         wrong = draw.random() < servers.errors
-        answer = Answer(
+        answer = Response(
             "error" if wrong else "ok",
             why="ValueError: the amount must be above 0" if wrong else "",
             cold=is_cold if servers.cold else None,

@@ -16,10 +16,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("hdrh.histogram", reason="pip install stoker[load]")
-from engine.load.generate.tally import HIGHEST, Tally
+from engine.load.generate.record import HIGHEST, Tally
 from engine.load.report import axes, charts
+from engine.load.report.charts import ramp
 from engine.load.report.picture import NARROW, STANDALONE, STYLE, WIDE, Form, escape, fitted, wrapped
-from engine.load.report.ramp_charts import ramp
 from engine.load.result import Distribution, Knee, Result, Series, StageResult
 
 Chart = Callable[..., str]

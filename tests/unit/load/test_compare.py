@@ -10,11 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.load import estimate
+from engine.load import conclude
 from engine.load.compare import Comparison, NotComparable, Row, compare, text
-from engine.load.estimate import estimates
-from engine.load.generate.record import Interval
-from engine.load.generate.tally import Tally
+from engine.load.conclude import estimates
+from engine.load.generate.record import Interval, Tally
 from engine.load.result import Cpu, Distribution, Estimate, Knee, Noise, Result, Series
 
 MS = 1_000_000
@@ -91,7 +90,7 @@ def merged(seconds: list[Interval]) -> Tally:
 def test_two_runs_of_the_same_are_seldom_called_different_and_slower_ones_nearly_always(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(estimate, "REPLICATES", 400)
+    monkeypatch.setattr(conclude, "REPLICATES", 400)
     machine, count = Machine(7), 80
     equal = [machine.run() for _ in range(count)]
     slow = [machine.run(1.2) for _ in range(count // 3)]

@@ -8,10 +8,9 @@ from collections import Counter
 
 import pytest
 
-from engine.load import estimate
-from engine.load.estimate import estimates
-from engine.load.generate.record import Interval
-from engine.load.generate.tally import Tally
+from engine.load import conclude
+from engine.load.conclude import estimates
+from engine.load.generate.record import Interval, Tally
 from engine.load.result import QUANTILES
 
 MEDIAN = 100_000
@@ -44,7 +43,7 @@ def test_nineteen_of_twenty_hold_the_truth_when_seconds_differ(
 ) -> None:
     """The median of all seconds that there could be is known here. Intervals of single requests would be five times
     too narrow; those of five seconds would be, too, without Student's t."""
-    monkeypatch.setattr(estimate, "REPLICATES", 400)
+    monkeypatch.setattr(conclude, "REPLICATES", 400)
     draw = random.Random(seconds)
     runs = 150
     held = 0

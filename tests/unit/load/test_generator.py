@@ -12,18 +12,24 @@ import pytest
 from virtual import Station, simulate
 
 from engine.load.generate.arrivals import Arrival, Stage, Stages, steady
-from engine.load.generate.generator import ClosedLoop, MakeTimer, OpenLoop, Target
-from engine.load.generate.payloads import Fixed, Template
-from engine.load.generate.record import Answer, Record
-from engine.load.generate.replies import expectation
-from engine.load.generate.timer import FineTimer, LoopTimer, PolledTimer
+from engine.load.generate.generator import (
+    ClosedLoop,
+    FineTimer,
+    LoopTimer,
+    MakeTimer,
+    OpenLoop,
+    PolledTimer,
+    Sender,
+)
+from engine.load.generate.payloads import Fixed, Template, expectation
+from engine.load.generate.record import Record, Response
 
 ECHO = expectation("echo")
 MS = 1_000_000
 
 
 def opened(
-    target: Target, schedule: Any, *, drain: float = 60, warmup: float = 0, payloads: Any = None
+    target: Sender, schedule: Any, *, drain: float = 60, warmup: float = 0, payloads: Any = None
 ) -> Record:
     async def main() -> Record:
         loop = OpenLoop(target, schedule, payloads or Fixed(b"1"), ECHO, Record(warmup), LoopTimer)
@@ -34,7 +40,7 @@ def opened(
     return result
 
 
-def closed(target: Target, callers: int, duration: float) -> Record:
+def closed(target: Sender, callers: int, duration: float) -> Record:
     async def main() -> Record:
         loop = ClosedLoop(target, callers, duration, Fixed(b"1"), ECHO, Record(), LoopTimer)
         await loop.run(60)
@@ -107,11 +113,11 @@ def test_waiting_in_the_targets_line_is_latency() -> None:
 class Scripted:
     """Answers by a script, over and over, at once or after a while."""
 
-    def __init__(self, *answers: Answer, after: float = 0.0) -> None:
+    def __init__(self, *answers: Response, after: float = 0.0) -> None:
         self.answers = itertools.cycle(answers)
         self.after = after
 
-    def send(self, payload: bytes, function: int, done: Callable[[Answer], None]) -> None:
+    def send(self, payload: bytes, function: int, done: Callable[[Response], None]) -> None:
         if self.after:
             asyncio.get_running_loop().call_later(self.after, done, next(self.answers))
         else:
@@ -121,10 +127,10 @@ class Scripted:
 @pytest.mark.promise(81)
 def test_every_ending_has_its_place() -> None:
     answers = [
-        Answer("ok", b"1", cold=True, parts={"queue": 1, "execute": 3}), Answer("ok", b"1", cold=False),
-        Answer("ok", b"2"),
-        Answer("error", why="it raised"), Answer("throttle", why="429"), Answer("timeout", why="3 s"),
-        Answer("failure", why="refused"),
+        Response("ok", b"1", cold=True, parts={"queue": 1, "execute": 3}), Response("ok", b"1", cold=False),
+        Response("ok", b"2"),
+        Response("error", why="it raised"), Response("throttle", why="429"), Response("timeout", why="3 s"),
+        Response("failure", why="refused"),
     ]  # fmt: skip
     record = opened(Scripted(*answers, after=0.01), steady(70, 1, process="constant"))
     assert record.ended == {"ok": 20, "error": 20, "throttle": 10, "timeout": 10, "failure": 10}
@@ -156,12 +162,12 @@ def test_each_function_has_a_check_of_its_own() -> None:
 
 def test_a_target_may_answer_at_once_or_twice() -> None:
     class Twice:
-        def send(self, payload: bytes, function: int, done: Callable[[Answer], None]) -> None:
-            done(Answer("ok", payload))
-            done(Answer("error"))
+        def send(self, payload: bytes, function: int, done: Callable[[Response], None]) -> None:
+            done(Response("ok", payload))
+            done(Response("error"))
 
     assert opened(Twice(), steady(100, 1, process="constant")).ended == {"ok": 100}
-    assert closed(Scripted(Answer("ok", b"1"), after=0.1), 3, 1).ended == {"ok": 30}
+    assert closed(Scripted(Response("ok", b"1"), after=0.1), 3, 1).ended == {"ok": 30}
 
 
 def test_a_payload_that_cannot_be_made_ends_the_run_and_says_so() -> None:
@@ -170,11 +176,11 @@ def test_a_payload_that_cannot_be_made_ends_the_run_and_says_so() -> None:
             raise KeyError("no such thing")
 
     with pytest.raises(KeyError, match="no such thing"):
-        opened(Scripted(Answer("ok", b"1")), steady(10, 1), payloads=Broken())
+        opened(Scripted(Response("ok", b"1")), steady(10, 1), payloads=Broken())
 
 
 def test_an_empty_schedule_is_over_at_once() -> None:
-    assert opened(Scripted(Answer("ok")), steady(0, 1)).sent == 0
+    assert opened(Scripted(Response("ok")), steady(0, 1)).sent == 0
 
 
 def test_the_same_seed_sends_the_same() -> None:
@@ -191,7 +197,7 @@ def test_the_answers_reasons_are_bounded() -> None:
     record = Record()
     for number in range(10_000):
         record.send(0, 0)
-        record.answer(0, 1, Answer("error", why=f"reason {number}"))
+        record.receive(0, 1, Response("error", why=f"reason {number}"))
     assert sum(record.reasons["error"].values()) == 10_000
     assert len(record.reasons["error"]) <= 21
 
@@ -254,7 +260,7 @@ class TestRealTimers:
 
         async def main() -> Record:
             loop = OpenLoop(
-                Scripted(Answer("ok", b"1"), after=0.001), Slow(), Fixed(b"1"), ECHO, Record(), kind
+                Scripted(Response("ok", b"1"), after=0.001), Slow(), Fixed(b"1"), ECHO, Record(), kind
             )
             await loop.run(10)
             return loop.record

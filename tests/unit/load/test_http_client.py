@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 pytest.importorskip("httptools", reason="pip install stoker[serve]")
-from engine.load.generate.http_client import Client, Response
+from engine.load.generate.http_client import Client, HttpResponse
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -22,10 +22,10 @@ async def request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
 
 def asked(
     serve: Serve, bodies: list[bytes], most: int = 100, path: str = ""
-) -> tuple[list[Response | str], int]:
+) -> tuple[list[HttpResponse | str], int]:
     """What came of these, sent at once; and how many connections there were."""
 
-    async def main() -> tuple[list[Response | str], int]:
+    async def main() -> tuple[list[HttpResponse | str], int]:
         connections = 0
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,14 +65,14 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 def test_each_gets_the_answer_to_its_own_request() -> None:
     bodies = [b"%d" % number * (number % 7 * 1000) for number in range(300)]
     got, connections = asked(echo, bodies, most=8)
-    assert [it.body for it in got if isinstance(it, Response)] == bodies
-    assert {it.status for it in got if isinstance(it, Response)} == {200}
+    assert [it.body for it in got if isinstance(it, HttpResponse)] == bodies
+    assert {it.status for it in got if isinstance(it, HttpResponse)} == {200}
     assert connections <= 8
 
 
 def test_headers_are_told_by_their_lower_case_names() -> None:
     [[answer], _] = asked(echo, [b"x"])
-    assert isinstance(answer, Response)
+    assert isinstance(answer, HttpResponse)
     assert answer.headers[b"x-answer"] == b"yes"
 
 
@@ -91,10 +91,10 @@ def test_connections_are_used_again() -> None:
         client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         head = client.request("POST", "/", {"X-Name": "value"})
         for number in range(20):
-            future: asyncio.Future[Response | str] = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[HttpResponse | str] = asyncio.get_running_loop().create_future()
             client.send(head, b"%d" % number, future.set_result)
             answer = await asyncio.wait_for(future, 20)
-            assert isinstance(answer, Response)
+            assert isinstance(answer, HttpResponse)
             assert answer.body == b"%d" % number
         await client.close()
         server.close()
@@ -119,7 +119,7 @@ def test_an_answer_in_pieces_and_one_without_a_length() -> None:
             await asyncio.sleep(0)
 
     got, _ = asked(serve, [b"chunked", b"until the end"])
-    assert [(it.status, it.body) for it in got if isinstance(it, Response)] == [(201, b"abcde")] * 2
+    assert [(it.status, it.body) for it in got if isinstance(it, HttpResponse)] == [(201, b"abcde")] * 2
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_what_is_no_answer_is_a_failure_and_the_others_are_answered(answer: byte
 
 
 def test_nobody_listens() -> None:
-    async def main() -> list[Response | str]:
+    async def main() -> list[HttpResponse | str]:
         server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         server.close()
@@ -162,7 +162,7 @@ def test_nobody_listens() -> None:
 
 
 def test_closing_fails_what_is_in_flight() -> None:
-    async def main() -> list[Response | str]:
+    async def main() -> list[HttpResponse | str]:
         arrived = asyncio.Event()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,14 +6,11 @@ import msgspec
 import pytest
 from virtual import Station, simulate
 
-from engine.load.conclude import stages
+from engine.load.conclude import knee, stages
 from engine.load.generate.arrivals import Stages, ramp
-from engine.load.generate.generator import OpenLoop
-from engine.load.generate.payloads import Fixed
+from engine.load.generate.generator import LoopTimer, OpenLoop
+from engine.load.generate.payloads import Fixed, expectation
 from engine.load.generate.record import Record
-from engine.load.generate.replies import expectation
-from engine.load.generate.timer import LoopTimer
-from engine.load.knee import find
 from engine.load.result import Knee, StageResult
 
 MS = 1_000_000
@@ -28,7 +25,7 @@ def ramped(schedule: Stages, capacity: float) -> Knee | None:
         await OpenLoop(target, schedule, Fixed(b"1"), expectation("any"), record, LoopTimer).run(60)
 
     simulate(main())
-    return find(stages(record, schedule.stages, 0.0))
+    return knee(stages(record, schedule.stages, 0.0))
 
 
 def stage(rate: float, p99: float = 1.0, **more: object) -> StageResult:
@@ -71,18 +68,18 @@ def test_a_ramp_below_the_capacity_keeps_all(seed: int) -> None:
 def test_one_slow_stage_is_no_limit() -> None:
     for slow in range(8):
         ramp_ = [stage(100 * n, 80 if n == slow + 1 else 1) for n in range(1, 10)]
-        assert find(ramp_) == Knee(900, None, "")
+        assert knee(ramp_) == Knee(900, None, "")
 
 
 def test_slow_first_stages_set_no_low_limit_and_hide_no_knee() -> None:
     """Workers that sleep between calls; then one that is busy is quicker; then too much."""
     p99s = [3, 3, 2, 1, 1, 1, 4, 40, 400]
-    found = find([stage(100 * n, p99) for n, p99 in enumerate(p99s, 1)])
+    found = knee([stage(100 * n, p99) for n, p99 in enumerate(p99s, 1)])
     assert found == Knee(700, 800, "p99 40.0 ms, more than 5 times the 3.00 ms of the first stages")
 
 
 def test_what_is_not_answered_is_not_kept_however_quick_the_rest_is() -> None:
-    found = find(
+    found = knee(
         [stage(100), stage(200), stage(300, ok=2900, throttled=100), stage(400, ok=3000, throttled=1000)]
     )
     assert found == Knee(200, 300, "96.7 % of what was offered was answered rightly")
@@ -90,16 +87,16 @@ def test_what_is_not_answered_is_not_kept_however_quick_the_rest_is() -> None:
 
 def test_fewer_arrivals_than_scheduled_are_no_failure() -> None:
     """Poisson's own variation."""
-    assert find([stage(100, offered=950, ok=950), stage(200)]) == Knee(200, None, "")
+    assert knee([stage(100, offered=950, ok=950), stage(200)]) == Knee(200, None, "")
 
 
 def test_a_run_that_was_cut_short_ends_where_it_was() -> None:
-    assert find([stage(100), stage(200), stage(300, offered=0, ok=0, p50=0, p99=0)]) == Knee(200, None, "")
+    assert knee([stage(100), stage(200), stage(300, offered=0, ok=0, p50=0, p99=0)]) == Knee(200, None, "")
 
 
 def test_what_is_no_ramp_has_none() -> None:
-    assert find([]) is None
-    assert find([stage(100)]) is None
-    assert find([stage(100), stage(100)]) is None
-    assert find([stage(100), stage(1000), stage(100)]) is None
-    assert find([stage(100, offered=0, ok=0), stage(200, offered=0, ok=0)]) is None
+    assert knee([]) is None
+    assert knee([stage(100)]) is None
+    assert knee([stage(100), stage(100)]) is None
+    assert knee([stage(100), stage(1000), stage(100)]) is None
+    assert knee([stage(100, offered=0, ok=0), stage(200, offered=0, ok=0)]) is None

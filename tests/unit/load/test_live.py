@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("rich", reason="pip install stoker[load]")
 from rich.console import Console
 
-from engine.load.generate.record import Answer, Record
+from engine.load.generate.record import Record, Response
 from engine.load.report import live
 from engine.load.report.live import HISTORY, Lag, Live, Now, Phase, Second, View, sparkline
 
@@ -122,7 +122,7 @@ def run(view: Live, seconds: int, every: float = 0.25) -> Record:
         for number in range(int(100 * every)):
             offset = int(step * every * 1e9) + number
             record.send(offset, 1000)
-            record.answer(offset, 3 * MS, Answer("error" if number == 0 and step % 4 == 0 else "ok"))
+            record.receive(offset, 3 * MS, Response("error" if number == 0 and step % 4 == 0 else "ok"))
     return record
 
 
@@ -190,7 +190,7 @@ def test_a_second_is_sent_once_and_again_when_more_is_known_of_it() -> None:
             for late in range(2):
                 record.send(second * SECOND, 1000)
                 if not (second == 2 and late):
-                    record.answer(second * SECOND, MS, Answer("ok"))
+                    record.receive(second * SECOND, MS, Response("ok"))
 
         def sent(elapsed: float) -> list[object]:
             """What an update at that time sends, seconds by their numbers and what ended in them."""
@@ -214,7 +214,7 @@ def test_a_second_is_sent_once_and_again_when_more_is_known_of_it() -> None:
             (1, 2),
         ]  # four at a time, the newest first
         assert sent(5.75) == ["Now", (0, 2)]
-        record.answer(2 * SECOND, 3 * SECOND, Answer("ok"))
+        record.receive(2 * SECOND, 3 * SECOND, Response("ok"))
         assert sent(6.0) == ["Now", (5, 2), (2, 2)]
         assert sent(6.25) == ["Now"]
         assert sent(10.5) == ["Now", "Lag"]

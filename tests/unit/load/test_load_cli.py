@@ -19,10 +19,10 @@ import engine
 from engine.cli import load, main
 from engine.cli.status import UsageError
 from engine.load import result as results
-from engine.load.scenario.arrival_kinds import Bursts, Closed, MadeUp, Ramp, Replay, Steady
+from engine.load.scenario.arrivals import Bursts, Closed, Constant, MadeUp, Ramp, Replay, Steady
 from engine.load.scenario.criteria import criterion
 from engine.load.scenario.scenario import Scenario
-from engine.load.scenario.target_kinds import Embedded, Endpoint, Url
+from engine.load.scenario.target import Embedded, Endpoint, Url
 
 ECHO = Path(__file__).resolve().parents[3] / "handlers" / "echo"
 TOML = """\
@@ -58,7 +58,7 @@ def said(*arguments: str) -> Scenario:
     [
         ("--rate 2000", Steady(rate=2000)),
         ("--rate 0.5 --duration 1.5m --warmup 500ms", Steady(rate=0.5, duration=90, warmup=0.5)),
-        ("--rate 10 --constant --duration 2", Steady(kind="constant", rate=10, duration=2)),
+        ("--rate 10 --constant --duration 2", Constant(rate=10, duration=2)),
         ("--ramp 100:300:100", Ramp(first=100, last=300, step=100)),
         ("--ramp 1:2:.5 --dwell 2s --constant", Ramp(first=1, last=2, step=0.5, dwell=2, process="constant")),
         ("--rate 5 --burst 50:10s:500ms --duration 20", Bursts(rate=5, peak=50, every=10, length=0.5, duration=20)),

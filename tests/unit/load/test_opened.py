@@ -13,9 +13,9 @@ from served import ROLE, RUNTIME, Served
 pytest.importorskip("uvicorn", reason="pip install stoker[serve]")
 from engine.errors import InitError
 from engine.hosting.packages import pack
-from engine.load.generate.record import Answer
-from engine.load.opening import opened
-from engine.load.scenario.flat import scenario
+from engine.load.generate.record import Response
+from engine.load.run import opened
+from engine.load.scenario.scenario import scenario
 
 HANDLER = """
 import os
@@ -33,16 +33,16 @@ def code(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def asked(target: str, base: Path, functions: int = 1, **settings: Any) -> list[Answer]:
+def asked(target: str, base: Path, functions: int = 1, **settings: Any) -> list[Response]:
     """What the functions of a target answer."""
 
-    async def main() -> list[Answer]:
+    async def main() -> list[Response]:
         made = scenario(target, settings if target.endswith(".toml") else {"rate": 1, **settings}, base)
         async with opened(made.target) as real:
             assert real.functions == functions
             answers = []
             for number in range(functions):
-                future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+                future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
                 real.send(b'{"n": 1}', number, future.set_result)
                 answers.append(await asyncio.wait_for(future, 30))
             return answers

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.load.generate.payloads import Fixed, PerFunction, Sampled, Template
-from engine.load.generate.replies import expectation
+from engine.load.generate.payloads import Fixed, PerFunction, Sampled, Template, expectation
 
 TEMPLATE = (
     '{"n": {{number}}, "f": {{function}}, "id": "{{uuid}}", "die": {{ integer:1:6 }}, "pad": "{{text:100}}", '

@@ -45,7 +45,7 @@ def test_broken_in_the_file(stoker_load):
     stoker_load("steady.toml", duration=0.5, allow_void=True, limits={"p50": "1ns"})
 
 def test_void(stoker_load, monkeypatch):
-    import engine.load.start as start
+    import engine.load.run as start
     import msgspec
     run = start.run_now
     monkeypatch.setattr(start, "run_now", lambda *a: msgspec.structs.replace(run(*a), void=["it slipped"]))

@@ -15,12 +15,10 @@ from typing import Any
 import pytest
 from virtual import simulate
 
-from engine.load.generate.generator import OpenLoop
-from engine.load.generate.record import Answer, Record
-from engine.load.generate.timer import LoopTimer
-from engine.load.generate.trace import synthesize, write
-from engine.load.scenario.flat import scenario
-from engine.load.scenario.scenario import Scenario
+from engine.load.generate.arrivals import synthesize, write
+from engine.load.generate.generator import LoopTimer, OpenLoop
+from engine.load.generate.record import Record, Response
+from engine.load.scenario.scenario import Scenario, scenario
 
 FUNCTIONS, INVOCATIONS, SECONDS, SPEED = 500, 100_000, 3600.0, 60.0
 MIB = 1 << 20
@@ -86,10 +84,10 @@ class Answering:
         self.functions: set[int] = set()
         self._memory = memory
 
-    def send(self, payload: bytes, function: int, done: Callable[[Answer], None]) -> None:
+    def send(self, payload: bytes, function: int, done: Callable[[Response], None]) -> None:
         self.digest.update(b"%a %d %b\n" % (0.0, function, payload))
         self.functions.add(function)
-        asyncio.get_running_loop().call_later(0.02, done, Answer("ok", payload))
+        asyncio.get_running_loop().call_later(0.02, done, Response("ok", payload))
         self._memory.step()
 
 

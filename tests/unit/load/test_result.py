@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.load.generate.tally import Tally
+from engine.load.generate.record import Tally
 from engine.load.result import Distribution, NotAResult, Result, read, write
 
 

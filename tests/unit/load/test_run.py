@@ -14,11 +14,11 @@ from served import ROLE, RUNTIME, Served
 
 from engine.hosting.packages import pack
 from engine.load import conclude, machine
-from engine.load.cpu import Meter
-from engine.load.generate.record import Answer, Record
+from engine.load.generate.record import Record, Response
+from engine.load.machine import Meter
 from engine.load.result import Result
 from engine.load.run import run
-from engine.load.scenario.flat import scenario
+from engine.load.scenario.scenario import scenario
 
 pytestmark = pytest.mark.slow
 MS = 1_000_000
@@ -176,7 +176,7 @@ def recorded(*latencies: int, lag: int = 0, ending: Any = "ok") -> Record:
     record = Record()
     for latency in latencies:
         record.send(0, lag)
-        record.answer(0, latency, Answer(ending))
+        record.receive(0, latency, Response(ending))
     return record
 
 

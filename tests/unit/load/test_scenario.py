@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.load.generate.arrivals import Stage
-from engine.load.scenario import file as scenario_file
-from engine.load.scenario.arrival_kinds import MadeUp, Replay, Steady, Synthetic
+from engine.load.scenario import scenario
+from engine.load.scenario.arrivals import Constant, MadeUp, Replay, Steady, Synthetic
 from engine.load.scenario.reading import Source, build
 from engine.load.scenario.scenario import Scenario, ScenarioError
-from engine.load.scenario.target_kinds import Embedded, Endpoint, Url
+from engine.load.scenario.target import Embedded, Endpoint, Url
 
 ECHO = Path(__file__).resolve().parents[3] / "handlers" / "echo"
 TRACE = "app,func,end_timestamp,duration\na,quick,11,1\na,slow,12,4.5\na,quick,21,2\n"
@@ -76,7 +76,7 @@ def folder(tmp_path: Path) -> Path:
 def read(folder: Path, toml: str) -> Scenario:
     path = folder / "the-test.toml"
     path.write_text(toml)
-    return scenario_file.read(path)
+    return scenario.read(path)
 
 
 def test_everything_that_a_file_may_say(folder: Path) -> None:
@@ -91,7 +91,7 @@ def test_everything_that_a_file_may_say(folder: Path) -> None:
         "init": "snapshot", "environment": {"SIZE": "64"},
     }  # fmt: skip
     assert second.options["warm"] == second.options["concurrency"] == 1
-    assert made.arrivals == Steady(kind="constant", rate=2000, duration=90, warmup=2)
+    assert made.arrivals == Constant(rate=2000, duration=90, warmup=2)
     assert made.warmup == 2
     assert [(it.measure, it.sign, it.value, it.share) for it in made.limits] == [
         ("p99.9", "<=", 5e6, False), ("errors", "<=", 0.01, True), ("throttles", "<=", 10, False),
@@ -364,9 +364,9 @@ def test_what_makes_no_sense_is_said(folder: Path, toml: str, said: str) -> None
 
 def test_a_file_that_is_no_text_and_one_that_is_not_there(folder: Path) -> None:
     with pytest.raises(ScenarioError, match="is not TOML"):
-        scenario_file.read(folder / "latin.json")
+        scenario.read(folder / "latin.json")
     with pytest.raises(FileNotFoundError):
-        scenario_file.read(folder / "none.toml")
+        scenario.read(folder / "none.toml")
 
 
 def test_a_warmup_longer_than_a_trace_is_seen_when_the_trace_is_read(folder: Path) -> None:

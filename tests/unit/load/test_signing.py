@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.aws.sigv4 import Credential, Denied, Verifier
-from engine.load.generate import signing
-from engine.load.generate.signing import Credentials, Signer
+from engine.load.generate import http_client
+from engine.load.generate.http_client import Credentials, Signer
 
 HOST = "127.0.0.1:9001"
 PATH = "/2015-03-31/functions/one%3Alive/invocations"
@@ -83,16 +83,16 @@ class TestCredentials:
     def test_those_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        assert signing.found() == Credentials("key", "secret", "us-east-1", "")
+        assert http_client.credentials() == Credentials("key", "secret", "us-east-1", "")
         monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        assert signing.found() == Credentials("key", "secret", "eu-west-1", "token")
+        assert http_client.credentials() == Credentials("key", "secret", "eu-west-1", "token")
 
     def test_none(self) -> None:
         with pytest.raises(ValueError, match="there are no credentials to sign with: set AWS_ACCESS_KEY_ID"):
-            signing.found()
+            http_client.credentials()
 
     def test_a_profile_that_there_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_PROFILE", "nobody")
         with pytest.raises(ValueError, match=r"there are no credentials to sign with: .*nobody"):
-            signing.found()
+            http_client.credentials()

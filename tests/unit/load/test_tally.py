@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.load.generate.tally import HIGHEST, Tally, upper
+from engine.load.generate.record import HIGHEST, Tally, upper
 
 hdrh = pytest.importorskip("hdrh.histogram", reason="pip install stoker[load]")
 VALUES = st.lists(

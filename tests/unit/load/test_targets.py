@@ -16,9 +16,8 @@ from engine import AsyncEngine
 from engine.hosting.packages import pack
 from engine.load.generate.arrivals import steady
 from engine.load.generate.generator import OpenLoop
-from engine.load.generate.payloads import Template
-from engine.load.generate.record import Answer, Record
-from engine.load.generate.replies import expectation
+from engine.load.generate.payloads import Template, expectation
+from engine.load.generate.record import Record, Response
 from engine.load.generate.targets import SAMPLED, Embedded, LambdaEndpoint, PlainUrl
 
 HANDLER = """
@@ -32,8 +31,8 @@ def handler(event, context):
 """
 
 
-async def one(target: Any, payload: Any, function: int = 0) -> Answer:
-    future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+async def one(target: Any, payload: Any, function: int = 0) -> Response:
+    future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
     target.send(json.dumps(payload).encode(), function, future.set_result)
     return await asyncio.wait_for(future, 30)
 
@@ -143,7 +142,7 @@ def test_every_ending_on_a_lambda_endpoint(server: Served) -> None:
 
     server.client().put_function_concurrency(FunctionName="two", ReservedConcurrentExecutions=0)
 
-    async def throttled() -> Answer:
+    async def throttled() -> Response:
         target = LambdaEndpoint(server.url, ["two"])
         try:
             return await one(target, {})
@@ -157,7 +156,7 @@ def test_every_ending_on_a_lambda_endpoint(server: Served) -> None:
 
 
 def test_some_say_how_long_they_ran_on_a_lambda_endpoint(server: Served) -> None:
-    async def main() -> list[Answer]:
+    async def main() -> list[Response]:
         target = LambdaEndpoint(server.url, ["one"])
         answers = [await one(target, {"sleep": 0.01}) for _ in range(SAMPLED * 2)]
         await target.close()
@@ -185,7 +184,7 @@ def test_a_run_against_a_function_url(server: Served) -> None:
 
 
 def test_a_url_that_answers_with_errors(server: Served) -> None:
-    async def main() -> Answer:
+    async def main() -> Response:
         target = PlainUrl(f"{server.url}/nothing/here?x=1", "GET")
         try:
             return await one(target, {})

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.load.generate.trace import COLUMNS, Invocation, Trace, read, synthesize, write
+from engine.load.generate.arrivals import COLUMNS, Invocation, Trace, read, synthesize, write
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(0, 300), st.floats(1, 20_000), st.integers(0, 9))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.load.scenario.units import nanoseconds, plain, quantity, seconds
+from engine.load.words import nanoseconds, plain, quantity, seconds
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from engine.load.generate.record import Answer
+from engine.load.generate.record import Response
 
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type,misc]
@@ -51,11 +51,11 @@ class Station:
         self.free = 0.0
         self.sent: list[tuple[float, bytes, int]] = []
 
-    def send(self, payload: bytes, function: int, done: Callable[[Answer], None]) -> None:
+    def send(self, payload: bytes, function: int, done: Callable[[Response], None]) -> None:
         loop = asyncio.get_running_loop()
         self.sent.append((loop.time(), payload, function))
         start = max(self.free, loop.time())
         if self.every and start % self.every < self.stall:
             start += self.stall - start % self.every
         self.free = start + self.service
-        loop.call_at(self.free, done, Answer("ok", payload))
+        loop.call_at(self.free, done, Response("ok", payload))

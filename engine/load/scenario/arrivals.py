@@ -1,23 +1,32 @@
-"""How requests arrive, as a scenario says it: what its `arrivals` may be, and the schedules that are made of them."""
+"""How requests arrive: what a scenario's `arrivals` may be, and the schedules that are made of them."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
-from ..generate.arrivals import Arrival, Process, Schedule, Stage, bursts, ramp, steady
-from ..generate.trace import Invocation, Trace, synthesize
-from .reading import Source, build, choice, duration, file, number, table
-from .units import plain
+import msgspec
+from msgspec import Meta
 
-_RATE = number(0, 10_000_000, "per second", above=True)
-_BASE = number(0, 10_000_000, "per second")
-_SPAN = duration(above=True)
-_WARMUP = duration()
-_PROCESS = choice("poisson", "constant")
+from ..generate.arrivals import (
+    Arrival,
+    Invocation,
+    Process,
+    Schedule,
+    Stage,
+    Trace,
+    bursts,
+    ramp,
+    steady,
+    synthesize,
+)
+from ..words import plain
+from ..words import seconds as seconds_of
+from .reading import Duration, Settings, Source, Span, build, file, table
+
+Rate = Annotated[float, Meta(gt=0, le=10_000_000, description="per second")]
 _STAGES = 10_000
 SYNTHETIC = "synthetic:FUNCTIONS:INVOCATIONS:SECONDS"
 
@@ -47,13 +56,11 @@ class Synthetic:
             yield it.begin / self._speed, numbers.setdefault(it.func, len(numbers))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arrivals:
-    """What all kinds have. warmup: seconds at the start that are left out of the figures, if it is said."""
+class _Arrivals(Settings, frozen=True, kw_only=True, tag_field="kind"):
+    """What all kinds have. warmup: seconds at the start that are left out of the figures; None: what is usual."""
 
     loop: ClassVar[str] = "open"
-    kind: str
-    warmup: Annotated[float | None, _WARMUP] = None
+    warmup: Duration | None = None
 
     @property
     def words(self) -> str:
@@ -61,7 +68,6 @@ class Arrivals:
 
     @property
     def usual_warmup(self) -> float:
-        """Seconds, where none are said."""
         raise NotImplementedError
 
     def schedule(self, seed: int, weights: Sequence[float] | None, functions: int) -> Schedule:
@@ -73,52 +79,55 @@ def _a_tenth(span: float) -> float:
     return min(2.0, span / 10)
 
 
-def _more(seed: int, process: str, weights: Sequence[float] | None, functions: int) -> dict[str, Any]:
-    return {"seed": seed, "process": process, "weights": weights, "functions": functions}
+def _named(process: Process) -> str:
+    return "Poisson" if process == "poisson" else process
 
 
-@dataclass(frozen=True, kw_only=True)
-class Steady(Arrivals):
-    """One rate, by independent callers or by a clock."""
+class Steady(_Arrivals, frozen=True, kw_only=True, tag="poisson"):
+    """One rate, by independent callers."""
 
-    kind: Annotated[Process, _PROCESS] = "poisson"
-    rate: Annotated[float, _RATE]
-    duration: Annotated[float, _SPAN] = 10.0
+    process: ClassVar[Process] = "poisson"
+    rate: Rate
+    duration: Span = 10.0
 
     @property
     def words(self) -> str:
-        name = "Poisson" if self.kind == "poisson" else "constant"
-        return f"{name}, {plain(self.rate)}/s for {plain(self.duration)} s"
+        return f"{_named(self.process)}, {plain(self.rate)}/s for {plain(self.duration)} s"
 
     @property
     def usual_warmup(self) -> float:
         return _a_tenth(self.duration)
 
     def schedule(self, seed: int, weights: Sequence[float] | None, functions: int) -> Schedule:
-        return steady(self.rate, self.duration, **_more(seed, self.kind, weights, functions))
+        more = {"seed": seed, "process": self.process, "weights": weights, "functions": functions}
+        return steady(self.rate, self.duration, **more)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ramp(Arrivals):
+class Constant(Steady, frozen=True, kw_only=True, tag="constant"):
+    """One rate, by a clock."""
+
+    process: ClassVar[Process] = "constant"
+
+
+class Ramp(_Arrivals, frozen=True, kw_only=True, tag="ramp"):
     """From one rate to another by steps, `dwell` seconds at each."""
 
-    kind: Annotated[str, choice("ramp")] = "ramp"
-    first: Annotated[float, _RATE]
-    last: Annotated[float, _RATE]
-    step: Annotated[float, _RATE]
-    dwell: Annotated[float, _SPAN] = 5.0
-    process: Annotated[Process, _PROCESS] = "poisson"
+    first: Rate
+    last: Rate
+    step: Rate
+    dwell: Span = 5.0
+    process: Process = "poisson"
 
     def __post_init__(self) -> None:
         if (self.last - self.first) / self.step >= _STAGES:
             raise ValueError(f"a ramp has at most {plain(_STAGES)} steps")
-        ramp(self.first, self.last, self.step, self.dwell)
+        self.schedule(0, None, 1)
 
     @property
     def words(self) -> str:
         return (
             f"ramp from {plain(self.first)}/s to {plain(self.last)}/s by {plain(self.step)}, "
-            f"{plain(self.dwell)} s each, {'Poisson' if self.process == 'poisson' else 'constant'}"
+            f"{plain(self.dwell)} s each, {_named(self.process)}"
         )
 
     @property
@@ -126,32 +135,30 @@ class Ramp(Arrivals):
         return _a_tenth(self.dwell)
 
     def schedule(self, seed: int, weights: Sequence[float] | None, functions: int) -> Schedule:
-        more = _more(seed, self.process, weights, functions)
+        more = {"seed": seed, "process": self.process, "weights": weights, "functions": functions}
         return ramp(self.first, self.last, self.step, self.dwell, **more)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bursts(Arrivals):
+class Bursts(_Arrivals, frozen=True, kw_only=True, tag="bursts"):
     """One rate, and a higher one for `length` of each `every` seconds."""
 
-    kind: Annotated[str, choice("bursts")] = "bursts"
-    rate: Annotated[float, _BASE]
-    peak: Annotated[float, _RATE]
-    every: Annotated[float, _SPAN]
-    length: Annotated[float, _SPAN]
-    duration: Annotated[float, _SPAN] = 10.0
-    process: Annotated[Process, _PROCESS] = "poisson"
+    rate: Annotated[float, Meta(ge=0, le=10_000_000, description="per second")]
+    peak: Rate
+    every: Span
+    length: Span
+    duration: Span = 10.0
+    process: Process = "poisson"
 
     def __post_init__(self) -> None:
         if self.duration / self.every >= _STAGES:
             raise ValueError(f"there are at most {plain(_STAGES)} bursts")
-        bursts(self.rate, self.peak, self.every, self.length, self.duration)
+        self.schedule(0, None, 1)
 
     @property
     def words(self) -> str:
         return (
-            f"{'Poisson' if self.process == 'poisson' else 'constant'}, {plain(self.rate)}/s with bursts of "
-            f"{plain(self.peak)}/s for {plain(self.length)} s every {plain(self.every)} s, {plain(self.duration)} s"
+            f"{_named(self.process)}, {plain(self.rate)}/s with bursts of {plain(self.peak)}/s for "
+            f"{plain(self.length)} s every {plain(self.every)} s, {plain(self.duration)} s"
         )
 
     @property
@@ -159,12 +166,11 @@ class Bursts(Arrivals):
         return min(_a_tenth(self.duration), self.every - self.length)  # a burst is never left out
 
     def schedule(self, seed: int, weights: Sequence[float] | None, functions: int) -> Schedule:
-        more = _more(seed, self.process, weights, functions)
+        more = {"seed": seed, "process": self.process, "weights": weights, "functions": functions}
         return bursts(self.rate, self.peak, self.every, self.length, self.duration, **more)
 
 
-@dataclass(frozen=True)
-class MadeUp:
+class MadeUp(msgspec.Struct, frozen=True):
     """What a trace is to be made of."""
 
     functions: int
@@ -175,27 +181,27 @@ class MadeUp:
 def _trace(value: Any, source: Source) -> Path | MadeUp:
     if not isinstance(value, str) or not value.startswith("synthetic:"):
         return file(value, source)
-    parts = value.split(":")[1:]
     try:
-        functions, invocations, span = int(parts[0]), int(parts[1]), _SPAN(parts[2], source)
-        if len(parts) != 3 or not (1 <= functions <= 1_000_000 and 1 <= invocations <= 1_000_000_000):
+        functions, invocations, span = value.split(":")[1:]
+        made = MadeUp(int(functions), int(invocations), seconds_of(span))
+        if not (
+            1 <= made.functions <= 10**6 and 1 <= made.invocations <= 10**9 and 0 < made.seconds <= 604_800
+        ):
             raise ValueError
-    except (IndexError, ValueError):
+    except ValueError:
         raise ValueError(f"write {SYNTHETIC}, as in synthetic:500:100000:3600") from None
-    return MadeUp(functions, invocations, span)
+    return made
 
 
-@dataclass(frozen=True, kw_only=True)
-class Replay(Arrivals):
+class Replay(_Arrivals, frozen=True, kw_only=True, tag="trace"):
     """A trace, `speed` times as fast as it was."""
 
-    kind: Annotated[str, choice("trace")] = "trace"
-    trace: Annotated[Path | MadeUp, _trace]
-    speed: Annotated[float, number(0, 1_000_000, above=True)] = 1.0
+    trace: Annotated[Any, _trace]  # Path | MadeUp, a union that msgspec does not take
+    speed: Annotated[float, Meta(gt=0, le=1_000_000)] = 1.0
 
     @property
     def words(self) -> str:
-        made = self.trace
+        made: Path | MadeUp = self.trace
         what = (
             f"trace {made.name}"
             if isinstance(made, Path)
@@ -209,20 +215,18 @@ class Replay(Arrivals):
         return 0.0  # its cold starts are what it is replayed for
 
     def schedule(self, seed: int, weights: Sequence[float] | None, functions: int) -> Trace | Synthetic:
-        made = self.trace
+        made: Path | MadeUp = self.trace
         if isinstance(made, Path):
             return Trace(made, self.speed)
         return Synthetic(made.functions, made.invocations, made.seconds, self.speed, seed)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Closed(Arrivals):
-    """So many callers, each of which asks again when it was answered."""
+class Closed(_Arrivals, frozen=True, kw_only=True, tag="closed"):
+    """So many callers, each of which sends its next request when it has the response to the last."""
 
     loop: ClassVar[str] = "closed"
-    kind: Annotated[str, choice("closed")] = "closed"
-    callers: Annotated[int, number(1, 100_000, whole=True)]
-    duration: Annotated[float, _SPAN] = 10.0
+    callers: Annotated[int, Meta(ge=1, le=100_000)]
+    duration: Span = 10.0
 
     @property
     def words(self) -> str:
@@ -236,22 +240,17 @@ class Closed(Arrivals):
         raise ValueError("a closed loop has no schedule")
 
 
-KINDS: dict[str, type[Arrivals]] = {
-    "poisson": Steady,
-    "constant": Steady,
-    "ramp": Ramp,
-    "bursts": Bursts,
-    "trace": Replay,
-    "closed": Closed,
-}
+Arrivals = Steady | Constant | Ramp | Bursts | Replay | Closed
+KINDS: dict[str, type[Arrivals]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Arrivals)}
 
 
 def arrivals_of(value: Any, source: Source) -> Arrivals:
     """A scenario's `arrivals`. Raises ScenarioError, ValueError."""
-    kind = table(value).get("kind", "poisson")
+    values = dict(table(value))
+    kind = values.pop("kind", "poisson")
     if not isinstance(kind, str) or kind not in KINDS:
         raise source.wrong("kind", kind, f"use {', '.join(KINDS)}")
-    return build(KINDS[kind], value, source)
+    return build(KINDS[kind], values, source)
 
 
 def durations(schedule: Trace | Synthetic) -> Callable[[int], float]:
