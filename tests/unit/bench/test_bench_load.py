@@ -330,4 +330,4 @@ def test_one_at_a_time_is_one_at_a_time_and_in_order() -> None:
 
 def test_the_stalling_server_echoes_while_it_does_not() -> None:
     with stall.Stalling(3600.0, 0.0) as peer:
-        assert peer.ask("POST", "/", EVENT + TEXT) == EVENT + TEXT
+        assert peer.request("POST", "/", EVENT + TEXT) == EVENT + TEXT
