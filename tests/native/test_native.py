@@ -7,14 +7,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[2]))  # bench is not installed
 from bench import hotpath
 
 HERE = Path(__file__).resolve().parent

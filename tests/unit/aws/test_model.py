@@ -172,6 +172,7 @@ def test_what_boto3_sends_is_understood(name: str, data: st.DataObject) -> None:
     assert request == asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SERVICE.names if name != STREAM])
 @FEW
 @given(data=st.data())
@@ -303,6 +304,7 @@ PATHS = st.lists(st.one_of(st.sampled_from(PARTS), st.text(max_size=5)), max_siz
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(METHODS, PATHS, st.text(max_size=30))
 @example("GET", "/2015-03-31/functions/%ff%", "%ff=%&&==")

@@ -290,6 +290,7 @@ class TestTheStream:
 
 
 class TestSinks:
+    @pytest.mark.slow
     def test_the_default_is_stderr(self, tmp_path: Path) -> None:
         source = (
             "import os, subprocess, sys\nfrom engine import Engine\n"
