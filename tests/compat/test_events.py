@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from served import ROLE, RUNTIME, Served
+from support import until
 
 from engine.hosting.packages import pack
 
@@ -34,13 +33,6 @@ def quick(tmp_path: Path) -> Iterator[Served]:
     )
     yield served
     assert served.stop() == 0
-
-
-def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end
-    return value
 
 
 def lines(note: Path) -> list[str]:

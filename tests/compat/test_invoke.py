@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from served import Served
+from support import until
 
 Deploy = Callable[..., str]
-
-
-def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end
-    return value
 
 
 def refused(call: Callable[..., Any], **request: Any) -> dict[str, Any]:
@@ -99,6 +92,7 @@ def test_by_arn_partial_arn_version_and_alias(api: Any, deploy: Deploy) -> None:
     assert api.invoke(FunctionName=name, Qualifier="live")["ExecutedVersion"] == "1"
 
 
+@pytest.mark.slow
 def test_weights_share_an_alias(api: Any, deploy: Deploy) -> None:
     name = deploy()
     api.publish_version(FunctionName=name)

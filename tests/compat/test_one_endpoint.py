@@ -62,6 +62,7 @@ def test_code_that_lies_in_s3_and_works_on_s3(session: boto3.Session, tmp_path: 
     assert s3.get_object(Bucket="bucket", Key="loud")["Body"].read() == b"SOME WORDS"
 
 
+@pytest.mark.slow
 def test_code_that_is_not_there(session: boto3.Session) -> None:
     session.client("s3").create_bucket(Bucket="empty")
     with pytest.raises(ClientError) as caught:

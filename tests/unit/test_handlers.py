@@ -75,6 +75,7 @@ def test_sample_has_a_readme_of_three_lines_whose_command_names_a_real_event(nam
     assert (HANDLERS.parent / command[1]).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLES)
 def test_sample_is_a_plain_lambda_function_that_starts_no_thread_and_keeps_no_socket(name: str) -> None:
     # In a process of its own: what this one has open says nothing about the sample.

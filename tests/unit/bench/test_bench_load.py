@@ -6,16 +6,13 @@ import asyncio
 import contextlib
 import itertools
 import os
-import sys
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[3]))  # bench is not installed
-from concurrent.futures.process import BrokenProcessPool
 
 from bench import document, load
 from bench import run as closed

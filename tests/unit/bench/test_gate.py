@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any, Literal
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[3]))  # bench is not installed
 from bench import gate, hotpath, report
 from bench.gate import Verdict, judge, ratios
 from bench.harness import GATE, Comparison, Effort, Series

@@ -147,6 +147,7 @@ def test_a_function_error_is_lambdas_object_on_stdout_and_status_1(code: Path) -
     assert "[ERROR] ValueError: no such thing: x\nTraceback (most recent call last):" in done.err
 
 
+@pytest.mark.slow
 def test_a_timeout_is_a_function_error(code: Path) -> None:
     event = json.dumps({"file": str(code / "began")})
     done = stoker("invoke", "app:sleeps", event, "--timeout", "0.5", "--code", str(code))
@@ -180,6 +181,7 @@ def test_a_failed_init_is_a_function_error_with_awss_type(
 # stoker invoke: what is not invoked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -216,12 +218,14 @@ def test_a_wrong_argument_is_status_2_and_says_what_would_be_right(
     assert "Traceback" not in done.err
 
 
+@pytest.mark.slow
 def test_an_event_beyond_six_mebibytes_is_refused(code: Path) -> None:
     done = stoker("invoke", "app:handler", "-", "--code", str(code), stdin=b'"' + b"x" * (6 << 20) + b'"')
     assert (done.status, done.out) == (2, "")
     assert "too large" in done.err
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_not_an_error_worth_a_traceback(code: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, "invoke", "app:large", "--code", str(code)],
@@ -344,6 +348,7 @@ def test_doctor_says_what_there_is_and_ends_with_0() -> None:
     assert done.out.splitlines()[-1] == "The engine can run here."
 
 
+@pytest.mark.slow
 def test_doctor_as_json_on_one_core() -> None:
     core = str(max(os.sched_getaffinity(0)))
     done = subprocess.run(
@@ -445,6 +450,7 @@ def best(code: str) -> float:
     return min(took)
 
 
+@pytest.mark.slow
 def test_importing_the_engine_is_light() -> None:
     assert best("import engine") - best("pass") < 0.060
 

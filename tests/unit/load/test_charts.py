@@ -269,6 +269,7 @@ class TestARamp:
             assert x + float(band.attrib["width"]) == pytest.approx(at[kept + 1][0], abs=0.1)
         assert "knee: 1,000/s" in texts(parsed(charts.throughput(made)))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("knee", "said"),
         [

@@ -228,6 +228,7 @@ def test_what_makes_no_sense_is_said(folder: Path, line: str, message: str) -> N
     assert message.format_map({"folder": folder}) in str(caught.value) or message in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -254,6 +255,7 @@ def reported(found: results.Result, *options: str) -> int:
     return load.report(found, load.scenario(parsed), parsed)
 
 
+@pytest.mark.slow
 def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert reported(stalled()) == 0
     assert "orders" in capsys.readouterr().out
@@ -272,6 +274,7 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert "stoker load: the run is void: the generator's lag was 38.2 ms at p99" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_is_written_is_what_was_found(folder: Path) -> None:
     found = cold()
     (folder / "x.json").write_text("an older one")
@@ -282,6 +285,7 @@ def test_what_is_written_is_what_was_found(folder: Path) -> None:
     assert "thumbnails" in page
 
 
+@pytest.mark.slow
 def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = stalled()
     worse = msgspec.structs.replace(a, ended={**a.ended, "error": a.offered // 2, "ok": a.offered // 2})
@@ -356,6 +360,7 @@ def test_a_run_from_beginning_to_end(folder: Path) -> None:
     assert "app:handler" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_nothing(folder: Path) -> None:
     begun = folder / "begun"
     (folder / "code" / "app.py").write_text(

@@ -13,6 +13,7 @@ from engine.load.generate.record import Tally
 from engine.load.result import Distribution, NotAResult, Result, read, write
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 10**13), max_size=50))
 def test_a_distribution_keeps_its_counts(values: list[int]) -> None:
     tally = Tally(values)

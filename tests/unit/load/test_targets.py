@@ -96,6 +96,7 @@ def test_every_cold_start_is_known(code: Path) -> None:
     in_an_engine(code, work, concurrency=3)
 
 
+@pytest.mark.slow
 def test_a_run_against_an_engine(code: Path) -> None:
     async def work(engine: AsyncEngine, target: Embedded) -> Record:
         schedule = steady(500, 1, seed=3, functions=2)
@@ -168,6 +169,7 @@ def test_some_say_how_long_they_ran_on_a_lambda_endpoint(server: Served) -> None
     assert [it.cold for it in told][1:] == [False]
 
 
+@pytest.mark.slow
 def test_a_run_against_a_function_url(server: Served) -> None:
     api = server.client()
     url = api.create_function_url_config(FunctionName="one", AuthType="NONE")["FunctionUrl"]
