@@ -145,9 +145,9 @@ def interleave(name: str, rounds: int, subjects: Mapping[str, Callable[[], Serie
         turn: dict[str, Series] = {}
         for subject, measure in subjects.items():
             time.sleep(0.005)  # lets the one before fall asleep, so that it spins on nobody's core
-            before = machine.steal_ticks()
+            before = machine.Ticks.now().steal
             series = measure()
-            series.steal = machine.steal_ticks() - before
+            series.steal = machine.Ticks.now().steal - before
             turn[subject] = series
         comparison.rounds.append(turn)
     return comparison
