@@ -145,9 +145,9 @@ def interleave(name: str, rounds: int, subjects: Mapping[str, Callable[[], Serie
         turn: dict[str, Series] = {}
         for subject, measure in subjects.items():
             time.sleep(0.005)  # the previous subject stops spinning meanwhile
-            before = machine.steal_ticks()
+            before = machine.Ticks.now().steal
             series = measure()
-            series.steal = machine.steal_ticks() - before
+            series.steal = machine.Ticks.now().steal - before
             turn[subject] = series
         comparison.rounds.append(turn)
     return comparison

@@ -8,12 +8,12 @@ from array import array
 from contextlib import ExitStack
 
 from bench.harness import Comparison, Effort, Series, interleave, quiet_gc
+from bench.machine import private_bytes, resident_bytes
 from bench.peers.base import Unavailable
 from bench.peers.fork_floor import ForkFloor
 from bench.peers.fresh_interpreter import FreshInterpreter
 from bench.report import Figure, Outcome, duration, latency, mib, single
 from bench.subject import Stoker
-from engine.load import machine
 
 COMMAND = "python -m bench.run --only "
 FRESH_STARTS = 4
@@ -172,8 +172,8 @@ def memory(effort: Effort) -> Outcome:
                 seen[result["pid"]] = result["invocations"]
             if time.monotonic() > deadline:
                 raise Unavailable(f"not {WORKERS} workers with {INVOCATIONS} invocations each: {seen}")
-        sizes = [machine.private_bytes(pid) for pid in sorted(seen)]
-        resident = machine.resident_bytes(sorted(seen)[:1])
+        sizes = [private_bytes(pid) for pid in sorted(seen)]
+        resident = resident_bytes(sorted(seen)[:1])
     worst = max(sizes)
     return Outcome(
         [Comparison("memory")],

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.harness import Comparison, Effort, Series, WrongResult, time_awaits
+from bench.machine import resident_bytes
 from bench.report import Figure, Outcome, duration, mib, rate, single
 from bench.subject import AwaitedStoker, Loop
 from engine.load import machine
@@ -94,7 +95,7 @@ async def flood(stoker: AwaitedStoker, per_second: float, seconds: float) -> tup
 
 
 def _resident() -> int:
-    return machine.resident_bytes([os.getpid(), *machine.descendants(os.getpid())])
+    return resident_bytes([os.getpid(), *machine.descendants(os.getpid())])
 
 
 def overload(effort: Effort) -> Outcome:

@@ -134,7 +134,7 @@ class HttpPeer:
         if n < 0:
             reasons = {-1: "cannot connect", -2: "a wrong response", -3: "a connection was lost"}
             raise WrongResult(f"{self.name}, {connections} connections: {reasons[n]}")
-        return Series(samples[:n], n, elapsed, machine.steal_ticks())
+        return Series(samples[:n], n, elapsed, machine.Ticks.now().steal)
 
     def close(self) -> None:
         if self.process is not None:

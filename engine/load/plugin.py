@@ -78,9 +78,7 @@ def stoker_load(request: pytest.FixtureRequest) -> Loads:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """The report of a test that failed has the results of its runs."""
     report = yield
     if report.failed and (runs := item.stash.get(_RUNS, [])):

@@ -16,7 +16,7 @@ import itertools
 import math
 import random
 from bisect import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -182,7 +182,7 @@ class Invocation:
 
 
 class Trace:
-    """A file as a schedule, `speed` times as fast as it was. `names`: app and func by the function's number.
+    """A file as a schedule, `speed` times as fast as it was.
 
     It is read once to learn its functions and its span, and once more for each replay; of its lines only those are
     held that may have begun before another that ended earlier.
@@ -208,6 +208,7 @@ class Trace:
 
     @property
     def names(self) -> list[tuple[str, str]]:
+        """app and func by the function's number."""
         return list(self._numbers)
 
     @property
@@ -261,27 +262,6 @@ def read(path: Path) -> Iterator[Invocation]:
                 )
             before = end
             yield Invocation(end - duration, duration, app, func)
-
-
-def write(path: Path, invocations: Iterable[Invocation]) -> int:
-    """Write invocations, given in the order in which they began, as a trace's file. How many there were."""
-    count = 0
-    with path.open("w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(COLUMNS)
-
-        def line(it: Invocation) -> None:
-            out.writerow((it.app, it.func, repr(it.end), repr(it.duration)))
-
-        held: list[tuple[float, Invocation]] = []
-        for it in invocations:
-            count += 1
-            while held and held[0][0] <= it.begin:  # nothing that follows ends before
-                line(heapq.heappop(held)[1])
-            heapq.heappush(held, (it.end, it))
-        while held:
-            line(heapq.heappop(held)[1])
-    return count
 
 
 def synthesize(functions: int, invocations: int, seconds: float, seed: int = 0) -> Iterator[Invocation]:

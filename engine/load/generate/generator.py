@@ -108,27 +108,6 @@ class PolledTimer:
             self._callback()
 
 
-class LoopTimer:
-    """By the loop's own clock and timers, whatever they are: those of a simulation."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-        self._loop = loop
-        self._callback = callback
-        self._handle: asyncio.TimerHandle | None = None
-
-    def now(self) -> int:
-        return round(self._loop.time() * 1e9)
-
-    def set(self, at: int) -> None:
-        self.close()
-        self._handle = self._loop.call_at(at / 1e9, self._callback)
-
-    def close(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-
 class _Loop:
     """What both loops share. check: of all replies, or of each function's (taken modulo how many there are)."""
 

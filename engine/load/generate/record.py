@@ -61,10 +61,6 @@ class Tally:
         counts = self.counts
         counts[value] = counts.get(value, 0) + 1
 
-    def merge(self, other: Tally) -> None:
-        for value, count in other.counts.items():
-            self.counts[value] = self.counts.get(value, 0) + count
-
     def __len__(self) -> int:
         return sum(self.counts.values())
 

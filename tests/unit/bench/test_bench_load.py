@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import document, load
+from bench import document, load, machine
 from bench import run as closed
 from bench.open_loop import capacity, peers, scenarios, section, stall
 from bench.open_loop.part import Part, Picture, Run
@@ -234,6 +234,15 @@ class TestAQuietMachine:
             assert not machine.whole and machine.kept == ()
         assert "No such file or directory" in machine.words
         assert machine.words.endswith("no real-time priority (Operation not permitted)")
+
+
+def test_what_a_core_is_away() -> None:
+    before = os.sched_getaffinity(0)
+    count, share = machine.interruptions(min(before), 0.05)
+    assert count >= 0
+    assert 0 <= share < 1
+    assert os.sched_getaffinity(0) == before
+    assert machine.interrupted().count("core ") == len(before)
 
 
 APP = """

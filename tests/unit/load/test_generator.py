@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from virtual import Station, simulate
+from virtual import LoopTimer, Station, simulate
 
 from engine.load.generate.arrivals import Arrival, Stage, Stages, steady
 from engine.load.generate.generator import (
     ClosedLoop,
     FineTimer,
-    LoopTimer,
     MakeTimer,
     OpenLoop,
     PolledTimer,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from virtual import Station, simulate
+from virtual import LoopTimer, Station, simulate
 
 from engine.load.conclude import knee, stages
 from engine.load.generate.arrivals import Stages, ramp
-from engine.load.generate.generator import LoopTimer, OpenLoop
+from engine.load.generate.generator import OpenLoop
 from engine.load.generate.payloads import Fixed, expectation
 from engine.load.generate.record import Record
 from engine.load.result import Knee, StageResult

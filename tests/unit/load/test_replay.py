@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from virtual import simulate
+from traces import write
+from virtual import LoopTimer, simulate
 
-from engine.load.generate.arrivals import synthesize, write
-from engine.load.generate.generator import LoopTimer, OpenLoop
+from engine.load.generate.arrivals import synthesize
+from engine.load.generate.generator import OpenLoop
 from engine.load.generate.record import Record, Response
 from engine.load.scenario.scenario import Scenario, scenario
 

@@ -209,15 +209,6 @@ def test_who_listens_on_a_port() -> None:
     assert machine.listeners(port) == []
 
 
-def test_what_a_core_is_away() -> None:
-    before = os.sched_getaffinity(0)
-    count, share = machine.interruptions(min(before), 0.05)
-    assert count >= 0
-    assert 0 <= share < 1
-    assert os.sched_getaffinity(0) == before
-    assert machine.interrupted().count("core ") == len(before)
-
-
 def test_apart_from_who_is_pinned() -> None:
     mine = os.sched_getaffinity(0)
     with machine.apart([os.getpid(), 2**22 + 1]):

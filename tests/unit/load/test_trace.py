@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from traces import write
 
-from engine.load.generate.arrivals import COLUMNS, Invocation, Trace, read, synthesize, write
+from engine.load.generate.arrivals import COLUMNS, Invocation, Trace, read, synthesize
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(0, 300), st.floats(1, 20_000), st.integers(0, 9))
 

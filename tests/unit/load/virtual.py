@@ -59,3 +59,24 @@ class Station:
             start += self.stall - start % self.every
         self.free = start + self.service
         loop.call_at(self.free, done, Response("ok", payload))
+
+
+class LoopTimer:
+    """A generator's timer by the loop's own clock and timers: those of a simulation."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._handle: asyncio.TimerHandle | None = None
+
+    def now(self) -> int:
+        return round(self._loop.time() * 1e9)
+
+    def set(self, at: int) -> None:
+        self.close()
+        self._handle = self._loop.call_at(at / 1e9, self._callback)
+
+    def close(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
