@@ -1,6 +1,6 @@
 """One load test, from its scenario to its result.
 
-In order: the generator alone, against a target that answers by itself (can this machine offer that rate, and what does
+In order: the generator alone, against a target that responds by itself (can this machine offer that rate, and what does
 it cost?); two short runs of the same, whose difference is the noise; then the run. A run that cannot be trusted is not
 thrown away but marked void, with the reasons.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-NONE = "\u2013"  # of what is not known
+NONE = "\u2013"  # for what was not measured
 _SHOWN = ((1, "ns"), (10**3, "µs"), (10**6, "ms"), (10**9, "s"))
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zµμ%/]*)", re.ASCII)
 _SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "h": 3600.0}

@@ -299,7 +299,7 @@ def _apps(functions: int, draw: random.Random) -> list[tuple[int, float]]:
 
 
 def _counts(apps: list[tuple[int, float]], invocations: int, hours: int, draw: random.Random) -> list[int]:
-    """Invocations of each function; their sum is exact, and nobody has none while there are enough."""
+    """Invocations of each function; their sum is exact, and none has no invocation while there are enough."""
     counts = [1 if number < invocations else 0 for number in range(len(apps))]
     weights = [rate * draw.random() for _, rate in apps]
     for number, (_, rate) in enumerate(apps):

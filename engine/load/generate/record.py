@@ -29,7 +29,7 @@ _BITS = 11  # of the 2,048 buckets that keep three digits
 @dataclass(slots=True)
 class Response:
     """What a target made of one request. ns where it is a time; None where the target does not tell. parts: where its
-    time went: queue, dispatch, execute, reply, as far as is told."""
+    time went: queue, dispatch, execute, reply, as far as it reports them."""
 
     ending: Ending
     payload: bytes = b""
@@ -60,6 +60,10 @@ class Tally:
             value = value >> shift << shift
         counts = self.counts
         counts[value] = counts.get(value, 0) + 1
+
+    def merge(self, other: Tally) -> None:
+        for value, count in other.counts.items():
+            self.counts[value] = self.counts.get(value, 0) + count
 
     def __len__(self) -> int:
         return sum(self.counts.values())

@@ -130,7 +130,7 @@ def _tiles(result: Result, against: Result | None) -> str:
         quantile("p99.9", "p999", 1000),
         quantile("Max", "most", 0),
         tile("In flight, at most", f"{result.most_in_flight:,}"),
-        tile("Cold starts", f"{cold:,}" if timed else words.NONE, words.share(cold / timed) if timed else "not told"),
+        tile("Cold starts", f"{cold:,}" if timed else words.NONE, words.share(cold / timed) if timed else "unreported"),
         tile("Generator lag p99", _latency(lag, "p99"), f"max {words.duration(lag.most)}" if lag.count else ""),
         tile("CPU per invocation", words.duration(sum(target) * 1e3) if target else words.NONE, ", ".join(shares)),
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Pictures in SVG: a title, a legend, panels with axes and what is drawn into them. No script, no font, no file else.
 
-Coordinates are those of the picture's form, so a picture that is shown at its own width has text at its own size.
+Coordinates are those of the picture's form, so at its own width its text has its own size.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@ settings that stand side by side as those of a command line or of a call."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -150,10 +151,12 @@ def read(path: Path, overrides: Mapping[str, Any] = {}, spelled: Mapping[str, st
         raise ScenarioError(f"{path}: {error}") from None
 
 
-_EMBEDDED = ("code", "memory", "timeout", "concurrency", "warm", "waiting", "init", "environment")
-_ENDPOINT = ("endpoint", "sign")
-_URL = ("method",)
-_ARRIVALS = {  # the settings that go with each way to arrive
+_TARGETS = {  # the settings that go with each kind of target
+    "embedded": ("code", "memory", "timeout", "concurrency", "warm", "waiting", "init", "environment"),
+    "endpoint": ("endpoint", "sign"),
+    "url": ("method",),
+}
+_ARRIVALS = {  # and with each way to arrive
     "rate": ("constant", "burst", "duration"),
     "ramp": ("constant", "dwell"),
     "trace": ("speed",),
@@ -161,19 +164,8 @@ _ARRIVALS = {  # the settings that go with each way to arrive
 }
 _PAYLOADS = ("payload", "template", "sample")
 _ALWAYS = ("name", "seed", "drain", "noise", "poll", "limits")
-_SETTINGS = dict.fromkeys(
-    [
-        *_EMBEDDED,
-        *_ENDPOINT,
-        *_URL,
-        *_ARRIVALS,
-        *sum(_ARRIVALS.values(), ()),
-        "warmup",
-        *_PAYLOADS,
-        "expect",
-        *_ALWAYS,
-    ]
-)
+_OTHERS = (*_ARRIVALS, "warmup", *_PAYLOADS, "expect", *_ALWAYS)
+_SETTINGS = tuple(dict.fromkeys(itertools.chain(*_TARGETS.values(), *_ARRIVALS.values(), _OTHERS)))
 _OF_A_FILE = {  # what overrides a scenario's file, and its name there
     **{name: name for name in ("name", "seed", "drain", "noise", "poll")},
     **{name: f"arrivals.{name}" for name in ("rate", "duration", "warmup")},
@@ -218,7 +210,7 @@ class _Flat:
             "target": self._target(target),
             "arrivals": self._arrivals(),
             "payload": self._payload(),
-            **self._some(_ALWAYS),
+            **self._subset(_ALWAYS),
         }
         return build(Scenario, document, self._source)
 
@@ -237,14 +229,22 @@ class _Flat:
 
     def _target(self, target: str) -> dict[str, Any]:
         if "://" in target:
-            return {"url": target, **self._only(_URL, (*_EMBEDDED, *_ENDPOINT), f"{target}, a URL")}
-        if "endpoint" in self._settings:
-            what = f"{target} on {self._settings['endpoint']}"
-            return {"function": target, **self._only(_ENDPOINT, (*_EMBEDDED, *_URL), what)}
-        made = self._only(_EMBEDDED, (*_ENDPOINT, *_URL), f"{target}, a function in this process")
-        if (":" not in target and "." not in target) or os.sep in target.rpartition(":")[2]:
+            kind, what = "url", f"{target}, a URL"
+        elif "endpoint" in self._settings:
+            kind, what = "endpoint", f"{target} on {self._settings['endpoint']}"
+        else:
+            kind, what = "embedded", f"{target}, a function in this process"
+        fits = _TARGETS[kind]
+        for key in itertools.chain(*_TARGETS.values()):
+            if key in self._settings and key not in fits:
+                raise ScenarioError(
+                    f"{self._spell(key)} does not go with {what}, which takes {self._list(fits)}"
+                )
+        if kind == "embedded" and (
+            (":" not in target and "." not in target) or os.sep in target.rpartition(":")[2]
+        ):
             raise ScenarioError(f"{target or 'an empty text'} is no target: {self._instead(target)}")
-        return {"function": target, **made}
+        return {"url" if kind == "url" else "function": target, **self._subset(fits)}
 
     def _instead(self, target: str) -> str:
         if target and "\0" not in target and (self._base / target).is_dir():
@@ -271,7 +271,7 @@ class _Flat:
                 raise ScenarioError(
                     f"{self._spell(key)} goes with {' or '.join(fits)}, not with {self._spell(way)}"
                 )
-        made = self._some(("warmup", "duration", "dwell", "speed"))
+        made = self._subset(("warmup", "duration", "dwell", "speed"))
         process = "constant" if settings.get("constant") else "poisson"
         if way == "ramp":
             parts = self._triple("ramp", ("first", "last", "step"), "A:B:STEP, as in 500:5000:500")
@@ -296,19 +296,11 @@ class _Flat:
         several = [self._spell(key) for key in _PAYLOADS if key in self._settings]
         if len(several) > 1:
             raise ScenarioError(f"{' and '.join(several)} at once: use one of {self._list(_PAYLOADS)}")
-        made = self._some((*_PAYLOADS, "expect"))
+        made = self._subset((*_PAYLOADS, "expect"))
         return {"fixed" if key == "payload" else key: it for key, it in made.items()}
 
-    def _some(self, keys: Iterable[str]) -> dict[str, Any]:
+    def _subset(self, keys: Iterable[str]) -> dict[str, Any]:
         return {key: self._settings[key] for key in keys if key in self._settings}
-
-    def _only(self, keys: Iterable[str], others: Iterable[str], what: str) -> dict[str, Any]:
-        for key in others:
-            if key in self._settings:
-                raise ScenarioError(
-                    f"{self._spell(key)} does not go with {what}, which takes {self._list(keys)}"
-                )
-        return self._some(keys)
 
     def _list(self, keys: Iterable[str]) -> str:
         return ", ".join(map(self._spell, keys))

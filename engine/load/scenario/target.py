@@ -225,7 +225,7 @@ def target_of(value: Any, source: Source) -> Target:
     for name in shared:
         if name not in allowed:
             raise source.unknown(name, [*_FUNCTION_KEYS, *allowed, "endpoint", "sign", "url", "method"])
-    shared = {"code": ".", **shared}  # of the scenario's own directory, not of whoever reads it
+    shared = {"code": ".", **shared}  # of the scenario's directory, not the current one
     return Embedded(_functions(Function, "reference", shared, key, several, source))
 
 

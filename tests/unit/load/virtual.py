@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from engine.load.generate.record import Response
+from engine.load.generate.arrivals import Schedule
+from engine.load.generate.generator import OpenLoop, Sender
+from engine.load.generate.payloads import Check, Fixed, Payloads, expectation
+from engine.load.generate.record import Record, Response
+
+ECHO = expectation("echo")
 
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type,misc]
@@ -40,6 +45,17 @@ def simulate(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """A coroutine's result, in simulated time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(coroutine)
+
+
+def run_open(
+    sender: Sender, schedule: Schedule, record: Record | None = None, *, payloads: Payloads | None = None,
+    check: Check | Sequence[Check] = ECHO, drain: float = 60,
+) -> Record:  # fmt: skip
+    """The record of an open loop in simulated time."""
+    record = record or Record()
+    loop = OpenLoop(sender, schedule, payloads or Fixed(b"1"), check, record, LoopTimer)
+    simulate(loop.run(drain))
+    return record
 
 
 class Station:
