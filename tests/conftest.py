@@ -78,7 +78,7 @@ _number = iter(range(1_000_000))
 
 @pytest.fixture
 def function(engine: Any) -> Iterator[Callable[..., Any]]:
-    """Starts functions in the shared engine, under names that nobody else has; removes them afterwards.
+    """Starts functions in the shared engine, under names of their own; removes them afterwards.
 
     function("echo") is app:echo of tests/functions; any other reference is taken as it is.
     """

@@ -1,4 +1,4 @@
-"""Asynchronous invocation: how often an event is run, and when it is given up."""
+"""Asynchronous invocation: how often an event is run, and when that ends."""
 
 from __future__ import annotations
 
