@@ -1,4 +1,4 @@
-"""Lambda's complaints of what breaks the model's rules, where AWS prints something else than the model has."""
+"""How AWS words what is wrong with a Lambda request, where that is more than the model has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WORDING = Wording(
         "InvokeMode": "[RESPONSE_STREAM, BUFFERED]",
         "RecursiveLoop": "[Terminate, Allow]",
     },
-    # Of the runtimes, AWS shows these two sets.
+    # Of the runtimes, AWS prints two sets.
     enums_at={
         "compatibleRuntimes": f"[{RUNTIMES}]",
         "compatibleRuntime":
@@ -32,7 +32,10 @@ WORDING = Wording(
         "|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}"
         "-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|capacity-provider:[a-zA-Z0-9-_]+)",
     },
+    # Lists whose members must not be null, as AWS says beside their other rules.
     full_lists=frozenset({"ArchitecturesList", "CompatibleArchitectures", "LayerList"}),
-    later=frozenset({"compatibleArchitectures"}),  # its operation has had it since later
-    exempt=frozenset({("Runtime", "runtime")}),  # the operation's own refusal says more than the enum
+    # Members newer than the rest of their operation: AWS complains of them last, unlike the model's order.
+    later=frozenset({"compatibleArchitectures"}),
+    # A function's runtime is refused by the operation, which says more than the enum.
+    exempt=frozenset({("Runtime", "runtime")}),
 )  # fmt: skip
