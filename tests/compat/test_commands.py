@@ -106,6 +106,7 @@ def test_nothing_has_changed_when_something_is_refused(run: Run, server: Served,
     run("rm", "same")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -12,6 +12,7 @@ from support import until
 
 from engine.hosting.packages import pack
 
+pytestmark = pytest.mark.slow
 FAILS = """
 def handler(event, context):
     with open(event["note"], "a") as file:
@@ -39,7 +40,6 @@ def lines(note: Path) -> list[str]:
     return note.read_text().split() if note.exists() else []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("fails", "runs"), [(0, 1), (1, 2), (2, 3), (9, 3)])
 def test_an_event_that_fails_is_run_twice_more(quick: Served, tmp_path: Path, fails: int, runs: int) -> None:
     note, mark = tmp_path / "note", tmp_path / "mark"
@@ -54,7 +54,6 @@ def test_an_event_that_fails_is_run_twice_more(quick: Served, tmp_path: Path, fa
     assert lines(note) == [id] * runs, "each attempt has the first one's id"
 
 
-@pytest.mark.slow
 def test_the_functions_own_number_of_retries(quick: Served, tmp_path: Path) -> None:
     note, mark = tmp_path / "note", tmp_path / "mark"
     api = quick.client()
@@ -69,7 +68,6 @@ def test_the_functions_own_number_of_retries(quick: Served, tmp_path: Path) -> N
     assert len(lines(note)) == 1
 
 
-@pytest.mark.slow
 def test_a_throttled_event_waits_for_its_turn(quick: Served, tmp_path: Path) -> None:
     note = tmp_path / "note"
     api = quick.client()

@@ -203,6 +203,7 @@ def test_the_words_for_what_is_no_json(api: Any, deploy: Deploy) -> None:
         assert error["Type"] == "User"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path", "operation"),
     [("POST", "/functions", "CreateFunction"), ("PUT", "/functions/f/code", "UpdateFunctionCode")],

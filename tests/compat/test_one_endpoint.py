@@ -14,6 +14,7 @@ from served import REGION, ROLE, RUNTIME, Served
 
 from engine.hosting.packages import pack
 
+pytestmark = pytest.mark.slow
 SOURCE = """
 import boto3
 s3 = boto3.client("s3")  # by the environment alone, as on AWS
@@ -48,7 +49,6 @@ def create(api: Any, name: str, **code: str) -> None:
     api.create_function(FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code=code)
 
 
-@pytest.mark.slow
 def test_code_that_lies_in_s3_and_works_on_s3(session: boto3.Session, tmp_path: Path) -> None:
     s3, api = session.client("s3"), session.client("lambda")
     (tmp_path / "app.py").write_text(SOURCE)
@@ -62,7 +62,6 @@ def test_code_that_lies_in_s3_and_works_on_s3(session: boto3.Session, tmp_path: 
     assert s3.get_object(Bucket="bucket", Key="loud")["Body"].read() == b"SOME WORDS"
 
 
-@pytest.mark.slow
 def test_code_that_is_not_there(session: boto3.Session) -> None:
     session.client("s3").create_bucket(Bucket="empty")
     with pytest.raises(ClientError) as caught:

@@ -153,6 +153,7 @@ def test_every_operation_of_the_model_is_there() -> None:
     assert len(SERVICE.names) >= 91
 
 
+@pytest.mark.slow
 @OPERATIONS
 @FEW
 @given(data=st.data())

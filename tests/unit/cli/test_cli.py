@@ -112,6 +112,7 @@ def test_the_event_comes_from_a_file_or_from_stdin_byte_for_byte(code: Path) -> 
         assert (done.status, done.out) == (0, text + "\n")
 
 
+@pytest.mark.slow
 def test_options_may_stand_before_the_event_and_reach_the_function(code: Path) -> None:
     done = stoker(
         "invoke", "--memory", "256", "app:handler", "--env", "SIZE=a=b", "--timeout", "7", "--init", "fresh",
@@ -124,11 +125,13 @@ def test_options_may_stand_before_the_event_and_reach_the_function(code: Path) -
     assert "Memory Size: 256 MB" in done.err
 
 
+@pytest.mark.slow
 def test_a_raw_function_gets_bytes_and_its_bytes_are_all_that_is_on_stdout(code: Path) -> None:
     done = stoker("invoke", "app:shout", "-", "--raw", "--code", str(code), stdin=b"no json {")
     assert (done.status, done.out) == (0, "NO JSON {")
 
 
+@pytest.mark.slow
 def test_a_response_of_several_megabytes_arrives_whole(code: Path) -> None:
     done = stoker("invoke", "app:large", "--code", str(code))
     assert (done.status, len(done.out)) == (0, (5 << 20) + 3)
@@ -245,6 +248,7 @@ def test_a_reader_that_leaves_is_not_an_error_worth_a_traceback(code: Path) -> N
 # stoker invoke --repeat
 
 
+@pytest.mark.slow
 def test_repeat_prints_the_first_in_full_and_a_summary_of_the_others(code: Path) -> None:
     done = stoker("invoke", "app:handler", "--repeat", "50", "--code", str(code))
     assert done.status == 0
@@ -254,6 +258,7 @@ def test_repeat_prints_the_first_in_full_and_a_summary_of_the_others(code: Path)
     assert re.search(r"^latency p50 \S+ \S+  p90 \S+ \S+  p99 \S+ \S+  max \S+ \S+$", done.err, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_repeat_counts_what_fails(code: Path) -> None:
     done = stoker("invoke", "app:sometimes", "--repeat", "11", "--code", str(code))
     assert (done.status, done.out) == (1, "null\n")
@@ -334,6 +339,7 @@ def test_a_signal_ends_it_cleanly(code: Path, number: signal.Signals, where: str
 # stoker doctor
 
 
+@pytest.mark.slow
 def test_doctor_says_what_there_is_and_ends_with_0() -> None:
     done = stoker("doctor")
     assert done.status == 0
@@ -366,6 +372,7 @@ def test_doctor_as_json_on_one_core() -> None:
     assert 0 < found["latency"]["warm_call_p50"] <= found["latency"]["warm_call_p99"]
 
 
+@pytest.mark.slow
 def test_doctor_names_what_is_missing_and_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

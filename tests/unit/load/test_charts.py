@@ -240,6 +240,7 @@ def seconds(duration: float = 0.0, **columns: list[int]) -> Result:
     )
 
 
+@pytest.mark.slow
 class TestARamp:
     def test_each_rate_is_a_point(self) -> None:
         made = results.ramped()
@@ -269,7 +270,6 @@ class TestARamp:
             assert x + float(band.attrib["width"]) == pytest.approx(at[kept + 1][0], abs=0.1)
         assert "knee: 1,000/s" in texts(parsed(charts.throughput(made)))
 
-    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("knee", "caption"),
         [

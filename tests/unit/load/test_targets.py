@@ -156,6 +156,7 @@ def test_every_ending_on_a_lambda_endpoint(server: Served) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_some_say_how_long_they_ran_on_a_lambda_endpoint(server: Served) -> None:
     async def main() -> list[Response]:
         target = LambdaEndpoint(server.url, ["one"])

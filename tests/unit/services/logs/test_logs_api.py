@@ -97,6 +97,7 @@ class TestGroups:
         logs.delete_log_group(logGroupName=G)
         assert logs.describe_log_groups()["logGroups"] == []
 
+    @pytest.mark.slow
     def test_pages_and_filters(self, logs: Any) -> None:
         names = sorted(f"/g/{n}" for n in range(120))
         for name in names:
