@@ -6,12 +6,13 @@ time of each request with any response but a throttle (in a closed loop: from it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from .generate.record import Tally
+from .generate.record import ENDINGS, Tally
 
 FORMAT = 1
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
@@ -162,6 +163,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def wrong(self) -> int:
         """Requests that ended in anything but a right answer."""
         return sum(self.ended.values()) - self.ended.get("ok", 0)
+
+    def endings(self) -> Iterator[tuple[str, int, list[tuple[str, int]]]]:
+        """Each kind that there was, how many, and the reasons with the most frequent first."""
+        for kind in (*ENDINGS, *sorted(self.ended.keys() - set(ENDINGS))):
+            if count := self.ended.get(kind):
+                yield kind, count, sorted(self.reasons.get(kind, {}).items(), key=lambda it: -it[1])
 
 
 class NotAResult(ValueError):
