@@ -11,10 +11,10 @@ import asyncio
 import ctypes
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from .arrivals import Arrival, Schedule
+from .arrivals import Schedule
 from .payloads import Check, Payloads
 from .record import Record, Response
 
@@ -194,7 +194,7 @@ class OpenLoop(_Loop):
         timer: MakeTimer = FineTimer,
     ) -> None:  # fmt: skip
         super().__init__(sender, payloads, check, record, timer)
-        self._arrivals: Iterator[Arrival] = iter(schedule)
+        self._arrivals = ((round(at * 1e9), function) for at, function in schedule)
         self._next: tuple[int, int] | None = None
         self._all_sent = False
         self._error: BaseException | None = None
@@ -205,7 +205,7 @@ class OpenLoop(_Loop):
         self._start(self._due)
         try:
             self._begin = self._timer.now() + _LEAD
-            self._advance()
+            self._next = next(self._arrivals, None)
             self._due()
             await self._sent.wait()
             if self._error is not None:
@@ -213,12 +213,6 @@ class OpenLoop(_Loop):
             await self._drain(drain)
         finally:
             self._timer.close()
-
-    def _advance(self) -> None:
-        for at, function in self._arrivals:
-            self._next = round(at * 1e9), function
-            return
-        self._next = None
 
     def _due(self) -> None:
         """Send what is due, set the alarm for the next."""
@@ -235,7 +229,7 @@ class OpenLoop(_Loop):
                     self._timer.set(self._begin + offset)
                     return
                 self._send(offset, function, now - self._begin - offset)
-                self._advance()
+                self._next = next(self._arrivals, None)
         except Exception as error:  # of the schedule's or the payloads': not a target's
             self._error = error
             self._finish()
@@ -258,8 +252,8 @@ class ClosedLoop(_Loop):
     less."""
 
     def __init__(
-        self, sender: Sender, callers: int, duration: float, payloads: Payloads, check: Check, record: Record,
-        timer: MakeTimer = FineTimer,
+        self, sender: Sender, callers: int, duration: float, payloads: Payloads, check: Check | Sequence[Check],
+        record: Record, timer: MakeTimer = FineTimer,
     ) -> None:  # fmt: skip
         if callers < 1 or duration <= 0:
             raise ValueError(f"{callers} callers for {duration} s: at least one, for more than no time")

@@ -129,12 +129,10 @@ class LambdaEndpoint(_OverHttp):
 
     def __init__(self, url: str, names: Sequence[str], credentials: Credentials | None = None) -> None:
         client = Client(url)
-        self._paths = [
-            f"{client.path}/2015-03-31/functions/{quote(name, safe='')}/invocations" for name in names
-        ]
-        self._signers = (
-            [Signer(credentials, client.host_header, it) for it in self._paths] if credentials else []
-        )
+        functions = f"{client.path}/2015-03-31/functions"
+        self._paths = [f"{functions}/{quote(name, safe='')}/invocations" for name in names]
+        host = client.host_header
+        self._signers = [Signer(credentials, host, path) for path in self._paths] if credentials else []
         super().__init__(client, [client.request("POST", path, _USUAL) for path in self._paths])
         self._with_tail = [client.request("POST", path, _TAIL) for path in self._paths]
 
@@ -162,11 +160,10 @@ def _reported(tail: bytes | None) -> tuple[bool | None, dict[str, int] | None]:
     try:
         log = base64.b64decode(tail or b"", validate=True)
     except ValueError:
-        return None, None
-    found = _REPORT.search(log)
-    if found is None:
-        return None, None
-    return b"\tInit Duration: " in log, {"execute": round(float(found[1]) * 1e6)}
+        log = b""
+    if found := _REPORT.search(log):
+        return b"\tInit Duration: " in log, {"execute": round(float(found[1]) * 1e6)}
+    return None, None
 
 
 class PlainUrl(_OverHttp):
