@@ -97,12 +97,8 @@ def descendants(root: int) -> list[int]:
 
 def cpu_ns(pids: list[int]) -> int:
     """CPU time of all threads of these processes; schedstat counts nanoseconds, stat only ticks."""
-    total = 0
-    for pid in pids:
-        for task in (PROC / str(pid) / "task").glob("*"):
-            with contextlib.suppress(OSError):
-                total += int((task / "schedstat").read_text().split()[0])
-    return total
+    tasks = (task for pid in pids for task in (PROC / str(pid) / "task").glob("*"))
+    return sum(int(_text(task / "schedstat").split(" ")[0] or 0) for task in tasks)
 
 
 def interruptions(core: int, seconds: float = 1.0) -> tuple[float, float]:
@@ -126,13 +122,11 @@ def interruptions(core: int, seconds: float = 1.0) -> tuple[float, float]:
 
 def interrupted() -> str:
     """The same for each core that we may use, in words."""
-    each = []
-    for core in cores():
-        count, share = interruptions(core)
-        each.append(
-            f"core {core} away {count:,.0f} times a second for more than 5 µs, {share:.1%} of the time"
-        )
-    return "; ".join(each)
+    return "; ".join(
+        f"core {core} away {count:,.0f} times a second for more than 5 µs, {share:.1%} of the time"
+        for core in cores()
+        for count, share in [interruptions(core)]
+    )
 
 
 @contextlib.contextmanager
@@ -187,11 +181,9 @@ def _open_in(process: Path) -> set[str]:
 
 def private_bytes(pid: int) -> int:
     """Memory that would come back if this process alone ended."""
-    total = 0
-    for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-        if line.startswith(("Private_Clean:", "Private_Dirty:", "Private_Hugetlb:")):
-            total += int(line.split()[1]) * 1024
-    return total
+    lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    private = ("Private_Clean:", "Private_Dirty:", "Private_Hugetlb:")
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(private))
 
 
 def resident_bytes(pids: list[int]) -> int:
@@ -206,12 +198,9 @@ Look = tuple[int, int | None, int | None]  # CPU times, in ns: this process's, t
 
 
 class Meter:
-    """CPU time of a run. servers: the processes of the target, empty where they are not of this machine; None: the
-    engine is in this process. strangers: children of this process that are not workers.
-
-    In one process with the engine, the two share a thread, so that only their sum can be read: the generator's part is
-    what a target that responds by itself costs at the same rate, measured beforehand.
-    """
+    """CPU time of a run. servers: the target's processes, empty where they are not of this machine; None: this one,
+    where generator and engine share a thread and only their sum can be read: the generator's part is what it took
+    without a target, at the same rate. strangers: children of this process that are not workers."""
 
     def __init__(self, servers: list[int] | None, strangers: Sequence[int] = ()) -> None:
         self._servers = servers

@@ -12,10 +12,9 @@ import contextlib
 import gc
 import math
 import os
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
@@ -99,8 +98,7 @@ async def opened(target: kinds.Target) -> AsyncIterator[Embedded | LambdaEndpoin
 
 
 def run_now(scenario: Scenario, watch: Watch | None = None) -> Result:
-    """run() for code that is not asynchronous, in a loop of its own. Where a loop runs already, this one is in another
-    thread, and that one stands still meanwhile."""
+    """run() for synchronous code; where a loop runs already, in another thread, while that loop stands still."""
 
     def work() -> Result:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -110,18 +108,8 @@ def run_now(scenario: Scenario, watch: Watch | None = None) -> Result:
         asyncio.get_running_loop()
     except RuntimeError:
         return work()
-    done: Future[Result] = Future()
-
-    def there() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:
-            done.set_exception(error)
-
-    thread = threading.Thread(target=there, name="stoker-load")
-    thread.start()
-    thread.join()
-    return done.result()
+    with ThreadPoolExecutor(1, "stoker-load") as pool:
+        return pool.submit(work).result()
 
 
 async def run(scenario: Scenario, watch: Watch | None = None, opening: Opening = opened) -> Result:
@@ -223,12 +211,12 @@ class _Run:
 
     def _short(self, seconds: float) -> Schedule | None:
         """The rate that a schedule begins with, for so many seconds; None of a closed loop."""
-        if self._scenario.closed:
+        scenario = self._scenario
+        if scenario.closed:
             return None
-        scenario, schedule = self._scenario, self._scenario.schedule
-        rate = next((stage.rate for stage in schedule.stages if stage.rate), 1.0)
-        more = {"seed": scenario.seed, "functions": schedule.functions, "weights": scenario.weights}
-        return steady(rate, seconds, **more)
+        rate = next((stage.rate for stage in scenario.schedule.stages if stage.rate), 1.0)
+        functions = scenario.schedule.functions
+        return steady(rate, seconds, seed=scenario.seed, functions=functions, weights=scenario.weights)
 
     async def _drive(
         self, phase: str, sender: Sender, schedule: Schedule | None, seconds: float, record: Record, *,
@@ -237,14 +225,13 @@ class _Run:
         """One schedule, or the closed loop for so many seconds."""
         scenario = self._scenario
         checks = scenario.checks() if checked else [expectation("any")]
-        timer = PolledTimer if scenario.poll else FineTimer
+        more = scenario.payloads(), checks, record, PolledTimer if scenario.poll else FineTimer
         loop: OpenLoop | ClosedLoop
         if schedule is None:
             assert scenario.closed is not None
-            callers = scenario.closed.callers
-            loop = ClosedLoop(sender, callers, seconds, scenario.payloads(), checks[0], record, timer)
+            loop = ClosedLoop(sender, scenario.closed.callers, seconds, *more)
         else:
-            loop = OpenLoop(sender, schedule, scenario.payloads(), checks, record, timer)
+            loop = OpenLoop(sender, schedule, *more)
         self._watch.phase(phase, seconds)
         watching = asyncio.ensure_future(self._report(record))
         try:
