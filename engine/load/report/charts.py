@@ -37,9 +37,8 @@ def latency_by_percentile(result: Result, against: Result | None = None, form: F
     if not lines:
         picture.panel(x, axes.blank("latency")).note("nothing was answered")
         return picture.svg()
-    panel = picture.panel(
-        x, axes.latency(min(it.least for *_, it in lines), max(it.most for *_, it in lines))
-    )
+    y = axes.latency(min(it.least for *_, it in lines), max(it.most for *_, it in lines))
+    panel = picture.panel(x, y)
     grid = [x.high ** (point / form.points) for point in range(form.points + 1)]  # values of 1/(1-p)
     found = [(kind, name, _quantiles(it, grid)) for kind, name, it in lines]
     for kind, _, values in reversed(found):
@@ -61,10 +60,9 @@ def latency_over_time(result: Result, form: Form = STANDALONE) -> str:
     if answered:
         worst = max(answered, key=lambda number: most[number])
         medians = [p50[number] for number in answered]
-        caption = (
-            f"The worst is {words.duration(most[worst])}, in the second {spans[worst].begin:.0f}; the median is "
-            f"between {words.duration(min(medians))} and {words.duration(max(medians))}."
-        )
+        low, high, slowest = map(words.duration, (min(medians), max(medians), most[worst]))
+        second = f"{spans[worst].begin:.0f}"
+        caption = f"The worst is {slowest}, in the second {second}; the median is between {low} and {high}."
         y = axes.latency(min(medians), max(most))
     picture = Picture(form, "Latency over time", caption, spans.note("the worst of its seconds"))
     picture.legend([(kind, name) for kind, name, _ in lines] + _shaded(result))
@@ -146,7 +144,7 @@ def parts(result: Result, form: Form = STANDALONE) -> str:
         if not share:
             continue
         width = share * form.width
-        text = f"{name}\np50 {words.duration(it.p50)}\np99 {words.duration(it.p99)}"
+        text = f"{name}\n" + tip((("p50", it.p50), ("p99", it.p99)))
         picture.add(
             f'<g class="hit"><path d="M{number(x)},{number(y)}h{number(width)}v34h{number(-width)}z" '
             f'class="part {kinds[name]}"/><title>{escape(text)}</title></g>'
@@ -169,10 +167,8 @@ def _throughput_over_time(result: Result, form: Form) -> str:
         name: [count / (span.end - span.begin) for span, count in zip(spans, spans.sums(column), strict=True)]
         for name, column in columns.items()
     }
-    caption = (
-        f"{words.rate(result.rate)} offered, {words.rate(result.goodput)} answered rightly, "
-        f"{result.wrong:,} requests were not."
-    )
+    offered, good = words.rate(result.rate), words.rate(result.goodput)
+    caption = f"{offered} offered, {good} answered rightly, {result.wrong:,} requests were not."
     picture = Picture(form, "Throughput over time", caption, spans.note("the mean of its seconds"))
     picture.legend([(name, name) for name in lines] + _shaded(result))
     top = max((max(values) for values in lines.values() if values), default=1)

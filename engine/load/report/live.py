@@ -74,8 +74,7 @@ _decode = msgspec.msgpack.Decoder(Message).decode
 
 
 class Live:
-    """A view of one run: enter it, name the phases, and update it a few times a second from the run's loop. `pid`: of
-    the process that draws, None where there is none."""
+    """A view of one run: enter it, name the phases, and update it a few times a second from the run's loop."""
 
     def __init__(self, title: str, stream: TextIO | None = None) -> None:
         self._title = title
@@ -115,8 +114,7 @@ class Live:
         self._send(phase)
 
     def update(self, record: Record, elapsed: float) -> None:
-        """elapsed: seconds since the beginning of the phase. For the run's loop: well below a
-        millisecond."""
+        """elapsed: seconds of the phase. For the run's loop: well below a millisecond."""
         over, now = min(len(record.intervals), int(elapsed)), _now(record, elapsed)
         if self._socket is None:
             if elapsed >= self._line_at:
@@ -295,8 +293,7 @@ def _wrong(ended: Mapping[str, int]) -> str:
 
 
 def sparkline(values: Sequence[int | None]) -> str:
-    """A bar for each, by its logarithm; the whole height is a factor of ten at least, or chance would look like a
-    mountain range. What is None or 0 is blank."""
+    """A bar for each, by its logarithm, blank for None or 0. The whole height is a factor of ten at least."""
     seen = [it for it in values if it]
     if not seen:
         return " " * len(values)

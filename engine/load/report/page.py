@@ -18,12 +18,10 @@ from . import charts
 from .picture import NARROW, STYLE, WIDE, Form, escape
 
 # The script shows the tips: a browser's own come late, and on a phone never.
-_STYLE, _SCRIPT = (
-    Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
-)
+_STYLE, _SCRIPT = (Path(__file__).with_name(it).read_text(encoding="utf-8") for it in ("page.css", "page.js"))
+# Of those that are not spelled as they are.
 _ENDINGS = {
     "ok": "right answer",
-    "error": "error",
     "throttle": "throttled",
     "timeout": "timed out",
     "failure": "no valid answer",

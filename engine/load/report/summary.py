@@ -43,10 +43,8 @@ def _void(result: Result) -> Iterator[str]:
 def _counts(result: Result) -> Iterator[str]:
     total = sum(result.ended.values())
     endings = list(result.endings())
-    offered = (
-        f"{result.offered:,} requests, {words.rate(result.rate)}, at most {result.most_in_flight:,} in flight"
-    )
-    yield _labelled("offered", offered)
+    most = f"at most {result.most_in_flight:,} in flight"
+    yield _labelled("offered", f"{result.offered:,} requests, {words.rate(result.rate)}, {most}")
     good = f"{words.rate(result.goodput)} right answers"
     if "goodput" in result.estimates:
         it = result.estimates["goodput"]

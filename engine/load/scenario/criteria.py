@@ -66,10 +66,9 @@ class Criterion(msgspec.Struct, frozen=True):
 
 def criterion(text: object) -> Criterion:
     """Of "p99<5ms". Raises ValueError."""
-    match = _CRITERION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError(f"write a measure, < or >, and a value: {EXAMPLES}")
-    return _of(match[1], match[2], match[3])
+    if isinstance(text, str) and (match := _CRITERION.fullmatch(text)):
+        return _of(*match.groups())
+    raise ValueError(f"write a measure, < or >, and a value: {EXAMPLES}")
 
 
 def failing(text: str) -> Criterion:
@@ -84,8 +83,7 @@ def broken(criteria: Sequence[Criterion], result: Result) -> list[str]:
 
 
 def limits_of(value: Any, source: Source) -> tuple[Criterion, ...]:
-    """A scenario's `limits`: the least goodput, and the most of everything else. Raises ScenarioError,
-    ValueError."""
+    """A scenario's `limits`: the least goodput, the most of everything else. Raises ScenarioError, ValueError."""
     if isinstance(value, tuple) and all(isinstance(each, Criterion) for each in value):
         return value
     made = []

@@ -54,9 +54,8 @@ class Scenario(Settings, frozen=True, kw_only=True, dict=True):
 
     def _check_warmup(self, whole: float) -> None:
         if self.warmup and self.warmup >= whole:
-            raise ScenarioError(
-                f"a warm-up of {plain(self.warmup)} s leaves nothing of {plain(whole)} s: make it shorter"
-            )
+            warmup = f"a warm-up of {plain(self.warmup)} s"
+            raise ScenarioError(f"{warmup} leaves nothing of {plain(whole)} s: make it shorter")
 
     @property
     def closed(self) -> Closed | None:
@@ -226,10 +225,8 @@ class _Flat:
     def _instead(self, target: str) -> str:
         if target and "\0" not in target and (self._base / target).is_dir():
             return f"for a function in that directory write app:handler and {self._spell('code')} {target}"
-        return (
-            "write module:function for one in this process, its name and "
-            f"{self._spell('endpoint')} for one on a server, an http:// URL, or a scenario's file (.toml)"
-        )
+        server = f"its name and {self._spell('endpoint')} for one on a server"
+        return f"write module:function for one in this process, {server}, an http:// URL, or a scenario's file (.toml)"
 
     def _arrivals(self) -> dict[str, Any]:
         settings = self._settings

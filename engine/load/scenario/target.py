@@ -92,8 +92,7 @@ def payload_of(value: Any, source: Source) -> Payload:
 
 
 class Function(Settings, frozen=True, kw_only=True):
-    """One that an engine is to run. warm: None for as many as may run at once; weight: its share of the requests,
-    against the others'; payload: None for the scenario's."""
+    """One that an engine is to run. warm: None for as many as may run at once; payload: None for the scenario's."""
 
     reference: Text
     code: Annotated[Path, folder] = Path()
