@@ -190,9 +190,7 @@ def _share(run: Result) -> tuple[float, float]:
     seconds = seconds[math.ceil(run.warmup) :]
     if len(seconds) < 2:
         return share, error
-    spread = sum(
-        (failed + throttled - share * (ok + failed + throttled)) ** 2 for ok, failed, throttled in seconds
-    )
+    spread = sum((failed + refused - share * (ok + failed + refused)) ** 2 for ok, failed, refused in seconds)
     return share, max(error, math.sqrt(spread * len(seconds) / (len(seconds) - 1)) / total)
 
 

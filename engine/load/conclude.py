@@ -33,14 +33,11 @@ def void(record: Record, lag_limit: int, steal: float, alone: Record | None) -> 
     reasons = []
     late = record.lag.quantiles(0.99)[0]
     if late > lag_limit:
-        reasons.append(
-            f"the generator slipped: a request in a hundred was sent {words.duration(late)} late or more, and "
-            f"{words.duration(lag_limit)} is allowed"
-        )
+        slipped = f"a request in a hundred was sent {words.duration(late)} late or more"
+        reasons.append(f"the generator slipped: {slipped}, and {words.duration(lag_limit)} is allowed")
         if alone is not None and (own := alone.lag.quantiles(0.99)[0]) > lag_limit:
-            reasons.append(
-                f"it does so without any target, too ({words.duration(own)}): this machine cannot make that rate"
-            )
+            without = f"it does so without any target, too ({words.duration(own)})"
+            reasons.append(f"{without}: this machine cannot make that rate")
     if steal > STEAL:
         reasons.append(f"the hypervisor took {steal:.0%} of the CPU time: more than {STEAL:.0%}")
     if record.offered and not record.ended["ok"] and not record.ended["throttle"]:
@@ -72,13 +69,9 @@ def stages(record: Record, scheduled: Sequence[Stage], warmup: float) -> list[St
     found = []
     for stage, it in zip(scheduled, record.stages, strict=True):
         if stage.end > warmup:
-            p50, p99, p999, most = it.latency.quantiles(0.5, 0.99, 0.999, 1.0)
-            found.append(
-                StageResult(
-                    begin=stage.begin, end=stage.end, rate=stage.rate, offered=it.offered, ok=it.ended["ok"],
-                    failed=it.failed, throttled=it.ended["throttle"], p50=p50, p99=p99, p999=p999, most=most,
-                )
-            )  # fmt: skip
+            quantiles = it.latency.quantiles(0.5, 0.99, 0.999, 1.0)
+            counts = it.offered, it.ended["ok"], it.failed, it.ended["throttle"]
+            found.append(StageResult(stage.begin, stage.end, stage.rate, *counts, *quantiles))
     return found
 
 
@@ -141,10 +134,8 @@ def _overrun(stage: StageResult) -> str:
         return f"{words.share(stage.ok / stage.offered)} of what was offered was answered rightly"
     length = (stage.end - stage.begin) * 1e9
     if stage.p99 - stage.p50 > SPREAD * length:
-        return (
-            f"requests waited longer and longer: p50 {words.duration(stage.p50)}, p99 {words.duration(stage.p99)} "
-            f"within {words.duration(length)}"
-        )
+        p50, p99, whole = map(words.duration, (stage.p50, stage.p99, length))
+        return f"requests waited longer and longer: p50 {p50}, p99 {p99} within {whole}"
     return ""
 
 
@@ -165,10 +156,8 @@ def estimates(intervals: Sequence[Interval], seed: int = 0) -> dict[str, Estimat
         return {}
     draw = random.Random(f"bootstrap {seed}")
     seconds = range(len(intervals))
-    weights = []  # of each replicate: how often each second was drawn
-    for _ in range(REPLICATES):
-        drawn = Counter(draw.choices(seconds, k=len(seconds)))
-        weights.append([drawn[second] for second in seconds])
+    replicates = (Counter(draw.choices(seconds, k=len(seconds))) for _ in range(REPLICATES))
+    weights = [[drawn[second] for second in seconds] for drawn in replicates]
     ok = [interval.ended["ok"] for interval in intervals]
     rates = sorted(_dot(weight, ok) / len(ok) for weight in weights)
     found = {}

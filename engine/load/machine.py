@@ -102,8 +102,8 @@ def cpu_ns(pids: list[int]) -> int:
 
 
 def interruptions(core: int, seconds: float = 1.0) -> tuple[float, float]:
-    """What a loop on a core that does nothing but read the clock misses: how often in a second it was away for more
-    than 5 µs, and for what share of the time. Next to nothing on a quiet machine; it is the noise under all figures."""
+    """How often in a second a loop that only reads the clock was away from its core for more than 5 µs, and for what
+    share of the time. Next to nothing on a quiet machine; it is the noise under all figures."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -187,11 +187,8 @@ def private_bytes(pid: int) -> int:
 
 
 def resident_bytes(pids: list[int]) -> int:
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            total += int((PROC / str(pid) / "statm").read_text().split()[1])
-    return total * os.sysconf("SC_PAGE_SIZE")
+    fields = [_text(PROC / str(pid) / "statm").split() for pid in pids]
+    return sum(int(it[1]) for it in fields if it) * os.sysconf("SC_PAGE_SIZE")
 
 
 Look = tuple[int, int | None, int | None]  # CPU times, in ns: this process's, the engine's, the workers'

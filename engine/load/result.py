@@ -57,8 +57,7 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 class Series(msgspec.Struct, frozen=True):
-    """The run second by second, the warm-up's seconds too: columns of the same length. A request belongs to the second
-    that it was intended for."""
+    """The run by the second for which a request was intended, the warm-up's too: columns of the same length."""
 
     offered: list[int] = []
     ok: list[int] = []
@@ -113,8 +112,7 @@ class Noise(msgspec.Struct, frozen=True):
 
 
 class Cpu(msgspec.Struct, frozen=True):
-    """CPU time per invocation, in microseconds; None where it cannot be measured. engine: everything of the target's
-    but the workers."""
+    """CPU time per invocation in µs; None where it cannot be measured. engine: the target's without the workers."""
 
     generator: float | None = None
     engine: float | None = None

@@ -1,8 +1,7 @@
 """One load test, from its scenario to its result.
 
-In order: the generator alone, against a target that answers by itself (can this machine offer that rate, and what does
-it cost?); two short runs of the same, whose difference is the noise; then the run. A run that cannot be trusted is not
-thrown away but marked void, with the reasons.
+In order: the generator alone (can this machine offer that rate, and what does it cost?); two short runs of the same,
+whose difference is the noise; then the run. One that cannot be trusted is marked void, with the reasons.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import uvloop
@@ -38,6 +37,11 @@ from .scenario.scenario import Scenario
 ALONE = (1.0, 100_000)  # seconds of the generator alone, and how many requests it sends in them at most
 NOISE = (1.0, 5.0)  # seconds of each of the two runs that are compared: a fifth of the run, within these
 _UPDATE = 0.5  # seconds between two updates of a Watch
+# What a result has under the same name.
+_OF_SCENARIO, _OF_RECORD = (
+    ("name", "functions", "seed", "warmup"),
+    ("latency", "cold", "warm", "refused", "lag"),
+)
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 # Makes a scenario's target real for as long as a run needs it.
 Opening = Callable[[kinds.Target], AbstractAsyncContextManager[Sender]]
@@ -68,8 +72,7 @@ class Immediate:
 
 @asynccontextmanager
 async def opened(target: kinds.Target) -> AsyncIterator[Embedded | LambdaEndpoint | PlainUrl]:
-    """A scenario's target, for as long as it is needed: an engine of its own with the functions started, or a client.
-    Raises EngineError, OSError and ValueError for what cannot be opened."""
+    """An engine of its own with the functions started, or a client. Raises EngineError, OSError, ValueError."""
     if isinstance(target, kinds.Embedded):
         from ..aio import AsyncEngine
 
@@ -113,8 +116,7 @@ def run_now(scenario: Scenario, watch: Watch | None = None) -> Result:
 
 
 async def run(scenario: Scenario, watch: Watch | None = None, opening: Opening = opened) -> Result:
-    """The result of a scenario. opening: for a target of one's own in the place of the scenario's. Raises EngineError,
-    OSError and ValueError for what cannot begin."""
+    """opening: for another target in the place of the scenario's. Raises EngineError, OSError, ValueError."""
     return await _Run(scenario, watch or Unwatched(), opening).result()
 
 
@@ -145,18 +147,17 @@ class _Run:
         stages = conclude.stages(record, _stages(schedule), scenario.warmup)
         whole = record.intervals[math.ceil(scenario.warmup) : math.floor(duration)]  # seconds
         measured = duration - scenario.warmup
+        same: dict[str, Any] = {name: getattr(scenario, name) for name in _OF_SCENARIO}
+        same |= {name: Distribution.of(getattr(record, name)) for name in _OF_RECORD}
         return Result(
+            **same,
             stoker=__version__,
-            name=scenario.name,
             target=scenario.target_words,
             arrivals=scenario.arrivals_words,
             payload=scenario.payload_words,
             loop="closed" if closed else "open",
-            functions=scenario.functions,
-            seed=scenario.seed,
             started=started.isoformat(timespec="seconds"),
             duration=duration,
-            warmup=scenario.warmup,
             polled=scenario.poll,
             machine=machine.describe(),
             void=conclude.void(record, conclude.LAG, steal, alone),
@@ -165,11 +166,6 @@ class _Run:
             goodput=record.ended["ok"] / measured,
             ended=dict(record.ended),
             reasons={ending: dict(why.most_common()) for ending, why in record.reasons.items()},
-            latency=Distribution.of(record.latency),
-            cold=Distribution.of(record.cold),
-            warm=Distribution.of(record.warm),
-            refused=Distribution.of(record.refused),
-            lag=Distribution.of(record.lag),
             parts={name: Distribution.of(tally) for name, tally in record.parts.items()},
             estimates={} if len(stages) > 1 else conclude.estimates(whole, scenario.seed),
             noise=noise,

@@ -292,8 +292,7 @@ def synthesize(functions: int, invocations: int, seconds: float, seed: int = 0) 
 
 
 def _apps(functions: int, draw: random.Random) -> list[tuple[int, float]]:
-    """Each function's application and that one's rate, 0 for a rare one, which has one function; of the others about
-    half have more."""
+    """Each function's application and its rate, 0 for a rare one, which has one function; half of the others more."""
     apps: list[tuple[int, float]] = []
     for app in itertools.count():
         rate = 0.0 if app and draw.random() < RARE else draw.paretovariate(TAIL)

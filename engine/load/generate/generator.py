@@ -46,8 +46,7 @@ class _Spec(ctypes.Structure):
 
 
 class FineTimer:
-    """A timerfd in the loop (an event loop's own timers are good to a millisecond only): good to some tens of
-    microseconds, more where an idle core is slow to wake."""
+    """A timerfd in the loop: good to some tens of microseconds, where an event loop's own timers take a millisecond."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         """Raises OSError."""
@@ -80,8 +79,7 @@ class FineTimer:
 
 
 class PolledTimer:
-    """Looks at the clock in every turn of the loop, which so never sleeps: good to what a turn takes, and responses are
-    seen at once, too. For a core of one's own: the loop takes all of it."""
+    """Looks at the clock in every turn of the loop, which never sleeps and takes all of a core."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         self._loop = loop
@@ -247,9 +245,8 @@ class OpenLoop(_Loop):
 
 
 class ClosedLoop(_Loop):
-    """So many callers for so many seconds, each of which sends its next request when it has the response to the last:
-    what a simple timer measures. A latency counts from when the request was sent, so a target that stalls is sent
-    less."""
+    """So many callers for so many seconds, each of which sends its next request when it has the response to the last.
+    A latency counts from when the request was sent, so a target that stalls is sent less."""
 
     def __init__(
         self, sender: Sender, callers: int, duration: float, payloads: Payloads, check: Check | Sequence[Check],

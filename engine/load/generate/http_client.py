@@ -37,8 +37,7 @@ class Client:
     """Connections to one origin. `send` never raises; `done` is called in the loop, once."""
 
     def __init__(self, url: str, most: int = 4096) -> None:
-        """url: http://host:port; what is behind it is put before every path. most: connections at once; more requests
-        wait in line for one, and their latency counts it."""
+        """url: http://host:port and a prefix of every path. most: connections at once; other requests wait for one."""
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
             raise ValueError(f"{url}: an http:// URL is expected, as in http://127.0.0.1:9001")

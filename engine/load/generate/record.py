@@ -28,8 +28,7 @@ _BITS = 11  # of the 2,048 buckets that keep three digits
 
 @dataclass(slots=True)
 class Response:
-    """What a target made of one request. ns where it is a time; None where the target does not tell. parts: where its
-    time went: queue, dispatch, execute, reply, as far as is told."""
+    """What a target made of one request. parts: ns of queue, dispatch, execute, reply. None: it does not tell."""
 
     ending: Ending
     payload: bytes = b""
@@ -66,8 +65,7 @@ class Tally:
         return sum(self.counts.values())
 
     def quantiles(self, *which: float) -> list[int]:
-        """The smallest values that so many of all do not exceed (0.5: the median; the nearest rank, rounded up), each
-        the upper end of its bucket; 0 where nothing was counted."""
+        """By the nearest rank, rounded up (0.5: the median), each the upper end of its bucket; 0 of nothing."""
         total = len(self)
         found = dict.fromkeys(which, 0)
         seen = 0

@@ -124,8 +124,7 @@ _REPORT = re.compile(rb"\tDuration: ([\d.]+) ms\t")
 
 
 class LambdaEndpoint(_OverHttp):
-    """Functions by name on an endpoint that speaks Lambda's Invoke: Stoker's, AWS's runtime interface emulator, any.
-    credentials: to sign each request with; None: requests are not signed."""
+    """Functions by name on any endpoint that speaks Lambda's Invoke. credentials: None: requests are not signed."""
 
     def __init__(self, url: str, names: Sequence[str], credentials: Credentials | None = None) -> None:
         client = Client(url)
@@ -167,8 +166,7 @@ def _reported(tail: bytes | None) -> tuple[bool | None, dict[str, int] | None]:
 
 
 class PlainUrl(_OverHttp):
-    """A URL that is sent each payload: by POST, or by GET where there is none. 429 is a throttle, 504 a timeout, any
-    other status of 400 or more an error."""
+    """A URL that is sent each payload. 429 is a throttle, 504 a timeout, any other status of 400 or more an error."""
 
     def __init__(self, url: str, method: str = "POST", content_type: str = "application/json") -> None:
         client = Client(url)
