@@ -92,12 +92,8 @@ def descendants(root: int) -> list[int]:
 
 def cpu_ns(pids: list[int]) -> int:
     """CPU time of all threads of these processes; schedstat counts nanoseconds, stat only ticks."""
-    total = 0
-    for pid in pids:
-        for task in (PROC / str(pid) / "task").glob("*"):
-            with contextlib.suppress(OSError):
-                total += int((task / "schedstat").read_text().split()[0])
-    return total
+    tasks = (task for pid in pids for task in (PROC / str(pid) / "task").glob("*"))
+    return sum(int(_text(task / "schedstat").split(" ")[0] or 0) for task in tasks)
 
 
 @contextlib.contextmanager
@@ -154,12 +150,9 @@ Look = tuple[int, int | None, int | None]  # CPU times, in ns: this process's, t
 
 
 class Meter:
-    """CPU time of a run. servers: the processes of the target, empty where they are not of this machine; None: the
-    engine is in this process. strangers: children of this process that are not workers.
-
-    In one process with the engine, the two share a thread, so that only their sum can be read: the generator's part is
-    what a target that responds by itself costs at the same rate, measured beforehand.
-    """
+    """CPU time of a run. servers: the target's processes, empty where they are not of this machine; None: this one,
+    where generator and engine share a thread and only their sum can be read: the generator's part is what it took
+    without a target, at the same rate. strangers: children of this process that are not workers."""
 
     def __init__(self, servers: list[int] | None, strangers: Sequence[int] = ()) -> None:
         self._servers = servers
