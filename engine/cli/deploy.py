@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import limits
-from .client import add_endpoint, client, server_errors
-from .status import OK, Commands, UsageError
+from .client import SERVER, client, server_errors
+from .status import OK, UsageError, option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,24 +30,17 @@ examples:
 """
 
 
-def add(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "deploy",
-        help="deploy a function to a server",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("source", metavar="DIR|FILE.py[:FUNCTION]", help="what to pack")
-    parser.add_argument("--name", help="the function's name (default: the directory's or file's)")
-    parser.add_argument("--handler", help="MODULE.FUNCTION in the directory (default: app.handler)")
-    parser.add_argument("--memory", metavar="MB", type=int, help="its memory limit")
-    parser.add_argument("--timeout", metavar="SECONDS", type=int, help="its timeout")
-    parser.add_argument(
-        "--env", metavar="NAME=VALUE", action="append", default=[], help="an environment variable"
-    )
-    parser.add_argument("--url", action="store_true", help="give it a URL of its own, too")
-    add_endpoint(parser)
-    parser.set_defaults(run=run)
+PARSER = {"help": "deploy a function to a server", "description": _DESCRIPTION}
+OPTIONS = (
+    option("source DIR|FILE.py[:FUNCTION]", "what to pack"),
+    option("--name NAME", "the function's name (default: the directory's or file's)"),
+    option("--handler HANDLER", "MODULE.FUNCTION in the directory (default: app.handler)"),
+    option("--memory MB", "its memory limit", type=int),
+    option("--timeout SECONDS", "its timeout", type=int),
+    option("--env NAME=VALUE", "an environment variable", action="append", default=[]),
+    option("--url", "give it a URL of its own, too"),
+    SERVER,
+)
 
 
 @server_errors()

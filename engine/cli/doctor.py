@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .status import FAILED, OK, Commands
+from .status import FAILED, OK, option
 from .texts import microseconds
 
 if TYPE_CHECKING:
@@ -23,15 +23,9 @@ exit status:
 """
 
 
-def add(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "doctor",
-        help="say what this machine offers",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
-    parser.set_defaults(run=run, elsewhere=FAILED)
+PARSER = {"help": "say what this machine offers", "description": _DESCRIPTION}
+OPTIONS = (option("--json", "print it as JSON"),)
+TRAITS = {"elsewhere": FAILED}
 
 
 def run(options: argparse.Namespace) -> int:

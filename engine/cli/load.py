@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError
 from . import load_options
-from .status import FAILED, OK, Commands, UsageError
+from .status import FAILED, OK, UsageError
 from .texts import pair
 
 if TYPE_CHECKING:
     from ..load.result import Result
     from ..load.scenario.scenario import Scenario
 
+PARSER, OPTIONS, GROUPS = load_options.PARSER, load_options.OPTIONS, load_options.GROUPS
 VOID = 3
 _NOT_SETTINGS = ("command", "run", "parser", "target", "json", "html", "quiet")
 _NUMBERS = (
     "rate", "closed", "speed", "memory", "timeout", "concurrency", "warm", "waiting", "seed",
 )  # fmt: skip
-
-
-def add(commands: Commands) -> None:
-    load_options.add(commands).set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
