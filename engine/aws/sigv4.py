@@ -33,7 +33,7 @@ MISMATCH = (
     "and signing method. Consult the service documentation for details."
 )
 INVALID_TOKEN = "The security token included in the request is invalid."
-BASIC_FORMAT = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+BASIC_FORMAT = re.compile(r"\d{8}T(?!24)\d{6}Z", re.ASCII)  # hour 24 is ISO's, not AWS's
 SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 
@@ -327,13 +327,8 @@ def _basic(date: str) -> str:
 
 def _moment(stamp: str) -> float | None:
     """YYYYMMDDTHHMMSSZ in epoch seconds; None when it is no such time."""
-    if not BASIC_FORMAT.fullmatch(stamp):
-        return None
-    year, month, day, hour, minute, second = (
-        int(stamp[start:end]) for start, end in ((0, 4), (4, 6), (6, 8), (9, 11), (11, 13), (13, 15))
-    )
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+        return datetime.fromisoformat(stamp).timestamp() if BASIC_FORMAT.fullmatch(stamp) else None
     except ValueError:
         return None
 

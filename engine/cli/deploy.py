@@ -50,13 +50,10 @@ def run(options: argparse.Namespace) -> int:
     archive = _archive(source)
     api = client(options)
     _draw_uploads(api)
-    configuration: dict[str, Any] = {"Handler": handler}
-    if options.memory is not None:
-        configuration["MemorySize"] = options.memory
-    if options.timeout is not None:
-        configuration["Timeout"] = options.timeout
+    settings = {"Handler": handler, "MemorySize": options.memory, "Timeout": options.timeout}
     if options.env:
-        configuration["Environment"] = {"Variables": dict(map(_variable, options.env))}
+        settings["Environment"] = {"Variables": dict(map(_variable, options.env))}
+    configuration = {key: value for key, value in settings.items() if value is not None}
     done = _put(api, name, archive, configuration)
     if options.url:
         done = f"{done}: {_url(api, name)}"
@@ -72,10 +69,8 @@ def _archive(source: Path) -> bytes:
     except OSError as error:
         raise UsageError(f"cannot read {error.filename}: {error.strerror}") from None
     if len(archive) > limits.ZIPPED_BYTES:
-        most = f"{limits.ZIPPED_BYTES // limits.MIB} MiB"
-        raise UsageError(
-            f"{source} is {len(archive) / limits.MIB:.1f} MiB when packed: Lambda takes {most} at most"
-        )
+        size, most = f"{len(archive) / limits.MIB:.1f} MiB", f"{limits.ZIPPED_BYTES // limits.MIB} MiB"
+        raise UsageError(f"{source} is {size} when packed: Lambda takes {most} at most")
     return archive
 
 
@@ -180,9 +175,7 @@ class _Upload(io.BytesIO):
         percent = 100 * self.tell() // self.size
         if percent != self.drawn:
             self.drawn = percent
-            full = percent * _BAR // 100
-            text = (
-                f"\ruploading [{'#' * full}{'.' * (_BAR - full)}] {percent:3}% of {self.size / 1024:.0f} KiB"
-            )
+            bar = ("#" * (percent * _BAR // 100)).ljust(_BAR, ".")
+            text = f"\ruploading [{bar}] {percent:3}% of {self.size / 1024:.0f} KiB"
             print(text, end="\n" if percent == 100 else "", file=sys.stderr, flush=True)
         return data

@@ -84,12 +84,8 @@ def event(
         "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
         "timeEpoch": int(now * 1000),
     }
-    whole: dict[str, Any] = {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": raw_path,
-        "rawQueryString": raw_query,
-    }
+    whole: dict[str, Any] = {"version": "2.0", "routeKey": "$default"}
+    whole |= {"rawPath": raw_path, "rawQueryString": raw_query}
     cookies = [cookie.strip() for cookie in given.get("cookie", "").split(";") if cookie.strip()]
     if cookies:  # they are in the headers as well
         whole["cookies"] = cookies
@@ -217,11 +213,7 @@ def _whole(reply: dict[str, Any]) -> Response:
 
 
 def _status(value: Any) -> int:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | str)
-        or (isinstance(value, str) and len(value) != 3)
-    ):
+    if isinstance(value, bool) or not isinstance(value, int | str) or len(str(value)) != 3:
         raise ValueError("a statusCode is a number")
     status = int(value)
     if not 200 <= status <= 599:
