@@ -45,10 +45,11 @@ class Denied(Fault):
 
 
 class Credential(NamedTuple):
-    """A secret access key, and the session token that must come with it (None: none may)."""
+    """A secret access key, the session token that must come with it (None: none may), and the key's account."""
 
     secret: str
     token: str | None = None
+    account: str | None = None  # None: the file does not say
 
 
 class Signed(NamedTuple):
@@ -71,45 +72,34 @@ class Signed(NamedTuple):
 
 
 def load_credentials(path: str | Path) -> dict[str, Credential]:
-    """Access keys and their secrets from a file like ~/.aws/credentials: each profile is one allowed key.
+    """The allowed access keys from a file like ~/.aws/credentials, one a profile.
 
     Raises InvalidConfiguration when it cannot be read, a profile is incomplete, or no profile has a key.
     """
-    found: dict[str, Credential] = {}
-    for name, profile in _profiles(path):
-        key, secret = profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")
-        if key and secret:
-            found[key] = Credential(secret, profile.get("aws_session_token") or None)
-        elif key or secret:
-            raise InvalidConfiguration(
-                f"profile {name} in {path} needs both aws_access_key_id and aws_secret_access_key"
-            )
-    if not found:
-        raise InvalidConfiguration(f"{path} has no profile with aws_access_key_id and aws_secret_access_key")
-    return found
-
-
-def load_accounts(path: str | Path) -> dict[str, str]:
-    """The account of each access key whose profile in the same file has an aws_account_id, as SDKs know it."""
-    found: dict[str, str] = {}
-    for name, profile in _profiles(path):
-        key, account = profile.get("aws_access_key_id"), profile.get("aws_account_id")
-        if key and account:
-            if not ACCOUNT.fullmatch(account):
-                raise InvalidConfiguration(
-                    f"profile {name} in {path}: aws_account_id={account}: an account id has twelve digits"
-                )
-            found[key] = account
-    return found
-
-
-def _profiles(path: str | Path) -> list[tuple[str, Mapping[str, str]]]:
     parser = configparser.RawConfigParser(default_section="", strict=False)
     try:
         parser.read_string(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         raise InvalidConfiguration(f"cannot read the credentials in {path}: {error}") from error
-    return [(name, parser[name]) for name in parser.sections()]
+    found: dict[str, Credential] = {}
+    for name in parser.sections():
+        profile = parser[name]
+        key, secret = profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")
+        account = profile.get("aws_account_id")
+        if not key and not secret:
+            continue
+        if not key or not secret:
+            raise InvalidConfiguration(
+                f"profile {name} in {path} needs both aws_access_key_id and aws_secret_access_key"
+            )
+        if account and not ACCOUNT.fullmatch(account):
+            raise InvalidConfiguration(
+                f"profile {name} in {path}: aws_account_id={account}: an account id has twelve digits"
+            )
+        found[key] = Credential(secret, profile.get("aws_session_token") or None, account or None)
+    if not found:
+        raise InvalidConfiguration(f"{path} has no profile with aws_access_key_id and aws_secret_access_key")
+    return found
 
 
 class Verifier:

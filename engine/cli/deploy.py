@@ -7,14 +7,12 @@ import io
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from .. import limits
 from .client import SERVER, client, server_errors
 from .status import OK, UsageError, option
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ROLE = "arn:aws:iam::000000000000:role/stoker"
 _PAUSE = 0.02  # seconds between two looks at a function that is being updated
@@ -131,8 +129,6 @@ def _variable(text: str) -> tuple[str, str]:
 
 def _source(options: argparse.Namespace) -> tuple[Path, str]:
     """What to pack, and the handler in it."""
-    from pathlib import Path
-
     text, colon, attribute = options.source.partition(":")
     source = Path(text)
     is_file = source.is_file() and source.suffix == ".py"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -32,20 +33,21 @@ class Check:
     remedy: str = ""  # how to get it, when it is not ok
 
 
+Attempt = Callable[[], str]
+Probe = Callable[[], Check]
+
+
 def read(path: str) -> str:
-    try:
-        with open(path) as file:
-            return file.read().strip()
-    except OSError:
-        return ""
+    """A file of the kernel's; "" when there is none."""
+    with contextlib.suppress(OSError), open(path) as file:
+        return file.read().strip()
+    return ""
 
 
-def _probe(
-    name: str, remedy: str, needed: bool = False
-) -> Callable[[Callable[[], str]], Callable[[], Check]]:
+def _probe(name: str, remedy: str, needed: bool = False) -> Callable[[Attempt], Probe]:
     """Makes a check of an attempt, which returns the detail, or raises OSError or ValueError."""
 
-    def decorate(attempt: Callable[[], str]) -> Callable[[], Check]:
+    def decorate(attempt: Attempt) -> Probe:
         def check() -> Check:
             try:
                 return Check(name, True, attempt(), needed, remedy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .status import OK, UsageError, option
@@ -53,7 +54,6 @@ TRAITS = {"own_signals": True}  # its event loop handles them
 def run(options: argparse.Namespace) -> int:
     """Serve. Raises EngineError when it cannot start."""
     from dataclasses import fields
-    from pathlib import Path
 
     try:
         from ..http.server import Options, Server

@@ -27,13 +27,6 @@ class Connection(Protocol):
     def watch_writes(self) -> None: ...
 
 
-class _NoEvent:
-    """Stands for the event that uvicorn's cycles wait for; an Invoke waits for none."""
-
-    def set(self) -> None:
-        return None
-
-
 class InvokeCycle:
     """One Invoke: what uvicorn's protocol needs to know of a request, and the request itself."""
 
@@ -41,7 +34,7 @@ class InvokeCycle:
         "body", "disconnected", "dropped", "headers", "keep_alive", "limit", "more_body", "protocol",
         "queued", "response_complete", "url",
     )  # fmt: skip
-    message_event: ClassVar[_NoEvent] = _NoEvent()
+    message_event: ClassVar = asyncio.Event()  # what uvicorn's cycles wait for; an Invoke does not
 
     def __init__(
         self, protocol: Connection, url: bytes, headers: list[Header], keep_alive: bool, limit: int
@@ -83,9 +76,7 @@ class InvokeCycle:
         if self.disconnected or transport.is_closing():
             return
         out = [STATUS_LINE[status]]
-        for name, value in protocol.server_state.default_headers:
-            out += (name, b": ", value, b"\r\n")
-        for name, value in headers:
+        for name, value in (*protocol.server_state.default_headers, *headers):
             out += (name, b": ", value, b"\r\n")
         if status != 204:
             out += (b"content-length: ", b"%d" % len(payload), b"\r\n")
@@ -93,8 +84,7 @@ class InvokeCycle:
             out.append(b"connection: close\r\n")
         out.append(b"\r\n")
         if len(payload) <= _SMALL:
-            out.append(payload)
-            transport.write(b"".join(out))
+            transport.write(b"".join((*out, payload)))
         else:
             transport.write(b"".join(out))
             transport.write(payload)

@@ -23,7 +23,7 @@ from ..aws.model import Model
 from ..aws.names import Place
 from ..aws.registry import Registry
 from ..aws.service import Service
-from ..aws.sigv4 import Verifier, load_accounts, load_credentials
+from ..aws.sigv4 import Verifier, load_credentials
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
 from ..durable.records import Records
@@ -213,7 +213,9 @@ class Server:
         auth = self.options.auth
         if auth is None:
             return Door(place, None, {})
-        return Door(place, Verifier(load_credentials(auth), region=None), load_accounts(auth))
+        credentials = load_credentials(auth)
+        accounts = {key: each.account for key, each in credentials.items() if each.account}
+        return Door(place, Verifier(credentials, region=None), accounts)
 
     def _variables(self, place: Place) -> dict[str, str]:
         """What every function of a place finds in its environment: the way back here, and credentials that are good

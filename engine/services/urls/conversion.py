@@ -6,13 +6,13 @@ import base64
 import binascii
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from ... import limits, wire
+from ...aws.messages import Headers, Request
 
-Headers = Sequence[tuple[str, str]]
 Response = tuple[int, list[tuple[str, str]], bytes]
 JSON = ("content-type", "application/json")
 # Between client and server only: no business of a function's.
@@ -38,39 +38,30 @@ VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 def event(
-    method: str,
-    raw_path: str,
-    raw_query: str,
-    headers: Headers,
-    body: bytes,
-    *,
+    request: Request,
     url_id: str,
+    path: str,
     region: str,
-    source_ip: str,
     now: float,
     request_id: str,
-    protocol: str = "HTTP/1.1",
-    scheme: str = "http",
-    port: int = 80,
     caller: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The event (JSON) of a request to the function URL `url_id`.
-
-    Path, query and headers as they were on the wire. `now` is in epoch seconds; scheme and port are what the client
-    used. `caller` is the "iam" object of a request that was signed (AuthType AWS_IAM), with accountId among its
-    members; None for AuthType NONE. A longer event than limits.EVENT_BYTES is to be answered with `too_large`.
+    """The event (JSON) of a request for `path` of the function URL `url_id`. A longer one than limits.EVENT_BYTES is
+    to be answered with `too_large`. `now` is in epoch seconds. `caller` is the "iam" object of a request that was
+    signed (AuthType AWS_IAM), with accountId among its members; None for AuthType NONE.
     """
-    given: dict[str, str] = {}
-    for name, value in headers:
+    merged: dict[str, str] = {}
+    for name, value in request.headers:
         lower = name.lower()
         if lower not in HOP_BY_HOP:
             joint = "; " if lower == "cookie" else ","
-            given[lower] = f"{given[lower]}{joint}{value}" if lower in given else value
-    given.setdefault("x-amzn-trace-id", trace_id(now, request_id))
-    given |= {"x-forwarded-for": source_ip, "x-forwarded-proto": scheme, "x-forwarded-port": str(port)}
-    http = {"method": method, "path": raw_path, "protocol": protocol, "sourceIp": source_ip}
-    if "user-agent" in given:
-        http["userAgent"] = given["user-agent"]
+            merged[lower] = f"{merged[lower]}{joint}{value}" if lower in merged else value
+    merged.setdefault("x-amzn-trace-id", trace_id(now, request_id))
+    merged |= {"x-forwarded-for": request.client, "x-forwarded-proto": request.scheme}
+    merged["x-forwarded-port"] = str(request.port)
+    http = {"method": request.method, "path": path, "protocol": "HTTP/1.1", "sourceIp": request.client}
+    if "user-agent" in merged:
+        http["userAgent"] = merged["user-agent"]
     context: dict[str, Any] = {
         "accountId": caller["accountId"] if caller else "anonymous",
         "apiId": url_id,
@@ -85,21 +76,21 @@ def event(
         "timeEpoch": int(now * 1000),
     }
     whole: dict[str, Any] = {"version": "2.0", "routeKey": "$default"}
-    whole |= {"rawPath": raw_path, "rawQueryString": raw_query}
-    cookies = [cookie.strip() for cookie in given.get("cookie", "").split(";") if cookie.strip()]
+    whole |= {"rawPath": path, "rawQueryString": request.query}
+    cookies = [cookie.strip() for cookie in merged.get("cookie", "").split(";") if cookie.strip()]
     if cookies:  # they are in the headers as well
         whole["cookies"] = cookies
-    whole["headers"] = given
+    whole["headers"] = merged
     parameters: dict[str, str] = {}
-    for name, value in parse_qsl(raw_query, keep_blank_values=True, errors="replace"):
+    for name, value in parse_qsl(request.query, keep_blank_values=True, errors="replace"):
         parameters[name] = f"{parameters[name]},{value}" if name in parameters else value
     if parameters:
         whole["queryStringParameters"] = parameters
     whole["requestContext"] = context
-    text = _text(given.get("content-type", ""), body)
-    if body:
-        whole["body"] = base64.b64encode(body).decode() if text is None else text
-    whole["isBase64Encoded"] = bool(body) and text is None
+    text = _text(merged.get("content-type", ""), request.body)
+    if request.body:
+        whole["body"] = base64.b64encode(request.body).decode() if text is None else text
+    whole["isBase64Encoded"] = bool(request.body) and text is None
     return wire.encode(whole)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ... import limits
 from ...aws.faults import Fault
-from ...aws.messages import Request, Response
+from ...aws.messages import Headers, Request, Response
 from ...aws.service import Access, Caller, Service
 from ...hosting.placements import Hosting, Placement
 from ..lambda_ import malformed
@@ -61,10 +61,8 @@ class FunctionUrlRequests(Service):
         id = uuid.uuid4()
         url_id, path = _target(request)
         event = conversion.event(
-            request.method, path, request.query, request.headers, request.body, url_id=url_id,
-            region=placement.place.region, source_ip=request.client, now=time.time(), request_id=str(id),
-            scheme=request.scheme, port=request.port, caller=identity,
-        )  # fmt: skip
+            request, url_id, path, placement.place.region, time.time(), str(id), caller=identity
+        )
         if len(event) > limits.EVENT_BYTES:
             return conversion.too_large()
         result = await placement.invoker.result(owner["name"], owner["qualifier"] or None, event, id.bytes)
@@ -123,7 +121,7 @@ def _refused(fault: Fault) -> conversion.Response:
     return 403, denied, b'{"Message":"Forbidden"}'
 
 
-def _response(response: conversion.Response, cors: conversion.Headers = ()) -> Response:
+def _response(response: conversion.Response, cors: Headers = ()) -> Response:
     status, headers, body = response
     lower = ((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (*headers, *cors))
     return Response(status, [pair for pair in lower if pair[0] != b"content-length"], body)
