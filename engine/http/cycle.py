@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-from uvicorn.server import ServerState
+
+if TYPE_CHECKING:
+    from .protocol import Protocol
 
 _PATIENCE = 64 * 1024 * 1024  # bytes of a body too large that are read until its sender is hung up on
 _SMALL = 64 * 1024  # up to here head and payload are one write
 _HEAD = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%bcontent-length: %d\r\n\r\n%b"
 Header = tuple[bytes, bytes]
-
-
-class Connection(Protocol):
-    """What a cycle uses of its connection: uvicorn's protocol, and two methods of ours."""
-
-    transport: asyncio.Transport
-    loop: asyncio.AbstractEventLoop
-    server_state: ServerState
-
-    def on_response_complete(self) -> None: ...
-    def hang_up(self) -> None: ...
-    def watch_writes(self) -> None: ...
 
 
 class InvokeCycle:
@@ -37,7 +27,7 @@ class InvokeCycle:
     message_event: ClassVar = asyncio.Event()  # what uvicorn's cycles wait for; an Invoke does not
 
     def __init__(
-        self, protocol: Connection, url: bytes, headers: list[Header], keep_alive: bool, limit: int
+        self, protocol: Protocol, url: bytes, headers: list[Header], keep_alive: bool, limit: int
     ) -> None:
         self.protocol = protocol
         self.url = url
