@@ -131,9 +131,8 @@ class Verifier:
     ) -> str:
         """The access key that signed the request for `service`; raises Denied.
 
-        Path, query and headers are given as they were on the wire (bytes decoded as Latin-1, as in ASGI). A body of
-        None is one that is still to be streamed, to S3 only: there the signature covers the hash it was declared
-        with, and whether the two agree is for the receiver to see.
+        Path, query and headers as on the wire, decoded as Latin-1. A body of None is still to be streamed, to S3 only:
+        the signature covers its declared hash, and whether the two agree is for the receiver to see.
         """
         signed = _read(raw_query, headers)
         credential = self._credentials.get(signed.key)

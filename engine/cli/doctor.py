@@ -104,12 +104,9 @@ def _latency_lines(latency: dict[str, int | None]) -> list[str]:
 
 
 def _check_lines(check: Check) -> list[str]:
-    if check.ok:
-        return [_line("ok", check.name, check.detail)]
-    lines = [_line("MISSING" if check.needed else "absent", check.name, check.detail)]
-    if check.remedy:
-        lines.append(f"{'':10}to get it: {check.remedy}")
-    return lines
+    mark = "ok" if check.ok else "MISSING" if check.needed else "absent"
+    remedy = [f"{'':10}to get it: {check.remedy}"] if check.remedy and not check.ok else []
+    return [_line(mark, check.name, check.detail), *remedy]
 
 
 def _line(mark: str, name: str, detail: str) -> str:

@@ -48,11 +48,10 @@ def examine() -> Findings:
     else:
         found.latency |= calls
         found.limits = [_descriptors(workers), _processes()]
-        found.can_run = True
     if lacking:
-        found.can_run = False
         details = f" ({found.why_not})" if found.why_not else ""
         found.why_not = f"this machine lacks {', '.join(lacking)}{details}"
+    found.can_run = not found.why_not
     return found
 
 

@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return status
     except Stopped as stopped:
-        return 128 + stopped.number
+        return 128 + int(stopped.args[0])
     except (UsageError, EngineError) as error:
         print(f"stoker {options.command}: {error}", file=sys.stderr)
         return USAGE

@@ -153,8 +153,7 @@ def _cgroup_directories() -> dict[str, tuple[str, str]]:
         if kind not in ("cgroup", "cgroup2"):
             continue
         for _, controllers, path in groups:
-            inside = path.removeprefix(root) if root != "/" else path
-            directory = os.path.normpath(f"{mount}/{inside}")
+            directory = os.path.normpath(f"{mount}/{path.removeprefix(root)}")
             if kind == "cgroup2" and controllers == "":
                 for name in read(f"{directory}/cgroup.controllers").split():
                     found[name] = ("v2", directory)

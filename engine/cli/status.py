@@ -14,11 +14,7 @@ class UsageError(Exception):
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal ends the command. A KeyboardInterrupt, so that the engine closes without draining."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
+    """The signal of this number ends the command. A KeyboardInterrupt, so that the engine closes without draining."""
 
 
 def option(usage: str, help: str | None = None, **settings: Any) -> Option:

@@ -112,8 +112,7 @@ class Server:
         async with contextlib.AsyncExitStack() as stack:
             sock = stack.enter_context(contextlib.closing(listen(self.options)))
             self.url = url_of(self.options, sock)
-            config = await self._assemble(stack)
-            server = _Uvicorn(config)
+            server = _Uvicorn(await self._assemble(stack))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, server.stop)
@@ -189,8 +188,7 @@ class Server:
         endpoint = Endpoint(hosting, events, model, door)
         hosting.start()
         events.start()
-        sweeper = loop.create_task(_sweep(hosting))
-        stack.callback(sweeper.cancel)
+        stack.callback(loop.create_task(_sweep(hosting)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
         gc.freeze()
@@ -218,11 +216,9 @@ class Server:
         return Door(place, Verifier(credentials, region=None), accounts)
 
     def _variables(self, place: Place) -> dict[str, str]:
-        """What every function of a place finds in its environment: the way back here, and credentials that are good
-        enough: whoever has an account's number for a key is of that account."""
-        variables = {}
-        if not self.options.uds:
-            variables["AWS_ENDPOINT_URL"] = self.url
+        """What every function of a place finds in its environment: the way back here, and credentials: an account's
+        number is a key of that account."""
+        variables = {} if self.options.uds else {"AWS_ENDPOINT_URL": self.url}
         if place.account != self.options.account:
             variables |= {"AWS_ACCESS_KEY_ID": place.account, "AWS_SECRET_ACCESS_KEY": "stoker"}
         elif "AWS_ACCESS_KEY_ID" not in os.environ:

@@ -100,11 +100,8 @@ def trace_id(now: float, request_id: str) -> str:
 
 
 def response(payload: bytes, function_error: bool = False) -> Response:
-    """Status, headers and body for what the function returned (JSON), or for its failure.
-
-    An object with a statusCode is a whole response. Anything else is the body of a 200: text as it is, the rest as
-    JSON. What cannot be a response is answered as a failure is.
-    """
+    """The response to a request whose function returned this JSON, or failed. An object with a statusCode is a whole
+    response, though what it says may be none: then it is a failure. Anything else is the body of a 200."""
     if function_error:
         return failed()
     try:
@@ -136,10 +133,7 @@ def too_large() -> Response:
 
 
 def preflight(cors: Mapping[str, Any] | None, method: str, headers: Headers) -> Response | None:
-    """The service's own answer to a CORS preflight; None for a request that is the function's to answer.
-
-    `cors` is the URL's Cors configuration as the API has it, None when it has none.
-    """
+    """The service's own response to a CORS preflight; None for another request. `cors`: the URL's Cors configuration."""
     asked = _first(headers, "access-control-request-method")
     if not cors or method != "OPTIONS" or asked is None or _first(headers, "origin") is None:
         return None
