@@ -22,7 +22,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 CONNECTIONS = 100
 IDLE = 60.0  # seconds that a client may take for the next piece of its request
-TIMEOUT = {"connect": 5.0, "read": 120.0, "write": 60.0, "pool": 30.0}  # seconds; SQS polls last up to 20
+# Seconds; SQS polls last up to 20.
+EXTENSIONS = {"timeout": {"connect": 5.0, "read": 120.0, "write": 60.0, "pool": 30.0}}
 
 
 class ClientGone(Exception):
@@ -77,18 +78,13 @@ class Passthrough:
         headers = _end_to_end(scope["headers"], "expect")
         names = {name.lower() for name, _ in scope["headers"]}
         content = body.pieces() if names & {b"transfer-encoding", b"content-length"} else None
-        if content is not None:
-            if b"content-length" not in names:
-                headers.append((b"transfer-encoding", b"chunked"))
-        else:
+        if content is None:
             body.complete.set()
+        elif b"content-length" not in names:
+            headers.append((b"transfer-encoding", b"chunked"))
         try:
             async with self._pool.stream(
-                scope["method"],
-                self._url(scope),
-                headers=headers,
-                content=content,
-                extensions={"timeout": TIMEOUT},
+                scope["method"], self._url(scope), headers=headers, content=content, extensions=EXTENSIONS
             ) as response:
                 kept = _end_to_end(response.headers, "date", "server")  # which our own server sets
                 started = True

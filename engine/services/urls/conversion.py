@@ -133,7 +133,7 @@ def too_large() -> Response:
 
 
 def preflight(cors: Mapping[str, Any] | None, method: str, headers: Headers) -> Response | None:
-    """The service's own response to a CORS preflight, None for another request. `cors`: the URL's configuration of it."""
+    """The service's own response to a CORS preflight; None for another request. `cors`: the URL's Cors record."""
     asked = _first(headers, "access-control-request-method")
     if not cors or method != "OPTIONS" or asked is None or _first(headers, "origin") is None:
         return None
