@@ -56,19 +56,13 @@ class Signed(NamedTuple):
     """What a request says of its own signature, read but not yet believed."""
 
     key: str
-    date: str  # of the scope: YYYYMMDD
-    region: str
-    service: str
+    scope: tuple[str, str, str]  # date (YYYYMMDD), region, service
     headers: tuple[str, ...]  # signed, lower-case, sorted
     signature: str
     stamp: str  # YYYYMMDDTHHMMSSZ
     time: float  # the same in epoch seconds
     token: str | None
     expires: float | None  # seconds; None in the header form
-
-    @property
-    def scope(self) -> tuple[str, str, str]:
-        return self.date, self.region, self.service
 
 
 def load_credentials(path: str | Path) -> dict[str, Credential]:
@@ -153,15 +147,16 @@ class Verifier:
         return signed.key
 
     def _check_scope(self, signed: Signed, service: str) -> None:
+        date, region, signed_service = signed.scope
         wrong = ""
-        if self._region is not None and service in REGIONAL and signed.region != self._region:
+        if self._region is not None and service in REGIONAL and region != self._region:
             wrong += "Credential should be scoped to a valid region. "
-        if signed.service != service:
+        if signed_service != service:
             wrong += f"Credential should be scoped to correct service: '{service}'. "
-        if signed.stamp[:8] != signed.date:
+        if signed.stamp[:8] != date:
             wrong += (
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
-                f"'{signed.date}' != '{signed.stamp[:8]}', from '{signed.stamp}'. "
+                f"'{date}' != '{signed.stamp[:8]}', from '{signed.stamp}'. "
             )
         if wrong:
             raise _mismatch(wrong)
@@ -258,9 +253,8 @@ def _signed(
         raise _mismatch()
     names = tuple(sorted({name.lower() for name in signed_headers.split(";")}))
     key, date, region, service, _ = scope
-    return Signed(
-        key, date, region, service, names, signature, stamp, when, token[0] if token else None, expires
-    )
+    session = token[0] if token else None
+    return Signed(key, (date, region, service), names, signature, stamp, when, session, expires)
 
 
 def _check_headers(signed: Signed, headers: Headers) -> None:
@@ -276,7 +270,7 @@ def _check_headers(signed: Signed, headers: Headers) -> None:
 def _payload(signed: Signed, headers: Headers, body: bytes | None) -> str:
     """What the signature says of the body. Only S3 may leave it unsigned or stream it; for every other service it is
     the body's own hash, whatever a header claims."""
-    if signed.service in S3:
+    if signed.scope[2] in S3:
         declared = _values(headers, "x-amz-content-sha256") or [
             UNSIGNED if signed.expires is not None else ""
         ]

@@ -16,19 +16,8 @@ from ...aws.messages import Headers, Request
 Response = tuple[int, list[tuple[str, str]], bytes]
 JSON = ("content-type", "application/json")
 # Between client and server only: no business of a function's.
-HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
+HOP_BY_HOP |= {"proxy-authenticate", "proxy-authorization", "proxy-connection"}
 BODILESS = frozenset({204, 205, 304})
 TEXT = re.compile(
     r"text/.*|application/(json|xml|javascript|x-javascript|ecmascript|.+\+(json|xml))", re.IGNORECASE
