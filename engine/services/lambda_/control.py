@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...aws.names import Place
-from ...durable.state import State
+from ...durable.state import Record, State
 from ...hosting.packages import Packages
+from .records import discard
 
 # Members by their names in the service's model.
 Request = dict[str, Any]
@@ -39,7 +40,8 @@ class Control:
 
 
 class Operations:
-    """A family of operations on one region's and account's records."""
+    """A family of operations on one region's and account's records. Each is a public method that has its name in snake
+    case: create_alias is CreateAlias."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
@@ -48,7 +50,18 @@ class Operations:
 
     def operations(self) -> dict[str, Operation]:
         """By name."""
-        raise NotImplementedError
+        names = (name for name in vars(type(self)) if not name.startswith("_") and name != "settle")
+        return {name.title().replace("_", ""): getattr(self, name) for name in names}
+
+    def put(self, table: str, owner: str, id: str, record: Record) -> None:
+        """Keep one record: a change of its own."""
+        with self.state.change() as change:
+            change.put(table, owner, id, record)
+
+    def discard(self, table: str, owner: str, id: str = "") -> None:
+        """Delete one record, if it is there: a change of its own."""
+        with self.state.change() as change:
+            discard(self.state, change, table, owner, id)
 
     def settle(self) -> None:
         """Moves on what the operations left pending; most leave nothing."""

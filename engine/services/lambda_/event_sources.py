@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...aws.faults import Fault
 from ...durable.state import Record
-from .control import Control, Operation, Operations, Request, Response
+from .control import Control, Operations, Request, Response
 from .event_source_kinds import STREAMS, check, defaults, kind_of, merged, servers
 from .lookup import version
 from .records import discard
@@ -16,15 +16,6 @@ _PENDING = {"Creating", "Updating", "Enabling", "Disabling"}
 
 class EventSources(Operations):
     """The operations on event source mappings."""
-
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "CreateEventSourceMapping": self.create,
-            "GetEventSourceMapping": self.get,
-            "ListEventSourceMappings": self.list_all,
-            "UpdateEventSourceMapping": self.update,
-            "DeleteEventSourceMapping": self.delete,
-        }
 
     def settle(self) -> None:
         """What is pending is done."""
@@ -39,7 +30,7 @@ class EventSources(Operations):
                     ended = "Enabled" if record["_enabled"] else "Disabled"
                     change.put(_TABLE, uuid, "", {**record, "State": ended})
 
-    def create(self, request: Request) -> Response:
+    def create_event_source_mapping(self, request: Request) -> Response:
         kind, uuid = kind_of(request), self.control.new_id()
         settings = merged(kind, defaults(kind, uuid, request), request)
         check(kind, request, settings)
@@ -95,10 +86,10 @@ class EventSources(Operations):
             raise not_found("The resource you requested does not exist.")
         return record
 
-    def get(self, request: Request) -> Response:
+    def get_event_source_mapping(self, request: Request) -> Response:
         return public(self._found(request))
 
-    def list_all(self, request: Request) -> Response:
+    def list_event_source_mappings(self, request: Request) -> Response:
         arn = None
         if request.get("FunctionName"):
             name = self.place.parse(request["FunctionName"])
@@ -113,7 +104,7 @@ class EventSources(Operations):
             found.append(public(record))
         return paged("EventSourceMappings", found, request, most=100)
 
-    def update(self, request: Request) -> Response:
+    def update_event_source_mapping(self, request: Request) -> Response:
         record = self._found(request)
         if record["State"] in _PENDING | {"Deleting"}:
             raise Fault(
@@ -131,11 +122,10 @@ class EventSources(Operations):
         if request.get("Enabled") is not None and request["Enabled"] != record["_enabled"]:
             new["_enabled"] = request["Enabled"]
             new["State"] = "Enabling" if request["Enabled"] else "Disabling"
-        with self.state.change() as change:
-            change.put(_TABLE, record["UUID"], "", new)
+        self.put(_TABLE, record["UUID"], "", new)
         return public(new)
 
-    def delete(self, request: Request) -> Response:
+    def delete_event_source_mapping(self, request: Request) -> Response:
         record = {**self._found(request), "State": "Deleting"}
         arn = record["EventSourceMappingArn"]
         with self.state.change() as change:

@@ -8,7 +8,7 @@ from ...durable.state import Record
 from ...hosting.packages import Package
 from . import code as packaged
 from .configuration import applied, check_size, defaults, refuse
-from .control import Control, Operation, Operations, Request, Response
+from .control import Control, Operations, Request, Response
 from .lookup import latest, name_of, signing_config, unqualified, version
 from .records import discard, forget
 from .responses import check_revision, conflict, invalid, page, public, timestamp
@@ -31,19 +31,6 @@ class Functions(Operations):
             if _is_pending(record)
         }
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "CreateFunction": self.create,
-            "GetFunction": self.get,
-            "GetFunctionConfiguration": self.configuration,
-            "ListFunctions": self.list_all,
-            "DeleteFunction": self.delete,
-            "UpdateFunctionCode": self.update_code,
-            "UpdateFunctionConfiguration": self.update_configuration,
-            "PublishVersion": self.publish_version,
-            "GetAccountSettings": self.account,
-        }
-
     def settle(self) -> None:
         """What is pending becomes active."""
         with self.state.change() as change:
@@ -60,7 +47,7 @@ class Functions(Operations):
                 change.put("function", name, number, new)
         self._pending.clear()
 
-    def create(self, request: Request) -> Response:
+    def create_function(self, request: Request) -> Response:
         name = self.place.parse(request["FunctionName"]).name
         if len(name) > limits.NAME_CHARS:
             raise invalid(
@@ -101,7 +88,7 @@ class Functions(Operations):
         self._pending |= {(name, LATEST), (name, made["Version"])}
         return {**public(made), "FunctionArn": record["FunctionArn"]}
 
-    def get(self, request: Request) -> Response:
+    def get_function(self, request: Request) -> Response:
         name, record = version(self.control, request)
         location = (
             f"{self.control.base_url()}/2015-03-31/functions/{name.name}/code-archive/{record['_digest']}"
@@ -118,7 +105,7 @@ class Functions(Operations):
             out["Concurrency"] = reserved
         return out
 
-    def configuration(self, request: Request) -> Response:
+    def get_function_configuration(self, request: Request) -> Response:
         name, record = version(self.control, request)
         return self._described(record, name.qualifier)
 
@@ -128,7 +115,7 @@ class Functions(Operations):
             out["FunctionArn"] = self.place.function(record["FunctionName"], qualifier)
         return out
 
-    def list_all(self, request: Request) -> Response:
+    def list_functions(self, request: Request) -> Response:
         everything = request.get("FunctionVersion") == "ALL"
         master = request.get("MasterRegion")
         if master and not everything:
@@ -147,7 +134,7 @@ class Functions(Operations):
             functions.append(summary(self.state.owned("function", name)[number], arn))
         return {"Functions": functions, **more}
 
-    def delete(self, request: Request) -> Response:
+    def delete_function(self, request: Request) -> Response:
         found = name_of(self.control, request)
         name, qualifier = found.name, found.qualifier
         if qualifier == LATEST:
@@ -170,7 +157,7 @@ class Functions(Operations):
                 forget(self.state, change, name, qualifier)
         return {"StatusCode": 204}
 
-    def update_code(self, request: Request) -> Response:
+    def update_function_code(self, request: Request) -> Response:
         name, record = unqualified(self.control, request)
         _check_idle(self.control, record)
         check_revision(request, record)
@@ -192,7 +179,7 @@ class Functions(Operations):
         self._pending |= {(name, LATEST), (name, made["Version"])}
         return public(made)
 
-    def update_configuration(self, request: Request) -> Response:
+    def update_function_configuration(self, request: Request) -> Response:
         name, record = unqualified(self.control, request)
         _check_idle(self.control, record)
         check_revision(request, record)
@@ -202,8 +189,7 @@ class Functions(Operations):
             "RevisionId": self.control.new_id(),
             **UPDATING,
         }
-        with self.state.change() as change:
-            change.put("function", name, LATEST, new)
+        self.put("function", name, LATEST, new)
         self._pending.add((name, LATEST))
         return public(new)
 
@@ -223,7 +209,7 @@ class Functions(Operations):
         self._pending.add((name, made["Version"]))
         return public(made)
 
-    def account(self, _request: Request) -> Response:
+    def get_account_settings(self, _request: Request) -> Response:
         reserved = used = functions = 0
         for name in self.state.owners("layer"):
             used += sum(record["Content"]["CodeSize"] for record in self.state.owned("layer", name).values())

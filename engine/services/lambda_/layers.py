@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...durable.state import Record
 from . import code as packaged
-from .control import Operation, Operations, Request, Response
+from .control import Operations, Request, Response
 from .lookup import layer_number
 from .records import discard
 from .responses import not_found, paged, public, timestamp
@@ -13,17 +13,7 @@ from .responses import not_found, paged, public, timestamp
 class Layers(Operations):
     """The operations on layers, but for their permissions."""
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "PublishLayerVersion": self.publish,
-            "GetLayerVersion": self.get,
-            "GetLayerVersionByArn": self.by_arn,
-            "ListLayers": self.list_all,
-            "ListLayerVersions": self.versions,
-            "DeleteLayerVersion": self.delete,
-        }
-
-    def publish(self, request: Request) -> Response:
+    def publish_layer_version(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
         package = packaged.received(self.control, request["Content"])
         about = self.state.get("layer-about", name) or {"NextVersion": 1}
@@ -57,7 +47,7 @@ class Layers(Operations):
             raise not_found("The resource you requested does not exist.")
         return name
 
-    def get(self, request: Request) -> Response:
+    def get_layer_version(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
         return self._described(name, self._version(name, request["VersionNumber"]))
 
@@ -67,12 +57,12 @@ class Layers(Operations):
             raise not_found("The resource you requested does not exist.")
         return record
 
-    def by_arn(self, request: Request) -> Response:
+    def get_layer_version_by_arn(self, request: Request) -> Response:
         layer, _, number = request["Arn"].rpartition(":")
         name = self._name(layer)
         return self._described(name, self._version(name, int(number)))
 
-    def list_all(self, request: Request) -> Response:
+    def list_layers(self, request: Request) -> Response:
         layers = [
             {"LayerName": name, "LayerArn": self.place.layer(name), "LatestMatchingVersion": versions[0]}
             for name in self.state.owners("layer")
@@ -86,11 +76,11 @@ class Layers(Operations):
         ordered = [versions[number] for number in sorted(versions, key=int, reverse=True)]
         return [_summary(version) for version in ordered if _fits(version, request)]
 
-    def versions(self, request: Request) -> Response:
+    def list_layer_versions(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
         return paged("LayerVersions", self._matching(name, request), request)
 
-    def delete(self, request: Request) -> Response:
+    def delete_layer_version(self, request: Request) -> Response:
         """The number is not used again, and functions that have the version keep it."""
         name, number = self._name(request["LayerName"]), layer_number(request["VersionNumber"])
         with self.state.change() as change:

@@ -11,7 +11,7 @@ import msgspec
 from ...aws.faults import Fault
 from ...aws.names import LATEST
 from ...durable.state import Record
-from .control import Operation, Operations, Request, Response
+from .control import Operations, Request, Response
 from .lookup import existing, latest, layer_number, name_of
 from .responses import check_revision, conflict, invalid, not_found
 
@@ -35,20 +35,7 @@ _ARN = re.compile(r"arn:aws[a-z-]*:(iam|sts)::\d{12}:.+")
 class Policies(Operations):
     """The operations on policies."""
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "AddPermission": self.add,
-            "RemovePermission": self.remove,
-            "GetPolicy": self.get,
-            "GetResourcePolicy": self.get_resource,
-            "PutResourcePolicy": self.put_resource,
-            "DeleteResourcePolicy": self.delete_resource,
-            "AddLayerVersionPermission": self.add_layer,
-            "RemoveLayerVersionPermission": self.remove_layer,
-            "GetLayerVersionPolicy": self.get_layer,
-        }
-
-    def add(self, request: Request) -> Response:
+    def add_permission(self, request: Request) -> Response:
         name, record = existing(self.control, request)
         if name.qualifier == LATEST:
             raise invalid(_NOT_LATEST)
@@ -76,15 +63,14 @@ class Policies(Operations):
                 f"The final policy size ({len(_text(new))}) is bigger than the limit ({LIMIT}).",
                 Type="User",
             )
-        with self.state.change() as change:
-            change.put(table, owner, id, new)
+        self.put(table, owner, id, new)
         return new
 
     def _revised(self, before: Record | None, statements: list[Any]) -> Record:
         document = {**(before["Document"] if before else _EMPTY), "Statement": statements}
         return {"Document": document, "RevisionId": self.control.new_id()}
 
-    def remove(self, request: Request) -> Response:
+    def remove_permission(self, request: Request) -> Response:
         name = name_of(self.control, request)
         arn = self.place.function(name.name, name.qualifier)
         latest(self.control, request, f"No policy found for: {arn}")
@@ -116,7 +102,7 @@ class Policies(Operations):
             else:
                 change.delete(table, owner, id)
 
-    def get(self, request: Request) -> Response:
+    def get_policy(self, request: Request) -> Response:
         name = name_of(self.control, request)
         return _response(self.state.get("policy", name.name, name.qualifier or ""), _NOTHING)
 
@@ -127,24 +113,22 @@ class Policies(Operations):
         qualifier = name.qualifier or ""
         return name.name, qualifier, self.state.get("policy", name.name, qualifier)
 
-    def get_resource(self, request: Request) -> Response:
+    def get_resource_policy(self, request: Request) -> Response:
         return _response(self._of_arn(request)[2], _NOTHING)
 
-    def put_resource(self, request: Request) -> Response:
+    def put_resource_policy(self, request: Request) -> Response:
         name, qualifier, before = self._of_arn(request)
         check_revision(request, before, "GetResourcePolicy")
         new: Record = {"Document": _parsed(request["Policy"]), "RevisionId": self.control.new_id()}
-        with self.state.change() as change:
-            change.put("policy", name, qualifier, new)
+        self.put("policy", name, qualifier, new)
         return _response(new, _NOTHING)
 
-    def delete_resource(self, request: Request) -> Response:
+    def delete_resource_policy(self, request: Request) -> Response:
         name, qualifier, before = self._of_arn(request)
         if before is None:
             raise not_found(_NOTHING)
         check_revision(request, before, "GetResourcePolicy")
-        with self.state.change() as change:
-            change.delete("policy", name, qualifier)
+        self.discard("policy", name, qualifier)
         return {}
 
     def _layer(self, request: Request) -> tuple[str, str, Record | None]:
@@ -153,7 +137,7 @@ class Policies(Operations):
             raise not_found(f"Layer version {self.place.layer(name, number)} does not exist.")
         return name, number, self.state.get("layer-policy", name, number)
 
-    def add_layer(self, request: Request) -> Response:
+    def add_layer_version_permission(self, request: Request) -> Response:
         name, number, before = self._layer(request)
         check_revision(request, before, "GetLayerPolicy")
         account = _ACCOUNT.fullmatch(request["Principal"])
@@ -169,12 +153,12 @@ class Policies(Operations):
         new = self._put("layer-policy", name, number, before, statement)
         return {"Statement": msgspec.json.encode(statement).decode(), "RevisionId": new["RevisionId"]}
 
-    def remove_layer(self, request: Request) -> Response:
+    def remove_layer_version_permission(self, request: Request) -> Response:
         name, number, before = self._layer(request)
         self._remove("layer-policy", name, number, before, request, "GetLayerPolicy")
         return {}
 
-    def get_layer(self, request: Request) -> Response:
+    def get_layer_version_policy(self, request: Request) -> Response:
         return _response(self._layer(request)[2], _NO_POLICY)
 
 

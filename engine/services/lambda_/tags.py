@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...aws.names import LATEST
-from .control import Operation, Operations, Request, Response
+from .control import Operations, Request, Response
 from .lookup import latest
 from .records import discard
 from .responses import invalid, not_found
@@ -32,9 +32,6 @@ def check_number(tags: Mapping[str, str]) -> None:
 class Tags(Operations):
     """The operations on tags."""
 
-    def operations(self) -> dict[str, Operation]:
-        return {"TagResource": self.tag, "UntagResource": self.untag, "ListTags": self.list_all}
-
     def _resource(self, arn: str) -> str:
         """The ARN that the tags are kept under. Raises Fault when there is no such resource."""
         kind, _, rest = arn.split(":", 5)[5].partition(":")
@@ -50,7 +47,7 @@ class Tags(Operations):
             raise not_found(_MISSING[kind].format(arn))
         return arn
 
-    def tag(self, request: Request) -> Response:
+    def tag_resource(self, request: Request) -> Response:
         arn = self._resource(request["Resource"])
         tags = {**(self.state.get("tags", arn) or {}), **request["Tags"]}
         if not request["Tags"]:
@@ -70,7 +67,7 @@ class Tags(Operations):
             if ":function:" in arn and (record := self.state.get("function", name, LATEST)):
                 change.put("function", name, LATEST, {**record, "RevisionId": self.control.new_id()})
 
-    def untag(self, request: Request) -> Response:
+    def untag_resource(self, request: Request) -> Response:
         arn = self._resource(request["Resource"])
         gone = set(request["TagKeys"])
         tags = {
@@ -79,6 +76,6 @@ class Tags(Operations):
         self._put(arn, tags)
         return {}
 
-    def list_all(self, request: Request) -> Response:
+    def list_tags(self, request: Request) -> Response:
         arn = self._resource(request["Resource"])
         return {"Tags": self.state.get("tags", arn) or {}}

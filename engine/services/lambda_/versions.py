@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...aws.faults import Fault
 from ...aws.names import LATEST
 from ...durable.state import Change, Record
-from .control import Control, Operation, Operations, Request, Response
+from .control import Control, Operations, Request, Response
 from .lookup import latest, name_of, unqualified
 from .records import forget
 from .responses import INVALID, check_revision, conflict, invalid, not_found, page, paged, public, timestamp
@@ -86,17 +86,7 @@ def leads_to(alias: Record) -> set[str]:
 class Versions(Operations):
     """The operations on versions and aliases."""
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "ListVersionsByFunction": self.list_all,
-            "CreateAlias": self.create_alias,
-            "GetAlias": self.get_alias,
-            "ListAliases": self.list_aliases,
-            "UpdateAlias": self.update_alias,
-            "DeleteAlias": self.delete_alias,
-        }
-
-    def list_all(self, request: Request) -> Response:
+    def list_versions_by_function(self, request: Request) -> Response:
         name, _ = unqualified(self.control, request)
         versions = self.state.owned("function", name)
         ordered = [versions[LATEST], *(versions[n] for n in sorted(versions.keys() - {LATEST}, key=int))]
@@ -117,8 +107,7 @@ class Versions(Operations):
         if request.get("RoutingConfig", {}).get("AdditionalVersionWeights"):
             record["RoutingConfig"] = request["RoutingConfig"]
         self._check(name, record)
-        with self.state.change() as change:
-            change.put("alias", name, alias, record)
+        self.put("alias", name, alias, record)
         return record
 
     def _check(self, name: str, record: Record) -> None:
@@ -171,8 +160,7 @@ class Versions(Operations):
                 new["RoutingConfig"] = request["RoutingConfig"]
         self._check(name, new)
         new["RevisionId"] = self.control.new_id()
-        with self.state.change() as change:
-            change.put("alias", name, record["Name"], new)
+        self.put("alias", name, record["Name"], new)
         return new
 
     def delete_alias(self, request: Request) -> Response:
