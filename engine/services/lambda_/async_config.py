@@ -9,7 +9,7 @@ from ...aws.names import LATEST
 from ...durable.state import Record
 from .control import Operations, Request, Response
 from .lookup import existing, latest, name_of
-from .responses import invalid, not_found, paged, public
+from .responses import changed, invalid, not_found, paged, public
 
 # S3 takes only what failed.
 _DESTINATIONS = {
@@ -85,11 +85,7 @@ class AsyncConfig(Operations):
 
 def _settings(request: Request) -> Record:
     """What a request sets. Raises Fault when that is nothing."""
-    settings: Record = {
-        member: request[member]
-        for member in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")
-        if request.get(member) is not None
-    }
+    settings = changed({}, request, ("MaximumRetryAttempts", "MaximumEventAgeInSeconds"))
     if (destinations := request.get("DestinationConfig")) is not None:
         settings["DestinationConfig"] = {
             kind: {"Destination": arn} if (arn := (destinations.get(kind) or {}).get("Destination")) else {}

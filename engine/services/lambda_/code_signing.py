@@ -10,7 +10,7 @@ from ...durable.state import Record
 from .control import Operations, Request, Response
 from .lookup import signing_config, unqualified
 from .records import discard
-from .responses import NOT_FOUND, conflict, paged, timestamp
+from .responses import NOT_FOUND, changed, conflict, paged, timestamp
 
 
 class CodeSigning(Operations):
@@ -19,16 +19,13 @@ class CodeSigning(Operations):
     def create_code_signing_config(self, request: Request) -> Response:
         id = "csc-" + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(17))
         arn = self.place.arn(f"code-signing-config:{id}")
-        record: Record = {
+        record = changed({}, request, ("AllowedPublishers", "Description")) | {
             "CodeSigningConfigId": id,
             "CodeSigningConfigArn": arn,
-            "AllowedPublishers": request["AllowedPublishers"],
             "CodeSigningPolicies": request.get("CodeSigningPolicies")
             or {"UntrustedArtifactOnDeployment": "Warn"},
             "LastModified": timestamp(self.control.now()),
         }
-        if request.get("Description") is not None:
-            record["Description"] = request["Description"]
         with self.state.change() as change:
             change.put("code-signing-config", id, "", record)
             if request.get("Tags"):
@@ -47,28 +44,18 @@ class CodeSigning(Operations):
         return {"CodeSigningConfig": self._found(request["CodeSigningConfigArn"])[1]}
 
     def list_code_signing_configs(self, request: Request) -> Response:
-        records = [
-            self.state.get("code-signing-config", id) for id in self.state.owners("code-signing-config")
-        ]
-        return paged("CodeSigningConfigs", records, request)
+        return paged("CodeSigningConfigs", [*self.by_owner("code-signing-config").values()], request)
 
     def update_code_signing_config(self, request: Request) -> Response:
         id, record = self._found(request["CodeSigningConfigArn"])
-        settings = {
-            member: request[member]
-            for member in ("Description", "AllowedPublishers", "CodeSigningPolicies")
-            if request.get(member) is not None
-        }
-        new = {**record, **settings, "LastModified": timestamp(self.control.now())}
+        new = changed(record, request, ("Description", "AllowedPublishers", "CodeSigningPolicies"))
+        new["LastModified"] = timestamp(self.control.now())
         self.put("code-signing-config", id, "", new)
         return {"CodeSigningConfig": new}
 
     def _users(self, arn: str) -> list[str]:
-        return [
-            name
-            for name in self.state.owners("code-signing")
-            if (self.state.get("code-signing", name) or {}).get("CodeSigningConfigArn") == arn
-        ]
+        users = self.by_owner("code-signing")
+        return [name for name, record in users.items() if record["CodeSigningConfigArn"] == arn]
 
     def delete_code_signing_config(self, request: Request) -> Response:
         arn = request["CodeSigningConfigArn"]

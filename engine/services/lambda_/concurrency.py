@@ -41,12 +41,11 @@ class Concurrency(Operations):
                 self._pending.add((name, qualifier))
                 continue
             else:
-                new = {
-                    **record,
-                    "AllocatedProvisionedConcurrentExecutions": requested,
-                    "AvailableProvisionedConcurrentExecutions": requested,
-                    "Status": "READY",
-                }
+                counts = (
+                    "AllocatedProvisionedConcurrentExecutions",
+                    "AvailableProvisionedConcurrentExecutions",
+                )
+                new = {**record, **dict.fromkeys(counts, requested), "Status": "READY"}
             self.put("provisioned", name, qualifier, new)
 
     def _count(self) -> None:
@@ -78,19 +77,13 @@ class Concurrency(Operations):
 
     def _reserved(self, but: str) -> int:
         """What all functions but one have reserved."""
-        return sum(
-            record["ReservedConcurrentExecutions"]
-            for other in self.state.owners("concurrency")
-            if other != but and (record := self.state.get("concurrency", other))
-        )
+        reserved = self.by_owner("concurrency")
+        return sum(r["ReservedConcurrentExecutions"] for name, r in reserved.items() if name != but)
 
     def _requested(self, name: str, but: str = "") -> int:
         """What is provisioned for all of a function's versions and aliases but one."""
-        return sum(
-            record["RequestedProvisionedConcurrentExecutions"]
-            for qualifier, record in self.state.owned("provisioned", name).items()
-            if qualifier != but
-        )
+        records = self.state.owned("provisioned", name)
+        return sum(r["RequestedProvisionedConcurrentExecutions"] for id, r in records.items() if id != but)
 
     def get_function_concurrency(self, request: Request) -> Response:
         name, _ = latest(self.control, request)
@@ -162,11 +155,8 @@ class Concurrency(Operations):
         name, qualifier = self._published(request)
         record = self.state.get("provisioned", name, qualifier)
         if record is None:
-            raise Fault(
-                "ProvisionedConcurrencyConfigNotFoundException",
-                "No Provisioned Concurrency Config found for this function",
-                Type="User",
-            )
+            text = "No Provisioned Concurrency Config found for this function"
+            raise Fault("ProvisionedConcurrencyConfigNotFoundException", text, Type="User")
         return name, qualifier, record
 
     def _published(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...aws.names import Place
+from ...aws.service import operations_of
 from ...durable.state import Record, State
 from ...hosting.packages import Packages
 from .records import discard
@@ -40,8 +41,7 @@ class Control:
 
 
 class Operations:
-    """A family of operations on one region's and account's records. Each is a public method that has its name in snake
-    case: create_alias is CreateAlias."""
+    """A family of operations on one region's and account's records: its public methods, by their names."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
@@ -50,8 +50,7 @@ class Operations:
 
     def operations(self) -> dict[str, Operation]:
         """By name."""
-        names = (name for name in vars(type(self)) if not name.startswith("_") and name != "settle")
-        return {name.title().replace("_", ""): getattr(self, name) for name in names}
+        return operations_of(self, "settle")
 
     def put(self, table: str, owner: str, id: str, record: Record) -> None:
         """Keep one record: a change of its own."""
@@ -62,6 +61,12 @@ class Operations:
         """Delete one record, if it is there: a change of its own."""
         with self.state.change() as change:
             discard(self.state, change, table, owner, id)
+
+    def by_owner(self, table: str) -> dict[str, Record]:
+        """The records of a table that has one for each owner."""
+        return {
+            owner: record for owner in self.state.owners(table) if (record := self.state.get(table, owner))
+        }
 
     def settle(self) -> None:
         """Moves on what the operations left pending; most leave nothing."""

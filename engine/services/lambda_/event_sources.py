@@ -19,16 +19,13 @@ class EventSources(Operations):
 
     def settle(self) -> None:
         """What is pending is done."""
-        for uuid in self.state.owners(_TABLE):
-            record = self.state.get(_TABLE, uuid)
-            if record is None or record["State"] not in _PENDING | {"Deleting"}:
-                continue
-            with self.state.change() as change:
-                if record["State"] == "Deleting":
-                    change.delete(_TABLE, uuid, "")
-                else:
-                    ended = "Enabled" if record["_enabled"] else "Disabled"
-                    change.put(_TABLE, uuid, "", {**record, "State": ended})
+        for uuid, record in self.by_owner(_TABLE).items():
+            if record["State"] == "Deleting":
+                self.discard(_TABLE, uuid)
+            elif record["State"] in _PENDING:
+                self.put(
+                    _TABLE, uuid, "", {**record, "State": "Enabled" if record["_enabled"] else "Disabled"}
+                )
 
     def create_event_source_mapping(self, request: Request) -> Response:
         kind, uuid = kind_of(request), self.control.new_id()
@@ -59,8 +56,7 @@ class EventSources(Operations):
         source, topics = settings.get("EventSourceArn"), settings.get("Topics")
         name = arn.split(":function:", 1)[1]
         mine = servers(settings)
-        for uuid in self.state.owners(_TABLE):
-            other = self.state.get(_TABLE, uuid) or {}
+        for uuid, other in self.by_owner(_TABLE).items():
             if uuid == but or other["FunctionArn"] != arn or other["_kind"] != kind:
                 continue
             if other.get("EventSourceArn") != source or other.get("Topics") != topics:
@@ -94,24 +90,20 @@ class EventSources(Operations):
         if request.get("FunctionName"):
             name = self.place.parse(request["FunctionName"])
             arn = self.place.function(name.name, name.qualifier)
-        found = []
-        for uuid in self.state.owners(_TABLE):
-            record = self.state.get(_TABLE, uuid)
-            if record is None or (arn and record["FunctionArn"] != arn):
-                continue
-            if request.get("EventSourceArn") and record.get("EventSourceArn") != request["EventSourceArn"]:
-                continue
-            found.append(public(record))
+        source = request.get("EventSourceArn")
+        found = [
+            public(record)
+            for record in self.by_owner(_TABLE).values()
+            if (not arn or record["FunctionArn"] == arn)
+            and (not source or record.get("EventSourceArn") == source)
+        ]
         return paged("EventSourceMappings", found, request, most=100)
 
     def update_event_source_mapping(self, request: Request) -> Response:
         record = self._found(request)
         if record["State"] in _PENDING | {"Deleting"}:
-            raise Fault(
-                "ResourceInUseException",
-                "Cannot update the event source mapping because it is in use.",
-                Type="User",
-            )
+            text = "Cannot update the event source mapping because it is in use."
+            raise Fault("ResourceInUseException", text, Type="User")
         kind = record["_kind"]
         new = merged(kind, record, request)
         check(kind, request, new)

@@ -9,7 +9,7 @@ from ...aws.names import LATEST
 from ...durable.state import Record
 from .control import Operations, Request, Response
 from .lookup import latest, name_of
-from .responses import conflict, not_found, paged, public, timestamp
+from .responses import changed, conflict, not_found, paged, public, timestamp
 
 _LETTERS = string.ascii_lowercase + "234567"
 _ID = 32
@@ -29,14 +29,12 @@ class FunctionUrls(Operations):
             )
         url_id = "".join(secrets.choice(_LETTERS) for _ in range(_ID))
         now = timestamp(self.control.now())
-        record: Record = {
+        record = changed({}, request, ("AuthType", "InvokeMode"), ("Cors",)) | {
             "FunctionArn": arn,
-            "AuthType": request["AuthType"],
             "CreationTime": now,
             "LastModifiedTime": now,
             "_id": url_id,
         }
-        record |= {member: request[member] for member in ("Cors", "InvokeMode") if request.get(member)}
         with self.state.change() as change:
             change.put("url", name, alias, record)
             change.put("url-id", url_id, "", {"name": name, "qualifier": alias})
@@ -72,14 +70,7 @@ class FunctionUrls(Operations):
     def update_function_url_config(self, request: Request) -> Response:
         self._owner(request)
         name, alias, record = self._found(request)
-        new = dict(record)
-        for member in ("AuthType", "InvokeMode"):
-            if request.get(member):
-                new[member] = request[member]
-        if request.get("Cors") is not None:
-            new.pop("Cors", None)
-            if request["Cors"]:
-                new["Cors"] = request["Cors"]
+        new = changed(record, request, ("AuthType", "InvokeMode"), ("Cors",))
         new["LastModifiedTime"] = timestamp(self.control.now())
         self.put("url", name, alias, new)
         return self._changed(new)

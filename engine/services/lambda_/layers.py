@@ -7,7 +7,7 @@ from . import code as packaged
 from .control import Operations, Request, Response
 from .lookup import layer_number
 from .records import discard
-from .responses import not_found, paged, public, timestamp
+from .responses import changed, not_found, paged, public, timestamp
 
 
 class Layers(Operations):
@@ -18,7 +18,8 @@ class Layers(Operations):
         package = packaged.received(self.control, request["Content"])
         about = self.state.get("layer-about", name) or {"NextVersion": 1}
         number = about["NextVersion"]
-        record: Record = {
+        kept = ("CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo")
+        record = changed({}, request, kept) | {
             "Content": {"CodeSha256": package.sha256, "CodeSize": package.size},
             "LayerArn": self.place.layer(name),
             "LayerVersionArn": self.place.layer(name, number),
@@ -28,9 +29,6 @@ class Layers(Operations):
             "_digest": package.digest,
             "_unzipped": package.unzipped,
         }
-        for member in ("CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo"):
-            if request.get(member) is not None:
-                record[member] = request[member]
         with self.state.change() as change:
             change.put("layer", name, str(number), record)
             change.put("layer-about", name, "", {"NextVersion": number + 1})
@@ -49,18 +47,17 @@ class Layers(Operations):
 
     def get_layer_version(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
-        return self._described(name, self._version(name, request["VersionNumber"]))
+        return self._version(name, request["VersionNumber"])
 
-    def _version(self, name: str, number: int) -> Record:
+    def _version(self, name: str, number: int) -> Response:
         record = self.state.get("layer", name, layer_number(number))
         if record is None:
             raise not_found("The resource you requested does not exist.")
-        return record
+        return self._described(name, record)
 
     def get_layer_version_by_arn(self, request: Request) -> Response:
         layer, _, number = request["Arn"].rpartition(":")
-        name = self._name(layer)
-        return self._described(name, self._version(name, int(number)))
+        return self._version(self._name(layer), int(number))
 
     def list_layers(self, request: Request) -> Response:
         layers = [
@@ -74,7 +71,11 @@ class Layers(Operations):
         """A layer's versions that fit a request, as lists have them, the newest first."""
         versions = self.state.owned("layer", name)
         ordered = [versions[number] for number in sorted(versions, key=int, reverse=True)]
-        return [_summary(version) for version in ordered if _fits(version, request)]
+        return [
+            {name: value for name, value in public(version).items() if name not in ("Content", "LayerArn")}
+            for version in ordered
+            if _fits(version, request)
+        ]
 
     def list_layer_versions(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
@@ -87,10 +88,6 @@ class Layers(Operations):
             for table in ("layer", "layer-policy"):
                 discard(self.state, change, table, name, number)
         return {}
-
-
-def _summary(record: Record) -> Response:
-    return {name: value for name, value in public(record).items() if name not in ("Content", "LayerArn")}
 
 
 def _fits(record: Record, request: Request) -> bool:

@@ -31,9 +31,7 @@ class RuntimeConfig(Operations):
             raise invalid(
                 "RuntimeVersionArn is only supported when UpdateRuntimeOn is Manual. Remove RuntimeVersionArn."
             )
-        settings = {"UpdateRuntimeOn": request["UpdateRuntimeOn"]}
-        if manual:
-            settings["RuntimeVersionArn"] = request["RuntimeVersionArn"]
+        settings = {m: request[m] for m in ("UpdateRuntimeOn", "RuntimeVersionArn") if request.get(m)}
         self.put("runtime-management", name.name, record["Version"], settings)
         return {**settings, "FunctionArn": self.place.function(name.name, name.qualifier)}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ...aws.names import LATEST
 from .control import Operations, Request, Response
-from .lookup import latest
+from .lookup import NO_SIGNING_CONFIG, latest
 from .records import discard
 from .responses import invalid, not_found
 
@@ -14,10 +14,7 @@ MOST = 50
 # By what an ARN calls the resource, which is its table's name, too. There are none of the last two.
 _MISSING = {
     "event-source-mapping": "Event source mapping not found: {}",
-    "code-signing-config": (
-        "The code signing configuration cannot be found. "
-        "Check that the provided configuration is not deleted: {}."
-    ),
+    "code-signing-config": NO_SIGNING_CONFIG,
     "capacity-provider": "Capacity provider not found: {}",
     "network-connector": "Network connector not found: {}",
 }
@@ -58,7 +55,7 @@ class Tags(Operations):
 
     def _put(self, arn: str, tags: dict[str, str]) -> None:
         """A function with other tags has another revision."""
-        self.control, name = self.control, arn.rsplit(":", 1)[-1]
+        name = arn.rsplit(":", 1)[-1]
         with self.state.change() as change:
             if tags:
                 change.put("tags", arn, "", tags)
@@ -69,11 +66,8 @@ class Tags(Operations):
 
     def untag_resource(self, request: Request) -> Response:
         arn = self._resource(request["Resource"])
-        gone = set(request["TagKeys"])
-        tags = {
-            name: value for name, value in (self.state.get("tags", arn) or {}).items() if name not in gone
-        }
-        self._put(arn, tags)
+        tags = self.state.get("tags", arn) or {}
+        self._put(arn, {name: tags[name] for name in tags if name not in request["TagKeys"]})
         return {}
 
     def list_tags(self, request: Request) -> Response:

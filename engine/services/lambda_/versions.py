@@ -8,7 +8,18 @@ from ...durable.state import Change, Record
 from .control import Control, Operations, Request, Response
 from .lookup import latest, name_of, unqualified
 from .records import forget
-from .responses import INVALID, check_revision, conflict, invalid, not_found, page, paged, public, timestamp
+from .responses import (
+    INVALID,
+    changed,
+    check_revision,
+    conflict,
+    invalid,
+    not_found,
+    page,
+    paged,
+    public,
+    timestamp,
+)
 
 # What may differ between $LATEST and a version that is still the same.
 _OWN = {
@@ -97,22 +108,22 @@ class Versions(Operations):
         name, alias = self._names(request)
         if self.state.get("alias", name, alias) is not None:
             raise conflict(f"Alias already exists: {self.place.function(name, alias)}")
-        record: Record = {
+        record = {
             "AliasArn": self.place.function(name, alias),
-            "Name": alias,
-            "FunctionVersion": request["FunctionVersion"],
-            "Description": request.get("Description", ""),
+            "Description": "",
             "RevisionId": self.control.new_id(),
+            **changed({}, request, ("Name", "FunctionVersion", "Description", "RoutingConfig")),
         }
-        if request.get("RoutingConfig", {}).get("AdditionalVersionWeights"):
-            record["RoutingConfig"] = request["RoutingConfig"]
         self._check(name, record)
         self.put("alias", name, alias, record)
         return record
 
     def _check(self, name: str, record: Record) -> None:
+        """Raises Fault. A routing without weights is none: it is removed."""
         version = record["FunctionVersion"]
         weights = record.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
+        if not weights:
+            record.pop("RoutingConfig", None)
         if len(weights) > 1:
             raise invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")
         if weights and version == LATEST:
@@ -150,14 +161,7 @@ class Versions(Operations):
     def update_alias(self, request: Request) -> Response:
         name, record = self._alias(request, "Alias not found")
         check_revision(request, record)
-        new = dict(record)
-        for member in ("FunctionVersion", "Description"):
-            if request.get(member) is not None:
-                new[member] = request[member]
-        if request.get("RoutingConfig") is not None:
-            new.pop("RoutingConfig", None)
-            if request["RoutingConfig"].get("AdditionalVersionWeights"):
-                new["RoutingConfig"] = request["RoutingConfig"]
+        new = changed(record, request, ("FunctionVersion", "Description", "RoutingConfig"))
         self._check(name, new)
         new["RevisionId"] = self.control.new_id()
         self.put("alias", name, record["Name"], new)
