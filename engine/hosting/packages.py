@@ -29,6 +29,8 @@ _CHUNK = 1 << 20
 _HEADER = b"PK\1\2"  # of a member, in the archive's directory
 _ENCRYPTED = 0x1
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # what Lambda takes; others are not bounded in memory
+# What zipfile raises for an archive that it cannot read.
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, KeyError, struct.error)
 _ENTRIES = 100_000  # members, and the directories that their names imply
 _NAME_BYTES = 1024
 _NAME_PARTS = 100  # directories within each other
@@ -122,15 +124,7 @@ def unpack(archive: bytes, target: Path, limit: int = limits.UNZIPPED_BYTES) -> 
                     total += _file(source, member, target / path, limit - total)
                 else:
                     raise _bad(f"{name!r} is neither a file nor a directory")
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        struct.error,
-    ) as error:
+    except _BROKEN as error:
         raise _bad() from error
     except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
         raise _bad("one of its files is a directory, too") from error
