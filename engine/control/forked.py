@@ -60,7 +60,7 @@ class TemplateProcess:
     def stop(self) -> None:
         self.stopped = True
         self._kind.loop.remove_reader(self._sock.fileno())
-        self._drain()
+        self._kind.output.pipes.drain(self._output_r)
         self._kind.output.pipes.unwatch(self._output_r)
         os.close(self._output_r)
         self._sock.close()
@@ -91,9 +91,6 @@ class TemplateProcess:
             os.close(self.pidfd)
             self.pidfd = -1
 
-    def _drain(self) -> None:
-        self._kind.output.pipes.drain(self._output_r)
-
     def _receive(self) -> None:
         """Every message that is there."""
         state, workers = self.state, self._kind.workers
@@ -122,7 +119,7 @@ class TemplateProcess:
 
     def _initialised(self, message: wire.Initialised) -> None:
         inits = self._kind.inits
-        self._drain()
+        self._kind.output.pipes.drain(self._output_r)
         if message.error:
             inits.init_failed(self.state, message.error.encode(), message.peak_kib)
         elif message.unsafe:
@@ -172,9 +169,7 @@ class ForkedEnvironments:
                 try:
                     ours.setblocking(False)
                     number = next(self._numbers)
-                    with contextlib.suppress(
-                        OSError
-                    ):  # if the zygote is gone, its end is this template's too
+                    with contextlib.suppress(OSError):  # its zygote is gone, and it with that
                         zygote.send(wire.MakeTemplate(state.spec, number), [theirs.fileno(), output_w])
                 finally:
                     os.close(output_w)
@@ -220,11 +215,10 @@ class ForkedEnvironments:
         if self._population.closing:
             return
         self._start_later(zygote)
-        for template in [
-            it for it in self._templates.values() if it.state.spec.deployed.python == zygote.python
-        ]:
-            del self._templates[template.number]
-            template.ended(-signal.SIGKILL)
+        for template in list(self._templates.values()):
+            if template.state.spec.deployed.python == zygote.python:
+                del self._templates[template.number]
+                template.ended(-signal.SIGKILL)
 
     def _start_later(self, zygote: ZygoteProcess) -> None:
         zygote.breaker.failed(lib.stk_now())

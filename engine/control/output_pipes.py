@@ -30,8 +30,7 @@ class Pipes:
         running: Callable[[Any], int],
         deliver: Callable[[Any, int, bytes], None],
     ) -> None:
-        """running: what an owner runs now, looked up before each read; deliver: gets both, and the
-        output."""
+        """running: what an owner runs now, looked up before each read; deliver: gets both, and the output."""
         self._loop = loop
         self._running = running
         self._deliver = deliver
@@ -56,10 +55,7 @@ class Pipes:
     def _readable(self) -> None:
         for fd, _events in self._epoll.poll(0):
             owner = self._owners.get(fd)
-            if owner is None:
-                continue
-            of_environment = owner[1] is None
-            if of_environment or _held(fd) >= _HIGH_WATER:
+            if owner is not None and (owner[1] is None or _held(fd) >= _HIGH_WATER):  # None: an environment's
                 self.drain(fd)
 
     def drain(self, fd: int) -> None:
@@ -74,11 +70,7 @@ class Pipes:
             except BlockingIOError:  # the worker took it meanwhile
                 return
             self._deliver(owner, running, data)
-        self._loop.call_soon(self._again, fd)
-
-    def _again(self, fd: int) -> None:
-        if fd in self._owners:
-            self.drain(fd)
+        self._loop.call_soon(self.drain, fd)
 
 
 def _held(fd: int) -> int:

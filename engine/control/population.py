@@ -53,7 +53,7 @@ class FunctionState:
     init_error: bytes = b""
     init_peak: int = 0  # KiB, of the init that failed so
     init_seconds: float = 0.0
-    up: list[Future[float | None]] = field(default_factory=list)
+    up: Future[float | None] = field(default_factory=Future)  # of its start; its init's seconds
     added: int = 0
     stopped: bool = False
     retry: asyncio.TimerHandle | None = None

@@ -25,9 +25,8 @@ class StrayOutput:
             self._population.log(worker.function.log_name, "", text)
 
     def _running(self, source: Source) -> int:
-        _state, worker = source
-        ticket: int = lib.stk_lane_running(self._population.engine, worker.lane) if worker is not None else 0
-        return ticket
+        worker = source[1]
+        return lib.stk_lane_running(self._population.engine, worker.lane) if worker is not None else 0
 
     def _from_pipe(self, source: Source, running: int, data: bytes) -> None:
         state, worker = source

@@ -106,13 +106,10 @@ class Workers:
 
     def check_up(self, state: FunctionState) -> None:
         """The function is up once it has all the workers that it starts with."""
-        if not state.up or not state.ready:
+        if state.up.done() or not state.ready:
             return
         if sum(worker.ready and worker.pid > 0 for worker in state.workers.values()) >= state.bounds.minimum:
-            for up in state.up:
-                if not up.done():
-                    up.set_result(state.init_seconds if state.spec.snapshot else None)
-            state.up.clear()
+            state.up.set_result(state.init_seconds if state.spec.snapshot else None)
 
     def _init_timed_out(self, worker: WorkerState) -> None:
         """Its init, or its after-restore hooks, take too long."""
