@@ -16,7 +16,6 @@ EngineError
 
 from __future__ import annotations
 
-import copyreg
 import signal as _signal
 from typing import Any
 
@@ -52,8 +51,7 @@ class FunctionError(EngineError):
         return {"errorType": self.error_type, "errorMessage": self.error_message}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Without __init__, whose arguments are not `args`.
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class FunctionTimeout(FunctionError, TimeoutError):
@@ -124,6 +122,13 @@ class EngineClosed(EngineError):
 
 class UnsupportedPlatform(EngineError):
     """This machine lacks what the engine stands on; the message says what."""
+
+
+def _rebuild(kind: type[FunctionError], args: tuple[Any, ...], state: dict[str, Any]) -> FunctionError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 _DESCRIPTIONS = {  # as Go's os package words them, which is what Lambda prints
