@@ -131,7 +131,7 @@ class Supervisor:
             self._workers.release(worker, lib.STK_CLOSED, 0)
         for state in population.functions.values():
             lib.stk_function_fail(self._engine, state.key, lib.STK_CLOSED, 0, b"", 0)
-        self._output.pipes.close()
+        self._output.close()
         self._ticks.close()
 
     # Functions come, scale and go.

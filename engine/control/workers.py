@@ -76,7 +76,7 @@ class Workers:
             self.release(worker, lib.STK_CRASH, -signal.SIGKILL)
             self._starts.failed(state)
             return False
-        self._output.pipes.watch(worker.stdio_r, (state, worker))
+        self._output.watch(worker.stdio_r, (state, worker))
         self._loop.call_later(state.init_timeout, self._init_timed_out, worker)
         return True
 
@@ -156,7 +156,7 @@ class Workers:
         if self._workers.get(worker.lane) is not worker:
             return
         state = worker.function
-        self._output.pipes.drain(worker.stdio_r)
+        self._output.drain(worker.stdio_r)
         lib.stk_lane_drain(self._engine, worker.lane)
         self.note_ready()
         scratch = self._population.scratch
@@ -183,7 +183,7 @@ class Workers:
         self._output.flush(worker)
         with contextlib.suppress(OSError, ValueError):
             self._data_epoll.unregister(worker.event_fd)
-        self._output.pipes.unwatch(worker.stdio_r)
+        self._output.unwatch(worker.stdio_r)
         lib.stk_lane_dead(self._engine, worker.lane, status, detail)
         if worker.pidfd >= 0:
             os.close(worker.pidfd)
