@@ -8,7 +8,6 @@ are no JSON; here they become null.
 
 from __future__ import annotations
 
-import array
 import decimal
 import json
 import math
@@ -18,12 +17,10 @@ from typing import Any
 
 import msgspec
 
-_decoder = msgspec.json.Decoder()
-_encoder = msgspec.json.Encoder(decimal_format="number")
 _FALL_BACK = (msgspec.MsgspecError, UnicodeError, OverflowError, TypeError, ValueError, RecursionError)
 
-fast_decode = _decoder.decode
-fast_encode = _encoder.encode
+fast_decode = msgspec.json.Decoder().decode
+fast_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def decode(data: bytes | bytearray | memoryview) -> Any:
@@ -208,15 +205,7 @@ def send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) -> None
 def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
     """The next message and its descriptors; None when the peer is gone. Raises BlockingIOError."""
     try:
-        data, ancillary, _flags, _address = sock.recvmsg(
-            MESSAGE_BYTES, socket.CMSG_SPACE(MAX_FDS * array.array("i").itemsize), socket.MSG_CMSG_CLOEXEC
-        )
+        data, fds, _flags, _address = socket.recv_fds(sock, MESSAGE_BYTES, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
     except (ConnectionResetError, BrokenPipeError):
         return None
-    fds = array.array("i")
-    for level, kind, content in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
-    if not data:
-        return None
-    return _messages.decode(data), list(fds)
+    return (_messages.decode(data), fds) if data else None
