@@ -1,9 +1,8 @@
 """What crosses a process boundary: JSON payloads, and the messages between engine, zygote and templates.
 
-Payloads are JSON as Lambda has them. msgspec does nearly all; what it refuses but Lambda's runtime accepts
-(NaN, lone surrogates, numbers out of range) goes through the standard library's json, so that such
-a payload has the value it would have on Lambda. But for one thing: Lambda's runtime writes NaN and Infinity, which
-are no JSON; here they become null.
+Payloads are JSON as Lambda has them. What msgspec refuses but Lambda's runtime accepts (NaN, lone surrogates, numbers
+out of range) goes through the standard library's json, for the value that it has on Lambda. But where Lambda's runtime
+writes NaN and Infinity, which are no JSON, null is written here.
 """
 
 from __future__ import annotations
