@@ -1,13 +1,13 @@
 """What crosses a process boundary: JSON payloads, and the messages between engine, zygote and templates.
 
-Payloads are JSON as Lambda has them. msgspec does nearly all; what it refuses but Lambda's runtime accepts
-(NaN, lone surrogates, numbers out of range) goes through the standard library's json, so that such
-a payload has the value it would have on Lambda. But for one thing: Lambda's runtime writes NaN and Infinity, which
-are no JSON; here they become null.
+Payloads are JSON as Lambda has them. What msgspec refuses but Lambda's runtime accepts (NaN, lone surrogates, numbers
+out of range) goes through the standard library's json, for the value that it has on Lambda. But where Lambda's runtime
+writes NaN and Infinity, which are no JSON, null is written here.
 """
 
 from __future__ import annotations
 
+import array
 import decimal
 import json
 import math
@@ -205,7 +205,13 @@ def send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) -> None
 def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
     """The next message and its descriptors; None when the peer is gone. Raises BlockingIOError."""
     try:
-        data, fds, _flags, _address = socket.recv_fds(sock, MESSAGE_BYTES, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, _flags, _address = sock.recvmsg(
+            MESSAGE_BYTES, socket.CMSG_SPACE(MAX_FDS * array.array("i").itemsize), socket.MSG_CMSG_CLOEXEC
+        )
     except (ConnectionResetError, BrokenPipeError):
         return None
-    return (_messages.decode(data), fds) if data else None
+    fds = array.array("i")  # not by socket.recv_fds: Python 3.11's drops the flags
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return (_messages.decode(data), list(fds)) if data else None
