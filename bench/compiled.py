@@ -17,8 +17,8 @@ FLAGS = ["-O2", "-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "
 
 
 def library(name: str) -> Path:
-    """Of bench/native/NAME.c, which may include the engine's headers. It is named after what it was made
-    of, so that after a change of any of that it is built anew."""
+    """Of bench/native/NAME.c, which may include the engine's headers. Its name has a digest of all sources, so that
+    it is built anew after a change."""
     source = HERE / "native" / f"{name}.c"
     digest = hashlib.sha256()
     for path in (source, *sorted(ENGINE.rglob("*.h"))):

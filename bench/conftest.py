@@ -32,10 +32,10 @@ def stoker() -> Iterator[Callable[..., Stoker]]:
     kept: dict[str, Stoker] = {}
     with ExitStack() as stack:
 
-        def started(reference: str = "echo:handler", **given: Any) -> Stoker:
-            key = repr((reference, sorted(given.items())))
+        def started(reference: str = "echo:handler", **settings: Any) -> Stoker:
+            key = repr((reference, sorted(settings.items())))
             if key not in kept:
-                subject = Stoker(reference, **given)
+                subject = Stoker(reference, **settings)
                 stack.enter_context(subject)
                 kept[key] = subject
             return kept[key]

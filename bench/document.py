@@ -16,7 +16,7 @@ def section(text: str) -> str:
 
 
 def with_section(text: str, new: str) -> str:
-    """A document with this section in the place of the one that it has, or at its end."""
+    """A document with its section replaced by this one, or with this one at its end."""
     if not new:
         return text
     old = section(text)

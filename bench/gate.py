@@ -1,4 +1,4 @@
-"""python -m bench.gate: fails, with one line for each reason, when a promised ratio or count is not kept."""
+"""python -m bench.gate: fails when a promised ratio or count is not kept; a line for each."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from bench.harness import GATE, Effort
 from bench.report import Figure
 from engine.load import machine
 
-# What noise may take from each promise. A gate looks at each side's best round, which noise can
-# only make worse, so little slack is needed; tails and wakes vary more between hosts.
+# How far noise may move each figure. A gate compares each side's best round, which noise can only make
+# worse, so little slack is needed; tails and wakes vary more between hosts.
 SLACK = 1.25
 OTHERS = {"p99 / p50": 1.5, "after 2 ms idle": 1.4, "after overload": 1.4, "warm functions": 1.1}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """kept: None where there is no promise, or where this machine cannot tell; such a line counts for nothing."""
+    """kept: None where there is no promise or no way to measure; such a line does not count."""
 
     kept: bool | None
     line: str
@@ -37,24 +37,24 @@ def _slack(figure_name: str) -> float:
 
 
 def judge(figure: Figure) -> Verdict:
-    """Each side's best round against the promise, with what noise may take from it."""
-    said = (
+    """Each side's best round against the promise, with slack for noise."""
+    measured = (
         f"{figure.name}: {figure.ratio.bests:.3g}x at best, {figure.ratio.median:.3g}x median "
         f"({figure.measured} against {figure.against}); "
     )
     if figure.target is None:
-        return Verdict(None, said + figure.promise)
+        return Verdict(None, measured + figure.promise)
     slack = _slack(figure.name)
-    # Goodput and the like are shares of one: a quarter of those would be no gate at all.
+    # Goodput and the like are shares of one: a quarter of slack would be no gate.
     slack = min(slack, 1.05) if figure.want == "high" and figure.target <= 1 else slack
     limit = figure.target / slack if figure.want == "high" else figure.target * slack
     return Verdict(
-        figure.keeps(figure.ratio.bests, slack), f"{said}promised {figure.promise}, gate at {limit:.3g}x"
+        figure.keeps(figure.ratio.bests, slack), f"{measured}promised {figure.promise}, gate at {limit:.3g}x"
     )
 
 
 def ratios(name: str) -> Gate:
-    """The figures of one comparison, as a gate. Not kept at the first try, they get one more."""
+    """The figures of one comparison, as a gate. One that is not kept is measured once more."""
 
     def attempt(effort: Effort) -> list[Verdict]:
         return [judge(figure) for figure in ALL[name](effort).figures]
@@ -64,7 +64,7 @@ def ratios(name: str) -> Gate:
         if any(verdict.kept is False for verdict in verdicts):
             print(f"  {name}: not kept, measured once more", flush=True)
             again = attempt(effort)
-            # Each promise for itself: kept in either of the two runs is kept.
+            # Per promise: kept in either of the two runs is kept.
             verdicts = [old if new.kept is False else new for new, old in zip(again, verdicts, strict=True)]
         yield from verdicts
 
@@ -73,7 +73,7 @@ def ratios(name: str) -> Gate:
 
 
 def instructions(_: Effort) -> Iterator[Verdict]:
-    """What an invocation takes in the native code, counted by callgrind: no noise, so it is counted once."""
+    """Instructions of an invocation in the native code, by callgrind: without noise, so counted once."""
     verdict = hotpath.check()
     yield Verdict(verdict.kept, "; ".join(verdict.lines))
 
@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         begin = time.perf_counter()
         try:
             verdicts = list(gate(GATE))
-        except Exception as error:  # a gate that cannot be measured has not been kept
+        except Exception as error:  # what cannot be measured is not kept
             verdicts = [Verdict(False, f"{gate.__name__}: {type(error).__name__}: {error}")]
         for verdict in verdicts:
             checked += verdict.kept is not None

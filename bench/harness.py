@@ -30,12 +30,12 @@ Measure = Literal["p50", "p99", "rate"]
 
 
 class WrongResult(AssertionError):
-    """A subject answered something else than it was asked; its figures mean nothing."""
+    """A subject returned a wrong result: its figures mean nothing."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure; the three sizes below are all there is."""
+    """How long to measure: one of the three sizes below."""
 
     rounds: int
     calls: int  # per subject and round, for calls of microseconds; slow peers make fewer
@@ -87,7 +87,7 @@ class Ratio:
 
 @dataclass
 class Comparison:
-    """All rounds of some subjects that took turns."""
+    """All rounds of a few subjects that took turns."""
 
     name: str
     rounds: list[dict[str, Series]] = field(default_factory=list)
@@ -99,7 +99,7 @@ class Comparison:
         return statistics.median(self.values(subject, measure))
 
     def ratio(self, above: str, below: str, measure: Measure = "p50", *, want: str = "high") -> Ratio:
-        """above / below in every round; want says which end of it is good."""
+        """above / below in every round; want: which end of it is good."""
         tops, bottoms = self.values(above, measure), self.values(below, measure)
         rounds = [top / bottom for top, bottom in zip(tops, bottoms, strict=True)]
         good = max if measure == "rate" else min
@@ -144,26 +144,26 @@ def interleave(name: str, rounds: int, subjects: Mapping[str, Callable[[], Serie
     for _ in range(rounds):
         turn: dict[str, Series] = {}
         for subject, measure in subjects.items():
-            time.sleep(0.005)  # lets the one before fall asleep, so that it spins on nobody's core
-            before = machine.steal_ticks()
+            time.sleep(0.005)  # the previous subject stops spinning meanwhile
+            before = machine.Ticks.now().steal
             series = measure()
-            series.steal = machine.steal_ticks() - before
+            series.steal = machine.Ticks.now().steal - before
             turn[subject] = series
         comparison.rounds.append(turn)
     return comparison
 
 
 def each(names: Iterable[str], measure: Callable[[str], T]) -> tuple[dict[str, T], dict[str, str], bool]:
-    """What was measured, by name; why others are missing; whether any of those broke rather than cannot run here."""
+    """Results by name; reasons for the missing ones; whether any of these broke, rather than being unavailable."""
     found: dict[str, T] = {}
     missing: dict[str, str] = {}
     broken = False
     for name in names:
         try:
             found[name] = measure(name)
-        except Unavailable as why:
-            missing[name] = str(why)
-        except Exception as error:  # one that breaks must not cost the others their run
+        except Unavailable as reason:
+            missing[name] = str(reason)
+        except Exception as error:  # the others still run
             traceback.print_exc()
             missing[name] = f"{type(error).__name__}: {error}"
             broken = True

@@ -1,6 +1,6 @@
-"""How many instructions an invocation takes in the native code, as callgrind counts them, against a baseline.
+"""Instructions of an invocation in the native code, counted by callgrind, against a baseline.
 
-`python -m bench.hotpath` compares; with `--write` it makes what it counts the baseline.
+`python -m bench.hotpath` compares; with `--write` the count becomes the baseline.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NATIVE = ROOT / "native"
 BASELINE = ROOT / "bench" / "baselines" / "hotpath.json"
-# Beside the C tests: it uses their rig, and is run under each sanitizer as one of them.
+# One of the C tests: it uses their rig and runs under each sanitizer, too.
 DRIVER = ROOT / "tests" / "native" / "hotpath.c"
 PARTS = {
     "submit": "stk_submit",
@@ -26,26 +26,26 @@ PARTS = {
     "reply": "stk_worker_reply",
     "reap": "stk_reap",
 }
-FEW, MANY = 200, 1200  # the difference of two runs has no start-up in it
+FEW, MANY = 200, 1200  # the difference of two runs excludes the start-up
 FLAGS = ["-std=c11", "-O2", "-g"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """kept: None where nothing could be compared, and the one line says why."""
+    """kept: None where nothing could be compared; the line has the reason."""
 
     kept: bool | None
     lines: list[str]
 
 
 def compiler() -> str:
-    """What the counts depend on: they are only compared with those of the same kind."""
+    """The machine and compiler: only counts of the same kind are compared."""
     version = subprocess.run(["gcc", "-dumpversion"], capture_output=True, text=True, check=True)
     return f"{platform.machine()}-gcc-{version.stdout.strip().partition('.')[0]}"
 
 
 def _counts(binary: Path, iterations: int) -> dict[str, int]:
-    """Instructions spent in each part, what it calls included."""
+    """Instructions of each part, including its callees."""
     out = binary.with_suffix(f".{iterations}")
     subprocess.run(
         [
@@ -63,18 +63,18 @@ def _counts(binary: Path, iterations: int) -> dict[str, int]:
     )
     inclusive = dict.fromkeys(PARTS, 0)
     names = {function: part for part, function in PARTS.items()}
-    within, callee, due = "", "", False
+    within, callee, cost_next = "", "", False
     for line in out.read_text().splitlines():
-        if due:  # the line behind calls=: where, and what the calls cost
+        if cost_next:  # the line after calls=: position and cost of the calls
             if within == "main" and callee in names:
                 inclusive[names[callee]] += int(line.split()[1])
-            due = False
+            cost_next = False
         elif line.startswith("fn="):
             within = line[3:]
         elif line.startswith("cfn="):
             callee = re.sub(r"'\d+$", "", line[4:])
         elif line.startswith("calls="):
-            due = True
+            cost_next = True
     return inclusive
 
 
@@ -94,12 +94,12 @@ def instructions_per_invocation(sources: Path = NATIVE) -> dict[str, int]:
         few, many = _counts(binary, FEW), _counts(binary, MANY)
     each = {part: round((many[part] - few[part]) / (MANY - FEW)) for part in PARTS}
     if not all(each.values()):
-        raise RuntimeError(f"callgrind's answer was not understood: {each}")
+        raise RuntimeError(f"callgrind's output was not understood: {each}")
     return {**each, "total": sum(each.values())}
 
 
 def check(tolerance: float = 0.03, sources: Path = NATIVE) -> Verdict:
-    """Kept when the total is at most that much above the baseline; parts are told for where to look."""
+    """Kept when the total is at most that much above the baseline; the parts are listed to show where it grew."""
     missing = [tool for tool in ("gcc", "valgrind") if shutil.which(tool) is None]
     if missing:
         tools = " ".join(missing)
@@ -107,9 +107,9 @@ def check(tolerance: float = 0.03, sources: Path = NATIVE) -> Verdict:
     kind = compiler()
     baselines: dict[str, dict[str, int]] = json.loads(BASELINE.read_text())
     if kind not in baselines:
-        known = ", ".join(baselines)
+        kinds = ", ".join(baselines)
         make = "python -m bench.hotpath --write"
-        return Verdict(None, [f"instructions not compared: no baseline for {kind}, only {known} ({make})"])
+        return Verdict(None, [f"instructions not compared: no baseline for {kind}, only {kinds} ({make})"])
     baseline, counted = baselines[kind], instructions_per_invocation(sources)
     limit = baseline["total"] * (1 + tolerance)
     lines = [

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import document
 from bench.harness import RESULTS, each
+from bench.machine import interrupted
 from bench.open_loop import scenarios, section
 from bench.open_loop.capacity import capacity
 from bench.open_loop.part import FULL, QUICK, Effort, Part, line
@@ -102,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
             "measured": time.strftime("%Y-%m-%d %H:%M %Z"),
             "by": f"{' '.join(['python -m bench.load', *(arguments or sys.argv[1:])])}, {took:.0f} s",
             "time stolen by the host": f"{stolen:.2%} of {len(machine.cores())} cores",
-            "its own noise": machine.interrupted(),
+            "its own noise": interrupted(),
         }
         section.choose(parts)
         publish(out, section.markdown(how, parts, missing), parts)

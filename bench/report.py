@@ -11,8 +11,8 @@ from bench.harness import Comparison, Ratio
 
 @dataclass(frozen=True)
 class Figure:
-    """`target` is the promise the median must keep; a gate allows the best round some slack instead.
-    Without one the figure is there to be read: it is neither kept nor broken."""
+    """`target`: the promise that the median must keep; a gate compares the best round, with slack.
+    Without a target the figure is for information: neither kept nor broken."""
 
     name: str
     measured: str
@@ -42,11 +42,11 @@ class Figure:
 
 @dataclass
 class Outcome:
-    """What one comparison gives: the series it measured, and what they mean."""
+    """The result of one comparison: its series, and the figures drawn from them."""
 
     comparisons: list[Comparison] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # measured besides, promised nowhere
+    notes: list[str] = field(default_factory=list)  # measured, but promised nowhere
 
 
 def duration(nanoseconds: float) -> str:

@@ -12,6 +12,7 @@ from bench import document, report
 from bench.comparisons import ALL
 from bench.document import DOCUMENT
 from bench.harness import FULL, QUICK, Effort, each, save
+from bench.machine import interrupted
 from bench.report import Outcome
 from engine.load import machine
 
@@ -34,17 +35,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     effort = QUICK if options.quick else FULL
-    described = {**machine.describe(), "its own noise, before": machine.interrupted()}
-    steal, begin = machine.steal_ticks(), time.perf_counter()
+    described = {**machine.describe(), "its own noise, before": interrupted()}
+    steal, begin = machine.Ticks.now().steal, time.perf_counter()
     outcomes, missing, broken = each(options.only or ALL, lambda name: timed(name, effort))
     took = time.perf_counter() - begin
-    stolen = (machine.steal_ticks() - steal) / os.sysconf("SC_CLK_TCK")
+    stolen = (machine.Ticks.now().steal - steal) / os.sysconf("SC_CLK_TCK")
     how = {
         "measured": time.strftime("%Y-%m-%d %H:%M %Z"),
         "by": f"{' '.join(['python -m bench.run', *(arguments or sys.argv[1:])])}, {took:.0f} s",
         "rounds": f"{effort.rounds}, of up to {effort.calls:,} calls per subject",
         "time stolen by the host": f"{stolen:.2f} s over all cores",
-        "its own noise, after": machine.interrupted(),
+        "its own noise, after": interrupted(),
     }
     figures = [figure for outcome in outcomes.values() for figure in outcome.figures]
     if figures:

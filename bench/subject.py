@@ -1,4 +1,4 @@
-"""The engine as one more peer: the same protocol, over its public face alone."""
+"""The engine as one more peer: the same protocol, over its public API alone."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ FUNCTIONS = Path(__file__).resolve().parent / "functions"
 T = TypeVar("T")
 
 
-def options(**given: Any) -> dict[str, Any]:
-    """What every function of the benchmarks is registered with: one worker, kept warm."""
-    environment = dict(given.pop("environment", {}))
+def options(**settings: Any) -> dict[str, Any]:
+    """The settings of every function of the benchmarks: one worker, kept warm."""
+    environment = dict(settings.pop("environment", {}))
     slow = os.environ.get("STOKER_BENCH_SLOW_US")
     if slow:
         environment["STOKER_BENCH_SLOW_US"] = slow
     # A BLAS thread would make the init unfit for a snapshot, and the fork floor runs without one too.
     environment.setdefault("OPENBLAS_NUM_THREADS", "1")
     defaults = {"code": str(FUNCTIONS), "memory": 512, "timeout": 30.0, "concurrency": 1, "warm": 1}
-    return {**defaults, "environment": environment, **given}
+    return {**defaults, "environment": environment, **settings}
 
 
 class Stoker(PipelinedPeer):
@@ -31,8 +31,8 @@ class Stoker(PipelinedPeer):
 
     name = "Stoker"
 
-    def __init__(self, reference: str = "echo:handler", **given: Any) -> None:
-        self.reference, self.given = reference, given
+    def __init__(self, reference: str = "echo:handler", **settings: Any) -> None:
+        self.reference, self.settings = reference, settings
 
     def start(self) -> None:
         from engine import Engine
@@ -40,7 +40,7 @@ class Stoker(PipelinedPeer):
         self.engine = Engine()
         self.engine.__enter__()
         try:
-            self.function = self.engine.function(self.reference, **options(**self.given))
+            self.function = self.engine.function(self.reference, **options(**self.settings))
         except BaseException:
             self.close()
             raise
@@ -69,8 +69,8 @@ class AwaitedStoker(AsyncPeer):
 
     name = "Stoker, awaited"
 
-    def __init__(self, reference: str = "echo:handler", **given: Any) -> None:
-        self.reference, self.given = reference, given
+    def __init__(self, reference: str = "echo:handler", **settings: Any) -> None:
+        self.reference, self.settings = reference, settings
 
     async def start_async(self) -> None:
         from engine import AsyncEngine
@@ -78,7 +78,7 @@ class AwaitedStoker(AsyncPeer):
         self.engine = AsyncEngine()
         await self.engine.__aenter__()
         try:
-            self.function = await self.engine.function(self.reference, **options(**self.given))
+            self.function = await self.engine.function(self.reference, **options(**self.settings))
         except BaseException:
             await self.close_async()
             raise
@@ -87,7 +87,7 @@ class AwaitedStoker(AsyncPeer):
         return await self.function.invoke(event)
 
     async def pipelined_async(self, events: Sequence[Any], window: int = PIPELINE) -> list[Any]:
-        """`window` tasks that take the next event as soon as theirs is answered."""
+        """`window` tasks that take the next event as soon as theirs is done."""
         results: list[Any] = [None] * len(events)
         numbered = iter(enumerate(events))
         invoke = self.function.invoke

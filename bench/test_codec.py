@@ -41,7 +41,7 @@ def test_json_decode(benchmark: Any, value: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("value", [SMALL, AWKWARD], ids=["100 B", "awkward"])
 def test_engine_encode(benchmark: Any, value: dict[str, Any]) -> None:
-    """The engine's own: the awkward event is tried with msgspec, refused, and given to json."""
+    """The engine's own: the awkward event is refused by msgspec and falls back to json."""
     wire = pytest.importorskip("engine.wire")
     assert json.loads(benchmark(wire.encode, value)) == value
 

@@ -14,7 +14,7 @@ from bench.peers.process_pool import ProcessPool
 from bench.subject import AwaitedStoker, Loop, Stoker
 
 MANY = make_events(2000)
-# Spawned: an engine may be running by then, and nothing of it should be forked along.
+# Spawned: an engine may be running by then and must not be forked along.
 PEERS = [ProcessPool(start_method="spawn"), MultiprocessingPipe()]
 
 

@@ -1,4 +1,4 @@
-"""Overload: half as many calls again as can be answered, from an open loop."""
+"""Overload: 1.5 times as many calls as the engine can serve, from an open loop."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from bench.compiled import library
-from bench.peers.base import Unavailable
+from bench.peers.base import Unavailable, pinned
 from engine.load import machine
 
 ROUNDS = 20
-RECORDS = 100_000  # in each round: starting a thread is then nothing beside them
+RECORDS = 100_000  # a round: enough to make the start of a thread negligible
 SIZES = pytest.mark.parametrize("size", [64, 1024], ids=["64 B", "1 KiB"])
 
 
@@ -28,9 +28,8 @@ def ring() -> Iterator[ctypes.CDLL]:
     loaded.bench_ring_alone.argtypes = (ctypes.c_uint64, ctypes.c_uint64)
     loaded.bench_ring_two.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_uint64, ctypes.c_uint64)
     loaded.bench_ring_alone.restype = loaded.bench_ring_two.restype = ctypes.c_double
-    allowed = machine.cores()
-    yield loaded
-    os.sched_setaffinity(0, allowed)
+    with pinned():
+        yield loaded
 
 
 def measure(benchmark: Any, run: Callable[[], float]) -> None:
@@ -60,7 +59,5 @@ def test_two_cores(benchmark: Any, ring: ctypes.CDLL, size: int) -> None:
     cores = machine.cores()
     if len(cores) < 2:
         pytest.skip("needs two cores")
-    try:
+    with pinned():
         measure(benchmark, lambda: ring.bench_ring_two(cores[0], cores[1], size, RECORDS))
-    finally:
-        os.sched_setaffinity(0, cores)

@@ -12,16 +12,7 @@ from typing import Any, Literal
 from . import errors, limits, wire
 from ._native import lib
 from .calls import batch
-from .calls.dispatch import (
-    Dispatch,
-    FunctionEntry,
-    LogSink,
-    Outcome,
-    encode_event,
-    failure,
-    raw_event,
-    value_of,
-)
+from .calls.dispatch import FunctionEntry, LogSink, Outcome, encode_event, failure, raw_event, value_of
 from .calls.reaper import Reaper
 from .config import configure
 from .observe.report import Reply, reply
@@ -32,23 +23,12 @@ from .runtime import Runtime
 class AsyncFunction:
     """A function of an AsyncEngine."""
 
-    __slots__ = (
-        "_create_future",
-        "_dispatch",
-        "_engine",
-        "_entries",
-        "_loop",
-        "_reaper",
-        "_runtime",
-        "_start",
-        "name",
-    )
+    __slots__ = ("_create_future", "_dispatch", "_entries", "_loop", "_reaper", "_runtime", "_start", "name")
 
     def __init__(self, engine: AsyncEngine, reaper: Reaper, name: str) -> None:
         self.name = name
-        self._engine = engine
         self._runtime = engine._runtime
-        self._dispatch: Dispatch = engine._runtime.dispatch
+        self._dispatch = engine._runtime.dispatch
         self._reaper = reaper
         self._entries = self._runtime.entries
         self._loop = asyncio.get_running_loop()
@@ -103,43 +83,36 @@ class AsyncFunction:
         flying: deque[tuple[int, asyncio.Future[Any]]] = deque()
         source = events.__aiter__() if hasattr(events, "__aiter__") else None
         plain = None if source is not None else iter(events)
+        held: bytes | None = None  # an event that found the line full
         more = True
         try:
             while True:
-                while more and len(flying) < ahead:
-                    try:
-                        event = await source.__anext__() if source is not None else next(plain)  # type: ignore[arg-type]
-                    except (StopAsyncIteration, StopIteration):
-                        more = False
-                        break
-                    data = raw_event(event) if entry.raw else encode_event(event)
-                    while True:
-                        future = self._loop.create_future()
+                while (more or held is not None) and len(flying) < ahead:
+                    if held is None:
                         try:
-                            ticket = self._start(entry, data, future)
-                        except errors.TooManyRequests:
-                            if not flying:
-                                raise
-                            await asyncio.wait([flying[0][1]])
-                            break_out = flying.popleft()
-                            yield self._taken(entry, await break_out[1])
-                            continue
-                        flying.append((ticket, future))
-                        break
+                            event = await source.__anext__() if source is not None else next(plain)  # type: ignore[arg-type]
+                        except (StopAsyncIteration, StopIteration):
+                            more = False
+                            break
+                        held = raw_event(event) if entry.raw else encode_event(event)
+                    future = self._loop.create_future()
+                    try:
+                        flying.append((self._start(entry, held, future), future))
+                    except errors.TooManyRequests:
+                        if not flying:
+                            raise
+                        break  # others fill the line: go on when one of ours is done
+                    held = None
                 if not flying:
                     return
                 _, future = flying[0]
                 value = await future
                 flying.popleft()
-                yield self._taken(entry, value)
+                yield self._result(entry, value) if type(value) is Outcome else value
         finally:
             for ticket, future in flying:
-                if not future.done():
-                    future.cancel()
+                if future.cancel() or future.cancelled():  # the one that is awaited is cancelled already
                     self._reaper.withdraw(ticket)
-
-    def _taken(self, entry: FunctionEntry, value: Any) -> Any:
-        return self._result(entry, value) if type(value) is Outcome else value
 
     def workers(self) -> list[int]:
         """The process ids of its workers now."""

@@ -47,10 +47,7 @@ class FunctionConfig:
 
 
 def parse_reference(handler: str | Callable[..., Any]) -> Reference:
-    """A handler's reference from "module:attr", Lambda's "module.attr", or an importable callable.
-
-    Raises InvalidConfiguration.
-    """
+    """Of "module:attr", Lambda's "module.attr", or an importable callable. Raises InvalidConfiguration."""
     if callable(handler):
         return _reference_of(handler)
     if not isinstance(handler, str):
@@ -68,7 +65,7 @@ def parse_reference(handler: str | Callable[..., Any]) -> Reference:
 
 
 def _reference_of(function: Callable[..., Any]) -> Reference:
-    while isinstance(function, functools.partial):
+    if isinstance(function, functools.partial):
         raise InvalidConfiguration(
             "a functools.partial cannot be imported by a worker: define a function for it"
         )
@@ -143,9 +140,9 @@ def configure(
 
 
 def _default_name(reference: Reference) -> str:
-    text = (
-        f"{reference.module}-{reference.attribute}" if reference.attribute != "handler" else reference.module
-    )
+    text = reference.module
+    if reference.attribute != "handler":
+        text += f"-{reference.attribute}"
     return re.sub(r"[^a-zA-Z0-9-_]", "-", text)[-limits.NAME_CHARS :]
 
 

@@ -64,7 +64,7 @@ class Runtime:
             max(payload_limit, limits.REPLY_BYTES) if payload_limit >= limits.EVENT_BYTES else payload_limit
         )
         self.large = self.reply_limit + limits.LARGE_SLACK
-        self.log_sink: LogSink = to_stderr if logs in (None, True) else _silent if logs is False else logs  # type: ignore[assignment]
+        self.log_sink: LogSink = to_stderr if logs in (None, True) else logs or _silent  # type: ignore[assignment]
         self.cores = core_map.usable()
         self.spin_ns = spin_budget() if spin is None else int(spin * 1e9)
         self.data_epoll = select.epoll()
@@ -154,16 +154,15 @@ class Runtime:
     def remove(self, name: str) -> None:
         """Stop the function of that name, and forget the name."""
         with self._keys:
-            entry = self.entries.pop(name, None)
-        if entry is None:
-            raise errors.FunctionNotFound(f"Function not found: {name}")
+            entry = self.entry(name)
+            del self.entries[name]
         self.stop(entry)
 
     def entry(self, name: str) -> FunctionEntry:
-        try:
-            return self.entries[name]
-        except KeyError:
-            raise errors.FunctionNotFound(f"Function not found: {name}") from None
+        entry = self.entries.get(name)
+        if entry is None:
+            raise errors.FunctionNotFound(f"Function not found: {name}")
+        return entry
 
     def stats(self) -> dict[str, FunctionStats]:
         self.check_open()

@@ -12,16 +12,7 @@ from typing import Any, Literal
 from . import limits
 from ._native import lib
 from .calls import batch
-from .calls.dispatch import (
-    Dispatch,
-    FunctionEntry,
-    LogSink,
-    Outcome,
-    encode_event,
-    failure,
-    raw_event,
-    value_of,
-)
+from .calls.dispatch import FunctionEntry, LogSink, Outcome, encode_event, failure, raw_event, value_of
 from .calls.reaper import Reaper
 from .config import configure
 from .errors import FunctionError
@@ -39,11 +30,8 @@ class Function:
         self.name = name
         self._engine = engine
         self._runtime = engine._runtime
-        self._dispatch: Dispatch = self._runtime.dispatch
+        self._dispatch = self._runtime.dispatch
         self._entries = self._runtime.entries
-
-    def _entry(self) -> FunctionEntry:
-        return self._runtime.entry(self.name)
 
     def invoke(self, event: Any = None) -> Any:
         """Run the handler on an event and return its result.
@@ -52,23 +40,23 @@ class Function:
         TooManyRequests, PayloadTooLarge, InvalidEvent, FunctionNotFound, EngineClosed.
         """
         entry = self._entries.get(self.name)
-        return self._dispatch.invoke(entry if entry is not None else self._entry(), event)
+        return self._dispatch.invoke(entry if entry is not None else self._runtime.entry(self.name), event)
 
     def invoke_raw(self, payload: bytes | bytearray | memoryview = b"null") -> Reply:
         """Run the handler on a payload that is JSON already. A failing function does not raise: see
         Reply.function_error. Raises TooManyRequests, PayloadTooLarge, InvalidEvent, FunctionNotFound, EngineClosed."""
-        entry = self._entry()
+        entry = self._runtime.entry(self.name)
         return reply(entry, self._dispatch.outcome(entry, raw_event(payload)))
 
     def submit(self, event: Any = None) -> Future[Any]:
         """Run the handler in the background. cancel() withdraws what has not started."""
-        entry = self._entry()
+        entry = self._runtime.entry(self.name)
         return self._engine._submit(entry, raw_event(event) if entry.raw else encode_event(event))
 
     def map(self, events: Iterable[Any], *, ahead: int = batch.AHEAD) -> Iterator[Any]:
         """The results for many events, in their order. Reads at most `ahead` events before it yields, so an
         endless iterator is welcome. The first failure is raised in its place and ends the iteration."""
-        return batch.run(self._dispatch, self._entry(), events, ahead)
+        return batch.run(self._dispatch, self._runtime.entry(self.name), events, ahead)
 
     def workers(self) -> list[int]:
         """The process ids of its workers now."""

@@ -1,9 +1,8 @@
 """What crosses a process boundary: JSON payloads, and the messages between engine, zygote and templates.
 
-Payloads are JSON as Lambda has them. msgspec does nearly all; what it refuses but Lambda's runtime accepts
-(NaN, lone surrogates, numbers out of range) goes through the standard library's json, so that such
-a payload has the value it would have on Lambda. But for one thing: Lambda's runtime writes NaN and Infinity, which
-are no JSON; here they become null.
+Payloads are JSON as Lambda has them. What msgspec refuses but Lambda's runtime accepts (NaN, lone surrogates, numbers
+out of range) goes through the standard library's json, for the value that it has on Lambda. But where Lambda's runtime
+writes NaN and Infinity, which are no JSON, null is written here.
 """
 
 from __future__ import annotations
@@ -18,12 +17,10 @@ from typing import Any
 
 import msgspec
 
-_decoder = msgspec.json.Decoder()
-_encoder = msgspec.json.Encoder(decimal_format="number")
 _FALL_BACK = (msgspec.MsgspecError, UnicodeError, OverflowError, TypeError, ValueError, RecursionError)
 
-fast_decode = _decoder.decode
-fast_encode = _encoder.encode
+fast_decode = msgspec.json.Decoder().decode
+fast_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def decode(data: bytes | bytearray | memoryview) -> Any:
@@ -213,10 +210,8 @@ def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
         )
     except (ConnectionResetError, BrokenPipeError):
         return None
-    fds = array.array("i")
+    fds = array.array("i")  # not by socket.recv_fds: Python 3.11's drops the flags
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
-    if not data:
-        return None
-    return _messages.decode(data), list(fds)
+    return (_messages.decode(data), list(fds)) if data else None

@@ -32,9 +32,9 @@ def moto_server() -> Iterator[str]:
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
         def listens() -> re.Match[str] | None:
-            said = os.pread(log.fileno(), 1 << 16, 0).decode()
-            assert server.poll() is None, said
-            return re.search(r"Running on (http://127\.0\.0\.1:\d+)", said)
+            output = os.pread(log.fileno(), 1 << 16, 0).decode()
+            assert server.poll() is None, output
+            return re.search(r"Running on (http://127\.0\.0\.1:\d+)", output)
 
         try:
             yield str(until(listens, 60, "moto's server").group(1))

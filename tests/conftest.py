@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -19,15 +18,23 @@ hypothesis.settings.register_profile("shared", deadline=None)
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=10)  # make quick
 hypothesis.settings.load_profile("shared")
 
-ROOT = Path(__file__).resolve().parent.parent
-SLOW_ROOMS = {"browser", "faults", "native"}
-if importlib.util.find_spec("engine") is None:  # a checkout, not an installed wheel
-    sys.path.insert(0, str(ROOT))
+TESTS = Path(__file__).resolve().parent
+SLOW_ROOMS = [TESTS / name for name in ("browser", "faults", "native")]
+sys.path.append(str(TESTS.parent))  # for bench, which is not installed, and for engine where it is not either
+
+
+def in_a_slow_room(path: Path) -> bool:
+    return any(path.is_relative_to(room) for room in SLOW_ROOMS)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A slow room is not even read where nothing slow is to run: reading all of them takes seconds."""
+    return ("not slow" in config.option.markexpr and in_a_slow_room(collection_path)) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if SLOW_ROOMS & set(item.path.relative_to(ROOT).parts):
+        if in_a_slow_room(item.path):
             item.add_marker(pytest.mark.slow)
 
 
@@ -71,7 +78,7 @@ _number = iter(range(1_000_000))
 
 @pytest.fixture
 def function(engine: Any) -> Iterator[Callable[..., Any]]:
-    """Starts functions in the shared engine, under names that nobody else has; removes them afterwards.
+    """Starts functions in the shared engine, under names of their own; removes them afterwards.
 
     function("echo") is app:echo of tests/functions; any other reference is taken as it is.
     """

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 FUNCTIONS = Path(__file__).resolve().parent / "functions"
-PATIENCE = 20.0  # seconds until a test gives up; no test that passes waits so long
+PATIENCE = 30.0  # seconds until a test gives up; no test that passes waits so long
 
 
 def until(condition: Callable[[], Any], seconds: float = PATIENCE, what: str = "") -> Any:

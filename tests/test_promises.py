@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
 import pytest
 from promises import FILE, ROOT, collected, keepers, marked, promises, rendered, sources, unread
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # bench is not installed
 from bench.gate import GATES
 
 TEXT = FILE.read_text(encoding="utf-8")
 PROMISES = promises(TEXT)
 KEEPERS = keepers()
+FAULT_TESTS = {
+    path.stem: [*collected(path.read_text(encoding="utf-8"))]
+    for path in (ROOT / "tests" / "faults").glob("test_row*.py")
+}
 ROWS = [*range(1, 11), *range(13, 38), 39, 40]  # of the list of faults: those of this engine
 
 
@@ -61,14 +62,10 @@ def test_every_gate_keeps_a_promise() -> None:
 def test_every_fault_has_a_test_named_after_it(row: int) -> None:
     """By the function's name, in a file whose name has the row or a range with it."""
     found = []
-    for path in (ROOT / "tests" / "faults").glob("test_row*.py"):
-        first, last = re.findall(r"\d+", path.stem)[0], re.findall(r"\d+", path.stem)[-1]
-        named = [
-            name
-            for name in collected(path.read_text(encoding="utf-8"))
-            if name.startswith(f"test_row_{row:02}_")
-        ]
-        assert not named or int(first) <= row <= int(last), f"{path.name} has {named}"
+    for file, names in FAULT_TESTS.items():
+        first, last = re.findall(r"\d+", file)[0], re.findall(r"\d+", file)[-1]
+        named = [name for name in names if name.startswith(f"test_row_{row:02}_")]
+        assert not named or int(first) <= row <= int(last), f"{file} has {named}"
         found += named
     assert found, f"row {row}"
 

@@ -1,4 +1,4 @@
-"""The comparisons by name, in the order they run; each takes an Effort and gives an Outcome."""
+"""The comparisons by name, in the order they run; each takes an Effort and returns an Outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many functions deployed: what a thousand cost a server, and those who ask it."""
+"""Many functions deployed: what a thousand cost the server and its clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.report import Figure, Outcome, duration
 COMMAND = "python -m bench.run --only catalog"
 FEW, MANY = 10, 1000
 CALLS = 200
-ASKED = {
+REQUESTS = {
     "list": ("GET", "/2015-03-31/functions?MaxItems=10", None),
     "get": ("GET", "/2015-03-31/functions/f-5", None),
     "invoke": ("POST", INVOKE.format(name="f-5"), EVENT),
@@ -25,7 +25,7 @@ ASKED = {
 
 
 class Crowd(Served):
-    """A server with so many functions."""
+    """A server with this many functions."""
 
     def __init__(self, functions: int) -> None:
         super().__init__()
@@ -38,16 +38,16 @@ class Crowd(Served):
         self.deploy("echo")
 
     def calls(self, what: str) -> Series:
-        method, path, body = ASKED[what]
+        method, path, body = REQUESTS[what]
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
         samples = array("q")
         for _ in range(CALLS):
             begin = time.perf_counter_ns()
             connection.request(method, path, body)
-            answer = connection.getresponse()
-            data = answer.read()
+            response = connection.getresponse()
+            data = response.read()
             samples.append(time.perf_counter_ns() - begin)
-            assert answer.status == 200, data
+            assert response.status == 200, data
         connection.close()
         return Series(samples, CALLS, sum(samples))
 
@@ -59,7 +59,7 @@ class Crowd(Served):
         raise AssertionError("no VmRSS")
 
     def restart(self) -> float:
-        """Seconds from the start of a process to its first answer."""
+        """Seconds from the start of a process to its first response."""
         state, kept = self.state, f"{self.state}-kept"
         os.rename(state, kept)
         super().close()
@@ -76,7 +76,7 @@ class Crowd(Served):
             self.prepare = prepare  # type: ignore[method-assign]
 
     def ready(self) -> None:
-        assert json.loads(self.ask("GET", "/2015-03-31/functions/f-5", None))
+        assert json.loads(self.request("GET", "/2015-03-31/functions/f-5", None))
 
 
 def catalog(effort: Effort) -> Outcome:
@@ -94,7 +94,7 @@ def catalog(effort: Effort) -> Outcome:
                 rounds,
                 {few.name: lambda w=what: few.calls(w), many.name: lambda w=what: many.calls(w)},
             )
-            for what in ASKED
+            for what in REQUESTS
         }
         each = (many.resident() - few.resident()) / (MANY - FEW)
         seconds = many.restart()

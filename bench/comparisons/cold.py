@@ -8,12 +8,12 @@ from array import array
 from contextlib import ExitStack
 
 from bench.harness import Comparison, Effort, Series, interleave, quiet_gc
+from bench.machine import private_bytes, resident_bytes
 from bench.peers.base import Unavailable
 from bench.peers.fork_floor import ForkFloor
 from bench.peers.fresh_interpreter import FreshInterpreter
 from bench.report import Figure, Outcome, duration, latency, mib, single
 from bench.subject import Stoker
-from engine.load import machine
 
 COMMAND = "python -m bench.run --only "
 FRESH_STARTS = 4
@@ -26,7 +26,7 @@ ALLOWED = 4 << 20
 def modules_of(reference: str) -> list[str]:
     """Everything a worker of this handler has imported: what the fork floor has to import as well."""
     with Stoker(reference) as stoker:
-        names = stoker.call({"ask": "modules"})
+        names = stoker.call({"report": "modules"})
     return [name for name in names if not name.startswith("_") and name != "sys"]
 
 
@@ -36,34 +36,34 @@ def cold_starts_of(stoker: Stoker) -> int:
 
 
 def cold_starts(reference: str, count: int) -> Series:
-    """`count` calls that each find every worker occupied, so that one is forked for them."""
+    """`count` calls, each with all workers busy, so that a worker is forked for it."""
     samples: array[int] = array("q")
     hold = 0.5 + 0.05 * count
     with Stoker(reference, concurrency=count + 1, warm=0) as stoker, quiet_gc():
         assert isinstance(stoker, Stoker)
         stoker.call({"n": -1})  # the template is there now, and one worker
         held = []
-        known = cold_starts_of(stoker)
+        before = cold_starts_of(stoker)
         for number in range(count):
             held.append(stoker.function.submit({"sleep": hold}))
             time.sleep(0.005)
             event = {"n": number}
             begin = time.perf_counter_ns()
-            answer = stoker.call(event)
+            result = stoker.call(event)
             samples.append(time.perf_counter_ns() - begin)
-            if answer != event:
-                raise AssertionError(f"{answer!r} for {event!r}")
-            born = cold_starts_of(stoker)
-            if born <= known:
+            if result != event:
+                raise AssertionError(f"{result!r} for {event!r}")
+            after = cold_starts_of(stoker)
+            if after <= before:
                 raise Unavailable("no worker was forked for a call that should have been a cold start")
-            known = born
+            before = after
         for future in held:
             future.result()
     return Series(samples, count, sum(samples))
 
 
 def at_once(reference: str) -> Series:
-    """So many calls at the same moment, each of which needs a worker of its own: one is there ahead of its time."""
+    """AT_ONCE calls at the same moment, each in need of a worker of its own; one spare worker is there already."""
     hold = 0.2
     ended: dict[int, int] = {}
     with Stoker(reference, concurrency=AT_ONCE + 1, warm=0) as stoker, quiet_gc():
@@ -75,9 +75,9 @@ def at_once(reference: str) -> Series:
         futures = [stoker.function.submit({"n": n, "sleep": hold}) for n in range(AT_ONCE)]
         for number, future in enumerate(futures):
             future.add_done_callback(lambda _, n=number: ended.setdefault(n, time.perf_counter_ns()))
-        answers = [future.result() for future in [*futures, occupied]]
-        if [answer.get("n") for answer in answers[:-1]] != list(range(AT_ONCE)):
-            raise AssertionError(f"{answers!r}")
+        results = [future.result() for future in [*futures, occupied]]
+        if [result.get("n") for result in results[:-1]] != list(range(AT_ONCE)):
+            raise AssertionError(f"{results!r}")
         if cold_starts_of(stoker) < AT_ONCE:
             raise Unavailable("not every call had a worker of its own")
     samples = array("q", [ended[n] - begin - int(hold * 1e9) for n in range(AT_ONCE)])
@@ -166,14 +166,14 @@ def memory(effort: Effort) -> Outcome:
         assert isinstance(stoker, Stoker)
         seen: dict[int, int] = {}
         deadline = time.monotonic() + 30.0
-        # A short sleep in each keeps all eight occupied, whatever order idle workers are taken in.
+        # A short sleep in each keeps all eight busy, in whatever order idle workers are taken.
         while len(seen) < WORKERS or min(seen.values()) < INVOCATIONS:
-            for answer in stoker.function.map([{"sleep": 0.002, "ask": "process"}] * WORKERS * 10):
-                seen[answer["pid"]] = answer["invocations"]
+            for result in stoker.function.map([{"sleep": 0.002, "report": "process"}] * WORKERS * 10):
+                seen[result["pid"]] = result["invocations"]
             if time.monotonic() > deadline:
                 raise Unavailable(f"not {WORKERS} workers with {INVOCATIONS} invocations each: {seen}")
-        sizes = [machine.private_bytes(pid) for pid in sorted(seen)]
-        resident = machine.resident_bytes(sorted(seen)[:1])
+        sizes = [private_bytes(pid) for pid in sorted(seen)]
+        resident = resident_bytes(sorted(seen)[:1])
     worst = max(sizes)
     return Outcome(
         [Comparison("memory")],

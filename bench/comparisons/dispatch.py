@@ -1,8 +1,8 @@
 """Warm dispatch against the peers: one call at a time, awaited, 64 in flight, and map.
 
-Promised is the ratio to ProcessPoolExecutor as it comes, which is what a user of the standard library
-gets, and to a multiprocessing.Pipe with a core for each of its processes. The same peers placed otherwise
-take their turns in the same rounds and stand below with a ratio of their own, and no promise.
+The promises are ratios to ProcessPoolExecutor with its defaults, as users of the standard library get it, and to
+a multiprocessing.Pipe with a core for each of its processes. The same peers with other placements take turns in
+the same rounds; their ratios are listed without a promise.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def sync(effort: Effort) -> Outcome:
         executor, bound, pool = ProcessPool(), ProcessPool(one_core=True), MultiprocessingPool()
         pipe, raw, spin, stoker = MultiprocessingPipe("two cores"), RawPipe(), SpinFloor(), Stoker()
         pipes = (pipe, MultiprocessingPipe(), MultiprocessingPipe("one core"))
-        # The engine last: the peers' children then inherit nothing of it.
+        # The engine last, so that the peers' children inherit nothing of it.
         for peer in (executor, bound, pool, *pipes, raw, spin, stoker):
             stack.enter_context(peer)
 
@@ -115,7 +115,7 @@ def sync(effort: Effort) -> Outcome:
 
 
 def awaited(effort: Effort) -> Outcome:
-    """One awaited call at a time; the executor awaited as well, and called from a thread: its best counts."""
+    """One awaited call at a time; the executor awaited and called from a thread: the faster counts."""
     events = make_events(effort.calls)
     few = events[: effort.calls // 5]
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""HTTP: the Lambda endpoint against what else answers an invocation over HTTP, and against HTTP itself."""
+"""HTTP: the Lambda endpoint against other servers of invocations over HTTP, and against HTTP itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MANY = 16
 
 
 def http(effort: Effort) -> Outcome:
-    """One connection, then sixteen; every answer checked."""
+    """One connection, then sixteen; every response checked."""
     rounds = min(effort.rounds, 7)
     seconds = 1.0 if effort.rounds > 5 else 0.5
     out = Outcome()
@@ -28,8 +28,8 @@ def http(effort: Effort) -> Outcome:
                 peer = kind()
                 stack.enter_context(peer)
                 peers[peer.name] = peer
-            except Unavailable as why:
-                out.notes.append(f"not measured: {why}")
+            except Unavailable as reason:
+                out.notes.append(f"not measured: {reason}")
         one = {peer.name: peer for peer in (ours, floor, *peers.values())}
         alone = interleave(
             "HTTP, 1 connection", rounds, {name: (lambda p=p: p.load(1, seconds)) for name, p in one.items()}
@@ -41,7 +41,7 @@ def http(effort: Effort) -> Outcome:
         )
     out.comparisons += [alone, many]
 
-    def spoken(comparison: str, name: str) -> str:
+    def summary(comparison: str, name: str) -> str:
         which = alone if comparison == "one" else many
         return f"{rate(which.median(name, 'rate'))} (p50 {duration(which.median(name))})"
 
@@ -49,7 +49,7 @@ def http(effort: Effort) -> Outcome:
         comparison = alone if which == "one" else many
         if peer in one and peer in comparison.rounds[0]:
             out.figures.append(
-                Figure(name, spoken(which, ours.name), spoken(which, peer),
+                Figure(name, summary(which, ours.name), summary(which, peer),
                        comparison.ratio(ours.name, peer, "rate"), target, "high", COMMAND, aim)
             )  # fmt: skip
 
@@ -65,12 +65,12 @@ def http(effort: Effort) -> Outcome:
     figure(f"HTTP, {MANY} connections, requests/s vs ministack", "many", Ministack.name, None)
     figure(f"HTTP, {MANY} connections, requests/s vs bare uvicorn echo", "many", floor.name, 0.6)
     out.figures.append(
-        Figure("HTTP, 1 connection, p50 vs bare uvicorn echo", spoken("one", ours.name), spoken("one", floor.name),
+        Figure("HTTP, 1 connection, p50 vs bare uvicorn echo", summary("one", ours.name), summary("one", floor.name),
                alone.ratio(ours.name, floor.name, "p50", want="low"), 1.6, "low", COMMAND)
     )  # fmt: skip
     for name in one:
         if name != ours.name:
-            out.notes.append(f"HTTP, 1 connection, {name}: {spoken('one', name)}")
+            out.notes.append(f"HTTP, 1 connection, {name}: {summary('one', name)}")
             if name in many.rounds[0]:
-                out.notes.append(f"HTTP, {MANY} connections, {name}: {spoken('many', name)}")
+                out.notes.append(f"HTTP, {MANY} connections, {name}: {summary('many', name)}")
     return out

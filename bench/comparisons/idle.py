@@ -1,4 +1,4 @@
-"""Idleness: what a call costs after a pause, and what waiting for one costs."""
+"""Idleness: the cost of a call after a pause, and of waiting for one."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def after_idle(effort: Effort) -> Outcome:
 
 
 def idle_cpu(effort: Effort) -> Outcome:
-    """64 warm workers with nothing to do: all CPU time of this process and of what the engine started."""
+    """64 warm workers with nothing to do: all CPU time of this process and of the engine's."""
     before = set(machine.descendants(os.getpid()))
     with Stoker("work:handler", concurrency=WORKERS, warm=WORKERS) as stoker:
         assert isinstance(stoker, Stoker)
-        # Answered by 64 at once, so all are there; slept through, so none of it is CPU time.
-        answers = list(stoker.function.map([{"sleep": 0.1, "ask": "process"}] * WORKERS * 2))
-        workers = len({answer["pid"] for answer in answers})
+        # 64 at once, so that all workers are started; asleep, so that it costs no CPU time.
+        results = list(stoker.function.map([{"sleep": 0.1, "report": "process"}] * WORKERS * 2))
+        workers = len({result["pid"] for result in results})
         time.sleep(1.0)
         mine = sorted({os.getpid(), *machine.descendants(os.getpid())} - before)
         spent, begin = machine.cpu_ns(mine), time.perf_counter_ns()

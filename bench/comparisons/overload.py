@@ -1,4 +1,4 @@
-"""Overload: an open loop of half as many calls again as the engine can answer, and the time after."""
+"""Overload: an open loop of 1.5 times as many calls as the engine can serve, and the time after."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.harness import Comparison, Effort, Series, WrongResult, time_awaits
+from bench.machine import resident_bytes
 from bench.report import Figure, Outcome, duration, mib, rate, single
 from bench.subject import AwaitedStoker, Loop
 from engine.load import machine
@@ -23,33 +24,33 @@ TICK = 0.001
 
 @dataclass
 class Tally:
-    answered: int = 0
+    completed: int = 0
     refused: int = 0
-    late: int = 0  # answered after the overload had ended
+    late: int = 0  # completed after the overload had ended
     other: list[str] = field(default_factory=list)
     peak: int = 0
 
 
 async def capacity(stoker: AwaitedStoker, seconds: float) -> float:
-    """Answers per second with 64 callers who each wait for theirs."""
+    """Calls per second of 64 callers, each with one call in flight."""
     until = time.perf_counter() + seconds
-    answered = 0
+    completed = 0
 
     async def client(number: int) -> None:
-        nonlocal answered
+        nonlocal completed
         while time.perf_counter() < until:
             event = {"busy": BUSY, "n": number}
             if await stoker.call_async(event) != event:
                 raise WrongResult(f"a wrong reply for {event!r}")
-            answered += 1
+            completed += 1
 
     begin = time.perf_counter()
     await asyncio.gather(*(client(number) for number in range(CLIENTS)))
-    return answered / (time.perf_counter() - begin)
+    return completed / (time.perf_counter() - begin)
 
 
 async def flood(stoker: AwaitedStoker, per_second: float, seconds: float) -> tuple[Tally, float]:
-    """One task per call, started when it is due whether or not others have been answered."""
+    """One task per call, started when it is due whether or not earlier ones have completed."""
     from engine import TooManyRequests
 
     tally, tasks = Tally(), set[asyncio.Task[None]]()
@@ -59,16 +60,16 @@ async def flood(stoker: AwaitedStoker, per_second: float, seconds: float) -> tup
     async def call(number: int) -> None:
         event = {"busy": BUSY, "n": number}
         try:
-            answer: Any = await stoker.call_async(event)
+            result: Any = await stoker.call_async(event)
         except TooManyRequests:
             tally.refused += 1
-        except Exception as error:  # counted, so that anything but the explicit refusal fails the figure
+        except Exception as error:  # counted: anything but the explicit refusal fails the figure
             tally.other.append(repr(error))
         else:
-            if answer != event:
-                tally.other.append(f"{answer!r} for {event!r}")
+            if result != event:
+                tally.other.append(f"{result!r} for {event!r}")
             elif time.perf_counter() <= end:
-                tally.answered += 1
+                tally.completed += 1
             else:
                 tally.late += 1
 
@@ -87,14 +88,14 @@ async def flood(stoker: AwaitedStoker, per_second: float, seconds: float) -> tup
     offered = started / (time.perf_counter() - begin)
     while tasks:
         await asyncio.wait(tasks)
-    counted = tally.answered + tally.late + tally.refused + len(tally.other)
+    counted = tally.completed + tally.late + tally.refused + len(tally.other)
     if counted != started:
-        raise WrongResult(f"{started} calls, {counted} answers")
+        raise WrongResult(f"{started} calls, {counted} outcomes")
     return tally, offered
 
 
 def _resident() -> int:
-    return machine.resident_bytes([os.getpid(), *machine.descendants(os.getpid())])
+    return resident_bytes([os.getpid(), *machine.descendants(os.getpid())])
 
 
 def overload(effort: Effort) -> Outcome:
@@ -125,8 +126,8 @@ def _outcome(
     tally: Tally, *, offered: float, able: float, seconds: float, growth: int, calm: Series, again: Series
 ) -> Outcome:
     command = "python -m bench.run --only overload"
-    goodput = tally.answered / seconds
-    # Only an explicit refusal may stand in for an answer, and under overload there must be some.
+    goodput = tally.completed / seconds
+    # Each call completes or is refused explicitly, and under overload there must be refusals.
     honest = not tally.other and tally.refused > 0
     recovered = again.value("p50") / calm.value("p50")
     return Outcome(

@@ -31,7 +31,7 @@ FUNCTIONS = 256
 
 
 def time_payload(call: Callable[[bytes], Any], payload: bytes, count: int) -> Series:
-    """Like time_calls, but each result is checked and let go before the next call: they are large."""
+    """Like time_calls, but each result is checked and freed before the next call: results are large."""
     samples: array[int] = array("q")
     clock = time.perf_counter_ns
     with quiet_gc():
@@ -95,7 +95,7 @@ def payload(effort: Effort) -> Outcome:
 
 
 def many(effort: Effort) -> Outcome:
-    """One function called, in an engine that has only it and in one that has 256 warm ones."""
+    """Calls of one function, in an engine that has only it and in one that has 256 warm ones."""
     events = make_events(effort.calls)
     with ExitStack() as stack:
         one = Stoker()
@@ -112,7 +112,7 @@ def many(effort: Effort) -> Outcome:
         turns = [function.invoke for function in functions]
 
         def round_robin() -> Series:
-            """Each call to another function than the last: to a worker that is asleep."""
+            """Each call to the next function, whose worker is asleep."""
             following = itertools.cycle(turns)
 
             def call_next(event: Any) -> Any:

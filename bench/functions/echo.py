@@ -1,4 +1,4 @@
-"""Gives the event back; slower on purpose when the gate asks for it, to show that the gate notices."""
+"""Returns its event; slowed on purpose with STOKER_BENCH_SLOW_US, to show that the gate notices."""
 
 import os
 import time

@@ -16,13 +16,13 @@ invocations = 0
 
 
 def handler(event: Any, context: Any) -> Any:
-    """Echoes; "sleep" makes it wait first, "ask" makes it tell about its process instead."""
+    """Echoes; "sleep": after so many seconds; "report": returns facts about its process instead."""
     global invocations
     invocations += 1
     if "sleep" in event:
         time.sleep(event["sleep"])
-    if event.get("ask") == "process":
+    if event.get("report") == "process":
         return {"pid": os.getpid(), "invocations": invocations, "sum": float(table.sum())}
-    if event.get("ask") == "modules":
+    if event.get("report") == "modules":
         return sorted(sys.modules)
     return event

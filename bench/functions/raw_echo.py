@@ -1,4 +1,4 @@
-"""Gives the payload's bytes back as they are (for codec="raw")."""
+"""Returns the payload's bytes as they are (for codec="raw")."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""Takes the time that an invocation of a trace took, in seconds, but SPEED times shorter and MOST at most.
+"""Takes as long as an invocation of a trace, in seconds, but SPEED times shorter and at most MOST.
 
-The same under several names, so that a trace has several functions to ask.
+The same under several names, so that a trace has several functions.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Takes the time it is told: asleep ("sleep"), or keeping its core busy ("busy"), in seconds."""
+"""Takes as many seconds as its event asks for: asleep ("sleep") or with its core busy ("busy")."""
 
 import os
 import sys
@@ -13,8 +13,8 @@ def handler(event: Any, context: Any) -> Any:
         until = time.perf_counter() + event["busy"]
         while time.perf_counter() < until:
             pass
-    if event.get("ask") == "process":
+    if event.get("report") == "process":
         return {"pid": os.getpid()}
-    if event.get("ask") == "modules":
+    if event.get("report") == "modules":
         return sorted(sys.modules)
     return event

@@ -1,5 +1,5 @@
-/* A closed-loop HTTP load: some keep-alive connections, each sending the same request as soon as its last one was
- * answered, each answer's status checked, and that its body holds what was sent. Small, so that on two cores it leaves most to the server. */
+/* A closed-loop HTTP load: some keep-alive connections, each sending the same request as soon as its last response
+ * arrived; each response's status and body are checked. Small, so that on two cores it leaves most to the server. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,8 +11,9 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "shared/doorbell.h"
 
 enum { BUFFER = 64 * 1024, CONNECTIONS = 256 };
 
@@ -22,12 +23,6 @@ typedef struct {
     size_t have;
     char buffer[BUFFER + 1];
 } connection;
-
-static uint64_t now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static int dial(int port) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
@@ -42,7 +37,7 @@ static int dial(int port) {
 
 static int request(connection *c, const char *data, size_t len) {
     c->have = 0;
-    c->sent = now();
+    c->sent = stk_now();
     while (len) {
         ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL);
         if (n <= 0) return -1;
@@ -52,8 +47,8 @@ static int request(connection *c, const char *data, size_t len) {
     return 0;
 }
 
-/* 1: the whole answer is there and as it should be; 0: more to come; -1: it is wrong. */
-static int answered(connection *c, const char *body, size_t len) {
+/* 1: a whole, correct response; 0: more to come; -1: a wrong one. */
+static int responded(connection *c, const char *body, size_t len) {
     c->buffer[c->have] = 0;
     char *end = strstr(c->buffer, "\r\n\r\n");
     if (!end) return c->have >= BUFFER ? -1 : 0;
@@ -64,14 +59,14 @@ static int answered(connection *c, const char *body, size_t len) {
         if (!memmem(c->buffer + head, c->have - head, "\r\n0\r\n\r\n", 7)) return 0;
         return memmem(c->buffer + head, c->have - head, body, len) ? 1 : -1;
     }
-    char *said = strcasestr(c->buffer, "\r\ncontent-length:");
-    if (!said || said > end) return -1;
-    size_t length = strtoul(said + 17, NULL, 10);
+    char *field = strcasestr(c->buffer, "\r\ncontent-length:");
+    if (!field || field > end) return -1;
+    size_t length = strtoul(field + 17, NULL, 10);
     if (c->have < head + length) return 0;
     return memmem(c->buffer + head, length, body, len) ? 1 : -1;
 }
 
-/* How many answers came in `ns`, their latencies (ns) in samples; or -1 connect, -2 a wrong answer, -3 a connection lost. */
+/* How many responses came in `ns`, their latencies (ns) in samples; or -1 connect, -2 a wrong response, -3 a connection lost. */
 long http_load(int port, const char *data, size_t len, const char *body, size_t body_len, int connections, uint64_t ns,
                uint64_t *samples, long cap) {
     if (connections > CONNECTIONS) return -1;
@@ -84,9 +79,9 @@ long http_load(int port, const char *data, size_t len, const char *body, size_t 
         all[i].fd = dial(port);
         if (all[i].fd < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, all[i].fd, &event) || request(&all[i], data, len)) done = -1;
     }
-    uint64_t end = now() + ns;
+    uint64_t end = stk_now() + ns;
     struct epoll_event events[CONNECTIONS];
-    while (done >= 0 && done < cap && (now() < end || done < connections)) { /* a slow one is heard out */
+    while (done >= 0 && done < cap && (stk_now() < end || done < connections)) { /* slow responses are waited for */
         int n = epoll_wait(epoll, events, CONNECTIONS, 20000);
         if (n == 0) done = -3;
         for (int i = 0; i < n && done >= 0 && done < cap; i++) {
@@ -97,10 +92,10 @@ long http_load(int port, const char *data, size_t len, const char *body, size_t 
                 break;
             }
             c->have += (size_t)got;
-            int rc = answered(c, body, body_len);
+            int rc = responded(c, body, body_len);
             if (rc < 0) done = -2;
             if (rc <= 0) continue;
-            samples[done++] = now() - c->sent;
+            samples[done++] = stk_now() - c->sent;
             if (request(c, data, len)) done = -3;
         }
     }

@@ -1,19 +1,13 @@
-/* How often a core is taken from a thread that does nothing but look at the clock. */
+/* How often a core is taken from a thread that only reads the clock. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
-#include <time.h>
 
-static int64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
+#include "shared/doorbell.h"
 
-/* Looks for `span` ns, on that core, and fills lengths[0..most) with the ns of each pause of at least `least`: how many
- * there were, or a negative errno. Moves the calling thread to its core: its caller puts it back. */
+/* Watches that core for `span` ns and fills lengths[0..most) with the ns of each pause of at least `least`: how many
+ * there were, or a negative errno. Moves the calling thread to its core: its caller moves it back. */
 int64_t bench_pauses(int core, int64_t span, int64_t least, int64_t *lengths, uint64_t most)
 {
     cpu_set_t set;
@@ -23,9 +17,9 @@ int64_t bench_pauses(int core, int64_t span, int64_t least, int64_t *lengths, ui
     if (failed)
         return -failed;
     uint64_t found = 0;
-    int64_t before = now(), end = before + span;
+    int64_t before = (int64_t)stk_now(), end = before + span;
     while (before < end && found < most) {
-        int64_t then = now();
+        int64_t then = (int64_t)stk_now();
         if (then - before >= least)
             lengths[found++] = then - before;
         before = then;

@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "shared/doorbell.h"
 #include "shared/ring.h"
 
 enum { CAPACITY = 128 * 1024, LONGEST = 16 * 1024 }; /* a lane's ring, and what it holds inline */
@@ -63,13 +63,6 @@ static int get(uint64_t n, uint64_t len)
     return copy[0] == 'e' && copy[len - 1] == 'e' ? 1 : STK_CORRUPT;
 }
 
-static int64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
 /* Both return nanoseconds per record, or a negative errno. */
 
 double bench_ring_alone(uint64_t len, uint64_t count)
@@ -77,11 +70,11 @@ double bench_ring_alone(uint64_t len, uint64_t count)
     if (!len || len > LONGEST || !count)
         return -EINVAL;
     open_ring();
-    int64_t begin = now();
+    int64_t begin = (int64_t)stk_now();
     for (uint64_t n = 0; n < count; n++)
         if (put(n, len) != 1 || get(n, len) != 1)
             return STK_CORRUPT;
-    return (double)(now() - begin) / (double)count;
+    return (double)((int64_t)stk_now() - begin) / (double)count;
 }
 
 static void *produce(void *argument)
@@ -93,7 +86,7 @@ static void *produce(void *argument)
     return NULL;
 }
 
-/* Moves the calling thread to its core: its caller puts it back. */
+/* Moves the calling thread to its core: its caller moves it back. */
 double bench_ring_two(int core, int other_core, uint64_t len, uint64_t count)
 {
     if (!len || len > LONGEST || count < 2)
@@ -121,11 +114,11 @@ double bench_ring_two(int core, int other_core, uint64_t len, uint64_t count)
     for (uint64_t n = 0; n < count && got >= 0; n += got == 1) {
         got = get(n, len);
         if (n == 0 && got == 1)
-            begin = now(); /* the thread has started by then */
+            begin = (int64_t)stk_now(); /* the thread has started by then */
     }
-    int64_t took = now() - begin;
+    int64_t took = (int64_t)stk_now() - begin;
     if (got < 0)
-        stk_store(&lane.head, UINT64_MAX, STK_RELAXED); /* nonsense, which ends a producer that waits for room */
+        stk_store(&lane.head, UINT64_MAX, STK_RELAXED); /* out of range: ends a producer that waits for room */
     pthread_join(producer, NULL);
     return got < 0 ? got : (double)took / (double)(count - 1);
 }

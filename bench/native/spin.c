@@ -4,7 +4,8 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <time.h>
+
+#include "shared/doorbell.h"
 
 /* One cache line for each writer; a pair of lines apart, for the prefetcher fetches two. */
 struct cell {
@@ -25,7 +26,7 @@ static cpu_set_t only(int core)
     return set;
 }
 
-static void *answer(void *argument)
+static void *responder(void *argument)
 {
     const struct peer *peer = argument;
     for (uint64_t turn = 1; turn <= peer->last; turn++) {
@@ -36,15 +37,8 @@ static void *answer(void *argument)
     return NULL;
 }
 
-static int64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
 /* Fills samples[0..count) with nanoseconds per round trip; 0, or an errno. The clock's own cost
- * (some 25 ns) is in each sample. Moves the calling thread to its core: its caller puts it back. */
+ * (some 25 ns) is in each sample. Moves the calling thread to its core: its caller moves it back. */
 int bench_spin(int core, int other_core, int64_t *samples, uint64_t count)
 {
     struct peer peer = {count};
@@ -56,19 +50,19 @@ int bench_spin(int core, int other_core, int64_t *samples, uint64_t count)
     int failed = pthread_setaffinity_np(pthread_self(), sizeof mine, &mine);
     if (failed)
         return failed;
-    /* Born on its core: a thread that had to move there itself would first wait for ours to be free. */
+    /* Created on its core: a thread that moves there by itself first waits for ours to be free. */
     pthread_attr_init(&attributes);
     pthread_attr_setaffinity_np(&attributes, sizeof theirs, &theirs);
-    failed = pthread_create(&thread, &attributes, answer, &peer);
+    failed = pthread_create(&thread, &attributes, responder, &peer);
     pthread_attr_destroy(&attributes);
     if (failed)
         return failed;
     for (uint64_t turn = 1; turn <= count; turn++) {
-        int64_t begin = now();
+        int64_t begin = (int64_t)stk_now();
         atomic_store_explicit(&ping.turn, turn, memory_order_release);
         while (atomic_load_explicit(&pong.turn, memory_order_acquire) != turn)
             ;
-        samples[turn - 1] = now() - begin;
+        samples[turn - 1] = (int64_t)stk_now() - begin;
     }
     return pthread_join(thread, NULL);
 }

@@ -36,7 +36,7 @@ class Quiet:
 @contextlib.contextmanager
 def quiet(latency: str = LATENCY) -> Iterator[Quiet]:
     """Keep the cores awake, and this thread and what it starts ahead of everything that is not real-time. What the
-    machine does not allow is missing and said. All is as before afterwards."""
+    machine does not allow is missing, with its reason. All is as before afterwards."""
     kept, missing = [], []
     with contextlib.ExitStack() as stack:
         try:

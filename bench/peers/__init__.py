@@ -1,1 +1,1 @@
-"""Other ways to have a piece of Python run in another process, and the floors below all of them."""
+"""Other ways to run Python in another process, and the floors below all of them."""

@@ -1,21 +1,22 @@
-"""The protocol every peer keeps: start, call, close; and what some can do besides."""
+"""The protocol of every peer: start, call, close; and of those that can do more."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 PIPELINE = 64  # calls in flight wherever a comparison says "pipelined"
 
 
 class Unavailable(Exception):
-    """This peer cannot run here; the text says why."""
+    """This peer cannot run here; the message is the reason."""
 
 
 class Peer:
-    """One way to get an event to another process and its answer back."""
+    """One way to send an event to another process and get its result."""
 
     name = "peer"
 
@@ -28,10 +29,9 @@ class Peer:
     def close(self) -> None:
         raise NotImplementedError
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> AbstractContextManager[None]:
         """Around one round: what must hold only while this peer is measured (pinning, say)."""
-        yield
+        return nullcontext()
 
     def __enter__(self) -> Peer:
         self.start()
@@ -64,8 +64,20 @@ class AsyncPeer(Peer):
         raise NotImplementedError
 
 
+@contextmanager
+def pinned(cores: Sequence[int] = ()) -> Iterator[None]:
+    """This thread on these cores, if any are named; afterwards where it was allowed before."""
+    allowed = os.sched_getaffinity(0)
+    try:
+        if cores:
+            os.sched_setaffinity(0, cores)
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
 def echo(event: Any) -> Any:
-    """The peers' handler: never slowed by the gate, which slows only the engine's."""
+    """The peers' handler. (The gate slows only the engine's.)"""
     return event
 
 

@@ -14,10 +14,10 @@ from bench.peers.base import Peer, interpreter
 
 FUNCTIONS = Path(__file__).resolve().parent.parent / "functions"
 
-# What is forked is a process made by exec, with one thread, its garbage collected and frozen:
-# the best a snapshot of the same imports could be. As with the cold starts that it is the floor of,
-# there is a pause before each fork and the children live on until the last: a fork right after a fork,
-# of a process whose pages nobody else holds, would be another thing. Reaping is not timed.
+# The forked process is made by exec, has one thread, and its garbage is collected and frozen: the best that a
+# snapshot of the same imports can be. As with the cold starts whose floor this is, there is a pause before each fork
+# and the children live on until the last one: pages that no other process shares would make forks cheaper.
+# Reaping is not timed.
 _HELPER = """
 import gc, json, os, sys, time
 spec = json.loads(sys.argv[1])
@@ -59,7 +59,7 @@ for line in sys.stdin:
 
 
 class ForkFloor(Peer):
-    """`modules` are imported if they can be, `required` must be; both before the first fork."""
+    """`modules` are imported where that works, `required` must be; all before the first fork."""
 
     def __init__(self, label: str, required: Sequence[str] = (), modules: Sequence[str] = ()) -> None:
         self.name = f"fork floor, {label}"
@@ -73,7 +73,7 @@ class ForkFloor(Peer):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # A BLAS thread would not live through the fork, and would make it another process's floor.
+            # A BLAS thread would not survive the fork, and its process would be no floor.
             env=_single_threaded(),
         )
         assert self.helper.stdout is not None

@@ -1,4 +1,4 @@
-"""Fresh-interpreter floor: start Python, import the handler, answer one event, and end."""
+"""Fresh-interpreter floor: start Python, import the handler, reply to one event, and end."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from engine.load import machine
 
 ROOT = Path(__file__).resolve().parents[2]
 VENVS = ROOT / "build" / "peers"
-TEXT = b"x" * 85  # what must come back, however its JSON is spaced
+TEXT = b"x" * 85  # must come back, however its JSON is spaced
 EVENT = json.dumps({"message": TEXT.decode()}, separators=(",", ":")).encode()  # 100 bytes
 INVOKE = "/2015-03-31/functions/{name}/invocations"
 HANDLER = "def handler(event, context):\n    return event\n"
@@ -72,7 +72,7 @@ class HttpPeer:
         return {}
 
     def prepare(self) -> None:
-        """After it answers at all: what must be deployed to it."""
+        """Deploys to the server, once it listens."""
 
     def start(self) -> None:
         self.port = free_port()
@@ -87,7 +87,7 @@ class HttpPeer:
         try:
             self._until_up()
             self.prepare()
-            if TEXT not in self.ask("POST", self.path, EVENT):
+            if TEXT not in self.request("POST", self.path, EVENT):
                 raise WrongResult(f"{self.name} does not echo")
         except BaseException:
             self.close()
@@ -104,18 +104,18 @@ class HttpPeer:
                     raise Unavailable(f"{self.name} does not start") from None
                 time.sleep(0.05)
 
-    def ask(self, method: str, path: str, body: bytes | None) -> bytes:
-        request = urllib.request.Request(
+    def request(self, method: str, path: str, body: bytes | None) -> bytes:
+        message = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}", body, {"content-type": "application/json"}, method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return bytes(answer.read())
+            with urllib.request.urlopen(message, timeout=60) as response:
+                return bytes(response.read())
         except urllib.error.HTTPError as error:
             raise Unavailable(f"{self.name}: {method} {path}: {error} {error.read()[:300]!r}") from None
 
     def load(self, connections: int, seconds: float) -> Series:
-        """A closed loop of so many connections."""
+        """A closed loop with this many connections."""
         call = ctypes.CDLL(str(library("http_load"))).http_load
         call.restype = ctypes.c_long
         cap = int(seconds * 100_000)
@@ -132,9 +132,9 @@ class HttpPeer:
         )  # fmt: skip
         elapsed = time.perf_counter_ns() - begin
         if n < 0:
-            reasons = {-1: "cannot connect", -2: "a wrong answer", -3: "a connection was lost"}
+            reasons = {-1: "cannot connect", -2: "a wrong response", -3: "a connection was lost"}
             raise WrongResult(f"{self.name}, {connections} connections: {reasons[n]}")
-        return Series(samples[:n], n, elapsed, machine.steal_ticks())
+        return Series(samples[:n], n, elapsed, machine.Ticks.now().steal)
 
     def close(self) -> None:
         if self.process is not None:
@@ -184,7 +184,7 @@ class Served(HttpPeer):
             "Handler": "app.handler",
             "Code": {"ZipFile": base64.b64encode(content.getvalue()).decode()},
         }
-        self.ask("POST", "/2015-03-31/functions", json.dumps(request).encode())
+        self.request("POST", "/2015-03-31/functions", json.dumps(request).encode())
 
     def close(self) -> None:
         super().close()

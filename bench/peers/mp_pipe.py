@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
-from bench.peers.base import Peer, Unavailable, echo
+from bench.peers.base import Peer, Unavailable, echo, pinned
 from engine.load import machine
 
 Cores = Literal["one core", "two cores"]
@@ -27,8 +26,8 @@ def _serve(connection: Connection, core: int | None) -> None:
 
 
 class MultiprocessingPipe(Peer):
-    """`cores`: both processes on the same one, or pinned to one each. Without it the kernel places them,
-    now together and now apart, so that its figures are those of the one way or the other."""
+    """`cores`: both processes on the same core, or pinned to one each. Without it the kernel places them,
+    now together, now apart, and the figures are those of one case or the other."""
 
     def __init__(self, cores: Cores | None = None) -> None:
         self.cores = cores
@@ -46,14 +45,8 @@ class MultiprocessingPipe(Peer):
         theirs.close()
         self.call(None)
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        if self.cores:
-            os.sched_setaffinity(0, {self.allowed[0]})  # 0: this thread alone
-        try:
-            yield
-        finally:
-            os.sched_setaffinity(0, self.allowed)
+    def turn(self) -> AbstractContextManager[None]:
+        return pinned(self.allowed[:1] if self.cores else ())
 
     def call(self, event: Any) -> Any:
         self.connection.send(event)
@@ -61,6 +54,6 @@ class MultiprocessingPipe(Peer):
 
     def close(self) -> None:
         self.connection.close()
-        # Not left to the end of file: a peer forked since may hold a copy of our end.
+        # End of file is not enough: a peer forked since may hold a copy of our end.
         self.child.terminate()
         self.child.join()

@@ -23,7 +23,7 @@ class MultiprocessingPool(PipelinedPeer):
         results: list[Any] = []
         for begin in range(0, len(events), window):
             batch = [self.pool.apply_async(echo, (event,)) for event in events[begin : begin + window]]
-            results.extend(answer.get() for answer in batch)
+            results.extend(result.get() for result in batch)
         return results
 
     def mapped(self, events: Sequence[Any], chunksize: int = 1) -> list[Any]:

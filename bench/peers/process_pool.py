@@ -4,42 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
-from bench.peers.base import PIPELINE, PipelinedPeer, echo
+from bench.peers.base import PIPELINE, PipelinedPeer, echo, pinned
 from engine.load import machine
 
 
 class ProcessPool(PipelinedPeer):
-    """`one_core` keeps caller, the executor's threads and its worker on one core: where a wake
-    across cores is dear (virtual machines), that is the fastest it can be, so it is measured too.
+    """`one_core` keeps caller, the executor's threads and its worker on one core: the fastest placement where a
+    wake across cores is expensive (virtual machines), so it is measured, too.
 
-    The start method is Python's default, which users get, so start this before any thread or
-    engine is there to be forked along; or name another."""
+    The start method is Python's default, as users get it: start this before there is a thread or an engine to be
+    forked along, or name another method."""
 
     def __init__(self, *, one_core: bool = False, start_method: str | None = None) -> None:
         self.one_core, self.start_method = one_core, start_method
         self.name = "ProcessPoolExecutor, one core" if one_core else "ProcessPoolExecutor"
 
     def start(self) -> None:
-        self.allowed = machine.cores()
-        with self.turn():  # threads and children are born with the affinity of who starts them
+        with self.turn():  # threads and children inherit the affinity
             self.pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(self.start_method))
             self.pool.submit(echo, None).result()
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        if self.one_core:
-            os.sched_setaffinity(0, self.allowed[:1])
-        try:
-            yield
-        finally:
-            os.sched_setaffinity(0, self.allowed)
+    def turn(self) -> AbstractContextManager[None]:
+        return pinned(machine.cores()[:1] if self.one_core else ())
 
     def call(self, event: Any) -> Any:
         return self.pool.submit(echo, event).result()

@@ -1,13 +1,12 @@
-"""Two os.pipe between two processes pinned to two cores: what one sleep and wake each way costs."""
+"""Two os.pipe between two processes pinned to two cores: the cost of one sleep and wake each way."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-from bench.peers.base import Peer, Unavailable, interpreter
+from bench.peers.base import Peer, Unavailable, interpreter, pinned
 from engine.load import machine
 
 _CHILD = """
@@ -38,13 +37,8 @@ class RawPipe(Peer):
         os.close(their_sink)
         self.call(b"ready")
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        os.sched_setaffinity(0, {self.allowed[0]})  # 0: this thread alone
-        try:
-            yield
-        finally:
-            os.sched_setaffinity(0, self.allowed)
+    def turn(self) -> AbstractContextManager[None]:
+        return pinned(self.allowed[:1])
 
     def call(self, event: bytes) -> bytes:
         os.write(self.sink, event)
@@ -52,6 +46,6 @@ class RawPipe(Peer):
 
     def close(self) -> None:
         os.close(self.sink)
-        self.child.kill()  # not left to the end of file: a peer forked since may hold a copy of our end
+        self.child.kill()  # end of file is not enough: a peer forked since may hold a copy of our end
         self.child.wait()
         os.close(self.source)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from bench.compiled import library
-from bench.peers.base import Peer, Unavailable
+from bench.peers.base import Peer, Unavailable, pinned
 from engine.load import machine
 
 
@@ -25,12 +24,8 @@ class SpinFloor(Peer):
         self.spin = ctypes.CDLL(str(library("spin"))).bench_spin
         self.spin.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint64)
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            os.sched_setaffinity(0, self.allowed)
+    def turn(self) -> AbstractContextManager[None]:
+        return pinned()  # the C code pins this thread
 
     def round_trips(self, count: int) -> array[int]:
         samples = array("q", bytes(8 * count))

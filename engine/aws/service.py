@@ -77,6 +77,12 @@ class Service:
         return ""
 
 
+def operations_of(owner: object, *others: str) -> dict[str, Callable[[dict[str, Any]], Any]]:
+    """An object's public methods but `others`, by the operations that they are: create_alias is CreateAlias."""
+    names = (name for name in vars(type(owner)) if not name.startswith("_") and name not in others)
+    return {name.title().replace("_", ""): getattr(owner, name) for name in names}
+
+
 # Members by their names in the model, and the caller; returns the result's members, or an awaitable of them.
 Handler = Callable[[dict[str, Any], Caller], Any]
 

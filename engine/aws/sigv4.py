@@ -33,7 +33,7 @@ MISMATCH = (
     "and signing method. Consult the service documentation for details."
 )
 INVALID_TOKEN = "The security token included in the request is invalid."
-BASIC_FORMAT = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+BASIC_FORMAT = re.compile(r"\d{8}T(?!24)\d{6}Z", re.ASCII)  # hour 24 is ISO's, not AWS's
 SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 
@@ -45,19 +45,18 @@ class Denied(Fault):
 
 
 class Credential(NamedTuple):
-    """A secret access key, and the session token that must come with it (None: none may)."""
+    """A secret access key, the session token that must come with it (None: none may), and the key's account."""
 
     secret: str
     token: str | None = None
+    account: str | None = None  # None: the file does not say
 
 
 class Signed(NamedTuple):
     """What a request says of its own signature, read but not yet believed."""
 
     key: str
-    date: str  # of the scope: YYYYMMDD
-    region: str
-    service: str
+    scope: tuple[str, str, str]  # date (YYYYMMDD), region, service
     headers: tuple[str, ...]  # signed, lower-case, sorted
     signature: str
     stamp: str  # YYYYMMDDTHHMMSSZ
@@ -65,51 +64,36 @@ class Signed(NamedTuple):
     token: str | None
     expires: float | None  # seconds; None in the header form
 
-    @property
-    def scope(self) -> tuple[str, str, str]:
-        return self.date, self.region, self.service
-
 
 def load_credentials(path: str | Path) -> dict[str, Credential]:
-    """Access keys and their secrets from a file like ~/.aws/credentials: each profile is one allowed key.
+    """The allowed access keys from a file like ~/.aws/credentials, one a profile.
 
     Raises InvalidConfiguration when it cannot be read, a profile is incomplete, or no profile has a key.
     """
-    found: dict[str, Credential] = {}
-    for name, profile in _profiles(path):
-        key, secret = profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")
-        if key and secret:
-            found[key] = Credential(secret, profile.get("aws_session_token") or None)
-        elif key or secret:
-            raise InvalidConfiguration(
-                f"profile {name} in {path} needs both aws_access_key_id and aws_secret_access_key"
-            )
-    if not found:
-        raise InvalidConfiguration(f"{path} has no profile with aws_access_key_id and aws_secret_access_key")
-    return found
-
-
-def load_accounts(path: str | Path) -> dict[str, str]:
-    """The account of each access key whose profile in the same file has an aws_account_id, as SDKs know it."""
-    found: dict[str, str] = {}
-    for name, profile in _profiles(path):
-        key, account = profile.get("aws_access_key_id"), profile.get("aws_account_id")
-        if key and account:
-            if not ACCOUNT.fullmatch(account):
-                raise InvalidConfiguration(
-                    f"profile {name} in {path}: aws_account_id={account}: an account id has twelve digits"
-                )
-            found[key] = account
-    return found
-
-
-def _profiles(path: str | Path) -> list[tuple[str, Mapping[str, str]]]:
     parser = configparser.RawConfigParser(default_section="", strict=False)
     try:
         parser.read_string(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         raise InvalidConfiguration(f"cannot read the credentials in {path}: {error}") from error
-    return [(name, parser[name]) for name in parser.sections()]
+    found: dict[str, Credential] = {}
+    for name in parser.sections():
+        profile = parser[name]
+        key, secret = profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")
+        account = profile.get("aws_account_id")
+        if not key and not secret:
+            continue
+        if not key or not secret:
+            raise InvalidConfiguration(
+                f"profile {name} in {path} needs both aws_access_key_id and aws_secret_access_key"
+            )
+        if account and not ACCOUNT.fullmatch(account):
+            raise InvalidConfiguration(
+                f"profile {name} in {path}: aws_account_id={account}: an account id has twelve digits"
+            )
+        found[key] = Credential(secret, profile.get("aws_session_token") or None, account or None)
+    if not found:
+        raise InvalidConfiguration(f"{path} has no profile with aws_access_key_id and aws_secret_access_key")
+    return found
 
 
 class Verifier:
@@ -141,9 +125,8 @@ class Verifier:
     ) -> str:
         """The access key that signed the request for `service`; raises Denied.
 
-        Path, query and headers are given as they were on the wire (bytes decoded as Latin-1, as in ASGI). A body of
-        None is one that is still to be streamed, to S3 only: there the signature covers the hash it was declared
-        with, and whether the two agree is for the receiver to see.
+        Path, query and headers as on the wire, decoded as Latin-1. A body of None is still to be streamed, to S3 only:
+        the signature covers its declared hash, and whether the two agree is for the receiver to see.
         """
         signed = _read(raw_query, headers)
         credential = self._credentials.get(signed.key)
@@ -164,15 +147,16 @@ class Verifier:
         return signed.key
 
     def _check_scope(self, signed: Signed, service: str) -> None:
+        date, region, signed_service = signed.scope
         wrong = ""
-        if self._region is not None and service in REGIONAL and signed.region != self._region:
+        if self._region is not None and service in REGIONAL and region != self._region:
             wrong += "Credential should be scoped to a valid region. "
-        if signed.service != service:
+        if signed_service != service:
             wrong += f"Credential should be scoped to correct service: '{service}'. "
-        if signed.stamp[:8] != signed.date:
+        if signed.stamp[:8] != date:
             wrong += (
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
-                f"'{signed.date}' != '{signed.stamp[:8]}', from '{signed.stamp}'. "
+                f"'{date}' != '{signed.stamp[:8]}', from '{signed.stamp}'. "
             )
         if wrong:
             raise _mismatch(wrong)
@@ -269,9 +253,8 @@ def _signed(
         raise _mismatch()
     names = tuple(sorted({name.lower() for name in signed_headers.split(";")}))
     key, date, region, service, _ = scope
-    return Signed(
-        key, date, region, service, names, signature, stamp, when, token[0] if token else None, expires
-    )
+    session = token[0] if token else None
+    return Signed(key, (date, region, service), names, signature, stamp, when, session, expires)
 
 
 def _check_headers(signed: Signed, headers: Headers) -> None:
@@ -287,7 +270,7 @@ def _check_headers(signed: Signed, headers: Headers) -> None:
 def _payload(signed: Signed, headers: Headers, body: bytes | None) -> str:
     """What the signature says of the body. Only S3 may leave it unsigned or stream it; for every other service it is
     the body's own hash, whatever a header claims."""
-    if signed.service in S3:
+    if signed.scope[2] in S3:
         declared = _values(headers, "x-amz-content-sha256") or [
             UNSIGNED if signed.expires is not None else ""
         ]
@@ -327,13 +310,8 @@ def _basic(date: str) -> str:
 
 def _moment(stamp: str) -> float | None:
     """YYYYMMDDTHHMMSSZ in epoch seconds; None when it is no such time."""
-    if not BASIC_FORMAT.fullmatch(stamp):
-        return None
-    year, month, day, hour, minute, second = (
-        int(stamp[start:end]) for start, end in ((0, 4), (4, 6), (6, 8), (9, 11), (11, 13), (13, 15))
-    )
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+        return datetime.fromisoformat(stamp).timestamp() if BASIC_FORMAT.fullmatch(stamp) else None
     except ValueError:
         return None
 

@@ -43,10 +43,16 @@ class Validator:
 
     def check(self, shape: StructureShape, request: Mapping[str, Any]) -> None:
         """Raises Fault when the request breaks a rule of its input's shape. No list or map may have null in it."""
-        complaints = list(self._structure(shape, request, ""))
+        complaints = sorted(
+            self._structure(shape, request, ""), key=lambda each: each[1] in self._wording.later
+        )
         if complaints:
-            later = self._wording.later
-            raise fault(self._wording.code, sorted(complaints, key=lambda each: each[1] in later))
+            text = "; ".join(
+                f"Value{value and ' ' + value} at '{where}' failed to satisfy constraint: {rule}"
+                for value, where, rule in complaints
+            )
+            n = f"{len(complaints)} validation error{'s' if len(complaints) > 1 else ''} detected"
+            raise Fault(self._wording.code, f"{n}: {text}")
 
     def _structure(self, shape: StructureShape, value: Mapping[str, Any], where: str) -> Iterator[Complaint]:
         for name in shape.required_members:
@@ -69,7 +75,7 @@ class Validator:
                 yield _printed(shape, value), where, rule
 
     def _list(self, shape: ListShape, value: list[Any], where: str) -> Iterator[Complaint]:
-        for rule in _lengths(shape, len(value)):
+        for rule in _bounds(shape.metadata, len(value), "length"):
             yield _printed(shape, value), where, rule
         if self._wording.one_by_one or isinstance(shape.member, _NESTS):
             yield from self._each(shape.member, enumerate(value, 1), where)
@@ -82,7 +88,7 @@ class Validator:
 
     def _map(self, shape: MapShape, value: dict[str, Any], where: str) -> Iterator[Complaint]:
         printed = _printed(shape, value)
-        for rule in _lengths(shape, len(value)):
+        for rule in _bounds(shape.metadata, len(value), "length"):
             yield printed, where, rule
         if any(self._broken(shape.key, key) for key in value):
             yield printed, where, f"Map keys must satisfy constraint: [{', '.join(self._rules(shape.key))}]"
@@ -108,7 +114,7 @@ class Validator:
         sizes: list[str] = []
         forms: list[str] = []
         if isinstance(shape, StringShape) or shape.type_name == "blob":
-            sizes = _lengths(shape, len(value))
+            sizes = _bounds(meta, len(value), "length")
             if "pattern" in meta and not _pattern(meta["pattern"]).fullmatch(value):
                 forms.append(self._pattern_rule(shape))
             exempt = (shape.name, where) in self._wording.exempt
@@ -139,23 +145,9 @@ class Validator:
         return f"Member must satisfy enum value set: {values}"
 
 
-def fault(code: str, complaints: list[Complaint]) -> Fault:
-    """The one fault that AWS makes of several complaints."""
-    n = len(complaints)
-    text = "; ".join(
-        f"Value{value and ' ' + value} at '{where}' failed to satisfy constraint: {rule}"
-        for value, where, rule in complaints
-    )
-    return Fault(code, f"{n} validation error{'s' if n > 1 else ''} detected: {text}")
-
-
 def _path(where: str, name: str) -> str:
     name = name[:1].lower() + name[1:]
     return f"{where}.{name}" if where else name
-
-
-def _lengths(shape: Shape, length: int) -> list[str]:
-    return _bounds(shape.metadata, length, "length")
 
 
 def _bounds(meta: Mapping[str, Any], size: float | None, what: str) -> list[str]:

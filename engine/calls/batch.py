@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -51,7 +50,7 @@ def _run(dispatch: Dispatch, entry: FunctionEntry, events: Iterator[Any], ahead:
     # Slots by token modulo `ahead`: token `first` is the next to yield, `last` the next to submit.
     slots: list[Any] = [_PENDING] * ahead
     first = last = 0
-    held: deque[bytes] = deque()  # an event that found the line full
+    held: bytes | None = None  # an event that found the line full
     more = True
     # Top up by half a window at a time: submitting in bursts keeps the lane full and the reaps large.
     low = ahead // 2
@@ -59,8 +58,8 @@ def _run(dispatch: Dispatch, entry: FunctionEntry, events: Iterator[Any], ahead:
         while True:
             if more and last - first <= low:
                 while last - first < ahead:
-                    if held:
-                        data = held.popleft()
+                    if held is not None:
+                        data, held = held, None
                     else:
                         try:
                             event = next(events)
@@ -77,12 +76,12 @@ def _run(dispatch: Dispatch, entry: FunctionEntry, events: Iterator[Any], ahead:
                     code = submit(box, index, last % ahead, 0, data, len(data))
                     if code < 0:
                         if code == lib.STK_THROTTLED and last > first:
-                            held.append(data)  # others fill the line: go on when one of ours is done
+                            held = data  # others fill the line: go on when one of ours is done
                             break
                         raise refusal(code, dispatch.payload_limit, len(data))
                     last += 1
             if first == last:
-                if not more and not held:
+                if not more and held is None:
                     return
                 continue
             at = first % ahead

@@ -106,8 +106,7 @@ class Dispatch:
         return outcome.data if raw else value_of(outcome.data)
 
     def outcome(self, entry: FunctionEntry, data: bytes) -> Outcome:
-        """The same with its whole record. Raises only what is not the
-        function's failure (TooManyRequests, PayloadTooLarge, …)."""
+        """The same with its whole record. Raises only what is not the function's failure (TooManyRequests, …)."""
         cell = self._cells.pop() if self._cells else Cell(self.pointer)
         n = lib.stk_cell_call(cell.pointer, entry.index, WANT_TAIL, data, len(data))
         outcome = self._finish(cell, n, data)
@@ -202,9 +201,8 @@ def value_of(data: bytes) -> Any:
     try:
         return wire.decode(data)
     except (ValueError, RecursionError) as error:
-        raise errors.FunctionError(
-            "Runtime.InvalidResponse", f"the result cannot be decoded: {error}"
-        ) from None
+        message = f"the result cannot be decoded: {error}"
+        raise errors.FunctionError("Runtime.InvalidResponse", message) from None
 
 
 def refusal(code: int, limit: int, size: int) -> errors.EngineError:

@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import select
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from .. import errors, wire
 from .._native import ffi, lib
@@ -25,15 +25,6 @@ _BUFFER = 256 * 1024
 _SPIN_NS = 4000  # of one poll: other tasks of the loop must not notice
 
 
-class Loop(Protocol):
-    """What is used of an asyncio loop."""
-
-    def call_soon(self, callback: Callable[[], object]) -> Any: ...
-    def add_reader(self, fd: int, callback: Callable[[], object]) -> Any: ...
-    def remove_reader(self, fd: int) -> Any: ...
-    def call_exception_handler(self, context: dict[str, Any]) -> None: ...
-
-
 # A response is a stream of chunks, and this is how its last one reaches the caller: (None, value) of a plain result, or
 # (outcome, None). Today's workers send no other. One that streams gives its earlier chunks a status of their own, which
 # is not 0: _deliver_slow() is where they come through, and where their caller's token is kept for the next one.
@@ -43,7 +34,9 @@ LastChunk = Callable[[Outcome | None, Any], None]
 class Reaper:
     """One loop's mailbox. `hot`: poll while calls are in flight instead of sleeping at once."""
 
-    def __init__(self, dispatch: Dispatch, loop: Loop, epoll: select.epoll, hot_ns: int) -> None:
+    def __init__(
+        self, dispatch: Dispatch, loop: asyncio.AbstractEventLoop, epoll: select.epoll, hot_ns: int
+    ) -> None:
         self._dispatch = dispatch
         self._engine = dispatch.pointer
         self._loop = loop
@@ -117,13 +110,10 @@ class Reaper:
     def heat(self) -> None:
         """Look for results soon, and again while they come."""
         if not self._armed and self._hot_ns:
-            self._heat()
-
-    def _heat(self) -> None:
-        self._armed = True
-        self._until = 0
-        lib.stk_loop_hot(self._box)
-        self._loop.call_soon(self._poll)
+            self._armed = True
+            self._until = 0
+            lib.stk_loop_hot(self._box)
+            self._loop.call_soon(self._poll)
 
     def _rung(self) -> None:
         self._epoll.poll(0, 256)  # edge-triggered: this is what resets them

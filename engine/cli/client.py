@@ -10,20 +10,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import EngineError
-from .status import UsageError
+from .status import UsageError, option
 
 ENDPOINT = "http://127.0.0.1:9001"
+SERVER = option("--endpoint URL", "the server (default: $STOKER_ENDPOINT, or port 9001 here)")
 
 
 class ServerError(EngineError):
     """The server refused, or cannot be reached."""
-
-
-def add_endpoint(parser: argparse.ArgumentParser) -> None:
-    """The option that names the server."""
-    parser.add_argument(
-        "--endpoint", metavar="URL", help="the server (default: $STOKER_ENDPOINT, or port 9001 here)"
-    )
 
 
 def client(options: argparse.Namespace, service: str = "lambda") -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .status import OK, Commands
+from .status import OK, option
 
 _BASH = """\
 _stoker() {{
@@ -21,10 +21,8 @@ complete -o default -F _stoker stoker
 _ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
 
 
-def add(commands: Commands) -> None:
-    parser = commands.add_parser("completion", help="print a completion script for a shell")
-    parser.add_argument("shell", choices=("bash", "zsh"), help='use: eval "$(stoker completion bash)"')
-    parser.set_defaults(run=run)
+PARSER = {"help": "print a completion script for a shell"}
+OPTIONS = (option("shell", 'use: eval "$(stoker completion bash)"', choices=("bash", "zsh")),)
 
 
 def run(options: argparse.Namespace) -> int:

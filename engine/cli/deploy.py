@@ -7,14 +7,12 @@ import io
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from .. import limits
-from .client import add_endpoint, client, server_errors
-from .status import OK, Commands, UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from .client import SERVER, client, server_errors
+from .status import OK, UsageError, option
 
 ROLE = "arn:aws:iam::000000000000:role/stoker"
 _PAUSE = 0.02  # seconds between two looks at a function that is being updated
@@ -30,24 +28,17 @@ examples:
 """
 
 
-def add(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "deploy",
-        help="deploy a function to a server",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("source", metavar="DIR|FILE.py[:FUNCTION]", help="what to pack")
-    parser.add_argument("--name", help="the function's name (default: the directory's or file's)")
-    parser.add_argument("--handler", help="MODULE.FUNCTION in the directory (default: app.handler)")
-    parser.add_argument("--memory", metavar="MB", type=int, help="its memory limit")
-    parser.add_argument("--timeout", metavar="SECONDS", type=int, help="its timeout")
-    parser.add_argument(
-        "--env", metavar="NAME=VALUE", action="append", default=[], help="an environment variable"
-    )
-    parser.add_argument("--url", action="store_true", help="give it a URL of its own, too")
-    add_endpoint(parser)
-    parser.set_defaults(run=run)
+PARSER = {"help": "deploy a function to a server", "description": _DESCRIPTION}
+OPTIONS = (
+    option("source DIR|FILE.py[:FUNCTION]", "what to pack"),
+    option("--name NAME", "the function's name (default: the directory's or file's)"),
+    option("--handler HANDLER", "MODULE.FUNCTION in the directory (default: app.handler)"),
+    option("--memory MB", "its memory limit", type=int),
+    option("--timeout SECONDS", "its timeout", type=int),
+    option("--env NAME=VALUE", "an environment variable", action="append", default=[]),
+    option("--url", "give it a URL of its own, too"),
+    SERVER,
+)
 
 
 @server_errors()
@@ -57,13 +48,10 @@ def run(options: argparse.Namespace) -> int:
     archive = _archive(source)
     api = client(options)
     _draw_uploads(api)
-    configuration: dict[str, Any] = {"Handler": handler}
-    if options.memory is not None:
-        configuration["MemorySize"] = options.memory
-    if options.timeout is not None:
-        configuration["Timeout"] = options.timeout
+    settings = {"Handler": handler, "MemorySize": options.memory, "Timeout": options.timeout}
     if options.env:
-        configuration["Environment"] = {"Variables": dict(map(_variable, options.env))}
+        settings["Environment"] = {"Variables": dict(map(_variable, options.env))}
+    configuration = {key: value for key, value in settings.items() if value is not None}
     done = _put(api, name, archive, configuration)
     if options.url:
         done = f"{done}: {_url(api, name)}"
@@ -79,10 +67,8 @@ def _archive(source: Path) -> bytes:
     except OSError as error:
         raise UsageError(f"cannot read {error.filename}: {error.strerror}") from None
     if len(archive) > limits.ZIPPED_BYTES:
-        most = f"{limits.ZIPPED_BYTES // limits.MIB} MiB"
-        raise UsageError(
-            f"{source} is {len(archive) / limits.MIB:.1f} MiB when packed: Lambda takes {most} at most"
-        )
+        size, most = f"{len(archive) / limits.MIB:.1f} MiB", f"{limits.ZIPPED_BYTES // limits.MIB} MiB"
+        raise UsageError(f"{source} is {size} when packed: Lambda takes {most} at most")
     return archive
 
 
@@ -143,8 +129,6 @@ def _variable(text: str) -> tuple[str, str]:
 
 def _source(options: argparse.Namespace) -> tuple[Path, str]:
     """What to pack, and the handler in it."""
-    from pathlib import Path
-
     text, colon, attribute = options.source.partition(":")
     source = Path(text)
     is_file = source.is_file() and source.suffix == ".py"
@@ -187,9 +171,7 @@ class _Upload(io.BytesIO):
         percent = 100 * self.tell() // self.size
         if percent != self.drawn:
             self.drawn = percent
-            full = percent * _BAR // 100
-            text = (
-                f"\ruploading [{'#' * full}{'.' * (_BAR - full)}] {percent:3}% of {self.size / 1024:.0f} KiB"
-            )
+            bar = ("#" * (percent * _BAR // 100)).ljust(_BAR, ".")
+            text = f"\ruploading [{bar}] {percent:3}% of {self.size / 1024:.0f} KiB"
             print(text, end="\n" if percent == 100 else "", file=sys.stderr, flush=True)
         return data

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .status import FAILED, OK, Commands
+from .status import FAILED, OK, option
 from .texts import microseconds
 
 if TYPE_CHECKING:
@@ -23,15 +23,9 @@ exit status:
 """
 
 
-def add(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "doctor",
-        help="say what this machine offers",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
-    parser.set_defaults(run=run, elsewhere=FAILED)
+PARSER = {"help": "say what this machine offers", "description": _DESCRIPTION}
+OPTIONS = (option("--json", "print it as JSON"),)
+TRAITS = {"elsewhere": FAILED}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -110,12 +104,9 @@ def _latency_lines(latency: dict[str, int | None]) -> list[str]:
 
 
 def _check_lines(check: Check) -> list[str]:
-    if check.ok:
-        return [_line("ok", check.name, check.detail)]
-    lines = [_line("MISSING" if check.needed else "absent", check.name, check.detail)]
-    if check.remedy:
-        lines.append(f"{'':10}to get it: {check.remedy}")
-    return lines
+    mark = "ok" if check.ok else "MISSING" if check.needed else "absent"
+    remedy = [f"{'':10}to get it: {check.remedy}"] if check.remedy and not check.ok else []
+    return [_line(mark, check.name, check.detail), *remedy]
 
 
 def _line(mark: str, name: str, detail: str) -> str:

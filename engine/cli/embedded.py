@@ -104,17 +104,10 @@ def summary(took: list[int], failed: int, seconds: float) -> str:
     """The latencies (ns, sorted) in words."""
     if not took:
         return "repeated 0 times"
-    quantiles = {
-        "p50": took[len(took) // 2],
-        "p90": took[len(took) * 90 // 100],
-        "p99": took[len(took) * 99 // 100],
-        "max": took[-1],
-    }
-    return (
-        f"repeated {len(took)} times, {failed} failed, {len(took) / seconds:,.0f} per second\n"
-        + "latency "
-        + "  ".join(f"{name} {microseconds(ns)}" for name, ns in quantiles.items())
-    )
+    ranks = {"p50": len(took) // 2, "p90": len(took) * 90 // 100, "p99": len(took) * 99 // 100, "max": -1}
+    latencies = "  ".join(f"{name} {microseconds(took[rank])}" for name, rank in ranks.items())
+    rate = f"{len(took) / seconds:,.0f} per second"
+    return f"repeated {len(took)} times, {failed} failed, {rate}\nlatency {latencies}"
 
 
 def _init_failed(error: errors.InitError, seconds: float, code: str) -> int:
@@ -122,14 +115,8 @@ def _init_failed(error: errors.InitError, seconds: float, code: str) -> int:
     status = "timeout" if error.error_type == "Sandbox.Timedout" else f"error\tError Type: {error.error_type}"
     report = f"INIT_REPORT Init Duration: {seconds * 1e3:.2f} ms\tPhase: init\tStatus: {status}"
     print(report, file=sys.stderr)
-    body = wire.encode(
-        {
-            "errorMessage": error.error_message,
-            "errorType": error.error_type,
-            "requestId": "",
-            "stackTrace": error.stack_trace,
-        }
-    )
+    fault = {"errorMessage": error.error_message, "errorType": error.error_type}
+    body = wire.encode({**fault, "requestId": "", "stackTrace": error.stack_trace})
     sys.stdout.buffer.write(body + b"\n")
     _hint(body, code)
     return FAILED

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import __version__
-from .probes import Check, isolation, needed
+from .probes import Check, isolation, needed, read
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _WAKES, _SPINS, _CALLS = 501, 5001, 2000
@@ -48,11 +48,10 @@ def examine() -> Findings:
     else:
         found.latency |= calls
         found.limits = [_descriptors(workers), _processes()]
-        found.can_run = True
     if lacking:
-        found.can_run = False
         details = f" ({found.why_not})" if found.why_not else ""
         found.why_not = f"this machine lacks {', '.join(lacking)}{details}"
+    found.can_run = not found.why_not
     return found
 
 
@@ -60,14 +59,15 @@ def _cores() -> dict[str, Any]:
     from ..control import cores as core_map
 
     usable = core_map.usable()
-    pinned = _pins(usable)
-    siblings = {_siblings(core) for core in usable}
+    # The hardware threads of a core's core, or the core itself when the kernel does not list them.
+    topology = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    siblings = {read(topology.format(core)) or str(core) for core in usable}
     return {
         "present": os.cpu_count(),
         "usable": usable,
         "time": core_map.spinners(usable),
         "physical": len(siblings),
-        "pinning": pinned,
+        "pinning": _pins(usable),
     }
 
 
@@ -82,15 +82,6 @@ def _pins(cores: list[int]) -> bool:
     finally:
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, before)
-
-
-def _siblings(core: int) -> str:
-    """The hardware threads of a core's core, or the core itself when the kernel does not list them."""
-    try:
-        with open(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list") as file:
-            return file.read().strip()
-    except OSError:
-        return str(core)
 
 
 def _costs(cores: list[int]) -> dict[str, int | None]:

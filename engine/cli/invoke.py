@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from .client import client, server_errors
-from .status import FAILED, OK, Commands, UsageError
+from .status import FAILED, OK, UsageError, option
 from .texts import read_event
 
 _DESCRIPTION = """\
@@ -27,42 +27,30 @@ exit status:
 """
 
 
-def add(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "invoke",
-        help="invoke a function on one event",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("reference", metavar="REF", help="module:function, or Lambda's module.function")
-    parser.add_argument("event", metavar="EVENT", nargs="?", help="JSON, @FILE, or - for stdin (default: {})")
-    parser.add_argument("--code", metavar="DIR", help="where the module is (default: the current directory)")
-    parser.add_argument("--name", help="the function's name (default: from REF)")
-    parser.add_argument("--memory", metavar="MB", type=int, help="its memory limit (default: 128)")
-    parser.add_argument("--timeout", metavar="SECONDS", type=float, help="its timeout (default: 30)")
-    parser.add_argument(
-        "--env",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="an environment variable of it (repeatable)",
-    )
-    parser.add_argument(
-        "--init",
+PARSER = {"help": "invoke a function on one event", "description": _DESCRIPTION}
+OPTIONS = (
+    option("reference REF", "module:function, or Lambda's module.function"),
+    option("event EVENT", "JSON, @FILE, or - for stdin (default: {})", nargs="?"),
+    option("--code DIR", "where the module is (default: the current directory)"),
+    option("--name NAME", "the function's name (default: from REF)"),
+    option("--memory MB", "its memory limit (default: 128)", type=int),
+    option("--timeout SECONDS", "its timeout (default: 30)", type=float),
+    option("--env NAME=VALUE", "an environment variable of it (repeatable)", action="append", default=[]),
+    option(
+        "--init {snapshot,fresh}",
+        "initialise once and fork after it (default), or in the worker",
         choices=("snapshot", "fresh"),
         default="snapshot",
-        help="initialise once and fork after it (default), or in the worker",
-    )
-    parser.add_argument("--raw", action="store_true", help="bytes in, bytes out: no JSON is read or written")
-    parser.add_argument(
-        "--repeat",
-        metavar="N",
+    ),
+    option("--raw", "bytes in, bytes out: no JSON is read or written"),
+    option(
+        "--repeat N",
+        "invoke N times more, logs left out, and print the latencies on stderr",
         type=int,
         default=0,
-        help="invoke N times more, logs left out, and print the latencies on stderr",
-    )
-    parser.add_argument("--endpoint", metavar="URL", help="REF is a function deployed there")
-    parser.set_defaults(run=run)
+    ),
+    option("--endpoint URL", "REF is a function deployed there"),
+)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -79,10 +67,10 @@ def deployed(options: argparse.Namespace) -> int:
     """Invoke a function of a server."""
     import base64
 
-    for option in ("code", "name", "memory", "timeout", "env", "raw", "repeat"):
-        if getattr(options, option):
+    for name in ("code", "name", "memory", "timeout", "env", "raw", "repeat"):
+        if getattr(options, name):
             raise UsageError(
-                f"--{option} is for a function that runs here: leave it out, or leave --endpoint out"
+                f"--{name} is for a function that runs here: leave it out, or leave --endpoint out"
             )
     response = client(options).invoke(
         FunctionName=options.reference,

@@ -7,26 +7,22 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError
 from . import load_options
-from .status import FAILED, OK, Commands, UsageError
+from .status import FAILED, OK, UsageError
 from .texts import pair
 
 if TYPE_CHECKING:
     from ..load.result import Result
     from ..load.scenario.scenario import Scenario
 
+PARSER, OPTIONS, GROUPS = load_options.PARSER, load_options.OPTIONS, load_options.GROUPS
 VOID = 3
 _NOT_SETTINGS = ("command", "run", "parser", "target", "json", "html", "quiet")
-_NUMBERS = (
-    "rate", "closed", "speed", "memory", "timeout", "concurrency", "warm", "waiting", "seed",
-)  # fmt: skip
-
-
-def add(commands: Commands) -> None:
-    load_options.add(commands).set_defaults(run=run)
+_NUMBERS = {"rate", "closed", "speed", "memory", "timeout", "concurrency", "warm", "waiting", "seed"}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,17 +48,12 @@ def run(options: argparse.Namespace) -> int:
 
 def scenario(options: argparse.Namespace) -> Scenario:
     """The scenario that the options describe. Raises UsageError."""
-    from pathlib import Path
-
+    from ..load.scenario import scenario as scenarios
     from ..load.scenario.criteria import failing
-    from ..load.scenario.scenario import ScenarioError
-    from ..load.scenario.scenario import number as plain
-    from ..load.scenario.scenario import scenario as of
 
     settings: dict[str, Any] = {key: it for key, it in vars(options).items() if key not in _NOT_SETTINGS}
-    for key in _NUMBERS:
-        if key in settings:
-            settings[key] = plain(settings[key])
+    for key in _NUMBERS & settings.keys():
+        settings[key] = scenarios.number(settings[key])
     if "environment" in settings:
         settings["environment"] = dict(pair("--env", text) for text in settings["environment"])
     if "expect" in settings:
@@ -77,8 +68,8 @@ def scenario(options: argparse.Namespace) -> Scenario:
         settings["limits"] = tuple(limits)
     [target] = options.target
     try:
-        return of(target, settings, Path.cwd(), option=True)
-    except ScenarioError as error:
+        return scenarios.scenario(target, settings, Path.cwd(), option=True)
+    except scenarios.ScenarioError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"cannot read {error.filename}: {error.strerror}") from None
@@ -86,8 +77,6 @@ def scenario(options: argparse.Namespace) -> Scenario:
 
 def report(result: Result, chosen: Scenario, options: argparse.Namespace) -> int:
     """Print the result, write it to files, and judge it by the limits."""
-    from pathlib import Path
-
     from ..load.report import summary
     from ..load.result import write
     from ..load.scenario.criteria import broken
@@ -110,8 +99,6 @@ def report(result: Result, chosen: Scenario, options: argparse.Namespace) -> int
 
 def compare(options: argparse.Namespace, names: Sequence[str]) -> int:
     """Compare two results that --json wrote."""
-    from pathlib import Path
-
     import msgspec
 
     from ..load import compare as comparing
@@ -156,8 +143,6 @@ def _run(chosen: Scenario, quiet: bool) -> Result:
 
 def _can_be_written(name: str) -> None:
     """Checked before a run rather than after it. Raises UsageError."""
-    from pathlib import Path
-
     path = Path(name)
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a directory")

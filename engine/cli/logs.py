@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import time
 
-from .client import ServerError, add_endpoint, client, server_errors
-from .status import OK, Commands, UsageError
+from .client import SERVER, ServerError, client, server_errors
+from .status import OK, UsageError, option
 
 _PAUSE = 0.3  # seconds between two reads of a log that is followed
 
 
-def add(commands: Commands) -> None:
-    parser = commands.add_parser("logs", help="print a function's log")
-    parser.add_argument("name", metavar="NAME", help="a function, or a log group")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on as more is logged")
-    parser.add_argument("--since", metavar="AGE", help="not older than this: 90, 15m, 2h, 1d")
-    add_endpoint(parser)
-    parser.set_defaults(run=run)
+PARSER = {"help": "print a function's log"}
+OPTIONS = (
+    option("name NAME", "a function, or a log group"),
+    option("-f --follow", "go on as more is logged"),
+    option("--since AGE", "not older than this: 90, 15m, 2h, 1d"),
+    SERVER,
+)
 
 
 @server_errors()

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from .client import add_endpoint, client, server_errors
-from .status import OK, Commands
+from .client import SERVER, client, server_errors
+from .status import OK
 
+PARSER = {"help": "list the functions of a server"}
+OPTIONS = (SERVER,)
 _HEADS = ("NAME", "RUNTIME", "MEMORY", "TIMEOUT", "CODE", "MODIFIED")
-
-
-def add(commands: Commands) -> None:
-    parser = commands.add_parser("ls", help="list the functions of a server")
-    add_endpoint(parser)
-    parser.set_defaults(run=run)
 
 
 @server_errors()

@@ -1,8 +1,9 @@
 """`stoker`: reads the command line, runs a command, turns signals and errors into exit statuses.
 
-A command is a module of its name with add(), which adds its parser, and run(). The parser's defaults are what main must
-know of it: `run`; `own_signals`, if it handles signals itself; `elsewhere`, its status where there is no Linux, if that
-is not USAGE. Only the command that runs is imported, and what it needs of the engine only when it runs.
+A command is a module of its name with run(), OPTIONS, and PARSER: the settings of its parser. GROUPS are more options
+under titles. TRAITS are what else main must know: `own_signals`, if it handles signals itself; `elsewhere`, its status
+where there is no Linux, if that is not USAGE. Only the command that runs is imported, and what it needs of the engine
+only when it runs.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from types import FrameType
 from typing import Any
 
 from .. import __version__
 from ..errors import EngineError
-from .status import USAGE, Stopped, UsageError
+from .status import USAGE, Option, Stopped, UsageError
 
 # As --help lists them.
 COMMANDS = ("invoke", "serve", "deploy", "ls", "rm", "logs", "completion", "load", "doctor")
@@ -51,9 +52,21 @@ def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"stoker {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in names:
-        import_module(f".{name}", __package__).add(commands)
+        module = import_module(f".{name}", __package__)
+        command = commands.add_parser(
+            name, formatter_class=argparse.RawDescriptionHelpFormatter, **module.PARSER
+        )
+        add_options(command, module.OPTIONS)
+        for title, options in getattr(module, "GROUPS", {}).items():
+            add_options(command.add_argument_group(title), options)
+        command.set_defaults(run=module.run, **getattr(module, "TRAITS", {}))
     top.set_defaults(parser=parser)  # for a command that reads all of it
     return top
+
+
+def add_options(to: argparse._ActionsContainer, options: Iterable[Option]) -> None:
+    for names, settings in options:
+        to.add_argument(*names, **settings)
 
 
 @contextlib.contextmanager
@@ -70,16 +83,11 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except Stopped:
+        before.clear()  # later signals stay ignored
         raise
-    except BaseException:
-        _restore(before)
-        raise
-    _restore(before)
-
-
-def _restore(handlers: dict[signal.Signals, Any]) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return status
     except Stopped as stopped:
-        return 128 + stopped.number
+        return 128 + int(stopped.args[0])
     except (UsageError, EngineError) as error:
         print(f"stoker {options.command}: {error}", file=sys.stderr)
         return USAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -32,111 +33,110 @@ class Check:
     remedy: str = ""  # how to get it, when it is not ok
 
 
-def _read(path: str) -> str:
-    try:
-        with open(path) as file:
-            return file.read().strip()
-    except OSError:
-        return ""
+Attempt = Callable[[], str]
+Probe = Callable[[], Check]
 
 
-def _tried(attempt: Callable[[], str]) -> tuple[bool, str]:
-    """Whether the attempt worked, and the detail: its result or its error."""
-    try:
-        return True, attempt()
-    except (OSError, ValueError) as error:
-        return False, str(error)
+def read(path: str) -> str:
+    """A file of the kernel's; "" when there is none."""
+    with contextlib.suppress(OSError), open(path) as file:
+        return file.read().strip()
+    return ""
 
 
-def _yes(ok: bool) -> str:
-    """For a system call just made through ctypes."""
-    return "yes" if ok else os.strerror(ctypes.get_errno())
+def _probe(name: str, remedy: str, needed: bool = False) -> Callable[[Attempt], Probe]:
+    """Makes a check of an attempt, which returns the detail, or raises OSError or ValueError."""
+
+    def decorate(attempt: Attempt) -> Probe:
+        def check() -> Check:
+            try:
+                return Check(name, True, attempt(), needed, remedy)
+            except (OSError, ValueError) as error:
+                return Check(name, False, str(error), needed, remedy)
+
+        return check
+
+    return decorate
+
+
+def _succeeded(ok: bool, detail: str = "yes") -> str:
+    """For a system call just made through ctypes. Raises OSError with its error."""
+    if not ok:
+        raise OSError(os.strerror(ctypes.get_errno()))
+    return detail
 
 
 # What the engine stands on.
 
 
-def memfd() -> Check:
+@_probe("shared memory", "Linux 3.17 or later, with /proc mounted", needed=True)
+def memfd() -> str:
     """Shared memory that has no name, cannot be shrunk under a reader, and needs no /dev/shm."""
-
-    def attempt() -> str:
-        fd = os.memfd_create("stoker-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
-            os.ftruncate(fd, 4096)
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-            os.close(os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC))
-        finally:
-            os.close(fd)
-        return "memfd, sealed; /dev/shm is not used"
-
-    ok, detail = _tried(attempt)
-    return Check("shared memory", ok, detail, True, "Linux 3.17 or later, with /proc mounted")
+    fd = os.memfd_create("stoker-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, 4096)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        os.close(os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC))
+    finally:
+        os.close(fd)
+    return "memfd, sealed; /dev/shm is not used"
 
 
-def pidfd() -> Check:
+@_probe("pidfd", "Linux 5.3 or later; in a container, a seccomp profile that allows it", needed=True)
+def pidfd() -> str:
     """A process's end, noticed without a race."""
-
-    def attempt() -> str:
-        fd = os.pidfd_open(os.getpid())
-        try:
-            signal.pidfd_send_signal(fd, 0)  # no signal: may we?
-        finally:
-            os.close(fd)
-        return "pidfd_open, pidfd_send_signal"
-
-    ok, detail = _tried(attempt)
-    remedy = "Linux 5.3 or later; in a container, a seccomp profile that allows it"
-    return Check("pidfd", ok, detail, True, remedy)
+    fd = os.pidfd_open(os.getpid())
+    try:
+        signal.pidfd_send_signal(fd, 0)  # no signal: may we?
+    finally:
+        os.close(fd)
+    return "pidfd_open, pidfd_send_signal"
 
 
-def eventfd() -> Check:
-    def attempt() -> str:
-        os.close(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-        return "yes"
-
-    ok, detail = _tried(attempt)
-    return Check("eventfd", ok, detail, True, "a kernel with CONFIG_EVENTFD")
+@_probe("eventfd", "a kernel with CONFIG_EVENTFD", needed=True)
+def eventfd() -> str:
+    os.close(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+    return "yes"
 
 
-def parent_death() -> Check:
+@_probe("PDEATHSIG", "Linux 2.6 or later", needed=True)
+def parent_death() -> str:
     """No worker outlives its parent."""
-    value = ctypes.c_int()
-    ok = _libc.prctl(_PR_GET_PDEATHSIG, ctypes.byref(value)) == 0
-    return Check("PDEATHSIG", ok, _yes(ok), True, "Linux 2.6 or later")
+    return _succeeded(_libc.prctl(_PR_GET_PDEATHSIG, ctypes.byref(ctypes.c_int())) == 0)
 
 
-def subreaper() -> Check:
+@_probe("subreaper", "Linux 3.4 or later", needed=True)
+def subreaper() -> str:
     """What a handler starts and loses is adopted, and ended with it."""
-    value = ctypes.c_int()
-    ok = _libc.prctl(_PR_GET_SUBREAPER, ctypes.byref(value)) == 0
-    return Check("subreaper", ok, _yes(ok), True, "Linux 3.4 or later")
+    return _succeeded(_libc.prctl(_PR_GET_SUBREAPER, ctypes.byref(ctypes.c_int())) == 0)
 
 
-def children() -> Check:
+@_probe(
+    "/proc children", "a kernel with CONFIG_PROC_CHILDREN, and /proc mounted without hidepid", needed=True
+)
+def children() -> str:
     path = f"/proc/self/task/{os.getpid()}/children"
-    ok = os.access(path, os.R_OK)
-    remedy = "a kernel with CONFIG_PROC_CHILDREN, and /proc mounted without hidepid"
-    return Check("/proc children", ok, "readable" if ok else f"{path} is not readable", True, remedy)
+    if not os.access(path, os.R_OK):
+        raise OSError(f"{path} is not readable")
+    return "readable"
 
 
-def data_limit() -> Check:
+@_probe("RLIMIT_DATA", "Linux 4.7 or later (before, it does not count mmap)")
+def data_limit() -> str:
     """RLIMIT_DATA bounds what a worker allocates at once; a watch over its resident memory does the rest."""
-
-    def attempt() -> str:
-        soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
-        return "unlimited here" if soft == resource.RLIM_INFINITY else f"{soft >> 20} MiB here"
-
-    ok, detail = _tried(attempt)
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    detail = "unlimited here" if soft == resource.RLIM_INFINITY else f"{soft >> 20} MiB here"
     release = platform.release().split("-")[0].split(".")
-    ok = ok and tuple(int(n) for n in release[:2] if n.isdigit()) >= (4, 7)
-    return Check("RLIMIT_DATA", ok, detail, False, "Linux 4.7 or later (before, it does not count mmap)")
+    if tuple(int(n) for n in release[:2] if n.isdigit()) < (4, 7):
+        raise OSError(detail)
+    return detail
 
 
-def close_range() -> Check:
+@_probe("close_range", "Linux 5.9 or later")
+def close_range() -> str:
     """Closing many descriptors at once, at a fork. Python falls back to one by one."""
     top = ctypes.c_uint(0xFFFFFFFF)
-    ok = _libc.syscall(_SYS_CLOSE_RANGE, top, top, 0) == 0
-    return Check("close_range", ok, _yes(ok), False, "Linux 5.9 or later")
+    return _succeeded(_libc.syscall(_SYS_CLOSE_RANGE, top, top, 0) == 0)
 
 
 # What bounds a function from outside, and what could isolate it further.
@@ -145,18 +145,17 @@ def close_range() -> Check:
 def _cgroup_directories() -> dict[str, tuple[str, str]]:
     """Per controller: the version ("v1", "v2") and directory of the control group we are in."""
     found: dict[str, tuple[str, str]] = {}
-    groups = [line.split(":", 2) for line in _read("/proc/self/cgroup").splitlines()]
-    for line in _read("/proc/self/mountinfo").splitlines():
+    groups = [line.split(":", 2) for line in read("/proc/self/cgroup").splitlines()]
+    for line in read("/proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
         root, mount = before.split(" ")[3:5]
         if kind not in ("cgroup", "cgroup2"):
             continue
         for _, controllers, path in groups:
-            inside = path.removeprefix(root) if root != "/" else path
-            directory = os.path.normpath(f"{mount}/{inside}")
+            directory = os.path.normpath(f"{mount}/{path.removeprefix(root)}")
             if kind == "cgroup2" and controllers == "":
-                for name in _read(f"{directory}/cgroup.controllers").split():
+                for name in read(f"{directory}/cgroup.controllers").split():
                     found[name] = ("v2", directory)
             elif kind == "cgroup" and set(controllers.split(",")) & set(options.split(",")):
                 for name in controllers.split(","):
@@ -197,34 +196,32 @@ def user_namespaces() -> Check:
     return Check("user namespaces", status == 0, detail, remedy=remedy)
 
 
-def seccomp() -> Check:
-    actions = _read("/proc/sys/kernel/seccomp/actions_avail").split()
-    ok = "errno" in actions
-    return Check("seccomp filters", ok, "yes" if ok else "no", remedy="a kernel with CONFIG_SECCOMP_FILTER")
+@_probe("seccomp filters", "a kernel with CONFIG_SECCOMP_FILTER")
+def seccomp() -> str:
+    if "errno" not in read("/proc/sys/kernel/seccomp/actions_avail").split():
+        raise OSError("no")
+    return "yes"
 
 
-def landlock() -> Check:
+@_probe("landlock", "Linux 5.13 or later, booted with landlock in its lsm= list")
+def landlock() -> str:
     version = _libc.syscall(_SYS_LANDLOCK, None, ctypes.c_size_t(0), ctypes.c_uint(_LANDLOCK_VERSION))
-    ok = version > 0
-    detail = f"ABI {version}" if ok else os.strerror(ctypes.get_errno())
-    return Check("landlock", ok, detail, remedy="Linux 5.13 or later, booted with landlock in its lsm= list")
+    return _succeeded(version > 0, f"ABI {version}")
 
 
-def yama() -> Check:
+@_probe("yama", "sysctl kernel.yama.ptrace_scope=1, in a kernel with CONFIG_SECURITY_YAMA")
+def yama() -> str:
     """May a process trace another of the same user?"""
-    scope = _read("/proc/sys/kernel/yama/ptrace_scope")
-    ok = scope.isdigit() and int(scope) >= 1
-    detail = f"ptrace_scope {scope}" if scope else "not in this kernel"
-    remedy = "sysctl kernel.yama.ptrace_scope=1, in a kernel with CONFIG_SECURITY_YAMA"
-    return Check("yama", ok, detail, remedy=remedy)
-
-
-NEEDED = (memfd, pidfd, eventfd, parent_death, subreaper, children, data_limit, close_range)
+    scope = read("/proc/sys/kernel/yama/ptrace_scope")
+    if scope in ("", "0"):
+        raise OSError("ptrace_scope 0" if scope else "not in this kernel")
+    return f"ptrace_scope {scope}"
 
 
 def needed() -> list[Check]:
     """What the engine uses."""
-    return [probe() for probe in NEEDED]
+    probes = (memfd, pidfd, eventfd, parent_death, subreaper, children, data_limit, close_range)
+    return [probe() for probe in probes]
 
 
 def isolation() -> list[Check]:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from .client import add_endpoint, client, server_errors
-from .status import OK, Commands
+from .client import SERVER, client, server_errors
+from .status import OK, option
 
-
-def add(commands: Commands) -> None:
-    parser = commands.add_parser("rm", help="delete functions from a server")
-    parser.add_argument("names", metavar="NAME", nargs="+")
-    add_endpoint(parser)
-    parser.set_defaults(run=run)
+PARSER = {"help": "delete functions from a server"}
+OPTIONS = (option("names NAME", nargs="+"), SERVER)
 
 
 @server_errors()

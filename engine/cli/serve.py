@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .status import OK, Commands, UsageError
+from .status import OK, UsageError, option
 
 if TYPE_CHECKING:
     from ..http.server import Server
@@ -23,56 +24,42 @@ examples:
 """
 
 
-def add(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "serve",
-        help="serve the Lambda API",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=9001, help="port, 0 for any (default: 9001)")
-    parser.add_argument(
-        "--allow-host",
-        metavar="NAME",
+PARSER = {"help": "serve the Lambda API", "description": _DESCRIPTION}
+OPTIONS = (
+    option("--host HOST", "address to listen on (default: 127.0.0.1)", default="127.0.0.1"),
+    option("--port PORT", "port, 0 for any (default: 9001)", type=int, default=9001),
+    option(
+        "--allow-host NAME",
+        "a name that requests may be for, beside localhost and --host. Given as often as needed",
         action="append",
         default=[],
-        help="a name that requests may be for, beside localhost and --host. Given as often as needed",
-    )
-    parser.add_argument("--uds", metavar="PATH", help="a Unix socket to listen on instead")
-    parser.add_argument(
-        "--state", metavar="DIR", default=".stoker", help="where all is kept (default: .stoker)"
-    )
-    parser.add_argument("--region", default="us-east-1", help="the region in every ARN (default: us-east-1)")
-    parser.add_argument(
-        "--account", default="000000000000", help="the account in every ARN (default: 000000000000)"
-    )
-    parser.add_argument(
-        "--auth", metavar="FILE", help="credentials, as ~/.aws/credentials has them, to sign with"
-    )
-    parser.add_argument(
-        "--aws-endpoint", metavar="URL", help="where requests for other AWS services are passed on to"
-    )
-    parser.add_argument(
-        "--python",
-        metavar="PATH",
-        action="append",
-        help="another interpreter, for functions of its version: one with msgspec and cffi. Given as often as needed; "
+    ),
+    option("--uds PATH", "a Unix socket to listen on instead"),
+    option("--state DIR", "where all is kept (default: .stoker)", default=".stoker"),
+    option("--region REGION", "the region in every ARN (default: us-east-1)", default="us-east-1"),
+    option("--account ACCOUNT", "the account in every ARN (default: 000000000000)", default="000000000000"),
+    option("--auth FILE", "credentials, as ~/.aws/credentials has them, to sign with"),
+    option("--aws-endpoint URL", "where requests for other AWS services are passed on to"),
+    option(
+        "--python PATH",
+        "another interpreter, for functions of its version: one with msgspec and cffi. Given as often as needed; "
         "python3.11 to python3.14 on the PATH are found without",
-    )
-    parser.add_argument("--workers", type=int, default=64, help="of one version at most (default: 64)")
-    parser.add_argument(
-        "--retry-delays",
-        metavar="SECONDS,SECONDS",
+        action="append",
+        default=[],
+    ),
+    option("--workers WORKERS", "of one version at most (default: 64)", type=int, default=64),
+    option(
+        "--retry-delays SECONDS,SECONDS",
+        "before the second and third attempt of an event that failed (default: AWS's 60,120)",
         default="60,120",
-        help="before the second and third attempt of an event that failed (default: AWS's 60,120)",
-    )
-    parser.set_defaults(run=run, own_signals=True)  # its event loop handles them
+    ),
+)
+TRAITS = {"own_signals": True}  # its event loop handles them
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve. Raises EngineError when it cannot start."""
-    from pathlib import Path
+    from dataclasses import fields
 
     try:
         from ..http.server import Options, Server
@@ -82,21 +69,15 @@ def run(options: argparse.Namespace) -> int:
         delays = tuple(float(text) for text in options.retry_delays.split(","))
     except ValueError:
         raise UsageError(f"--retry-delays {options.retry_delays}: write seconds, as in 60,120") from None
-    chosen = Options(
-        host=options.host,
-        port=options.port,
-        uds=options.uds,
-        state=Path(options.state).resolve(),
-        region=options.region,
-        account=options.account,
-        auth=Path(options.auth) if options.auth else None,
-        aws_endpoint=options.aws_endpoint,
-        workers=options.workers,
-        retry_delays=delays,
-        python=tuple(options.python or ()),
-        allow_hosts=tuple(options.allow_host),
-    )
-    Server(chosen).run(_ready)
+    values = {field.name: getattr(options, field.name) for field in fields(Options)}
+    values["state"] = Path(options.state).resolve()
+    values["auth"] = Path(options.auth) if options.auth else None
+    values |= {
+        "retry_delays": delays,
+        "python": tuple(options.python),
+        "allow_host": tuple(options.allow_host),
+    }
+    Server(Options(**values)).run(_ready)
     print("stoker: stopped", file=sys.stderr)
     return OK
 

@@ -1,13 +1,12 @@
-"""What every command shares with main: exit statuses, the exceptions that end it, and what it is added to."""
+"""What every command shares with main: exit statuses, the exceptions that end it, and how it declares its options."""
 
 from __future__ import annotations
 
-import argparse
-from typing import Any, TypeAlias
+from typing import Any
 
 OK, FAILED, USAGE = 0, 1, 2
 
-Commands: TypeAlias = "argparse._SubParsersAction[Any]"
+Option = tuple[list[str], dict[str, Any]]
 
 
 class UsageError(Exception):
@@ -15,8 +14,14 @@ class UsageError(Exception):
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal ends the command. A KeyboardInterrupt, so that the engine closes without draining."""
+    """The signal of this number ends the command. A KeyboardInterrupt, so that the engine closes without draining."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
+
+def option(usage: str, help: str | None = None, **settings: Any) -> Option:
+    """What argparse's add_argument takes, from "--name METAVAR". An option without a METAVAR takes no value."""
+    words = usage.split()
+    if len(words) > 1 and not words[-1].startswith("-"):
+        settings["metavar"] = words.pop()
+    elif usage.startswith("-"):
+        settings.setdefault("action", "store_true")
+    return words, {"help": help, **settings}

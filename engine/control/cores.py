@@ -10,12 +10,9 @@ from collections import Counter
 
 def _quota() -> float:
     """CPUs that the control group allows; infinity when it does not say."""
-    best = math.inf
-    try:
-        with open("/proc/self/cgroup") as file:
-            lines = [line.rstrip("\n").split(":", 2) for line in file]
-    except OSError:
-        return best
+    best, lines = math.inf, []
+    with contextlib.suppress(OSError), open("/proc/self/cgroup") as file:
+        lines = [line.rstrip("\n").split(":", 2) for line in file]
     for _, controllers, path in lines:
         parts = [p for p in path.split("/") if p]
         for depth in range(len(parts), -1, -1):
@@ -42,7 +39,7 @@ def usable() -> list[int]:
 
 def spinners(cores: list[int]) -> int:
     """How many cores' worth of time may be spent at once: the mask, or the cgroup's quota if less."""
-    return max(1, min(len(cores), int(_quota() if _quota() != math.inf else len(cores))))
+    return max(1, int(min(len(cores), _quota())))
 
 
 def assign(cores: list[int], taken: Counter[int]) -> int:

@@ -11,6 +11,7 @@ import itertools
 import os
 import signal
 import socket
+from dataclasses import dataclass
 
 from .. import errors, wire
 from .._native import lib
@@ -22,27 +23,25 @@ from .zygote_process import ZygoteProcess
 FORKS_AT_ONCE = 16  # requests for workers that one template has not met yet
 
 
+@dataclass(slots=True, eq=False)
 class TemplateProcess:
-    """A function's template: an Environment. `number` tells it from the function's earlier ones."""
+    """A function's template: an Environment."""
 
-    def __init__(
-        self, kind: ForkedEnvironments, number: int, state: FunctionState, sock: socket.socket, output_r: int
-    ) -> None:
-        self.number = number
-        self.state = state
-        self.pidfd = -1
-        self.unmet = 0  # requests for workers
-        self.ready = False
-        self.doomed = False
-        self.stopped = False
-        self._kind = kind
-        self._sock = sock
-        self._output_r = output_r
+    _kind: ForkedEnvironments
+    number: int  # tells it from the function's earlier ones
+    state: FunctionState
+    _sock: socket.socket
+    _output_r: int
+    pidfd: int = -1
+    unmet: int = 0  # requests for workers
+    ready: bool = False
+    doomed: bool = False
+    stopped: bool = False
 
     def listen(self) -> None:
         """Raises OSError."""
         self._kind.loop.add_reader(self._sock.fileno(), self._receive)
-        self._kind.output.pipes.watch(self._output_r, (self.state, None))
+        self._kind.output.watch(self._output_r, (self.state, None))
 
     @property
     def full(self) -> bool:
@@ -60,8 +59,8 @@ class TemplateProcess:
     def stop(self) -> None:
         self.stopped = True
         self._kind.loop.remove_reader(self._sock.fileno())
-        self._drain()
-        self._kind.output.pipes.unwatch(self._output_r)
+        self._kind.output.drain(self._output_r)
+        self._kind.output.unwatch(self._output_r)
         os.close(self._output_r)
         self._sock.close()
         self._end()
@@ -91,9 +90,6 @@ class TemplateProcess:
             os.close(self.pidfd)
             self.pidfd = -1
 
-    def _drain(self) -> None:
-        self._kind.output.pipes.drain(self._output_r)
-
     def _receive(self) -> None:
         """Every message that is there."""
         state, workers = self.state, self._kind.workers
@@ -122,7 +118,7 @@ class TemplateProcess:
 
     def _initialised(self, message: wire.Initialised) -> None:
         inits = self._kind.inits
-        self._drain()
+        self._kind.output.drain(self._output_r)
         if message.error:
             inits.init_failed(self.state, message.error.encode(), message.peak_kib)
         elif message.unsafe:
@@ -172,9 +168,7 @@ class ForkedEnvironments:
                 try:
                     ours.setblocking(False)
                     number = next(self._numbers)
-                    with contextlib.suppress(
-                        OSError
-                    ):  # if the zygote is gone, its end is this template's too
+                    with contextlib.suppress(OSError):  # its zygote is gone, and it with that
                         zygote.send(wire.MakeTemplate(state.spec, number), [theirs.fileno(), output_w])
                 finally:
                     os.close(output_w)
@@ -220,11 +214,10 @@ class ForkedEnvironments:
         if self._population.closing:
             return
         self._start_later(zygote)
-        for template in [
-            it for it in self._templates.values() if it.state.spec.deployed.python == zygote.python
-        ]:
-            del self._templates[template.number]
-            template.ended(-signal.SIGKILL)
+        for template in list(self._templates.values()):
+            if template.state.spec.deployed.python == zygote.python:
+                del self._templates[template.number]
+                template.ended(-signal.SIGKILL)
 
     def _start_later(self, zygote: ZygoteProcess) -> None:
         zygote.breaker.failed(lib.stk_now())

@@ -26,11 +26,8 @@ class Inits:
         """Give a function an environment of that kind, unless it has one. Raises OSError."""
         if self._population.closing or state.stopped or state.environment is not None:
             return
-        environment = environments.start(state)
-        if environment is None:
-            return
-        state.environment = environment
-        if state.spec.snapshot:
+        state.environment = environment = environments.start(state)
+        if environment is not None and state.spec.snapshot:
             state.init_timer = self._population.loop.call_later(
                 state.init_timeout, self._timed_out, state, environment
             )

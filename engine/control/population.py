@@ -53,7 +53,7 @@ class FunctionState:
     init_error: bytes = b""
     init_peak: int = 0  # KiB, of the init that failed so
     init_seconds: float = 0.0
-    up: list[Future[float | None]] = field(default_factory=list)
+    up: Future[float | None] = field(default_factory=Future)  # of its start; its init's seconds
     added: int = 0
     stopped: bool = False
     retry: asyncio.TimerHandle | None = None
@@ -69,17 +69,17 @@ class Owner(Protocol):
         """A stopped function's last worker has ended."""
 
 
+@dataclass(slots=True, eq=False)
 class Population:
     """What the parts of the control loop share. Touched in the loop only."""
 
-    def __init__(self, engine: Any, loop: asyncio.AbstractEventLoop, log: LogSink) -> None:
-        self.engine = engine  # the C engine
-        self.loop = loop
-        self.log = log
-        self.functions: dict[int, FunctionState] = {}
-        self.workers: dict[int, WorkerState] = {}  # by their lanes
-        self.closing = False
-        self.scratch = ffi.new("uint8_t[]", 64 * 1024)
+    engine: Any  # the C engine
+    loop: asyncio.AbstractEventLoop
+    log: LogSink
+    functions: dict[int, FunctionState] = field(default_factory=dict)
+    workers: dict[int, WorkerState] = field(default_factory=dict)  # by their lanes
+    closing: bool = False
+    scratch: Any = field(default_factory=lambda: ffi.new("uint8_t[]", 64 * 1024))
 
 
 def send_kill(pidfd: int) -> None:

@@ -1,4 +1,4 @@
-"""What follows when an environment or a worker does not come up: which futures fail, and when it is tried again."""
+"""What follows when an environment or a worker does not come up: what fails, and when it is tried again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class Starts:
         """No memory, or no process to be had: what waits in line stays there, and we try again later."""
         state.init_error = b""
         if lib.stk_now() - state.added > state.init_timeout * 1e9:
-            self._not_up(state, _not_forked(error))
+            reason = f"no process could be started: {os.strerror(error)}"
+            self._not_up(state, _error("Sandbox.ForkFailed", reason))
         self.failed(state)
 
     def failed(self, state: FunctionState, began: int | None = None) -> None:
@@ -61,33 +62,24 @@ class Starts:
         self._owner.scale(state)
 
     def _not_up(self, state: FunctionState, payload: bytes) -> None:
-        """Fail the futures of the function's start."""
-        error = wire.decode(payload)
-        for up in state.up:
-            if not up.done():
-                up.set_exception(
-                    errors.InitError(error["errorType"], error["errorMessage"], error.get("stackTrace") or [])
-                )
-        state.up.clear()
+        """Fail the function's start."""
+        if not state.up.done():
+            error = wire.decode(payload)
+            trace = error.get("stackTrace") or []
+            state.up.set_exception(errors.InitError(error["errorType"], error["errorMessage"], trace))
 
 
 def exited(status: int) -> bytes:
     """The init error of a process that ended with that status (negative: by that signal)."""
-    crash = errors.FunctionCrashed(
-        "", status if status >= 0 else None, errors.signal_name(-status) if status < 0 else None
-    )
-    cause = crash.error_message.split(" Error: ", 1)[1]
-    return wire.encode(
-        {"errorType": "Runtime.ExitError", "errorMessage": f"Error: {cause}", "stackTrace": []}
-    )
+    signal = errors.signal_name(-status) if status < 0 else None
+    crash = errors.FunctionCrashed("", status if signal is None else None, signal)
+    return _error("Runtime.ExitError", crash.error_message.split(" Error: ", 1)[1])
 
 
 def timed_out(seconds: float) -> bytes:
     """The init error of one that took longer than that."""
-    message = f"Error: Init timed out after {seconds:.2f} seconds"
-    return wire.encode({"errorType": "Sandbox.Timedout", "errorMessage": message, "stackTrace": []})
+    return _error("Sandbox.Timedout", f"Init timed out after {seconds:.2f} seconds")
 
 
-def _not_forked(error: int) -> bytes:
-    message = f"Error: no process could be started: {os.strerror(error)}"
-    return wire.encode({"errorType": "Sandbox.ForkFailed", "errorMessage": message, "stackTrace": []})
+def _error(kind: str, message: str) -> bytes:
+    return wire.encode({"errorType": kind, "errorMessage": f"Error: {message}", "stackTrace": []})

@@ -56,23 +56,18 @@ class Supervisor:
             population, self, self._output, self._inits, self._workers
         )
         self._ticks = Ticks(population, self, self._output, self._workers, control_fd)
-        self._started = threading.Event()
-        self._failure: BaseException | None = None
+        self._open: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="stoker-control", daemon=True)
         self._thread.start()
-        self._started.wait()
-        if self._failure is not None:
-            raise self._failure
+        self._open.result()
 
     # For other threads.
 
     def add(self, state: FunctionState) -> Future[float | None]:
         """Start a function's processes. The future's result: seconds that its init took (None: each worker has an
         init of its own); or InitError."""
-        up: Future[float | None] = Future()
-        state.up.append(up)
         self.loop.call_soon_threadsafe(self._add, state)
-        return up
+        return state.up
 
     def stop(self, key: int, successor: int | None = None) -> None:
         """No new invocation reaches it; what runs ends; its line goes to the successor or fails."""
@@ -108,10 +103,9 @@ class Supervisor:
         try:
             self._environments.open()
         except BaseException as error:
-            self._failure = error
-            self._started.set()
+            self._open.set_exception(error)
             return
-        self._started.set()
+        self._open.set_result(None)
         try:
             self.loop.run_forever()
         finally:
@@ -130,36 +124,33 @@ class Supervisor:
             lib.stk_function_close(self._engine, state.key)
             lib.stk_function_fail(self._engine, state.key, lib.STK_CLOSED, 0, b"", 0)
             self._inits.stop(state)
-            for up in state.up:
-                if not up.done():
-                    up.set_exception(errors.EngineClosed("the engine was closed"))
+            if not state.up.done():
+                state.up.set_exception(errors.EngineClosed("the engine was closed"))
         self._environments.close()
         for worker in list(population.workers.values()):
             self._workers.release(worker, lib.STK_CLOSED, 0)
         for state in population.functions.values():
             lib.stk_function_fail(self._engine, state.key, lib.STK_CLOSED, 0, b"", 0)
-        self._output.pipes.close()
+        self._output.close()
         self._ticks.close()
 
     # Functions come, scale and go.
 
     def _add(self, state: FunctionState) -> None:
         if self._population.closing:
-            for up in state.up:
-                up.set_exception(errors.EngineClosed("the engine is closed"))
+            if not state.up.done():
+                state.up.set_exception(errors.EngineClosed("the engine is closed"))
             return
         self._population.functions[state.key] = state
         state.added = lib.stk_now()
         try:
             self._inits.start(state, self._environments)
-        except Exception as error:  # else the futures of its start would wait for ever
-            waiting, state.up = state.up, []
+        except Exception as error:  # else its start would be waited for in vain
             try:
                 self._stop(state.key, None)
             finally:
-                for up in waiting:
-                    if not up.done():
-                        up.set_exception(error)
+                if not state.up.done():
+                    state.up.set_exception(error)
 
     def scale(self, state: FunctionState) -> None:
         if self._population.closing or state.stopped:
@@ -174,7 +165,7 @@ class Supervisor:
         lib.stk_function_load(self._engine, state.key, self._load)
         load = self._load
         if state.environment is None:
-            if load.waiting or state.bounds.minimum or state.up:
+            if load.waiting or state.bounds.minimum or not state.up.done():
                 try:
                     self._inits.start(state, self._environments)
                 except OSError as error:  # no descriptor to be had, say

@@ -149,9 +149,8 @@ class Ticks:
             detail = used.kib if used.kib > limit else -signal.SIGKILL
             lib.stk_lane_doom(self._engine, worker.lane, status, min(detail, 2**31 - 1))
             self._workers.kill(worker)
-            kill(
-                {worker.pid}, set()
-            )  # at once: its end, upon which its environment would do it, may take long
+            # At once: its end, upon which its environment would do it, may take long.
+            kill({worker.pid}, set())
         return used.processes > 1
 
     def _rest(self) -> None:

@@ -76,7 +76,7 @@ class Workers:
             self.release(worker, lib.STK_CRASH, -signal.SIGKILL)
             self._starts.failed(state)
             return False
-        self._output.pipes.watch(worker.stdio_r, (state, worker))
+        self._output.watch(worker.stdio_r, (state, worker))
         self._loop.call_later(state.init_timeout, self._init_timed_out, worker)
         return True
 
@@ -106,13 +106,10 @@ class Workers:
 
     def check_up(self, state: FunctionState) -> None:
         """The function is up once it has all the workers that it starts with."""
-        if not state.up or not state.ready:
+        if state.up.done() or not state.ready:
             return
         if sum(worker.ready and worker.pid > 0 for worker in state.workers.values()) >= state.bounds.minimum:
-            for up in state.up:
-                if not up.done():
-                    up.set_result(state.init_seconds if state.spec.snapshot else None)
-            state.up.clear()
+            state.up.set_result(state.init_seconds if state.spec.snapshot else None)
 
     def _init_timed_out(self, worker: WorkerState) -> None:
         """Its init, or its after-restore hooks, take too long."""
@@ -159,7 +156,7 @@ class Workers:
         if self._workers.get(worker.lane) is not worker:
             return
         state = worker.function
-        self._output.pipes.drain(worker.stdio_r)
+        self._output.drain(worker.stdio_r)
         lib.stk_lane_drain(self._engine, worker.lane)
         self.note_ready()
         scratch = self._population.scratch
@@ -186,7 +183,7 @@ class Workers:
         self._output.flush(worker)
         with contextlib.suppress(OSError, ValueError):
             self._data_epoll.unregister(worker.event_fd)
-        self._output.pipes.unwatch(worker.stdio_r)
+        self._output.unwatch(worker.stdio_r)
         lib.stk_lane_dead(self._engine, worker.lane, status, detail)
         if worker.pidfd >= 0:
             os.close(worker.pidfd)

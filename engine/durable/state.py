@@ -7,7 +7,6 @@ change puts new ones, so a reader (the invoke path, in another thread) sees the 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -100,7 +99,6 @@ class States:
         self.watchers: list[Watcher] = []  # called after each change, once it is durable and visible
         self._store = store
         self._states: dict[str, State] = {}
-        self._making = threading.Lock()
         partitions: dict[str, Tables] = {}
         for partition, table, owner, id, value in store.load(Records()):
             tables = partitions.setdefault(partition, {})
@@ -111,12 +109,7 @@ class States:
     def of(self, partition: str) -> State:
         """Made when it is first asked for, from any thread."""
         state = self._states.get(partition)
-        if state is None:
-            with self._making:
-                state = self._states.get(partition)
-                if state is None:
-                    state = self._states[partition] = State(self._store, partition, {}, self.watchers)
-        return state
+        return state or self._states.setdefault(partition, State(self._store, partition, {}, self.watchers))
 
     def all(self) -> list[State]:
         return list(self._states.values())

@@ -47,6 +47,9 @@ class Step(Protocol):
         """In the store's transaction. Returns the id of a row that the store numbered, if it made one."""
 
 
+_Commit = tuple[Sequence[Step], Future[int | None]]
+
+
 class Kind(Protocol[Row_co]):
     """One kind of rows, in the table that has its name."""
 
@@ -78,9 +81,7 @@ class Store:
                 self._connection.close()
             os.close(self._lock)
             raise
-        self._waiting: queue.SimpleQueue[tuple[Sequence[Step], Future[int | None]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._waiting: queue.SimpleQueue[_Commit | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="stoker-store", daemon=True)
         self._closed = False
         self._closing = threading.Lock()  # so that no commit is queued behind the end
@@ -142,18 +143,13 @@ class Store:
             self._connection = self._open()
         connection = self._connection
         results: list[int | None] = []
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with connection:  # commits at its end, or rolls back
+            connection.execute("BEGIN IMMEDIATE")
             for steps in group:
                 result = None
                 for step in steps:
                     result = step.apply(connection) or result
                 results.append(result)
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):  # some errors have rolled it back already
-                connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
         return results
 
     def _reopen(self) -> None:
@@ -183,13 +179,9 @@ class Store:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise Damage(found)
-            connection.execute("BEGIN")
-            try:
+            with connection:
+                connection.execute("BEGIN")
                 self._upgrade(connection, schema, kinds)
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
 
     def _upgrade(self, connection: sqlite3.Connection, schema: int, kinds: Sequence[Kind[object]]) -> None:
         """Bring every table to what its kind has, in the transaction that is begun."""
@@ -219,7 +211,7 @@ class Store:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise _unreadable(self._path, error) from error
+            raise StoreError(f"{self._path} could not be opened or read: {error}") from error
         except (sqlite3.Error, Damage) as error:
             raise _damaged(self._path, error) from error
 
@@ -278,10 +270,6 @@ def _newer(path: Path, what: str, version: int, ours: int) -> StoreError:
         f"{path} was written by a newer version ({what} {version}, this one knows {ours}): "
         "use that version, or another --state folder"
     )
-
-
-def _unreadable(path: Path, error: sqlite3.Error) -> StoreError:
-    return StoreError(f"{path} could not be opened or read: {error}")
 
 
 def _damaged(path: Path, why: object) -> StoreError:

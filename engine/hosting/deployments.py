@@ -8,6 +8,7 @@ changes makes a new deployment, and the old one ends with its last invocation.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -37,21 +38,8 @@ class Deployment:
     """One version, running or not yet."""
 
     __slots__ = (
-        "broken",
-        "early",
-        "ended",
-        "entry",
-        "fleet",
-        "idle_since",
-        "in_flight",
-        "init_began",
-        "init_ms",
-        "key",
-        "outcomes",
-        "record",
-        "reserved",
-        "retired",
-        "warm",
+        "broken", "early", "ended", "entry", "fleet", "idle_since", "in_flight", "init_began", "init_ms", "key",
+        "outcomes", "record", "reserved", "retired", "warm",
     )  # fmt: skip
 
     def __init__(self, fleet: Fleet, record: Mapping[str, Any], reserved: int | None, warm: int) -> None:
@@ -223,30 +211,28 @@ class Fleet:
             deployment.retire()
 
     def _run(self, deployment: Deployment, layout: Layout) -> tuple[FunctionEntry, Any]:
-        stream = (
-            deployment.info.log_stream or layout.log_stream
-        )  # tried again, it writes where it wrote before
+        # Tried again, it writes where it wrote before.
+        stream = deployment.info.log_stream or layout.log_stream
         deployed = Deployed(
             version=layout.version, arn=layout.arn, log_group=layout.log_group, log_stream=stream,
             path_first=layout.path_first, base=layout.base, python=layout.python, strict=True,
         )  # fmt: skip
-        log_name = stream_arn(self.place, layout.log_group, stream)
-        entry, up = self.runtime.start(layout.config, deployed, raw_results=True, log_name=log_name)
         place = self.place
+        log_name = stream_arn(place, layout.log_group, stream)
+        started = self.runtime.start(layout.config, deployed, raw_results=True, log_name=log_name)
         info = deployment_info(deployment.record, place.region, place.account, layout.log_group, stream)
         deployment.outcomes.describe(info)
-        return entry, up
+        return started
 
     def warmed(self, name: str, version: str) -> int | None:
         """How many workers are there for a version; None: it cannot be started. From any thread."""
         it = self._deployments.get((name, version))
         if it is not None and it.broken:
             return None
-        entry = it.entry if it is not None else None
-        try:
-            return len(self.runtime.supervisor.workers(entry.index)) if entry is not None else 0
-        except KeyError:  # it ended meanwhile
-            return 0
+        if it is not None and it.entry is not None:
+            with contextlib.suppress(KeyError):  # it ended meanwhile
+                return len(self.runtime.supervisor.workers(it.entry.index))
+        return 0
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -22,7 +22,7 @@ from ..aws.faults import Fault
 from ..aws.names import LATEST, Place
 from ..durable.store import Damage, Store, checksum, intact
 from .invoker import Result
-from .placements import Hosting, Placement
+from .placements import Hosting
 
 RETRIES = 2  # AWS's default, and most
 MAX_AGE = 21_600.0  # seconds; AWS's default, and most
@@ -111,16 +111,14 @@ class EventRows:
             yield id, attempts, not_before, value
 
 
+@dataclass(slots=True)
 class _Pending:
-    """An event that is not finished. attempts: those that failed; throttles: in a row."""
+    """An event that is not finished."""
 
-    __slots__ = ("attempts", "event", "number", "throttles")
-
-    def __init__(self, number: int, event: AcceptedEvent, attempts: int) -> None:
-        self.number = number
-        self.event = event
-        self.attempts = attempts
-        self.throttles = 0
+    number: int
+    event: AcceptedEvent
+    attempts: int  # that failed
+    throttles: int = 0  # in a row
 
 
 class Events:
@@ -187,7 +185,7 @@ class Events:
     def _run(self, pending: _Pending) -> None:
         event = pending.event
         placement = self._hosting.of(Place.of(event.partition) if event.partition else self._default)
-        config = _config(placement, event)
+        config = placement.state.get("invoke-config", event.name, event.qualifier or LATEST) or {}
         if self._clock() - event.accepted > config.get("MaximumEventAgeInSeconds", MAX_AGE):
             self._finish(pending)
             return
@@ -234,16 +232,10 @@ class Events:
         self._store.commit([FinishEvent(pending.number)])
 
     def _at(self, when: float, pending: _Pending) -> None:
-        loop = asyncio.get_running_loop()
-
         def due() -> None:
             self._timers.discard(timer)
             self._ready.append(pending)
             self._pump()
 
-        timer = loop.call_later(max(0.0, when - self._clock()), due)
+        timer = asyncio.get_running_loop().call_later(max(0.0, when - self._clock()), due)
         self._timers.add(timer)
-
-
-def _config(placement: Placement, event: AcceptedEvent) -> Mapping[str, Any]:
-    return placement.state.get("invoke-config", event.name, event.qualifier or LATEST) or {}

@@ -28,23 +28,18 @@ print(f"python{sys.version_info[0]}.{sys.version_info[1]}")
 def interpreters(configured: Iterable[str] = ()) -> dict[str, str]:
     """By runtime ("python3.12"), the interpreter ("": this one). Configured ones come before those on the PATH; one of
     the PATH that cannot run functions is left out. Raises InvalidConfiguration for a configured one that cannot."""
-    own = [(python, _probe(python)) for python in configured]
-    others = [
-        (python, _probe(path)) for python in _CANDIDATES if python != OWN and (path := shutil.which(python))
-    ]
+    own = list(configured)
+    others = [path for python in _CANDIDATES if python != OWN and (path := shutil.which(python))]
     found = {OWN: ""}
-    for python, probe in own:
+    for python, probe in [(python, _probe(python)) for python in (*own, *others)]:  # all of them at once
         runtime, why = _runtime(probe)
-        if not runtime:
+        if runtime:
+            found.setdefault(runtime, python)
+        elif python in own:
             raise InvalidConfiguration(
                 f"--python {python} cannot run functions: {why}. It must be a CPython 3.11 or later in which "
                 f"`python -m pip install {NEEDS}` was done"
             )
-        found.setdefault(runtime, python)
-    for python, probe in others:
-        runtime, _why = _runtime(probe)
-        if runtime:
-            found.setdefault(runtime, shutil.which(python) or python)
     return found
 
 

@@ -29,14 +29,12 @@ from .deployments import Deployment, Fleet
 _EXTRAS: int = lib.STK_EXTRAS
 
 
+@dataclass(slots=True)
 class Usage:
-    """A function's invocations in flight, all its versions together. reserved: its own concurrency, or None."""
+    """A function's invocations in flight, all its versions together."""
 
-    __slots__ = ("in_flight", "reserved")
-
-    def __init__(self, reserved: int | None) -> None:
-        self.in_flight = 0
-        self.reserved = reserved
+    reserved: int | None  # its own concurrency
+    in_flight: int = 0
 
 
 @dataclass(slots=True)
@@ -101,8 +99,7 @@ class Invoker:
             return self._to(name, record, "")
         alias = self._state.get("alias", name, qualifier or "")
         if alias is None:
-            arn = self.place.function(name, qualifier or LATEST)
-            raise Fault("ResourceNotFoundException", f"Function not found: {arn}", Type="User")
+            raise self._not_found(name, qualifier or LATEST)
         arn = self.place.function(name, qualifier)
         route = self._to(name, self._version(name, alias["FunctionVersion"]), arn)
         weights = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
@@ -114,9 +111,12 @@ class Invoker:
     def _version(self, name: str, version: str) -> Mapping[str, Any]:
         record = self._state.get("function", name, version)
         if record is None:
-            arn = self.place.function(name, version)
-            raise Fault("ResourceNotFoundException", f"Function not found: {arn}", Type="User")
+            raise self._not_found(name, version)
         return record
+
+    def _not_found(self, name: str, version: str) -> Fault:
+        text = f"Function not found: {self.place.function(name, version)}"
+        return Fault("ResourceNotFoundException", text, Type="User")
 
     def _to(self, name: str, record: Mapping[str, Any], arn: str) -> Route:
         usage = self.usage(name)
@@ -139,10 +139,7 @@ class Invoker:
         return self._fleet.warmed(name, alias["FunctionVersion"] if alias else qualifier)
 
     def usage(self, name: str) -> Usage:
-        found = self._usage.get(name)
-        if found is None:
-            found = self._usage[name] = Usage(self._reserved_of(name))
-        return found
+        return self._usage.get(name) or self._usage.setdefault(name, Usage(self._reserved_of(name)))
 
     def _reserved_of(self, name: str) -> int | None:
         record = self._state.get("concurrency", name)
@@ -207,12 +204,9 @@ class Invoker:
                 self.usage(owner).reserved = self._reserved_of(owner)
                 self._reserved = self._all_reserved()
         self.routes.clear()
-        names = {
-            owner
-            for table, owner, _id, _record in change.steps
-            if table in ("function", "alias", "provisioned")
-        }
-        for name in names:
+        for name in {
+            owner for table, owner, *_ in change.steps if table in ("function", "alias", "provisioned")
+        }:
             self._keep_warm(name)
 
     def _keep_warm(self, name: str) -> None:
@@ -272,21 +266,12 @@ def _init_failed(deployment: Deployment, error: FunctionError, request_id: str, 
     _publish(deployment, record)
     own: InvocationRecord | None = None
     if deployment.info.log_group:
-        text = error_line(
-            error.error_type,
-            error.error_message,
-            error.stack_trace,
-            int(now * 1e3),
-            deployment.info.log_format,
-        )
+        form = deployment.info.log_format
+        text = error_line(error.error_type, error.error_message, error.stack_trace, int(now * 1e3), form)
         own = msgspec.structs.replace(record, output=text)
-    body = {
-        "errorMessage": error.error_message,
-        "errorType": error.error_type,
-        "requestId": "",
-        "stackTrace": error.stack_trace,
-    }
-    return Result(wire.encode(body), True, request_id, deployment.key[1], deployment, own, now)
+    body = {"errorMessage": error.error_message, "errorType": error.error_type, "requestId": ""}
+    payload = wire.encode({**body, "stackTrace": error.stack_trace})
+    return Result(payload, True, request_id, deployment.key[1], deployment, own, now)
 
 
 def _publish(deployment: Deployment, record: InvocationRecord) -> None:

@@ -32,40 +32,30 @@ class Layout:
     python: str
 
 
+@dataclass(frozen=True, slots=True)
 class Layouts:
     """Lays versions out. `variables`: what every function of a place finds in its environment beside the region,
     unless its own configuration has another value (the endpoint's URL, credentials). `pythons`: the interpreter of
     each runtime. Blocks on the disk: not for the event loop."""
 
-    def __init__(
-        self,
-        packages: Packages,
-        folder: Path,
-        variables: Callable[[Place], Mapping[str, str]],
-        pythons: Mapping[str, str],
-        workers: int,
-    ) -> None:
-        self._packages = packages
-        self._folder = folder
-        self._variables = variables
-        self._pythons = pythons
-        self._workers = workers
+    packages: Packages
+    folder: Path
+    variables: Callable[[Place], Mapping[str, str]]
+    pythons: Mapping[str, str]
+    workers: int
 
     def of(self, place: Place, record: Mapping[str, Any], reserved: int | None, warm: int) -> Layout:
         """The layout of a version's record. reserved: its function's reserved concurrency; warm: workers that are
         kept. Raises OSError, InitError."""
         runtime = record["Runtime"]
-        if runtime not in self._pythons:
-            raise InitError(
-                "Runtime.InvalidRuntime",
-                f"The runtime {runtime} cannot be run here: this server runs {', '.join(self._pythons)}",
-            )
-        code = str(self._packages.tree(record["_digest"]))
+        if runtime not in self.pythons:
+            text = f"The runtime {runtime} cannot be run here: this server runs {', '.join(self.pythons)}"
+            raise InitError("Runtime.InvalidRuntime", text)
         base = {
             "PATH": os.environ.get("PATH", os.defpath),
             "AWS_REGION": place.region,
             "AWS_DEFAULT_REGION": place.region,
-            **self._variables(place),
+            **self.variables(place),
         }
         path_first: list[str] = []
         if layers := record.get("_layers"):
@@ -75,22 +65,19 @@ class Layouts:
             base["LD_LIBRARY_PATH"] = f"{opt / 'lib'}:{base.get('LD_LIBRARY_PATH', '')}".rstrip(":")
             base["STOKER_OPT"] = str(opt)
         logging = record.get("LoggingConfig", {})
-        environment = dict(record.get("Environment", {}).get("Variables", {}))
         if logging.get("LogFormat") == "JSON":
             base["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
             base["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel", "INFO")
-        concurrency = min(self._workers, reserved) if reserved else self._workers
-        concurrency = max(concurrency, warm)
         config = FunctionConfig(
             reference=_reference(record["Handler"]),
             name=record["FunctionName"],
-            code=code,
+            code=str(self.packages.tree(record["_digest"])),
             memory=record["MemorySize"],
             timeout=float(record["Timeout"]),
-            concurrency=concurrency,
+            concurrency=max(min(self.workers, reserved or self.workers), warm),
             warm=warm,
             snapshot=True,
-            environment=environment,
+            environment=dict(record.get("Environment", {}).get("Variables", {})),
             raw=False,
             waiting=limits.CONCURRENCY_MAX,
             keep_alive=limits.KEEP_ALIVE,
@@ -104,20 +91,20 @@ class Layouts:
             log_stream=f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{record['Version']}]{os.urandom(16).hex()}",
             path_first=path_first,
             base=base,
-            python=self._pythons[runtime],
+            python=self.pythons[runtime],
         )
 
     def _merged(self, layers: Sequence[str]) -> Path:
         """The layers one over the other, as Lambda has them under /opt: a later one's file replaces an earlier's.
         Made once, of hard links, and then shared."""
-        place = self._folder / hashlib.sha256("\n".join(layers).encode()).hexdigest()[:32]
+        place = self.folder / hashlib.sha256("\n".join(layers).encode()).hexdigest()[:32]
         if place.exists():
             return place
         made = Path(f"{place}.{os.getpid()}.new")
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(parents=True)
         for digest in layers:
-            _over(self._packages.tree(digest), made)
+            _over(self.packages.tree(digest), made)
         try:
             made.rename(place)
         except OSError:  # another thread was quicker

@@ -28,10 +28,9 @@ from ..aws.faults import Fault
 _CHUNK = 1 << 20
 _HEADER = b"PK\1\2"  # of a member, in the archive's directory
 _ENCRYPTED = 0x1
-_METHODS = {
-    zipfile.ZIP_STORED,
-    zipfile.ZIP_DEFLATED,
-}  # what Lambda takes; the others are not bounded in memory
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # what Lambda takes; others are not bounded in memory
+# What zipfile raises for an archive that it cannot read.
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, KeyError, struct.error)
 _ENTRIES = 100_000  # members, and the directories that their names imply
 _NAME_BYTES = 1024
 _NAME_PARTS = 100  # directories within each other
@@ -74,21 +73,18 @@ class Packages:
         if tree.exists() and kept.exists():
             return Package(digest, sha256, len(archive), _bytes_in(tree))
         made = self._folder / f"{digest}.{uuid.uuid4().hex}.new"
+        zipped = made.with_suffix(".zip.new")
         try:
             size = unpack(archive, made)
-            zipped = made.with_suffix(".zip.new")
-            try:
-                zipped.write_bytes(archive)
-                _sync(zipped)
-                _sync_tree(made)
-                if tree.exists():
-                    _remove(tree)
-                made.rename(tree)
-                zipped.rename(kept)
-            finally:
-                zipped.unlink(missing_ok=True)
+            zipped.write_bytes(archive)
+            _sync(zipped)
+            _sync_tree(made)
+            _remove(tree)
+            made.rename(tree)
+            zipped.rename(kept)
             _sync(self._folder)
         finally:
+            _remove(zipped)
             _remove(made)
         return Package(digest, sha256, len(archive), size)
 
@@ -110,7 +106,7 @@ def unpack(archive: bytes, target: Path, limit: int = limits.UNZIPPED_BYTES) -> 
         with zipfile.ZipFile(io.BytesIO(archive)) as source:
             members = source.infolist()
             if sum(member.compress_size for member in members) > len(archive):
-                raise _could_not()  # they overlap, or are not all there
+                raise _bad()  # they overlap, or are not all there
             paths = _planned(members)
             _make(target, PurePosixPath(), folders)
             for member, path in zip(members, paths, strict=True):
@@ -128,17 +124,8 @@ def unpack(archive: bytes, target: Path, limit: int = limits.UNZIPPED_BYTES) -> 
                     total += _file(source, member, target / path, limit - total)
                 else:
                     raise _bad(f"{name!r} is neither a file nor a directory")
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        struct.error,
-    ) as error:
-        raise _could_not() from error
+    except _BROKEN as error:
+        raise _bad() from error
     except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
         raise _bad("one of its files is a directory, too") from error
     return total
@@ -176,7 +163,7 @@ def _safe(member: zipfile.ZipInfo) -> PurePosixPath:
     if bad:
         raise _bad(f"the member name {name[:100]!r} is too long, or does not stay inside the package")
     if member.flag_bits & _ENCRYPTED or member.compress_type not in _METHODS:
-        raise _could_not()
+        raise _bad()
     return PurePosixPath(*parts)
 
 
@@ -202,14 +189,11 @@ def _file(source: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path, room: i
         while chunk := data.read(_CHUNK):
             size += len(chunk)
             if size > room:
-                raise Fault(
-                    "InvalidParameterValueException",
-                    f"Unzipped size must be smaller than {limits.UNZIPPED_BYTES} bytes",
-                    Type="User",
-                )
+                text = f"Unzipped size must be smaller than {limits.UNZIPPED_BYTES} bytes"
+                raise Fault("InvalidParameterValueException", text, Type="User")
             file.write(chunk)
     if size != member.file_size:
-        raise _could_not()
+        raise _bad()
     os.chmod(place, mode)
     return size
 
@@ -231,20 +215,14 @@ def _link(source: zipfile.ZipFile, member: zipfile.ZipInfo, path: PurePosixPath,
     ):
         raise _bad(f"the link {path.name!r} leads out of the package")
     if len(content) != member.file_size:
-        raise _could_not()
+        raise _bad()
     (target / path).symlink_to(text)
     return len(content)
 
 
-def _could_not() -> Fault:
+def _bad(why: str = "") -> Fault:
     text = "Could not unzip uploaded file. Please check your file, then try to upload again."
-    return Fault("InvalidParameterValueException", text, Type="User")
-
-
-def _bad(why: str) -> Fault:
-    fault = _could_not()
-    fault.message = f"{fault.message} ({why})"
-    return fault
+    return Fault("InvalidParameterValueException", f"{text} ({why})" if why else text, Type="User")
 
 
 def _bytes_in(tree: Path) -> int:

@@ -59,9 +59,7 @@ class Hosting:
         placement = self._placements.get(place)
         if placement is None:
             with self._making:
-                placement = self._placements.get(place)
-                if placement is None:
-                    placement = self._placements[place] = self._make(place)
+                placement = self._placements.get(place) or self._make(place)
         return placement
 
     def all(self) -> list[Placement]:
@@ -71,7 +69,8 @@ class Hosting:
     def _make(self, place: Place) -> Placement:
         state = self._states.of(place.partition)
         fleet = Fleet(place, self._runtime, self._reaper, self._layouts, self._outcomes, self._keep)
-        return Placement(place, state, fleet, Invoker(state, place, fleet))
+        made = self._placements[place] = Placement(place, state, fleet, Invoker(state, place, fleet))
+        return made
 
     def start(self) -> None:
         """At the server's start: what has provisioned concurrency is brought up."""

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-from uvicorn.server import ServerState
+
+if TYPE_CHECKING:
+    from .protocol import Protocol
 
 _PATIENCE = 64 * 1024 * 1024  # bytes of a body too large that are read until its sender is hung up on
 _SMALL = 64 * 1024  # up to here head and payload are one write
 _HEAD = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%bcontent-length: %d\r\n\r\n%b"
 Header = tuple[bytes, bytes]
-
-
-class Connection(Protocol):
-    """What a cycle uses of its connection: uvicorn's protocol, and two methods of ours."""
-
-    transport: asyncio.Transport
-    loop: asyncio.AbstractEventLoop
-    server_state: ServerState
-
-    def on_response_complete(self) -> None: ...
-    def hang_up(self) -> None: ...
-    def watch_writes(self) -> None: ...
-
-
-class _NoEvent:
-    """Stands for the event that uvicorn's cycles wait for; an Invoke waits for none."""
-
-    def set(self) -> None:
-        return None
 
 
 class InvokeCycle:
@@ -41,10 +24,10 @@ class InvokeCycle:
         "body", "disconnected", "dropped", "headers", "keep_alive", "limit", "more_body", "protocol",
         "queued", "response_complete", "url",
     )  # fmt: skip
-    message_event: ClassVar[_NoEvent] = _NoEvent()
+    message_event: ClassVar = asyncio.Event()  # what uvicorn's cycles wait for; an Invoke does not
 
     def __init__(
-        self, protocol: Connection, url: bytes, headers: list[Header], keep_alive: bool, limit: int
+        self, protocol: Protocol, url: bytes, headers: list[Header], keep_alive: bool, limit: int
     ) -> None:
         self.protocol = protocol
         self.url = url
@@ -83,9 +66,7 @@ class InvokeCycle:
         if self.disconnected or transport.is_closing():
             return
         out = [STATUS_LINE[status]]
-        for name, value in protocol.server_state.default_headers:
-            out += (name, b": ", value, b"\r\n")
-        for name, value in headers:
+        for name, value in (*protocol.server_state.default_headers, *headers):
             out += (name, b": ", value, b"\r\n")
         if status != 204:
             out += (b"content-length: ", b"%d" % len(payload), b"\r\n")
@@ -93,8 +74,7 @@ class InvokeCycle:
             out.append(b"connection: close\r\n")
         out.append(b"\r\n")
         if len(payload) <= _SMALL:
-            out.append(payload)
-            transport.write(b"".join(out))
+            transport.write(b"".join((*out, payload)))
         else:
             transport.write(b"".join(out))
             transport.write(payload)

@@ -22,9 +22,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 CONNECTIONS = 100
 IDLE = 60.0  # seconds that a client may take for the next piece of its request
-TIMEOUT = {"connect": 5.0, "read": 120.0, "write": 60.0, "pool": 30.0}  # seconds; SQS polls last up to 20
-# What the server that answers sets itself.
-OURS = frozenset({"date", "server"})
+# Seconds; SQS polls last up to 20.
+EXTENSIONS = {"timeout": {"connect": 5.0, "read": 120.0, "write": 60.0, "pool": 30.0}}
 
 
 class ClientGone(Exception):
@@ -45,17 +44,12 @@ class Passthrough:
         if endpoint is not None:
             try:
                 parts = urlsplit(endpoint)
-                port = parts.port
+                host, port = parts.hostname, parts.port
             except ValueError as error:
                 raise InvalidConfiguration(f"{endpoint!r} is no URL: {error}") from None
-            if (
-                parts.scheme not in ("http", "https")
-                or not parts.hostname
-                or parts.path.strip("/")
-                or parts.query
-            ):
+            if parts.scheme not in ("http", "https") or not host or parts.path.strip("/") or parts.query:
                 raise InvalidConfiguration(f"{endpoint!r} is no endpoint: http://HOST:PORT is")
-            self._origin = (parts.scheme, parts.hostname, port)
+            self._origin = (parts.scheme, host, port)
 
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application for the scope "http"."""
@@ -81,26 +75,18 @@ class Passthrough:
 
     async def _relay(self, scope: Scope, body: _Body, send: Send) -> None:
         started = False
-        headers = [
-            (name, value) for name, value in scope["headers"] if _passes(name) and name.lower() != b"expect"
-        ]
+        headers = _end_to_end(scope["headers"], "expect")
         names = {name.lower() for name, _ in scope["headers"]}
-        content: AsyncIterator[bytes] | None = None
-        if b"transfer-encoding" in names or b"content-length" in names:
-            content = body.pieces()
-            if b"content-length" not in names:
-                headers.append((b"transfer-encoding", b"chunked"))
-        else:
+        content = body.pieces() if names & {b"transfer-encoding", b"content-length"} else None
+        if content is None:
             body.complete.set()
+        elif b"content-length" not in names:
+            headers.append((b"transfer-encoding", b"chunked"))
         try:
             async with self._pool.stream(
-                scope["method"],
-                self._url(scope),
-                headers=headers,
-                content=content,
-                extensions={"timeout": TIMEOUT},
+                scope["method"], self._url(scope), headers=headers, content=content, extensions=EXTENSIONS
             ) as response:
-                kept = [(name.lower(), value) for name, value in response.headers if _passes(name, OURS)]
+                kept = _end_to_end(response.headers, "date", "server")  # which our own server sets
                 started = True
                 await send({"type": "http.response.start", "status": response.status, "headers": kept})
                 async for piece in response.aiter_stream():
@@ -117,8 +103,7 @@ class Passthrough:
 
     def _url(self, scope: Scope) -> httpcore.URL:
         scheme, host, port = self._origin
-        target = scope.get("raw_path") or scope["path"].encode()
-        target = target.partition(b"?")[0]
+        target = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
         if scope.get("query_string"):
             target += b"?" + scope["query_string"]
         return httpcore.URL(scheme=scheme, host=host, port=port, target=target)
@@ -151,9 +136,11 @@ class _Body:
             pass
 
 
-def _passes(name: bytes, besides: frozenset[str] = frozenset()) -> bool:
-    lower = name.lower().decode("latin-1")
-    return lower not in HOP_BY_HOP and lower not in besides
+def _end_to_end(headers: list[tuple[bytes, bytes]], *dropped: str) -> list[tuple[bytes, bytes]]:
+    """The headers that are for the other end, but for those dropped."""
+    stays_here = HOP_BY_HOP.union(dropped)
+    lower = ((name.lower(), value) for name, value in headers)
+    return [(name, value) for name, value in lower if name.decode("latin-1") not in stays_here]
 
 
 async def _refuse(scope: Scope, send: Send, status: int, code: str, reason: str) -> None:
@@ -170,14 +157,13 @@ async def _refuse(scope: Scope, send: Send, status: int, code: str, reason: str)
 def refusal(request: Request, status: int, code: str, message: str) -> Response:
     """An error in the form that the clients of the request's service read."""
     media = request.header("content-type")
+    error = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
+    kind = "application/xml"
     # Only query services send forms, and S3 has XML of its own; everyone else speaks JSON.
-    if signing_name(request) == "s3" or "x-www-form-urlencoded" in media:
-        kind = "application/xml"
-        error = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
-        if signing_name(request) == "s3":
-            body = f"<Error>{error}</Error>".encode()
-        else:
-            body = f"<ErrorResponse><Error><Type>Receiver</Type>{error}</Error></ErrorResponse>".encode()
+    if signing_name(request) == "s3":
+        body = f"<Error>{error}</Error>".encode()
+    elif "x-www-form-urlencoded" in media:
+        body = f"<ErrorResponse><Error><Type>Receiver</Type>{error}</Error></ErrorResponse>".encode()
     else:
         kind = media if media.startswith("application/x-amz-json") else "application/json"
         body = wire.encode({"__type": code, "message": message})

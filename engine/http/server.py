@@ -23,7 +23,7 @@ from ..aws.model import Model
 from ..aws.names import Place
 from ..aws.registry import Registry
 from ..aws.service import Service
-from ..aws.sigv4 import Verifier, load_accounts, load_credentials
+from ..aws.sigv4 import Verifier, load_credentials
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
 from ..durable.records import Records
@@ -60,9 +60,7 @@ from .protocol import Protocol
 WORKERS = 64  # of one version at most, unless its function reserves less
 KEEP = 600.0  # seconds that a version nobody invokes stays up
 SWEEP = 15.0
-SPIN = (
-    100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner than that
-)
+SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner
 GRACE = 30  # seconds that requests in flight have at the end
 EXTRAS_BYTES = 16 * 1024  # beyond the event: what its context says
 
@@ -82,7 +80,7 @@ class Options:
     workers: int = WORKERS
     retry_delays: tuple[float, ...] = DELAYS
     python: tuple[str, ...] = ()
-    allow_hosts: tuple[str, ...] = ()
+    allow_host: tuple[str, ...] = ()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -116,8 +114,7 @@ class Server:
         async with contextlib.AsyncExitStack() as stack:
             sock = stack.enter_context(contextlib.closing(listen(self.options)))
             self.url = url_of(self.options, sock)
-            config = await self._assemble(stack)
-            server = _Uvicorn(config)
+            server = _Uvicorn(await self._assemble(stack))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, server.stop)
@@ -193,8 +190,7 @@ class Server:
         endpoint = Endpoint(hosting, events, model, door)
         hosting.start()
         events.start()
-        sweeper = loop.create_task(_sweep(hosting))
-        stack.callback(sweeper.cancel)
+        stack.callback(loop.create_task(_sweep(hosting)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
         gc.freeze()
@@ -215,17 +211,17 @@ class Server:
 
     def _door(self, place: Place) -> Door:
         auth = self.options.auth
-        browsers = Browsers((self.options.host, *self.options.allow_hosts), addresses=auth is not None)
+        browsers = Browsers((self.options.host, *self.options.allow_host), addresses=auth is not None)
         if auth is None:
             return Door(place, None, {}, browsers)
-        return Door(place, Verifier(load_credentials(auth), region=None), load_accounts(auth), browsers)
+        credentials = load_credentials(auth)
+        accounts = {key: each.account for key, each in credentials.items() if each.account}
+        return Door(place, Verifier(credentials, region=None), accounts, browsers)
 
     def _variables(self, place: Place) -> dict[str, str]:
-        """What every function of a place finds in its environment: the way back here, and credentials that are good
-        enough: whoever has an account's number for a key is of that account."""
-        variables = {}
-        if not self.options.uds:
-            variables["AWS_ENDPOINT_URL"] = self.url
+        """What every function of a place finds in its environment: the way back here, and credentials: an account's
+        number is a key of that account."""
+        variables = {} if self.options.uds else {"AWS_ENDPOINT_URL": self.url}
         if place.account != self.options.account:
             variables |= {"AWS_ACCESS_KEY_ID": place.account, "AWS_SECRET_ACCESS_KEY": "stoker"}
         elif "AWS_ACCESS_KEY_ID" not in os.environ:
@@ -240,62 +236,52 @@ def check(options: Options) -> None:
             f"--host {options.host}: whoever can reach it could run code here. Add --auth FILE, with the "
             "credentials that requests must be signed with, or stay on 127.0.0.1"
         )
-    if not (len(options.account) == 12 and options.account.isdigit()):
+    if len(options.account) != 12 or not options.account.isdigit():
         raise errors.InvalidConfiguration(f"--account {options.account}: an account id has twelve digits")
 
 
 def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
+    with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host == "localhost"
 
 
 def listen(options: Options) -> socket.socket:
     """The socket to serve on. Raises InvalidConfiguration when it cannot be had."""
-    if options.uds:
-        return _listen_unix(options.uds)
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((options.host, options.port))
-        sock.listen(1024)
-    except OSError as error:
-        sock.close()
-        raise errors.InvalidConfiguration(
-            f"cannot listen on {options.host}:{options.port}: {error.strerror or error}. Is another server there? "
-            "--port 0 takes any port that is free"
-        ) from None
-    return sock
+    uds, host, port = options.uds, options.host, options.port
+    family = socket.AF_UNIX if uds else socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.ExitStack() as failed:
+        sock = failed.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        try:
+            if uds:
+                _free(uds)
+                sock.bind(uds)
+                os.chmod(uds, 0o600)
+            else:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind((host, port))
+            sock.listen(1024)
+        except OSError as error:
+            remedy = "" if uds else ". Is another server there? --port 0 takes any port that is free"
+            reason = f"cannot listen on {uds or f'{host}:{port}'}: {error.strerror or error}{remedy}"
+            raise errors.InvalidConfiguration(reason) from None
+        failed.pop_all()
+        return sock
 
 
-def _listen_unix(path: str) -> socket.socket:
-    """A stale socket is taken over; one that somebody answers on is left alone."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if os.path.lexists(path):
-            if not stat.S_ISSOCK(os.lstat(path).st_mode):
-                raise errors.InvalidConfiguration(f"--uds {path} is there, and is no socket")
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                try:
-                    probe.connect(path)
-                except ConnectionRefusedError:
-                    os.unlink(path)
-                else:
-                    raise errors.InvalidConfiguration(f"--uds {path}: another server answers there")
-        sock.bind(path)
-        os.chmod(path, 0o600)
-        sock.listen(1024)
-    except OSError as error:
-        sock.close()
-        raise errors.InvalidConfiguration(f"cannot listen on {path}: {error.strerror or error}") from None
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+def _free(path: str) -> None:
+    """A stale socket is removed; one that another server answers on is left alone."""
+    if not os.path.lexists(path):
+        return
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise errors.InvalidConfiguration(f"--uds {path} is there, and is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        else:
+            raise errors.InvalidConfiguration(f"--uds {path}: another server answers there")
 
 
 def url_of(options: Options, sock: socket.socket) -> str:

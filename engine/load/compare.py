@@ -11,9 +11,8 @@ are independent) may well make:
   runs differ by more than the larger of two such differences one time in three, by more than twice it one in eight.
 
 The floor is FLOOR; NO_NOISE where neither run has an A/A comparison; NO_INTERVAL where a figure has no interval, as its
-run was too short for one. Each row says how much it would have taken. In simulation, of equal runs of ten seconds
-one comparison in fifty is wrong where a run's level varies by 1 % from run to run, one in twenty where by 2 %, one in
-fourteen where by 3 %: repeat a comparison on a machine that is as restless as that.
+run was too short for one. In simulation, of equal runs of ten seconds one comparison in fifty is wrong where a run's
+level varies by 1 % from run to run, one in twenty where by 2 %, one in fourteen where by 3 %.
 
 A quantile that fewer than ten requests of either run lie beyond is not judged, and neither is one without latencies.
 Wrong answers are compared by the difference of their shares against its standard error, seconds being the unit (errors
@@ -21,8 +20,6 @@ come in bunches) and nought counted as something (Agresti and Caffo, "Simple and
 American Statistician 54, 2000); where both runs have wrong answers, their ratio has to exceed the rest of the rule too.
 CPU time has no interval. That of the generator is not the target's, and is not compared. A ramp's knee has moved when
 it did so by more than one of its steps.
-
-The quantiles are of one distribution: four that got worse are one finding, seen four times.
 """
 
 from __future__ import annotations
@@ -53,8 +50,8 @@ class NotComparable(ValueError):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One figure of both runs. ratio: B to A, None where A has none of it; least: the change that it would have taken
-    (0.05: by 5 %, up or down), None where it was not judged by its ratio; why: what the verdict does not say."""
+    """One figure of both runs. ratio: B to A, None where A is 0; least: the change that it would have taken (0.05: by
+    5 %, up or down), None where it was not judged by its ratio."""
 
     figure: str
     unit: Literal["ns", "per second", "share", "us"]
@@ -86,10 +83,13 @@ def compare(a: Result, b: Result) -> Comparison:
     _comparable(a, b)
     rows = list(_rows(a, b))
     verdicts = {row.verdict for row in rows}
-    verdict: Verdict = (
-        "worse" if "worse" in verdicts else "better" if "better" in verdicts else "within noise"
-    )
-    return Comparison(_named(a), _named(b), rows, verdict, list(_notes(a, b)))
+    one, other = (printable(f"{it.name}, {it.target}, {it.started}, stoker {it.stoker}") for it in (a, b))
+    verdict = _verdict("better" in verdicts, "worse" in verdicts)
+    return Comparison(one, other, rows, verdict, list(_notes(a, b)))
+
+
+def _verdict(better: bool, worse: bool) -> Verdict:
+    return "worse" if worse else "better" if better else "within noise"
 
 
 def _comparable(a: Result, b: Result) -> None:
@@ -103,10 +103,8 @@ def _comparable(a: Result, b: Result) -> None:
         if abs(_log(b.rate, a.rate)) > max(math.log1p(FLOOR), drawn):
             reasons.append(f"rate: {words.rate(a.rate)} in A, {words.rate(b.rate)} in B")
     if reasons:
-        why = ". ".join(reasons)
-        raise NotComparable(
-            f"these runs cannot be compared. {why}. Compare two runs of one scenario, neither of them void"
-        )
+        advice = "Compare two runs of one scenario, neither of them void"
+        raise NotComparable(". ".join(["these runs cannot be compared", *reasons, advice]))
 
 
 def _notes(a: Result, b: Result) -> Iterator[str]:
@@ -161,10 +159,8 @@ def _judged(
         limit = max(limit, math.hypot(chance, NOISES * (noise or 0.0)))
     else:
         limit = max(limit, math.log1p(NO_INTERVAL if floor is None else floor))
-    change = _log(b, a)
-    verdict: Verdict = "within noise"
-    if abs(change) > limit:
-        verdict = "better" if (change > 0) == more else "worse"
+    change = _log(b, a) if more else -_log(b, a)
+    verdict = _verdict(change > limit, change < -limit)
     return Row(figure, unit, a, b, b / a if a else None, math.expm1(limit), verdict)
 
 
@@ -178,7 +174,8 @@ def _wrong(a: Result, b: Result, count: int) -> Row:
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * _wider(count)
     chance = abs(other - one) <= z * math.hypot(error, error_too)
     usual = abs(_log(other, one)) <= _usual(_noise(a, b))
-    verdict: Verdict = "within noise" if chance or usual else "worse" if other > one else "better"
+    changed = not chance and not usual
+    verdict = _verdict(changed and other < one, changed and other > one)
     return Row("wrong answers", "share", one, other, other / one if one else None, None, verdict)
 
 
@@ -193,9 +190,7 @@ def _share(run: Result) -> tuple[float, float]:
     seconds = seconds[math.ceil(run.warmup) :]
     if len(seconds) < 2:
         return share, error
-    spread = sum(
-        (failed + throttled - share * (ok + failed + throttled)) ** 2 for ok, failed, throttled in seconds
-    )
+    spread = sum((failed + refused - share * (ok + failed + refused)) ** 2 for ok, failed, refused in seconds)
     return share, max(error, math.sqrt(spread * len(seconds) / (len(seconds) - 1)) / total)
 
 
@@ -203,9 +198,8 @@ def _knee(a: Knee, b: Knee) -> Row:
     """What is lost at a rate that the other keeps with one to spare has moved."""
     up = a.lost is not None and b.kept > a.lost
     down = b.lost is not None and a.kept > b.lost
-    verdict: Verdict = "better" if up else "worse" if down else "within noise"
     ratio = b.kept / a.kept if a.kept else None
-    return Row("knee", "per second", a.kept, b.kept, ratio, None, verdict)
+    return Row("knee", "per second", a.kept, b.kept, ratio, None, _verdict(up, down and not up))
 
 
 def _intervals(name: str, a: Result, b: Result) -> list[Estimate]:
@@ -238,10 +232,6 @@ def _log(b: float, a: float) -> float:
     return 0.0 if a == b else math.copysign(math.inf, b - a)
 
 
-def _named(run: Result) -> str:
-    return printable(f"{run.name}, {run.target}, {run.started}, stoker {run.stoker}")
-
-
 _HEADS = ("", "A", "B", "B/A", "told from", "")
 _SHOW: dict[str, Callable[[float], str]] = {
     "ns": words.duration,
@@ -254,13 +244,15 @@ _SHOW: dict[str, Callable[[float], str]] = {
 def text(comparison: Comparison) -> str:
     """For a terminal or a log: a table, what else one should know, and the verdict as the last line."""
     cells = [_HEADS, *(_cells(row) for row in comparison.rows)]
-    lines = [f"A: {comparison.a}", f"B: {comparison.b}", ""]
-    lines += [
-        f"{line}  {cell[-1]}".rstrip()
-        for line, cell in zip(aligned([it[:-1] for it in cells]), cells, strict=True)
-    ]
-    lines += ["", *(f"Note: {note}." for note in comparison.notes)]
-    return "\n".join([*lines, _summary(comparison)]) + "\n"
+    columns = aligned([it[:-1] for it in cells])
+    lines = [f"{line}  {cell[-1]}".rstrip() for line, cell in zip(columns, cells, strict=True)]
+    notes = (f"Note: {note}." for note in comparison.notes)
+    found = []
+    for verdict in ("worse", "better"):
+        if figures := [row.figure for row in comparison.rows if row.verdict == verdict]:
+            found.append(f"B is {verdict} in {', '.join(figures)}")
+    summary = "; ".join(found) or "B is within the noise of A"
+    return "\n".join([f"A: {comparison.a}", f"B: {comparison.b}", "", *lines, "", *notes, f"{summary}.\n"])
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -269,11 +261,3 @@ def _cells(row: Row) -> tuple[str, ...]:
     least = words.NONE if row.least is None else f"±{row.least * 100:.1f} %"
     verdict = row.verdict if row.verdict != "within noise" else row.why or row.verdict
     return row.figure, show(row.a), show(row.b), ratio, least, verdict
-
-
-def _summary(comparison: Comparison) -> str:
-    found = []
-    for verdict in ("worse", "better"):
-        if figures := [row.figure for row in comparison.rows if row.verdict == verdict]:
-            found.append(f"B is {verdict} in {', '.join(figures)}")
-    return "; ".join(found) + "." if found else "B is within the noise of A."

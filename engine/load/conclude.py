@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
@@ -24,9 +24,7 @@ SLOWER = 5  # times the usual p99 is too slow,
 SPREAD = 0.1  # of the stage between p50 and p99 is too much
 CONFIDENCE = 0.95
 FEWEST = 5  # seconds: an interval from less is none
-BEYOND = (
-    10  # requests slower than a quantile, or it is an anecdote: the p99.9 of 500 requests is their slowest
-)
+BEYOND = 10  # requests slower than a quantile, or it is an anecdote: p99.9 of 500 requests is their slowest
 REPLICATES = 1000
 
 
@@ -35,14 +33,11 @@ def void(record: Record, lag_limit: int, steal: float, alone: Record | None) -> 
     reasons = []
     late = record.lag.quantiles(0.99)[0]
     if late > lag_limit:
-        reasons.append(
-            f"the generator slipped: a request in a hundred was sent {words.duration(late)} late or more, and "
-            f"{words.duration(lag_limit)} is allowed"
-        )
+        slipped = f"a request in a hundred was sent {words.duration(late)} late or more"
+        reasons.append(f"the generator slipped: {slipped}, and {words.duration(lag_limit)} is allowed")
         if alone is not None and (own := alone.lag.quantiles(0.99)[0]) > lag_limit:
-            reasons.append(
-                f"it does so without any target, too ({words.duration(own)}): this machine cannot make that rate"
-            )
+            without = f"it does so without any target, too ({words.duration(own)})"
+            reasons.append(f"{without}: this machine cannot make that rate")
     if steal > STEAL:
         reasons.append(f"the hypervisor took {steal:.0%} of the CPU time: more than {STEAL:.0%}")
     if record.offered and not record.ended["ok"] and not record.ended["throttle"]:
@@ -74,13 +69,9 @@ def stages(record: Record, scheduled: Sequence[Stage], warmup: float) -> list[St
     found = []
     for stage, it in zip(scheduled, record.stages, strict=True):
         if stage.end > warmup:
-            p50, p99, p999, most = it.latency.quantiles(0.5, 0.99, 0.999, 1.0)
-            found.append(
-                StageResult(
-                    begin=stage.begin, end=stage.end, rate=stage.rate, offered=it.offered, ok=it.ended["ok"],
-                    failed=it.failed, throttled=it.ended["throttle"], p50=p50, p99=p99, p999=p999, most=most,
-                )
-            )  # fmt: skip
+            quantiles = it.latency.quantiles(0.5, 0.99, 0.999, 1.0)
+            counts = it.offered, it.ended["ok"], it.failed, it.ended["throttle"]
+            found.append(StageResult(stage.begin, stage.end, stage.rate, *counts, *quantiles))
     return found
 
 
@@ -96,45 +87,35 @@ def noise(first: Record, second: Record, seconds: float) -> Noise | None:
 
 
 def knee(stages: Sequence[StageResult]) -> Knee | None:
-    """Of a ramp: the highest rate that a target keeps up with. None of what is no ramp: fewer than two stages, or rates
-    that do not rise from each to the next.
+    """The highest rate of a ramp that a target keeps up with. None where the rates of two or more stages do not rise.
 
     A stage of a ramp is kept when
 
-    - at least KEPT of what was offered in it ended in a right answer (by count, so that Poisson's own variation is
-      none);
+    - at least KEPT of what was offered in it ended in a right answer (by count: Poisson's variation is none);
     - its p99 is not more than SLOWER times the usual one: the (lower) median of the p99s of the first stages, a third
-      of them and at least three. The lowest p99 would not do, because workers that are seldom called sleep between
-      calls, and the first stages may well be slower than those after them; nor would the highest, because of one pause
-      in one stage;
+      of them and at least three. Not the lowest, because workers that are seldom called sleep between calls, and the
+      first stages may be slower than later ones; not the highest, because of one pause in one stage;
     - its p99 is not above its p50 by more than SPREAD of the stage's length. In a line that grows all through a stage
-      the last wait much longer than those in the middle, whatever the first stages were like: this finds a ramp whose
-      first stage already is too much. Stages must be long against what the function itself varies by.
+      the last wait much longer than those in the middle: this finds a ramp whose first stage already is too much.
+      Stages must be long against what the function itself varies by.
 
-    The knee is the last stage that is kept. A stage that is lost while a later one is kept was an accident, not a
-    limit. Of one server with a constant time of service this finds 80 to 100 % of what it can serve; of a ramp that
-    begins above that by less than a fifth, its first stage or the next.
+    The knee is the last stage that is kept: one that is lost before it was an accident, not a limit. Of one server with
+    a constant time of service this finds 80 to 100 % of what it can serve; of a ramp that begins above that by less
+    than a fifth, its first stage or the next.
     """
     if len(stages) < 2 or any(a.rate >= b.rate for a, b in pairwise(stages)):
         return None
-    ramp = [
-        stage for stage in stages if stage.offered
-    ]  # a run that was cut short has none of its last stages
+    ramp = [stage for stage in stages if stage.offered]  # none was, of the last stages of a run cut short
     if not ramp:
         return None
-    usual = _usual(ramp)
+    first = ramp[: max(3, math.ceil(len(ramp) / 3))]
+    usual = median_low([stage.p99 for stage in first if not _overrun(stage)] or [0])  # 0: all are too much
     lost = [_lost(stage, usual) for stage in ramp]
     kept = max((number for number, why in enumerate(lost) if not why), default=-1)
     rate = ramp[kept].rate if kept >= 0 else 0.0
     if kept == len(ramp) - 1:
         return Knee(rate, None, "")
     return Knee(rate, ramp[kept + 1].rate, lost[kept + 1])
-
-
-def _usual(ramp: Sequence[StageResult]) -> int:
-    """The p99 that others are held against; 0 when the first stages already are too much."""
-    first = ramp[: max(3, math.ceil(len(ramp) / 3))]
-    return median_low([stage.p99 for stage in first if not _overrun(stage)] or [0])
 
 
 def _lost(stage: StageResult, usual: int) -> str:
@@ -153,37 +134,30 @@ def _overrun(stage: StageResult) -> str:
         return f"{words.share(stage.ok / stage.offered)} of what was offered was answered rightly"
     length = (stage.end - stage.begin) * 1e9
     if stage.p99 - stage.p50 > SPREAD * length:
-        return (
-            f"requests waited longer and longer: p50 {words.duration(stage.p50)}, p99 {words.duration(stage.p99)} "
-            f"within {words.duration(length)}"
-        )
+        p50, p99, whole = map(words.duration, (stage.p50, stage.p99, length))
+        return f"requests waited longer and longer: p50 {p50}, p99 {p99} within {whole}"
     return ""
 
 
 def estimates(intervals: Sequence[Interval], seed: int = 0) -> dict[str, Estimate]:
     """95 % confidence intervals of QUANTILES and "goodput" (right answers per second), from whole seconds of a run
-    without its warm-up. A quantile with fewer than BEYOND requests behind it is left out; everything is, of fewer than
-    FEWEST seconds. The same for the same seed.
+    without its warm-up: none of a quantile with fewer than BEYOND requests behind it, or of fewer than FEWEST seconds.
 
-    They come from a block bootstrap. Latencies of one second are not independent: they waited in the same line, behind
-    the same pause. So what is drawn again and again, with replacement, is whole seconds and not requests, which would
-    make the intervals far too narrow (blocks: Künsch, "The jackknife and the bootstrap for general stationary
-    observations", Annals of Statistics 17, 1989; Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, 8.6).
-    What holds on for longer than a second, or differs from one run to the next, is not in these intervals: that is what
-    the comparison of two equal runs is for.
+    A block bootstrap: latencies of one second are not independent (the same line, the same pause), so whole seconds are
+    drawn with replacement; single requests would make the intervals far too narrow (Künsch, "The jackknife and the
+    bootstrap for general stationary observations", Annals of Statistics 17, 1989; Efron and Tibshirani, "An
+    Introduction to the Bootstrap", 1993, 8.6). What lasts for longer than a second, or differs from run to run, is not
+    in these intervals: the comparison of two equal runs is for that.
 
-    The interval lies between two percentiles of the replicates, further out the fewer seconds there are, as Student's t
-    does for a mean: without that it is too narrow (Hesterberg, "What Teachers Should Know About the Bootstrap", The
-    American Statistician 69, 2015, the expanded percentile interval).
+    Each lies between two percentiles of the replicates, further out the fewer seconds there are (Hesterberg, "What
+    Teachers Should Know About the Bootstrap", The American Statistician 69, 2015: the expanded percentile interval).
     """
     if len(intervals) < FEWEST:
         return {}
     draw = random.Random(f"bootstrap {seed}")
     seconds = range(len(intervals))
-    weights = []  # of each replicate: how often each second was drawn
-    for _ in range(REPLICATES):
-        drawn = Counter(draw.choices(seconds, k=len(seconds)))
-        weights.append([drawn[second] for second in seconds])
+    replicates = (Counter(draw.choices(seconds, k=len(seconds))) for _ in range(REPLICATES))
+    weights = [[drawn[second] for second in seconds] for drawn in replicates]
     ok = [interval.ended["ok"] for interval in intervals]
     rates = sorted(_dot(weight, ok) / len(ok) for weight in weights)
     found = {}
@@ -202,9 +176,8 @@ def enough(which: float, count: int) -> bool:
 
 
 def _between(value: float, replicates: Sequence[float], seconds: int) -> Estimate:
-    tail = _tail(seconds)
     last = len(replicates) - 1
-    rank = math.floor(tail * last)
+    rank = math.floor(_tail(seconds) * last)
     # A replicate is one of few values where there are few; the figure itself is always among what is likely.
     return Estimate(value, min(value, replicates[rank]), max(value, replicates[last - rank]))
 
@@ -223,10 +196,8 @@ def _dot(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 class _Curves:
-    """Quantiles of weighted seconds.
-
-    What a replicate has below a value is the sum of what its seconds have, so a quantile is found by bisection with a
-    dot product at each step; replicates need the same few columns over and over, and none is ever put together."""
+    """Quantiles of weighted seconds, by bisection with a dot product at each step: what a replicate has below a value
+    is the sum of what its seconds have, and replicates need the same few columns over and over."""
 
     def __init__(self, tallies: Sequence[Tally]) -> None:
         self._values = sorted(set().union(*(tally.counts for tally in tallies)))
@@ -247,16 +218,10 @@ class _Curves:
     def quantile(self, which: float, weight: Sequence[int]) -> int:
         """As Tally has it. There must be something in it."""
         rank = max(1, math.ceil(which * _dot(weight, self._sizes) - 1e-9))
-        low, high = 0, len(self._values) - 1
-        while low < high:
-            middle = (low + high) // 2
-            if _dot(weight, self._column(middle)) >= rank:
-                high = middle
-            else:
-                low = middle + 1
-        return upper(self._values[low])
+        places = range(len(self._values) - 1)
+        at = bisect_left(places, rank, key=lambda place: _dot(weight, self._column(place)))
+        return upper(self._values[at])
 
     def quantiles(self, which: float, weights: Sequence[Sequence[int]]) -> Iterator[int]:
-        for weight in weights:
-            if _dot(weight, self._sizes):  # else none of its seconds had any request
-                yield self.quantile(which, weight)
+        """Of all but those whose seconds had no request."""
+        return (self.quantile(which, weight) for weight in weights if _dot(weight, self._sizes))

@@ -16,11 +16,6 @@ PROC = Path("/proc")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
-def steal_ticks() -> int:
-    """Ticks that the hypervisor gave to others, over all cores, since boot."""
-    return Ticks.now().steal
-
-
 def stolen(before: Ticks, after: Ticks) -> float:
     """The share of all CPU time between two looks that the hypervisor gave to others."""
     total = after.total - before.total
@@ -97,42 +92,8 @@ def descendants(root: int) -> list[int]:
 
 def cpu_ns(pids: list[int]) -> int:
     """CPU time of all threads of these processes; schedstat counts nanoseconds, stat only ticks."""
-    total = 0
-    for pid in pids:
-        for task in (PROC / str(pid) / "task").glob("*"):
-            with contextlib.suppress(OSError):
-                total += int((task / "schedstat").read_text().split()[0])
-    return total
-
-
-def interruptions(core: int, seconds: float = 1.0) -> tuple[float, float]:
-    """What a loop on a core that does nothing but read the clock misses: how often in a second it was away for more
-    than 5 µs, and for what share of the time. Next to nothing on a quiet machine; it is the noise under all figures."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        clock, away, count = time.perf_counter_ns, 0, 0
-        begin = last = clock()
-        while last - begin < seconds * 1e9:
-            now = clock()
-            if now - last > 5000:
-                away += now - last
-                count += 1
-            last = now
-    finally:
-        os.sched_setaffinity(0, before)
-    return count / seconds, away / (last - begin)
-
-
-def interrupted() -> str:
-    """The same for each core that we may use, in words."""
-    each = []
-    for core in cores():
-        count, share = interruptions(core)
-        each.append(
-            f"core {core} away {count:,.0f} times a second for more than 5 µs, {share:.1%} of the time"
-        )
-    return "; ".join(each)
+    tasks = (task for pid in pids for task in (PROC / str(pid) / "task").glob("*"))
+    return sum(int(_text(task / "schedstat").split(" ")[0] or 0) for task in tasks)
 
 
 @contextlib.contextmanager
@@ -185,33 +146,13 @@ def _open_in(process: Path) -> set[str]:
     return found
 
 
-def private_bytes(pid: int) -> int:
-    """Memory that would come back if this process alone ended."""
-    total = 0
-    for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-        if line.startswith(("Private_Clean:", "Private_Dirty:", "Private_Hugetlb:")):
-            total += int(line.split()[1]) * 1024
-    return total
-
-
-def resident_bytes(pids: list[int]) -> int:
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            total += int((PROC / str(pid) / "statm").read_text().split()[1])
-    return total * os.sysconf("SC_PAGE_SIZE")
-
-
 Look = tuple[int, int | None, int | None]  # CPU times, in ns: this process's, the engine's, the workers'
 
 
 class Meter:
-    """CPU time of a run. servers: the processes of the target, empty where they are not of this machine; None: the
-    engine is in this process. strangers: children of this process that are not workers.
-
-    In one process with the engine, the two share a thread, so that only their sum can be read: the generator's part is
-    what a target that responds by itself costs at the same rate, measured beforehand.
-    """
+    """CPU time of a run. servers: the target's processes, empty where they are not of this machine; None: this one,
+    where generator and engine share a thread and only their sum can be read: the generator's part is what it took
+    without a target, at the same rate. strangers: children of this process that are not workers."""
 
     def __init__(self, servers: list[int] | None, strangers: Sequence[int] = ()) -> None:
         self._servers = servers

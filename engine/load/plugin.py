@@ -33,13 +33,11 @@ class Loads:
         self, target: str | os.PathLike[str], *, allow_void: bool = False, **settings: Any
     ) -> Result:
         """The result of a scenario's file, or of a target with these settings: the options of `stoker load`, with
-        underscores: rate=500, duration="5s", ramp="100:1000:100", expect="echo", warm=2; and
-        environment={...}, noise=False, limits={"p99": "5ms"}.
-
-        The test fails when the run is void (the generator could not keep to its schedule, so the figures mean nothing)
-        unless allow_void, and when it does not keep its limits. Raises ScenarioError for settings that make no sense,
-        EngineError and OSError for a target that cannot be started or reached.
-        """
+        underscores: rate=500, duration="5s", ramp="100:1000:100", expect="echo", warm=2; and environment={...},
+        noise=False, limits={"p99": "5ms"}. The test fails when the run is void, unless allow_void, and when it does not
+        keep its limits. Raises ScenarioError for settings that make no sense, EngineError and OSError for a target that
+        cannot be started or reached."""
+        from .scenario.criteria import broken
         from .scenario.scenario import scenario
 
         try:
@@ -50,24 +48,21 @@ class Loads:
         result = run_now(made)
         self._runs.append(result)
         if result.void and not allow_void:
-            pytest.fail(
-                "\n".join(["the run is void, its figures mean nothing:", *result.void]), pytrace=False
-            )
-        self._keeps(result, made.limits)
+            _fail(["the run is void, its figures mean nothing:", *result.void])
+        _fail(broken(made.limits, result))
         return result
 
     def check(self, result: Result, *criteria: str) -> None:
         """Fail the test with a line for each that the result does not keep: "p99<5ms", "max<=50ms", "errors<1%",
         "throttles<=10", "goodput>900/s". Raises ValueError for what is no criterion."""
-        from .scenario.criteria import criterion
+        from .scenario.criteria import broken, criterion
 
-        self._keeps(result, [criterion(each) for each in criteria])
+        _fail(broken([criterion(each) for each in criteria], result))
 
-    def _keeps(self, result: Result, criteria: Any) -> None:
-        from .scenario.criteria import broken
 
-        if wrong := broken(criteria, result):
-            pytest.fail("\n".join(wrong), pytrace=False)
+def _fail(lines: list[str]) -> None:
+    if lines:
+        pytest.fail("\n".join(lines), pytrace=False)
 
 
 @pytest.fixture
@@ -78,9 +73,7 @@ def stoker_load(request: pytest.FixtureRequest) -> Loads:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """The report of a test that failed has the results of its runs."""
     report = yield
     if report.failed and (runs := item.stash.get(_RUNS, [])):

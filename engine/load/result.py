@@ -6,12 +6,13 @@ time of each request with any response but a throttle (in a closed loop: from it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from .generate.record import Tally
+from .generate.record import ENDINGS, Tally
 
 FORMAT = 1
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
@@ -56,8 +57,7 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 class Series(msgspec.Struct, frozen=True):
-    """The run second by second, the warm-up's seconds too: columns of the same length. A request belongs to the second
-    that it was intended for."""
+    """The run by the second for which a request was intended, the warm-up's too: columns of the same length."""
 
     offered: list[int] = []
     ok: list[int] = []
@@ -112,8 +112,7 @@ class Noise(msgspec.Struct, frozen=True):
 
 
 class Cpu(msgspec.Struct, frozen=True):
-    """CPU time per invocation, in microseconds; None where it cannot be measured. engine: everything of the target's
-    but the workers."""
+    """CPU time per invocation in µs; None where it cannot be measured. engine: the target's without the workers."""
 
     generator: float | None = None
     engine: float | None = None
@@ -162,6 +161,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def wrong(self) -> int:
         """Requests that ended in anything but a right answer."""
         return sum(self.ended.values()) - self.ended.get("ok", 0)
+
+    def endings(self) -> Iterator[tuple[str, int, list[tuple[str, int]]]]:
+        """Each kind that there was, how many, and the reasons with the most frequent first."""
+        for kind in (*ENDINGS, *sorted(self.ended.keys() - set(ENDINGS))):
+            if count := self.ended.get(kind):
+                yield kind, count, sorted(self.reasons.get(kind, {}).items(), key=lambda it: -it[1])
 
 
 class NotAResult(ValueError):

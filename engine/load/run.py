@@ -1,8 +1,7 @@
 """One load test, from its scenario to its result.
 
-In order: the generator alone, against a target that answers by itself (can this machine offer that rate, and what does
-it cost?); two short runs of the same, whose difference is the noise; then the run. A run that cannot be trusted is not
-thrown away but marked void, with the reasons.
+In order: the generator alone (can this machine offer that rate, and what does it cost?); two short runs of the same,
+whose difference is the noise; then the run. One that cannot be trusted is marked void, with the reasons.
 """
 
 from __future__ import annotations
@@ -12,13 +11,12 @@ import contextlib
 import gc
 import math
 import os
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import uvloop
@@ -39,6 +37,11 @@ from .scenario.scenario import Scenario
 ALONE = (1.0, 100_000)  # seconds of the generator alone, and how many requests it sends in them at most
 NOISE = (1.0, 5.0)  # seconds of each of the two runs that are compared: a fifth of the run, within these
 _UPDATE = 0.5  # seconds between two updates of a Watch
+# What a result has under the same name.
+_OF_SCENARIO, _OF_RECORD = (
+    ("name", "functions", "seed", "warmup"),
+    ("latency", "cold", "warm", "refused", "lag"),
+)
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 # Makes a scenario's target real for as long as a run needs it.
 Opening = Callable[[kinds.Target], AbstractAsyncContextManager[Sender]]
@@ -69,8 +72,7 @@ class Immediate:
 
 @asynccontextmanager
 async def opened(target: kinds.Target) -> AsyncIterator[Embedded | LambdaEndpoint | PlainUrl]:
-    """A scenario's target, for as long as it is needed: an engine of its own with the functions started, or a client.
-    Raises EngineError, OSError and ValueError for what cannot be opened."""
+    """An engine of its own with the functions started, or a client. Raises EngineError, OSError, ValueError."""
     if isinstance(target, kinds.Embedded):
         from ..aio import AsyncEngine
 
@@ -99,8 +101,7 @@ async def opened(target: kinds.Target) -> AsyncIterator[Embedded | LambdaEndpoin
 
 
 def run_now(scenario: Scenario, watch: Watch | None = None) -> Result:
-    """run() for code that is not asynchronous, in a loop of its own. Where a loop runs already, this one is in another
-    thread, and that one stands still meanwhile."""
+    """run() for synchronous code; where a loop runs already, in another thread, while that loop stands still."""
 
     def work() -> Result:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -110,23 +111,12 @@ def run_now(scenario: Scenario, watch: Watch | None = None) -> Result:
         asyncio.get_running_loop()
     except RuntimeError:
         return work()
-    done: Future[Result] = Future()
-
-    def there() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:
-            done.set_exception(error)
-
-    thread = threading.Thread(target=there, name="stoker-load")
-    thread.start()
-    thread.join()
-    return done.result()
+    with ThreadPoolExecutor(1, "stoker-load") as pool:
+        return pool.submit(work).result()
 
 
 async def run(scenario: Scenario, watch: Watch | None = None, opening: Opening = opened) -> Result:
-    """The result of a scenario. opening: for a target of one's own in the place of the scenario's. Raises EngineError,
-    OSError and ValueError for what cannot begin."""
+    """opening: for another target in the place of the scenario's. Raises EngineError, OSError, ValueError."""
     return await _Run(scenario, watch or Unwatched(), opening).result()
 
 
@@ -157,18 +147,17 @@ class _Run:
         stages = conclude.stages(record, _stages(schedule), scenario.warmup)
         whole = record.intervals[math.ceil(scenario.warmup) : math.floor(duration)]  # seconds
         measured = duration - scenario.warmup
+        same: dict[str, Any] = {name: getattr(scenario, name) for name in _OF_SCENARIO}
+        same |= {name: Distribution.of(getattr(record, name)) for name in _OF_RECORD}
         return Result(
+            **same,
             stoker=__version__,
-            name=scenario.name,
             target=scenario.target_words,
             arrivals=scenario.arrivals_words,
             payload=scenario.payload_words,
             loop="closed" if closed else "open",
-            functions=scenario.functions,
-            seed=scenario.seed,
             started=started.isoformat(timespec="seconds"),
             duration=duration,
-            warmup=scenario.warmup,
             polled=scenario.poll,
             machine=machine.describe(),
             void=conclude.void(record, conclude.LAG, steal, alone),
@@ -177,11 +166,6 @@ class _Run:
             goodput=record.ended["ok"] / measured,
             ended=dict(record.ended),
             reasons={ending: dict(why.most_common()) for ending, why in record.reasons.items()},
-            latency=Distribution.of(record.latency),
-            cold=Distribution.of(record.cold),
-            warm=Distribution.of(record.warm),
-            refused=Distribution.of(record.refused),
-            lag=Distribution.of(record.lag),
             parts={name: Distribution.of(tally) for name, tally in record.parts.items()},
             estimates={} if len(stages) > 1 else conclude.estimates(whole, scenario.seed),
             noise=noise,
@@ -223,12 +207,12 @@ class _Run:
 
     def _short(self, seconds: float) -> Schedule | None:
         """The rate that a schedule begins with, for so many seconds; None of a closed loop."""
-        if self._scenario.closed:
+        scenario = self._scenario
+        if scenario.closed:
             return None
-        scenario, schedule = self._scenario, self._scenario.schedule
-        rate = next((stage.rate for stage in schedule.stages if stage.rate), 1.0)
-        more = {"seed": scenario.seed, "functions": schedule.functions, "weights": scenario.weights}
-        return steady(rate, seconds, **more)
+        rate = next((stage.rate for stage in scenario.schedule.stages if stage.rate), 1.0)
+        functions = scenario.schedule.functions
+        return steady(rate, seconds, seed=scenario.seed, functions=functions, weights=scenario.weights)
 
     async def _drive(
         self, phase: str, sender: Sender, schedule: Schedule | None, seconds: float, record: Record, *,
@@ -237,14 +221,13 @@ class _Run:
         """One schedule, or the closed loop for so many seconds."""
         scenario = self._scenario
         checks = scenario.checks() if checked else [expectation("any")]
-        timer = PolledTimer if scenario.poll else FineTimer
+        more = scenario.payloads(), checks, record, PolledTimer if scenario.poll else FineTimer
         loop: OpenLoop | ClosedLoop
         if schedule is None:
             assert scenario.closed is not None
-            callers = scenario.closed.callers
-            loop = ClosedLoop(sender, callers, seconds, scenario.payloads(), checks[0], record, timer)
+            loop = ClosedLoop(sender, scenario.closed.callers, seconds, *more)
         else:
-            loop = OpenLoop(sender, schedule, scenario.payloads(), checks, record, timer)
+            loop = OpenLoop(sender, schedule, *more)
         self._watch.phase(phase, seconds)
         watching = asyncio.ensure_future(self._report(record))
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-NONE = "\u2013"  # of what is not known
+NONE = "\u2013"  # for what was not measured
 _SHOWN = ((1, "ns"), (10**3, "µs"), (10**6, "ms"), (10**9, "s"))
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zµμ%/]*)", re.ASCII)
 _SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "h": 3600.0}
@@ -30,7 +30,7 @@ def rate(per_second: float) -> str:
         return NONE
     if 0 < abs(per_second) < 0.1:
         return f"{per_second:.2g}/s"
-    return _trimmed(_three(per_second)) + "/s"
+    return trimmed(_three(per_second)) + "/s"
 
 
 def share(fraction: float) -> str:
@@ -43,14 +43,14 @@ def share(fraction: float) -> str:
         return "> 99.99 %"
     if 0.99 < fraction < 1:
         return f"{fraction * 100:.2f} %"
-    return _trimmed(_three(fraction * 100)) + " %"
+    return trimmed(_three(fraction * 100)) + " %"
 
 
 def plain(value: float) -> str:
     """2000.0 is "2,000", 0.25 is "0.25"."""
     if isinstance(value, int):
         return f"{value:,}"
-    text = _trimmed(f"{value:,.6f}")
+    text = trimmed(f"{value:,.6f}")
     return text if float(text.replace(",", "")) or not value else f"{value:g}"
 
 
@@ -90,5 +90,6 @@ def _three(value: float) -> str:
     return f"{value:,.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}"
 
 
-def _trimmed(number: str) -> str:
+def trimmed(number: str) -> str:
+    """Without the zeros behind its point."""
     return number.rstrip("0").rstrip(".") if "." in number else number

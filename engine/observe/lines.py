@@ -120,38 +120,21 @@ def _text(i: InvocationLog) -> Iterator[LogEvent]:
     begin, end = int(i.started), int(i.started + i.duration_ms)
     own = list(_own(i, begin, end, keepends=True))
     if i.cold:
-        yield i.init_began, _init_start(i)
+        runtime = f"Runtime Version: {i.runtime_version}\tRuntime Version ARN: {i.runtime_arn}"
+        yield i.init_began, f"INIT_START {runtime}\n"
         if i.init_status != SUCCESS:  # what an init that failed printed is its own, not the invocation's
             yield from ((begin, message) for _, message in own)
             own = []
-        if _reports_init(i):
+        if i.init_status != SUCCESS or i.initialization_type != ON_DEMAND:  # else it is not worth a line
             yield begin, _init_report(i)
     yield begin, start_line(i.request_id, i.version)
     yield from own
     yield end, end_line(i.request_id)
-    with_status = i.status in ("error", "timeout")  # a handler's exception leaves no status in the text
-    yield (
-        end,
-        report_line(
-            i.request_id,
-            i.duration_ms,
-            i.billed_ms,
-            i.memory_size,
-            i.max_memory,
-            i.init_ms if i.cold and i.initialization_type == ON_DEMAND else None,
-            i.status if with_status else None,
-            i.error_type if i.status == "error" else None,
-        ),
-    )
-
-
-def _reports_init(i: InvocationLog) -> bool:
-    """On demand only a failure is worth a line; other inits always are."""
-    return i.init_status != SUCCESS or i.initialization_type != ON_DEMAND
-
-
-def _init_start(i: InvocationLog) -> str:
-    return f"INIT_START Runtime Version: {i.runtime_version}\tRuntime Version ARN: {i.runtime_arn}\n"
+    init_ms = i.init_ms if i.cold and i.initialization_type == ON_DEMAND else None
+    status = i.status if i.status in ("error", "timeout") else None  # an exception leaves none in the text
+    kind = i.error_type if i.status == "error" else None
+    report = (i.request_id, i.duration_ms, i.billed_ms, i.memory_size, i.max_memory, init_ms, status, kind)
+    yield end, report_line(*report)
 
 
 def begins_init(message: str) -> bool:
@@ -195,9 +178,8 @@ def _json(i: InvocationLog, form: LogFormat) -> Iterator[LogEvent]:
         yield from _json_init(i, begin, own, record)
         if i.init_status != SUCCESS:
             own = []
-    start = {"requestId": i.request_id, "version": i.version}
-    if i.function_arn:
-        start = {"requestId": i.request_id, "functionArn": i.function_arn, "version": i.version}
+    arn = {"functionArn": i.function_arn} if i.function_arn else {}
+    start = {"requestId": i.request_id, **arn, "version": i.version}
     yield from record("INFO", begin, "start", start)
     yield from own
     failed = {"errorType": i.error_type} if i.status != SUCCESS and i.error_type else {}

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .lines import (
-    InvocationLog,
-    LogEvent,
-    begins_init,
-    billed,
-    end_line,
-    render,
-    report_line,
-    start_line,
-)
+from .lines import InvocationLog, LogEvent, begins_init, billed, end_line, render, report_line, start_line
 from .records import DeploymentInfo, InvocationRecord
 
 
@@ -24,12 +15,10 @@ def log_events(info: DeploymentInfo, records: Sequence[InvocationRecord]) -> lis
     for r in records:
         if plain and r.status == "success" and not r.cold and not r.output:  # most of them: without detours
             duration, end = r.took / 1e6, int(r.at)
-            report = report_line(
-                r.request_id, duration, billed(duration), info.memory_size, r.peak_kib // 1024
-            )
+            memory = r.peak_kib // 1024
             out.append((int(r.at - duration), start_line(r.request_id, info.version)))
             out.append((end, end_line(r.request_id)))
-            out.append((end, report))
+            out.append((end, report_line(r.request_id, duration, billed(duration), info.memory_size, memory)))
         else:
             out += render(_invocation_log(info, r), info.log_format)
     return out

@@ -39,20 +39,16 @@ Subscriber = Callable[[OutcomeBatch], object]
 class Publisher:
     """Where one deployment's outcomes come in."""
 
-    __slots__ = ("_info", "_outcomes", "_pending")
+    __slots__ = ("_outcomes", "_pending", "info")
 
     def __init__(self, outcomes: Outcomes, info: DeploymentInfo) -> None:
         self._outcomes = outcomes
-        self._info = info
+        self.info = info
         self._pending: OutcomeBatch | None = None
-
-    @property
-    def info(self) -> DeploymentInfo:
-        return self._info
 
     def describe(self, info: DeploymentInfo) -> None:
         """More is known of the deployment: from the next outcome on."""
-        self._info = info
+        self.info = info
         self._pending = None
 
     def ended(self, record: InvocationRecord) -> None:
@@ -65,7 +61,7 @@ class Publisher:
         self._pending = None
 
     def _begin(self) -> OutcomeBatch:
-        batch = self._pending = OutcomeBatch(self._info, [], [])
+        batch = self._pending = OutcomeBatch(self.info, [], [])
         self._outcomes.add(self, batch)
         return batch
 
@@ -96,6 +92,5 @@ class Outcomes:
                 try:
                     subscriber(batch)
                 except Exception as error:  # one that fails does not take the others' outcomes
-                    self._loop.call_exception_handler(
-                        {"message": "a subscriber to outcomes failed", "exception": error}
-                    )
+                    message = "a subscriber to outcomes failed"
+                    self._loop.call_exception_handler({"message": message, "exception": error})

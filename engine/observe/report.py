@@ -73,17 +73,13 @@ def init_seconds(entry: FunctionEntry, o: Outcome) -> float:
 def start_and_report(entry: FunctionEntry, o: Outcome) -> tuple[str, str]:
     """What Lambda logs before and after an invocation's own output."""
     duration = timings(o).execute * 1e3
-    after = end_line(o.request_id) + report_line(
-        o.request_id,
-        duration,
-        billed(duration),
-        entry.memory,
-        peak_kib(o) // 1024,
-        init_seconds(entry, o) * 1e3 if o.cold else None,
-        _STATUS.get(o.status),
-        _ERROR_TYPE.get(o.status),
+    init_ms = init_seconds(entry, o) * 1e3 if o.cold else None
+    status, kind = _STATUS.get(o.status), _ERROR_TYPE.get(o.status)
+    memory = peak_kib(o) // 1024
+    report = report_line(
+        o.request_id, duration, billed(duration), entry.memory, memory, init_ms, status, kind
     )
-    return start_line(o.request_id, entry.version), after
+    return start_line(o.request_id, entry.version), end_line(o.request_id) + report
 
 
 def error_type(entry: FunctionEntry, o: Outcome) -> str | None:

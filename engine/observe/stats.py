@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .._native import ffi, lib
+
+_TIMES = ("latency_", "duration_")  # ns in C
+_IN_C = {  # the C engine's names where they are others; a latency_mean is a mean there
+    "queue_depth": "waiting", "in_flight": "in_lanes", "concurrency": "lanes", "late_replies": "late",
+    "log_bytes_dropped": "log_dropped", "duration_p50": "d50", "duration_p99": "d99",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +47,9 @@ class FunctionStats:
 
     @classmethod
     def read(cls, engine: Any, index: int) -> FunctionStats:
-        s = ffi.new("stk_function_stats *")
-        lib.stk_function_stats_read(engine, index, s)
-        return cls(
-            invocations=s.invocations,
-            errors=s.errors,
-            timeouts=s.timeouts,
-            crashes=s.crashes,
-            throttles=s.throttles,
-            cold_starts=s.cold_starts,
-            cancelled=s.cancelled,
-            queue_depth=s.waiting,
-            in_flight=s.in_lanes,
-            concurrency=s.lanes,
-            idle=s.idle,
-            starting=s.starting,
-            late_replies=s.late,
-            log_bytes_dropped=s.log_dropped,
-            latency_mean=s.mean / 1e9,
-            latency_p50=s.p50 / 1e9,
-            latency_p90=s.p90 / 1e9,
-            latency_p99=s.p99 / 1e9,
-            latency_p999=s.p999 / 1e9,
-            latency_max=s.max / 1e9,
-            duration_p50=s.d50 / 1e9,
-            duration_p99=s.d99 / 1e9,
-        )
+        read = ffi.new("stk_function_stats *")
+        lib.stk_function_stats_read(engine, index, read)
+        values = {
+            f.name: getattr(read, _IN_C.get(f.name, f.name.removeprefix("latency_"))) for f in fields(cls)
+        }
+        return cls(**{k: v / 1e9 if k.startswith(_TIMES) else v for k, v in values.items()})

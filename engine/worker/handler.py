@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -19,48 +19,40 @@ Handler = Callable[[Any, Any], Any]
 class RuntimeFault(Exception):
     """A failure that AWS's runtime finds itself, with its error type ("Runtime.HandlerNotFound")."""
 
-    def __init__(self, error_type: str, message: str, trace: list[str] | None = None) -> None:
+    def __init__(self, error_type: str, message: str, trace: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.error_type = error_type
-        self.message = message
-        self.trace = trace or []
+        self.error_type, self.message, self.trace = error_type, message, list(trace)
 
 
 def load(module: str, attribute: str, main_file: str = "") -> Handler:
     """Import a module and find the handler in it. Raises RuntimeFault; what the module itself raises passes."""
     if not attribute:
-        raise RuntimeFault(
-            "Runtime.MalformedHandlerName",
-            f"Bad handler '{module}': not enough values to unpack (expected 2, got 1)",
-        )
+        message = f"Bad handler '{module}': not enough values to unpack (expected 2, got 1)"
+        raise RuntimeFault("Runtime.MalformedHandlerName", message)
     try:
         loaded = _import_main(main_file) if main_file else _import(module)
     except ImportError as error:
-        raise RuntimeFault(
-            "Runtime.ImportModuleError", f"Unable to import module '{module}': {error}"
-        ) from error
+        message = f"Unable to import module '{module}': {error}"
+        raise RuntimeFault("Runtime.ImportModuleError", message) from error
     except SyntaxError as error:
         trace = [f'  File "{error.filename}" Line {error.lineno}\n    {(error.text or "").rstrip()}']
-        raise RuntimeFault(
-            "Runtime.UserCodeSyntaxError", f"Syntax error in module '{module}': {error}", trace
-        ) from error
+        message = f"Syntax error in module '{module}': {error}"
+        raise RuntimeFault("Runtime.UserCodeSyntaxError", message, trace) from error
     found: Any = loaded
     for part in attribute.split("."):
         found = getattr(found, part, None)
     if found is None:
         raise RuntimeFault("Runtime.HandlerNotFound", f"Handler '{attribute}' missing on module '{module}'")
     if not callable(found):
-        raise RuntimeFault(
-            "Runtime.HandlerNotFound", f"Handler '{attribute}' on module '{module}' is not callable"
-        )
+        message = f"Handler '{attribute}' on module '{module}' is not callable"
+        raise RuntimeFault("Runtime.HandlerNotFound", message)
     return found  # type: ignore[no-any-return]
 
 
 def _import(module: str) -> Any:
     if module in sys.builtin_module_names:
-        raise RuntimeFault(
-            "Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module} as a handler module"
-        )
+        message = f"Cannot use built-in module {module} as a handler module"
+        raise RuntimeFault("Runtime.BuiltInModuleConflict", message)
     return importlib.import_module(module.replace("/", "."))
 
 
@@ -80,13 +72,11 @@ _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 def stack_trace(trace: TracebackType | None) -> list[str]:
     """A traceback's frames as lines, the runtime's own and the import machinery's left out."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(trace)
-        if not frame.filename.startswith((_OURS, "<frozen importlib"))
-        and os.sep + "importlib" + os.sep + "__init__.py" not in frame.filename
-    ]
-    return traceback.format_list(frames)
+    imports = os.path.join(os.sep, "importlib", "__init__.py")
+    frames = (
+        f for f in traceback.extract_tb(trace) if not f.filename.startswith((_OURS, "<frozen importlib"))
+    )
+    return traceback.format_list([frame for frame in frames if imports not in frame.filename])
 
 
 def error_object(error: BaseException, request_id: str) -> dict[str, Any]:

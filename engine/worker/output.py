@@ -39,12 +39,7 @@ def redirect() -> list[Output]:
     outputs = []
     for name, fd in (("stdout", 1), ("stderr", 2)):
         raw = Output(fd)
-        stream = io.TextIOWrapper(
-            raw,  # type: ignore[type-var]
-            encoding="utf-8",
-            errors="backslashreplace",
-            write_through=True,
-        )
+        stream = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)  # type: ignore[type-var]
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
         outputs.append(raw)
@@ -85,12 +80,8 @@ class LambdaLogHandler(logging.Handler):
 
     def __init__(self, as_json: bool = False) -> None:
         super().__init__()
-        formatter: logging.Formatter = JsonFormatter()
-        if not as_json:
-            formatter = logging.Formatter(
-                "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n",
-                "%Y-%m-%dT%H:%M:%S",
-            )
+        text = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
+        formatter = JsonFormatter() if as_json else logging.Formatter(text, "%Y-%m-%dT%H:%M:%S")
         formatter.converter = time.gmtime
         self.setFormatter(formatter)
         self.request_id = lambda: ""

@@ -25,9 +25,9 @@ def usage(pid: int, exact: bool = False) -> Usage:
     What several processes share (after a fork, or on purpose) counts in each of them, unless `exact`, which costs
     the kernel a walk through every page table: for when the quick figure is too much.
     """
-    file, names = (
-        ("smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:")) if exact else ("status", (b"RssAnon:", b"RssShmem:"))
-    )
+    file, names = "status", (b"RssAnon:", b"RssShmem:")
+    if exact:
+        file, names = "smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:")
     kib = processes = 0
     for current in _tree(pid):
         with contextlib.suppress(OSError, ValueError):

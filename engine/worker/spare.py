@@ -2,9 +2,7 @@
 
 Most of a cold start is the fork, and the page faults of a child that touches its memory for the first time. So a
 template whose function may have more workers keeps one child that has gone all the way to where it needs the lane's
-descriptors, and has rehearsed the loop once more for its own pages' sake. It has run none of the function's code. The
-next worker is this child; a new one is forked when nothing else is to be done. Of several cold starts at once one is
-served by it, the others fork.
+descriptors, and has rehearsed the loop once more for its own pages' sake. It has run none of the function's code.
 """
 
 from __future__ import annotations
@@ -57,7 +55,6 @@ class Spare:
 
 def _wait(worker: Worker, data_bytes: int, parent: int, sock: socket.socket, foreign: list[int]) -> NoReturn:
     """The child: all that can be done without a lane, then wait for one."""
-    status = 1
     with contextlib.suppress(BaseException):
         for fd in foreign:
             os.close(fd)
@@ -70,4 +67,4 @@ def _wait(worker: Worker, data_bytes: int, parent: int, sock: socket.socket, for
         message, fds = received
         assert isinstance(message, wire.Fork)
         worker.serve(fds, message.core)
-    os._exit(status)
+    os._exit(1)

@@ -188,14 +188,12 @@ class Worker:
             return _UNDECODABLE
 
     def _encode_again(self, result: Any, header: Any) -> bytes | None:
-        """What the fast encoder refused, as Lambda's runtime would take it. None: it failed, and
-        the reply says so."""
+        """What the fast encoder refused, as Lambda's runtime would take it. None: it failed, and the reply says so."""
         try:
             return self._encode(result)
         except Exception as error:
-            self._fail(
-                handler.RuntimeFault("Runtime.MarshalError", f"Unable to marshal response: {error}"), header
-            )
+            fault = handler.RuntimeFault("Runtime.MarshalError", f"Unable to marshal response: {error}")
+            self._fail(fault, header)
             return None
 
     def _fail(self, error: Exception, header: Any) -> None:
@@ -208,9 +206,8 @@ class Worker:
             described["errorMessage"] = ascii(described["errorMessage"])
             data = wire.encode({**described, "stackTrace": []})
         if len(data) > self.spec.max_reply:
-            data = wire.encode(
-                {**described, "errorMessage": described["errorMessage"][:1024], "stackTrace": []}
-            )
+            message = described["errorMessage"][:1024]
+            data = wire.encode({**described, "errorMessage": message, "stackTrace": []})
         self._reply_error(data)
 
     def _say(self, text: str) -> None:
@@ -220,9 +217,8 @@ class Worker:
 
     def _too_large(self, limit: int) -> None:
         message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
-        self._reply_error(
-            wire.encode({"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"})
-        )
+        error = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
+        self._reply_error(wire.encode(error))
 
     def _reply_error(self, data: bytes) -> None:
         if lib.stk_worker_reply(self.lane, lib.STK_ERROR, data, len(data)) < 0:

@@ -327,7 +327,6 @@ def _short(described: dict[str, Any]) -> str:
     """An error object that fits a message."""
     data = wire.encode(described)
     if len(data) > 65536:
-        data = wire.encode(
-            {**described, "errorMessage": str(described["errorMessage"])[:4096], "stackTrace": []}
-        )
+        message = str(described["errorMessage"])[:4096]
+        data = wire.encode({**described, "errorMessage": message, "stackTrace": []})
     return data.decode()

@@ -47,7 +47,7 @@ def percentile(ordered: list[int], percent: int) -> int:
 
 
 def top(counts: Counter[str]) -> list[list[Any]]:
-    # Ties in order of name, or equal batches could give unequal answers.
+    # Ties in order of name, or equal batches could give unequal results.
     return [[name, n] for name, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP]]
 
 

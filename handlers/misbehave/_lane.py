@@ -1,4 +1,4 @@
-"""Not a sin: gives a handler its own worker's side of the lane, for those that sin there."""
+"""Not a sin: the worker's side of the lane, for the handlers that misuse it."""
 
 import sys
 from typing import Any

@@ -17,9 +17,9 @@ def race(at: int) -> None:
         for line in lines:
             length = ctypes.c_uint64.from_address(line + 8)
             kind = ctypes.c_uint32.from_address(line)
-            honest, was = length.value, kind.value
+            before = length.value, kind.value
             length.value, kind.value = 1 << 40, 99
-            length.value, kind.value = honest, was
+            length.value, kind.value = before
 
 
 def handler(event: Any, context: Any) -> Any:
@@ -28,7 +28,7 @@ def handler(event: Any, context: Any) -> Any:
         start = mapped("up") + 4096
         racing.append(threading.Thread(target=race, args=(start,), daemon=True))
         racing[0].start()
-    if event == "forge":  # hand the engine something to read while it changes
+    if event == "forge":  # the engine reads these records while they change
         for _ in range(200):
             reserve(lane, b'"forged"').ticket = 1
             lib.stk_worker_commit(lane)

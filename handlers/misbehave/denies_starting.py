@@ -1,4 +1,4 @@
-"""Sin: takes back its word that it has begun, and ends (event: a file to note the attempt in)."""
+"""Sin: clears its `started` word and exits (event: a file to note the attempt in)."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Sin: is killed in the middle of its reply (event: "reserved" or "committed", and what the reply says)."""
+"""Sin: is killed in the middle of its reply (event: "reserved" or "committed", and the reply)."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Sin: replies to an earlier invocation once more, before it answers this one (event: what to answer)."""
+"""Sin: replies to earlier invocations once more, before it replies to this one (event: the reply)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Sin: writes nonsense into its own lane (event: where, what, and "waits" for its end or "answers")."""
+"""Sin: writes garbage into its own lane (event: where, what, and "waits" for its end or "answers")."""
 
 import ctypes
 import select
@@ -21,14 +21,14 @@ def handler(event: Any, context: Any) -> Any:
     where, value, then = event[:3]
     lane = mine()
     base = mapped("up")
-    if where == "head":  # a reply writes it anew: go on scribbling
+    if where == "head":  # the next reply overwrites it: write it again and again
         if threading.active_count() == 1:
             threading.Thread(target=insist, args=(base + WORDS[where], value), daemon=True).start()
     elif where in WORDS:
         ctypes.c_uint64.from_address(base + WORDS[where]).value = value
     elif where == "everything":
         ctypes.memset(base, value, PAGE + RING)
-    elif where == "flood":  # records of no known kind
+    elif where == "flood":  # records of a kind that does not exist
         for _ in range(value):
             record = reserve(lane, b"?")
             record.kind = 99

@@ -80,9 +80,9 @@ def price(order: Any) -> dict[str, Any]:
     )
     shipping = Decimal("0.00") if net + tax >= FREE_SHIPPING_FROM else SHIPPING
     total = net + tax + shipping
-    shown = order.get("total")
-    if not isinstance(shown, str) or shown != str(total):
-        raise InvalidOrderError(f"the buyer was shown {shown!r}, the order comes to {total}")
+    displayed = order.get("total")
+    if not isinstance(displayed, str) or displayed != str(total):
+        raise InvalidOrderError(f"the buyer was shown {displayed!r}, the order comes to {total}")
     return {
         "orderId": order.get("orderId"),
         "net": str(net),

@@ -28,7 +28,7 @@ def bucket_folder(name: str) -> Path:
         if folder.parent == Path(root).resolve() and folder.is_dir():
             return folder
         raise FileNotFoundError(f"NoSuchBucket: {name}")
-    # find_spec of a top-level name reads no code of the package: its data is all that is wanted.
+    # find_spec of a top-level name runs no code of the package: only its data is needed.
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(f"NoSuchBucket: {name}")

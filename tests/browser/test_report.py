@@ -106,20 +106,20 @@ def test_what_is_pointed_at_says_its_figures(browser: Any, tmp_path: Path) -> No
     page = tmp_path / "page.html"
     page.write_text(render(results.stalled()), encoding="utf-8")
     opened(browser, page, "desk", "light")
-    said = browser.execute_script(
+    text = browser.execute_script(
         """
         const over = [...document.querySelectorAll("svg.chart .hit rect")].find((it) => it.getClientRects().length);
         over.scrollIntoView({block: "center"});
         const {left, top} = over.getBoundingClientRect();
         over.dispatchEvent(new PointerEvent("pointermove", {clientX: left + 1, clientY: top + 50, bubbles: true}));
-        const tip = document.getElementById("tip"), said = tip.hidden ? "" : tip.innerText;
+        const tip = document.getElementById("tip"), text = tip.hidden ? "" : tip.innerText;
         document.body.dispatchEvent(new PointerEvent("pointermove", {bubbles: true}));
-        return [said, tip.hidden];
+        return [text, tip.hidden];
         """
     )
-    assert said[0].startswith("p")
-    assert "all requests" in said[0]
-    assert said[1] is True
+    assert text[0].startswith("p")
+    assert "all requests" in text[0]
+    assert text[1] is True
     assert browser.get_log("browser") == []
 
 

@@ -29,7 +29,7 @@ def api(server: Served) -> Any:
 
 @pytest.fixture
 def named(api: Any, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A name that no other test has; what is called so is deleted afterwards."""
+    """A name that no other test has; a function of that name is deleted afterwards."""
     name = request.node.name.replace("[", "-").replace("]", "").replace("_", "-")[-60:]
     yield name
     with contextlib.suppress(api.exceptions.ResourceNotFoundException):

@@ -37,7 +37,7 @@ class Cli:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_CONFIG_FILE": nowhere,
             "AWS_SHARED_CREDENTIALS_FILE": nowhere,
-            "AWS_MAX_ATTEMPTS": "1",  # an answer that a retry would hide is to be seen
+            "AWS_MAX_ATTEMPTS": "1",  # a response that a retry would hide is to be seen
         }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -93,8 +93,8 @@ def test_a_function_from_its_creation_to_its_end(aws: Cli, named: str) -> None:
     assert made["State"] == "Pending"
     assert (made["Timeout"], made["Environment"]) == (7, {"Variables": {"ONE": "1", "TWO": "two words"}})
     assert aws.text("lambda", "wait", "function-active-v2", "--function-name", named) == ""
-    said = aws("lambda", "invoke", "--function-name", named, "--payload", '{"n": 41}', "out")
-    assert said == {"StatusCode": 200, "ExecutedVersion": "$LATEST"}
+    response = aws("lambda", "invoke", "--function-name", named, "--payload", '{"n": 41}', "out")
+    assert response == {"StatusCode": 200, "ExecutedVersion": "$LATEST"}
     assert aws.payload == 42
     got = aws("lambda", "get-function", "--function-name", named)
     assert got["Configuration"]["State"] == "Active"
@@ -128,11 +128,11 @@ def test_an_event_is_accepted_and_run(aws: Cli, deploy: Deploy) -> None:
     note, payload = aws.directory / "note", aws.directory / "payload"
     name = deploy("def handler(e, c):\n    open(e, 'w').close()\n")
     payload.write_text(json.dumps(str(note)))
-    said = aws(
+    response = aws(
         "lambda", "invoke", "--function-name", name, "--invocation-type", "Event",
         "--payload", "fileb://payload", "out",
     )  # fmt: skip
-    assert said == {"StatusCode": 202}
+    assert response == {"StatusCode": 202}
     assert (aws.directory / "out").read_bytes() == b""
     until(note.exists)
 
@@ -142,12 +142,12 @@ def test_new_code_and_a_new_configuration(aws: Cli, deploy: Deploy) -> None:
     source = "import os\ndef handler(event, c):\n    return [os.environ['AGE'], c.memory_limit_in_mb]\n"
     code = aws("lambda", "update-function-code", "--function-name", name, "--zip-file", aws.zip(source))
     aws.text("lambda", "wait", "function-updated-v2", "--function-name", name)
-    said = aws(
+    response = aws(
         "lambda", "update-function-configuration", "--function-name", name, "--memory-size", "256",
         "--environment", "Variables={AGE=new}",
     )  # fmt: skip
-    assert said["CodeSha256"] == code["CodeSha256"]
-    assert said["RevisionId"] != code["RevisionId"]
+    assert response["CodeSha256"] == code["CodeSha256"]
+    assert response["RevisionId"] != code["RevisionId"]
     aws.text("lambda", "wait", "function-updated-v2", "--function-name", name)
     aws("lambda", "invoke", "--function-name", name, "out")
     assert aws.payload == ["new", "256"]
@@ -162,8 +162,8 @@ def test_versions_and_aliases(aws: Cli, deploy: Deploy) -> None:
         "lambda", "create-alias", "--function-name", name, "--name", "live", "--function-version", "1"
     )
     assert alias["AliasArn"] == f"{ARN}{name}:live"
-    said = aws("lambda", "invoke", "--function-name", name, "--qualifier", "live", "out")
-    assert (said["ExecutedVersion"], aws.payload) == ("1", f"{ARN}{name}:live")
+    response = aws("lambda", "invoke", "--function-name", name, "--qualifier", "live", "out")
+    assert (response["ExecutedVersion"], aws.payload) == ("1", f"{ARN}{name}:live")
     versions = aws(
         "lambda", "list-versions-by-function", "--function-name", name, "--query", "Versions[].Version"
     )
@@ -197,8 +197,8 @@ def test_a_function_url(aws: Cli, deploy: Deploy) -> None:
         "--cors", "AllowOrigins=https://here.example,AllowMethods=GET,POST",
     )  # fmt: skip
     assert made["Cors"] == {"AllowOrigins": ["https://here.example"], "AllowMethods": ["GET", "POST"]}
-    with urllib.request.urlopen(made["FunctionUrl"] + "a/b") as answer:
-        assert answer.read() == b"/a/b"
+    with urllib.request.urlopen(made["FunctionUrl"] + "a/b") as response:
+        assert response.read() == b"/a/b"
     twice = aws.error("lambda", "create-function-url-config", "--function-name", name, "--auth-type", "NONE")
     assert twice.startswith("An error occurred (ResourceConflictException) when calling ")
     got = aws("lambda", "get-function-url-config", "--function-name", name)
@@ -238,11 +238,14 @@ def test_its_log_is_read(aws: Cli, server: Served, api: Any, deploy: Deploy) -> 
         return sum(event["message"].startswith("REPORT") for event in events) == 2
 
     until(ended)
-    asked = ("logs", "filter-log-events", "--log-group-name", group, "--interleaved", "--start-time", "1")
-    lines = aws(*asked, "--query", "events[].message")
+    command = ("logs", "filter-log-events", "--log-group-name", group, "--interleaved", "--start-time", "1")
+    lines = aws(*command, "--query", "events[].message")
     kinds = ["INIT_START", "START", "says", "END", "REPORT", "START", "says", "END", "REPORT"]
     assert [line.split()[0] for line in lines] == kinds
-    assert aws(*asked, "--filter-pattern", "says", "--query", "events[].message") == ["says 1\n", "says 2\n"]
+    assert aws(*command, "--filter-pattern", "says", "--query", "events[].message") == [
+        "says 1\n",
+        "says 2\n",
+    ]
     streams = aws("logs", "describe-log-streams", "--log-group-name", group, "--order-by", "LastEventTime")
     stream = streams["logStreams"][0]["logStreamName"]
     assert "[$LATEST]" in stream

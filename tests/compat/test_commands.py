@@ -106,6 +106,7 @@ def test_nothing_has_changed_when_something_is_refused(run: Run, server: Served,
     run("rm", "same")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -155,6 +156,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.slow
 def test_an_upload_is_watched_on_a_terminal(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +177,7 @@ def test_an_upload_is_watched_on_a_terminal(
     run("rm", "watched")
 
 
+@pytest.mark.slow
 def test_a_log_is_followed(run: Run, server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "chatty.py").write_text(HANDLER)
     run("deploy", "chatty.py")

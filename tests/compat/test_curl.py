@@ -45,13 +45,13 @@ Deploy = Callable[..., str]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     headers: list[tuple[str, str]]
     body: bytes
 
     def header(self, name: str) -> str:
-        return ", ".join(value for given, value in self.headers if given == name)
+        return ", ".join(value for each, value in self.headers if each == name)
 
     @property
     def json(self) -> Any:
@@ -64,18 +64,18 @@ class Curl:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def __call__(self, *arguments: str | Path) -> Answer:
+    def __call__(self, *arguments: str | Path) -> Response:
         headers, body = self.directory / "headers", self.directory / "body"
-        body.write_bytes(b"")  # an answer without one leaves the file as it was
+        body.write_bytes(b"")  # a response without one leaves the file as it was
         subprocess.run(
             [str(CURL), "-q", "-sS", "--max-time", "60", "-D", headers, "-o", body, *arguments],
             check=True,
         )  # fmt: skip
-        # A "100 Continue" comes first where curl asked for it.
+        # A "100 Continue" comes first where curl expects it.
         first, *lines = headers.read_bytes().decode("latin-1").strip().split("\r\n\r\n")[-1].split("\r\n")
         pairs = [line.partition(":")[::2] for line in lines]
-        given = [(name.lower(), value.strip()) for name, value in pairs]
-        return Answer(int(first.split()[1]), given, body.read_bytes())
+        fields = [(name.lower(), value.strip()) for name, value in pairs]
+        return Response(int(first.split()[1]), fields, body.read_bytes())
 
 
 @pytest.fixture
@@ -99,11 +99,11 @@ def url(api: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_a_get_is_an_event(curl: Curl, server: Served, url: str) -> None:
-    answer = curl(
+    response = curl(
         f"{url}event?a=1&a=2&empty=", "-b", "c=1; d=2", "-H", "x-many: 1", "-H", "x-many: 2", "-A", "me"
     )
-    event = answer.json
-    assert (answer.status, answer.header("content-type")) == (200, "application/json")
+    event = response.json
+    assert (response.status, response.header("content-type")) == (200, "application/json")
     assert (event["rawPath"], event["rawQueryString"]) == ("/event", "a=1&a=2&empty=")
     assert event["queryStringParameters"] == {"a": "1,2", "empty": ""}
     assert event["cookies"] == ["c=1", "d=2"]
@@ -112,7 +112,7 @@ def test_a_get_is_an_event(curl: Curl, server: Served, url: str) -> None:
     assert event["requestContext"]["http"] == {
         "method": "GET", "path": "/event", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "me",
     }  # fmt: skip
-    assert event["requestContext"]["requestId"] == answer.header("x-amzn-requestid")
+    assert event["requestContext"]["requestId"] == response.header("x-amzn-requestid")
     assert event["isBase64Encoded"] is False
     assert "body" not in event
 
@@ -138,87 +138,89 @@ def test_bytes_both_ways(curl: Curl, url: str, how: str) -> None:
     file = curl.directory / "sent"
     file.write_bytes(data)
     chunked = ["-H", "transfer-encoding: chunked"] if how == "in chunks" else []
-    answer = curl(url, "--data-binary", f"@{file}", "-H", "content-type: application/octet-stream", *chunked)
-    assert (answer.status, answer.header("content-type")) == (201, "image/x-own")
-    assert answer.header("x-seen") == "POST"
-    assert answer.body == data[::-1]
+    response = curl(
+        url, "--data-binary", f"@{file}", "-H", "content-type: application/octet-stream", *chunked
+    )
+    assert (response.status, response.header("content-type")) == (201, "image/x-own")
+    assert response.header("x-seen") == "POST"
+    assert response.body == data[::-1]
 
 
 def test_a_head_has_no_body(curl: Curl, url: str) -> None:
-    answer = curl("--head", url)  # it would wait for a body that is announced and begun, or fail
-    assert (answer.status, answer.header("x-seen")) == (201, "HEAD")
-    assert answer.body in (b"", curl.directory.joinpath("headers").read_bytes())
+    response = curl("--head", url)  # it would wait for a body that is announced and begun, or fail
+    assert (response.status, response.header("x-seen")) == (201, "HEAD")
+    assert response.body in (b"", curl.directory.joinpath("headers").read_bytes())
 
 
 def test_cookies_go_into_a_jar(curl: Curl, url: str) -> None:
     jar = curl.directory / "jar"
-    answer = curl(f"{url}moved", "-c", jar)
-    assert (answer.status, answer.header("location"), answer.body) == (302, "/elsewhere", b"")
-    assert [value for name, value in answer.headers if name == "set-cookie"] == ["a=1; Path=/", "b=2"]
+    response = curl(f"{url}moved", "-c", jar)
+    assert (response.status, response.header("location"), response.body) == (302, "/elsewhere", b"")
+    assert [value for name, value in response.headers if name == "set-cookie"] == ["a=1; Path=/", "b=2"]
     assert "\ta\t1" in jar.read_text()
     assert "a=1" in curl(f"{url}event", "-b", jar).json["headers"]["cookie"].split("; ")
 
 
 def test_a_preflight_is_not_the_functions(curl: Curl, url: str) -> None:
-    asked = ["-X", "OPTIONS", "-H", "Access-Control-Request-Method: POST"]
-    answer = curl(f"{url}fails", *asked, "-H", "Origin: https://here.example")
-    assert (answer.status, answer.body) == (200, b"")
-    assert answer.header("access-control-allow-origin") == "https://here.example"
-    assert answer.header("access-control-allow-methods") == "GET,POST"
-    assert answer.header("access-control-allow-headers") == "x-own"
-    assert answer.header("access-control-max-age") == "60"
-    answer = curl(f"{url}fails", *asked, "-H", "Origin: https://elsewhere.example")
-    assert not [name for name, _ in answer.headers if name.startswith("access-control-")]
+    preflight = ["-X", "OPTIONS", "-H", "Access-Control-Request-Method: POST"]
+    response = curl(f"{url}fails", *preflight, "-H", "Origin: https://here.example")
+    assert (response.status, response.body) == (200, b"")
+    assert response.header("access-control-allow-origin") == "https://here.example"
+    assert response.header("access-control-allow-methods") == "GET,POST"
+    assert response.header("access-control-allow-headers") == "x-own"
+    assert response.header("access-control-max-age") == "60"
+    response = curl(f"{url}fails", *preflight, "-H", "Origin: https://elsewhere.example")
+    assert not [name for name, _ in response.headers if name.startswith("access-control-")]
 
 
 def test_cors_headers_stand_on_answers(curl: Curl, url: str) -> None:
-    answer = curl(url, "-d", "x", "-H", "Origin: https://here.example")
-    assert answer.status == 201
-    assert answer.header("access-control-allow-origin") == "https://here.example"
-    assert answer.header("access-control-expose-headers") == "x-seen"
-    assert answer.header("vary") == "Origin"
+    response = curl(url, "-d", "x", "-H", "Origin: https://here.example")
+    assert response.status == 201
+    assert response.header("access-control-allow-origin") == "https://here.example"
+    assert response.header("access-control-expose-headers") == "x-seen"
+    assert response.header("vary") == "Origin"
     assert curl(url, "-d", "x").header("access-control-allow-origin") == ""
 
 
 def test_the_host_may_name_the_function_as_on_aws(curl: Curl, server: Served, url: str) -> None:
     id = url.rstrip("/").rpartition("/")[2]
     host = f"{id}.lambda-url.{REGION}.on.aws"
-    answer = curl("--connect-to", f"::{urlsplit(server.url).netloc}", f"http://{host}/event?a=1")
-    context = answer.json["requestContext"]
-    assert (answer.json["rawPath"], answer.json["headers"]["host"]) == ("/event", host)
+    response = curl("--connect-to", f"::{urlsplit(server.url).netloc}", f"http://{host}/event?a=1")
+    context = response.json["requestContext"]
+    assert (response.json["rawPath"], response.json["headers"]["host"]) == ("/event", host)
     assert (context["apiId"], context["domainName"]) == (id, host)
 
 
 def test_what_fails_and_what_is_not_there(curl: Curl, server: Served, url: str) -> None:
-    answer = curl(f"{url}fails")
-    assert (answer.status, answer.body) == (502, b"Internal Server Error")
-    answer = curl(f"{server.url}/lambda-url/nobodys/")
-    assert (answer.status, answer.json) == (403, {"Message": None})
-    assert answer.header("x-amzn-errortype") == "AccessDeniedException"
+    response = curl(f"{url}fails")
+    assert (response.status, response.body) == (502, b"Internal Server Error")
+    response = curl(f"{server.url}/lambda-url/nobodys/")
+    assert (response.status, response.json) == (403, {"Message": None})
+    assert response.header("x-amzn-errortype") == "AccessDeniedException"
 
 
 def test_a_url_that_asks_for_a_signature(curl: Curl, api: Any, deploy: Deploy) -> None:
     url = api.create_function_url_config(FunctionName=deploy(), AuthType="AWS_IAM")["FunctionUrl"]
-    answer = curl(url)
-    assert (answer.status, answer.json) == (403, {"Message": "Forbidden"})
+    response = curl(url)
+    assert (response.status, response.json) == (403, {"Message": "Forbidden"})
     event = curl(url, "--aws-sigv4", f"aws:amz:{REGION}:lambda", "-u", "key:secret").json
     assert event["requestContext"]["authorizer"]["iam"]["accountId"] == "000000000000"
     assert event["headers"]["authorization"].startswith("AWS4-HMAC-SHA256 Credential=key/")
 
 
 def test_invoke_as_readme_has_it(curl: Curl, server: Served, deploy: Deploy) -> None:
-    answer = curl("-d", '{"n": 1}', f"{server.url}/2015-03-31/functions/{deploy()}/invocations")
-    assert (answer.status, answer.json) == (200, {"n": 1})
-    assert answer.header("content-type") == "application/json"
-    assert answer.header("x-amz-executed-version") == "$LATEST"
+    response = curl("-d", '{"n": 1}', f"{server.url}/2015-03-31/functions/{deploy()}/invocations")
+    assert (response.status, response.json) == (200, {"n": 1})
+    assert response.header("content-type") == "application/json"
+    assert response.header("x-amz-executed-version") == "$LATEST"
 
 
 def test_an_event_is_accepted_and_run(curl: Curl, server: Served, deploy: Deploy, tmp_path: Path) -> None:
     note = tmp_path / "note"
     name = deploy("def handler(e, c):\n    open(e, 'w').close()\n")
     invoke = f"{server.url}/2015-03-31/functions/{name}/invocations"
-    answer = curl("-d", json.dumps(str(note)), "-H", "X-Amz-Invocation-Type: Event", invoke)
-    assert (answer.status, answer.body) == (202, b"")
+    response = curl("-d", json.dumps(str(note)), "-H", "X-Amz-Invocation-Type: Event", invoke)
+    assert (response.status, response.body) == (202, b"")
     until(note.exists)
 
 
@@ -237,6 +239,6 @@ def test_an_event_is_accepted_and_run(curl: Curl, server: Served, deploy: Deploy
 def test_what_is_not_there(
     curl: Curl, server: Served, arguments: list[str], status: int, kind: str, body: bytes
 ) -> None:
-    answer = curl(*(server.url + each[2:] if each.startswith("{}/") else each for each in arguments))
-    assert (answer.status, answer.header("x-amzn-errortype")) == (status, kind)
-    assert body in answer.body
+    response = curl(*(server.url + each[2:] if each.startswith("{}/") else each for each in arguments))
+    assert (response.status, response.header("x-amzn-errortype")) == (status, kind)
+    assert body in response.body

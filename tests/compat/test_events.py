@@ -1,18 +1,18 @@
-"""Asynchronous invocation: how often an event is run, and when it is given up."""
+"""Asynchronous invocation: how often an event is run, and when that ends."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from served import ROLE, RUNTIME, Served
+from support import until
 
 from engine.hosting.packages import pack
 
+pytestmark = pytest.mark.slow
 FAILS = """
 def handler(event, context):
     with open(event["note"], "a") as file:
@@ -36,18 +36,10 @@ def quick(tmp_path: Path) -> Iterator[Served]:
     assert served.stop() == 0
 
 
-def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end
-    return value
-
-
 def lines(note: Path) -> list[str]:
     return note.read_text().split() if note.exists() else []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("fails", "runs"), [(0, 1), (1, 2), (2, 3), (9, 3)])
 def test_an_event_that_fails_is_run_twice_more(quick: Served, tmp_path: Path, fails: int, runs: int) -> None:
     note, mark = tmp_path / "note", tmp_path / "mark"
@@ -62,7 +54,6 @@ def test_an_event_that_fails_is_run_twice_more(quick: Served, tmp_path: Path, fa
     assert lines(note) == [id] * runs, "each attempt has the first one's id"
 
 
-@pytest.mark.slow
 def test_the_functions_own_number_of_retries(quick: Served, tmp_path: Path) -> None:
     note, mark = tmp_path / "note", tmp_path / "mark"
     api = quick.client()
@@ -77,7 +68,6 @@ def test_the_functions_own_number_of_retries(quick: Served, tmp_path: Path) -> N
     assert len(lines(note)) == 1
 
 
-@pytest.mark.slow
 def test_a_throttled_event_waits_for_its_turn(quick: Served, tmp_path: Path) -> None:
     note = tmp_path / "note"
     api = quick.client()

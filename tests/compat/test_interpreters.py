@@ -67,9 +67,9 @@ def create(api: Any, name: str, runtime: str, timeout: int = 10) -> None:
     api.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0})
 
 
-def ask(api: Any, name: str, event: Any = None) -> tuple[str | None, Any]:
-    answer = api.invoke(FunctionName=name, Payload=json.dumps(event or {}))
-    return answer.get("FunctionError"), json.loads(answer["Payload"].read())
+def invoke(api: Any, name: str, event: Any = None) -> tuple[str | None, Any]:
+    response = api.invoke(FunctionName=name, Payload=json.dumps(event or {}))
+    return response.get("FunctionError"), json.loads(response["Payload"].read())
 
 
 @pytest.fixture(scope="module")
@@ -91,44 +91,44 @@ def both(tmp_path_factory: pytest.TempPathFactory, other: str) -> Iterator[Serve
 def test_each_function_runs_on_its_own_python(both: Served, other: str) -> None:
     api = both.client()
     for name, runtime in (("other", other), ("own", RUNTIME), ("other", other)):
-        error, said = ask(api, name)
-        assert error is None, said
-        assert (said["version"], said["environment"]) == (runtime, f"AWS_Lambda_{runtime}")
-        assert (said["layer"], said["name"]) == (runtime, name)
+        error, result = invoke(api, name)
+        assert error is None, result
+        assert (result["version"], result["environment"]) == (runtime, f"AWS_Lambda_{runtime}")
+        assert (result["layer"], result["name"]) == (runtime, name)
 
 
 @pytest.mark.promise(77)
 def test_nothing_of_the_servers_python_is_on_the_others_path(both: Served) -> None:
     ours = [place for place in map(os.path.realpath, sys.path) if place.endswith("site-packages")]
-    _, said = ask(both.client(), "other")
+    _, result = invoke(both.client(), "other")
     assert ours
-    assert not set(ours) & set(said["path"])
+    assert not set(ours) & set(result["path"])
 
 
 def test_its_errors_are_those_of_any_function(both: Served) -> None:
     api = both.client()
-    error, said = ask(api, "other", {"exit": True})
+    error, result = invoke(api, "other", {"exit": True})
     assert error == "Unhandled"
-    assert said["errorType"] == "Runtime.ExitError"
+    assert result["errorType"] == "Runtime.ExitError"
     api.update_function_configuration(FunctionName="other", Timeout=1)
     api.get_waiter("function_updated_v2").wait(FunctionName="other", WaiterConfig={"Delay": 0})
-    error, said = ask(api, "other", {"sleep": True})
+    error, result = invoke(api, "other", {"sleep": True})
     assert error == "Unhandled"
-    assert said["errorMessage"].endswith("Task timed out after 1.00 seconds")
-    assert ask(api, "other")[0] is None
+    assert result["errorMessage"].endswith("Task timed out after 1.00 seconds")
+    assert invoke(api, "other")[0] is None
 
 
 def test_its_zygote_is_killed(both: Served, other: str) -> None:
     """There is a new one; the other Python's functions never notice."""
     api = both.client()
-    worker = ask(api, "other")[1]["pid"]
+    worker = invoke(api, "other")[1]["pid"]
     beneath = {pid: Path(f"/proc/{pid}/exe").resolve().name for pid in children(both.process.pid)}
     [zygote] = [pid for pid, name in beneath.items() if name == other]
-    own = ask(api, "own")[1]["parent"]
+    own = invoke(api, "own")[1]["parent"]
     os.kill(zygote, signal.SIGKILL)
     until(lambda: not os.path.exists(f"/proc/{worker}"), 20)  # a call that it still takes dies with it
-    assert ask(api, "other")[1]["version"] == other
-    assert ask(api, "own")[1]["parent"] == own
+    assert invoke(api, "other")[1]["version"] == other
+    assert invoke(api, "own")[1]["parent"] == own
 
 
 def test_a_python_that_is_gone_after_a_restart(
@@ -140,9 +140,9 @@ def test_a_python_that_is_gone_after_a_restart(
     monkeypatch.setenv("PATH", "/nowhere")
     served = Served(tmp_path / "state")
     try:
-        error, said = ask(served.client(), "other")
-        assert (error, said["errorType"]) == ("Unhandled", "Runtime.InvalidRuntime")
-        assert said["errorMessage"].startswith(
+        error, result = invoke(served.client(), "other")
+        assert (error, result["errorType"]) == ("Unhandled", "Runtime.InvalidRuntime")
+        assert result["errorMessage"].startswith(
             f"The runtime {other} cannot be run here: this server runs {RUNTIME}"
         )
         with pytest.raises(ClientError, match="stoker serve --python PATH"):
@@ -156,7 +156,7 @@ def test_a_python_on_the_path_is_found(tmp_path: Path, other: str, monkeypatch: 
     served = Served(tmp_path / "state")
     try:
         create(served.client(), "other", other)
-        assert ask(served.client(), "other")[1]["version"] == other
+        assert invoke(served.client(), "other")[1]["version"] == other
     finally:
         assert served.stop() == 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from served import Served
+from support import until
 
 Deploy = Callable[..., str]
-
-
-def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end
-    return value
 
 
 def refused(call: Callable[..., Any], **request: Any) -> dict[str, Any]:
@@ -30,12 +23,22 @@ def refused(call: Callable[..., Any], **request: Any) -> dict[str, Any]:
     return caught.value.response
 
 
+def logged(server: Served, group: str) -> list[dict[str, Any]]:
+    """The events of a log group; none while it does not exist."""
+    logs = server.client("logs")
+    try:
+        events: list[dict[str, Any]] = logs.filter_log_events(logGroupName=group)["events"]
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    return events
+
+
 def test_what_it_answers(api: Any, deploy: Deploy) -> None:
-    answer = api.invoke(FunctionName=deploy(), Payload=b'{"a": [1, "\xc3\xa9"]}')
-    headers = answer["ResponseMetadata"]["HTTPHeaders"]
-    assert json.loads(answer["Payload"].read()) == {"a": [1, "é"]}
-    assert (answer["StatusCode"], answer["ExecutedVersion"]) == (200, "$LATEST")
-    assert "FunctionError" not in answer and "LogResult" not in answer
+    response = api.invoke(FunctionName=deploy(), Payload=b'{"a": [1, "\xc3\xa9"]}')
+    headers = response["ResponseMetadata"]["HTTPHeaders"]
+    assert json.loads(response["Payload"].read()) == {"a": [1, "é"]}
+    assert (response["StatusCode"], response["ExecutedVersion"]) == (200, "$LATEST")
+    assert "FunctionError" not in response and "LogResult" not in response
     assert headers["content-type"] == "application/json"
     assert headers["x-amzn-remapped-content-length"] == "0"
     assert headers["x-amzn-trace-id"].startswith("root=1-")
@@ -44,8 +47,8 @@ def test_what_it_answers(api: Any, deploy: Deploy) -> None:
 @pytest.mark.promise(68)
 def test_a_response_is_written_as_awss_runtime_does(api: Any, deploy: Deploy) -> None:
     name = deploy("def handler(event, c):\n    return b'\\x00raw' if event == 'raw' else event\n")
-    answer = api.invoke(FunctionName=name, Payload=b'{"a":[1,2],"b":null}')
-    assert answer["Payload"].read() == b'{"a": [1, 2], "b": null}'
+    response = api.invoke(FunctionName=name, Payload=b'{"a":[1,2],"b":null}')
+    assert response["Payload"].read() == b'{"a": [1, 2], "b": null}'
     assert api.invoke(FunctionName=name, Payload=b'"raw"')["Payload"].read() == b"\x00raw"
 
 
@@ -69,15 +72,15 @@ def handler(event, c):
         Timeout=7,
         Environment={"Variables": {"AB": "b"}},
     )
-    answer = api.invoke(FunctionName=name)
-    said = json.loads(answer["Payload"].read())
+    response = api.invoke(FunctionName=name)
+    seen = json.loads(response["Payload"].read())
     arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
-    assert said["id"] == answer["ResponseMetadata"]["RequestId"]
-    assert (said["arn"], said["v"], said["m"], said["n"]) == (arn, "$LATEST", "256", name)
-    assert said["g"] == f"/aws/lambda/{name}"
-    assert "/[$LATEST]" in said["s"]
-    assert 6000 < said["left"] <= 7000
-    assert said["env"] == {
+    assert seen["id"] == response["ResponseMetadata"]["RequestId"]
+    assert (seen["arn"], seen["v"], seen["m"], seen["n"]) == (arn, "$LATEST", "256", name)
+    assert seen["g"] == f"/aws/lambda/{name}"
+    assert "/[$LATEST]" in seen["s"]
+    assert 6000 < seen["left"] <= 7000
+    assert seen["env"] == {
         "AB": "b", "_HANDLER": "app.handler", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_REGION": "us-east-1",
     }  # fmt: skip
 
@@ -87,18 +90,19 @@ def test_by_arn_partial_arn_version_and_alias(api: Any, deploy: Deploy) -> None:
     api.publish_version(FunctionName=name)
     api.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
     arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
-    for asked, version, told in [
+    for reference, version, expected in [
         (arn, "$LATEST", arn),
         (f"000000000000:function:{name}", "$LATEST", arn),
         (f"{name}:1", "1", f"{arn}:1"),
         (f"{arn}:live", "1", f"{arn}:live"),
     ]:
-        answer = api.invoke(FunctionName=asked)
-        assert answer["ExecutedVersion"] == version
-        assert json.loads(answer["Payload"].read()) == [version, told]
+        response = api.invoke(FunctionName=reference)
+        assert response["ExecutedVersion"] == version
+        assert json.loads(response["Payload"].read()) == [version, expected]
     assert api.invoke(FunctionName=name, Qualifier="live")["ExecutedVersion"] == "1"
 
 
+@pytest.mark.slow
 def test_weights_share_an_alias(api: Any, deploy: Deploy) -> None:
     name = deploy()
     api.publish_version(FunctionName=name)
@@ -116,13 +120,15 @@ def test_weights_share_an_alias(api: Any, deploy: Deploy) -> None:
 
 
 def test_the_tail_of_the_log(api: Any, deploy: Deploy) -> None:
-    answer = api.invoke(FunctionName=deploy("def handler(event, c):\n    print('a word')\n"), LogType="Tail")
-    log = base64.b64decode(answer["LogResult"]).decode().splitlines()
-    id = answer["ResponseMetadata"]["RequestId"]
+    response = api.invoke(
+        FunctionName=deploy("def handler(event, c):\n    print('a word')\n"), LogType="Tail"
+    )
+    log = base64.b64decode(response["LogResult"]).decode().splitlines()
+    id = response["ResponseMetadata"]["RequestId"]
     assert log[0] == f"START RequestId: {id} Version: $LATEST"
     assert log[1:3] == ["a word", f"END RequestId: {id}"]
     assert log[3].startswith(f"REPORT RequestId: {id}\tDuration: ")
-    assert answer["Payload"].read() == b"null"
+    assert response["Payload"].read() == b"null"
 
 
 @pytest.mark.promise(68)
@@ -145,20 +151,20 @@ def test_the_tail_of_the_log(api: Any, deploy: Deploy) -> None:
 )  # fmt: skip
 def test_functions_that_fail(api: Any, deploy: Deploy, source: str, kind: str, message: str) -> None:
     name = deploy(source)
-    for _ in range(2):  # the next one is answered just so
-        answer = api.invoke(FunctionName=name)
-        body = json.loads(answer["Payload"].read())
-        assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
+    for _ in range(2):  # the next one ends just so
+        response = api.invoke(FunctionName=name)
+        body = json.loads(response["Payload"].read())
+        assert (response["StatusCode"], response["FunctionError"]) == (200, "Unhandled")
         assert body["errorType"] == kind
         assert message in body["errorMessage"]
 
 
 @pytest.mark.promise(68)
 def test_a_timeout(api: Any, deploy: Deploy) -> None:
-    answer = api.invoke(
+    response = api.invoke(
         FunctionName=deploy("import time\ndef handler(e, c):\n    time.sleep(60)\n", Timeout=1)
     )
-    body = json.loads(answer["Payload"].read())
+    body = json.loads(response["Payload"].read())
     assert body["errorType"] == "Sandbox.Timedout"
     assert body["errorMessage"].endswith("Error: Task timed out after 1.00 seconds")
 
@@ -182,7 +188,7 @@ def test_what_is_no_json(api: Any, deploy: Deploy) -> None:
 
 def test_the_words_for_what_is_no_json(api: Any, deploy: Deploy) -> None:
     name = deploy()
-    told = (
+    message = (
         "Could not parse request body into json: Could not parse payload into json: Unexpected character ('n' (code "
         "110)): was expecting double-quote to start field name\n at [Source: REDACTED "
         "(`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled); line: 1, column: 2]"
@@ -193,10 +199,11 @@ def test_the_words_for_what_is_no_json(api: Any, deploy: Deploy) -> None:
         refused(api.invoke_async, FunctionName=name, InvokeArgs=b"{nope"),
         refused(api.invoke_with_response_stream, FunctionName=name, Payload=b"{nope"),
     ):
-        assert error["Error"] == {"Code": "InvalidRequestContentException", "Message": told}
+        assert error["Error"] == {"Code": "InvalidRequestContentException", "Message": message}
         assert error["Type"] == "User"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path", "operation"),
     [("POST", "/functions", "CreateFunction"), ("PUT", "/functions/f/code", "UpdateFunctionCode")],
@@ -204,10 +211,13 @@ def test_the_words_for_what_is_no_json(api: Any, deploy: Deploy) -> None:
 def test_a_request_that_is_too_large(server: Served, method: str, path: str, operation: str) -> None:
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
     connection.request(method, f"/2015-03-31{path}", bytes(70_167_212))
-    answer = connection.getresponse()
-    assert (answer.status, answer.getheader("x-amzn-errortype")) == (413, "RequestEntityTooLargeException")
-    told = f"Request must be smaller than 70167211 bytes for the {operation} operation"
-    assert json.loads(answer.read())["message"] == told
+    response = connection.getresponse()
+    assert (response.status, response.getheader("x-amzn-errortype")) == (
+        413,
+        "RequestEntityTooLargeException",
+    )
+    message = f"Request must be smaller than 70167211 bytes for the {operation} operation"
+    assert json.loads(response.read())["message"] == message
     connection.close()
 
 
@@ -220,30 +230,20 @@ def test_functions_of_another_account(api: Any) -> None:
 
 def test_an_init_that_fails_is_in_the_log_as_an_invocation(server: Served, api: Any, deploy: Deploy) -> None:
     name = deploy("print('at first')\nimport nowhere\n")
-    answer = api.invoke(FunctionName=name, LogType="Tail")
-    id = answer["ResponseMetadata"]["RequestId"]
+    response = api.invoke(FunctionName=name, LogType="Tail")
+    id = response["ResponseMetadata"]["RequestId"]
     error = "[ERROR] Runtime.ImportModuleError: Unable to import module 'app': No module named 'nowhere'"
     status = "Status: error\tError Type: Runtime.ImportModuleError"
-    tail = base64.b64decode(answer["LogResult"]).decode().splitlines()
+    tail = base64.b64decode(response["LogResult"]).decode().splitlines()
     assert tail[0] == error
     assert tail[1].startswith("INIT_REPORT Init Duration: ")
     assert tail[1].endswith(f" ms\tPhase: init\t{status}")
     assert tail[2:4] == [f"START RequestId: {id} Version: $LATEST", f"END RequestId: {id}"]
     assert tail[4].startswith(f"REPORT RequestId: {id}\tDuration: ")
     assert tail[4].endswith(f"\t{status}")
-    logs = server.client("logs")
-
-    def said() -> list[dict[str, Any]]:
-        try:
-            events: list[dict[str, Any]] = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")[
-                "events"
-            ]
-        except logs.exceptions.ResourceNotFoundException:
-            return []
-        return events
-
-    until(lambda: any(event["message"].startswith("REPORT") for event in said()))
-    events = said()
+    group = f"/aws/lambda/{name}"
+    until(lambda: any(event["message"].startswith("REPORT") for event in logged(server, group)))
+    events = logged(server, group)
     assert len({event["logStreamName"] for event in events}) == 1
     lines = [event["message"].rstrip("\n") for event in events]
     assert lines[0].startswith("INIT_START Runtime Version: python:3.")
@@ -256,20 +256,12 @@ def test_what_a_module_prints_goes_where_its_function_logs(server: Served, api: 
         LoggingConfig={"LogGroup": "a-group-of-its-own"},
     )
     api.invoke(FunctionName=name)
-    logs = server.client("logs")
-
-    def said() -> list[dict[str, Any]]:
-        try:
-            events: list[dict[str, Any]] = logs.filter_log_events(logGroupName="a-group-of-its-own")["events"]
-        except logs.exceptions.ResourceNotFoundException:
-            return []
-        return events
-
-    until(lambda: len(said()) >= 6)
-    assert [event["message"].split(" ")[0] for event in said()] == [
+    until(lambda: len(logged(server, "a-group-of-its-own")) >= 6)
+    events = logged(server, "a-group-of-its-own")
+    assert [event["message"].split(" ")[0] for event in events] == [
         "INIT_START", "at", "START", "then\n", "END", "REPORT",
     ]  # fmt: skip
-    assert len({event["logStreamName"] for event in said()}) == 1
+    assert len({event["logStreamName"] for event in events}) == 1
 
 
 def test_a_dry_run(api: Any, deploy: Deploy) -> None:
@@ -281,8 +273,13 @@ def test_the_client_context(api: Any, deploy: Deploy) -> None:
     name = deploy(
         "def handler(e, c):\n    return [c.client_context.custom, c.client_context.client.app_title]\n"
     )
-    said = base64.b64encode(json.dumps({"custom": {"k": 1}, "client": {"app_title": "t"}}).encode()).decode()
-    assert json.loads(api.invoke(FunctionName=name, ClientContext=said)["Payload"].read()) == [{"k": 1}, "t"]
+    context = base64.b64encode(
+        json.dumps({"custom": {"k": 1}, "client": {"app_title": "t"}}).encode()
+    ).decode()
+    assert json.loads(api.invoke(FunctionName=name, ClientContext=context)["Payload"].read()) == [
+        {"k": 1},
+        "t",
+    ]
     error = refused(api.invoke, FunctionName=name, ClientContext="bm8=")
     assert error["Error"]["Code"] == "InvalidRequestContentException"
 
@@ -319,26 +316,26 @@ def test_provisioned_concurrency_is_warm_once_it_is_ready(api: Any, deploy: Depl
     name = deploy("import os, time\ntime.sleep(0.3)\ndef handler(e, c):\n    return os.getpid()\n")
     api.publish_version(FunctionName=name)
     api.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
-    asked = {"FunctionName": name, "Qualifier": "live"}
-    said = api.put_provisioned_concurrency_config(**asked, ProvisionedConcurrentExecutions=2)
-    assert said["Status"] == "IN_PROGRESS"
-    until(lambda: api.get_provisioned_concurrency_config(**asked)["Status"] == "READY")
-    said = api.get_provisioned_concurrency_config(**asked)
-    assert said["AvailableProvisionedConcurrentExecutions"] == 2
-    log = base64.b64decode(api.invoke(**asked, LogType="Tail")["LogResult"]).decode()
+    version = {"FunctionName": name, "Qualifier": "live"}
+    config = api.put_provisioned_concurrency_config(**version, ProvisionedConcurrentExecutions=2)
+    assert config["Status"] == "IN_PROGRESS"
+    until(lambda: api.get_provisioned_concurrency_config(**version)["Status"] == "READY")
+    config = api.get_provisioned_concurrency_config(**version)
+    assert config["AvailableProvisionedConcurrentExecutions"] == 2
+    log = base64.b64decode(api.invoke(**version, LogType="Tail")["LogResult"]).decode()
     assert "Init Duration" not in log
-    api.delete_provisioned_concurrency_config(**asked)
+    api.delete_provisioned_concurrency_config(**version)
 
 
 def test_provisioned_concurrency_of_a_function_that_cannot_be_initialised(api: Any, deploy: Deploy) -> None:
     name = deploy("import nowhere\n")
     api.publish_version(FunctionName=name)
-    asked = {"FunctionName": name, "Qualifier": "1"}
-    api.put_provisioned_concurrency_config(**asked, ProvisionedConcurrentExecutions=1)
-    until(lambda: api.get_provisioned_concurrency_config(**asked)["Status"] != "IN_PROGRESS")
-    said = api.get_provisioned_concurrency_config(**asked)
-    assert (said["Status"], said["StatusReason"]) == ("FAILED", "FUNCTION_ERROR_INIT_FAILURE")
-    api.delete_provisioned_concurrency_config(**asked)
+    version = {"FunctionName": name, "Qualifier": "1"}
+    api.put_provisioned_concurrency_config(**version, ProvisionedConcurrentExecutions=1)
+    until(lambda: api.get_provisioned_concurrency_config(**version)["Status"] != "IN_PROGRESS")
+    config = api.get_provisioned_concurrency_config(**version)
+    assert (config["Status"], config["StatusReason"]) == ("FAILED", "FUNCTION_ERROR_INIT_FAILURE")
+    api.delete_provisioned_concurrency_config(**version)
 
 
 def test_a_function_url(api: Any, deploy: Deploy) -> None:
@@ -353,11 +350,11 @@ def test_a_function_url(api: Any, deploy: Deploy) -> None:
     cors = {"AllowOrigins": ["https://here.example"], "AllowMethods": ["POST"]}
     url = api.create_function_url_config(FunctionName=name, AuthType="NONE", Cors=cors)["FunctionUrl"]
     headers = {"content-type": "text/plain", "origin": "https://here.example"}
-    with urllib.request.urlopen(urllib.request.Request(url + "p/q?x=1", b"body", headers)) as answer:
-        assert (answer.status, answer.read()) == (201, b"POST/p/qbody")
-        assert answer.headers["x-own"] == "x=1"
-        assert answer.headers["set-cookie"] == "a=b"
-        assert answer.headers["access-control-allow-origin"] == "https://here.example"
+    with urllib.request.urlopen(urllib.request.Request(url + "p/q?x=1", b"body", headers)) as response:
+        assert (response.status, response.read()) == (201, b"POST/p/qbody")
+        assert response.headers["x-own"] == "x=1"
+        assert response.headers["set-cookie"] == "a=b"
+        assert response.headers["access-control-allow-origin"] == "https://here.example"
     api.delete_function_url_config(FunctionName=name)
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(url)
@@ -367,12 +364,12 @@ def test_a_function_url(api: Any, deploy: Deploy) -> None:
 def test_an_event_is_run(api: Any, deploy: Deploy, tmp_path: Path) -> None:
     note = tmp_path / "note"
     name = deploy("def handler(e, c):\n    open(e, 'w').write(c.aws_request_id)\n")
-    answer = api.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(str(note)))
-    assert answer["StatusCode"] == 202
-    assert answer["Payload"].read() == b""
-    assert "ExecutedVersion" not in answer
+    response = api.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(str(note)))
+    assert response["StatusCode"] == 202
+    assert response["Payload"].read() == b""
+    assert "ExecutedVersion" not in response
     until(lambda: note.exists() and note.read_text())
-    assert note.read_text() == answer["ResponseMetadata"]["RequestId"]
+    assert note.read_text() == response["ResponseMetadata"]["RequestId"]
 
 
 def test_the_deprecated_invoke_async(api: Any, deploy: Deploy, tmp_path: Path) -> None:
@@ -434,8 +431,8 @@ def test_layers_are_laid_out_in_order(api: Any, deploy: Deploy) -> None:
                 f"python/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages/own{n}.py",
                 f"N = {n}\n",
             )
-        answer = api.publish_layer_version(LayerName=f"layer-{n}", Content={"ZipFile": content.getvalue()})
-        arns.append(answer["LayerVersionArn"])
+        response = api.publish_layer_version(LayerName=f"layer-{n}", Content={"ZipFile": content.getvalue()})
+        arns.append(response["LayerVersionArn"])
     name = deploy(
         "import shared, own1, own2\ndef handler(e, c):\n    return [shared.N, own1.N, own2.N]\n", Layers=arns
     )
@@ -445,17 +442,9 @@ def test_layers_are_laid_out_in_order(api: Any, deploy: Deploy) -> None:
 def test_its_log_is_there(server: Served, api: Any, deploy: Deploy) -> None:
     name = deploy("def handler(e, c):\n    print('so it', 'says')\n")
     id = api.invoke(FunctionName=name)["ResponseMetadata"]["RequestId"]
-    logs = server.client("logs")
-
-    def said() -> list[str]:
-        try:
-            events = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
-        except logs.exceptions.ResourceNotFoundException:
-            return []
-        return [event["message"] for event in events]
-
-    until(lambda: any(line.startswith("REPORT") for line in said()))
-    lines = said()
+    group = f"/aws/lambda/{name}"
+    until(lambda: any(event["message"].startswith("REPORT") for event in logged(server, group)))
+    lines = [event["message"] for event in logged(server, group)]
     assert lines[0].startswith("INIT_START Runtime Version: python:3.")
     assert lines[1:4] == [
         f"START RequestId: {id} Version: $LATEST\n",
@@ -471,17 +460,12 @@ def test_logs_in_json(server: Served, api: Any, deploy: Deploy) -> None:
         LoggingConfig={"LogFormat": "JSON"},
     )
     id = api.invoke(FunctionName=name)["ResponseMetadata"]["RequestId"]
-    logs = server.client("logs")
 
-    def said() -> list[dict[str, Any]]:
-        try:
-            events = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
-        except logs.exceptions.ResourceNotFoundException:
-            return []
-        return [json.loads(event["message"]) for event in events]
+    def lines_of() -> list[dict[str, Any]]:
+        return [json.loads(event["message"]) for event in logged(server, f"/aws/lambda/{name}")]
 
-    until(lambda: any(line.get("type") == "platform.report" for line in said()))
-    lines = said()
+    until(lambda: any(line.get("type") == "platform.report" for line in lines_of()))
+    lines = lines_of()
     kinds = [line.get("type", line.get("level")) for line in lines]
     assert kinds == [
         "platform.initStart", "platform.start", "WARNING", "ERROR", "platform.runtimeDone", "platform.report",

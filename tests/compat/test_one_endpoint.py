@@ -1,4 +1,4 @@
-"""One AWS_ENDPOINT_URL for a whole program: Lambda is answered here, the other services by what stands behind."""
+"""One AWS_ENDPOINT_URL for a whole program: Lambda is served here, the others by the endpoint behind it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from served import REGION, ROLE, RUNTIME, Served
 
 from engine.hosting.packages import pack
 
+pytestmark = pytest.mark.slow
 SOURCE = """
 import boto3
 s3 = boto3.client("s3")  # by the environment alone, as on AWS
@@ -34,7 +35,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def session(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> boto3.Session:
-    """boto3, told nothing but what stands in the environment."""
+    """boto3, configured by nothing but the environment."""
     nowhere = str(tmp_path / "nowhere")
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "test",
@@ -48,7 +49,6 @@ def create(api: Any, name: str, **code: str) -> None:
     api.create_function(FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code=code)
 
 
-@pytest.mark.slow
 def test_code_that_lies_in_s3_and_works_on_s3(session: boto3.Session, tmp_path: Path) -> None:
     s3, api = session.client("s3"), session.client("lambda")
     (tmp_path / "app.py").write_text(SOURCE)
@@ -57,8 +57,8 @@ def test_code_that_lies_in_s3_and_works_on_s3(session: boto3.Session, tmp_path: 
     s3.put_object(Bucket="bucket", Key="quiet", Body=b"some words")
     create(api, "from-s3", S3Bucket="bucket", S3Key="code/app.zip")
     api.get_waiter("function_active_v2").wait(FunctionName="from-s3", WaiterConfig={"Delay": 0})
-    answer = api.invoke(FunctionName="from-s3", Payload=b'{"key": "quiet"}')
-    assert (answer.get("FunctionError"), answer["Payload"].read()) == (None, b"10")
+    response = api.invoke(FunctionName="from-s3", Payload=b'{"key": "quiet"}')
+    assert (response.get("FunctionError"), response["Payload"].read()) == (None, b"10")
     assert s3.get_object(Bucket="bucket", Key="loud")["Body"].read() == b"SOME WORDS"
 
 

@@ -63,7 +63,7 @@ def test_is_answered(api: Any, name: str) -> None:
     request = minimal(operation.input_shape) if operation.input_shape else {}
     method = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
     try:
-        answer = getattr(api, method)(**request)
+        response = getattr(api, method)(**request)
     except ClientError as error:
         code = error.response["Error"]["Code"]
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
@@ -72,7 +72,7 @@ def test_is_answered(api: Any, name: str) -> None:
         if code == "NotImplementedException":
             assert f"| {name} | implemented |" not in (ROOT / "docs" / "lambda-api.md").read_text()
     else:
-        assert 200 <= answer["ResponseMetadata"]["HTTPStatusCode"] < 300
+        assert 200 <= response["ResponseMetadata"]["HTTPStatusCode"] < 300
 
 
 @pytest.mark.promise(64)
@@ -81,8 +81,8 @@ def test_the_table_is_true() -> None:
     assert spec is not None and spec.loader is not None
     page = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(page)
-    told, true = (set(text.splitlines()[7:]) for text in (page.PAGE.read_text(), page.text()))
-    assert told
+    table, true = (set(text.splitlines()[7:]) for text in (page.PAGE.read_text(), page.text()))
+    assert table
     # A newer botocore may know operations that the page was written without; they are refused.
-    assert all(line.endswith("| refused |") for line in true ^ told)
+    assert all(line.endswith("| refused |") for line in true ^ table)
     assert len(page.implemented()) >= 65

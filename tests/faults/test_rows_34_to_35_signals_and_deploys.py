@@ -14,31 +14,7 @@ import pytest
 
 from engine import Engine, FunctionTimeout
 
-from .conftest import ECHO, MISBEHAVE, Ledger, marked, wait_until
-
-
-class Held:
-    """Handlers (outlasts:handler) that run until they are let go; who began, in that order."""
-
-    def __init__(self, directory: Path) -> None:
-        self.gate, self.began = directory / "gate", directory / "began"
-
-    def event(self, result: Any) -> dict[str, Any]:
-        return {"until": str(self.gate), "began": str(self.began), "result": result}
-
-    def running(self, n: int = 1) -> None:
-        wait_until(lambda: self.began.exists() and len(self.began.read_text().split()) >= n)
-
-    def let_go(self) -> None:
-        self.gate.touch()
-
-
-@pytest.fixture
-def held(tmp_path: Path) -> Iterator[Held]:
-    made = Held(tmp_path)
-    yield made
-    made.let_go()
-
+from .conftest import ECHO, MISBEHAVE, Held, Ledger, marked, wait_until
 
 # A program that drains when a signal comes. It prints what happens, a line at a time.
 PROGRAM = """

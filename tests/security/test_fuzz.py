@@ -45,7 +45,7 @@ def seeds() -> list[tuple[str, str, str, bytes]]:
     for name in MODEL.operation_names:
         operation = MODEL.operation_model(name)
         shape = operation.input_shape
-        given = {}
+        members = {}
         for member, described in (shape.members if shape else {}).items():
             value = {
                 "string": KNOWN.get(member, "x"),
@@ -55,14 +55,14 @@ def seeds() -> list[tuple[str, str, str, bytes]]:
                 "double": 0.5,
             }
             if described.type_name in value:
-                given[member] = value[described.type_name]
+                members[member] = value[described.type_name]
             elif described.type_name == "map":
-                given[member] = {"k": "v"}
+                members[member] = {"k": "v"}
             elif described.type_name == "list":
-                given[member] = ["x"] if described.member.type_name == "string" else []
+                members[member] = ["x"] if described.member.type_name == "string" else []
             elif described.type_name == "blob":
-                given[member] = b"zip"
-        request = serializer.serialize_to_request(given, operation)
+                members[member] = b"zip"
+        request = serializer.serialize_to_request(members, operation)
         body = request["body"] if isinstance(request["body"], bytes) else str(request["body"] or "").encode()
         query = "&".join(f"{k}={v}" for k, v in request["query_string"].items())
         found.append((request["method"], request["url_path"], query, body))
@@ -136,13 +136,13 @@ def test_a_server_answers_or_hangs_up(tmp_path: Path) -> None:
         with socket.create_connection(("127.0.0.1", port), 10) as sock:
             sock.sendall(mutated(whole, chance))
             sock.shutdown(socket.SHUT_WR)
-            said = b""
+            received = b""
             while chunk := sock.recv(65536):
-                said += chunk
+                received += chunk
         tried += 1
-        assert said == b"" or said.startswith(b"HTTP/1.1 "), (seed, tried, said[:200])
-        status = said[9:12]
-        assert not status.startswith(b"5") or status == b"501", (seed, tried, whole, said[:500])
+        assert received == b"" or received.startswith(b"HTTP/1.1 "), (seed, tried, received[:200])
+        status = received[9:12]
+        assert not status.startswith(b"5") or status == b"501", (seed, tried, whole, received[:500])
     served.client().list_functions()
     assert served.stop() == 0
     log = served.log.read_text()

@@ -259,6 +259,7 @@ def test_what_is_idle_for_long_goes_down_to_the_floor() -> None:
         assert len(done.workers) == 2
 
 
+@pytest.mark.slow
 class TestCrashLoop:
     world = World(arrivals=3000, gap_ns=20 * MS, broken_until=30 * S, worker_dies=0.0, keep_alive_ns=60 * S)
 

@@ -55,10 +55,10 @@ def event(name: str, file: str) -> Any:
     return json.loads((HANDLERS / name / "events" / f"{file}.json").read_text(encoding="utf-8"))
 
 
-def invoke(name: str, request: Any) -> Any:
+def invoke(name: str, payload: Any) -> Any:
     """Call a fresh copy of the sample, its response taken through JSON as an invocation would."""
-    request = event(name, request) if isinstance(request, str) else request
-    return json.loads(json.dumps(load(name).handler(request, Context(name))))
+    payload = event(name, payload) if isinstance(payload, str) else payload
+    return json.loads(json.dumps(load(name).handler(payload, Context(name))))
 
 
 # All of them
@@ -75,6 +75,7 @@ def test_sample_has_a_readme_of_three_lines_whose_command_names_a_real_event(nam
     assert (HANDLERS.parent / command[1]).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLES)
 def test_sample_is_a_plain_lambda_function_that_starts_no_thread_and_keeps_no_socket(name: str) -> None:
     # In a process of its own: what this one has open says nothing about the sample.
@@ -160,10 +161,10 @@ def test_thumbnail_turns_a_photograph_upright_out_of_a_bucket_root(
     with Image.open(photograph("resources/images/chelsea.png")) as source:
         source.convert("RGB").save(tmp_path / "holiday" / "my cat.jpg", exif=exif)
     monkeypatch.setenv("BUCKET_ROOT", str(tmp_path))
-    request = event("thumbnail", "cat")
-    request["Records"][0]["s3"]["bucket"]["name"] = "holiday"
-    request["Records"][0]["s3"]["object"]["key"] = "my+cat.jpg"
-    response = invoke("thumbnail", request)["thumbnails"][0]
+    payload = event("thumbnail", "cat")
+    payload["Records"][0]["s3"]["bucket"]["name"] = "holiday"
+    payload["Records"][0]["s3"]["object"]["key"] = "my+cat.jpg"
+    response = invoke("thumbnail", payload)["thumbnails"][0]
     assert (response["key"], response["source"]["format"]) == ("my cat.jpg", "JPEG")
     assert (response["thumbnail"]["width"], response["thumbnail"]["height"]) == (85, 128)
 
@@ -183,11 +184,11 @@ def test_thumbnail_turns_a_photograph_upright_out_of_a_bucket_root(
     ],
 )
 def test_thumbnail_refuses_what_is_not_in_a_bucket(bucket: str, key: str, message: str) -> None:
-    request = event("thumbnail", "bad-no-such-key")
-    request["Records"][0]["s3"]["bucket"]["name"] = bucket
-    request["Records"][0]["s3"]["object"]["key"] = key
+    payload = event("thumbnail", "bad-no-such-key")
+    payload["Records"][0]["s3"]["bucket"]["name"] = bucket
+    payload["Records"][0]["s3"]["object"]["key"] = key
     with pytest.raises(FileNotFoundError, match=re.escape(message)):
-        invoke("thumbnail", request)
+        invoke("thumbnail", payload)
 
 
 def test_thumbnail_bucket_cannot_climb_out_of_the_bucket_root(
@@ -196,10 +197,10 @@ def test_thumbnail_bucket_cannot_climb_out_of_the_bucket_root(
     (tmp_path / "root").mkdir()
     (tmp_path / "outside").mkdir()
     monkeypatch.setenv("BUCKET_ROOT", str(tmp_path / "root"))
-    request = event("thumbnail", "cat")
-    request["Records"][0]["s3"]["bucket"]["name"] = "../outside"
+    payload = event("thumbnail", "cat")
+    payload["Records"][0]["s3"]["bucket"]["name"] = "../outside"
     with pytest.raises(FileNotFoundError, match="NoSuchBucket"):
-        invoke("thumbnail", request)
+        invoke("thumbnail", payload)
 
 
 # access-log
@@ -276,10 +277,10 @@ def test_access_log_sets_broken_lines_aside_by_their_sequence_number() -> None:
     ],
 )
 def test_access_log_reads_the_formats_odd_corners(line: str, status: str, size: int, path: str) -> None:
-    request = event("access-log", "bad-lines")
-    request["Records"] = request["Records"][:1]
-    request["Records"][0]["kinesis"]["data"] = base64.b64encode(line.encode()).decode()
-    response = invoke("access-log", request)
+    payload = event("access-log", "bad-lines")
+    payload["Records"] = payload["Records"][:1]
+    payload["Records"][0]["kinesis"]["data"] = base64.b64encode(line.encode()).decode()
+    response = invoke("access-log", payload)
     assert response["rejected"] == []
     assert response["from"] == "2025-12-31T23:00:00+00:00"
     assert (response["statuses"], response["bytes"]["total"], response["top_paths"]) == (
@@ -294,11 +295,11 @@ def test_access_log_reads_the_formats_odd_corners(line: str, status: str, size: 
     [("crawler.example.net", "Mozilla/5.0", 1), ("h", "Examplebot/2.1", 1), ("h", "Bottle/0.12", 0)],
 )
 def test_access_log_knows_robots_by_agent_or_host(client: str, agent: str, robots: int) -> None:
-    request = event("access-log", "bad-lines")
+    payload = event("access-log", "bad-lines")
     line = f'{client} - - [01/Jan/2026:00:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "{agent}"'
-    request["Records"] = request["Records"][:1]
-    request["Records"][0]["kinesis"]["data"] = base64.b64encode(line.encode()).decode()
-    assert invoke("access-log", request)["robots"] == robots
+    payload["Records"] = payload["Records"][:1]
+    payload["Records"][0]["kinesis"]["data"] = base64.b64encode(line.encode()).decode()
+    assert invoke("access-log", payload)["robots"] == robots
 
 
 def test_access_log_of_an_empty_batch_is_all_zero() -> None:
@@ -384,8 +385,8 @@ def test_orders_events_carry_the_digest_of_each_body(file: str) -> None:
 # http-api
 
 
-def call(request: Any) -> tuple[int, Any]:
-    response = invoke("http-api", request)
+def call(payload: Any) -> tuple[int, Any]:
+    response = invoke("http-api", payload)
     assert response["isBase64Encoded"] is False
     assert response["headers"]["Content-Type"] == "application/json"
     return response["statusCode"], json.loads(response["body"])
@@ -398,10 +399,10 @@ def test_http_api_finds_books_by_author() -> None:
 
 
 def test_http_api_without_a_query_lists_all_books_by_title() -> None:
-    request = event("http-api", "list")
-    del request["queryStringParameters"]
-    request["rawQueryString"] = ""
-    titles = [book["title"] for book in call(request)[1]["books"]]
+    payload = event("http-api", "list")
+    del payload["queryStringParameters"]
+    payload["rawQueryString"] = ""
+    titles = [book["title"] for book in call(payload)[1]["books"]]
     assert len(titles) == 5
     assert titles == sorted(titles)
 
@@ -476,14 +477,14 @@ def test_numbers_gives_the_published_regression_on_the_waist() -> None:
 
 
 def test_numbers_agrees_with_fits_made_the_long_way() -> None:
-    request = event("numbers", "body-fat")
-    response = invoke("numbers", request)
+    payload = event("numbers", "body-fat")
+    response = invoke("numbers", payload)
     numbers = load("numbers")
-    y = numbers.columns([request["response"]])[:, 0]
-    x = np.column_stack([np.ones(len(y)), numbers.columns(request["predictors"])])
+    y = numbers.columns([payload["response"]])[:, 0]
+    x = np.column_stack([np.ones(len(y)), numbers.columns(payload["predictors"])])
     beta, rss, rank, _ = np.linalg.lstsq(x, y, rcond=None)
     assert rank == 8
-    names = ["intercept", *request["predictors"]]
+    names = ["intercept", *payload["predictors"]]
     assert list(response["coefficients"]) == names
     estimates = [response["coefficients"][name]["estimate"] for name in names]
     assert estimates == pytest.approx(beta.tolist(), rel=1e-8)
@@ -501,16 +502,16 @@ def test_numbers_agrees_with_fits_made_the_long_way() -> None:
     )
 
     # A variance inflation factor is 1 / (1 - R squared) of one predictor on the others.
-    others = [name for name in request["predictors"] if name != "weight"]
+    others = [name for name in payload["predictors"] if name != "weight"]
     r_squared = invoke("numbers", {"response": "weight", "predictors": others})["r_squared"]
     assert response["coefficients"]["weight"]["vif"] == pytest.approx(1 / (1 - r_squared), rel=1e-8)
 
 
 def test_numbers_predicts_at_a_point() -> None:
-    request = event("numbers", "body-fat")
-    response = invoke("numbers", request)
+    payload = event("numbers", "body-fat")
+    response = invoke("numbers", payload)
     by_hand = response["coefficients"]["intercept"]["estimate"] + sum(
-        response["coefficients"][name]["estimate"] * request["at"][name] for name in request["predictors"]
+        response["coefficients"][name]["estimate"] * payload["at"][name] for name in payload["predictors"]
     )
     assert response["prediction"]["value"] == pytest.approx(by_hand)
     assert (
@@ -521,7 +522,7 @@ def test_numbers_predicts_at_a_point() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request", "message"),
+    ("payload", "message"),
     [
         ("bad-name", "no such measurement: shoe size; there are brozek, siri"),
         ({"predictors": []}, "at least one measurement"),
@@ -529,6 +530,6 @@ def test_numbers_predicts_at_a_point() -> None:
         ({"predictors": ["age", "knee"], "at": {"age": 30}}, "a prediction needs knee"),
     ],
 )
-def test_numbers_refuses_what_it_cannot_fit(request: Any, message: str) -> None:
+def test_numbers_refuses_what_it_cannot_fit(payload: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        invoke("numbers", request)
+        invoke("numbers", payload)

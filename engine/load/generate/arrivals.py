@@ -16,7 +16,7 @@ import itertools
 import math
 import random
 from bisect import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -77,15 +77,11 @@ class Stages:
             raise ValueError(f"functions must be at least 1, not {self.functions}")
         if self.process not in ("poisson", "constant"):
             raise ValueError(f'arrivals are "poisson" or "constant", not {self.process!r}')
-        if self.weights is not None and not (
-            len(self.weights) == self.functions
-            and all(math.isfinite(weight) and weight >= 0 for weight in self.weights)
-            and sum(self.weights) > 0
-        ):
-            raise ValueError(
-                f"weights are as many numbers as functions ({self.functions}), 0 or more and not all 0, "
-                f"not {list(self.weights)}"
-            )
+        if self.weights is not None:
+            fit = len(self.weights) == self.functions and all(0 <= it < math.inf for it in self.weights)
+            if not fit or not any(self.weights):
+                rule = f"as many numbers as functions ({self.functions}), 0 or more and not all 0"
+                raise ValueError(f"weights are {rule}, not {list(self.weights)}")
         at = 0.0
         for stage in self.stages:
             if not (math.isfinite(stage.end) and stage.begin == at and stage.end > at):
@@ -182,11 +178,8 @@ class Invocation:
 
 
 class Trace:
-    """A file as a schedule, `speed` times as fast as it was. `names`: app and func by the function's number.
-
-    It is read once to learn its functions and its span, and once more for each replay; of its lines only those are
-    held that may have begun before another that ended earlier.
-    """
+    """A file as a schedule, `speed` times as fast as it was. `names`: app and func by the function's number. It is read
+    once for its functions and span, and again for each replay, which holds only lines that may be out of order."""
 
     def __init__(self, path: Path, speed: float = 1.0) -> None:
         """Raises OSError; ValueError, with the line, for what is no trace."""
@@ -208,6 +201,7 @@ class Trace:
 
     @property
     def names(self) -> list[tuple[str, str]]:
+        """app and func by the function's number."""
         return list(self._numbers)
 
     @property
@@ -251,45 +245,19 @@ def read(path: Path) -> Iterator[Invocation]:
                 if len(line) != len(COLUMNS) or not (math.isfinite(end) and 0 <= duration < math.inf):
                     raise ValueError
             except (IndexError, ValueError):
-                raise ValueError(
-                    f"{path}, line {lines.line_num}: app,func and two numbers of seconds are expected, "
-                    f"not {','.join(line)[:80]!r}"
-                ) from None
+                found = ",".join(line)[:80]
+                expected = "app,func and two numbers of seconds are expected"
+                raise ValueError(f"{path}, line {lines.line_num}: {expected}, not {found!r}") from None
             if end < before:
-                raise ValueError(
-                    f"{path}, line {lines.line_num}: it ended at {end}, before the line above it: sort by end_timestamp"
-                )
+                order = "before the line above it: sort by end_timestamp"
+                raise ValueError(f"{path}, line {lines.line_num}: it ended at {end}, {order}")
             before = end
             yield Invocation(end - duration, duration, app, func)
 
 
-def write(path: Path, invocations: Iterable[Invocation]) -> int:
-    """Write invocations, given in the order in which they began, as a trace's file. How many there were."""
-    count = 0
-    with path.open("w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(COLUMNS)
-
-        def line(it: Invocation) -> None:
-            out.writerow((it.app, it.func, repr(it.end), repr(it.duration)))
-
-        held: list[tuple[float, Invocation]] = []
-        for it in invocations:
-            count += 1
-            while held and held[0][0] <= it.begin:  # nothing that follows ends before
-                line(heapq.heappop(held)[1])
-            heapq.heappush(held, (it.end, it))
-        while held:
-            line(heapq.heappop(held)[1])
-    return count
-
-
 def synthesize(functions: int, invocations: int, seconds: float, seed: int = 0) -> Iterator[Invocation]:
-    """Exactly so many invocations of so many functions, over so many seconds, in the order in which they begin.
-
-    RARE of the applications have at most one invocation an hour; the rates of the others and all durations are
-    heavy-tailed; some functions run by a timer, some in bursts. The same for the same arguments.
-    """
+    """Exactly so many invocations, in the order in which they begin. RARE of the applications have at most one an hour;
+    the rates of the others and all durations are heavy-tailed; some functions run by a timer, some in bursts."""
     if functions < 1 or invocations < 0 or not (math.isfinite(seconds) and seconds > 0):
         raise ValueError(
             f"{functions} functions, {invocations} invocations, {seconds} seconds: at least one, none, and more than 0"
@@ -305,8 +273,7 @@ def synthesize(functions: int, invocations: int, seconds: float, seed: int = 0) 
 
 
 def _apps(functions: int, draw: random.Random) -> list[tuple[int, float]]:
-    """Each function's application and that one's rate, 0 for a rare one, which has one function; of the others about
-    half have more."""
+    """Each function's application and its rate, 0 for a rare one, which has one function; half of the others more."""
     apps: list[tuple[int, float]] = []
     for app in itertools.count():
         rate = 0.0 if app and draw.random() < RARE else draw.paretovariate(TAIL)
@@ -319,7 +286,7 @@ def _apps(functions: int, draw: random.Random) -> list[tuple[int, float]]:
 
 
 def _counts(apps: list[tuple[int, float]], invocations: int, hours: int, draw: random.Random) -> list[int]:
-    """Invocations of each function; their sum is exact, and nobody has none while there are enough."""
+    """Invocations of each function; their sum is exact, and none has no invocation while there are enough."""
     counts = [1 if number < invocations else 0 for number in range(len(apps))]
     weights = [rate * draw.random() for _, rate in apps]
     for number, (_, rate) in enumerate(apps):
@@ -344,12 +311,11 @@ def _stream(app: str, func: str, count: int, seconds: float, seed: str) -> Itera
     for number in range(count):
         # The next of `count` sorted uniform numbers, without the others.
         rank = 1.0 - (1.0 - rank) * (1.0 - draw.random()) ** (1.0 / (count - number))
+        at = rank
         if kind < TIMERS:
             at = (number + phase) / count
         elif kind < TIMERS + BURSTY:
             at = _warped(rank, windows)
-        else:
-            at = rank
         duration = min(LONGEST, max(SHORTEST, median * draw.lognormvariate(0.0, SPREAD)))
         yield Invocation(at * seconds, duration, app, func)
 
@@ -364,11 +330,10 @@ def _warped(rank: float, windows: list[float]) -> float:
     edges.append(1.0)
     spans = [b - a for a, b in itertools.pairwise(edges)]
     inside, outside = sum(spans[1::2]), sum(spans[0::2])
+    shares = [(1 - dense, outside), (dense, inside)]  # of the spans with even and with odd numbers
     masses = [
-        (dense * span / inside if inside else 0.0)
-        if n % 2
-        else ((1 - dense) * span / outside if outside else 0.0)
-        for n, span in enumerate(spans)
+        share * span / whole if whole else 0.0
+        for span, (share, whole) in zip(spans, itertools.cycle(shares), strict=False)
     ]
     left = rank * sum(masses)
     for start, span, mass in zip(edges, spans, masses, strict=False):

@@ -11,10 +11,10 @@ import asyncio
 import ctypes
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from .arrivals import Arrival, Schedule
+from .arrivals import Schedule
 from .payloads import Check, Payloads
 from .record import Record, Response
 
@@ -46,8 +46,7 @@ class _Spec(ctypes.Structure):
 
 
 class FineTimer:
-    """A timerfd in the loop (an event loop's own timers are good to a millisecond only): good to some tens of
-    microseconds, more where an idle core is slow to wake."""
+    """A timerfd in the loop: good to some tens of microseconds, where an event loop's own timers take a millisecond."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         """Raises OSError."""
@@ -80,8 +79,7 @@ class FineTimer:
 
 
 class PolledTimer:
-    """Looks at the clock in every turn of the loop, which so never sleeps: good to what a turn takes, and responses are
-    seen at once, too. For a core of one's own: the loop takes all of it."""
+    """Looks at the clock in every turn of the loop, which never sleeps and takes all of a core."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         self._loop = loop
@@ -106,27 +104,6 @@ class PolledTimer:
         self._turning = False
         if self._at is not None:
             self._callback()
-
-
-class LoopTimer:
-    """By the loop's own clock and timers, whatever they are: those of a simulation."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-        self._loop = loop
-        self._callback = callback
-        self._handle: asyncio.TimerHandle | None = None
-
-    def now(self) -> int:
-        return round(self._loop.time() * 1e9)
-
-    def set(self, at: int) -> None:
-        self.close()
-        self._handle = self._loop.call_at(at / 1e9, self._callback)
-
-    def close(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
 
 
 class _Loop:
@@ -194,7 +171,7 @@ class OpenLoop(_Loop):
         timer: MakeTimer = FineTimer,
     ) -> None:  # fmt: skip
         super().__init__(sender, payloads, check, record, timer)
-        self._arrivals: Iterator[Arrival] = iter(schedule)
+        self._arrivals = ((round(at * 1e9), function) for at, function in schedule)
         self._next: tuple[int, int] | None = None
         self._all_sent = False
         self._error: BaseException | None = None
@@ -205,7 +182,7 @@ class OpenLoop(_Loop):
         self._start(self._due)
         try:
             self._begin = self._timer.now() + _LEAD
-            self._advance()
+            self._next = next(self._arrivals, None)
             self._due()
             await self._sent.wait()
             if self._error is not None:
@@ -213,12 +190,6 @@ class OpenLoop(_Loop):
             await self._drain(drain)
         finally:
             self._timer.close()
-
-    def _advance(self) -> None:
-        for at, function in self._arrivals:
-            self._next = round(at * 1e9), function
-            return
-        self._next = None
 
     def _due(self) -> None:
         """Send what is due, set the alarm for the next."""
@@ -235,7 +206,7 @@ class OpenLoop(_Loop):
                     self._timer.set(self._begin + offset)
                     return
                 self._send(offset, function, now - self._begin - offset)
-                self._advance()
+                self._next = next(self._arrivals, None)
         except Exception as error:  # of the schedule's or the payloads': not a target's
             self._error = error
             self._finish()
@@ -253,13 +224,12 @@ class OpenLoop(_Loop):
 
 
 class ClosedLoop(_Loop):
-    """So many callers for so many seconds, each of which sends its next request when it has the response to the last:
-    what a simple timer measures. A latency counts from when the request was sent, so a target that stalls is sent
-    less."""
+    """So many callers for so many seconds, each of which sends its next request when it has the response to the last.
+    A latency counts from when the request was sent, so a target that stalls is sent less."""
 
     def __init__(
-        self, sender: Sender, callers: int, duration: float, payloads: Payloads, check: Check, record: Record,
-        timer: MakeTimer = FineTimer,
+        self, sender: Sender, callers: int, duration: float, payloads: Payloads, check: Check | Sequence[Check],
+        record: Record, timer: MakeTimer = FineTimer,
     ) -> None:  # fmt: skip
         if callers < 1 or duration <= 0:
             raise ValueError(f"{callers} callers for {duration} s: at least one, for more than no time")

@@ -37,8 +37,7 @@ class Client:
     """Connections to one origin. `send` never raises; `done` is called in the loop, once."""
 
     def __init__(self, url: str, most: int = 4096) -> None:
-        """url: http://host:port; what is behind it is put before every path. most: connections at once; more requests
-        wait in line for one, and their latency counts it."""
+        """url: http://host:port and a prefix of every path. most: connections at once; other requests wait for one."""
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
             raise ValueError(f"{url}: an http:// URL is expected, as in http://127.0.0.1:9001")
@@ -171,9 +170,8 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if error is None and self._until_closed and self._done is not None:
             self.on_message_complete()
-        self.close(
-            f"the connection broke: {error}" if error else "the connection was closed before an answer"
-        )
+        broke = f"the connection broke: {error}"
+        self.close(broke if error else "the connection was closed before an answer")
 
     def close(self, why: str) -> None:
         if not self.closing:
@@ -223,12 +221,9 @@ class Signer:
         self, credentials: Credentials, host: str, path: str, clock: Callable[[], float] = time.time
     ) -> None:
         """host: as the Host header has it; path: encoded, as it is sent."""
-        self._credentials = credentials
-        self._clock = clock
+        self._credentials, self._host, self._clock = credentials, host, clock
         self._path = quote(path, safe="/~")  # what is encoded once on the wire is signed encoded twice
-        self._host = host
         self._second = -1
-        self._key = b""
 
     def headers(self, body: bytes) -> Mapping[str, str]:
         """Those that a request with this body needs beside the usual ones."""
@@ -252,11 +247,12 @@ class Signer:
         self._fixed = {"X-Amz-Date": stamp}
         if credentials.token:
             self._fixed["X-Amz-Security-Token"] = credentials.token
-        signed = {"host": self._host, **{name.lower(): value for name, value in self._fixed.items()}}
-        lines = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
-        names = ";".join(sorted(signed))
+        signed = sorted(
+            {"host": self._host, **{name.lower(): it for name, it in self._fixed.items()}}.items()
+        )
+        lines = "".join(f"{name}:{value}\n" for name, value in signed)
+        names = ";".join(name for name, _ in signed)
         self._canonical = f"POST\n{self._path}\n\n{lines}\n{names}\n"
         self._to_sign = f"{_ALGORITHM}\n{stamp}\n{'/'.join(scope)}\n"
-        self._authorization = (
-            f"{_ALGORITHM} Credential={credentials.key}/{'/'.join(scope)}, SignedHeaders={names}, Signature="
-        )
+        credential = f"{credentials.key}/{'/'.join(scope)}"
+        self._authorization = f"{_ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature="

@@ -28,8 +28,7 @@ _BITS = 11  # of the 2,048 buckets that keep three digits
 
 @dataclass(slots=True)
 class Response:
-    """What a target made of one request. ns where it is a time; None where the target does not tell. parts: where its
-    time went: queue, dispatch, execute, reply, as far as is told."""
+    """What a target made of one request. parts: ns of queue, dispatch, execute, reply. None: it does not tell."""
 
     ending: Ending
     payload: bytes = b""
@@ -39,12 +38,9 @@ class Response:
 
 
 class Tally:
-    """How often each latency was seen, to three significant digits, as an HDR histogram counts them. Nanoseconds; what
-    is above an hour counts as one, what is below 0 as 0.
-
-    A value is counted under the lower end of its HDR bucket, in a dict: that costs a fifth of the package's
-    record_value, and a generator has to keep its own times. The package's histogram is made of it where it is needed.
-    """
+    """How often each latency (ns, 0 to an hour) was seen, to three significant digits, as an HDR histogram counts them.
+    A value is counted under the lower end of its bucket, in a dict: a fifth of the cost of the package's record_value,
+    as a generator has to keep its own times. The package's histogram is made of it where it is needed."""
 
     __slots__ = ("counts",)
 
@@ -69,8 +65,7 @@ class Tally:
         return sum(self.counts.values())
 
     def quantiles(self, *which: float) -> list[int]:
-        """The smallest values that so many of all do not exceed (0.5: the median; the nearest rank, rounded up), each
-        the upper end of its bucket; 0 where nothing was counted."""
+        """By the nearest rank, rounded up (0.5: the median), each the upper end of its bucket; 0 of nothing."""
         total = len(self)
         found = dict.fromkeys(which, 0)
         seen = 0
@@ -129,26 +124,17 @@ class Interval:
 
 
 class Record:
-    """Everything about a run. Latencies of what had any response are counted from the time at which the request was to
-    be sent; what had none is a timeout and has no latency.
-
-    `warmup` seconds at the start are seen in the intervals and stages and nowhere else.
-    """
+    """Everything about a run. Latencies count from the time at which a request was to be sent; what had no response is
+    a timeout and has none. `warmup` seconds at the start are seen in the intervals and stages and nowhere else."""
 
     def __init__(self, warmup: float = 0.0, stages: Sequence[Stage] = ()) -> None:
         self.warmup = int(warmup * _SECOND)
         self.latency = Tally()  # all but what was refused
-        self.cold = Tally()
-        self.warm = Tally()
-        self.refused = Tally()
-        self.lag = Tally()
+        self.cold, self.warm, self.refused, self.lag = Tally(), Tally(), Tally(), Tally()
         self.parts: dict[str, Tally] = {}
         self.ended: Counter[str] = Counter()
         self.reasons: dict[str, Counter[str]] = {}
-        self.offered = 0
-        self.sent = 0
-        self.in_flight = 0
-        self.most_in_flight = 0
+        self.offered = self.sent = self.in_flight = self.most_in_flight = 0
         self.intervals: list[Interval] = []
         self.stages = [Interval() for _ in stages]
         self._ends = [round(stage.end * _SECOND) for stage in stages[:-1]]

@@ -124,17 +124,14 @@ _REPORT = re.compile(rb"\tDuration: ([\d.]+) ms\t")
 
 
 class LambdaEndpoint(_OverHttp):
-    """Functions by name on an endpoint that speaks Lambda's Invoke: Stoker's, AWS's runtime interface emulator, any.
-    credentials: to sign each request with; None: requests are not signed."""
+    """Functions by name on any endpoint that speaks Lambda's Invoke. credentials: None: requests are not signed."""
 
     def __init__(self, url: str, names: Sequence[str], credentials: Credentials | None = None) -> None:
         client = Client(url)
-        self._paths = [
-            f"{client.path}/2015-03-31/functions/{quote(name, safe='')}/invocations" for name in names
-        ]
-        self._signers = (
-            [Signer(credentials, client.host_header, it) for it in self._paths] if credentials else []
-        )
+        functions = f"{client.path}/2015-03-31/functions"
+        self._paths = [f"{functions}/{quote(name, safe='')}/invocations" for name in names]
+        host = client.host_header
+        self._signers = [Signer(credentials, host, path) for path in self._paths] if credentials else []
         super().__init__(client, [client.request("POST", path, _USUAL) for path in self._paths])
         self._with_tail = [client.request("POST", path, _TAIL) for path in self._paths]
 
@@ -162,16 +159,14 @@ def _reported(tail: bytes | None) -> tuple[bool | None, dict[str, int] | None]:
     try:
         log = base64.b64decode(tail or b"", validate=True)
     except ValueError:
-        return None, None
-    found = _REPORT.search(log)
-    if found is None:
-        return None, None
-    return b"\tInit Duration: " in log, {"execute": round(float(found[1]) * 1e6)}
+        log = b""
+    if found := _REPORT.search(log):
+        return b"\tInit Duration: " in log, {"execute": round(float(found[1]) * 1e6)}
+    return None, None
 
 
 class PlainUrl(_OverHttp):
-    """A URL that is sent each payload: by POST, or by GET where there is none. 429 is a throttle, 504 a timeout, any
-    other status of 400 or more an error."""
+    """A URL that is sent each payload. 429 is a throttle, 504 a timeout, any other status of 400 or more an error."""
 
     def __init__(self, url: str, method: str = "POST", content_type: str = "application/json") -> None:
         client = Client(url)

@@ -1,1 +1,1 @@
-"""How a result is shown: a table, a live view, a page with pictures."""
+"""Results for readers: a table, a live view, a page with pictures."""

@@ -79,14 +79,10 @@ def linear(
 
 
 def percentiles(count: int) -> Axis:
-    """For 1/(1-p): a decade for each nine, as far as `count` values justify. The largest of n has its place between n
-    and 2n."""
+    """For 1/(1-p), as far as `count` values justify: the largest of n has its place between n and 2n."""
     high = float(max(2, 2 * count))
-    ticks = [(1.0, "0"), (2.0, "50")]
-    for nines in range(1, _NINES):
-        if 10.0**nines <= max(10, count):
-            label = "90" if nines == 1 else "99" if nines == 2 else "99." + "9" * (nines - 2)
-            ticks.append((10.0**nines, label))
+    ticks = [(1.0, "0"), (2.0, "50"), (10.0, "90"), (100.0, "99")][: 4 if count >= 100 else 3]
+    ticks += [(10.0**n, "99." + "9" * (n - 2)) for n in range(3, _NINES) if 10.0**n <= count]
     return Axis(1.0, high, True, [tick for tick in ticks if tick[0] <= high], "percentile, %")
 
 
@@ -110,7 +106,7 @@ def compact(value: float) -> str:
 def _round_duration(ns: float) -> str:
     """1, 2 or 5 times a power of ten, without the zeros behind its point."""
     number, unit = words.duration(ns).split(" ")
-    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
+    return f"{words.trimmed(number)} {unit}"
 
 
 def _above(value: float) -> float:
@@ -149,8 +145,7 @@ class Spans(list[Span]):
 
     @classmethod
     def of(cls, result: Result, most: int) -> Spans:
-        """At most so many. What is left of a second at the end of the run belongs to the span before, if it is too
-        short to have a rate."""
+        """At most so many. A rest at the end that is too short to have a rate belongs to the span before."""
         count = min(len(column) for column in msgspec.structs.astuple(result.series))
         if not count:
             return cls()

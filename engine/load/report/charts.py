@@ -1,7 +1,6 @@
 """The pictures of a run, each of them from its result alone.
 
-Each is a whole SVG document, to be written to a file as it is; with a form that has no style it is for a page that has
-picture.STYLE.
+Each is a whole SVG document; with a form that has no style it is for a page that has picture.STYLE.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ def latency_by_percentile(result: Result, against: Result | None = None, form: F
     if against is not None:
         lines.append(("against", f"compared: {fitted(against.name, form.width / 3)}", against.latency))
     lines = [line for line in lines if line[2].count]
-    caption = "; ".join(f"{name}: {_in_words(it)}" for _, name, it in lines) or "Nothing was answered."
+    every = (f"{name}: {_times(it)}".replace("\n", ", ") for _, name, it in lines)
+    caption = "; ".join(every) or "Nothing was answered."
     picture = Picture(form, "Latency by percentile", caption, _OPEN if result.loop == "open" else _CLOSED)
     picture.legend([(kind, f"{name}, {it.count:,}") for kind, name, it in lines])
     x = axes.percentiles(max((it.count for _, _, it in lines), default=0))
     if not lines:
         picture.panel(x, axes.blank("latency")).note("nothing was answered")
         return picture.svg()
-    panel = picture.panel(
-        x, axes.latency(min(it.least for *_, it in lines), max(it.most for *_, it in lines))
-    )
+    y = axes.latency(min(it.least for *_, it in lines), max(it.most for *_, it in lines))
+    panel = picture.panel(x, y)
     grid = [x.high ** (point / form.points) for point in range(form.points + 1)]  # values of 1/(1-p)
     found = [(kind, name, _quantiles(it, grid)) for kind, name, it in lines]
     for kind, _, values in reversed(found):
@@ -61,10 +60,9 @@ def latency_over_time(result: Result, form: Form = STANDALONE) -> str:
     if answered:
         worst = max(answered, key=lambda number: most[number])
         medians = [p50[number] for number in answered]
-        caption = (
-            f"The worst is {words.duration(most[worst])}, in the second {spans[worst].begin:.0f}; the median is "
-            f"between {words.duration(min(medians))} and {words.duration(max(medians))}."
-        )
+        low, high, slowest = map(words.duration, (min(medians), max(medians), most[worst]))
+        second = f"{spans[worst].begin:.0f}"
+        caption = f"The worst is {slowest}, in the second {second}; the median is between {low} and {high}."
         y = axes.latency(min(medians), max(most))
     picture = Picture(form, "Latency over time", caption, spans.note("the worst of its seconds"))
     picture.legend([(kind, name) for kind, name, _ in lines] + _shaded(result))
@@ -146,7 +144,7 @@ def parts(result: Result, form: Form = STANDALONE) -> str:
         if not share:
             continue
         width = share * form.width
-        text = f"{name}\np50 {words.duration(it.p50)}\np99 {words.duration(it.p99)}"
+        text = f"{name}\n" + tip((("p50", it.p50), ("p99", it.p99)))
         picture.add(
             f'<g class="hit"><path d="M{number(x)},{number(y)}h{number(width)}v34h{number(-width)}z" '
             f'class="part {kinds[name]}"/><title>{escape(text)}</title></g>'
@@ -164,17 +162,13 @@ def parts(result: Result, form: Form = STANDALONE) -> str:
 def _throughput_over_time(result: Result, form: Form) -> str:
     spans, series = Spans.of(result, form.points), result.series
     columns = {"offered": series.offered, "ok": series.ok}
-    columns |= {
-        name: it for name, it in (("failed", series.failed), ("throttled", series.throttled)) if any(it)
-    }
+    columns |= {name: it for name in ("failed", "throttled") if any(it := getattr(series, name))}
     lines = {
         name: [count / (span.end - span.begin) for span, count in zip(spans, spans.sums(column), strict=True)]
         for name, column in columns.items()
     }
-    caption = (
-        f"{words.rate(result.rate)} offered, {words.rate(result.goodput)} answered rightly, "
-        f"{result.wrong:,} requests were not."
-    )
+    offered, good = words.rate(result.rate), words.rate(result.goodput)
+    caption = f"{offered} offered, {good} answered rightly, {result.wrong:,} requests were not."
     picture = Picture(form, "Throughput over time", caption, spans.note("the mean of its seconds"))
     picture.legend([(name, name) for name in lines] + _shaded(result))
     top = max((max(values) for values in lines.values() if values), default=1)
@@ -204,13 +198,11 @@ def _throughput_by_load(result: Result, form: Form) -> str:
     stages = ramp(result)
     rates = "; ".join(f"{words.rate(it.offered_rate)}: {words.rate(it.goodput)}" for it in stages)
     knee, found = result.knee, ""
-    if knee is not None:
+    if knee is not None and knee.lost is None:
+        found = f"No knee: every rate up to {words.rate(knee.kept)} was kept."
+    elif knee is not None and knee.lost is not None:
         kept = f"{words.rate(knee.kept)} was kept" if knee.kept else "No rate was kept"
-        found = (
-            f"No knee: every rate up to {words.rate(knee.kept)} was kept."
-            if knee.lost is None
-            else f"{kept}, {words.rate(knee.lost)} was not: {knee.why}"
-        )
+        found = f"{kept}, {words.rate(knee.lost)} was not: {knee.why}"
     picture = Picture(form, "Throughput against offered load", f"{found} {rates}".strip(), found)
     picture.legend([("ok", "goodput: right answers"), ("ideal", "ideal: all that is offered")])
     x = _load(stages)
@@ -226,24 +218,21 @@ def _throughput_by_load(result: Result, form: Form) -> str:
 
 def latency_by_load(result: Result, form: Form = STANDALONE) -> str:
     """The median and the 99th percentile at each rate of a ramp."""
-    stages = [stage for stage in ramp(result) if stage.most]
-    caption = "; ".join(
-        f"{words.rate(stage.offered_rate)}: p99 {words.duration(stage.p99)}" for stage in stages
-    )
+    stages = [it for it in ramp(result) if it.most]
+    caption = "; ".join(f"{words.rate(it.offered_rate)}: p99 {words.duration(it.p99)}" for it in stages)
     picture = Picture(form, "Latency against offered load", caption or "Nothing was answered.")
     picture.legend([("p50", "p50"), ("p99", "p99")])
     y = axes.blank("latency")
     if stages:
-        y = axes.latency(min(stage.p50 for stage in stages), max(stage.p99 for stage in stages))
+        y = axes.latency(min(it.p50 for it in stages), max(it.p99 for it in stages))
     panel = picture.panel(_load(ramp(result)), y)
     _knee(panel, result, label=False)
-    panel.line([(stage.offered_rate, stage.p99) for stage in stages], "p99", dots=True)
-    panel.line([(stage.offered_rate, stage.p50) for stage in stages], "p50", dots=True)
+    panel.line([(it.offered_rate, it.p99) for it in stages], "p99", dots=True)
+    panel.line([(it.offered_rate, it.p50) for it in stages], "p50", dots=True)
     if not stages:
         panel.note("nothing was answered")
     for begin, end, it in _around(stages):
-        times = tip((("p50", it.p50), ("p99", it.p99), ("p99.9", it.p999), ("max", it.most)))
-        panel.hit(begin, end, f"{words.rate(it.offered_rate)} offered\n{times}")
+        panel.hit(begin, end, f"{words.rate(it.offered_rate)} offered\n{_times(it)}")
     return picture.svg()
 
 
@@ -289,5 +278,5 @@ def _percentile(at: float) -> str:
     return f"{100 * (1 - 1 / at):.{max(1, int(math.log10(at)))}f}".rstrip("0").rstrip(".")
 
 
-def _in_words(it: Distribution) -> str:
-    return tip((("p50", it.p50), ("p99", it.p99), ("p99.9", it.p999), ("max", it.most))).replace("\n", ", ")
+def _times(it: Distribution | StageResult) -> str:
+    return tip((("p50", it.p50), ("p99", it.p99), ("p99.9", it.p999), ("max", it.most)))

@@ -1,9 +1,8 @@
 """What a run is doing, in the terminal while it does it.
 
 Sorting latencies, drawing and waiting for the terminal take milliseconds, for which a request that is due would have to
-wait; a thread would take turns with the loop. So a process of its own does all that. The loop's part is to copy counts
-into messages on a socket pair, which are dropped while the process is behind. It ends, and clears what it drew, when
-its socket is closed, for whatever reason.
+wait, so a process of its own does that (a thread would take turns with the loop). The loop copies counts into messages
+on a socket pair, which are dropped while the process is behind; the process ends when its socket is closed.
 
 A stream that is no terminal gets a line every ten seconds.
 """
@@ -75,8 +74,7 @@ _decode = msgspec.msgpack.Decoder(Message).decode
 
 
 class Live:
-    """A view of one run: enter it, name the phases, and update it a few times a second from the run's loop. `pid`: of
-    the process that draws, None where there is none."""
+    """A view of one run: enter it, name the phases, and update it a few times a second from the run's loop."""
 
     def __init__(self, title: str, stream: TextIO | None = None) -> None:
         self._title = title
@@ -111,28 +109,26 @@ class Live:
         """A new one, with a record of its own. That named "run" is called a warm-up as long as its record does, and
         draining when its time is over."""
         self._ended.clear()
-        self._line_at = LINE_EVERY
-        self._lag_at = 0.0
-        self._plain.take(Phase(name, seconds))
-        self._send(Phase(name, seconds))
+        self._line_at, self._lag_at = LINE_EVERY, 0.0
+        self._plain.take(phase := Phase(name, seconds))
+        self._send(phase)
 
     def update(self, record: Record, elapsed: float) -> None:
-        """elapsed: seconds since the beginning of the phase. For the run's loop: well below a
-        millisecond."""
+        """elapsed: seconds of the phase. For the run's loop: well below a millisecond."""
+        over, now = min(len(record.intervals), int(elapsed)), _now(record, elapsed)
         if self._socket is None:
             if elapsed >= self._line_at:
                 self._line_at = elapsed + LINE_EVERY
-                over = min(len(record.intervals), int(elapsed))
                 if over:
                     self._plain.take(_second(over - 1, record.intervals[over - 1]))
-                self._plain.take(_now(record, elapsed))
+                self._plain.take(now)
                 print(self._plain.line(), file=self._stream, flush=True)
             return
-        if not self._send(_now(record, elapsed)):
+        if not self._send(now):
             return
         if elapsed >= self._lag_at and record.lag.counts and self._send(Lag(record.lag.counts)):
             self._lag_at = elapsed + _LAG_EVERY
-        sent, over = 0, min(len(record.intervals), int(elapsed))
+        sent = 0
         for number in range(over - 1, max(0, over - HISTORY) - 1, -1):
             interval = record.intervals[number]
             ended = interval.ended.total()
@@ -219,22 +215,16 @@ class View:
         name, now = self._phase.name, self._now
         if name != "run" or now is None:
             return name
-        return (
-            "warm-up"
-            if now.elapsed < now.warmup
-            else name
-            if now.elapsed < self._phase.seconds
-            else "draining"
-        )
+        if now.elapsed < now.warmup:
+            return "warm-up"
+        return name if now.elapsed < self._phase.seconds else "draining"
 
     def line(self) -> str:
         """For a log."""
         if self._now is None:
             return f"{self._title}: {self.name}"
-        head = f"{self._title}: {self.name}, {self._time()}"
-        return ", ".join(
-            [head, *self._flow(), *self._latency(), self._wrong(self._now.ended) or "none wrong"]
-        )
+        head, wrong = f"{self._title}: {self.name}, {self._time()}", _wrong(self._now.ended)
+        return ", ".join([head, *self._flow(), *self._latency(), wrong or "none wrong"])
 
     def draw(self) -> RenderableType:
         """For a terminal."""
@@ -252,9 +242,8 @@ class View:
         head.add_column(ratio=1)
         head.add_column(no_wrap=True)
         style = {"run": "green", "draining": "yellow"}.get(self.name, "cyan")
-        bar = ProgressBar(
-            seconds or 1.0, min(now.elapsed, seconds), complete_style=style, finished_style=style
-        )
+        done = min(now.elapsed, seconds)
+        bar = ProgressBar(seconds or 1.0, done, complete_style=style, finished_style=style)
         head.add_row(Text(self.name, style=style), bar, self._time())
 
         body = Table.grid(padding=(0, 1), expand=True)
@@ -262,8 +251,8 @@ class View:
         body.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         body.add_row("rate", "   ".join(self._flow()))
         body.add_row("latency", "   ".join(self._latency()) or words.NONE)
-        recent = self._wrong(self._last.ended) if self._last is not None else ""
-        wrong = self._wrong(now.ended)
+        recent = _wrong(self._last.ended) if self._last is not None else ""
+        wrong = _wrong(now.ended)
         text = f"{wrong or 'none'}{f'   (in the last second: {recent})' if recent else ''}"
         body.add_row("wrong", Text(text, style="red" if wrong or recent else ""))
         late = words.NONE if self._lag is None else f"p99 {words.duration(self._lag)} behind schedule"
@@ -295,18 +284,16 @@ class View:
 
     def _latency(self) -> list[str]:
         """Of the last whole second that has responses."""
-        names = ("p50", "p99", "p99.9")
-        return [
-            f"{name} {words.duration(it)}" for name, it in zip(names, self._quantiles, strict=False) if it
-        ]
+        named = zip(("p50", "p99", "p99.9"), self._quantiles, strict=False)
+        return [f"{name} {words.duration(it)}" for name, it in named if it]
 
-    def _wrong(self, ended: Mapping[str, int]) -> str:
-        return ", ".join(f"{count:,} {kind}" for kind, count in ended.items() if kind != "ok" and count)
+
+def _wrong(ended: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in ended.items() if kind != "ok" and count)
 
 
 def sparkline(values: Sequence[int | None]) -> str:
-    """A bar for each, by its logarithm; the whole height is a factor of ten at least, or chance would look like a
-    mountain range. What is None or 0 is blank."""
+    """A bar for each, by its logarithm, blank for None or 0. The whole height is a factor of ten at least."""
     seen = [it for it in values if it]
     if not seen:
         return " " * len(values)

@@ -13,18 +13,15 @@ from datetime import datetime
 from pathlib import Path
 
 from .. import words
-from ..generate.record import ENDINGS
 from ..result import Distribution, Estimate, Result
 from . import charts
 from .picture import NARROW, STYLE, WIDE, Form, escape
 
 # The script shows the tips: a browser's own come late, and on a phone never.
-_STYLE, _SCRIPT = (
-    Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
-)
+_STYLE, _SCRIPT = (Path(__file__).with_name(it).read_text(encoding="utf-8") for it in ("page.css", "page.js"))
+# Of those that are not spelled as they are.
 _ENDINGS = {
     "ok": "right answer",
-    "error": "error",
     "throttle": "throttled",
     "timeout": "timed out",
     "failure": "no valid answer",
@@ -94,25 +91,17 @@ def _tiles(result: Result, against: Result | None) -> str:
 
     def quantile(name: str, field: str, least: int) -> str:
         count = result.latency.count
+        interval = _interval(result.estimates.get(name), words.duration) if count else ""
         few = f"of {count:,} only" if 0 < count < least else ""
-        return tile(
-            name,
-            _latency(result.latency, field),
-            _interval(result.estimates.get(name), words.duration) if count else "",
-            few,
-            other(lambda it: _latency(it.latency, field)),
-        )
+        compared = other(lambda it: _latency(it.latency, field))
+        return tile(name, _latency(result.latency, field), interval, few, compared)
 
-    total = sum(result.ended.values())
-    wrong, throttled = result.wrong - result.ended.get("throttle", 0), result.ended.get("throttle", 0)
-    lag, cpu = result.lag, result.cpu
-    target = [it for it in (cpu.engine, cpu.workers) if it is not None]
-    shares = [
-        f"{name} {words.duration(value * 1e3)}"
-        for name, value in (("engine", cpu.engine), ("workers", cpu.workers), ("generator", cpu.generator))
-        if value is not None
-    ]
-    goodput = result.estimates.get("goodput")
+    total, throttled = sum(result.ended.values()), result.ended.get("throttle", 0)
+    wrong, lag, goodput = result.wrong - throttled, result.lag, result.estimates.get("goodput")
+    names = ("engine", "workers", "generator")
+    cpu = {name: value for name in names if (value := getattr(result.cpu, name)) is not None}
+    target = [cpu[name] for name in names[:2] if name in cpu]
+    shares = [f"{name} {words.duration(value * 1e3)}" for name, value in cpu.items()]
     cold, timed = result.cold.count, result.cold.count + result.warm.count
     tiles = [
         tile(
@@ -130,7 +119,7 @@ def _tiles(result: Result, against: Result | None) -> str:
         quantile("p99.9", "p999", 1000),
         quantile("Max", "most", 0),
         tile("In flight, at most", f"{result.most_in_flight:,}"),
-        tile("Cold starts", f"{cold:,}" if timed else words.NONE, words.share(cold / timed) if timed else "not told"),
+        tile("Cold starts", f"{cold:,}" if timed else words.NONE, words.share(cold / timed) if timed else "unreported"),
         tile("Generator lag p99", _latency(lag, "p99"), f"max {words.duration(lag.most)}" if lag.count else ""),
         tile("CPU per invocation", words.duration(sum(target) * 1e3) if target else words.NONE, ", ".join(shares)),
     ]  # fmt: skip
@@ -138,21 +127,17 @@ def _tiles(result: Result, against: Result | None) -> str:
 
 
 def _charts(result: Result, against: Result | None) -> str:
-    def figure(draw: Callable[[Form], str]) -> str:
-        wide, narrow = draw(WIDE), draw(NARROW)
-        return f'<figure><div class="wide">{wide}</div><div class="narrow">{narrow}</div></figure>'
+    def percentiles(result: Result, form: Form) -> str:
+        return charts.latency_by_percentile(result, against, form)
 
-    drawn = [
-        figure(lambda form: charts.latency_by_percentile(result, against, form)),
-        figure(lambda form: charts.latency_over_time(result, form)),
-        figure(lambda form: charts.throughput(result, form)),
-    ]
-    if charts.ramp(result):
-        drawn.append(figure(lambda form: charts.latency_by_load(result, form)))
-    drawn.append(figure(lambda form: charts.concurrency(result, form)))
-    if any(it.count for it in result.parts.values()):
-        drawn.append(figure(lambda form: charts.parts(result, form)))
-    return f'<section class="charts" aria-label="Charts">{"".join(drawn)}</section>'
+    pictures = [percentiles, charts.latency_over_time, charts.throughput]
+    pictures += [charts.latency_by_load] * bool(charts.ramp(result)) + [charts.concurrency]
+    pictures += [charts.parts] * any(it.count for it in result.parts.values())
+    drawn = "".join(
+        f'<figure><div class="wide">{draw(result, WIDE)}</div><div class="narrow">{draw(result, NARROW)}</div></figure>'
+        for draw in pictures
+    )
+    return f'<section class="charts" aria-label="Charts">{drawn}</section>'
 
 
 def _quantiles(result: Result) -> str:
@@ -170,22 +155,17 @@ def _quantiles(result: Result) -> str:
         f'<tr><th scope="row">{name}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
         for name, cells in rows
     )
-    return _section(
-        "Quantiles",
-        '<div class="scroll" tabindex="0" role="region" aria-label="Table of quantiles">'
-        f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>",
-    )
+    table = f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
+    region = 'class="scroll" tabindex="0" role="region" aria-label="Table of quantiles"'
+    return _section("Quantiles", f"<div {region}>{table}</div>")
 
 
 def _endings(result: Result) -> str:
     total = sum(result.ended.values())
     if not total:
         return _section("How requests ended", "<p>No request ended.</p>")
-    kinds = [kind for kind in (*ENDINGS, *sorted(set(result.ended) - set(ENDINGS))) if result.ended.get(kind)]
     items = []
-    for kind in kinds:
-        count = result.ended[kind]
-        reasons = sorted(result.reasons.get(kind, {}).items(), key=lambda it: -it[1])
+    for kind, count, reasons in result.endings():
         listed = "".join(
             f"<li><b>{n:,}</b> <bdi>{escape(why) or '(no reason)'}</bdi></li>" for why, n in reasons
         )
@@ -200,13 +180,12 @@ def _endings(result: Result) -> str:
 
 
 def _noise(result: Result) -> str:
-    noise = result.noise
-    text = (
-        "No two runs of the same were compared, so the noise of the machine is not known."
-        if noise is None
-        else f"Two runs of the same, {_span(noise.seconds)} each, differed by a factor of {noise.p50:,.3g} at p50 and "
-        f"{noise.p99:,.3g} at p99. A difference that is smaller than that says nothing."
-    )
+    text = "No two runs of the same were compared, so the noise of the machine is not known."
+    if (noise := result.noise) is not None:
+        text = (
+            f"Two runs of the same, {_span(noise.seconds)} each, differed by a factor of {noise.p50:,.3g} at p50 and "
+            f"{noise.p99:,.3g} at p99. A difference that is smaller than that says nothing."
+        )
     steal = f"The hypervisor took {words.share(result.steal)} of all CPU time during the run."
     return _section("Noise", f"<p>{escape(text)}</p><p>{escape(steal)}</p>")
 
@@ -254,6 +233,3 @@ def _when(started: str) -> str:
     except ValueError:
         return started
     return f"{at:%-d %B %Y, %H:%M:%S} {at.tzname() or ''}".strip()
-
-
-"""How the page of a result looks, and its script: what is pointed at says its figures."""

@@ -1,11 +1,12 @@
 """Pictures in SVG: a title, a legend, panels with axes and what is drawn into them. No script, no font, no file else.
 
-Coordinates are those of the picture's form, so a picture that is shown at its own width has text at its own size.
+Coordinates are those of the picture's form, so at its own width its text has its own size.
 """
 
 from __future__ import annotations
 
 import html
+import itertools
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -72,10 +73,16 @@ class Picture:
     def add(self, part: str) -> None:
         self._parts.append(part)
 
+    def path(self, d: str, kind: str) -> None:
+        self.add(f'<path d="{d}" class="{kind}"/>')
+
+    def rect(self, x: float, y: float, width: float, height: float, more: str) -> None:
+        size = f'width="{number(width)}" height="{number(height)}"'
+        self.add(f'<rect x="{number(x)}" y="{number(y)}" {size}{more}/>')
+
     def text(self, x: float, y: float, text: str, kind: str = "") -> None:
-        if not text:
-            return
-        self._labels.append(f'<text x="{number(x)}" y="{number(y)}" class="{kind}">{escape(text)}</text>')
+        if text:
+            self._labels.append(f'<text x="{number(x)}" y="{number(y)}" class="{kind}">{escape(text)}</text>')
 
     def legend(self, items: Sequence[tuple[str, str]]) -> None:
         """Kinds of lines and their names; "bar cold" is what is not a line."""
@@ -87,12 +94,9 @@ class Picture:
             if x and x + width > self.form.width:
                 x, self.y = 0.0, self.y + 19
             if shape:
-                self.add(
-                    f'<rect x="{number(x)}" y="{number(self.y - 10)}" width="14" height="11" rx="2" '
-                    f'class="{shape} {kind}"/>'
-                )
+                self.rect(x, self.y - 10, 14, 11, f' rx="2" class="{item}"')
             else:
-                self.add(f'<path d="M{number(x)},{number(self.y - 4)}h24" class="line {kind}"/>')
+                self.path(f"M{number(x)},{number(self.y - 4)}h24", f"line {kind}")
             self.text(x + (20 if shape else 30), self.y, name)
             x += width + (8 if shape else 16)
 
@@ -137,19 +141,22 @@ class Panel:
         )
 
     def _grid(self) -> None:
-        add = self.picture.add
         lowest = math.inf
         for value, label in self.y.ticks:
             _, y = self.at(self.x.low, value)
-            kind = "grid" if label else "minor"
-            add(f'<path d="M{number(self.left)},{number(y)}H{number(self.right)}" class="{kind}"/>')
+            self._across(y, "grid" if label else "minor")
             if label and lowest - y >= 15:
                 self.picture.text(self.left - 8, y + 4, label, "y quiet end")
                 lowest = y
         for value, _ in self.x.ticks:
-            x, _ = self.at(value, self.y.low)
-            add(f'<path d="M{number(x)},{number(self.top)}V{number(self.bottom)}" class="grid"/>')
-        add(f'<path d="M{number(self.left)},{number(self.bottom)}H{number(self.right)}" class="base"/>')
+            self._upright(self.at(value, self.y.low)[0], "grid")
+        self._across(self.bottom, "base")
+
+    def _across(self, y: float, kind: str) -> None:
+        self.picture.path(f"M{number(self.left)},{number(y)}H{number(self.right)}", kind)
+
+    def _upright(self, x: float, kind: str) -> None:
+        self.picture.path(f"M{number(x)},{number(self.top)}V{number(self.bottom)}", kind)
 
     def _names(self) -> None:
         """As many as have room, the last before the others."""
@@ -172,7 +179,7 @@ class Panel:
             if len(at) == 1 or dots:
                 alone += at
         if path:
-            self.picture.add(f'<path d="{"".join(path)}" class="line {kind}"/>')
+            self.picture.path("".join(path), f"line {kind}")
         for x, y in alone:
             self.picture.add(f'<circle cx="{number(x)}" cy="{number(y)}" r="4" class="dot {kind}"/>')
 
@@ -181,40 +188,30 @@ class Panel:
         if points:
             at = [self.at(x, y) for x, y in points]
             path = "L".join(f"{number(x)},{number(y)}" for x, y in at)
-            self.picture.add(
-                f'<path d="M{number(at[0][0])},{number(self.bottom)}L{path}V{number(self.bottom)}z" '
-                f'class="area {kind}"/>'
-            )
+            base = number(self.bottom)
+            self.picture.path(f"M{number(at[0][0])},{base}L{path}V{base}z", f"area {kind}")
 
     def bars(self, bars: Iterable[tuple[float, float, float]], kind: str) -> None:
         """(From, to, how high.)"""
-        path = []
+        path, base = "", number(self.bottom)
         for begin, end, value in bars:
             if value > 0:
                 (left, top), (right, _) = self.at(begin, value), self.at(end, value)
                 gap = min(1.0, (right - left) / 5)
-                path.append(
-                    f"M{number(left + gap)},{number(self.bottom)}V{number(top)}H{number(right - gap)}"
-                    f"V{number(self.bottom)}z"
-                )
+                path += f"M{number(left + gap)},{base}V{number(top)}H{number(right - gap)}V{base}z"
         if path:
-            self.picture.add(f'<path d="{"".join(path)}" class="bar {kind}"/>')
+            self.picture.path(path, f"bar {kind}")
 
     def band(self, begin: float, end: float) -> None:
         (left, _), (right, _) = sorted((self.at(begin, self.y.low), self.at(end, self.y.low)))
-        self.picture.add(
-            f'<rect x="{number(left)}" y="{number(self.top)}" width="{number(right - left)}" '
-            f'height="{number(self.bottom - self.top)}" class="band"/>'
-        )
+        self.picture.rect(left, self.top, right - left, self.bottom - self.top, ' class="band"')
 
     def rule(self, x: float, label: str = "") -> None:
         """A vertical line; its label stands on the side that has more room."""
         at, _ = self.at(x, self.y.low)
-        self.picture.add(f'<path d="M{number(at)},{number(self.top)}V{number(self.bottom)}" class="rule"/>')
-        leftwards = at - self.left > (self.right - self.left) / 2
-        self.picture.text(
-            at + (-7 if leftwards else 7), self.bottom - 10, label, "halo end" if leftwards else "halo"
-        )
+        self._upright(at, "rule")
+        shift, kind = (-7, "halo end") if at - self.left > (self.right - self.left) / 2 else (7, "halo")
+        self.picture.text(at + shift, self.bottom - 10, label, kind)
 
     def hit(self, begin: float, end: float, text: str) -> None:
         """A column that has a tip."""
@@ -227,9 +224,8 @@ class Panel:
 
     def note(self, text: str) -> None:
         """In the middle, where there is nothing else."""
-        self.picture.text(
-            (self.left + self.right) / 2, (self.top + self.bottom) / 2 + 4, text, "quiet middle halo"
-        )
+        x, y = (self.left + self.right) / 2, (self.top + self.bottom) / 2 + 4
+        self.picture.text(x, y, text, "quiet middle halo")
 
 
 def tip(values: Iterable[tuple[str, int | None]]) -> str:
@@ -266,13 +262,6 @@ def wrapped(text: str, width: float) -> list[str]:
 
 
 def _runs(points: Sequence[Point]) -> Iterable[list[tuple[float, float]]]:
-    run: list[tuple[float, float]] = []
-    for x, y in points:
-        if y is None:
-            if run:
-                yield run
-            run = []
-        else:
-            run.append((x, y))
-    if run:
-        yield run
+    for there, run in itertools.groupby(points, lambda point: point[1] is not None):
+        if there:
+            yield [(x, y) for x, y in run if y is not None]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from .. import words
-from ..generate.record import ENDINGS
 from ..result import QUANTILES, Distribution, Result
 
 WIDTH = 96
@@ -41,22 +42,17 @@ def _void(result: Result) -> Iterator[str]:
 
 def _counts(result: Result) -> Iterator[str]:
     total = sum(result.ended.values())
-    offered = (
-        f"{result.offered:,} requests, {words.rate(result.rate)}, at most {result.most_in_flight:,} in flight"
-    )
-    yield _labelled("offered", offered)
+    endings = list(result.endings())
+    most = f"at most {result.most_in_flight:,} in flight"
+    yield _labelled("offered", f"{result.offered:,} requests, {words.rate(result.rate)}, {most}")
     good = f"{words.rate(result.goodput)} right answers"
     if "goodput" in result.estimates:
         it = result.estimates["goodput"]
         good += f" (95 %: {words.rate(it.low)} to {words.rate(it.high)})"
     yield _labelled("goodput", good)
-    kinds = [
-        kind for kind in (*ENDINGS, *sorted(result.ended.keys() - set(ENDINGS))) if result.ended.get(kind)
-    ]
-    ended = (f"{kind} {result.ended[kind]:,} ({words.share(result.ended[kind] / total)})" for kind in kinds)
+    ended = (f"{kind} {count:,} ({words.share(count / total)})" for kind, count, _ in endings)
     yield _labelled("ended", ", ".join(ended) or "nothing did")
-    for kind in kinds:
-        reasons = sorted(result.reasons.get(kind, {}).items(), key=lambda it: -it[1])
+    for kind, _, reasons in endings:
         for number, (why, count) in enumerate(reasons[:_REASONS]):
             yield _clipped(_labelled(f"  {kind}" if not number else "", f"{count:,}  {printable(why)}"))
         if more := sum(count for _, count in reasons[_REASONS:]):
@@ -100,20 +96,15 @@ def _stages(result: Result) -> Iterator[str]:
         if more := len(result.stages[_STAGES:]):
             yield f"… and {more:,} more"
     if (knee_ := result.knee) is not None:
-        kept = (
-            f"keeps up with {words.rate(knee_.kept)}" if knee_.kept else "keeps up with none of these rates"
-        )
-        lost = (
-            "and this was all it was offered"
-            if knee_.lost is None
-            else f"not with {words.rate(knee_.lost)}: "
-        )
-        yield from _wrapped(f"{kept}, {lost}{knee_.why}", "knee")
+        kept = words.rate(knee_.kept) if knee_.kept else "none of these rates"
+        all_kept = "and this was all it was offered"
+        lost = all_kept if knee_.lost is None else f"not with {words.rate(knee_.lost)}: "
+        yield from _wrapped(f"keeps up with {kept}, {lost}{knee_.why}", "knee")
 
 
 def _conditions(result: Result) -> Iterator[str]:
     """What made the figures, and how far they can be trusted."""
-    cpu = {"generator": result.cpu.generator, "engine": result.cpu.engine, "workers": result.cpu.workers}
+    cpu = msgspec.structs.asdict(result.cpu)
     if used := [f"{who} {words.duration(us * 1000)}" for who, us in cpu.items() if us is not None]:
         yield _labelled("CPU", f"per invocation: {', '.join(used)}")
     if (noise := result.noise) is not None:

@@ -10,18 +10,8 @@ from typing import Annotated, Any, ClassVar, get_args
 import msgspec
 from msgspec import Meta
 
-from ..generate.arrivals import (
-    Arrival,
-    Invocation,
-    Process,
-    Schedule,
-    Stage,
-    Trace,
-    bursts,
-    ramp,
-    steady,
-    synthesize,
-)
+from ..generate import arrivals as schedules
+from ..generate.arrivals import Arrival, Invocation, Process, Schedule, Stage, Trace
 from ..words import plain
 from ..words import seconds as seconds_of
 from .reading import Duration, Settings, Source, Span, build, file, table
@@ -48,7 +38,7 @@ class Synthetic:
         return [Stage(0.0, self.duration, self.count / self.duration)]
 
     def invocations(self) -> Iterator[Invocation]:
-        return synthesize(*self._arguments)
+        return schedules.synthesize(*self._arguments)
 
     def __iter__(self) -> Iterator[Arrival]:
         numbers: dict[str, int] = {}
@@ -100,7 +90,7 @@ class Steady(_Arrivals, frozen=True, kw_only=True, tag="poisson"):
 
     def schedule(self, seed: int, weights: Sequence[float] | None, functions: int) -> Schedule:
         more = {"seed": seed, "process": self.process, "weights": weights, "functions": functions}
-        return steady(self.rate, self.duration, **more)
+        return schedules.steady(self.rate, self.duration, **more)
 
 
 class Constant(Steady, frozen=True, kw_only=True, tag="constant"):
@@ -136,7 +126,7 @@ class Ramp(_Arrivals, frozen=True, kw_only=True, tag="ramp"):
 
     def schedule(self, seed: int, weights: Sequence[float] | None, functions: int) -> Schedule:
         more = {"seed": seed, "process": self.process, "weights": weights, "functions": functions}
-        return ramp(self.first, self.last, self.step, self.dwell, **more)
+        return schedules.ramp(self.first, self.last, self.step, self.dwell, **more)
 
 
 class Bursts(_Arrivals, frozen=True, kw_only=True, tag="bursts"):
@@ -167,7 +157,7 @@ class Bursts(_Arrivals, frozen=True, kw_only=True, tag="bursts"):
 
     def schedule(self, seed: int, weights: Sequence[float] | None, functions: int) -> Schedule:
         more = {"seed": seed, "process": self.process, "weights": weights, "functions": functions}
-        return bursts(self.rate, self.peak, self.every, self.length, self.duration, **more)
+        return schedules.bursts(self.rate, self.peak, self.every, self.length, self.duration, **more)
 
 
 class MadeUp(msgspec.Struct, frozen=True):
@@ -184,13 +174,11 @@ def _trace(value: Any, source: Source) -> Path | MadeUp:
     try:
         functions, invocations, span = value.split(":")[1:]
         made = MadeUp(int(functions), int(invocations), seconds_of(span))
-        if not (
-            1 <= made.functions <= 10**6 and 1 <= made.invocations <= 10**9 and 0 < made.seconds <= 604_800
-        ):
-            raise ValueError
+        if 1 <= made.functions <= 10**6 and 1 <= made.invocations <= 10**9 and 0 < made.seconds <= 604_800:
+            return made
     except ValueError:
-        raise ValueError(f"write {SYNTHETIC}, as in synthetic:500:100000:3600") from None
-    return made
+        pass
+    raise ValueError(f"write {SYNTHETIC}, as in synthetic:500:100000:3600")
 
 
 class Replay(_Arrivals, frozen=True, kw_only=True, tag="trace"):
@@ -202,12 +190,11 @@ class Replay(_Arrivals, frozen=True, kw_only=True, tag="trace"):
     @property
     def words(self) -> str:
         made: Path | MadeUp = self.trace
-        what = (
-            f"trace {made.name}"
-            if isinstance(made, Path)
-            else f"made-up trace of {plain(made.functions)} functions, {plain(made.invocations)} invocations in "
-            f"{plain(made.seconds)} s"
-        )
+        if isinstance(made, Path):
+            what = f"trace {made.name}"
+        else:
+            size = f"{plain(made.functions)} functions, {plain(made.invocations)} invocations"
+            what = f"made-up trace of {size} in {plain(made.seconds)} s"
         return what if self.speed == 1 else f"{what}, {plain(self.speed)} times as fast"
 
     @property

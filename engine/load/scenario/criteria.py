@@ -49,32 +49,26 @@ class Criterion(msgspec.Struct, frozen=True):
             found = result.goodput
         if _SIGNS[self.sign](found, self.value):
             return ""
-        actual, bound = self._rounded(found), self._rounded(self.value)
+        actual, bound = self._text(found), self._text(self.value)
         if actual == bound:  # to three digits they are the same
-            actual, bound = self._exactly(found), self._exactly(self.value)
+            actual, bound = self._text(found, exact=True), self._text(self.value, exact=True)
         return f"{self.measure} is {actual}, not {_WORDS[self.sign]} {bound}"
 
-    def _rounded(self, value: float) -> str:
+    def _text(self, value: float, exact: bool = False) -> str:
         if self.measure in LATENCIES:
-            return words.duration(value)
+            return f"{value:,.0f} ns" if exact else words.duration(value)
         if self.measure == "goodput":
-            return words.rate(value)
-        return words.share(value) if self.share else words.plain(value)
-
-    def _exactly(self, value: float) -> str:
-        if self.measure in LATENCIES:
-            return f"{value:,.0f} ns"
-        if self.measure == "goodput":
-            return f"{words.plain(value)}/s"
-        return f"{words.plain(value * 100)} %" if self.share else words.plain(value)
+            return f"{words.plain(value)}/s" if exact else words.rate(value)
+        if self.share:
+            return f"{words.plain(value * 100)} %" if exact else words.share(value)
+        return words.plain(value)
 
 
 def criterion(text: object) -> Criterion:
     """Of "p99<5ms". Raises ValueError."""
-    match = _CRITERION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError(f"write a measure, < or >, and a value: {EXAMPLES}")
-    return _of(match[1], match[2], match[3])
+    if isinstance(text, str) and (match := _CRITERION.fullmatch(text)):
+        return _of(*match.groups())
+    raise ValueError(f"write a measure, < or >, and a value: {EXAMPLES}")
 
 
 def failing(text: str) -> Criterion:
@@ -89,8 +83,7 @@ def broken(criteria: Sequence[Criterion], result: Result) -> list[str]:
 
 
 def limits_of(value: Any, source: Source) -> tuple[Criterion, ...]:
-    """A scenario's `limits`: the least goodput, and the most of everything else. Raises ScenarioError,
-    ValueError."""
+    """A scenario's `limits`: the least goodput, the most of everything else. Raises ScenarioError, ValueError."""
     if isinstance(value, tuple) and all(isinstance(each, Criterion) for each in value):
         return value
     made = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -49,14 +50,13 @@ class Source:
         settings = list(settings)
         close = difflib.get_close_matches(key, settings, 1)
         guess = f" Did you mean {self.name(close[0])}?" if close else ""
-        return ScenarioError(
-            f"{self.name(key)}: there is no such setting.{guess} There are: {', '.join(settings)}"
-        )
+        every = ", ".join(settings)
+        return ScenarioError(f"{self.name(key)}: there is no such setting.{guess} There are: {every}")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table. What msgspec cannot convert by a field's type (a duration, the content of a file) a Reader in its
-    annotation makes of the value first; the description of a number is its unit."""
+    """A table. What msgspec cannot convert (a duration, a file's content), a Reader in the field's annotation does
+    first; the description of a number is its unit."""
 
 
 # Makes of a value what its field takes, or raises ValueError with what would be right. The source is that of the tables
@@ -155,14 +155,14 @@ def _path(value: Any, source: Source) -> Path:
 
 def folder(value: Any, source: Source) -> Path:
     found = _path(value, source)
-    if not _is(Path.is_dir, found):
+    if not os.path.isdir(found):  # unlike Path's, False of a name that is too long
         raise ValueError(f"there is no such directory ({found})")
     return found
 
 
 def file(value: Any, source: Source) -> Path:
     found = _path(value, source)
-    if not _is(Path.is_file, found):
+    if not os.path.isfile(found):
         raise ValueError(f"there is no such file ({found})")
     return found
 
@@ -179,13 +179,6 @@ def content(value: Any, source: Source) -> bytes:
         return file(value[1:], source).read_bytes()
     except OSError as error:
         raise ValueError(f"it cannot be read: {error.strerror}") from None
-
-
-def _is(what: Callable[[Path], bool], found: Path) -> bool:
-    try:
-        return what(found)
-    except OSError:  # a name that is too long, say
-        return False
 
 
 Text = Annotated[str, msgspec.Meta(pattern=r"\A[^\0]+\Z")]

@@ -3,6 +3,7 @@ settings that stand side by side as those of a command line or of a call."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,9 +26,8 @@ __all__ = ["Scenario", "ScenarioError", "number", "read", "scenario"]
 
 
 class Scenario(Settings, frozen=True, kw_only=True, dict=True):
-    """What is to be done. drain: seconds that are waited for responses at the end; noise: whether two runs of the same
-    are compared first; poll: whether the generator keeps a core busy rather than sleep between requests, so that none
-    is late because a core had to wake; limits: what the run must keep."""
+    """drain: seconds that are waited for responses at the end; noise: whether two runs of the same are compared first;
+    poll: whether the generator keeps a core busy, so that no request is late because a core had to wake."""
 
     name: Text
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
@@ -55,9 +55,8 @@ class Scenario(Settings, frozen=True, kw_only=True, dict=True):
 
     def _check_warmup(self, whole: float) -> None:
         if self.warmup and self.warmup >= whole:
-            raise ScenarioError(
-                f"a warm-up of {plain(self.warmup)} s leaves nothing of {plain(whole)} s: make it shorter"
-            )
+            warmup = f"a warm-up of {plain(self.warmup)} s"
+            raise ScenarioError(f"{warmup} leaves nothing of {plain(whole)} s: make it shorter")
 
     @property
     def closed(self) -> Closed | None:
@@ -132,8 +131,8 @@ class Scenario(Settings, frozen=True, kw_only=True, dict=True):
 
 
 def read(path: Path, overrides: Mapping[str, Any] = {}, spelled: Mapping[str, str] = {}) -> Scenario:
-    """Of a TOML file; relative paths start from its directory. overrides: settings by their full names, instead of the
-    file's; spelled: how errors spell those. Raises ScenarioError, which names the file; OSError."""
+    """Of a TOML file; relative paths start from its directory. overrides: by their full names; spelled: how errors
+    spell those. Raises ScenarioError, which names the file; OSError."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         for name, value in overrides.items():
@@ -150,10 +149,12 @@ def read(path: Path, overrides: Mapping[str, Any] = {}, spelled: Mapping[str, st
         raise ScenarioError(f"{path}: {error}") from None
 
 
-_EMBEDDED = ("code", "memory", "timeout", "concurrency", "warm", "waiting", "init", "environment")
-_ENDPOINT = ("endpoint", "sign")
-_URL = ("method",)
-_ARRIVALS = {  # the settings that go with each way to arrive
+_TARGETS = {  # the settings that go with each kind of target
+    "embedded": ("code", "memory", "timeout", "concurrency", "warm", "waiting", "init", "environment"),
+    "endpoint": ("endpoint", "sign"),
+    "url": ("method",),
+}
+_ARRIVALS = {  # and with each way to arrive
     "rate": ("constant", "burst", "duration"),
     "ramp": ("constant", "dwell"),
     "trace": ("speed",),
@@ -161,19 +162,8 @@ _ARRIVALS = {  # the settings that go with each way to arrive
 }
 _PAYLOADS = ("payload", "template", "sample")
 _ALWAYS = ("name", "seed", "drain", "noise", "poll", "limits")
-_SETTINGS = dict.fromkeys(
-    [
-        *_EMBEDDED,
-        *_ENDPOINT,
-        *_URL,
-        *_ARRIVALS,
-        *sum(_ARRIVALS.values(), ()),
-        "warmup",
-        *_PAYLOADS,
-        "expect",
-        *_ALWAYS,
-    ]
-)
+_OTHERS = (*_ARRIVALS, "warmup", *_PAYLOADS, "expect", *_ALWAYS)
+_SETTINGS = tuple(dict.fromkeys(itertools.chain(*_TARGETS.values(), *_ARRIVALS.values(), _OTHERS)))
 _OF_A_FILE = {  # what overrides a scenario's file, and its name there
     **{name: name for name in ("name", "seed", "drain", "noise", "poll")},
     **{name: f"arrivals.{name}" for name in ("rate", "duration", "warmup")},
@@ -189,11 +179,8 @@ _FLAT = {  # how a scenario's settings are spelled here, where it is not the las
 
 
 def scenario(target: str, settings: Mapping[str, Any], base: Path, option: bool = False) -> Scenario:
-    """Of settings for a target, or that override those of a scenario's file; what is not among them is as usual.
-
-    base: what relative paths start from; option: errors speak of the options of a command line. Raises ScenarioError;
-    OSError for a file that cannot be read.
-    """
+    """Of settings for a target, or that override those of a scenario's file. base: what relative paths start from;
+    option: errors speak of a command line's options. Raises ScenarioError; OSError for a file that cannot be read."""
     return _Flat(settings, base, option).scenario(target)
 
 
@@ -213,23 +200,15 @@ class _Flat:
                 raise self._source.unknown(key, _SETTINGS)
         if target.endswith(".toml"):
             return self._of_file(self._base / target)
-        document = {
-            "name": target,
-            "target": self._target(target),
-            "arrivals": self._arrivals(),
-            "payload": self._payload(),
-            **self._some(_ALWAYS),
-        }
-        return build(Scenario, document, self._source)
+        tables = {"target": self._target(target), "arrivals": self._arrivals(), "payload": self._payload()}
+        return build(Scenario, {"name": target, **tables, **self._subset(_ALWAYS)}, self._source)
 
     def _of_file(self, path: Path) -> Scenario:
         """Limits are added to the file's."""
         for key in self._settings:
             if key not in _OF_A_FILE and key != "limits":
-                allowed = self._list(_OF_A_FILE)
-                raise ScenarioError(
-                    f"{self._spell(key)}: {path.name} says that. Of a file only {allowed} can be said anew"
-                )
+                why = f"{path.name} says that. Of a file only {self._list(_OF_A_FILE)} can be said anew"
+                raise ScenarioError(f"{self._spell(key)}: {why}")
         overrides = {_OF_A_FILE[key]: it for key, it in self._settings.items() if key != "limits"}
         made = read(path, overrides, {name: self._spell(key) for key, name in _OF_A_FILE.items()})
         more = limits_of(self._settings.get("limits", {}), self._source.within("limits"))
@@ -237,41 +216,40 @@ class _Flat:
 
     def _target(self, target: str) -> dict[str, Any]:
         if "://" in target:
-            return {"url": target, **self._only(_URL, (*_EMBEDDED, *_ENDPOINT), f"{target}, a URL")}
-        if "endpoint" in self._settings:
-            what = f"{target} on {self._settings['endpoint']}"
-            return {"function": target, **self._only(_ENDPOINT, (*_EMBEDDED, *_URL), what)}
-        made = self._only(_EMBEDDED, (*_ENDPOINT, *_URL), f"{target}, a function in this process")
-        if (":" not in target and "." not in target) or os.sep in target.rpartition(":")[2]:
+            kind, what = "url", f"{target}, a URL"
+        elif "endpoint" in self._settings:
+            kind, what = "endpoint", f"{target} on {self._settings['endpoint']}"
+        else:
+            kind, what = "embedded", f"{target}, a function in this process"
+        fits = _TARGETS[kind]
+        for key in itertools.chain(*_TARGETS.values()):
+            if key in self._settings and key not in fits:
+                raise ScenarioError(
+                    f"{self._spell(key)} does not go with {what}, which takes {self._list(fits)}"
+                )
+        if kind == "embedded" and (
+            (":" not in target and "." not in target) or os.sep in target.rpartition(":")[2]
+        ):
             raise ScenarioError(f"{target or 'an empty text'} is no target: {self._instead(target)}")
-        return {"function": target, **made}
+        return {"url" if kind == "url" else "function": target, **self._subset(fits)}
 
     def _instead(self, target: str) -> str:
         if target and "\0" not in target and (self._base / target).is_dir():
             return f"for a function in that directory write app:handler and {self._spell('code')} {target}"
-        return (
-            "write module:function for one in this process, its name and "
-            f"{self._spell('endpoint')} for one on a server, an http:// URL, or a scenario's file (.toml)"
-        )
+        server = f"its name and {self._spell('endpoint')} for one on a server"
+        return f"write module:function for one in this process, {server}, an http:// URL, or a scenario's file (.toml)"
 
     def _arrivals(self) -> dict[str, Any]:
         settings = self._settings
-        ways = [way for way in _ARRIVALS if way in settings]
-        if len(ways) != 1:
-            wrong = (
-                f"{' and '.join(map(self._spell, ways))} at once"
-                if ways
-                else "nothing says how requests arrive"
-            )
-            raise ScenarioError(f"{wrong}: use one of {self._list(_ARRIVALS)}")
-        [way] = ways
+        way = self._one(_ARRIVALS)
+        if way is None:
+            raise ScenarioError(f"nothing says how requests arrive: use one of {self._list(_ARRIVALS)}")
         for key in settings:
             fits = [self._spell(it) for it, more in _ARRIVALS.items() if key in more]
             if fits and key not in _ARRIVALS[way]:
-                raise ScenarioError(
-                    f"{self._spell(key)} goes with {' or '.join(fits)}, not with {self._spell(way)}"
-                )
-        made = self._some(("warmup", "duration", "dwell", "speed"))
+                takers = " or ".join(fits)
+                raise ScenarioError(f"{self._spell(key)} goes with {takers}, not with {self._spell(way)}")
+        made = self._subset(("warmup", "duration", "dwell", "speed"))
         process = "constant" if settings.get("constant") else "poisson"
         if way == "ramp":
             parts = self._triple("ramp", ("first", "last", "step"), "A:B:STEP, as in 500:5000:500")
@@ -293,22 +271,20 @@ class _Flat:
         return {name: number(part) for name, part in zip(names, parts, strict=True)}
 
     def _payload(self) -> dict[str, Any]:
-        several = [self._spell(key) for key in _PAYLOADS if key in self._settings]
-        if len(several) > 1:
-            raise ScenarioError(f"{' and '.join(several)} at once: use one of {self._list(_PAYLOADS)}")
-        made = self._some((*_PAYLOADS, "expect"))
+        self._one(_PAYLOADS)
+        made = self._subset((*_PAYLOADS, "expect"))
         return {"fixed" if key == "payload" else key: it for key, it in made.items()}
 
-    def _some(self, keys: Iterable[str]) -> dict[str, Any]:
-        return {key: self._settings[key] for key in keys if key in self._settings}
+    def _one(self, keys: Iterable[str]) -> str | None:
+        """The only one of these that there is."""
+        several = list(self._subset(keys))
+        if len(several) > 1:
+            both = " and ".join(map(self._spell, several))
+            raise ScenarioError(f"{both} at once: use one of {self._list(keys)}")
+        return several[0] if several else None
 
-    def _only(self, keys: Iterable[str], others: Iterable[str], what: str) -> dict[str, Any]:
-        for key in others:
-            if key in self._settings:
-                raise ScenarioError(
-                    f"{self._spell(key)} does not go with {what}, which takes {self._list(keys)}"
-                )
-        return self._some(keys)
+    def _subset(self, keys: Iterable[str]) -> dict[str, Any]:
+        return {key: self._settings[key] for key in keys if key in self._settings}
 
     def _list(self, keys: Iterable[str]) -> str:
         return ", ".join(map(self._spell, keys))

@@ -3,6 +3,7 @@ what each is sent and has to reply."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ _ADDRESS = re.compile(r"[\w.\-]+:\d+(/.*)?")
 _FUNCTION_KEYS = ("function", "functions")
 _PAYLOADS = ("fixed", "template", "sample")
 Weight = Annotated[float, Meta(gt=0, le=1_000_000)]
+Memory = Annotated[int, Meta(ge=limits.MEMORY_MIN, le=limits.MEMORY_MAX, description="MB")]
+Timeout = Annotated[float, Meta(ge=limits.TIMEOUT_MIN, le=limits.TIMEOUT_MAX, description="seconds")]
 
 
 def _template(value: Any, source: Source) -> str:
@@ -42,8 +45,7 @@ def _expect(value: Any, source: Source) -> str | dict[str, Any]:
 
 
 class Payload(Settings, frozen=True, kw_only=True):
-    """At most one of fixed bytes, a template, and a file whose lines are drawn. expect: as `expectation` takes it, or
-    None for what is usual for the target."""
+    """At most one of fixed bytes, a template, and a file whose lines are drawn. expect: None for the target's usual."""
 
     fixed: Annotated[bytes | None, content] = None
     template: Annotated[str | None, _template] = None
@@ -58,10 +60,8 @@ class Payload(Settings, frozen=True, kw_only=True):
     @property
     def needs_durations(self) -> bool:
         """Is {{duration}}, of a trace's invocation, among the template's fields?"""
-        if self.template is None:
-            return False
         try:
-            Template(self.template)
+            Template(self.template or "")
         except ValueError:  # all fields but that one were found when it was read
             return True
         return False
@@ -92,17 +92,12 @@ def payload_of(value: Any, source: Source) -> Payload:
 
 
 class Function(Settings, frozen=True, kw_only=True):
-    """One that an engine is to run, with what Engine.function takes. warm: None for as many as may run at once; weight:
-    its share of the requests, against the others'; payload: None for the scenario's."""
+    """One that an engine is to run. warm: None for as many as may run at once; payload: None for the scenario's."""
 
     reference: Text
     code: Annotated[Path, folder] = Path()
-    memory: Annotated[int, Meta(ge=limits.MEMORY_MIN, le=limits.MEMORY_MAX, description="MB")] = (
-        limits.MEMORY_DEFAULT
-    )
-    timeout: Annotated[float, Meta(ge=limits.TIMEOUT_MIN, le=limits.TIMEOUT_MAX, description="seconds")] = (
-        limits.EMBEDDED_TIMEOUT
-    )
+    memory: Memory = limits.MEMORY_DEFAULT
+    timeout: Timeout = limits.EMBEDDED_TIMEOUT
     concurrency: Annotated[int, Meta(ge=1, le=limits.CONCURRENCY_MAX, description="workers")] = 1
     warm: Annotated[int, Meta(ge=0, le=limits.CONCURRENCY_MAX, description="workers")] | None = None
     waiting: Annotated[int, Meta(ge=0, le=10_000_000, description="invocations")] = limits.WAITING
@@ -161,14 +156,12 @@ class Embedded(Settings, frozen=True, tag=True):
 
 def _url(value: Any, source: Source) -> str:
     url = text(value, source)
-    try:
+    with contextlib.suppress(ValueError):
         parts = urlsplit(url)
         ok = parts.scheme == "http" and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        ok = False
-    if not ok or not url.isascii() or any(c <= " " or c == "\x7f" for c in url):
-        raise ValueError("use an http:// URL, as in http://127.0.0.1:9001")
-    return url
+        if ok and url.isascii() and not any(c <= " " or c == "\x7f" for c in url):
+            return url
+    raise ValueError("use an http:// URL, as in http://127.0.0.1:9001")
 
 
 class Endpoint(Settings, frozen=True, kw_only=True, tag=True):
@@ -218,14 +211,13 @@ def target_of(value: Any, source: Source) -> Target:
     if not several or not all(isinstance(each, str | dict) for each in several):
         raise source.wrong(key, values[key], "use a text, a list of them, or [[target.function]] tables")
     if "endpoint" in shared:
-        return build(
-            Endpoint, shared | {"functions": _functions(Named, "name", {}, key, several, source)}, source
-        )
+        named = _functions(Named, "name", {}, key, several, source)
+        return build(Endpoint, shared | {"functions": named}, source)
     allowed = [name for name in settings(Function) if name not in ("reference", "weight", "payload")]
     for name in shared:
         if name not in allowed:
             raise source.unknown(name, [*_FUNCTION_KEYS, *allowed, "endpoint", "sign", "url", "method"])
-    shared = {"code": ".", **shared}  # of the scenario's own directory, not of whoever reads it
+    shared = {"code": ".", **shared}  # of the scenario's directory, not the current one
     return Embedded(_functions(Function, "reference", shared, key, several, source))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from ...aws.names import LATEST
 from ...durable.state import Record
-from .control import Operation, Operations, Request, Response
+from .control import Operations, Request, Response
 from .lookup import existing, latest, name_of
-from .responses import invalid, not_found, paged, public
+from .responses import changed, invalid, not_found, paged, public
 
 # S3 takes only what failed.
 _DESTINATIONS = {
@@ -22,21 +22,12 @@ _NO_FUNCTION = "The function doesn't exist."
 class AsyncConfig(Operations):
     """The operations on EventInvokeConfigs. A record's id is a version, an alias, or $LATEST."""
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "PutFunctionEventInvokeConfig": self.put,
-            "UpdateFunctionEventInvokeConfig": self.update,
-            "GetFunctionEventInvokeConfig": self.get,
-            "ListFunctionEventInvokeConfigs": self.list_all,
-            "DeleteFunctionEventInvokeConfig": self.delete,
-        }
-
-    def put(self, request: Request) -> Response:
+    def put_function_event_invoke_config(self, request: Request) -> Response:
         settings = _settings(request)
         name, _ = existing(self.control, request, _NO_FUNCTION)
         return self._store(name.name, name.qualifier or LATEST, {}, settings)
 
-    def update(self, request: Request) -> Response:
+    def update_function_event_invoke_config(self, request: Request) -> Response:
         settings = _settings(request)
         existing(self.control, request, _NO_FUNCTION)
         name, qualifier, record = self._found(request)
@@ -60,8 +51,7 @@ class AsyncConfig(Operations):
             "FunctionArn": self.place.function(name, qualifier),
             "LastModified": round(self.control.now(), 3),
         }
-        with self.state.change() as change:
-            change.put("invoke-config", name, qualifier, record)
+        self.put("invoke-config", name, qualifier, record)
         return public(record)
 
     def _check(self, name: str, destinations: Mapping[str, Mapping[str, str]]) -> None:
@@ -79,28 +69,23 @@ class AsyncConfig(Operations):
                 if self.state.get("function", target, LATEST) is None:
                     raise invalid(f"The destination ARN {arn} is invalid.")
 
-    def get(self, request: Request) -> Response:
+    def get_function_event_invoke_config(self, request: Request) -> Response:
         return public(self._found(request)[2])
 
-    def list_all(self, request: Request) -> Response:
+    def list_function_event_invoke_configs(self, request: Request) -> Response:
         name, _ = latest(self.control, request, _NO_FUNCTION)
         records = self.state.owned("invoke-config", name.name)
         return paged("FunctionEventInvokeConfigs", [public(records[q]) for q in sorted(records)], request)
 
-    def delete(self, request: Request) -> Response:
+    def delete_function_event_invoke_config(self, request: Request) -> Response:
         name, qualifier, _ = self._found(request)
-        with self.state.change() as change:
-            change.delete("invoke-config", name, qualifier)
+        self.discard("invoke-config", name, qualifier)
         return {}
 
 
 def _settings(request: Request) -> Record:
     """What a request sets. Raises Fault when that is nothing."""
-    settings: Record = {
-        member: request[member]
-        for member in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")
-        if request.get(member) is not None
-    }
+    settings = changed({}, request, ("MaximumRetryAttempts", "MaximumEventAgeInSeconds"))
     if (destinations := request.get("DestinationConfig")) is not None:
         settings["DestinationConfig"] = {
             kind: {"Destination": arn} if (arn := (destinations.get(kind) or {}).get("Destination")) else {}

@@ -22,10 +22,8 @@ def received(control: Control, code: Mapping[str, Any]) -> Package:
     if archive is None:
         archive = _fetched(control, code)
     elif len(archive) > limits.ZIPPED_BYTES:
-        raise Fault(
-            "RequestEntityTooLargeException",
-            f"Zipped size must be smaller than {limits.ZIPPED_BYTES} bytes",
-        )
+        text = f"Zipped size must be smaller than {limits.ZIPPED_BYTES} bytes"
+        raise Fault("RequestEntityTooLargeException", text)
     if not archive:
         raise invalid("Uploaded file must be a non-empty zip")
     return control.packages.add(archive)

@@ -7,41 +7,25 @@ import string
 
 from ...aws.faults import Fault
 from ...durable.state import Record
-from .control import Operation, Operations, Request, Response
+from .control import Operations, Request, Response
 from .lookup import signing_config, unqualified
 from .records import discard
-from .responses import NOT_FOUND, conflict, paged, timestamp
+from .responses import NOT_FOUND, changed, conflict, paged, timestamp
 
 
 class CodeSigning(Operations):
     """The operations on code signing configurations."""
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "CreateCodeSigningConfig": self.create,
-            "GetCodeSigningConfig": self.get,
-            "ListCodeSigningConfigs": self.list_all,
-            "UpdateCodeSigningConfig": self.update,
-            "DeleteCodeSigningConfig": self.delete,
-            "PutFunctionCodeSigningConfig": self.attach,
-            "GetFunctionCodeSigningConfig": self.attached,
-            "DeleteFunctionCodeSigningConfig": self.detach,
-            "ListFunctionsByCodeSigningConfig": self.functions,
-        }
-
-    def create(self, request: Request) -> Response:
+    def create_code_signing_config(self, request: Request) -> Response:
         id = "csc-" + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(17))
         arn = self.place.arn(f"code-signing-config:{id}")
-        record: Record = {
+        record = changed({}, request, ("AllowedPublishers", "Description")) | {
             "CodeSigningConfigId": id,
             "CodeSigningConfigArn": arn,
-            "AllowedPublishers": request["AllowedPublishers"],
             "CodeSigningPolicies": request.get("CodeSigningPolicies")
             or {"UntrustedArtifactOnDeployment": "Warn"},
             "LastModified": timestamp(self.control.now()),
         }
-        if request.get("Description") is not None:
-            record["Description"] = request["Description"]
         with self.state.change() as change:
             change.put("code-signing-config", id, "", record)
             if request.get("Tags"):
@@ -56,35 +40,24 @@ class CodeSigning(Operations):
             raise Fault(NOT_FOUND, f"The Lambda code signing configuration {arn} can not be found.")
         return id, record
 
-    def get(self, request: Request) -> Response:
+    def get_code_signing_config(self, request: Request) -> Response:
         return {"CodeSigningConfig": self._found(request["CodeSigningConfigArn"])[1]}
 
-    def list_all(self, request: Request) -> Response:
-        records = [
-            self.state.get("code-signing-config", id) for id in self.state.owners("code-signing-config")
-        ]
-        return paged("CodeSigningConfigs", records, request)
+    def list_code_signing_configs(self, request: Request) -> Response:
+        return paged("CodeSigningConfigs", [*self.by_owner("code-signing-config").values()], request)
 
-    def update(self, request: Request) -> Response:
+    def update_code_signing_config(self, request: Request) -> Response:
         id, record = self._found(request["CodeSigningConfigArn"])
-        settings = {
-            member: request[member]
-            for member in ("Description", "AllowedPublishers", "CodeSigningPolicies")
-            if request.get(member) is not None
-        }
-        new = {**record, **settings, "LastModified": timestamp(self.control.now())}
-        with self.state.change() as change:
-            change.put("code-signing-config", id, "", new)
+        new = changed(record, request, ("Description", "AllowedPublishers", "CodeSigningPolicies"))
+        new["LastModified"] = timestamp(self.control.now())
+        self.put("code-signing-config", id, "", new)
         return {"CodeSigningConfig": new}
 
     def _users(self, arn: str) -> list[str]:
-        return [
-            name
-            for name in self.state.owners("code-signing")
-            if (self.state.get("code-signing", name) or {}).get("CodeSigningConfigArn") == arn
-        ]
+        users = self.by_owner("code-signing")
+        return [name for name, record in users.items() if record["CodeSigningConfigArn"] == arn]
 
-    def delete(self, request: Request) -> Response:
+    def delete_code_signing_config(self, request: Request) -> Response:
         arn = request["CodeSigningConfigArn"]
         id, _ = self._found(arn)
         if self._users(arn):
@@ -94,26 +67,24 @@ class CodeSigning(Operations):
             discard(self.state, change, "tags", arn)
         return {}
 
-    def attach(self, request: Request) -> Response:
+    def put_function_code_signing_config(self, request: Request) -> Response:
         arn = request["CodeSigningConfigArn"]
         signing_config(self.control, arn)
         name, _ = unqualified(self.control, request)
-        with self.state.change() as change:
-            change.put("code-signing", name, "", {"CodeSigningConfigArn": arn})
+        self.put("code-signing", name, "", {"CodeSigningConfigArn": arn})
         return {"CodeSigningConfigArn": arn, "FunctionName": name}
 
-    def attached(self, request: Request) -> Response:
+    def get_function_code_signing_config(self, request: Request) -> Response:
         name, _ = unqualified(self.control, request)
         record = self.state.get("code-signing", name)
         return {**record, "FunctionName": name} if record else {}
 
-    def detach(self, request: Request) -> Response:
+    def delete_function_code_signing_config(self, request: Request) -> Response:
         name, _ = unqualified(self.control, request)
-        with self.state.change() as change:
-            discard(self.state, change, "code-signing", name)
+        self.discard("code-signing", name)
         return {}
 
-    def functions(self, request: Request) -> Response:
+    def list_functions_by_code_signing_config(self, request: Request) -> Response:
         arn = request["CodeSigningConfigArn"]
         self._found(arn)
         return paged("FunctionArns", [self.place.function(name) for name in self._users(arn)], request)

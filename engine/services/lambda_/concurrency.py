@@ -6,9 +6,8 @@ from ... import limits
 from ...aws.faults import Fault
 from ...aws.names import LATEST
 from ...durable.state import Record
-from .control import Control, Operation, Operations, Request, Response
+from .control import Control, Operations, Request, Response
 from .lookup import bare, existing, latest
-from .records import discard
 from .responses import INVALID, conflict, invalid, paged, timestamp
 
 UNRESERVED = 100  # what must stay for functions that reserve nothing
@@ -27,17 +26,6 @@ class Concurrency(Operations):
             if record["Status"] == "IN_PROGRESS"
         }
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "PutFunctionConcurrency": self.put,
-            "GetFunctionConcurrency": self.get,
-            "DeleteFunctionConcurrency": self.delete,
-            "PutProvisionedConcurrencyConfig": self.provision,
-            "GetProvisionedConcurrencyConfig": self.provisioned,
-            "DeleteProvisionedConcurrencyConfig": self.unprovision,
-            "ListProvisionedConcurrencyConfigs": self.list_provisioned,
-        }
-
     def settle(self) -> None:
         """What is warm is ready."""
         pending, self._pending = self._pending, set()
@@ -53,21 +41,19 @@ class Concurrency(Operations):
                 self._pending.add((name, qualifier))
                 continue
             else:
-                new = {
-                    **record,
-                    "AllocatedProvisionedConcurrentExecutions": requested,
-                    "AvailableProvisionedConcurrentExecutions": requested,
-                    "Status": "READY",
-                }
-            with self.state.change() as change:
-                change.put("provisioned", name, qualifier, new)
+                counts = (
+                    "AllocatedProvisionedConcurrentExecutions",
+                    "AvailableProvisionedConcurrentExecutions",
+                )
+                new = {**record, **dict.fromkeys(counts, requested), "Status": "READY"}
+            self.put("provisioned", name, qualifier, new)
 
     def _count(self) -> None:
         """Workers become warm between requests: a read counts those there are now."""
         if self._warmed is not None:
             self.settle()
 
-    def put(self, request: Request) -> Response:
+    def put_function_concurrency(self, request: Request) -> Response:
         name = bare(self.control, request)
         latest(self.control, request, f"Function not found: {self.place.function(name, LATEST)}")
         reserved = request["ReservedConcurrentExecutions"]
@@ -86,38 +72,30 @@ class Concurrency(Operations):
                 f"concurrency [{total}].",
             )
         record = {"ReservedConcurrentExecutions": reserved}
-        with self.state.change() as change:
-            change.put("concurrency", name, "", record)
+        self.put("concurrency", name, "", record)
         return record
 
     def _reserved(self, but: str) -> int:
         """What all functions but one have reserved."""
-        return sum(
-            record["ReservedConcurrentExecutions"]
-            for other in self.state.owners("concurrency")
-            if other != but and (record := self.state.get("concurrency", other))
-        )
+        reserved = self.by_owner("concurrency")
+        return sum(r["ReservedConcurrentExecutions"] for name, r in reserved.items() if name != but)
 
     def _requested(self, name: str, but: str = "") -> int:
         """What is provisioned for all of a function's versions and aliases but one."""
-        return sum(
-            record["RequestedProvisionedConcurrentExecutions"]
-            for qualifier, record in self.state.owned("provisioned", name).items()
-            if qualifier != but
-        )
+        records = self.state.owned("provisioned", name)
+        return sum(r["RequestedProvisionedConcurrentExecutions"] for id, r in records.items() if id != but)
 
-    def get(self, request: Request) -> Response:
+    def get_function_concurrency(self, request: Request) -> Response:
         name, _ = latest(self.control, request)
         return self.state.get("concurrency", name.name) or {}
 
-    def delete(self, request: Request) -> Response:
+    def delete_function_concurrency(self, request: Request) -> Response:
         name = bare(self.control, request)
         latest(self.control, request)
-        with self.state.change() as change:
-            discard(self.state, change, "concurrency", name)
+        self.discard("concurrency", name)
         return {}
 
-    def provision(self, request: Request) -> Response:
+    def put_provisioned_concurrency_config(self, request: Request) -> Response:
         name, qualifier = self._published(
             request, "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
         )
@@ -130,8 +108,7 @@ class Concurrency(Operations):
             "Status": "IN_PROGRESS",
             "LastModified": timestamp(self.control.now()),
         }
-        with self.state.change() as change:
-            change.put("provisioned", name, qualifier, record)
+        self.put("provisioned", name, qualifier, record)
         self._pending.add((name, qualifier))
         return record
 
@@ -178,11 +155,8 @@ class Concurrency(Operations):
         name, qualifier = self._published(request)
         record = self.state.get("provisioned", name, qualifier)
         if record is None:
-            raise Fault(
-                "ProvisionedConcurrencyConfigNotFoundException",
-                "No Provisioned Concurrency Config found for this function",
-                Type="User",
-            )
+            text = "No Provisioned Concurrency Config found for this function"
+            raise Fault("ProvisionedConcurrencyConfigNotFoundException", text, Type="User")
         return name, qualifier, record
 
     def _published(
@@ -195,7 +169,7 @@ class Concurrency(Operations):
             raise invalid(refusal)
         return name.name, name.qualifier
 
-    def provisioned(self, request: Request) -> Response:
+    def get_provisioned_concurrency_config(self, request: Request) -> Response:
         self._count()
         name, qualifier, record = self._found(request)
         if self._warmed is None or record["Status"] != "READY":
@@ -203,13 +177,12 @@ class Concurrency(Operations):
         warm = min(record["AllocatedProvisionedConcurrentExecutions"], self._warmed(name, qualifier) or 0)
         return {**record, "AvailableProvisionedConcurrentExecutions": warm}
 
-    def unprovision(self, request: Request) -> Response:
+    def delete_provisioned_concurrency_config(self, request: Request) -> Response:
         name, qualifier = self._published(request)
-        with self.state.change() as change:
-            discard(self.state, change, "provisioned", name, qualifier)
+        self.discard("provisioned", name, qualifier)
         return {}
 
-    def list_provisioned(self, request: Request) -> Response:
+    def list_provisioned_concurrency_configs(self, request: Request) -> Response:
         self._count()
         name = latest(self.control, request)[0].name
         records = self.state.owned("provisioned", name)

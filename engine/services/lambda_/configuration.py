@@ -14,7 +14,7 @@ import msgspec
 from ... import limits
 from ...durable.state import Record
 from .control import Control
-from .responses import invalid
+from .responses import changed, invalid
 
 LAYERS = 5
 # What AWS still takes for a new function, in the order in which it lists them.
@@ -31,9 +31,18 @@ _GONE = frozenset(
     }
 )  # fmt: skip
 # Kept and returned as they are.
-_KEPT = ("Description", "Handler", "MemorySize", "Role", "Runtime", "Timeout", "EphemeralStorage")
+_KEPT = (
+    "Architectures",
+    "Description",
+    "Handler",
+    "MemorySize",
+    "Role",
+    "Runtime",
+    "Timeout",
+    "EphemeralStorage",
+)
 # An empty one removes the one there was.
-_OPTIONAL = ("KMSKeyArn", "FileSystemConfigs")
+_OPTIONAL = ("DeadLetterConfig", "KMSKeyArn", "FileSystemConfigs")
 _STORAGE_MAX = 10_240  # MB
 _REFUSED = {
     "ImageConfig": "Container images",
@@ -66,16 +75,8 @@ def defaults(control: Control, name: str) -> Record:
 
 def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Record:
     """A record as a create or update request changes it. Raises Fault."""
-    new = dict(record)
     refuse(request)
-    for member in _KEPT:
-        if request.get(member) is not None:
-            new[member] = request[member]
-    for member in _OPTIONAL:
-        if request.get(member) is not None:
-            new.pop(member, None)
-            if request[member]:
-                new[member] = request[member]
+    new = changed(record, request, _KEPT, _OPTIONAL)
     _at_most("Timeout", new["Timeout"], int(limits.TIMEOUT_MAX))
     _at_most("MemorySize", new["MemorySize"], limits.MEMORY_MAX)
     _at_most("EphemeralStorage", new["EphemeralStorage"]["Size"], _STORAGE_MAX)
@@ -88,10 +89,8 @@ def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Rec
     if request.get("LoggingConfig") is not None:
         new["LoggingConfig"] = _logging(new, request["LoggingConfig"])
     if request.get("SnapStart") is not None:
-        new["SnapStart"] = {
-            "ApplyOn": request["SnapStart"].get("ApplyOn", "None"),
-            "OptimizationStatus": "Off",
-        }
+        apply_on = request["SnapStart"].get("ApplyOn", "None")
+        new["SnapStart"] = {"ApplyOn": apply_on, "OptimizationStatus": "Off"}
     if request.get("TracingConfig") is not None:
         new["TracingConfig"] = {"Mode": request["TracingConfig"].get("Mode", "PassThrough")}
     if request.get("VpcConfig") is not None:
@@ -99,11 +98,8 @@ def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Rec
     if new.get("FileSystemConfigs") and not new.get("VpcConfig", {}).get("SubnetIds"):
         arn = new["FileSystemConfigs"][0]["Arn"]
         raise invalid(f"Function must be configured to execute in a VPC to reference access point {arn}")
-    if request.get("DeadLetterConfig") is not None:
-        target = request["DeadLetterConfig"].get("TargetArn")
+    if not new.get("DeadLetterConfig", {}).get("TargetArn"):
         new.pop("DeadLetterConfig", None)
-        if target:
-            new["DeadLetterConfig"] = {"TargetArn": target}
     return new
 
 
@@ -163,10 +159,8 @@ def _environment(new: Record, environment: Mapping[str, Any]) -> None:
 def _layers(control: Control, new: Record, arns: list[str]) -> None:
     if len(arns) > LAYERS:
         raise invalid(f"Cannot reference more than {LAYERS} layers.")
-    layers: list[dict[str, Any]] = []
-    digests: list[str] = []
+    layers: dict[str, Record] = {}
     seen: dict[str, str] = {}
-    unzipped = 0
     for arn in arns:
         layer_arn, _, number = arn.rpartition(":")
         region, account, name = arn.split(":")[3], arn.split(":")[4], layer_arn.rsplit(":", 1)[-1]
@@ -184,13 +178,13 @@ def _layers(control: Control, new: Record, arns: list[str]) -> None:
         layer = control.state.get("layer", name, number) if account == control.place.account else None
         if layer is None:
             raise invalid(f"Layer version {arn} does not exist.")
-        layers.append({"Arn": arn, "CodeSize": layer["Content"]["CodeSize"]})
-        digests.append(layer["_digest"])
-        unzipped += layer["_unzipped"]
+        layers[arn] = layer
     for member in ("Layers", "_layers", "_layers_unzipped"):
         new.pop(member, None)
     if layers:
-        new |= {"Layers": layers, "_layers": digests, "_layers_unzipped": unzipped}
+        new["Layers"] = [{"Arn": arn, "CodeSize": r["Content"]["CodeSize"]} for arn, r in layers.items()]
+        new["_layers"] = [r["_digest"] for r in layers.values()]
+        new["_layers_unzipped"] = sum(r["_unzipped"] for r in layers.values())
     check_size(new)
 
 

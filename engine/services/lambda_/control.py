@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...aws.names import Place
-from ...durable.state import State
+from ...aws.service import operations_of
+from ...durable.state import Record, State
 from ...hosting.packages import Packages
+from .records import discard
 
 # Members by their names in the service's model.
 Request = dict[str, Any]
@@ -39,7 +41,7 @@ class Control:
 
 
 class Operations:
-    """A family of operations on one region's and account's records."""
+    """A family of operations on one region's and account's records: its public methods, by their names."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
@@ -48,7 +50,23 @@ class Operations:
 
     def operations(self) -> dict[str, Operation]:
         """By name."""
-        raise NotImplementedError
+        return operations_of(self, "settle")
+
+    def put(self, table: str, owner: str, id: str, record: Record) -> None:
+        """Keep one record: a change of its own."""
+        with self.state.change() as change:
+            change.put(table, owner, id, record)
+
+    def discard(self, table: str, owner: str, id: str = "") -> None:
+        """Delete one record, if it is there: a change of its own."""
+        with self.state.change() as change:
+            discard(self.state, change, table, owner, id)
+
+    def by_owner(self, table: str) -> dict[str, Record]:
+        """The records of a table that has one for each owner."""
+        return {
+            owner: record for owner in self.state.owners(table) if (record := self.state.get(table, owner))
+        }
 
     def settle(self) -> None:
         """Moves on what the operations left pending; most leave nothing."""

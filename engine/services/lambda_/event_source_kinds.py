@@ -11,43 +11,33 @@ from ...durable.state import Record
 from .responses import invalid
 
 STREAMS = ("kinesis", "dynamodb")
-_SERVICES = {
-    "sqs": "sqs",
-    "kinesis": "kinesis",
-    "dynamodb": "dynamodb",
-    "kafka": "kafka",
-    "mq": "mq",
-    "rds": "documentdb",
-}
 _LOGS = (*STREAMS, "kafka")
+_SERVICES = {**{kind: kind for kind in ("sqs", *_LOGS, "mq")}, "rds": "documentdb"}
 _ALL = ("sqs", *_LOGS, "mq", "documentdb")
 # Which kinds take a member.
 _TAKEN = {
-    "EventSourceArn": _ALL,
-    "BatchSize": _ALL,
-    "MaximumBatchingWindowInSeconds": _ALL,
-    "FilterCriteria": _ALL,
-    "KMSKeyArn": _ALL,
-    "MetricsConfig": _ALL,
-    "StartingPosition": (*_LOGS, "documentdb"),
-    "StartingPositionTimestamp": (*_LOGS, "documentdb"),
-    "FunctionResponseTypes": ("sqs", *_LOGS),
-    "DestinationConfig": _LOGS,
-    "MaximumRecordAgeInSeconds": _LOGS,
-    "MaximumRetryAttempts": _LOGS,
-    "BisectBatchOnFunctionError": _LOGS,
-    "ParallelizationFactor": STREAMS,
-    "TumblingWindowInSeconds": STREAMS,
-    "ScalingConfig": ("sqs",),
-    "ProvisionedPollerConfig": ("sqs", "kafka"),
-    "LoggingConfig": ("kafka",),
-    "Topics": ("kafka",),
-    "SelfManagedEventSource": ("kafka",),
-    "AmazonManagedKafkaEventSourceConfig": ("kafka",),
-    "SelfManagedKafkaEventSourceConfig": ("kafka",),
-    "Queues": ("mq",),
-    "SourceAccessConfigurations": ("kafka", "mq", "documentdb"),
-    "DocumentDBEventSourceConfig": ("documentdb",),
+    member: kinds
+    for kinds, members in (
+        (
+            _ALL,
+            "EventSourceArn BatchSize MaximumBatchingWindowInSeconds FilterCriteria KMSKeyArn MetricsConfig",
+        ),
+        ((*_LOGS, "documentdb"), "StartingPosition StartingPositionTimestamp"),
+        (("sqs", *_LOGS), "FunctionResponseTypes"),
+        (
+            _LOGS,
+            "DestinationConfig MaximumRecordAgeInSeconds MaximumRetryAttempts BisectBatchOnFunctionError",
+        ),
+        (STREAMS, "ParallelizationFactor TumblingWindowInSeconds"),
+        (("sqs",), "ScalingConfig"),
+        (("sqs", "kafka"), "ProvisionedPollerConfig"),
+        (("kafka",), "LoggingConfig Topics SelfManagedEventSource"),
+        (("kafka",), "AmazonManagedKafkaEventSourceConfig SelfManagedKafkaEventSourceConfig"),
+        (("mq",), "Queues"),
+        (("kafka", "mq", "documentdb"), "SourceAccessConfigurations"),
+        (("documentdb",), "DocumentDBEventSourceConfig"),
+    )
+    for member in members.split()
 }
 _NO_RECORDS = {"LastProcessingResult": "No records processed"}
 _STREAM: Record = {
@@ -66,11 +56,8 @@ _STREAM: Record = {
 _OTHER: Record = {**_NO_RECORDS, "BatchSize": 100}
 _DEFAULTS: dict[str, Record] = {
     "sqs": {"BatchSize": 10, "MaximumBatchingWindowInSeconds": 0, "FunctionResponseTypes": []},
-    "kinesis": _STREAM,
-    "dynamodb": _STREAM,
-    "kafka": _OTHER,
-    "mq": _OTHER,
-    "documentdb": _OTHER,
+    **dict.fromkeys(STREAMS, _STREAM),
+    **dict.fromkeys(("kafka", "mq", "documentdb"), _OTHER),
 }
 _FILTERS = 10
 _NO_POSITION = (
@@ -106,9 +93,8 @@ def defaults(kind: str, uuid: str, request: Mapping[str, Any]) -> Record:
     """What a new mapping has beside its request's members."""
     out = dict(_DEFAULTS[kind])
     if kind == "kafka":
-        config = "AmazonManagedKafkaEventSourceConfig" if request.get("EventSourceArn") else (
-            "SelfManagedKafkaEventSourceConfig"
-        )  # fmt: skip
+        owner = "AmazonManaged" if request.get("EventSourceArn") else "SelfManaged"
+        config = f"{owner}KafkaEventSourceConfig"
         out[config] = {"ConsumerGroupId": uuid}
         if (request.get(config) or {}).get("ConsumptionMode") != "Queue":
             out["StartingPosition"] = "TRIM_HORIZON"
@@ -126,11 +112,7 @@ def merged(kind: str, before: Record, request: Mapping[str, Any]) -> Record:
             out[member] = {"OnFailure": value.get("OnFailure") or {}}
         elif member.endswith("KafkaEventSourceConfig"):
             out[member] = {**out.get(member, {}), **value}
-        elif (
-            value == {}
-            or (member == "FilterCriteria" and not value.get("Filters"))
-            or value == {"Metrics": []}
-        ):
+        elif value in ({}, {"Metrics": []}) or (member == "FilterCriteria" and not value.get("Filters")):
             out.pop(member, None)
         else:
             out[member] = value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...aws.faults import Fault
 from ...durable.state import Record
-from .control import Control, Operation, Operations, Request, Response
+from .control import Control, Operations, Request, Response
 from .event_source_kinds import STREAMS, check, defaults, kind_of, merged, servers
 from .lookup import version
 from .records import discard
@@ -17,29 +17,17 @@ _PENDING = {"Creating", "Updating", "Enabling", "Disabling"}
 class EventSources(Operations):
     """The operations on event source mappings."""
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "CreateEventSourceMapping": self.create,
-            "GetEventSourceMapping": self.get,
-            "ListEventSourceMappings": self.list_all,
-            "UpdateEventSourceMapping": self.update,
-            "DeleteEventSourceMapping": self.delete,
-        }
-
     def settle(self) -> None:
         """What is pending is done."""
-        for uuid in self.state.owners(_TABLE):
-            record = self.state.get(_TABLE, uuid)
-            if record is None or record["State"] not in _PENDING | {"Deleting"}:
-                continue
-            with self.state.change() as change:
-                if record["State"] == "Deleting":
-                    change.delete(_TABLE, uuid, "")
-                else:
-                    ended = "Enabled" if record["_enabled"] else "Disabled"
-                    change.put(_TABLE, uuid, "", {**record, "State": ended})
+        for uuid, record in self.by_owner(_TABLE).items():
+            if record["State"] == "Deleting":
+                self.discard(_TABLE, uuid)
+            elif record["State"] in _PENDING:
+                self.put(
+                    _TABLE, uuid, "", {**record, "State": "Enabled" if record["_enabled"] else "Disabled"}
+                )
 
-    def create(self, request: Request) -> Response:
+    def create_event_source_mapping(self, request: Request) -> Response:
         kind, uuid = kind_of(request), self.control.new_id()
         settings = merged(kind, defaults(kind, uuid, request), request)
         check(kind, request, settings)
@@ -68,8 +56,7 @@ class EventSources(Operations):
         source, topics = settings.get("EventSourceArn"), settings.get("Topics")
         name = arn.split(":function:", 1)[1]
         mine = servers(settings)
-        for uuid in self.state.owners(_TABLE):
-            other = self.state.get(_TABLE, uuid) or {}
+        for uuid, other in self.by_owner(_TABLE).items():
             if uuid == but or other["FunctionArn"] != arn or other["_kind"] != kind:
                 continue
             if other.get("EventSourceArn") != source or other.get("Topics") != topics:
@@ -95,32 +82,28 @@ class EventSources(Operations):
             raise not_found("The resource you requested does not exist.")
         return record
 
-    def get(self, request: Request) -> Response:
+    def get_event_source_mapping(self, request: Request) -> Response:
         return public(self._found(request))
 
-    def list_all(self, request: Request) -> Response:
+    def list_event_source_mappings(self, request: Request) -> Response:
         arn = None
         if request.get("FunctionName"):
             name = self.place.parse(request["FunctionName"])
             arn = self.place.function(name.name, name.qualifier)
-        found = []
-        for uuid in self.state.owners(_TABLE):
-            record = self.state.get(_TABLE, uuid)
-            if record is None or (arn and record["FunctionArn"] != arn):
-                continue
-            if request.get("EventSourceArn") and record.get("EventSourceArn") != request["EventSourceArn"]:
-                continue
-            found.append(public(record))
+        source = request.get("EventSourceArn")
+        found = [
+            public(record)
+            for record in self.by_owner(_TABLE).values()
+            if (not arn or record["FunctionArn"] == arn)
+            and (not source or record.get("EventSourceArn") == source)
+        ]
         return paged("EventSourceMappings", found, request, most=100)
 
-    def update(self, request: Request) -> Response:
+    def update_event_source_mapping(self, request: Request) -> Response:
         record = self._found(request)
         if record["State"] in _PENDING | {"Deleting"}:
-            raise Fault(
-                "ResourceInUseException",
-                "Cannot update the event source mapping because it is in use.",
-                Type="User",
-            )
+            text = "Cannot update the event source mapping because it is in use."
+            raise Fault("ResourceInUseException", text, Type="User")
         kind = record["_kind"]
         new = merged(kind, record, request)
         check(kind, request, new)
@@ -131,11 +114,10 @@ class EventSources(Operations):
         if request.get("Enabled") is not None and request["Enabled"] != record["_enabled"]:
             new["_enabled"] = request["Enabled"]
             new["State"] = "Enabling" if request["Enabled"] else "Disabling"
-        with self.state.change() as change:
-            change.put(_TABLE, record["UUID"], "", new)
+        self.put(_TABLE, record["UUID"], "", new)
         return public(new)
 
-    def delete(self, request: Request) -> Response:
+    def delete_event_source_mapping(self, request: Request) -> Response:
         record = {**self._found(request), "State": "Deleting"}
         arn = record["EventSourceMappingArn"]
         with self.state.change() as change:

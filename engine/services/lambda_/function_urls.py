@@ -7,9 +7,9 @@ import string
 
 from ...aws.names import LATEST
 from ...durable.state import Record
-from .control import Operation, Operations, Request, Response
+from .control import Operations, Request, Response
 from .lookup import latest, name_of
-from .responses import conflict, not_found, paged, public, timestamp
+from .responses import changed, conflict, not_found, paged, public, timestamp
 
 _LETTERS = string.ascii_lowercase + "234567"
 _ID = 32
@@ -19,16 +19,7 @@ _NO_FUNCTION = "Function does not exist"
 class FunctionUrls(Operations):
     """The operations on function URLs. A record's id is its alias, or "" for the function itself."""
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "CreateFunctionUrlConfig": self.create,
-            "GetFunctionUrlConfig": self.get,
-            "UpdateFunctionUrlConfig": self.update,
-            "DeleteFunctionUrlConfig": self.delete,
-            "ListFunctionUrlConfigs": self.list_all,
-        }
-
-    def create(self, request: Request) -> Response:
+    def create_function_url_config(self, request: Request) -> Response:
         name, alias = self._owner(request)
         arn = self.place.function(name, alias or None)
         if self.state.get("url", name, alias) is not None:
@@ -38,14 +29,12 @@ class FunctionUrls(Operations):
             )
         url_id = "".join(secrets.choice(_LETTERS) for _ in range(_ID))
         now = timestamp(self.control.now())
-        record: Record = {
+        record = changed({}, request, ("AuthType", "InvokeMode"), ("Cors",)) | {
             "FunctionArn": arn,
-            "AuthType": request["AuthType"],
             "CreationTime": now,
             "LastModifiedTime": now,
             "_id": url_id,
         }
-        record |= {member: request[member] for member in ("Cors", "InvokeMode") if request.get(member)}
         with self.state.change() as change:
             change.put("url", name, alias, record)
             change.put("url-id", url_id, "", {"name": name, "qualifier": alias})
@@ -75,33 +64,25 @@ class FunctionUrls(Operations):
             raise not_found("The resource you requested does not exist.")
         return name.name, name.qualifier or "", record
 
-    def get(self, request: Request) -> Response:
+    def get_function_url_config(self, request: Request) -> Response:
         return self._described(self._found(request)[2])
 
-    def update(self, request: Request) -> Response:
+    def update_function_url_config(self, request: Request) -> Response:
         self._owner(request)
         name, alias, record = self._found(request)
-        new = dict(record)
-        for member in ("AuthType", "InvokeMode"):
-            if request.get(member):
-                new[member] = request[member]
-        if request.get("Cors") is not None:
-            new.pop("Cors", None)
-            if request["Cors"]:
-                new["Cors"] = request["Cors"]
+        new = changed(record, request, ("AuthType", "InvokeMode"), ("Cors",))
         new["LastModifiedTime"] = timestamp(self.control.now())
-        with self.state.change() as change:
-            change.put("url", name, alias, new)
+        self.put("url", name, alias, new)
         return self._changed(new)
 
-    def delete(self, request: Request) -> Response:
+    def delete_function_url_config(self, request: Request) -> Response:
         name, alias, record = self._found(request)
         with self.state.change() as change:
             change.delete("url", name, alias)
             change.delete("url-id", record["_id"], "")
         return {}
 
-    def list_all(self, request: Request) -> Response:
+    def list_function_url_configs(self, request: Request) -> Response:
         name, _ = latest(self.control, request, _NO_FUNCTION)
         records = self.state.owned("url", name.name)
         return paged("FunctionUrlConfigs", [self._described(records[id]) for id in sorted(records)], request)

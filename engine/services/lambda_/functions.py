@@ -8,10 +8,10 @@ from ...durable.state import Record
 from ...hosting.packages import Package
 from . import code as packaged
 from .configuration import applied, check_size, defaults, refuse
-from .control import Control, Operation, Operations, Request, Response
+from .control import Control, Operations, Request, Response
 from .lookup import latest, name_of, signing_config, unqualified, version
 from .records import discard, forget
-from .responses import check_revision, conflict, invalid, page, public, timestamp
+from .responses import changed, check_revision, conflict, invalid, page, public, timestamp
 from .tags import check_number
 from .versions import CREATING, UPDATING, leads_to, publish, summary
 
@@ -31,19 +31,6 @@ class Functions(Operations):
             if _is_pending(record)
         }
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "CreateFunction": self.create,
-            "GetFunction": self.get,
-            "GetFunctionConfiguration": self.configuration,
-            "ListFunctions": self.list_all,
-            "DeleteFunction": self.delete,
-            "UpdateFunctionCode": self.update_code,
-            "UpdateFunctionConfiguration": self.update_configuration,
-            "PublishVersion": self.publish_version,
-            "GetAccountSettings": self.account,
-        }
-
     def settle(self) -> None:
         """What is pending becomes active."""
         with self.state.change() as change:
@@ -60,7 +47,7 @@ class Functions(Operations):
                 change.put("function", name, number, new)
         self._pending.clear()
 
-    def create(self, request: Request) -> Response:
+    def create_function(self, request: Request) -> Response:
         name = self.place.parse(request["FunctionName"]).name
         if len(name) > limits.NAME_CHARS:
             raise invalid(
@@ -80,14 +67,9 @@ class Functions(Operations):
         if signing:
             signing_config(self.control, signing)
         record = applied(self.control, defaults(self.control, name), {**request, "Layers": None})
-        _architectures(record, request)
         record |= _code(packaged.received(self.control, request["Code"]), request["Code"])
         record = applied(self.control, record, {"Layers": request.get("Layers")})
-        record |= {
-            "LastModified": timestamp(self.control.now()),
-            "RevisionId": self.control.new_id(),
-            **CREATING,
-        }
+        record |= {**self._revision(), **CREATING}
         with self.state.change() as change:
             change.put("function", name, LATEST, record)
             change.put("about", name, "", {"NextVersion": 1})
@@ -95,30 +77,29 @@ class Functions(Operations):
                 change.put("tags", self.place.function(name), "", request["Tags"])
             if signing:
                 change.put("code-signing", name, "", {"CodeSigningConfigArn": signing})
-            made = record
-            if request.get("Publish"):
-                made = publish(self.control, change, record, request.get("Description"))
+            description = request.get("Description")
+            made = publish(self.control, change, record, description) if request.get("Publish") else record
         self._pending |= {(name, LATEST), (name, made["Version"])}
         return {**public(made), "FunctionArn": record["FunctionArn"]}
 
-    def get(self, request: Request) -> Response:
+    def _revision(self) -> Record:
+        return {"LastModified": timestamp(self.control.now()), "RevisionId": self.control.new_id()}
+
+    def get_function(self, request: Request) -> Response:
         name, record = version(self.control, request)
-        location = (
-            f"{self.control.base_url()}/2015-03-31/functions/{name.name}/code-archive/{record['_digest']}"
-        )
-        out: Response = {
-            "Configuration": self._described(record, name.qualifier),
-            "Code": {"RepositoryType": "S3", "Location": location},
-        }
+        functions = f"{self.control.base_url()}/2015-03-31/functions"
+        location = f"{functions}/{name.name}/code-archive/{record['_digest']}"
+        code = {"RepositoryType": "S3", "Location": location}
+        out: Response = {"Configuration": self._described(record, name.qualifier), "Code": code}
         if key := record.get("_key"):
-            out["Code"]["SourceKMSKeyArn"] = key
+            code["SourceKMSKeyArn"] = key
         if tags := self.state.get("tags", self.place.function(name.name)):
             out["Tags"] = tags
         if reserved := self.state.get("concurrency", name.name):
             out["Concurrency"] = reserved
         return out
 
-    def configuration(self, request: Request) -> Response:
+    def get_function_configuration(self, request: Request) -> Response:
         name, record = version(self.control, request)
         return self._described(record, name.qualifier)
 
@@ -128,7 +109,7 @@ class Functions(Operations):
             out["FunctionArn"] = self.place.function(record["FunctionName"], qualifier)
         return out
 
-    def list_all(self, request: Request) -> Response:
+    def list_functions(self, request: Request) -> Response:
         everything = request.get("FunctionVersion") == "ALL"
         master = request.get("MasterRegion")
         if master and not everything:
@@ -147,7 +128,7 @@ class Functions(Operations):
             functions.append(summary(self.state.owned("function", name)[number], arn))
         return {"Functions": functions, **more}
 
-    def delete(self, request: Request) -> Response:
+    def delete_function(self, request: Request) -> Response:
         found = name_of(self.control, request)
         name, qualifier = found.name, found.qualifier
         if qualifier == LATEST:
@@ -160,27 +141,20 @@ class Functions(Operations):
                 forget(self.state, change, name)
                 discard(self.state, change, "tags", self.place.function(name))
             elif self.state.get("function", name, qualifier) is not None:
-                if aliases := [
-                    a for a, alias in self.state.owned("alias", name).items() if qualifier in leads_to(alias)
-                ]:
-                    raise conflict(
-                        "Unable to delete version because the following aliases reference it: "
-                        f"[{', '.join(sorted(aliases))}]"
-                    )
+                aliases = self.state.owned("alias", name)
+                if users := sorted(id for id in aliases if qualifier in leads_to(aliases[id])):
+                    text = "Unable to delete version because the following aliases reference it"
+                    raise conflict(f"{text}: [{', '.join(users)}]")
                 forget(self.state, change, name, qualifier)
         return {"StatusCode": 204}
 
-    def update_code(self, request: Request) -> Response:
-        name, record = unqualified(self.control, request)
-        _check_idle(self.control, record)
-        check_revision(request, record)
+    def update_function_code(self, request: Request) -> Response:
+        name, record = self._idle(request)
         if request.get("ImageUri"):
             raise invalid("Please don't provide ImageUri when updating a function with packageType Zip.")
         refuse(request)
         package = packaged.received(self.control, request)
-        new = dict(record)
-        _architectures(new, request)
-        new |= _code(package, request)
+        new = changed(record, request, ("Architectures",)) | _code(package, request)
         check_size(new)
         new["LastModified"] = timestamp(self.control.now())
         if request.get("DryRun"):
@@ -192,25 +166,15 @@ class Functions(Operations):
         self._pending |= {(name, LATEST), (name, made["Version"])}
         return public(made)
 
-    def update_configuration(self, request: Request) -> Response:
-        name, record = unqualified(self.control, request)
-        _check_idle(self.control, record)
-        check_revision(request, record)
-        new = applied(self.control, record, request)
-        new |= {
-            "LastModified": timestamp(self.control.now()),
-            "RevisionId": self.control.new_id(),
-            **UPDATING,
-        }
-        with self.state.change() as change:
-            change.put("function", name, LATEST, new)
+    def update_function_configuration(self, request: Request) -> Response:
+        name, record = self._idle(request)
+        new = {**applied(self.control, record, request), **self._revision(), **UPDATING}
+        self.put("function", name, LATEST, new)
         self._pending.add((name, LATEST))
         return public(new)
 
     def publish_version(self, request: Request) -> Response:
-        name, record = unqualified(self.control, request)
-        _check_idle(self.control, record)
-        check_revision(request, record)
+        name, record = self._idle(request)
         refuse(request)
         sha256 = request.get("CodeSha256")
         if sha256 and sha256 != record["CodeSha256"]:
@@ -223,7 +187,18 @@ class Functions(Operations):
         self._pending.add((name, made["Version"]))
         return public(made)
 
-    def account(self, _request: Request) -> Response:
+    def _idle(self, request: Request) -> tuple[str, Record]:
+        """An unqualified function that is to change, and may. Raises Fault."""
+        name, record = unqualified(self.control, request)
+        if _is_pending(record):
+            why = f"An update is in progress for resource: {self.place.function(name)}"
+            if record.get("State") == "Pending":
+                why = "The function is currently in the following state: Pending"
+            raise conflict(f"The operation cannot be performed at this time. {why}")
+        check_revision(request, record)
+        return name, record
+
+    def get_account_settings(self, _request: Request) -> Response:
         reserved = used = functions = 0
         for name in self.state.owners("layer"):
             used += sum(record["Content"]["CodeSize"] for record in self.state.owned("layer", name).values())
@@ -256,21 +231,3 @@ def _code(package: Package, source: Request) -> Record:
         "_unzipped": package.unzipped,
         "_key": source.get("SourceKMSKeyArn"),
     }
-
-
-def _architectures(record: Record, request: Request) -> None:
-    if request.get("Architectures"):
-        record["Architectures"] = request["Architectures"]
-
-
-def _check_idle(control: Control, record: Record) -> None:
-    if _is_pending(record):
-        arn = control.place.function(record["FunctionName"])
-        raise conflict(
-            "The operation cannot be performed at this time. "
-            + (
-                "The function is currently in the following state: Pending"
-                if record.get("State") == "Pending"
-                else f"An update is in progress for resource: {arn}"
-            )
-        )

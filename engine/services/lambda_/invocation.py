@@ -23,11 +23,8 @@ def extras_of(client: bytes, trace: str, tenant: str) -> wire.Extras | None:
 def _client_context(value: bytes) -> str:
     """A client context's JSON. Raises Fault."""
     if len(value) > CLIENT_CONTEXT_BYTES:
-        raise Fault(
-            "InvalidRequestContentException",
-            f"Client context must be at most {CLIENT_CONTEXT_BYTES} bytes of base64-encoded data",
-            Type="User",
-        )
+        message = f"Client context must be at most {CLIENT_CONTEXT_BYTES} bytes of base64-encoded data"
+        raise Fault("InvalidRequestContentException", message, Type="User")
     try:
         data = base64.b64decode(value, validate=True)
         if isinstance(wire.decode(data), dict):

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from ...durable.state import Record
 from . import code as packaged
-from .control import Operation, Operations, Request, Response
+from .control import Operations, Request, Response
 from .lookup import layer_number
 from .records import discard
-from .responses import not_found, paged, public, timestamp
+from .responses import changed, not_found, paged, public, timestamp
 
 
 class Layers(Operations):
     """The operations on layers, but for their permissions."""
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "PublishLayerVersion": self.publish,
-            "GetLayerVersion": self.get,
-            "GetLayerVersionByArn": self.by_arn,
-            "ListLayers": self.list_all,
-            "ListLayerVersions": self.versions,
-            "DeleteLayerVersion": self.delete,
-        }
-
-    def publish(self, request: Request) -> Response:
+    def publish_layer_version(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
         package = packaged.received(self.control, request["Content"])
         about = self.state.get("layer-about", name) or {"NextVersion": 1}
         number = about["NextVersion"]
-        record: Record = {
+        kept = ("CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo")
+        record = changed({}, request, kept) | {
             "Content": {"CodeSha256": package.sha256, "CodeSize": package.size},
             "LayerArn": self.place.layer(name),
             "LayerVersionArn": self.place.layer(name, number),
@@ -38,9 +29,6 @@ class Layers(Operations):
             "_digest": package.digest,
             "_unzipped": package.unzipped,
         }
-        for member in ("CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo"):
-            if request.get(member) is not None:
-                record[member] = request[member]
         with self.state.change() as change:
             change.put("layer", name, str(number), record)
             change.put("layer-about", name, "", {"NextVersion": number + 1})
@@ -57,22 +45,21 @@ class Layers(Operations):
             raise not_found("The resource you requested does not exist.")
         return name
 
-    def get(self, request: Request) -> Response:
+    def get_layer_version(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
-        return self._described(name, self._version(name, request["VersionNumber"]))
+        return self._version(name, request["VersionNumber"])
 
-    def _version(self, name: str, number: int) -> Record:
+    def _version(self, name: str, number: int) -> Response:
         record = self.state.get("layer", name, layer_number(number))
         if record is None:
             raise not_found("The resource you requested does not exist.")
-        return record
+        return self._described(name, record)
 
-    def by_arn(self, request: Request) -> Response:
+    def get_layer_version_by_arn(self, request: Request) -> Response:
         layer, _, number = request["Arn"].rpartition(":")
-        name = self._name(layer)
-        return self._described(name, self._version(name, int(number)))
+        return self._version(self._name(layer), int(number))
 
-    def list_all(self, request: Request) -> Response:
+    def list_layers(self, request: Request) -> Response:
         layers = [
             {"LayerName": name, "LayerArn": self.place.layer(name), "LatestMatchingVersion": versions[0]}
             for name in self.state.owners("layer")
@@ -84,23 +71,23 @@ class Layers(Operations):
         """A layer's versions that fit a request, as lists have them, the newest first."""
         versions = self.state.owned("layer", name)
         ordered = [versions[number] for number in sorted(versions, key=int, reverse=True)]
-        return [_summary(version) for version in ordered if _fits(version, request)]
+        return [
+            {name: value for name, value in public(version).items() if name not in ("Content", "LayerArn")}
+            for version in ordered
+            if _fits(version, request)
+        ]
 
-    def versions(self, request: Request) -> Response:
+    def list_layer_versions(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
         return paged("LayerVersions", self._matching(name, request), request)
 
-    def delete(self, request: Request) -> Response:
+    def delete_layer_version(self, request: Request) -> Response:
         """The number is not used again, and functions that have the version keep it."""
         name, number = self._name(request["LayerName"]), layer_number(request["VersionNumber"])
         with self.state.change() as change:
             for table in ("layer", "layer-policy"):
                 discard(self.state, change, table, name, number)
         return {}
-
-
-def _summary(record: Record) -> Response:
-    return {name: value for name, value in public(record).items() if name not in ("Content", "LayerArn")}
 
 
 def _fits(record: Record, request: Request) -> bool:

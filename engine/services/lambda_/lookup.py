@@ -12,6 +12,10 @@ from ...durable.state import Record
 from .control import Control
 from .responses import invalid, not_found
 
+NO_SIGNING_CONFIG = (
+    "The code signing configuration cannot be found. "
+    "Check that the provided configuration is not deleted: {}."
+)
 _ALIAS = re.compile(r"(?!\d+$)[a-zA-Z0-9-_]+")
 
 
@@ -93,10 +97,5 @@ def signing_config(control: Control, arn: str) -> Record:
     """A code signing configuration that a function is to have. Raises Fault."""
     record = control.state.get("code-signing-config", arn.rsplit(":", 1)[-1])
     if record is None:
-        raise Fault(
-            "CodeSigningConfigNotFoundException",
-            "The code signing configuration cannot be found. "
-            f"Check that the provided configuration is not deleted: {arn}.",
-            Type="User",
-        )
+        raise Fault("CodeSigningConfigNotFoundException", NO_SIGNING_CONFIG.format(arn), Type="User")
     return record

@@ -24,11 +24,6 @@ _LITERALS = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
 class _Wrong(Exception):
     """text, and how many bytes were read when it was found."""
 
-    def __init__(self, text: str, read: int) -> None:
-        super().__init__(text)
-        self.text = text
-        self.read = read
-
 
 def check(event: bytes) -> None:
     """Raises Fault for an event that is no JSON."""
@@ -51,7 +46,8 @@ def _refused(body: bytes, text: str) -> Fault:
         try:
             _Reader(body).document()
         except _Wrong as wrong:
-            text = f"{wrong.text}\n at {_place(body, wrong.read)}"
+            reason, read = wrong.args
+            text = f"{reason}\n at {_place(body, read)}"
     return Fault("InvalidRequestContentException", _PREFIX + text, Type="User")
 
 
@@ -59,6 +55,12 @@ def _place(data: bytes, read: int) -> str:
     """Where a parser stands that has read so many bytes."""
     ends = [found.end() for found in _LINE.finditer(data, 0, read)]
     return _PLACE % (len(ends) + 1, read - (ends[-1] if ends else 0) + 1)
+
+
+def _after(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
+    """Where a match that begins there ends."""
+    found = pattern.match(data, at)
+    return found.end() if found else at
 
 
 def _described(char: str) -> str:
@@ -78,7 +80,7 @@ class _Reader:
     def document(self) -> None:
         at, fresh = 0, True  # fresh: nothing stands before it that a comma must follow
         while True:
-            at = self._space(at)
+            at = _after(_SPACE, self.data, at)
             if at == len(self.data):
                 if self.open:
                     kind, start = self.open[-1]
@@ -112,14 +114,9 @@ class _Reader:
     def _kind(self) -> str:
         return self.open[-1][0] if self.open else "root"
 
-    def _space(self, at: int) -> int:
-        found = _SPACE.match(self.data, at)
-        assert found is not None
-        return found.end()
-
     def _more(self, at: int) -> int:
         """Where the next token is, of which there must be one."""
-        at = self._space(at)
+        at = _after(_SPACE, self.data, at)
         if at == len(self.data):
             raise self._ended(f" within/between {self._kind()} entries")
         return at
@@ -174,9 +171,8 @@ class _Reader:
 
     def _literal(self, at: int, word: bytes) -> int:
         end = at + len(word)
-        if not self.data.startswith(word, at):
-            raise self._unknown(at)
-        if end < len(self.data) and _WORD.fullmatch(self._char(end)):
+        longer = end < len(self.data) and _WORD.fullmatch(self._char(end))
+        if longer or not self.data.startswith(word, at):
             raise self._unknown(at)
         return end
 
@@ -184,7 +180,7 @@ class _Reader:
         found = _NUMBER.match(self.data, at)
         assert found is not None
         end = found.end()
-        whole, point, exponent = found["whole"], found["point"], found["exponent"]
+        whole, point, exponent = found.groups()
 
         def broken(after: int, comment: str) -> _Wrong:
             return self._unexpected(min(after, len(self.data) - 1), comment, " in numeric value")
@@ -205,9 +201,7 @@ class _Reader:
     def _string(self, at: int, what: str, ended: str) -> int:
         at += 1
         while True:
-            found = _PLAIN.match(self.data, at)
-            assert found is not None
-            at = found.end()
+            at = _after(_PLAIN, self.data, at)
             if at == len(self.data):
                 raise self._ended(ended)
             byte = self.data[at]
@@ -236,9 +230,8 @@ class _Reader:
     def _wide(self, at: int, ended: str) -> int:
         """A character of several bytes."""
         first = self.data[at]
-        length = (
-            2 if first & 0xE0 == 0xC0 else 3 if first & 0xF0 == 0xE0 else 4 if first & 0xF8 == 0xF0 else 0
-        )
+        leads = {2: first >> 5 == 0b110, 3: first >> 4 == 0b1110, 4: first >> 3 == 0b11110}
+        length = next((n for n, leading in leads.items() if leading), 0)
         if not length:
             raise _Wrong(f"Invalid UTF-8 start byte {first:#x}", at + 1)
         for other in range(at + 1, at + length):

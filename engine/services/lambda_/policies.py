@@ -11,10 +11,11 @@ import msgspec
 from ...aws.faults import Fault
 from ...aws.names import LATEST
 from ...durable.state import Record
-from .control import Operation, Operations, Request, Response
+from .control import Operations, Request, Response
 from .lookup import existing, latest, layer_number, name_of
 from .responses import check_revision, conflict, invalid, not_found
 
+Key = tuple[str, str, str]  # a policy's table, owner and id
 LIMIT = 20_480  # bytes of a policy
 _EMPTY = {"Version": "2012-10-17", "Id": "default"}
 _NOTHING = "The resource you requested does not exist."
@@ -35,33 +36,19 @@ _ARN = re.compile(r"arn:aws[a-z-]*:(iam|sts)::\d{12}:.+")
 class Policies(Operations):
     """The operations on policies."""
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "AddPermission": self.add,
-            "RemovePermission": self.remove,
-            "GetPolicy": self.get,
-            "GetResourcePolicy": self.get_resource,
-            "PutResourcePolicy": self.put_resource,
-            "DeleteResourcePolicy": self.delete_resource,
-            "AddLayerVersionPermission": self.add_layer,
-            "RemoveLayerVersionPermission": self.remove_layer,
-            "GetLayerVersionPolicy": self.get_layer,
-        }
-
-    def add(self, request: Request) -> Response:
+    def add_permission(self, request: Request) -> Response:
         name, record = existing(self.control, request)
         if name.qualifier == LATEST:
             raise invalid(_NOT_LATEST)
-        before = self.state.get("policy", name.name, name.qualifier or "")
+        key = ("policy", name.name, name.qualifier or "")
+        before = self.state.get(*key)
         # Without a policy, its first revision is that of the function, version or alias.
         check_revision(request, before or record, "GetPolicy")
         statement = _statement(request, self.place.function(name.name, name.qualifier))
-        self._put("policy", name.name, name.qualifier or "", before, statement)
+        self._add(key, before, statement)
         return {"Statement": msgspec.json.encode(statement).decode()}
 
-    def _put(
-        self, table: str, owner: str, id: str, before: Record | None, statement: dict[str, Any]
-    ) -> Record:
+    def _add(self, key: Key, before: Record | None, statement: dict[str, Any]) -> Record:
         statements = _statements(before)
         sid = statement["Sid"]
         if any(each.get("Sid") == sid for each in statements):
@@ -70,38 +57,25 @@ class Policies(Operations):
                 "Please provide a new statement id, or remove the existing statement."
             )
         new = self._revised(before, [*statements, statement])
-        if len(_text(new)) > LIMIT:
-            raise Fault(
-                "PolicyLengthExceededException",
-                f"The final policy size ({len(_text(new))}) is bigger than the limit ({LIMIT}).",
-                Type="User",
-            )
-        with self.state.change() as change:
-            change.put(table, owner, id, new)
+        if (size := len(_text(new))) > LIMIT:
+            text = f"The final policy size ({size}) is bigger than the limit ({LIMIT})."
+            raise Fault("PolicyLengthExceededException", text, Type="User")
+        self.put(*key, new)
         return new
 
     def _revised(self, before: Record | None, statements: list[Any]) -> Record:
         document = {**(before["Document"] if before else _EMPTY), "Statement": statements}
         return {"Document": document, "RevisionId": self.control.new_id()}
 
-    def remove(self, request: Request) -> Response:
+    def remove_permission(self, request: Request) -> Response:
         name = name_of(self.control, request)
         arn = self.place.function(name.name, name.qualifier)
         latest(self.control, request, f"No policy found for: {arn}")
         existing(self.control, request)
-        before = self.state.get("policy", name.name, name.qualifier or "")
-        self._remove("policy", name.name, name.qualifier or "", before, request, "GetPolicy")
-        return {}
+        return self._remove(("policy", name.name, name.qualifier or ""), request, "GetPolicy")
 
-    def _remove(
-        self,
-        table: str,
-        owner: str,
-        id: str,
-        before: Record | None,
-        request: Mapping[str, Any],
-        operation: str,
-    ) -> None:
+    def _remove(self, key: Key, request: Request, operation: str) -> Response:
+        before = self.state.get(*key)
         if before is None:
             raise not_found(_NO_POLICY)
         sid = request["StatementId"]
@@ -110,72 +84,64 @@ class Policies(Operations):
         if len(left) == len(statements):
             raise not_found(f"Statement {sid} is not found in resource policy.")
         check_revision(request, before, operation)
-        with self.state.change() as change:
-            if left:
-                change.put(table, owner, id, self._revised(before, left))
-            else:
-                change.delete(table, owner, id)
+        if left:
+            self.put(*key, self._revised(before, left))
+        else:
+            self.discard(*key)
+        return {}
 
-    def get(self, request: Request) -> Response:
+    def get_policy(self, request: Request) -> Response:
         name = name_of(self.control, request)
         return _response(self.state.get("policy", name.name, name.qualifier or ""), _NOTHING)
 
-    def _of_arn(self, request: Request) -> tuple[str, str, Record | None]:
+    def _of_arn(self, request: Request) -> tuple[Key, Record | None]:
         name, _ = existing(self.control, {"FunctionName": request["ResourceArn"]})
         if name.qualifier == LATEST:
             raise invalid(_NOT_LATEST)
-        qualifier = name.qualifier or ""
-        return name.name, qualifier, self.state.get("policy", name.name, qualifier)
+        key = ("policy", name.name, name.qualifier or "")
+        return key, self.state.get(*key)
 
-    def get_resource(self, request: Request) -> Response:
-        return _response(self._of_arn(request)[2], _NOTHING)
+    def get_resource_policy(self, request: Request) -> Response:
+        return _response(self._of_arn(request)[1], _NOTHING)
 
-    def put_resource(self, request: Request) -> Response:
-        name, qualifier, before = self._of_arn(request)
+    def put_resource_policy(self, request: Request) -> Response:
+        key, before = self._of_arn(request)
         check_revision(request, before, "GetResourcePolicy")
         new: Record = {"Document": _parsed(request["Policy"]), "RevisionId": self.control.new_id()}
-        with self.state.change() as change:
-            change.put("policy", name, qualifier, new)
+        self.put(*key, new)
         return _response(new, _NOTHING)
 
-    def delete_resource(self, request: Request) -> Response:
-        name, qualifier, before = self._of_arn(request)
+    def delete_resource_policy(self, request: Request) -> Response:
+        key, before = self._of_arn(request)
         if before is None:
             raise not_found(_NOTHING)
         check_revision(request, before, "GetResourcePolicy")
-        with self.state.change() as change:
-            change.delete("policy", name, qualifier)
+        self.discard(*key)
         return {}
 
-    def _layer(self, request: Request) -> tuple[str, str, Record | None]:
+    def _layer(self, request: Request) -> Key:
         name, number = request["LayerName"].rsplit(":", 1)[-1], layer_number(request["VersionNumber"])
         if self.state.get("layer", name, number) is None:
             raise not_found(f"Layer version {self.place.layer(name, number)} does not exist.")
-        return name, number, self.state.get("layer-policy", name, number)
+        return "layer-policy", name, number
 
-    def add_layer(self, request: Request) -> Response:
-        name, number, before = self._layer(request)
+    def add_layer_version_permission(self, request: Request) -> Response:
+        key = self._layer(request)
+        before = self.state.get(*key)
         check_revision(request, before, "GetLayerPolicy")
-        account = _ACCOUNT.fullmatch(request["Principal"])
-        statement = {
-            "Sid": request["StatementId"],
-            "Effect": "Allow",
-            "Principal": _account(request["Principal"]) if account else request["Principal"],
-            "Action": request["Action"],
-            "Resource": self.place.layer(name, number),
-        }
-        if request.get("OrganizationId"):
-            statement["Condition"] = {"StringEquals": {"aws:PrincipalOrgID": request["OrganizationId"]}}
-        new = self._put("layer-policy", name, number, before, statement)
+        principal, organization = request["Principal"], request.get("OrganizationId")
+        if _ACCOUNT.fullmatch(principal):
+            principal = _account(principal)
+        conditions = {"StringEquals": {"aws:PrincipalOrgID": organization}} if organization else {}
+        statement = _allow(request, principal, self.place.layer(*key[1:]), conditions)
+        new = self._add(key, before, statement)
         return {"Statement": msgspec.json.encode(statement).decode(), "RevisionId": new["RevisionId"]}
 
-    def remove_layer(self, request: Request) -> Response:
-        name, number, before = self._layer(request)
-        self._remove("layer-policy", name, number, before, request, "GetLayerPolicy")
-        return {}
+    def remove_layer_version_permission(self, request: Request) -> Response:
+        return self._remove(self._layer(request), request, "GetLayerPolicy")
 
-    def get_layer(self, request: Request) -> Response:
-        return _response(self._layer(request)[2], _NO_POLICY)
+    def get_layer_version_policy(self, request: Request) -> Response:
+        return _response(self.state.get(*self._layer(request)), _NO_POLICY)
 
 
 def _account(id: str) -> dict[str, str]:
@@ -205,16 +171,15 @@ def _statement(request: Mapping[str, Any], resource: str) -> dict[str, Any]:
         conditions["ArnLike"] = {"AWS:SourceArn": request["SourceArn"]}
     if request.get("InvokedViaFunctionUrl") is not None:
         conditions["Bool"] = {"lambda:InvokedViaFunctionUrl": str(request["InvokedViaFunctionUrl"]).lower()}
-    statement: dict[str, Any] = {
-        "Sid": request["StatementId"],
-        "Effect": "Allow",
-        "Principal": principal,
-        "Action": request["Action"],
-        "Resource": resource,
-    }
-    if conditions:
-        statement["Condition"] = conditions
-    return statement
+    return _allow(request, principal, resource, conditions)
+
+
+def _allow(
+    request: Mapping[str, Any], principal: str | dict[str, str], resource: str, conditions: Mapping[str, Any]
+) -> dict[str, Any]:
+    statement = {"Sid": request["StatementId"], "Effect": "Allow", "Principal": principal}
+    statement |= {"Action": request["Action"], "Resource": resource}
+    return {**statement, "Condition": conditions} if conditions else statement
 
 
 def _statements(record: Mapping[str, Any] | None) -> list[Any]:
@@ -238,9 +203,8 @@ def _parsed(text: str) -> dict[str, Any]:
         document = msgspec.json.decode(text)
     except msgspec.DecodeError:
         document = None
-    if not isinstance(document, dict) or not document.get("Statement"):
-        raise invalid("The policy is not a valid JSON policy document.")
-    for each in _statements({"Document": document}):
-        if not isinstance(each, dict) or each.get("Effect") not in ("Allow", "Deny"):
-            raise invalid("The policy is not a valid JSON policy document.")
-    return document
+    if isinstance(document, dict) and document.get("Statement"):
+        statements = _statements({"Document": document})
+        if all(isinstance(each, dict) and each.get("Effect") in ("Allow", "Deny") for each in statements):
+            return document
+    raise invalid("The policy is not a valid JSON policy document.")

@@ -55,10 +55,6 @@ def forget(state: State, change: Change, name: str, qualifier: str | None = None
 
 def digests(state: State) -> set[str]:
     """The packages that functions and layers need."""
-    needed: set[str] = set()
-    for table in ("function", "layer"):
-        for owner in state.owners(table):
-            for record in state.owned(table, owner).values():
-                needed.add(record["_digest"])
-                needed.update(record.get("_layers", ()))
-    return needed
+    owners = [(table, owner) for table in ("function", "layer") for owner in state.owners(table)]
+    records = [record for table, owner in owners for record in state.owned(table, owner).values()]
+    return {digest for record in records for digest in (record["_digest"], *record.get("_layers", ()))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...aws.faults import Fault
@@ -39,6 +39,15 @@ def check_revision(
             f"Call the {operation} API to retrieve the latest Revision Id",
             Type="User",
         )
+
+
+def changed(
+    record: Mapping[str, Any], request: Mapping[str, Any], kept: Iterable[str], optional: Iterable[str] = ()
+) -> dict[str, Any]:
+    """A record with the members that a request sets; an `optional` one that is empty removes the one there was."""
+    new = dict(record)
+    new |= {member: request[member] for member in (*kept, *optional) if request.get(member) is not None}
+    return {member: value for member, value in new.items() if value or member not in optional}
 
 
 def public(record: Mapping[str, Any]) -> dict[str, Any]:

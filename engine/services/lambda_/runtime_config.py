@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .control import Operation, Operations, Request, Response
+from .control import Operations, Request, Response
 from .lookup import unqualified, version
 from .responses import invalid
 
@@ -10,26 +10,17 @@ from .responses import invalid
 class RuntimeConfig(Operations):
     """The operations on recursion and runtime management."""
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "PutFunctionRecursionConfig": self.put_recursion,
-            "GetFunctionRecursionConfig": self.get_recursion,
-            "PutRuntimeManagementConfig": self.put_runtime,
-            "GetRuntimeManagementConfig": self.get_runtime,
-        }
-
-    def put_recursion(self, request: Request) -> Response:
+    def put_function_recursion_config(self, request: Request) -> Response:
         name, _ = unqualified(self.control, request)
         record = {"RecursiveLoop": request["RecursiveLoop"]}
-        with self.state.change() as change:
-            change.put("recursion", name, "", record)
+        self.put("recursion", name, "", record)
         return record
 
-    def get_recursion(self, request: Request) -> Response:
+    def get_function_recursion_config(self, request: Request) -> Response:
         name, _ = unqualified(self.control, request)
         return self.state.get("recursion", name) or {"RecursiveLoop": "Terminate"}
 
-    def put_runtime(self, request: Request) -> Response:
+    def put_runtime_management_config(self, request: Request) -> Response:
         name, record = version(self.control, request)
         manual = request["UpdateRuntimeOn"] == "Manual"
         if manual and not request.get("RuntimeVersionArn"):
@@ -40,14 +31,11 @@ class RuntimeConfig(Operations):
             raise invalid(
                 "RuntimeVersionArn is only supported when UpdateRuntimeOn is Manual. Remove RuntimeVersionArn."
             )
-        settings = {"UpdateRuntimeOn": request["UpdateRuntimeOn"]}
-        if manual:
-            settings["RuntimeVersionArn"] = request["RuntimeVersionArn"]
-        with self.state.change() as change:
-            change.put("runtime-management", name.name, record["Version"], settings)
+        settings = {m: request[m] for m in ("UpdateRuntimeOn", "RuntimeVersionArn") if request.get(m)}
+        self.put("runtime-management", name.name, record["Version"], settings)
         return {**settings, "FunctionArn": self.place.function(name.name, name.qualifier)}
 
-    def get_runtime(self, request: Request) -> Response:
+    def get_runtime_management_config(self, request: Request) -> Response:
         name, record = version(self.control, request)
         settings = self.state.get("runtime-management", name.name, record["Version"])
         arn = self.place.function(name.name, name.qualifier)

@@ -7,7 +7,7 @@ import re
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import limits
 from ...aws import eventstream
@@ -25,12 +25,11 @@ from .control import Control, Operation
 from .invocation import check_size, extras_of, log_result
 
 
-class ControlPlane:
-    """The operations on one account's functions in one region, and what they have left pending."""
+class ControlPlane(NamedTuple):
+    """The operations on one account's functions in one region, and what moves on what they have left pending."""
 
-    def __init__(self, control: Control) -> None:
-        self.control = control
-        self.operations, self.settle = catalog.assemble(control)
+    operations: dict[str, Operation]
+    settle: Callable[[], None]
 
 
 class Lambda(ModelService):
@@ -58,7 +57,9 @@ class Lambda(ModelService):
         """A place's control plane, made when it is first asked for. In the executor's thread, or before it has one."""
         found = self._planes.get(place)
         if found is None:
-            found = self._planes[place] = ControlPlane(self._control(self._hosting.of(place)))
+            found = self._planes[place] = ControlPlane(
+                *catalog.assemble(self._control(self._hosting.of(place)))
+            )
         return found
 
     def settle(self) -> None:
@@ -76,10 +77,8 @@ class Lambda(ModelService):
         if operation.name == "InvokeAsync":
             await self._invoke_async(members, caller, id)
             return self.model.render(operation, {"Status": 202}, str(id))
-        loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(
-            self._executor, self._operate, caller.place, operation.name, members
-        )
+        args = (caller.place, operation.name, members)
+        result = await asyncio.get_running_loop().run_in_executor(self._executor, self._operate, *args)
         return self.model.render(operation, result, str(id))
 
     def _operate(self, place: Place, name: str, members: dict[str, Any]) -> dict[str, Any]:
@@ -90,9 +89,8 @@ class Lambda(ModelService):
         try:
             return run(members)
         except (StoreError, OSError) as error:
-            raise Fault(
-                "ServiceException", f"The change could not be stored: {error}", Type="Service"
-            ) from error
+            text = f"The change could not be stored: {error}"
+            raise Fault("ServiceException", text, Type="Service") from error
         finally:
             self._executor.submit(plane.settle)
 
@@ -147,6 +145,5 @@ class Lambda(ModelService):
         try:
             await stored
         except EngineError as error:
-            raise Fault(
-                "ServiceException", f"The event could not be stored: {error}", Type="Service"
-            ) from error
+            text = f"The event could not be stored: {error}"
+            raise Fault("ServiceException", text, Type="Service") from error

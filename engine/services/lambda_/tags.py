@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...aws.names import LATEST
-from .control import Operation, Operations, Request, Response
-from .lookup import latest
+from .control import Operations, Request, Response
+from .lookup import NO_SIGNING_CONFIG, latest
 from .records import discard
 from .responses import invalid, not_found
 
@@ -14,10 +14,7 @@ MOST = 50
 # By what an ARN calls the resource, which is its table's name, too. There are none of the last two.
 _MISSING = {
     "event-source-mapping": "Event source mapping not found: {}",
-    "code-signing-config": (
-        "The code signing configuration cannot be found. "
-        "Check that the provided configuration is not deleted: {}."
-    ),
+    "code-signing-config": NO_SIGNING_CONFIG,
     "capacity-provider": "Capacity provider not found: {}",
     "network-connector": "Network connector not found: {}",
 }
@@ -31,9 +28,6 @@ def check_number(tags: Mapping[str, str]) -> None:
 
 class Tags(Operations):
     """The operations on tags."""
-
-    def operations(self) -> dict[str, Operation]:
-        return {"TagResource": self.tag, "UntagResource": self.untag, "ListTags": self.list_all}
 
     def _resource(self, arn: str) -> str:
         """The ARN that the tags are kept under. Raises Fault when there is no such resource."""
@@ -50,7 +44,7 @@ class Tags(Operations):
             raise not_found(_MISSING[kind].format(arn))
         return arn
 
-    def tag(self, request: Request) -> Response:
+    def tag_resource(self, request: Request) -> Response:
         arn = self._resource(request["Resource"])
         tags = {**(self.state.get("tags", arn) or {}), **request["Tags"]}
         if not request["Tags"]:
@@ -61,7 +55,7 @@ class Tags(Operations):
 
     def _put(self, arn: str, tags: dict[str, str]) -> None:
         """A function with other tags has another revision."""
-        self.control, name = self.control, arn.rsplit(":", 1)[-1]
+        name = arn.rsplit(":", 1)[-1]
         with self.state.change() as change:
             if tags:
                 change.put("tags", arn, "", tags)
@@ -70,15 +64,12 @@ class Tags(Operations):
             if ":function:" in arn and (record := self.state.get("function", name, LATEST)):
                 change.put("function", name, LATEST, {**record, "RevisionId": self.control.new_id()})
 
-    def untag(self, request: Request) -> Response:
+    def untag_resource(self, request: Request) -> Response:
         arn = self._resource(request["Resource"])
-        gone = set(request["TagKeys"])
-        tags = {
-            name: value for name, value in (self.state.get("tags", arn) or {}).items() if name not in gone
-        }
-        self._put(arn, tags)
+        tags = self.state.get("tags", arn) or {}
+        self._put(arn, {name: tags[name] for name in tags if name not in request["TagKeys"]})
         return {}
 
-    def list_all(self, request: Request) -> Response:
+    def list_tags(self, request: Request) -> Response:
         arn = self._resource(request["Resource"])
         return {"Tags": self.state.get("tags", arn) or {}}

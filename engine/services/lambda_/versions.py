@@ -5,10 +5,21 @@ from __future__ import annotations
 from ...aws.faults import Fault
 from ...aws.names import LATEST
 from ...durable.state import Change, Record
-from .control import Control, Operation, Operations, Request, Response
+from .control import Control, Operations, Request, Response
 from .lookup import latest, name_of, unqualified
 from .records import forget
-from .responses import INVALID, check_revision, conflict, invalid, not_found, page, paged, public, timestamp
+from .responses import (
+    INVALID,
+    changed,
+    check_revision,
+    conflict,
+    invalid,
+    not_found,
+    page,
+    paged,
+    public,
+    timestamp,
+)
 
 # What may differ between $LATEST and a version that is still the same.
 _OWN = {
@@ -86,17 +97,7 @@ def leads_to(alias: Record) -> set[str]:
 class Versions(Operations):
     """The operations on versions and aliases."""
 
-    def operations(self) -> dict[str, Operation]:
-        return {
-            "ListVersionsByFunction": self.list_all,
-            "CreateAlias": self.create_alias,
-            "GetAlias": self.get_alias,
-            "ListAliases": self.list_aliases,
-            "UpdateAlias": self.update_alias,
-            "DeleteAlias": self.delete_alias,
-        }
-
-    def list_all(self, request: Request) -> Response:
+    def list_versions_by_function(self, request: Request) -> Response:
         name, _ = unqualified(self.control, request)
         versions = self.state.owned("function", name)
         ordered = [versions[LATEST], *(versions[n] for n in sorted(versions.keys() - {LATEST}, key=int))]
@@ -107,23 +108,22 @@ class Versions(Operations):
         name, alias = self._names(request)
         if self.state.get("alias", name, alias) is not None:
             raise conflict(f"Alias already exists: {self.place.function(name, alias)}")
-        record: Record = {
+        record = {
             "AliasArn": self.place.function(name, alias),
-            "Name": alias,
-            "FunctionVersion": request["FunctionVersion"],
-            "Description": request.get("Description", ""),
+            "Description": "",
             "RevisionId": self.control.new_id(),
+            **changed({}, request, ("Name", "FunctionVersion", "Description", "RoutingConfig")),
         }
-        if request.get("RoutingConfig", {}).get("AdditionalVersionWeights"):
-            record["RoutingConfig"] = request["RoutingConfig"]
         self._check(name, record)
-        with self.state.change() as change:
-            change.put("alias", name, alias, record)
+        self.put("alias", name, alias, record)
         return record
 
     def _check(self, name: str, record: Record) -> None:
+        """Raises Fault. A routing without weights is none: it is removed."""
         version = record["FunctionVersion"]
         weights = record.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
+        if not weights:
+            record.pop("RoutingConfig", None)
         if len(weights) > 1:
             raise invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")
         if weights and version == LATEST:
@@ -161,18 +161,10 @@ class Versions(Operations):
     def update_alias(self, request: Request) -> Response:
         name, record = self._alias(request, "Alias not found")
         check_revision(request, record)
-        new = dict(record)
-        for member in ("FunctionVersion", "Description"):
-            if request.get(member) is not None:
-                new[member] = request[member]
-        if request.get("RoutingConfig") is not None:
-            new.pop("RoutingConfig", None)
-            if request["RoutingConfig"].get("AdditionalVersionWeights"):
-                new["RoutingConfig"] = request["RoutingConfig"]
+        new = changed(record, request, ("FunctionVersion", "Description", "RoutingConfig"))
         self._check(name, new)
         new["RevisionId"] = self.control.new_id()
-        with self.state.change() as change:
-            change.put("alias", name, record["Name"], new)
+        self.put("alias", name, record["Name"], new)
         return new
 
     def delete_alias(self, request: Request) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from typing import Any
 
 from ... import wire
@@ -13,6 +12,7 @@ from ...aws.faults import Fault
 from ...aws.messages import Request as HttpRequest
 from ...aws.messages import Response
 from ...aws.model import Model
+from ...aws.service import operations_of
 from ...aws.validate import Wording
 from .disk import Key, Meta, StoredEvent, Stream
 from .pattern import InvalidPattern, compile_pattern
@@ -41,31 +41,14 @@ class LogsApi:
         self._store = store
         self._prefix = f"arn:aws:logs:{region}:{account}:log-group:"
         self._service = Model.load("logs", WORDING)
-        self._operations: Mapping[str, Callable[[Request], Request | None]] = {
-            "CreateLogGroup": self._create_group,
-            "CreateLogStream": self._create_stream,
-            "DeleteLogGroup": self._delete_group,
-            "DeleteLogStream": self._delete_stream,
-            "DeleteRetentionPolicy": self._delete_retention,
-            "DescribeLogGroups": self._describe_groups,
-            "DescribeLogStreams": self._describe_streams,
-            "FilterLogEvents": self._filter,
-            "GetLogEvents": self._get,
-            "ListTagsForResource": self._list_tags,
-            "ListTagsLogGroup": self._list_tags,
-            "PutLogEvents": self._put,
-            "PutRetentionPolicy": self._put_retention,
-            "TagResource": self._tag,
-            "UntagResource": self._untag,
-        }
+        self._operations: Mapping[str, Callable[[Request], Request | None]] = operations_of(self, "call")
 
     def call(self, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         """Status, headers, body. target: X-Amz-Target ("Logs_20140328.GetLogEvents"). Never raises."""
         request_id = str(uuid.uuid4())
         try:
-            response = self._respond(
-                HttpRequest("POST", "/", "", [("x-amz-target", target)], body), request_id
-            )
+            request = HttpRequest("POST", "/", "", [("x-amz-target", target)], body)
+            response = self._respond(request, request_id)
         except Fault as fault:
             response = self._service.error(fault, request_id)
         headers = {"Content-Type": response.headers[0][1].decode(), "x-amzn-RequestId": request_id}
@@ -92,7 +75,7 @@ class LogsApi:
 
     # Groups
 
-    def _create_group(self, r: Request) -> None:
+    def create_log_group(self, r: Request) -> None:
         name = r["logGroupName"]
         if name.lower().startswith("aws/"):
             raise Fault(_INVALID, "Log groups starting with AWS/ are reserved for AWS.")
@@ -102,28 +85,26 @@ class LogsApi:
         if not self._store.create_group(name, r.get("logGroupClass", "STANDARD"), r.get("tags")):
             raise Fault("ResourceAlreadyExistsException", "The specified log group already exists")
 
-    def _delete_group(self, r: Request) -> None:
+    def delete_log_group(self, r: Request) -> None:
         self._store.delete_group(r["logGroupName"])
 
-    def _describe_groups(self, r: Request) -> Request:
+    def describe_log_groups(self, r: Request) -> Request:
         prefix, part = r.get("logGroupNamePrefix"), r.get("logGroupNamePattern")
         if prefix is not None and part is not None:
             text = "LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters."
             raise Fault(_INVALID, text)
-        names = self._store.groups()
-        if prefix is not None:
-            names = [n for n in names if n.startswith(prefix)]
-        if part:
-            names = [n for n in names if part in n]
-        if "logGroupIdentifiers" in r:
-            wanted = {self._name(i) for i in r["logGroupIdentifiers"]}
-            names = [n for n in names if n in wanted]
-        wanted_class = r.get("logGroupClass")
-        if wanted_class:
-            names = [n for n in names if self._store.meta(n).log_class == wanted_class]
+        identifiers, log_class = r.get("logGroupIdentifiers"), r.get("logGroupClass")
+        selected = None if identifiers is None else {self._name(i) for i in identifiers}
         after = _untoken(r.get("nextToken"), 1)
-        if after:
-            names = [n for n in names if n > after[0]]
+        names = [
+            name
+            for name in self._store.groups()
+            if name.startswith(prefix or "")
+            and (part or "") in name
+            and (selected is None or name in selected)
+            and (not after or name > after[0])
+            and (not log_class or self._store.meta(name).log_class == log_class)
+        ]
         limit = r.get("limit", LIST_LIMIT)
         result: Request = {"logGroups": [self._group(n, brief=bool(part)) for n in names[:limit]]}
         if len(names) > limit:
@@ -140,14 +121,14 @@ class LogsApi:
         group |= {"logGroupClass": meta.log_class, "deletionProtectionEnabled": False}
         return group if meta.retention_days is None else group | {"retentionInDays": meta.retention_days}
 
-    def _put_retention(self, r: Request) -> None:
+    def put_retention_policy(self, r: Request) -> None:
         days = r["retentionInDays"]
         if days not in RETENTION_DAYS:
             text = f"Invalid retention value. Valid values are: [{', '.join(map(str, RETENTION_DAYS))}]"
             raise Fault(_INVALID, text)
         self._store.put_retention(r["logGroupName"], days)
 
-    def _delete_retention(self, r: Request) -> None:
+    def delete_retention_policy(self, r: Request) -> None:
         self._store.put_retention(r["logGroupName"], None)
 
     def _name(self, identifier: str) -> str:
@@ -169,10 +150,12 @@ class LogsApi:
     def _tagged(self, r: Request) -> str:
         return self._name(r["resourceArn"]) if "resourceArn" in r else str(r["logGroupName"])
 
-    def _list_tags(self, r: Request) -> Request:
+    def list_tags_for_resource(self, r: Request) -> Request:
         return {"tags": dict(self._store.meta(self._tagged(r)).tags)}
 
-    def _tag(self, r: Request) -> None:
+    list_tags_log_group = list_tags_for_resource
+
+    def tag_resource(self, r: Request) -> None:
         def edit(meta: Meta) -> None:
             tags = meta.tags | r["tags"]
             if len(tags) > TAGS:
@@ -182,7 +165,7 @@ class LogsApi:
 
         self._store.change(self._tagged(r), edit)
 
-    def _untag(self, r: Request) -> None:
+    def untag_resource(self, r: Request) -> None:
         def edit(meta: Meta) -> None:
             meta.tags = {k: v for k, v in meta.tags.items() if k not in r["tagKeys"]}
 
@@ -190,14 +173,14 @@ class LogsApi:
 
     # Streams
 
-    def _create_stream(self, r: Request) -> None:
+    def create_log_stream(self, r: Request) -> None:
         if not self._store.create_stream(r["logGroupName"], r["logStreamName"]):
             raise Fault("ResourceAlreadyExistsException", "The specified log stream already exists")
 
-    def _delete_stream(self, r: Request) -> None:
+    def delete_log_stream(self, r: Request) -> None:
         self._store.delete_stream(r["logGroupName"], r["logStreamName"])
 
-    def _describe_streams(self, r: Request) -> Request:
+    def describe_log_streams(self, r: Request) -> Request:
         group = self._named(r)
         by_time = r.get("orderBy") == "LastEventTime"
         prefix = r.get("logStreamNamePrefix")
@@ -205,11 +188,8 @@ class LogsApi:
             raise Fault(_INVALID, "Cannot order by LastEventTime with a logStreamNamePrefix.")
         down = r.get("descending", False)
         after = _untoken(r.get("nextToken"), 2)
-        found = {
-            ((s.last or 0) if by_time else 0, s.name): s
-            for s in self._store.streams(group)
-            if prefix is None or s.name.startswith(prefix)
-        }
+        streams = (s for s in self._store.streams(group) if s.name.startswith(prefix or ""))
+        found = {((s.last or 0) if by_time else 0, s.name): s for s in streams}
         keys = sorted(found, reverse=down)
         if after:
             last = (after[0], after[1])
@@ -223,22 +203,16 @@ class LogsApi:
     def _stream(self, group: str, s: Stream) -> Request:
         stream: Request = {"logStreamName": s.name, "creationTime": s.created}
         if s.last is not None:
-            stream |= {
-                "firstEventTimestamp": s.first,
-                "lastEventTimestamp": s.last,
-                "lastIngestionTime": s.ingested,
-            }
-            stream["uploadSequenceToken"] = _position((s.last, 0))
+            stream |= {"firstEventTimestamp": s.first, "lastEventTimestamp": s.last}
+            stream |= {"lastIngestionTime": s.ingested, "uploadSequenceToken": _position((s.last, 0))}
         return stream | {"arn": f"{self._prefix}{group}:log-stream:{s.name}", "storedBytes": 0}
 
     # Events
 
-    def _get(self, r: Request) -> Request:
+    def get_log_events(self, r: Request) -> Request:
         group, token = self._named(r), r.get("nextToken")
-        forward = r.get("startFromHead", False)
-        at = None
-        if token is not None:
-            forward, at = token.startswith("f/"), _read_position(token)
+        at = None if token is None else _read_position(token)
+        forward = r.get("startFromHead", False) if token is None else token.startswith("f/")
         start, end = r.get("startTime"), r.get("endTime")
         limit = r.get("limit", PAGE_EVENTS)
         page = self._store.read(group, r["logStreamName"], start, end, from_head=forward, at=at, limit=limit)
@@ -246,15 +220,12 @@ class LogsApi:
         if page.events:
             first, last = _key(page.events[0]), _key(page.events[-1])
         return {
-            "events": [
-                {"timestamp": e.timestamp, "message": e.message, "ingestionTime": e.ingested}
-                for e in page.events
-            ],
+            "events": [_event(e) for e in page.events],
             "nextForwardToken": f"f/{_position(last)}",
             "nextBackwardToken": f"b/{_position(first)}",
         }
 
-    def _filter(self, r: Request) -> Request:
+    def filter_log_events(self, r: Request) -> Request:
         group = self._named(r)
         if "logStreamNames" in r and "logStreamNamePrefix" in r:
             text = "logStreamNames and logStreamNamePrefix are mutually exclusive parameters."
@@ -282,14 +253,7 @@ class LogsApi:
         events = page.events if forward else page.events[::-1]
         result: Request = {
             "events": [
-                {
-                    "logStreamName": e.stream,
-                    "timestamp": e.timestamp,
-                    "message": e.message,
-                    "ingestionTime": e.ingested,
-                    "eventId": _position(_key(e)),
-                }
-                for e in events
+                {**_event(e), "logStreamName": e.stream, "eventId": _position(_key(e))} for e in events
             ],
             "searchedLogStreams": [],
         }
@@ -297,10 +261,10 @@ class LogsApi:
             result["nextToken"] = _token(int(forward), *page.at)
         return result
 
-    def _put(self, r: Request) -> Request:
+    def put_log_events(self, r: Request) -> Request:
         group, stream, events = r["logGroupName"], r["logStreamName"], r["logEvents"]
         times = [e["timestamp"] for e in events]
-        if any(a > b for a, b in pairwise(times)):
+        if times != sorted(times):
             text = "Log events in a single PutLogEvents request must be in chronological order."
             raise Fault(_INVALID, text)
         if times[-1] - times[0] > DAY_MS:
@@ -324,6 +288,10 @@ class LogsApi:
         if new:
             rejection["tooNewLogEventStartIndex"] = len(events) - new
         return result | {"rejectedLogEventsInfo": rejection} if rejection else result
+
+
+def _event(event: StoredEvent) -> Request:
+    return {"timestamp": event.timestamp, "message": event.message, "ingestionTime": event.ingested}
 
 
 def _key(event: StoredEvent) -> Key:

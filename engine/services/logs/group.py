@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import heapq
 import os
@@ -64,6 +65,7 @@ class Group:
         data = encode(batch)
         if self._segments and self._size and self._size + len(data) > self._segment_bytes:
             self._roll()
+            self._trim(lambda: self._total() + self._segment_bytes > self._group_bytes)
         file = self._open()
         written = 0
         try:
@@ -73,19 +75,7 @@ class Group:
             os.ftruncate(file, self._size)
             raise
         if self._blocks is not None:
-            self._index(
-                Block(
-                    self._segments[-1],
-                    self._size,
-                    len(data),
-                    self._next,
-                    len(batch),
-                    min(e[0] for e in batch),
-                    max(e[0] for e in batch),
-                    frozenset(e[2] for e in batch),
-                )
-            )
-            self._note(StoredEvent(*e) for e in batch)
+            self._index(self._segments[-1], self._size, data, self._next, [StoredEvent(*e) for e in batch])
         self._size += len(data)
         self._next += len(batch)
         return len(batch)
@@ -99,10 +89,10 @@ class Group:
         return self._file
 
     def _roll(self) -> None:
+        """Go on in a new segment."""
         self._shut()
         self._segments.append(self._next)
         self._size = 0
-        self._trim(lambda: self._total() + self._segment_bytes > self._group_bytes)
 
     def _trim(self, surplus: Callable[[], bool]) -> None:
         """Drop the oldest segments, never the one being written."""
@@ -129,9 +119,7 @@ class Group:
                     return True
 
             if len(self._segments) == 1 and self._size and old():
-                self._shut()
-                self._segments.append(self._next)
-                self._size = 0
+                self._roll()
             self._trim(old)
 
     def close(self) -> None:
@@ -159,10 +147,8 @@ class Group:
     def _total(self) -> int:
         total = 0
         for segment in self._segments:
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 total += self._path(segment).stat().st_size
-            except FileNotFoundError:
-                continue
         return total
 
     def _path(self, segment: int) -> Path:
@@ -172,12 +158,12 @@ class Group:
         """Count what an earlier process wrote; a torn last line is cut off."""
         if self._next:
             return
-        last = self._segments[-1]
-        data = self._path(last).read_bytes()
+        path = self._path(self._segments[-1])
+        data = path.read_bytes()
         self._size = data.rfind(b"\n") + 1
         if self._size != len(data):
-            os.truncate(self._path(last), self._size)
-        self._next = last + data.count(b"\n")
+            os.truncate(path, self._size)
+        self._next = self._segments[-1] + data.count(b"\n")
 
     # Reading
 
@@ -221,11 +207,7 @@ class Group:
                 yield from (e for e in self._read(block) if e.sequence > sequence and e.timestamp >= since)
 
     def ordered(
-        self,
-        selected: Callable[[str], bool],
-        low: Key,
-        high: Key,
-        backward: bool = False,
+        self, selected: Callable[[str], bool], low: Key, high: Key, backward: bool = False
     ) -> Iterator[StoredEvent]:
         """Events of the selected streams with low < (timestamp, sequence) < high, in that order or backward."""
         sign = -1 if backward else 1
@@ -268,18 +250,18 @@ class Group:
             if not end:
                 return
             chunk = data[offset:end]
-            events = list(decode(chunk, sequence, self.meta.gone))
-            count = chunk.count(b"\n")
-            if events:
-                times = [e.timestamp for e in events]
-                found = frozenset(e.stream for e in events)
-                block = Block(segment, offset, len(chunk), sequence, count, min(times), max(times), found)
-                self._index(block)
-                self._note(iter(events))
-            offset, sequence = end, sequence + count
+            if events := list(decode(chunk, sequence, self.meta.gone)):
+                self._index(segment, offset, chunk, sequence, events)
+            offset, sequence = end, sequence + chunk.count(b"\n")
 
-    def _index(self, block: Block) -> None:
+    def _index(
+        self, segment: int, offset: int, data: bytes, sequence: int, events: list[StoredEvent]
+    ) -> None:
+        """A block of the index, and the streams' bounds, from lines and the events in them."""
         assert self._blocks is not None
+        times, streams = [e.timestamp for e in events], frozenset(e.stream for e in events)
+        count = data.count(b"\n")
+        block = Block(segment, offset, len(data), sequence, count, min(times), max(times), streams)
         last = self._blocks[-1] if self._blocks else None
         adjoins = last and last.segment == block.segment and last.offset + last.length == block.offset
         if last and adjoins and last.length + block.length <= BLOCK_BYTES:
@@ -292,17 +274,14 @@ class Group:
             )
         else:
             self._blocks.append(block)
-
-    def _note(self, events: Iterator[StoredEvent]) -> None:
         for e in events:
             s = self._streams.get(e.stream)
             if s is None:
                 created = self.meta.streams.get(e.stream, e.ingested)
-                self._streams[e.stream] = Stream(e.stream, created, e.timestamp, e.timestamp, e.ingested)
-            else:
-                s.first = min(s.first or e.timestamp, e.timestamp)
-                s.last = max(s.last or e.timestamp, e.timestamp)
-                s.ingested = e.ingested
+                s = self._streams[e.stream] = Stream(e.stream, created)
+            s.first = min(s.first or e.timestamp, e.timestamp)
+            s.last = max(s.last or e.timestamp, e.timestamp)
+            s.ingested = e.ingested
 
     def _forget(self) -> None:
         """Streams and tombstones go with the last of their events."""

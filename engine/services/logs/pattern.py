@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ... import wire
@@ -14,8 +14,8 @@ Test = Callable[[Any], bool]  # of a JSON document, or of one field
 
 _TERM = re.compile(r'\s*([?-]?)(?:"((?:[^"\\]|\\.)*)"|%([^%]+)%|([^\s"]+))(?=\s|$)')
 _TOKEN = re.compile(
-    r'\s*(?:(&&|\|\||!=|<=|>=|[()=<>,])|(")((?:[^"\\]|\\.)*)"|(%)([^%]*)%'
-    r"|(\$(?:\.[\w\-@:]+|\.?\[(?:'[^']*'|\"[^\"]*\"|\*|\d+)\])*|[^\s()=<>!,&|\"%]+))"
+    r'\s*(?:(?P<op>&&|\|\||!=|<=|>=|[()=<>,])|"(?P<quoted>(?:[^"\\]|\\.)*)"|%(?P<regex>[^%]*)%'
+    r"|(?P<word>\$(?:\.[\w\-@:]+|\.?\[(?:'[^']*'|\"[^\"]*\"|\*|\d+)\])*|[^\s()=<>!,&|\"%]+))"
 )
 _STEP = re.compile(r"\.?\[(?:'([^']*)'|\"([^\"]*)\"|(\*|\d+))\]|\.([\w\-@:]+)")
 _FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"|\[([^\]]*)\]|(\S+)')
@@ -98,16 +98,8 @@ class _Reader:
             found = _TOKEN.match(text, place)
             if found is None:
                 raise InvalidPattern(text)
-            op, quote, quoted, percent, regex, word = found.groups()
-            self.tokens.append(
-                ("op", op)
-                if op
-                else ("quoted", _unquote(quoted))
-                if quote
-                else ("regex", regex)
-                if percent
-                else ("word", word)
-            )
+            kind = str(found.lastgroup)
+            self.tokens.append((kind, _unquote(found[kind]) if kind == "quoted" else found[kind]))
             place = found.end()
         self.tokens.append(("end", ""))
 
@@ -131,17 +123,16 @@ class _Reader:
 
 
 def _either(reader: _Reader, atom: Callable[[_Reader], Test], depth: int = 0) -> Test:
-    tests = [_both(reader, atom, depth)]
-    while reader.take("||"):
-        tests.append(_both(reader, atom, depth))
-    return tests[0] if len(tests) == 1 else lambda value: any(t(value) for t in tests)
+    return _joined(reader, "||", any, lambda: _joined(reader, "&&", all, lambda: _one(reader, atom, depth)))
 
 
-def _both(reader: _Reader, atom: Callable[[_Reader], Test], depth: int) -> Test:
-    tests = [_one(reader, atom, depth)]
-    while reader.take("&&"):
-        tests.append(_one(reader, atom, depth))
-    return tests[0] if len(tests) == 1 else lambda value: all(t(value) for t in tests)
+def _joined(
+    reader: _Reader, op: str, hold: Callable[[Iterator[bool]], bool], part: Callable[[], Test]
+) -> Test:
+    tests = [part()]
+    while reader.take(op):
+        tests.append(part())
+    return tests[0] if len(tests) == 1 else lambda value: hold(t(value) for t in tests)
 
 
 def _one(reader: _Reader, atom: Callable[[_Reader], Test], depth: int) -> Test:
@@ -218,11 +209,10 @@ def _select(value: Any, steps: list[str]) -> list[Any]:
 def _comparison(reader: _Reader, op: str) -> Test:
     kind, text = reader.next()
     reader.expect(kind in ("quoted", "regex", "word"))
-    if op in _ORDER:
+    if order := _ORDER.get(op):
         limit = _number(text)
         if limit is None or kind != "word":
             raise InvalidPattern(text)
-        order = _ORDER[op]
         return lambda value: (n := _number(value)) is not None and bool(order(n, limit))
     reader.expect(op in ("=", "!="))
     equal = _equality(kind, text)
@@ -260,36 +250,31 @@ def _fields(pattern: str) -> Matcher:
         raise InvalidPattern(pattern)
     reader = _Reader(pattern[1:-1])
     tests: list[Test | None] = []  # None: "...", any number of fields
-    while True:
+    while not tests or reader.take(","):
         if reader.peek() == ("word", "..."):
             reader.next()
             reader.expect(None not in tests)
             tests.append(None)
         else:
             tests.append(_either(reader, _field))
-        if not reader.take(","):
-            break
     reader.expect(reader.peek()[0] == "end")
     gap = tests.index(None) if None in tests else -1
     fixed = [t for t in tests if t is not None]
 
     def matches(message: str) -> bool:
         fields = ["".join(g for g in m.groups() if g is not None) for m in _FIELD.finditer(message)]
-        if gap < 0 and len(fields) != len(fixed):
+        surplus = len(fields) - len(fixed)
+        if surplus < 0 or (surplus and gap < 0):
             return False
-        if gap >= 0:
-            after = len(fixed) - gap
-            if len(fields) < len(fixed):
-                return False
-            fields = fields[:gap] + (fields[-after:] if after else [])
+        if surplus:
+            del fields[gap : gap + surplus]
         return all(test(field) for test, field in zip(fixed, fields, strict=True))
 
     return matches
 
 
 def _field(reader: _Reader) -> Test:
-    kind, _ = reader.next()
-    reader.expect(kind == "word")
+    reader.expect(reader.next()[0] == "word")
     kind, op = reader.peek()
     if kind == "op" and op in ("=", "!=", *_ORDER):
         reader.next()

@@ -6,16 +6,17 @@ Nothing is synced: a crash of the machine may cost the last seconds of a log, a 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ... import limits
 from ...errors import EngineError
-from .disk import Key, Meta, StoredEvent, Stream, folder_name, name_of
+from .disk import Key, Meta, Raw, StoredEvent, Stream, folder_name, name_of
 from .group import Group
 
 MAX_TIME = 1 << 62
@@ -142,34 +143,29 @@ class LogStore:
                 dropped, self._dropped = self._dropped, {}
             if not pending and not dropped:
                 return
-            batches: dict[str, list[tuple[int, int, str, str]]] = {}
-            sizes: dict[str, int] = {}
+            batches: defaultdict[str, list[Raw]] = defaultdict(list)
+            sizes: Counter[str] = Counter()
             for group, stream, at, events, size in pending:
-                sizes[group] = sizes.get(group, 0) + size
-                batch = batches.setdefault(group, [])
-                batch.extend((t, at, stream, message) for t, message in _made(events) if message)
+                sizes[group] += size
+                batches[group].extend((t, at, stream, message) for t, message in _made(events) if message)
             now = self.now()
             for group, lost in dropped.items():
                 line = f"[stoker] {lost.records} log events of {lost.size} bytes were dropped\n"
-                batches.setdefault(group, []).append((now, now, lost.stream, line))
+                batches[group].append((now, now, lost.stream, line))
             for group, batch in batches.items():
-                self._write(group, batch, dropped.get(group), sizes.get(group, 0))
+                self._write(group, batch, dropped.get(group), sizes[group])
             with self._lock:  # what is pending counts until it is written
-                self._size -= sum(sizes.values())
+                self._size -= sizes.total()
         with self._arrived:
             self._arrived.notify_all()
 
-    def _write(
-        self, name: str, batch: list[tuple[int, int, str, str]], lost: _Dropped | None, size: int
-    ) -> None:
+    def _write(self, name: str, batch: list[Raw], lost: _Dropped | None, size: int) -> None:
         if not batch:
             return
         written = 0
-        try:
-            group = self._open(name)
+        with contextlib.suppress(Exception):  # one group's fault must not end the writer
+            group = self._group(name, make=True)
             written = group.append(batch)
-        except Exception:  # one group's fault must not end the writer
-            written = 0
         if written < len(batch):  # the disk is full, say: once it is back, the log says what was lost
             with self._lock:
                 self._drop(name, batch[-1][2], len(batch) - written - bool(lost), size)
@@ -195,10 +191,8 @@ class LogStore:
     def expire(self) -> None:
         """Drop what is older than its group's retention. Done every hour; reads do not show it before that."""
         for name in self.groups():
-            try:
+            with contextlib.suppress(LogNotFound, OSError):
                 self._group(name).expire(self.now())
-            except (LogNotFound, OSError):
-                continue
 
     def close(self) -> None:
         """Write what is pending and end. Later appends are dropped."""
@@ -367,22 +361,17 @@ class LogStore:
         self.flush()
         return self._group(name)
 
-    def _group(self, name: str) -> Group:
+    def _group(self, name: str, make: bool = False) -> Group:
         with self._groups_lock:
-            if name not in self._folders:
+            if name not in self._folders and not make:
                 raise LogNotFound("group", name)
-            return self._groups.get(name) or self._make(name)
-
-    def _open(self, name: str) -> Group:
-        with self._groups_lock:
             return self._groups.get(name) or self._make(name)
 
     def _make(self, name: str) -> Group:
         folder = self._folders.get(name) or self._folder / folder_name(name)
-        group = Group(folder, name, self.now(), self._segment_bytes, self._group_bytes)
+        self._groups[name] = Group(folder, name, self.now(), self._segment_bytes, self._group_bytes)
         self._folders[name] = folder
-        self._groups[name] = group
-        return group
+        return self._groups[name]
 
 
 def _made(events: Lines | Callable[[], Lines]) -> Lines:

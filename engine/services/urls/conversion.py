@@ -6,29 +6,18 @@ import base64
 import binascii
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from ... import limits, wire
+from ...aws.messages import Headers, Request
 
-Headers = Sequence[tuple[str, str]]
 Response = tuple[int, list[tuple[str, str]], bytes]
 JSON = ("content-type", "application/json")
 # Between client and server only: no business of a function's.
-HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
+HOP_BY_HOP |= {"proxy-authenticate", "proxy-authorization", "proxy-connection"}
 BODILESS = frozenset({204, 205, 304})
 TEXT = re.compile(
     r"text/.*|application/(json|xml|javascript|x-javascript|ecmascript|.+\+(json|xml))", re.IGNORECASE
@@ -38,39 +27,30 @@ VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 def event(
-    method: str,
-    raw_path: str,
-    raw_query: str,
-    headers: Headers,
-    body: bytes,
-    *,
+    request: Request,
     url_id: str,
+    path: str,
     region: str,
-    source_ip: str,
     now: float,
     request_id: str,
-    protocol: str = "HTTP/1.1",
-    scheme: str = "http",
-    port: int = 80,
     caller: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The event (JSON) of a request to the function URL `url_id`.
-
-    Path, query and headers as they were on the wire. `now` is in epoch seconds; scheme and port are what the client
-    used. `caller` is the "iam" object of a request that was signed (AuthType AWS_IAM), with accountId among its
-    members; None for AuthType NONE. A longer event than limits.EVENT_BYTES is to be answered with `too_large`.
+    """The event (JSON) of a request for `path` of the function URL `url_id`. A longer one than limits.EVENT_BYTES is
+    to be answered with `too_large`. `now` is in epoch seconds. `caller` is the "iam" object of a request that was
+    signed (AuthType AWS_IAM), with accountId among its members; None for AuthType NONE.
     """
-    given: dict[str, str] = {}
-    for name, value in headers:
+    merged: dict[str, str] = {}
+    for name, value in request.headers:
         lower = name.lower()
         if lower not in HOP_BY_HOP:
             joint = "; " if lower == "cookie" else ","
-            given[lower] = f"{given[lower]}{joint}{value}" if lower in given else value
-    given.setdefault("x-amzn-trace-id", trace_id(now, request_id))
-    given |= {"x-forwarded-for": source_ip, "x-forwarded-proto": scheme, "x-forwarded-port": str(port)}
-    http = {"method": method, "path": raw_path, "protocol": protocol, "sourceIp": source_ip}
-    if "user-agent" in given:
-        http["userAgent"] = given["user-agent"]
+            merged[lower] = f"{merged[lower]}{joint}{value}" if lower in merged else value
+    merged.setdefault("x-amzn-trace-id", trace_id(now, request_id))
+    merged |= {"x-forwarded-for": request.client, "x-forwarded-proto": request.scheme}
+    merged["x-forwarded-port"] = str(request.port)
+    http = {"method": request.method, "path": path, "protocol": "HTTP/1.1", "sourceIp": request.client}
+    if "user-agent" in merged:
+        http["userAgent"] = merged["user-agent"]
     context: dict[str, Any] = {
         "accountId": caller["accountId"] if caller else "anonymous",
         "apiId": url_id,
@@ -84,26 +64,22 @@ def event(
         "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
         "timeEpoch": int(now * 1000),
     }
-    whole: dict[str, Any] = {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": raw_path,
-        "rawQueryString": raw_query,
-    }
-    cookies = [cookie.strip() for cookie in given.get("cookie", "").split(";") if cookie.strip()]
+    whole: dict[str, Any] = {"version": "2.0", "routeKey": "$default"}
+    whole |= {"rawPath": path, "rawQueryString": request.query}
+    cookies = [cookie.strip() for cookie in merged.get("cookie", "").split(";") if cookie.strip()]
     if cookies:  # they are in the headers as well
         whole["cookies"] = cookies
-    whole["headers"] = given
+    whole["headers"] = merged
     parameters: dict[str, str] = {}
-    for name, value in parse_qsl(raw_query, keep_blank_values=True, errors="replace"):
+    for name, value in parse_qsl(request.query, keep_blank_values=True, errors="replace"):
         parameters[name] = f"{parameters[name]},{value}" if name in parameters else value
     if parameters:
         whole["queryStringParameters"] = parameters
     whole["requestContext"] = context
-    text = _text(given.get("content-type", ""), body)
-    if body:
-        whole["body"] = base64.b64encode(body).decode() if text is None else text
-    whole["isBase64Encoded"] = bool(body) and text is None
+    text = _text(merged.get("content-type", ""), request.body)
+    if request.body:
+        whole["body"] = base64.b64encode(request.body).decode() if text is None else text
+    whole["isBase64Encoded"] = bool(request.body) and text is None
     return wire.encode(whole)
 
 
@@ -113,11 +89,8 @@ def trace_id(now: float, request_id: str) -> str:
 
 
 def response(payload: bytes, function_error: bool = False) -> Response:
-    """Status, headers and body for what the function returned (JSON), or for its failure.
-
-    An object with a statusCode is a whole response. Anything else is the body of a 200: text as it is, the rest as
-    JSON. What cannot be a response is answered as a failure is.
-    """
+    """The response to a request whose function returned this JSON, or failed. An object with a statusCode is a whole
+    response, though what it says may be none: then it is a failure. Anything else is the body of a 200."""
     if function_error:
         return failed()
     try:
@@ -149,10 +122,7 @@ def too_large() -> Response:
 
 
 def preflight(cors: Mapping[str, Any] | None, method: str, headers: Headers) -> Response | None:
-    """The service's own answer to a CORS preflight; None for a request that is the function's to answer.
-
-    `cors` is the URL's Cors configuration as the API has it, None when it has none.
-    """
+    """The service's own response to a CORS preflight; None for another request. `cors`: the URL's Cors record."""
     asked = _first(headers, "access-control-request-method")
     if not cors or method != "OPTIONS" or asked is None or _first(headers, "origin") is None:
         return None
@@ -217,11 +187,7 @@ def _whole(reply: dict[str, Any]) -> Response:
 
 
 def _status(value: Any) -> int:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | str)
-        or (isinstance(value, str) and len(value) != 3)
-    ):
+    if isinstance(value, bool) or not isinstance(value, int | str) or len(str(value)) != 3:
         raise ValueError("a statusCode is a number")
     status = int(value)
     if not 200 <= status <= 599:

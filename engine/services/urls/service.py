@@ -10,13 +10,14 @@ from typing import Any
 
 from ... import limits
 from ...aws.faults import Fault
-from ...aws.messages import Request, Response
+from ...aws.messages import Headers, Request, Response
 from ...aws.service import Access, Caller, Service
 from ...hosting.placements import Hosting, Placement
 from ..lambda_ import malformed
 from . import conversion
 
 PATH = "/lambda-url/"
+Json = Mapping[str, Any]
 
 
 class FunctionUrlRequests(Service):
@@ -52,25 +53,17 @@ class FunctionUrlRequests(Service):
             if not self._guarded and not request.header("authorization"):
                 raise Fault("AccessDeniedException", "Forbidden")
             identity = _identity(placement.place.account, caller.key if self._guarded else "unverified")
-        status, headers, body = await self._invoke(placement, owner, request, identity)
-        return _response(
-            (status, headers + conversion.cors_headers(record.get("Cors"), request.headers), body)
-        )
+        response = await self._invoke(placement, owner, request, identity)
+        return _response(response, conversion.cors_headers(record.get("Cors"), request.headers))
 
     async def _invoke(
-        self,
-        placement: Placement,
-        owner: Mapping[str, Any],
-        request: Request,
-        identity: Mapping[str, Any] | None,
+        self, placement: Placement, owner: Json, request: Request, identity: Json | None
     ) -> conversion.Response:
         id = uuid.uuid4()
         url_id, path = _target(request)
         event = conversion.event(
-            request.method, path, request.query, request.headers, request.body, url_id=url_id,
-            region=placement.place.region, source_ip=request.client, now=time.time(), request_id=str(id),
-            scheme=request.scheme, port=request.port, caller=identity,
-        )  # fmt: skip
+            request, url_id, path, placement.place.region, time.time(), str(id), caller=identity
+        )
         if len(event) > limits.EVENT_BYTES:
             return conversion.too_large()
         result = await placement.invoker.result(owner["name"], owner["qualifier"] or None, event, id.bytes)
@@ -79,9 +72,7 @@ class FunctionUrlRequests(Service):
         status, headers, body = conversion.response(result.payload, result.failed)
         return status, [*headers, ("x-amzn-requestid", str(id))], body
 
-    def _find(
-        self, request: Request
-    ) -> tuple[Placement | None, Mapping[str, Any] | None, Mapping[str, Any] | None]:
+    def _find(self, request: Request) -> tuple[Placement | None, Json | None, Json | None]:
         """Where the URL's function is, whose URL it is, and its configuration."""
         url_id, _ = _target(request)
         for placement in self._hosting.all():
@@ -91,16 +82,14 @@ class FunctionUrlRequests(Service):
         return None, None, None
 
     def error(self, request: Request, fault: Fault) -> Response:
-        status, headers, body = _refused(fault)
-        _, _, record = self._find(request)
-        cors = record.get("Cors") if record else None
-        return _response((status, headers + conversion.cors_headers(cors, request.headers), body))
+        return self._refusal(request, _refused(fault))
 
     def too_large(self, request: Request) -> Response:
-        status, headers, body = conversion.too_large()
+        return self._refusal(request, conversion.too_large())
+
+    def _refusal(self, request: Request, refusal: conversion.Response) -> Response:
         _, _, record = self._find(request)
-        cors = record.get("Cors") if record else None
-        return _response((status, headers + conversion.cors_headers(cors, request.headers), body))
+        return _response(refusal, conversion.cors_headers((record or {}).get("Cors"), request.headers))
 
 
 def _target(request: Request) -> tuple[str, str]:
@@ -133,14 +122,7 @@ def _refused(fault: Fault) -> conversion.Response:
     return 403, denied, b'{"Message":"Forbidden"}'
 
 
-def _response(response: conversion.Response) -> Response:
+def _response(response: conversion.Response, cors: Headers = ()) -> Response:
     status, headers, body = response
-    return Response(
-        status,
-        [
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in headers
-            if name.lower() != "content-length"
-        ],
-        body,
-    )
+    lower = ((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (*headers, *cors))
+    return Response(status, [pair for pair in lower if pair[0] != b"content-length"], body)

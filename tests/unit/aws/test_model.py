@@ -153,6 +153,7 @@ def test_every_operation_of_the_model_is_there() -> None:
     assert len(SERVICE.names) >= 91
 
 
+@pytest.mark.slow
 @OPERATIONS
 @FEW
 @given(data=st.data())
@@ -173,6 +174,7 @@ def test_what_boto3_sends_is_parsed(name: str, data: st.DataObject) -> None:
     assert received == sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SERVICE.names if name != STREAM])
 @FEW
 @given(data=st.data())
@@ -304,6 +306,7 @@ PATHS = st.lists(st.one_of(st.sampled_from(PARTS), st.text(max_size=5)), max_siz
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(METHODS, PATHS, st.text(max_size=30))
 @example("GET", "/2015-03-31/functions/%ff%", "%ff=%&&==")

@@ -6,18 +6,15 @@ import asyncio
 import contextlib
 import itertools
 import os
-import sys
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[3]))  # bench is not installed
-from concurrent.futures.process import BrokenProcessPool
-
-from bench import document, load
+from bench import document, load, machine
 from bench import run as closed
 from bench.open_loop import capacity, peers, scenarios, section, stall
 from bench.open_loop.part import Part, Picture, Run
@@ -103,13 +100,13 @@ class TestTheSection:
         )
         text = section.markdown({"CPU": "a|b"}, [part], {"two": "it broke"})
         assert text.startswith(document.BEGIN) and text.endswith(document.END)
-        for told in (
+        for line in (
             "| CPU | a\\|b |",
             "- **void**: one, subject: the generator slipped",
             "![A (b)](pictures/load-one.svg)",
             "- two: it broke",
         ):
-            assert told in text
+            assert line in text
 
 
 @pytest.mark.slow
@@ -130,6 +127,32 @@ def test_one_scenario_from_end_to_end(tmp_path: Path, monkeypatch: pytest.Monkey
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")
     [found] = [read(path) for path in (tmp_path / "results").glob("*.json")]
     assert found.offered and found.ended["ok"] == found.offered  # every MiB came back as it was
+
+
+def many_parts() -> list[Part]:
+    """One of each name, with a picture of its name."""
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" aria-label="caption"/>'
+    return [Part(name, "", "", pictures=[Picture.of(name, svg)]) for name in load.USUAL]
+
+
+class TestThePictures:
+    def test_four_are_kept_of_many(self) -> None:
+        parts = many_parts()
+        section.choose(parts)
+        kept = [picture.file for part in parts for picture in part.pictures]
+        assert sorted(kept) == [f"load-{name}.svg" for name in ("knee", "overload", "peers", "stall")]
+
+    def test_a_few_are_all_kept(self) -> None:
+        parts = many_parts()[: section.MOST]
+        section.choose(parts)
+        assert [len(part.pictures) for part in parts] == [1] * section.MOST
+
+    def test_those_of_the_document_are_four_at_most_and_the_document_has_each(self) -> None:
+        text = document.DOCUMENT.read_text()
+        files = {path.name for path in (document.DOCUMENT.parent / section.PICTURES).iterdir()}
+        assert 0 < len(files) <= section.MOST == 4
+        assert {name for name in files if f"]({section.PICTURES}/{name})" in text} == files
+        assert text.count(f"]({section.PICTURES}/") == len(files)
 
 
 def test_what_compares_already_takes_no_peer(capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,6 +262,15 @@ class TestAQuietMachine:
         assert machine.words.endswith("no real-time priority (Operation not permitted)")
 
 
+def test_what_a_core_is_away() -> None:
+    before = os.sched_getaffinity(0)
+    count, share = machine.interruptions(min(before), 0.05)
+    assert count >= 0
+    assert 0 <= share < 1
+    assert os.sched_getaffinity(0) == before
+    assert machine.interrupted().count("core ") == len(before)
+
+
 APP = """
 import os
 def right(event, context):
@@ -256,16 +288,16 @@ def pooled(code: Path, asks: list[tuple[str, bytes]], **more: Any) -> list[Respo
     """What a ProcessPoolExecutor says to each, one after the other."""
     (code / "app.py").write_text(APP)
     names = list(dict.fromkeys(name for name, _ in asks))
-    wanted = Embedded(tuple(Function(reference=f"app:{name}", code=code, **more) for name in names))
+    target = Embedded(tuple(Function(reference=f"app:{name}", code=code, **more) for name in names))
 
     async def main() -> list[Response]:
-        answers = []
-        async with process_pool(wanted) as pool:
+        responses = []
+        async with process_pool(target) as pool:
             for name, payload in asks:
                 future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
                 pool.send(payload, names.index(name), future.set_result)
-                answers.append(await asyncio.wait_for(future, 30))
-        return answers
+                responses.append(await asyncio.wait_for(future, 30))
+        return responses
 
     return asyncio.run(main())
 
@@ -276,7 +308,7 @@ def test_a_bare_pipe_answers_each_with_what_was_sent() -> None:
         async with bare_pipe(scenarios.read("steady").target) as pipe:
             over = asyncio.Event()
             for number in range(1000):
-                pipe.send(b"%d" % number, 0, lambda answer: found.append(answer.payload))
+                pipe.send(b"%d" % number, 0, lambda response: found.append(response.payload))
             pipe.send(b"last", 0, lambda _: over.set())
             await asyncio.wait_for(over.wait(), 30)
         return found
@@ -288,8 +320,8 @@ def test_a_bare_pipe_answers_each_with_what_was_sent() -> None:
 
 class TestTheProcessPool:
     def test_a_reply(self, tmp_path: Path) -> None:
-        [answer] = pooled(tmp_path, [("right", b'{"n": 1}')], environment={"SIZE": "64"})
-        assert answer == Response("ok", b'{"event":{"n":1},"size":"64"}')
+        [response] = pooled(tmp_path, [("right", b'{"n": 1}')], environment={"SIZE": "64"})
+        assert response == Response("ok", b'{"event":{"n":1},"size":"64"}')
 
     def test_what_a_function_raises_or_cannot_say(self, tmp_path: Path) -> None:
         asks = [("wrong", b"{}"), ("odd", b"{}"), ("right", b"{"), ("right", b"1")]
@@ -319,7 +351,7 @@ def test_one_at_a_time_is_one_at_a_time_and_in_order() -> None:
 
     target = OneAtATime(Slow())
     for number in range(3):
-        target.send(b"%d" % number, number, lambda answer: came.append(answer.payload))
+        target.send(b"%d" % number, number, lambda response: came.append(response.payload))
     for number in range(3):
         [(payload, function, done)] = flying
         assert function == number
@@ -330,4 +362,4 @@ def test_one_at_a_time_is_one_at_a_time_and_in_order() -> None:
 
 def test_the_stalling_server_echoes_while_it_does_not() -> None:
     with stall.Stalling(3600.0, 0.0) as peer:
-        assert peer.ask("POST", "/", EVENT + TEXT) == EVENT + TEXT
+        assert peer.request("POST", "/", EVENT + TEXT) == EVENT + TEXT

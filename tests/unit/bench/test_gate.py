@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any, Literal
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[3]))  # bench is not installed
 from bench import gate, hotpath, report
 from bench.gate import Verdict, judge, ratios
 from bench.harness import GATE, Comparison, Effort, Series
@@ -138,11 +136,11 @@ def test_it_ends_with_1_when_anything_was_not_kept(
 ) -> None:
     good, free, bad = Verdict(True, "good"), Verdict(None, "free"), Verdict(False, "bad")
     assert run(monkeypatch, good, free) == 0
-    assert "ok   good\n--   free\n" in (said := capsys.readouterr().out)
-    assert "gate: 1 of 1 kept" in said
+    assert "ok   good\n--   free\n" in (out := capsys.readouterr().out)
+    assert "gate: 1 of 1 kept" in out
     assert run(monkeypatch, good, free, bad) == 1
-    assert "FAIL bad\n" in (said := capsys.readouterr().out)
-    assert "gate: 1 of 2 kept" in said
+    assert "FAIL bad\n" in (out := capsys.readouterr().out)
+    assert "gate: 1 of 2 kept" in out
 
 
 def test_what_cannot_be_measured_is_not_kept(
@@ -171,7 +169,7 @@ BASE = {"submit": 400, "next": 100, "reply": 200, "reap": 300, "total": 1000}
 
 
 class TestInstructions:
-    """Counted elsewhere (tests/native); here only what is made of the count."""
+    """The count itself is tested in tests/native; here only the verdict."""
 
     @pytest.fixture(autouse=True)
     def made_up(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ def test_the_event_comes_from_a_file_or_from_stdin_byte_for_byte(code: Path) -> 
         assert (done.status, done.out) == (0, text + "\n")
 
 
+@pytest.mark.slow
 def test_options_may_stand_before_the_event_and_reach_the_function(code: Path) -> None:
     done = stoker(
         "invoke", "--memory", "256", "app:handler", "--env", "SIZE=a=b", "--timeout", "7", "--init", "fresh",
@@ -124,11 +125,13 @@ def test_options_may_stand_before_the_event_and_reach_the_function(code: Path) -
     assert "Memory Size: 256 MB" in done.err
 
 
+@pytest.mark.slow
 def test_a_raw_function_gets_bytes_and_its_bytes_are_all_that_is_on_stdout(code: Path) -> None:
     done = stoker("invoke", "app:shout", "-", "--raw", "--code", str(code), stdin=b"no json {")
     assert (done.status, done.out) == (0, "NO JSON {")
 
 
+@pytest.mark.slow
 def test_a_response_of_several_megabytes_arrives_whole(code: Path) -> None:
     done = stoker("invoke", "app:large", "--code", str(code))
     assert (done.status, len(done.out)) == (0, (5 << 20) + 3)
@@ -147,6 +150,7 @@ def test_a_function_error_is_lambdas_object_on_stdout_and_status_1(code: Path) -
     assert "[ERROR] ValueError: no such thing: x\nTraceback (most recent call last):" in done.err
 
 
+@pytest.mark.slow
 def test_a_timeout_is_a_function_error(code: Path) -> None:
     event = json.dumps({"file": str(code / "began")})
     done = stoker("invoke", "app:sleeps", event, "--timeout", "0.5", "--code", str(code))
@@ -180,6 +184,7 @@ def test_a_failed_init_is_a_function_error_with_awss_type(
 # stoker invoke: what is not invoked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -216,12 +221,14 @@ def test_a_wrong_argument_is_status_2_and_says_what_would_be_right(
     assert "Traceback" not in done.err
 
 
+@pytest.mark.slow
 def test_an_event_beyond_six_mebibytes_is_refused(code: Path) -> None:
     done = stoker("invoke", "app:handler", "-", "--code", str(code), stdin=b'"' + b"x" * (6 << 20) + b'"')
     assert (done.status, done.out) == (2, "")
     assert "too large" in done.err
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_not_an_error_worth_a_traceback(code: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, "invoke", "app:large", "--code", str(code)],
@@ -241,6 +248,7 @@ def test_a_reader_that_leaves_is_not_an_error_worth_a_traceback(code: Path) -> N
 # stoker invoke --repeat
 
 
+@pytest.mark.slow
 def test_repeat_prints_the_first_in_full_and_a_summary_of_the_others(code: Path) -> None:
     done = stoker("invoke", "app:handler", "--repeat", "50", "--code", str(code))
     assert done.status == 0
@@ -250,6 +258,7 @@ def test_repeat_prints_the_first_in_full_and_a_summary_of_the_others(code: Path)
     assert re.search(r"^latency p50 \S+ \S+  p90 \S+ \S+  p99 \S+ \S+  max \S+ \S+$", done.err, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_repeat_counts_what_fails(code: Path) -> None:
     done = stoker("invoke", "app:sometimes", "--repeat", "11", "--code", str(code))
     assert (done.status, done.out) == (1, "null\n")
@@ -330,6 +339,7 @@ def test_a_signal_ends_it_cleanly(code: Path, number: signal.Signals, where: str
 # stoker doctor
 
 
+@pytest.mark.slow
 def test_doctor_says_what_there_is_and_ends_with_0() -> None:
     done = stoker("doctor")
     assert done.status == 0
@@ -344,6 +354,7 @@ def test_doctor_says_what_there_is_and_ends_with_0() -> None:
     assert done.out.splitlines()[-1] == "The engine can run here."
 
 
+@pytest.mark.slow
 def test_doctor_as_json_on_one_core() -> None:
     core = str(max(os.sched_getaffinity(0)))
     done = subprocess.run(
@@ -361,6 +372,7 @@ def test_doctor_as_json_on_one_core() -> None:
     assert 0 < found["latency"]["warm_call_p50"] <= found["latency"]["warm_call_p99"]
 
 
+@pytest.mark.slow
 def test_doctor_names_what_is_missing_and_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -445,6 +457,7 @@ def best(code: str) -> float:
     return min(took)
 
 
+@pytest.mark.slow
 def test_importing_the_engine_is_light() -> None:
     assert best("import engine") - best("pass") < 0.060
 

@@ -203,6 +203,7 @@ def test_a_caller_who_gave_up_harms_nobody(store: Store, tmp_path: Path) -> None
     assert store.commit([Put(PART, "t", "o", "later", b"")]).result(10) is None
 
 
+@pytest.mark.slow
 def test_opening_ten_thousand_records_is_fast(store: Store, tmp_path: Path) -> None:
     value = b"x" * 1500
     store.commit([Put(PART, "function", f"f{n}", "$LATEST", value) for n in range(10_000)]).result(60)

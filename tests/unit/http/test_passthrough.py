@@ -7,7 +7,6 @@ import hashlib
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import IncompleteRead
@@ -22,6 +21,7 @@ import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from clients import moto_server
+from support import until
 
 from engine.aws import service as aws
 from engine.aws.registry import signing_name
@@ -65,13 +65,6 @@ def test_service_of(headers: dict[str, str], query: str, service: str | None) ->
 def test_what_is_no_endpoint(endpoint: str) -> None:
     with pytest.raises(InvalidConfiguration, match="is no"):
         Passthrough(endpoint)
-
-
-def until(true: Callable[[], Any], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.01)
 
 
 @contextmanager

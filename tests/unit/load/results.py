@@ -60,8 +60,8 @@ def record(servers: Servers, schedule: Stages, warmup: float, seed: int) -> Reco
 
     def finish(until: float) -> None:
         while open_ and open_[0][0] <= until:
-            end, _, begun, answer = heapq.heappop(open_)
-            made.receive(round(begun * NS), round((end - begun) * NS), answer)
+            end, _, begun, response = heapq.heappop(open_)
+            made.receive(round(begun * NS), round((end - begun) * NS), response)
 
     for number, (at, _) in enumerate(schedule):
         finish(at)
@@ -84,7 +84,7 @@ def record(servers: Servers, schedule: Stages, warmup: float, seed: int) -> Reco
         if servers.parts and not number % 16:
             parts = {"queue": begin - at, "dispatch": 8e-6, "execute": end - begin, "reply": 11e-6}
         wrong = draw.random() < servers.errors
-        answer = Response(
+        response = Response(
             "error" if wrong else "ok",
             why="ValueError: the amount must be above 0" if wrong else "",
             cold=is_cold if servers.cold else None,
@@ -92,7 +92,7 @@ def record(servers: Servers, schedule: Stages, warmup: float, seed: int) -> Reco
             if parts
             else None,
         )
-        heapq.heappush(open_, (end + 20e-6, number, at, answer))
+        heapq.heappush(open_, (end + 20e-6, number, at, response))
     finish(math.inf)
     return made
 
@@ -100,7 +100,7 @@ def record(servers: Servers, schedule: Stages, warmup: float, seed: int) -> Reco
 def result(made: Record, schedule: Stages, warmup: float, **more: Any) -> Result:
     """What a record comes to; `more` is put over it."""
     seconds = schedule.duration - warmup
-    told = Distribution.of(made.latency)
+    latency = Distribution.of(made.latency)
     values: dict[str, Any] = {
         "stoker": "0.1.0", "name": "orders", "target": "orders:handler in this process, 2 workers",
         "arrivals": f"poisson, {schedule.stages[0].rate:,.0f}/s", "payload": "a template of 212 bytes",
@@ -108,13 +108,13 @@ def result(made: Record, schedule: Stages, warmup: float, **more: Any) -> Result
         "machine": MACHINE, "offered": made.offered, "rate": made.offered / seconds,
         "goodput": made.ended["ok"] / seconds, "ended": dict(made.ended),
         "reasons": {kind: dict(reasons) for kind, reasons in made.reasons.items()},
-        "latency": told, "cold": Distribution.of(made.cold), "warm": Distribution.of(made.warm),
+        "latency": latency, "cold": Distribution.of(made.cold), "warm": Distribution.of(made.warm),
         "refused": Distribution.of(made.refused), "lag": Distribution.of(made.lag),
         "parts": {name: Distribution.of(tally) for name, tally in made.parts.items()},
         "estimates": {
-            "p50": Estimate(told.p50, told.p50 * 0.99, told.p50 * 1.01),
-            "p99": Estimate(told.p99, told.p99 * 0.93, told.p99 * 1.09),
-            "p99.9": Estimate(told.p999, told.p999 * 0.8, told.p999 * 1.4),
+            "p50": Estimate(latency.p50, latency.p50 * 0.99, latency.p50 * 1.01),
+            "p99": Estimate(latency.p99, latency.p99 * 0.93, latency.p99 * 1.09),
+            "p99.9": Estimate(latency.p999, latency.p999 * 0.8, latency.p999 * 1.4),
             "goodput": Estimate(*(made.ended["ok"] / seconds * it for it in (1, 0.99, 1.01))),
         },
         "noise": Noise(5.0, 1.02, 1.11), "cpu": Cpu(21.4, 6.2, 48.0), "steal": 0.0007,
@@ -175,7 +175,7 @@ def voided() -> Result:
         void=["the generator's lag was 38.2 ms at p99; more than 1 ms is too much", f"the target was {hostile}"],
         name=f"orders {hostile}", target="x" * 300, machine={hostile: hostile, "cpu": "y" * 200},
         ended={"ok": 10_000, "error": 700, "timeout": 90, "failure": 7},
-        reasons={"error": {hostile: 650, "z" * 200: 50}, "timeout": {"no answer before the end of the run": 90}},
+        reasons={"error": {hostile: 650, "z" * 200: 50}, "timeout": {"no response before the end of the run": 90}},
         parts={hostile: made.latency, "execute": made.latency},
         steal=0.12,
     )  # fmt: skip
@@ -205,7 +205,7 @@ def extreme() -> Result:
     draw = random.Random(6)
     values = Tally(int(math.exp(draw.uniform(0, math.log(3.6e12)))) for _ in range(20_000))
     values.counts = {value: count * 50_000 for value, count in values.counts.items()} | {1: 1}
-    told = Distribution.of(values)
+    latency = Distribution.of(values)
     seconds = 10_800
     column = [draw.randrange(900_000, 1_100_000) for _ in range(seconds)]
     made = Series(
@@ -214,7 +214,8 @@ def extreme() -> Result:
         [draw.randrange(10**8, 10**11) for _ in column], [draw.randrange(10**11, 36 * 10**11) for _ in column],
     )  # fmt: skip
     return msgspec.structs.replace(
-        NOTHING, name="extreme", target="everything", latency=told, warm=told, series=made, duration=float(seconds),
+        NOTHING, name="extreme", target="everything", latency=latency, warm=latency, series=made,
+        duration=float(seconds),
         rate=1e6, goodput=999_999.9, offered=10_800_000_000, ended={"ok": 10_799_999_999, "error": 1},
         started="not a time", most_in_flight=10**7, cold=Distribution.of(Tally([5])), warmup=600.0,
     )  # fmt: skip

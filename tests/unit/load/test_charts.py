@@ -32,7 +32,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def parsed(svg: str) -> ElementTree.Element:
-    """A picture's tree: well-formed, told in words, all of its numbers finite and within its view."""
+    """A picture's tree: well-formed, with a caption, all of its numbers finite and within its view."""
     root = ElementTree.fromstring(svg.encode())
     assert root.tag == SVG + "svg"
     assert root.get("role") == "img"
@@ -229,7 +229,7 @@ class TestOverTime:
 
 
 def seconds(duration: float = 0.0, **columns: list[int]) -> Result:
-    """A run of these columns; its starts were told."""
+    """A run of these columns; its starts were reported."""
     count = len(next(iter(columns.values())))
     whole: dict[str, Any] = {name: [0] * count for name in Series.__struct_fields__}
     return msgspec.structs.replace(
@@ -240,6 +240,7 @@ def seconds(duration: float = 0.0, **columns: list[int]) -> Result:
     )
 
 
+@pytest.mark.slow
 class TestARamp:
     def test_each_rate_is_a_point(self) -> None:
         made = results.ramped()
@@ -270,15 +271,15 @@ class TestARamp:
         assert "knee: 1,000/s" in texts(parsed(charts.throughput(made)))
 
     @pytest.mark.parametrize(
-        ("knee", "said"),
+        ("knee", "caption"),
         [
             (Knee(0.0, 200.0, "slow"), "No rate was kept, 200/s was not: slow"),
             (Knee(2000.0, None, ""), "No knee: every rate up to 2,000/s was kept."),
         ],
     )
-    def test_all_or_nothing_was_kept(self, knee: Knee, said: str) -> None:
+    def test_all_or_nothing_was_kept(self, knee: Knee, caption: str) -> None:
         root = parsed(charts.throughput(msgspec.structs.replace(results.ramped(), knee=knee)))
-        assert said in texts(root)
+        assert caption in texts(root)
         assert len([it for it in root.iter() if classes(it) == ["rule"]]) == (knee.lost is not None)
 
     def test_bursts_and_single_rates_are_none(self) -> None:
@@ -293,12 +294,12 @@ class TestARamp:
 
 
 def test_parts_are_as_wide_as_they_took() -> None:
-    told = {
+    timed = {
         "execute": spread(1),
         "queue": Distribution.of(Tally([3_000_000])),
         "reply": Distribution.of(Tally([0])),
     }
-    root = parsed(charts.parts(msgspec.structs.replace(results.NOTHING, parts=told), WIDE))
+    root = parsed(charts.parts(msgspec.structs.replace(results.NOTHING, parts=timed), WIDE))
     bars = [it.attrib["d"] for it in root.iter(SVG + "path") if classes(it)[0] == "part"]
     widths = [float(re.findall(r"h([\d.]+)", bar)[0]) for bar in bars]
     assert widths == pytest.approx(

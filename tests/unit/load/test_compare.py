@@ -226,7 +226,7 @@ def test_cpu_is_compared_where_both_have_it_and_never_the_generators() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"void": ["the generator slipped", "steal"]}, "B is void: the generator slipped; steal"),
         ({"arrivals": "constant"}, "arrivals: Poisson, 1,000/s in A, constant in B"),
@@ -237,12 +237,12 @@ def test_cpu_is_compared_where_both_have_it_and_never_the_generators() -> None:
         ({"rate": 1100.0}, "rate: 1,000/s in A, 1,100/s in B"),
     ],
 )
-def test_what_cannot_be_compared_says_why(more: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_compared_says_why(more: dict[str, Any], message: str) -> None:
     with pytest.raises(
         NotComparable, match="Compare two runs of one scenario, neither of them void"
     ) as caught:
         compare(result(), result(**more))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_another_seed_draws_another_number_of_arrivals() -> None:

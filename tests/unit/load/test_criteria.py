@@ -25,7 +25,7 @@ def found(**more: Any) -> Result:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("p99<6ms", ""), ("p99<=5ms", ""), (" p99 <= 5000us ", ""), ("p50>900us", ""), ("p99.9<10ms", ""), ("max<0.1s",
          ""),
@@ -42,8 +42,8 @@ def found(**more: Any) -> Result:
         ("goodput>=97", ""), ("goodput>=97/s", ""), ("goodput>100/s", "goodput is 97/s, not more than 100/s"),
     ],
 )  # fmt: skip
-def test_a_criterion_is_kept_or_it_is_said_why_not(text: str, said: str) -> None:
-    assert criterion(text).broken(found()) == said
+def test_a_criterion_is_kept_or_it_is_said_why_not(text: str, message: str) -> None:
+    assert criterion(text).broken(found()) == message
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_of_nothing_nothing_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "write a measure, < or >, and a value: p99<5ms"),
         ("p99", "write a measure"),
@@ -81,7 +81,7 @@ def test_of_nothing_nothing_is_kept() -> None:
         ("goodput>5%", "write a rate: 900/s"),
     ],
 )
-def test_what_is_no_criterion(text: str, said: str) -> None:
+def test_what_is_no_criterion(text: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         criterion(text)
-    assert said in str(caught.value)
+    assert message in str(caught.value)

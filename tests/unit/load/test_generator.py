@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from virtual import Station, simulate
+from virtual import LoopTimer, Station, run_open, simulate
 
 from engine.load.generate.arrivals import Arrival, Stage, Stages, steady
 from engine.load.generate.generator import (
     ClosedLoop,
     FineTimer,
-    LoopTimer,
     MakeTimer,
     OpenLoop,
     PolledTimer,
@@ -31,23 +30,13 @@ MS = 1_000_000
 def opened(
     target: Sender, schedule: Any, *, drain: float = 60, warmup: float = 0, payloads: Any = None
 ) -> Record:
-    async def main() -> Record:
-        loop = OpenLoop(target, schedule, payloads or Fixed(b"1"), ECHO, Record(warmup), LoopTimer)
-        await loop.run(drain)
-        return loop.record
-
-    result: Record = simulate(main())
-    return result
+    return run_open(target, schedule, Record(warmup), payloads=payloads, drain=drain)
 
 
 def closed(target: Sender, callers: int, duration: float) -> Record:
-    async def main() -> Record:
-        loop = ClosedLoop(target, callers, duration, Fixed(b"1"), ECHO, Record(), LoopTimer)
-        await loop.run(60)
-        return loop.record
-
-    result: Record = simulate(main())
-    return result
+    loop = ClosedLoop(target, callers, duration, Fixed(b"1"), ECHO, Record(), LoopTimer)
+    simulate(loop.run(60))
+    return loop.record
 
 
 @pytest.mark.slow
@@ -92,12 +81,7 @@ def test_each_request_is_counted_once_and_in_its_second() -> None:
 def test_each_stage_has_what_was_intended_for_it() -> None:
     """Stages need not end with a second."""
     schedule = Stages([Stage(0, 0.5, 10), Stage(0.5, 2, 30)], process="constant")
-    record = Record(stages=schedule.stages)
-
-    async def main() -> None:
-        await OpenLoop(Station(service=0.001), schedule, Fixed(b"1"), ECHO, record, LoopTimer).run(60)
-
-    simulate(main())
+    record = run_open(Station(service=0.001), schedule, Record(stages=schedule.stages))
     assert [(it.offered, dict(it.ended), len(it.latency)) for it in record.stages] == [
         (5, {"ok": 5}, 5), (45, {"ok": 45}, 45),
     ]  # fmt: skip
@@ -113,26 +97,26 @@ def test_waiting_in_the_targets_line_is_latency() -> None:
 class Scripted:
     """Answers by a script, over and over, at once or after a while."""
 
-    def __init__(self, *answers: Response, after: float = 0.0) -> None:
-        self.answers = itertools.cycle(answers)
+    def __init__(self, *responses: Response, after: float = 0.0) -> None:
+        self.responses = itertools.cycle(responses)
         self.after = after
 
     def send(self, payload: bytes, function: int, done: Callable[[Response], None]) -> None:
         if self.after:
-            asyncio.get_running_loop().call_later(self.after, done, next(self.answers))
+            asyncio.get_running_loop().call_later(self.after, done, next(self.responses))
         else:
-            done(next(self.answers))
+            done(next(self.responses))
 
 
 @pytest.mark.promise(81)
 def test_every_ending_has_its_place() -> None:
-    answers = [
+    responses = [
         Response("ok", b"1", cold=True, parts={"queue": 1, "execute": 3}), Response("ok", b"1", cold=False),
         Response("ok", b"2"),
         Response("error", why="it raised"), Response("throttle", why="429"), Response("timeout", why="3 s"),
         Response("failure", why="refused"),
     ]  # fmt: skip
-    record = opened(Scripted(*answers, after=0.01), steady(70, 1, process="constant"))
+    record = opened(Scripted(*responses, after=0.01), steady(70, 1, process="constant"))
     assert record.ended == {"ok": 20, "error": 20, "throttle": 10, "timeout": 10, "failure": 10}
     assert (len(record.cold), len(record.warm), len(record.refused), len(record.latency)) == (10, 10, 10, 60)
     assert record.reasons["error"] == {"not what was sent: '2'": 10, "it raised": 10}
@@ -147,13 +131,7 @@ def test_each_function_has_a_check_of_its_own() -> None:
     """Functions that are more than the checks begin with the first again."""
     schedule = steady(300, 10, seed=1, functions=4)
     target = Station(service=0.0001)
-    record = Record()
-
-    async def main() -> None:
-        checks = [lambda sent, came: "", lambda sent, came: "of an odd one"]
-        await OpenLoop(target, schedule, Fixed(b"1"), checks, record, LoopTimer).run(60)
-
-    simulate(main())
+    record = run_open(target, schedule, check=[lambda sent, came: "", lambda sent, came: "of an odd one"])
     odd = sum(function % 2 for _, _, function in target.sent)
     assert 0 < odd < len(target.sent)
     assert record.ended == {"ok": len(target.sent) - odd, "error": odd}

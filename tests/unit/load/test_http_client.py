@@ -8,7 +8,15 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 pytest.importorskip("httptools", reason="pip install stoker[serve]")
-from engine.load.generate.http_client import Client, HttpResponse
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.aws.sigv4 import Credential, Denied, Verifier
+from engine.load.generate import http_client
+from engine.load.generate.http_client import Client, Credentials, HttpResponse, Signer
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -20,7 +28,7 @@ async def request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     return head, await reader.readexactly(length)
 
 
-def asked(
+def sent(
     serve: Serve, bodies: list[bytes], most: int = 100, path: str = ""
 ) -> tuple[list[HttpResponse | str], int]:
     """What came of these, sent at once; and how many connections there were."""
@@ -64,14 +72,14 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 def test_each_gets_the_answer_to_its_own_request() -> None:
     bodies = [b"%d" % number * (number % 7 * 1000) for number in range(300)]
-    got, connections = asked(echo, bodies, most=8)
+    got, connections = sent(echo, bodies, most=8)
     assert [it.body for it in got if isinstance(it, HttpResponse)] == bodies
     assert {it.status for it in got if isinstance(it, HttpResponse)} == {200}
     assert connections <= 8
 
 
 def test_headers_are_told_by_their_lower_case_names() -> None:
-    [[answer], _] = asked(echo, [b"x"])
+    [[answer], _] = sent(echo, [b"x"])
     assert isinstance(answer, HttpResponse)
     assert answer.headers[b"x-answer"] == b"yes"
 
@@ -118,19 +126,19 @@ def test_an_answer_in_pieces_and_one_without_a_length() -> None:
             await writer.drain()
             await asyncio.sleep(0)
 
-    got, _ = asked(serve, [b"chunked", b"until the end"])
+    got, _ = sent(serve, [b"chunked", b"until the end"])
     assert [(it.status, it.body) for it in got if isinstance(it, HttpResponse)] == [(201, b"abcde")] * 2
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (b"", "closed before an answer"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "closed before an answer"),
         (b"SSH-2.0-OpenSSH_9\r\n", "not HTTP"),
     ],
 )
-def test_what_is_no_answer_is_a_failure_and_the_others_are_answered(answer: bytes, said: str) -> None:
+def test_what_is_no_answer_is_a_failure_and_the_others_are_answered(answer: bytes, message: str) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             _, body = await request(reader)
@@ -139,8 +147,8 @@ def test_what_is_no_answer_is_a_failure_and_the_others_are_answered(answer: byte
                 return
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
 
-    got, _ = asked(serve, [b"bad", b"1", b"2", b"bad", b"3"], most=2)
-    assert ["bad" if isinstance(it, str) and said in it else it.body.decode() for it in got] == [  # type: ignore[union-attr]
+    got, _ = sent(serve, [b"bad", b"1", b"2", b"bad", b"3"], most=2)
+    assert ["bad" if isinstance(it, str) and message in it else it.body.decode() for it in got] == [  # type: ignore[union-attr]
         "bad", "good", "good", "bad", "good",
     ]  # fmt: skip
 
@@ -188,3 +196,89 @@ def test_what_is_no_url_and_no_header() -> None:
             Client(url)
     with pytest.raises(ValueError, match="a line break"):
         Client("http://127.0.0.1").request("GET", "/", {"X": "a\r\nY: b"})
+
+
+HOST = "127.0.0.1:9001"
+PATH = "/2015-03-31/functions/one%3Alive/invocations"
+NOW = 1_440_938_160.7
+
+
+def verified(signer: Signer, credentials: Credentials, body: bytes, path: str = PATH) -> str:
+    headers = [("Host", HOST), ("Content-Type", "application/json"), *signer.headers(body).items()]
+    keys = {credentials.key: Credential(credentials.secret, credentials.token or None)}
+    return Verifier(keys, region=credentials.region, clock=lambda: NOW).verify(
+        "POST", path, "", headers, body
+    )
+
+
+@given(
+    secret=st.text("abcXYZ019/+", min_size=1), token=st.sampled_from(["", "a/session+token="]),
+    body=st.binary(max_size=100), path=st.sampled_from([PATH, "/x/2015-03-31/functions/a/invocations"]),
+)  # fmt: skip
+def test_what_is_signed_is_taken(secret: str, token: str, body: bytes, path: str) -> None:
+    credentials = Credentials("AKIDEXAMPLE", secret, "eu-west-1", token)
+    signer = Signer(credentials, HOST, path, clock=lambda: NOW)
+    assert verified(signer, credentials, body, path) == "AKIDEXAMPLE"
+
+
+def test_it_is_of_its_body_and_of_its_time() -> None:
+    credentials = Credentials("AKIDEXAMPLE", "secret", "us-east-1")
+    now = [NOW]
+    signer = Signer(credentials, HOST, PATH, clock=lambda: now[0])
+    first = signer.headers(b"1")
+    assert signer.headers(b"1") == first != signer.headers(b"2")
+    now[0] += 86_400
+    assert signer.headers(b"1")["Authorization"] != first["Authorization"]
+    with pytest.raises(Denied, match="not yet current"):
+        verified(signer, credentials, b"1")
+
+
+def test_botocore_makes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    auth = pytest.importorskip("botocore.auth")
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials as Theirs
+
+    credentials = Credentials("AKIDEXAMPLE", "secret", "us-east-1", "token")
+    ours = Signer(credentials, HOST, PATH, clock=lambda: NOW).headers(b'{"n": 1}')
+    request = AWSRequest("POST", f"http://{HOST}{PATH}", data=b'{"n": 1}')
+    signer = auth.SigV4Auth(Theirs("AKIDEXAMPLE", "secret", "token"), "lambda", "us-east-1")
+    request.context["timestamp"] = ours["X-Amz-Date"]
+    request.headers["X-Amz-Date"] = ours["X-Amz-Date"]
+    request.headers["X-Amz-Security-Token"] = "token"
+    theirs = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+    assert ours["Authorization"].endswith(f"Signature={theirs}")
+
+
+class TestCredentials:
+    @pytest.fixture(autouse=True)
+    def nowhere(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        pytest.importorskip("botocore")
+        for name in (
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_PROFILE",
+            "AWS_REGION",
+        ):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+    def test_those_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        assert http_client.credentials() == Credentials("key", "secret", "us-east-1", "")
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        assert http_client.credentials() == Credentials("key", "secret", "eu-west-1", "token")
+
+    def test_none(self) -> None:
+        with pytest.raises(ValueError, match="there are no credentials to sign with: set AWS_ACCESS_KEY_ID"):
+            http_client.credentials()
+
+    def test_a_profile_that_there_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_PROFILE", "nobody")
+        with pytest.raises(ValueError, match=r"there are no credentials to sign with: .*nobody"):
+            http_client.credentials()

@@ -81,7 +81,7 @@ def test_rates_are_those_of_about_a_second() -> None:
     view = View("t")
     view.take(Phase("run", 60.0))
     for quarter in range(41):
-        waiting = max(0, quarter - 20) * 25  # after five seconds nobody answers any more
+        waiting = max(0, quarter - 20) * 25  # after five seconds there is no response any more
         view.take(Now(quarter / 4, 0.0, quarter * 25, waiting, {}))
     assert "100/s offered   0/s answered   500 in flight" in "\n".join(drawn(view))
 
@@ -150,13 +150,13 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
 
 def written(master: int) -> str:
     os.set_blocking(master, False)
-    said = b""
+    output = b""
     try:
         while data := os.read(master, 65536):
-            said += data
+            output += data
     except BlockingIOError:
         pass
-    return said.decode()
+    return output.decode()
 
 
 def test_a_terminal_is_drawn_on_by_another_process_and_left_as_it_was(
@@ -167,12 +167,12 @@ def test_a_terminal_is_drawn_on_by_another_process_and_left_as_it_was(
     with os.fdopen(os.dup(slave), "w") as stream, Live("steady", stream) as view:
         assert view.pid not in (None, os.getpid())
         run(view, 3, every=1.0)
-    said = written(master)
-    assert "steady" in said
-    assert "100/s offered" in said
-    assert "p50 3.00 ms" in said
-    assert said.rindex("\x1b[?25h") > said.rindex("\x1b[?25l")  # the cursor is back
-    after = said[said.rindex("\x1b[?25h") :]
+    output = written(master)
+    assert "steady" in output
+    assert "100/s offered" in output
+    assert "p50 3.00 ms" in output
+    assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l")  # the cursor is back
+    after = output[output.rindex("\x1b[?25h") :]
     assert after.count("\x1b[2K") >= 8  # each line of the view is cleared
     assert re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", after).strip() == ""
     with pytest.raises(ProcessLookupError):

@@ -49,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def said(*arguments: str) -> Scenario:
+def parsed(*arguments: str) -> Scenario:
     return load.scenario(main._parse(["load", *arguments]))
 
 
@@ -68,18 +68,18 @@ def said(*arguments: str) -> Scenario:
     ],
 )  # fmt: skip
 def test_arrivals(line: str, arrivals: Any) -> None:
-    made = said("app:handler", "--code", "code", *line.split())
+    made = parsed("app:handler", "--code", "code", *line.split())
     assert made.arrivals == arrivals
     assert (made.name, made.seed, made.noise, made.drain, made.limits) == ("app:handler", 1, True, 30.0, ())
 
 
 def test_a_traces_file(folder: Path) -> None:
-    made = said("app:handler", "--code", "code", "--trace", "trace.csv", "--speed", "2.5")
+    made = parsed("app:handler", "--code", "code", "--trace", "trace.csv", "--speed", "2.5")
     assert made.arrivals == Replay(trace=folder / "trace.csv", speed=2.5)
 
 
 def test_an_embedded_function(folder: Path) -> None:
-    made = said(
+    made = parsed(
         "app.handler", "--code", "code", "--memory", "256", "--timeout", "2.5", "--concurrency", "3", "--warm", "0",
         "--waiting", "7", "--init", "fresh", "--env", "A1=b=c", "--env", "B1=", "--rate", "1", "--name", "mine",
         "--seed", "9", "--drain", "2s", "--no-noise", "--poll",
@@ -93,18 +93,18 @@ def test_an_embedded_function(folder: Path) -> None:
     }  # fmt: skip
     assert (made.name, made.seed, made.drain, made.noise, made.poll) == ("mine", 9, 2.0, False, True)
     assert made.target_words == "app.handler in code, embedded, 3 workers"
-    usual = said("app:handler", "--rate", "1")
+    usual = parsed("app:handler", "--rate", "1")
     assert usual.target_words == "app:handler in ., embedded, 1 worker"
 
 
 def test_targets_elsewhere() -> None:
-    made = said("echo", "--endpoint", "http://127.0.0.1:9001", "--rate", "1", "--sign").target
+    made = parsed("echo", "--endpoint", "http://127.0.0.1:9001", "--rate", "1", "--sign").target
     assert isinstance(made, Endpoint)
     assert (made.endpoint, made.sign, [it.name for it in made.functions]) == (
         "http://127.0.0.1:9001", True, ["echo"],
     )  # fmt: skip
-    assert said("http://a/b?c=d", "--rate", "1").target == Url(url="http://a/b?c=d")
-    assert said("http://a/", "--rate", "1", "--method", "PUT").target == Url(url="http://a/", method="PUT")
+    assert parsed("http://a/b?c=d", "--rate", "1").target == Url(url="http://a/b?c=d")
+    assert parsed("http://a/", "--rate", "1", "--method", "PUT").target == Url(url="http://a/", method="PUT")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_targets_elsewhere() -> None:
     ],
 )
 def test_payloads(options: list[str], sent: bytes) -> None:
-    assert said("app:handler", "--rate", "1", *options).payloads().make(0, 0) == sent
+    assert parsed("app:handler", "--rate", "1", *options).payloads().make(0, 0) == sent
 
 
 @pytest.mark.parametrize(
@@ -131,26 +131,26 @@ def test_payloads(options: list[str], sent: bytes) -> None:
     ],
 )  # fmt: skip
 def test_expectations(options: list[str], right: bytes, wrong: bytes) -> None:
-    [check] = said("app:handler", "--rate", "1", *options).checks()
+    [check] = parsed("app:handler", "--rate", "1", *options).checks()
     assert check(b"{}", right) == ""
     assert check(b"{}", wrong)
 
 
 def test_anything_is_expected_of_a_url_and_where_it_is_said() -> None:
     for line in (["http://a/"], ["app:handler", "--expect", "any"]):
-        [check] = said(*line, "--rate", "1").checks()
+        [check] = parsed(*line, "--rate", "1").checks()
         assert check(b"{}", b"<html>") == ""
 
 
 def test_limits() -> None:
-    made = said("app:handler", "--rate", "1", "--fail-if", "p99>5ms", "--fail-if", "goodput<900/s")
+    made = parsed("app:handler", "--rate", "1", "--fail-if", "p99>5ms", "--fail-if", "goodput<900/s")
     assert list(made.limits) == [criterion("p99<=5ms"), criterion("goodput>=900/s")]
 
 
 def test_a_scenarios_file_and_what_is_said_anew(folder: Path) -> None:
-    made = said("steady.toml")
+    made = parsed("steady.toml")
     assert (made.name, made.seed, made.arrivals) == ("steady", 1, Steady(rate=100, duration=20))
-    made = said(
+    made = parsed(
         "steady.toml", "--rate", "7", "--duration", "3s", "--warmup", "0", "--seed", "5", "--name", "x", "--drain", "1",
         "--no-noise", "--fail-if", "errors>0",
     )  # fmt: skip
@@ -159,7 +159,7 @@ def test_a_scenarios_file_and_what_is_said_anew(folder: Path) -> None:
     assert list(made.limits) == [criterion("p99<=5ms"), criterion("errors<=0")]
     assert isinstance(made.target, Embedded)
     assert made.target.functions[0].code == folder / "code"
-    assert said(str(folder / "steady.toml")).name == "steady"
+    assert parsed(str(folder / "steady.toml")).name == "steady"
 
 
 @pytest.mark.parametrize(
@@ -224,10 +224,11 @@ def test_a_scenarios_file_and_what_is_said_anew(folder: Path) -> None:
 )  # fmt: skip
 def test_what_makes_no_sense_is_said(folder: Path, line: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        said(*line.split())
+        parsed(*line.split())
     assert message.format_map({"folder": folder}) in str(caught.value) or message in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -254,6 +255,7 @@ def reported(found: results.Result, *options: str) -> int:
     return load.report(found, load.scenario(parsed), parsed)
 
 
+@pytest.mark.slow
 def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert reported(stalled()) == 0
     assert "orders" in capsys.readouterr().out
@@ -272,6 +274,7 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert "stoker load: the run is void: the generator's lag was 38.2 ms at p99" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_is_written_is_what_was_found(folder: Path) -> None:
     found = cold()
     (folder / "x.json").write_text("an older one")
@@ -282,6 +285,7 @@ def test_what_is_written_is_what_was_found(folder: Path) -> None:
     assert "thumbnails" in page
 
 
+@pytest.mark.slow
 def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = stalled()
     worse = msgspec.structs.replace(a, ended={**a.ended, "error": a.offered // 2, "ok": a.offered // 2})
@@ -328,7 +332,7 @@ def test_the_examples_of_the_help_are_right(folder: Path, monkeypatch: pytest.Mo
     assert len(lines) >= 6
     for line in lines:
         words = shlex.split(line.split("&&")[0])
-        assert said(*words[2:]).arrivals_words
+        assert parsed(*words[2:]).arrivals_words
 
 
 def command(*arguments: str) -> list[str]:
@@ -356,6 +360,7 @@ def test_a_run_from_beginning_to_end(folder: Path) -> None:
     assert "app:handler" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_nothing(folder: Path) -> None:
     begun = folder / "begun"
     (folder / "code" / "app.py").write_text(

@@ -107,13 +107,13 @@ def text(made: Result, against: Result | None = None) -> str:
 
 
 def test_figures_and_their_intervals() -> None:
-    said = text(results.cold())
-    assert "19.9 ms" in said
-    assert "95 %: 19.7 ms to 20.1 ms" in said
-    assert "engine 6.20 µs, workers 48.0 µs, generator 21.4 µs" in said
-    assert "ValueError: the amount must be above 0" in said
-    assert "differed by a factor of 1.02 at p50 and 1.11 at p99" in said
-    assert "AMD EPYC" in said
+    page = text(results.cold())
+    assert "19.9 ms" in page
+    assert "95 %: 19.7 ms to 20.1 ms" in page
+    assert "engine 6.20 µs, workers 48.0 µs, generator 21.4 µs" in page
+    assert "ValueError: the amount must be above 0" in page
+    assert "differed by a factor of 1.02 at p50 and 1.11 at p99" in page
+    assert "AMD EPYC" in page
 
 
 def test_few_requests_have_no_rare_quantiles() -> None:
@@ -122,15 +122,15 @@ def test_few_requests_have_no_rare_quantiles() -> None:
 
 
 def test_nothing_answered_has_no_latency() -> None:
-    said = text(results.unanswered())
-    assert "0 ns" not in said
-    assert "nothing was answered" in said
-    assert "connection refused" in said
+    page = text(results.unanswered())
+    assert "0 ns" not in page
+    assert "nothing was answered" in page
+    assert "connection refused" in page
 
 
 def test_another_run_stands_beside_it() -> None:
-    said = text(results.short(), results.stalled())
-    assert "compared with 731 ms" in said
+    page = text(results.short(), results.stalled())
+    assert "compared with 731 ms" in page
     assert "compared with" not in text(results.short())
 
 

@@ -88,7 +88,7 @@ def test_a_field_that_there_is_not(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "came", "said"),
+    ("expected", "came", "message"),
     [
         ("json", b"[1]", ""),
         ("json", b"[1", "not JSON"),
@@ -104,10 +104,10 @@ def test_a_field_that_there_is_not(text: str) -> None:
         ({"ok": True}, b"<html>", "not JSON"),
     ],
 )
-def test_a_reply_is_right_or_it_is_said_why_not(wanted: Any, came: bytes, said: str) -> None:
-    why = expectation(wanted)(b'{"a": 1, "b": "x"}', came)
-    assert why.startswith(said)
-    assert bool(why) == bool(said)
+def test_a_reply_is_right_or_it_is_said_why_not(expected: Any, came: bytes, message: str) -> None:
+    why = expectation(expected)(b'{"a": 1, "b": "x"}', came)
+    assert why.startswith(message)
+    assert bool(why) == bool(message)
     assert len(why) < 300
 
 

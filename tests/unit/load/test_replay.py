@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from virtual import simulate
+from traces import write
+from virtual import run_open
 
-from engine.load.generate.arrivals import synthesize, write
-from engine.load.generate.generator import LoopTimer, OpenLoop
+from engine.load.generate.arrivals import synthesize
 from engine.load.generate.record import Record, Response
 from engine.load.scenario.scenario import Scenario, scenario
 
@@ -96,12 +96,7 @@ def test_an_hour_at_sixty_times_speed_in_bounded_memory() -> None:
     """Held whole, its times and functions alone would be 200,000 blocks."""
     made, record, memory = made_up(), Record(), Memory()
     target = Answering(memory)
-
-    async def main() -> None:
-        loop = OpenLoop(target, made.schedule, made.payloads(), made.checks(), record, LoopTimer)
-        await loop.run(60)
-
-    simulate(main())
+    run_open(target, made.schedule, record, payloads=made.payloads(), check=made.checks())
     memory.check(40_000)
     assert made.schedule.duration == SECONDS / SPEED == 60
     assert len(record.intervals) in (60, 61)  # an answer may come after the last second

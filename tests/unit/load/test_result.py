@@ -13,14 +13,15 @@ from engine.load.generate.record import Tally
 from engine.load.result import Distribution, NotAResult, Result, read, write
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 10**13), max_size=50))
 def test_a_distribution_keeps_its_counts(values: list[int]) -> None:
     tally = Tally(values)
-    told = Distribution.of(tally)
-    assert told.count == len(values)
-    again = told.tally()
+    distribution = Distribution.of(tally)
+    assert distribution.count == len(values)
+    again = distribution.tally()
     assert len(again) == len(values)
-    assert again.quantiles(0.5, 0.99) == [told.p50, told.p99]
+    assert again.quantiles(0.5, 0.99) == [distribution.p50, distribution.p99]
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""A run from its scenario to its result: what is found, and when it is said to mean nothing."""
+"""A run from its scenario to its result: what is found, and when it means nothing; a target made real."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import Callable
@@ -12,12 +13,13 @@ from typing import Any
 import pytest
 from served import ROLE, RUNTIME, Served
 
+from engine.errors import InitError
 from engine.hosting.packages import pack
 from engine.load import conclude, machine
 from engine.load.generate.record import Record, Response
 from engine.load.machine import Meter
 from engine.load.result import Result
-from engine.load.run import run
+from engine.load.run import opened, run
 from engine.load.scenario.scenario import scenario
 
 pytestmark = pytest.mark.slow
@@ -42,7 +44,7 @@ def found(tmp_path: Path) -> Callable[..., Result]:
 
 
 class Seen:
-    """A watch that notes what it is told."""
+    """A watch that counts."""
 
     pid = None
 
@@ -209,15 +211,6 @@ def test_who_listens_on_a_port() -> None:
     assert machine.listeners(port) == []
 
 
-def test_what_a_core_is_away() -> None:
-    before = os.sched_getaffinity(0)
-    count, share = machine.interruptions(min(before), 0.05)
-    assert count >= 0
-    assert 0 <= share < 1
-    assert os.sched_getaffinity(0) == before
-    assert machine.interrupted().count("core ") == len(before)
-
-
 def test_apart_from_who_is_pinned() -> None:
     mine = os.sched_getaffinity(0)
     with machine.apart([os.getpid(), 2**22 + 1]):
@@ -238,3 +231,108 @@ def test_cpu_time_of_another_machine_is_not_known() -> None:
     cpu = meter.spent(meter.look(), meter.look(), 10, 5.0)
     assert (cpu.engine, cpu.workers) == (None, None)
     assert meter.spent(meter.look(), meter.look(), 0, None).generator is None
+
+
+HANDLER = """
+import os
+def handler(event, context):
+    return {"event": event, "size": os.environ.get("SIZE"), "memory": context.memory_limit_in_mb, "pid": os.getpid()}
+def broken(event, context):
+    raise ValueError("no")
+"""
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    (tmp_path / "app.py").write_text(HANDLER)
+    (tmp_path / "bad.py").write_text("import nothing_like_it\n")
+    return tmp_path
+
+
+def responses(target: str, base: Path, functions: int = 1, **settings: Any) -> list[Response]:
+    """The responses of a target's functions."""
+
+    async def main() -> list[Response]:
+        made = scenario(target, settings if target.endswith(".toml") else {"rate": 1, **settings}, base)
+        async with opened(made.target) as real:
+            assert real.functions == functions
+            responses = []
+            for number in range(functions):
+                future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+                real.send(b'{"n": 1}', number, future.set_result)
+                responses.append(await asyncio.wait_for(future, 30))
+            return responses
+
+    return asyncio.run(main())
+
+
+def test_an_embedded_function_has_what_was_said_of_it(code: Path) -> None:
+    [response] = responses("app:handler", code, memory=256, environment={"SIZE": "64"}, warm=0)
+    assert response.ending == "ok"
+    reply = json.loads(response.payload)
+    assert (reply["event"], reply["size"], reply["memory"]) == ({"n": 1}, "64", "256")
+
+
+def test_the_same_function_twice_is_two(code: Path) -> None:
+    (code / "two.toml").write_text(
+        """
+        [[target.function]]
+        reference = "app:handler"
+        [[target.function]]
+        reference = "app:handler"
+        environment = { SIZE = "2" }
+        [[target.function]]
+        reference = "app:broken"
+        [arrivals]
+        rate = 1
+        """
+    )
+    first, second, third = responses("two.toml", code, 3)
+    one, two = json.loads(first.payload), json.loads(second.payload)
+    assert (one["size"], two["size"]) == (None, "2")
+    assert one["pid"] != two["pid"]
+    assert (third.ending, third.why) == ("error", "ValueError: no")
+
+
+def test_a_function_that_cannot_be_started_leaves_nothing(code: Path) -> None:
+    with pytest.raises(InitError, match="nothing_like_it"):
+        responses("bad:handler", code)
+
+
+def test_nobody_listens(code: Path) -> None:
+    with pytest.raises(OSError, match="no connection to 127.0.0.1:1: "):
+        responses("http://127.0.0.1:1/", code)
+    with pytest.raises(OSError, match="no connection to 127.0.0.1:1: "):
+        responses("one", code, endpoint="http://127.0.0.1:1")
+
+
+@pytest.mark.slow
+def test_a_server_that_wants_signatures(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = code / "keys"
+    keys.write_text("[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = its/secret\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(code / "none"))
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_PROFILE",
+        "AWS_DEFAULT_REGION",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    served = Served(code / "state", "--auth", str(keys))
+    try:
+        api = served.client(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="its/secret")
+        api.create_function(
+            FunctionName="one", Runtime=RUNTIME, Role=ROLE, Handler="app.handler",
+            Code={"ZipFile": pack(code / "app.py")},
+        )  # fmt: skip
+        api.get_waiter("function_active_v2").wait(FunctionName="one", WaiterConfig={"Delay": 0})
+        [refused] = responses("one", code, endpoint=served.url)
+        assert refused.ending == "failure"
+        assert refused.why == "403 Missing Authentication Token"
+        [response] = responses("one:$LATEST", code, endpoint=served.url, sign=True)
+        assert (response.ending, response.why) == ("ok", "")
+        assert json.loads(response.payload)["event"] == {"n": 1}
+    finally:
+        assert served.stop() == 0

@@ -252,7 +252,7 @@ def test_a_made_up_trace_needs_no_file_and_is_the_same_for_the_same_seed() -> No
 
 
 @pytest.mark.parametrize(
-    ("toml", "said"),
+    ("toml", "message"),
     [
         ("", "target is missing"),
         (TARGET, "arrivals is missing"),
@@ -355,10 +355,10 @@ def test_a_made_up_trace_needs_no_file_and_is_the_same_for_the_same_seed() -> No
         ("a = " + "[" * 5000, "is not TOML"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_said(folder: Path, toml: str, said: str) -> None:
+def test_what_makes_no_sense_is_said(folder: Path, toml: str, message: str) -> None:
     with pytest.raises(ScenarioError) as caught:
         read(folder, toml)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith(str(folder / "the-test.toml"))
 
 

@@ -23,9 +23,9 @@ def result(**more: Any) -> Result:
     return msgspec.structs.replace(made, **more)
 
 
-def line(said: str, label: str) -> str:
+def line(summary: str, label: str) -> str:
     """The one line that begins with this."""
-    [found] = [it for it in said.splitlines() if it.startswith(label)]
+    [found] = [it for it in summary.splitlines() if it.startswith(label)]
     return " ".join(found.split())
 
 
@@ -38,17 +38,17 @@ def stages(*goodputs: int) -> list[StageResult]:
 
 
 def test_what_was_run_and_what_came_of_it() -> None:
-    said = text(result())
-    assert said.startswith("steady: echo, embedded\n")
-    assert line(said, "arrivals") == "arrivals Poisson, 100/s; 11 s, of which the first 1 s do not count"
-    assert line(said, "payload") == "payload 1 byte; seed 7"
-    assert line(said, "offered") == "offered 1,000 requests, 100/s, at most 9 in flight"
-    assert line(said, "goodput") == "goodput 98/s right answers"
-    assert line(said, "ended") == "ended ok 980 (98 %), error 15 (1.5 %), throttle 5 (0.5 %)"
-    assert line(said, "latency") == "latency count p50 p90 p99 p99.9 max"
-    assert line(said, "all") == "all 995 1.00 ms 2.00 ms 4.00 ms 8.00 ms 9.00 ms"
+    summary = text(result())
+    assert summary.startswith("steady: echo, embedded\n")
+    assert line(summary, "arrivals") == "arrivals Poisson, 100/s; 11 s, of which the first 1 s do not count"
+    assert line(summary, "payload") == "payload 1 byte; seed 7"
+    assert line(summary, "offered") == "offered 1,000 requests, 100/s, at most 9 in flight"
+    assert line(summary, "goodput") == "goodput 98/s right answers"
+    assert line(summary, "ended") == "ended ok 980 (98 %), error 15 (1.5 %), throttle 5 (0.5 %)"
+    assert line(summary, "latency") == "latency count p50 p90 p99 p99.9 max"
+    assert line(summary, "all") == "all 995 1.00 ms 2.00 ms 4.00 ms 8.00 ms 9.00 ms"
     for absent in ("VOID", "95 %", "cold", "where it went", "noise", "CPU  ", "knee", "scheduled"):
-        assert absent not in said
+        assert absent not in summary
 
 
 def test_a_void_run_says_so_before_and_after_its_figures() -> None:
@@ -71,35 +71,41 @@ def test_the_most_frequent_reasons_come_first_and_the_rest_is_counted() -> None:
 
 def test_intervals_stand_under_the_figures_that_have_one() -> None:
     estimates = {"p50": Estimate(MS, 0.9 * MS, 1.1 * MS), "goodput": Estimate(98, 96.5, 99)}
-    said, none = text(result(estimates=estimates)), f" {NONE}" * 3
-    assert line(said, "  95 % from") == f"95 % from 900 µs{none}"
-    assert line(said, "  95 % to") == f"95 % to 1.10 ms{none}"
-    assert line(said, "goodput") == "goodput 98/s right answers (95 %: 96.5/s to 99/s)"
-    p50 = said.index("1.00 ms") - said.rindex("\n", 0, said.index("1.00 ms"))
-    assert said.index("900 µs") - said.rindex("\n", 0, said.index("900 µs")) == p50 + 1  # flush right
+    summary, none = text(result(estimates=estimates)), f" {NONE}" * 3
+    assert line(summary, "  95 % from") == f"95 % from 900 µs{none}"
+    assert line(summary, "  95 % to") == f"95 % to 1.10 ms{none}"
+    assert line(summary, "goodput") == "goodput 98/s right answers (95 %: 96.5/s to 99/s)"
+    p50 = summary.index("1.00 ms") - summary.rindex("\n", 0, summary.index("1.00 ms"))
+    assert (
+        summary.index("900 µs") - summary.rindex("\n", 0, summary.index("900 µs")) == p50 + 1
+    )  # flush right
 
 
 def test_all_kinds_of_times() -> None:
     some = Distribution(10, 5.0, 1, 2000, 3000, 4000, 5000, 6000)
-    said = text(result(cold=some, warm=some, refused=some, lag=some, parts={"queue": some, "execute": some}))
+    summary = text(
+        result(cold=some, warm=some, refused=some, lag=some, parts={"queue": some, "execute": some})
+    )
     for label in ("cold", "warm", "refused", "generator lag", "  queue", "  execute"):
-        assert line(said, label).endswith("10 2.00 µs 3.00 µs 4.00 µs 5.00 µs 6.00 µs")
+        assert line(summary, label).endswith("10 2.00 µs 3.00 µs 4.00 µs 5.00 µs 6.00 µs")
 
 
 def test_what_made_the_figures() -> None:
-    said = text(result(cpu=Cpu(12.0, None, 250.0), noise=Noise(5.0, 1.02, 1.5), steal=0.02))
-    assert line(said, "CPU") == "CPU per invocation: generator 12.0 µs, workers 250 µs"
-    assert line(said, "noise") == "noise two equal runs of 5 s differed by 2 % in p50 and 50 % in p99"
-    assert line(said, "steal") == "steal 2 % of the CPU time, by the hypervisor"
+    summary = text(result(cpu=Cpu(12.0, None, 250.0), noise=Noise(5.0, 1.02, 1.5), steal=0.02))
+    assert line(summary, "CPU") == "CPU per invocation: generator 12.0 µs, workers 250 µs"
+    assert line(summary, "noise") == "noise two equal runs of 5 s differed by 2 % in p50 and 50 % in p99"
+    assert line(summary, "steal") == "steal 2 % of the CPU time, by the hypervisor"
 
 
 def test_a_ramp_shows_its_stages_and_its_knee() -> None:
     ramp = stages(1000, 2000, 2500)
-    said = text(result(stages=ramp, knee=Knee(200, 300, "83.3 % of what was offered was answered rightly")))
-    assert line(said, "0 s") == "0 s 100/s 100/s 100/s 0 1.00 ms 2.00 ms 3.00 ms 4.00 ms"
-    assert line(said, "10 s") == "10 s 200/s 200/s 200/s 0 1.00 ms 2.00 ms 3.00 ms 4.00 ms < knee"
-    assert line(said, "20 s") == "20 s 300/s 300/s 250/s 500 1.00 ms 2.00 ms 3.00 ms 4.00 ms"
-    whole = " ".join(said.split())
+    summary = text(
+        result(stages=ramp, knee=Knee(200, 300, "83.3 % of what was offered was answered rightly"))
+    )
+    assert line(summary, "0 s") == "0 s 100/s 100/s 100/s 0 1.00 ms 2.00 ms 3.00 ms 4.00 ms"
+    assert line(summary, "10 s") == "10 s 200/s 200/s 200/s 0 1.00 ms 2.00 ms 3.00 ms 4.00 ms < knee"
+    assert line(summary, "20 s") == "20 s 300/s 300/s 250/s 500 1.00 ms 2.00 ms 3.00 ms 4.00 ms"
+    whole = " ".join(summary.split())
     assert (
         "knee keeps up with 200/s, not with 300/s: 83.3 % of what was offered was answered rightly" in whole
     )
@@ -112,10 +118,10 @@ def test_a_ramp_shows_its_stages_and_its_knee() -> None:
 
 
 def test_hundreds_of_stages_are_not_all_shown() -> None:
-    said = text(result(stages=stages(*[1000] * 100)))
-    assert line(said, "390 s")
-    assert "400 s" not in said
-    assert "… and 60 more" in said
+    summary = text(result(stages=stages(*[1000] * 100)))
+    assert line(summary, "390 s")
+    assert "400 s" not in summary
+    assert "… and 60 more" in summary
 
 
 def test_nothing_that_others_wrote_breaks_the_page() -> None:
@@ -130,6 +136,6 @@ def test_nothing_that_others_wrote_breaks_the_page() -> None:
 
 
 def test_a_run_in_which_nothing_happened() -> None:
-    said = text(result(offered=0, rate=0.0, goodput=0.0, ended={}, latency=Distribution()))
-    assert line(said, "ended") == "ended nothing did"
-    assert "latency" not in said
+    summary = text(result(offered=0, rate=0.0, goodput=0.0, ended={}, latency=Distribution()))
+    assert line(summary, "ended") == "ended nothing did"
+    assert "latency" not in summary

@@ -57,45 +57,46 @@ def in_an_engine(code: Path, work: Callable[[AsyncEngine, Any], Any], **options:
 def test_every_ending_of_an_embedded_function(code: Path) -> None:
     async def work(engine: AsyncEngine, target: Embedded) -> None:
         assert target.functions == 2
-        answer = await one(target, {"n": 1})
-        assert (answer.ending, json.loads(answer.payload)) == ("ok", {"n": 1})
-        answer = await one(target, {"raise": "no"}, 1)
-        assert (answer.ending, answer.why) == ("error", "ValueError: no")
-        answer = await one(target, {"sleep": 5})
-        assert answer.ending == "timeout"
+        response = await one(target, {"n": 1})
+        assert (response.ending, json.loads(response.payload)) == ("ok", {"n": 1})
+        response = await one(target, {"raise": "no"}, 1)
+        assert (response.ending, response.why) == ("error", "ValueError: no")
+        response = await one(target, {"sleep": 5})
+        assert response.ending == "timeout"
         assert (await one(target, {"n": 2})).ending == "ok"  # the killed worker's successor is there
         both = await asyncio.gather(*(one(target, {"sleep": 0.3}) for _ in range(3)))
         assert sorted(it.ending for it in both) == ["ok", "ok", "throttle"]
         engine._runtime.remove("two")
-        while (answer := await one(target, 1, 1)).ending == "ok":
+        while (response := await one(target, 1, 1)).ending == "ok":
             pass
-        assert (answer.ending, answer.why) == ("failure", "FunctionNotFound: the function was removed")
+        assert (response.ending, response.why) == ("failure", "FunctionNotFound: the function was removed")
 
     in_an_engine(code, work, timeout=1.0, waiting=1)
 
 
 def test_some_say_where_their_time_went(code: Path) -> None:
     async def work(engine: AsyncEngine, target: Embedded) -> None:
-        answers = [await one(target, {"sleep": 0.01}) for _ in range(SAMPLED * 2)]
-        told = [it for it in answers if it.parts is not None]
-        assert len(told) == 2
-        for answer in told:
-            assert answer.parts is not None
-            assert answer.parts["execute"] > 10_000_000
-            assert answer.cold is False
+        responses = [await one(target, {"sleep": 0.01}) for _ in range(SAMPLED * 2)]
+        timed = [it for it in responses if it.parts is not None]
+        assert len(timed) == 2
+        for response in timed:
+            assert response.parts is not None
+            assert response.parts["execute"] > 10_000_000
+            assert response.cold is False
 
     in_an_engine(code, work)
 
 
 def test_every_cold_start_is_known(code: Path) -> None:
     async def work(engine: AsyncEngine, target: Embedded) -> None:
-        answers = await asyncio.gather(*(one(target, {"sleep": 0.2}) for _ in range(3)))
-        assert sorted(it.cold for it in answers) == [False, True, True]
+        responses = await asyncio.gather(*(one(target, {"sleep": 0.2}) for _ in range(3)))
+        assert sorted(it.cold for it in responses) == [False, True, True]
         assert (await one(target, {})).cold is False
 
     in_an_engine(code, work, concurrency=3)
 
 
+@pytest.mark.slow
 def test_a_run_against_an_engine(code: Path) -> None:
     async def work(engine: AsyncEngine, target: Embedded) -> Record:
         schedule = steady(500, 1, seed=3, functions=2)
@@ -129,15 +130,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def test_every_ending_on_a_lambda_endpoint(server: Served) -> None:
     async def main() -> None:
         target = LambdaEndpoint(server.url, ["one", "two", "three"])
-        answer = await one(target, {"n": 1})
-        assert (answer.ending, json.loads(answer.payload)) == ("ok", {"n": 1})
-        answer = await one(target, {"raise": "no"}, 1)
-        assert (answer.ending, answer.why) == ("error", "ValueError: no")
-        answer = await one(target, {"sleep": 5})
-        assert answer.ending == "timeout"
-        answer = await one(target, {}, 2)
-        assert answer.ending == "failure"
-        assert answer.why.startswith("404 Function not found: arn:aws:lambda:")
+        response = await one(target, {"n": 1})
+        assert (response.ending, json.loads(response.payload)) == ("ok", {"n": 1})
+        response = await one(target, {"raise": "no"}, 1)
+        assert (response.ending, response.why) == ("error", "ValueError: no")
+        response = await one(target, {"sleep": 5})
+        assert response.ending == "timeout"
+        response = await one(target, {}, 2)
+        assert response.ending == "failure"
+        assert response.why.startswith("404 Function not found: arn:aws:lambda:")
         await target.close()
 
     server.client().put_function_concurrency(FunctionName="two", ReservedConcurrentExecutions=0)
@@ -149,25 +150,27 @@ def test_every_ending_on_a_lambda_endpoint(server: Served) -> None:
         finally:
             await target.close()
 
-    answer = asyncio.run(throttled())
-    assert (answer.ending, answer.why) == ("throttle", "Rate Exceeded.")
+    response = asyncio.run(throttled())
+    assert (response.ending, response.why) == ("throttle", "Rate Exceeded.")
     server.client().delete_function_concurrency(FunctionName="two")
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_some_say_how_long_they_ran_on_a_lambda_endpoint(server: Served) -> None:
     async def main() -> list[Response]:
         target = LambdaEndpoint(server.url, ["one"])
-        answers = [await one(target, {"sleep": 0.01}) for _ in range(SAMPLED * 2)]
+        responses = [await one(target, {"sleep": 0.01}) for _ in range(SAMPLED * 2)]
         await target.close()
-        return answers
+        return responses
 
-    told = [it for it in asyncio.run(main()) if it.parts is not None]
-    assert len(told) == 2
-    assert all(it.parts is not None and 10e6 < it.parts["execute"] < 5e9 for it in told)
-    assert [it.cold for it in told][1:] == [False]
+    timed = [it for it in asyncio.run(main()) if it.parts is not None]
+    assert len(timed) == 2
+    assert all(it.parts is not None and 10e6 < it.parts["execute"] < 5e9 for it in timed)
+    assert [it.cold for it in timed][1:] == [False]
 
 
+@pytest.mark.slow
 def test_a_run_against_a_function_url(server: Served) -> None:
     api = server.client()
     url = api.create_function_url_config(FunctionName="one", AuthType="NONE")["FunctionUrl"]
@@ -191,6 +194,6 @@ def test_a_url_that_answers_with_errors(server: Served) -> None:
         finally:
             await target.close()
 
-    answer = asyncio.run(main())
-    assert answer.ending == "error"
-    assert answer.why.startswith("501 The service that this request is for is not served here")
+    response = asyncio.run(main())
+    assert response.ending == "error"
+    assert response.why.startswith("501 The service that this request is for is not served here")

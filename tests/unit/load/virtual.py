@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from engine.load.generate.record import Response
+from engine.load.generate.arrivals import Schedule
+from engine.load.generate.generator import OpenLoop, Sender
+from engine.load.generate.payloads import Check, Fixed, Payloads, expectation
+from engine.load.generate.record import Record, Response
+
+ECHO = expectation("echo")
 
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type,misc]
@@ -42,6 +47,17 @@ def simulate(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return runner.run(coroutine)
 
 
+def run_open(
+    sender: Sender, schedule: Schedule, record: Record | None = None, *, payloads: Payloads | None = None,
+    check: Check | Sequence[Check] = ECHO, drain: float = 60,
+) -> Record:  # fmt: skip
+    """The record of an open loop in simulated time."""
+    record = record or Record()
+    loop = OpenLoop(sender, schedule, payloads or Fixed(b"1"), check, record, LoopTimer)
+    simulate(loop.run(drain))
+    return record
+
+
 class Station:
     """A target in simulated time: one server, first come first served, `service` seconds each, that stands still for
     the first `stall` of every `every` seconds."""
@@ -59,3 +75,24 @@ class Station:
             start += self.stall - start % self.every
         self.free = start + self.service
         loop.call_at(self.free, done, Response("ok", payload))
+
+
+class LoopTimer:
+    """A generator's timer by the loop's own clock and timers: those of a simulation."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._handle: asyncio.TimerHandle | None = None
+
+    def now(self) -> int:
+        return round(self._loop.time() * 1e9)
+
+    def set(self, at: int) -> None:
+        self.close()
+        self._handle = self._loop.call_at(at / 1e9, self._callback)
+
+    def close(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None

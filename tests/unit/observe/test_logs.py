@@ -292,6 +292,7 @@ class TestTheStream:
 
 
 class TestSinks:
+    @pytest.mark.slow
     def test_the_default_is_stderr(self, tmp_path: Path) -> None:
         source = (
             "import os, subprocess, sys\nfrom engine import Engine\n"

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import limits
+from engine.aws.messages import Headers, Request
 from engine.services.urls import conversion as urls
 
 REQUEST_ID = "7a2b1a6e-8c4b-4f0e-9b7e-0a1b2c3d4e5f"
@@ -23,14 +24,13 @@ def event(
     method: str = "GET",
     path: str = "/",
     query: str = "",
-    headers: urls.Headers = (),
+    headers: Headers = (),
     body: bytes = b"",
-    **more: Any,
+    port: int = 80,
+    caller: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    made = urls.event(
-        method, path, query, headers, body, url_id="abc123", region="eu-west-1", source_ip="127.0.0.1",
-        now=1584039838.25, request_id=REQUEST_ID, **more,
-    )  # fmt: skip
+    request = Request(method, path, query, headers, body, port=port)
+    made = urls.event(request, "abc123", path, "eu-west-1", 1584039838.25, REQUEST_ID, caller)
     value = json.loads(made)
     assert isinstance(value, dict)
     return value

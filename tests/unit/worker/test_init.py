@@ -81,6 +81,7 @@ class TestReferences:
         with pytest.raises(InvalidConfiguration, match=r"functools.partial"):
             parse_reference(functools.partial(print, 1))
 
+    @pytest.mark.slow
     def test_a_function_of_the_script_itself(self, tmp_path: Path) -> None:
         source = (
             "import os, sys\n"
@@ -100,6 +101,7 @@ class TestReferences:
         )
         assert script(source, directory=tmp_path) == "42 main-double\n"
 
+    @pytest.mark.slow
     def test_of_an_interactive_session_there_is_no_file(self, tmp_path: Path) -> None:
         source = (
             "import subprocess, sys\n"

@@ -83,6 +83,7 @@ def test_what_contains_itself_and_what_comes_after() -> None:
     assert marshal([shared, shared]) == b'[{"a": 1}, {"a": 1}]'
 
 
+@pytest.mark.slow
 def test_what_is_too_deep() -> None:
     deep: list[Any] = []
     for _ in range(sys.getrecursionlimit() * 100):

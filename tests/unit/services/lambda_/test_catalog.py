@@ -8,6 +8,7 @@ import pytest
 from control_plane import ACCOUNT, Plane, not_found
 
 from engine.aws.names import Place
+from engine.durable.records import Records
 from engine.services.lambda_.records import KINDS
 
 
@@ -38,8 +39,8 @@ def test_a_deleted_function_leaves_no_record(plane: Plane) -> None:
     plane.call(
         "PutProvisionedConcurrencyConfig", **function, Qualifier="1", ProvisionedConcurrentExecutions=1
     )
-    tables = {table for table, _, _, _ in plane.store.load()}
+    tables = {table for _, table, *_ in plane.store.load(Records())}
     others = {"code-signing", "code-signing-config", "event-source-mapping", "policy"}
     assert tables == {kind for kind in KINDS if not kind.startswith("layer")} - others
     plane.call("DeleteFunction", **function)
-    assert list(plane.store.load()) == []
+    assert list(plane.store.load(Records())) == []

@@ -157,7 +157,7 @@ def test_it_is_ready_as_soon_as_its_workers_are_there(plane: Plane, operation: s
         )
         return str(response.get("ProvisionedConcurrencyConfigs", [response])[0]["Status"])
 
-    counted.provision(provision("1", 2))
+    counted.put_provisioned_concurrency_config(provision("1", 2))
     assert status() == "IN_PROGRESS"
     there = 2
     assert status() == "READY"
@@ -165,8 +165,8 @@ def test_it_is_ready_as_soon_as_its_workers_are_there(plane: Plane, operation: s
 
 def test_provisioned_of_what_cannot_be_initialised(plane: Plane) -> None:
     counted = Concurrency(replace(plane.control, warmed=lambda name, qualifier: None))
-    counted.provision(provision("1", 2))
-    response = counted.provisioned({"FunctionName": "f", "Qualifier": "1"})
+    counted.put_provisioned_concurrency_config(provision("1", 2))
+    response = counted.get_provisioned_concurrency_config({"FunctionName": "f", "Qualifier": "1"})
     del response["LastModified"]
     assert response == {
         "RequestedProvisionedConcurrentExecutions": 2,

@@ -97,6 +97,7 @@ class TestGroups:
         logs.delete_log_group(logGroupName=G)
         assert logs.describe_log_groups()["logGroups"] == []
 
+    @pytest.mark.slow
     def test_pages_and_filters(self, logs: Any) -> None:
         names = sorted(f"/g/{n}" for n in range(120))
         for name in names:
@@ -235,6 +236,7 @@ class TestGetting:
 
 
 class TestFiltering:
+    @pytest.mark.slow
     def test_all_of_it(self, logs: Any, store: LogStore) -> None:
         store.append(G, "a", [(n, f"INFO {n}") for n in range(0, 30, 2)])
         store.append(G, "b", [(n, f"ERROR {n}") for n in range(1, 30, 2)])
@@ -418,6 +420,7 @@ class TestTheCli:
         )
         assert [e["message"] for e in json.loads(out)["events"]] == ["new\n"]
 
+    @pytest.mark.slow
     def test_tailing(self, endpoint: str, store: LogStore) -> None:
         """`aws logs tail` is part of the CLI's second version: where there is none, its own calls are made."""
         now = int(time.time() * 1000)

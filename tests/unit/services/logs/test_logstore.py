@@ -375,6 +375,7 @@ class TestKeeping:
         store.append(G, "s", [(1, "b")])
         assert texts(store) == ["b"]
 
+    @pytest.mark.slow
     def test_a_thousand_groups_open_fast(self, open_store: Callable[..., LogStore]) -> None:
         first = open_store()
         for n in range(1000):
