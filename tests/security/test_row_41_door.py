@@ -46,6 +46,9 @@ WAYS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module", params=[True, False], ids=["auth", "no auth"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("door")
@@ -112,6 +115,7 @@ def send(
         connection.close()
 
 
+@pytest.mark.promise(87)
 @pytest.mark.parametrize("way", WAYS)
 def test_row_41_every_operation_is_refused(server: Served, way: str) -> None:
     guarded = server.guarded  # type: ignore[attr-defined]
@@ -126,6 +130,7 @@ def test_row_41_every_operation_is_refused(server: Served, way: str) -> None:
     assert len(OPERATIONS) > 200
 
 
+@pytest.mark.promise(87)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_row_41_a_hostile_name_in_each_label(server: Served, name: str) -> None:
     """Unsigned where that is refused; else refused for what it is. Never a 500; no header has the name."""
@@ -144,6 +149,7 @@ def test_row_41_a_hostile_name_in_each_label(server: Served, name: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.promise(87)
 @pytest.mark.parametrize("path", [
     "/code-archive/", "/x/code-archive/y", "/2015-03-31/functions/code-archive/invocations",
     "/2018-10-31/layers/code-archive/versions", "/2015-03-31/functions?x=/code-archive/", "/_stoker/healthy",
