@@ -51,6 +51,7 @@ class Service:
     hosts: re.Pattern[str] | None = None
     unsigned_paths: re.Pattern[str] | None = None
     body_bytes: int = BODY_BYTES  # a larger body is refused
+    cross_site: bool = False  # web pages of other sites may call it: it has rules of its own for them
 
     def access(self, request: Request) -> Access:
         """What the request's operation needs."""

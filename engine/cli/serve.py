@@ -28,6 +28,12 @@ PARSER = {"help": "serve the Lambda API", "description": _DESCRIPTION}
 OPTIONS = (
     option("--host HOST", "address to listen on (default: 127.0.0.1)", default="127.0.0.1"),
     option("--port PORT", "port, 0 for any (default: 9001)", type=int, default=9001),
+    option(
+        "--allow-host NAME",
+        "a name that requests may be for, beside localhost and --host. Given as often as needed",
+        action="append",
+        default=[],
+    ),
     option("--uds PATH", "a Unix socket to listen on instead"),
     option("--state DIR", "where all is kept (default: .stoker)", default=".stoker"),
     option("--region REGION", "the region in every ARN (default: us-east-1)", default="us-east-1"),
@@ -66,7 +72,11 @@ def run(options: argparse.Namespace) -> int:
     values = {field.name: getattr(options, field.name) for field in fields(Options)}
     values["state"] = Path(options.state).resolve()
     values["auth"] = Path(options.auth) if options.auth else None
-    values |= {"retry_delays": delays, "python": tuple(options.python)}
+    values |= {
+        "retry_delays": delays,
+        "python": tuple(options.python),
+        "allow_host": tuple(options.allow_host),
+    }
     Server(Options(**values)).run(_ready)
     print("stoker: stopped", file=sys.stderr)
     return OK

@@ -52,6 +52,8 @@ class App:
 
     async def _respond(self, service: Service, request: Request, receive: Receive) -> Response:
         try:
+            if not service.cross_site:
+                self._door.check_page(request)
             request.body = await read_body(receive, service.body_bytes)
             access = service.access(request)
             caller = self._door.enter(request, service.signing_name, access, request.body)
@@ -71,6 +73,7 @@ class App:
         """A request for a service that is not served here."""
         name = signing_name(request) or ""
         try:
+            self._door.check_page(request)
             body: bytes | None = None
             if self._door.guarded and name not in _STREAMED:
                 body = await read_body(receive, BODY_BYTES)

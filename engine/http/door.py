@@ -11,6 +11,7 @@ from ..aws.messages import Request
 from ..aws.names import Place
 from ..aws.service import Access, Caller
 from ..aws.sigv4 import Verifier
+from .browsers import Browsers
 
 _SCOPE = re.compile(r"Credential=([^/,&\s]+)/\d{8}/([^/,&]+)/", re.ASCII)
 _REGION = re.compile(r"(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d", re.ASCII)
@@ -24,12 +25,21 @@ class Door:
     The region is the signature's; the account is the access key's, if that is an account's number, or that which the
     credentials file gives the key. What it does not name is `default`'s."""
 
-    def __init__(self, default: Place, verifier: Verifier | None, accounts: Mapping[str, str]) -> None:
+    def __init__(
+        self, default: Place, verifier: Verifier | None, accounts: Mapping[str, str], browsers: Browsers
+    ) -> None:
         """accounts: by access key, as the credentials file has them."""
         self.default = default
+        self.browsers = browsers
         self._verifier = verifier
         self._accounts = accounts
         self._callers: dict[str, Caller] = {}
+
+    def check_page(self, request: Request) -> None:
+        """Raises Fault for a request that a web page of another site has sent."""
+        self.browsers.check(
+            request.header("host"), request.header("origin"), request.header("sec-fetch-site")
+        )
 
     def enter(self, request: Request, service: str, access: Access, body: bytes | None) -> Caller:
         """The caller of a request for the service of that signing name; body: None while it is still to be streamed.

@@ -24,7 +24,7 @@ EVENT = "Event"
 DRY_RUN = "DryRun"
 _TYPE, _LOG, _CLIENT = b"x-amz-invocation-type", b"x-amz-log-type", b"x-amz-client-context"
 _TRACE, _TENANT, _DURABLE = b"x-amzn-trace-id", b"x-amz-tenant-id", b"x-amz-durable-execution-name"
-_AUTHORIZATION = b"authorization"
+_AUTHORIZATION, _HOST, _ORIGIN, _SITE = b"authorization", b"host", b"origin", b"sec-fetch-site"
 _OPTIONS = frozenset({_TYPE, _LOG, _CLIENT, _TRACE, _TENANT, _DURABLE})
 _MEMBERS = {
     _TYPE: "InvocationType", _LOG: "LogType", _CLIENT: "ClientContext", _TENANT: "TenantId",
@@ -51,6 +51,7 @@ class Endpoint:
         self._model = model
         self._door = door
         self._names: dict[tuple[bytes, Placement], Name] = {}
+        self._hosts: set[bytes] = set()  # Host headers that are this server's
         self._placements: dict[bytes, Placement] = {}  # by the scope of a signature, which is believed
 
     def invoke(self, cycle: InvokeCycle) -> None:
@@ -67,12 +68,24 @@ class Endpoint:
 
     def _invoke(self, cycle: InvokeCycle) -> None:
         options: dict[bytes, bytes] = {}
-        authorization = b""
+        authorization = host = origin = site = b""
         for name, value in cycle.headers:
-            if name == _AUTHORIZATION:
+            if name == _HOST:
+                host = value
+            elif name == _AUTHORIZATION:
                 authorization = value
             elif name in _OPTIONS:
                 options[name] = value
+            elif name == _ORIGIN:
+                origin = value
+            elif name == _SITE:
+                site = value
+        if origin or site or host not in self._hosts:
+            self._door.browsers.check(
+                host.decode("latin-1"), origin.decode("latin-1"), site.decode("latin-1")
+            )
+            if len(self._hosts) < _NAMES_KEPT:
+                self._hosts.add(host)
         body = bytes(cycle.body)
         placement = self._placement(cycle, authorization, body)
         function = self._names.get((cycle.url, placement))

@@ -51,6 +51,7 @@ from ..services.sts import Sts
 from ..services.urls.service import PATH as LAMBDA_URL
 from ..services.urls.service import FunctionUrlRequests
 from .app import App
+from .browsers import Browsers
 from .door import Door
 from .invoke import Endpoint
 from .passthrough import Passthrough
@@ -79,6 +80,7 @@ class Options:
     workers: int = WORKERS
     retry_delays: tuple[float, ...] = DELAYS
     python: tuple[str, ...] = ()
+    allow_host: tuple[str, ...] = ()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -209,11 +211,12 @@ class Server:
 
     def _door(self, place: Place) -> Door:
         auth = self.options.auth
+        browsers = Browsers((self.options.host, *self.options.allow_host), addresses=auth is not None)
         if auth is None:
-            return Door(place, None, {})
+            return Door(place, None, {}, browsers)
         credentials = load_credentials(auth)
         accounts = {key: each.account for key, each in credentials.items() if each.account}
-        return Door(place, Verifier(credentials, region=None), accounts)
+        return Door(place, Verifier(credentials, region=None), accounts, browsers)
 
     def _variables(self, place: Place) -> dict[str, str]:
         """What every function of a place finds in its environment: the way back here, and credentials: an account's

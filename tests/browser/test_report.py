@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,20 +13,12 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "unit" / "load"))  # f
 pytest.importorskip("hdrh.histogram", reason="pip install stoker[load]")
 pytest.importorskip("selenium", reason="pip install selenium")
 import results
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from browsers import chromium, needs_chromium
 
 from engine.load.report.page import render
 
-BROWSER, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 VIEWS = {"desk": (1280, 900, False), "tablet": (768, 1024, True), "phone": (390, 844, True)}
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage"
-)
-pytestmark = pytest.mark.skipif(
-    not (shutil.which(BROWSER) and shutil.which(DRIVER)), reason=f"needs {BROWSER} and {DRIVER}"
-)
+pytestmark = needs_chromium
 
 # Of every chart that is shown: its box, its texts and theirs, and the size of the smallest.
 MEASURE = """
@@ -49,16 +40,8 @@ return shown.map((svg) => ({
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    try:
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
         yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture(scope="module", params=results.ALL)

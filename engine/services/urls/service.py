@@ -28,6 +28,7 @@ class FunctionUrlRequests(Service):
     paths = re.compile(rf"[A-Z]+ {PATH}")
     hosts = re.compile(r"[a-z0-9]+\.lambda-url\.")
     body_bytes = limits.EVENT_BYTES
+    cross_site = True  # a URL's Cors configuration says who may
 
     def __init__(self, hosting: Hosting, guarded: bool) -> None:
         """guarded: the server verifies signatures; else one that is there is believed."""
