@@ -55,6 +55,7 @@ def test_nineteen_of_twenty_hold_the_truth_when_seconds_differ(
     assert 0.90 <= held / runs <= 0.995
 
 
+@pytest.mark.slow
 def test_more_seconds_make_narrower_intervals() -> None:
     draw = random.Random(3)
     few, many = (estimates([second(draw, 100, 0.2) for _ in range(n)])["p50"] for n in (8, 128))
