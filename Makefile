@@ -43,7 +43,7 @@ again: build $(VENV)/developed ## what failed in the last run of the tests, one 
 	@$(BIN)/python -m pytest tests --lf --lfnf none
 
 quick: build $(VENV)/developed ## a cross-section of the tests, in less than a minute
-	@STOKER_MODEL_EXAMPLES=20 $(BIN)/python -m pytest tests -n 2 --dist loadfile --hypothesis-profile quick -m "not slow and not soak" $(PYTEST_ARGS)
+	@STOKER_MODEL_EXAMPLES=10 $(BIN)/python -m pytest tests -n 2 --dist loadfile --hypothesis-profile quick -m "not slow and not soak" $(PYTEST_ARGS)
 
 fuzz: build $(VENV)/developed ## a minute of malformed requests (STOKER_FUZZ_SECONDS=600 for ten)
 	@STOKER_FUZZ_SECONDS=$${STOKER_FUZZ_SECONDS:-60} $(BIN)/python -m pytest tests/security/test_fuzz.py -q -s

@@ -18,7 +18,7 @@ from support import until
 
 from engine.hosting.packages import pack
 
-pytestmark = [needs_aws_cli, pytest.mark.slow]
+pytestmark = needs_aws_cli
 Deploy = Callable[..., str]
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:"
 

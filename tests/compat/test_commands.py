@@ -46,7 +46,6 @@ def invoked(run: Run, url: str, name: str, event: str = "{}") -> Any:
     return json.loads(out)
 
 
-@pytest.mark.slow
 def test_a_directory_from_its_deployment_to_its_end(run: Run, server: Served, tmp_path: Path) -> None:
     source = tmp_path / "a place.d"
     source.mkdir()
@@ -80,7 +79,6 @@ def test_a_directory_from_its_deployment_to_its_end(run: Run, server: Served, tm
     assert err.startswith("stoker rm: ResourceNotFoundException: Function not found: arn:aws:lambda:")
 
 
-@pytest.mark.slow
 def test_a_file_and_a_function_in_it(run: Run, server: Served, tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text("def first(e, c):\n    return 1\ndef second(e, c):\n    return 2\n")
     assert run("deploy", "one.py:first", "--name", "of-a-file")[1] == "of-a-file created\n"
@@ -92,7 +90,6 @@ def test_a_file_and_a_function_in_it(run: Run, server: Served, tmp_path: Path) -
     run("rm", "of-a-file")
 
 
-@pytest.mark.slow
 def test_nothing_has_changed_when_something_is_refused(run: Run, server: Served, tmp_path: Path) -> None:
     (tmp_path / "same.py").write_text(HANDLER)
     run("deploy", "same.py")
@@ -106,7 +103,6 @@ def test_nothing_has_changed_when_something_is_refused(run: Run, server: Served,
     run("rm", "same")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -156,7 +152,6 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.slow
 def test_an_upload_is_watched_on_a_terminal(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +172,6 @@ def test_an_upload_is_watched_on_a_terminal(
     run("rm", "watched")
 
 
-@pytest.mark.slow
 def test_a_log_is_followed(run: Run, server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "chatty.py").write_text(HANDLER)
     run("deploy", "chatty.py")

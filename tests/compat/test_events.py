@@ -12,7 +12,6 @@ from support import until
 
 from engine.hosting.packages import pack
 
-pytestmark = pytest.mark.slow
 FAILS = """
 def handler(event, context):
     with open(event["note"], "a") as file:

@@ -102,7 +102,6 @@ def test_by_arn_partial_arn_version_and_alias(api: Any, deploy: Deploy) -> None:
     assert api.invoke(FunctionName=name, Qualifier="live")["ExecutedVersion"] == "1"
 
 
-@pytest.mark.slow
 def test_weights_share_an_alias(api: Any, deploy: Deploy) -> None:
     name = deploy()
     api.publish_version(FunctionName=name)
@@ -203,7 +202,6 @@ def test_the_words_for_what_is_no_json(api: Any, deploy: Deploy) -> None:
         assert error["Type"] == "User"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path", "operation"),
     [("POST", "/functions", "CreateFunction"), ("PUT", "/functions/f/code", "UpdateFunctionCode")],

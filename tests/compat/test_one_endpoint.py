@@ -14,7 +14,6 @@ from served import REGION, ROLE, RUNTIME, Served
 
 from engine.hosting.packages import pack
 
-pytestmark = pytest.mark.slow
 SOURCE = """
 import boto3
 s3 = boto3.client("s3")  # by the environment alone, as on AWS

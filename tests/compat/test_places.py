@@ -14,7 +14,6 @@ import pytest
 from served import RUNTIME, Served
 from support import until
 
-pytestmark = pytest.mark.slow
 NAME = "same-name"
 GROUP = f"/aws/lambda/{NAME}"
 SOURCE = """

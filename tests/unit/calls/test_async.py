@@ -31,7 +31,7 @@ from engine import (
 Run = Callable[[Callable[[AsyncEngine], Awaitable[Any]]], Any]
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
+@pytest.fixture(params=["asyncio", pytest.param("uvloop", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest) -> Run:
     """Runs a coroutine function with an engine, in a loop of its own; a result takes at most 30 s."""
     factory = asyncio.new_event_loop if request.param == "asyncio" else uvloop.new_event_loop

@@ -232,6 +232,7 @@ class TestRawCodec:
 EDGES = [0, 1, 4096, 4097, lib.STK_INLINE - 1, lib.STK_INLINE, lib.STK_INLINE + 1, lib.STK_RING, EVENT_BYTES]
 
 
+@pytest.mark.slow
 class TestSizes:
     @pytest.mark.promise(29)
     @pytest.mark.parametrize("size", EDGES)

@@ -124,6 +124,7 @@ class TestClose:
         assert [type(error) for error in failed] == [EngineClosed]
 
 
+@pytest.mark.slow
 class TestWithoutClose:
     def test_leaving_the_program_ends_everything(self, tmp_path: Path) -> None:
         source = HEAD + (
@@ -134,7 +135,6 @@ class TestWithoutClose:
         pid = int(script(source, directory=tmp_path))
         until(lambda: not os.path.exists(f"/proc/{pid}"))
 
-    @pytest.mark.slow
     @pytest.mark.promise(44)
     @pytest.mark.parametrize("end", ["sys.exit(3)", "1 / 0", "os._exit(4)", "os.kill(os.getpid(), 9)"])
     def test_however_it_ends(self, tmp_path: Path, end: str) -> None:
@@ -145,7 +145,6 @@ class TestWithoutClose:
         for pid in map(int, script(source, directory=tmp_path, check=False).split()):
             until(lambda pid=pid: not os.path.exists(f"/proc/{pid}"))
 
-    @pytest.mark.slow
     def test_the_collector_may_come_in_any_order(self, tmp_path: Path) -> None:
         source = HEAD + (
             "import gc\n"
@@ -163,8 +162,8 @@ class TestWithoutClose:
         assert script(source, directory=tmp_path) == "fine\n"
 
 
+@pytest.mark.slow
 class TestInterrupt:
-    @pytest.mark.slow
     @pytest.mark.promise(46)
     @pytest.mark.parametrize("spin", ["None", "1.0"])
     @pytest.mark.parametrize("way", ["f.invoke(event)", "f.invoke_raw(__import__('json').dumps(event).encode())",
@@ -240,6 +239,7 @@ class TestInterrupt:
         assert os.getpgid(worker) != os.getpgid(0)
 
 
+@pytest.mark.slow
 class TestFork:
     @pytest.mark.promise(21)
     def test_the_child_has_no_engine(self, tmp_path: Path) -> None:
@@ -262,7 +262,6 @@ class TestFork:
         )
         assert script(source, directory=tmp_path) == "fine\n"
 
-    @pytest.mark.slow
     def test_while_other_threads_call(self, tmp_path: Path) -> None:
         """The engine's lock may be held by a thread that the child does not have."""
         source = HEAD + (

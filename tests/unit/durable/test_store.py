@@ -240,6 +240,7 @@ STEPS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.lists(STEPS, max_size=5), max_size=4), max_size=3))
 def test_the_store_does_what_a_dictionary_does(lives: list[list[list[Step]]]) -> None:

@@ -54,6 +54,7 @@ def test_more_functions_change_no_time() -> None:
     assert times(steady(100, 1, seed=1)) == times(steady(100, 1, seed=1, functions=7))
 
 
+@pytest.mark.slow
 def test_functions_are_drawn_by_their_weights_and_change_no_time() -> None:
     weights = [80, 15, 0, 5]
     arrivals = list(steady(1000, 100, seed=1, functions=4, weights=weights))
@@ -71,6 +72,7 @@ def test_a_constant_rate_has_equal_gaps() -> None:
     assert {round(b - a, 9) for a, b in itertools.pairwise(at)} == {0.02}
 
 
+@pytest.mark.slow
 def test_poisson_gaps_are_exponential() -> None:
     """Mean and standard deviation of the gaps are both 1/rate, and 1/e of them are longer than that."""
     at = times(steady(1000, 100, seed=3))

@@ -186,6 +186,7 @@ def test_a_run_against_a_function_url(server: Served) -> None:
     assert asyncio.run(main()).ended == {"ok": 50}
 
 
+@pytest.mark.slow
 def test_a_url_that_answers_with_errors(server: Served) -> None:
     async def main() -> Response:
         target = PlainUrl(f"{server.url}/nothing/here?x=1", "GET")

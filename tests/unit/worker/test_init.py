@@ -316,6 +316,7 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+@pytest.mark.slow
 class TestFailuresToStart:
     """What is no fault of the function's own."""
 

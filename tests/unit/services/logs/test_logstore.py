@@ -118,6 +118,7 @@ class TestReading:
         assert [e.message for e in page.events] == ["hit"]
         assert pages == 3
 
+    @pytest.mark.slow
     @settings(max_examples=60, deadline=None)
     @given(data=st.data())
     def test_every_event_once_however_it_is_paged(
