@@ -38,6 +38,8 @@ from . import process_tree as watch
 from .spare import CALM_MS, Spare
 from .variables import lambda_variables
 
+_JOINED_S = 0.05  # a thread that was joined is listed for a moment more
+
 
 def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
     """The zygote's life: make templates until the engine has ended."""
@@ -304,7 +306,9 @@ def _snapshot_hooks() -> Callable[[], None] | None:
 
 def _unsafe_to_fork(own_socket: int) -> str:
     """Why forking this initialised process would share what must not be shared; "" when it would not."""
-    threads = len(os.listdir("/proc/self/task"))
+    until = time.monotonic() + _JOINED_S
+    while (threads := len(os.listdir("/proc/self/task"))) > 1 and time.monotonic() < until:
+        time.sleep(0.001)
     if threads > 1:
         return f"its init left {threads - 1} thread{'s' * (threads > 2)} running"
     for name in os.listdir("/proc/self/fd"):
