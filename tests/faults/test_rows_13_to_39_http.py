@@ -58,7 +58,7 @@ class Http:
 
     def request(self, body: bytes, name: str = "f", more: str = "") -> bytes:
         return (
-            f"POST /2015-03-31/functions/{name}/invocations HTTP/1.1\r\nhost: here\r\n{more}"
+            f"POST /2015-03-31/functions/{name}/invocations HTTP/1.1\r\nhost: localhost\r\n{more}"
             f"content-length: {len(body)}\r\n\r\n"
         ).encode() + body
 
@@ -220,7 +220,7 @@ def test_row_30_malformed_http_is_the_last_thing_read(http: Http, tmp_path: Path
     assert not note.exists(), "a second request was read from it"
 
 
-GET = b"GET /2015-03-31/functions HTTP/1.1\r\nhost: here\r\n\r\n"
+GET = b"GET /2015-03-31/functions HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 @pytest.mark.parametrize("which", ["other", "invoke"])

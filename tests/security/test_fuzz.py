@@ -130,7 +130,7 @@ def test_a_server_answers_or_hangs_up(tmp_path: Path) -> None:
     while time.monotonic() < end:
         method, path, query, body = chance.choice(examples)
         whole = (
-            f"{method} {path}?{query} HTTP/1.1\r\nhost: h\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+            f"{method} {path}?{query} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode()
             + body
         )
         with socket.create_connection(("127.0.0.1", port), 10) as sock:
