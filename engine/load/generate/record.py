@@ -182,7 +182,9 @@ class Record:
         if response.parts is not None:
             for name, value in response.parts.items():
                 self.parts.setdefault(name, Tally()).add(value)
-        self._end(ending, response.why)
+        self.ended[ending] += 1
+        if ending != "ok":
+            self._because(ending, response.why)
 
     def unanswered(self, offset: int) -> None:
         """The run is over and this one is not."""
@@ -190,10 +192,9 @@ class Record:
         for interval in self._both(offset):
             interval.ended["timeout"] += 1
         if offset >= self.warmup:
-            self._end("timeout", "no answer before the end of the run")
+            self.ended["timeout"] += 1
+            self._because("timeout", "no answer before the end of the run")
 
-    def _end(self, ending: str, why: str) -> None:
-        self.ended[ending] += 1
-        if ending != "ok":
-            reasons = self.reasons.setdefault(ending, Counter())
-            reasons[why if why in reasons or len(reasons) < _REASONS else "(others)"] += 1
+    def _because(self, ending: str, why: str) -> None:
+        reasons = self.reasons.setdefault(ending, Counter())
+        reasons[why if why in reasons or len(reasons) < _REASONS else "(others)"] += 1

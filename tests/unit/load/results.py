@@ -175,7 +175,7 @@ def voided() -> Result:
         void=["the generator's lag was 38.2 ms at p99; more than 1 ms is too much", f"the target was {hostile}"],
         name=f"orders {hostile}", target="x" * 300, machine={hostile: hostile, "cpu": "y" * 200},
         ended={"ok": 10_000, "error": 700, "timeout": 90, "failure": 7},
-        reasons={"error": {hostile: 650, "z" * 200: 50}, "timeout": {"no response before the end of the run": 90}},
+        reasons={"error": {hostile: 650, "z" * 200: 50}, "timeout": {"no answer before the end of the run": 90}},
         parts={hostile: made.latency, "execute": made.latency},
         steal=0.12,
     )  # fmt: skip

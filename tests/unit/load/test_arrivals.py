@@ -1,4 +1,5 @@
-"""Schedules: the same for the same seed, as many arrivals as they say, in order, with the gaps that they promise."""
+"""Schedules: the same for the same seed, as many arrivals as they promise, in order, with the gaps that they promise.
+Traces: what is written is read, what is replayed is in order, what is made up has the shape that it should."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The knee: near what a target can serve, and nowhere else because of one slow stage."""
+"""Figures of a record: the knee near what a target can serve, and nowhere else because of one slow stage; confidence
+intervals that hold what they promise, for seconds that differ, and say nothing where they cannot."""
 
 from __future__ import annotations
 

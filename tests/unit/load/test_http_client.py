@@ -1,4 +1,5 @@
-"""The generator's HTTP client against servers of every kind: those that answer, and those that do not."""
+"""The generator's HTTP client against servers of every kind: those that answer, and those that do not; its signatures:
+those that the server's verification takes, and botocore would make."""
 
 from __future__ import annotations
 

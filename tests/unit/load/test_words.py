@@ -1,4 +1,5 @@
-"""Figures in words: the right unit on either side of each border, and no rounding to none or to all."""
+"""Figures in words: the right unit on either side of each border, no rounding to none or to all; and quantities as
+people write them."""
 
 from __future__ import annotations
 
