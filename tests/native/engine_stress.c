@@ -173,6 +173,7 @@ static void *calls(void *arg) {
     for (uint64_t i = 0; i < CALLS; i++) {
         uint64_t len = make(buf, i, &random);
         int64_t rc = stk_cell_call(cell, r.fn, 0, buf, len);
+        while (rc == STK_SIGNALLED) rc = stk_cell_wait(cell);
         if (rc == STK_THROTTLED) continue;
         CHECK(rc >= -1);
         if (rc >= 0) {
