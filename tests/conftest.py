@@ -19,7 +19,7 @@ hypothesis.settings.register_profile("quick", deadline=None, max_examples=10)  #
 hypothesis.settings.load_profile("shared")
 
 TESTS = Path(__file__).resolve().parent
-SLOW_ROOMS = [TESTS / name for name in ("browser", "compat", "faults", "native")]
+SLOW_ROOMS = [TESTS / name for name in ("browser", "compat", "faults", "native", "unit/load/test_charts.py")]
 sys.path.append(str(TESTS.parent))  # for bench, which is not installed, and for engine where it is not either
 
 
