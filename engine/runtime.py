@@ -9,6 +9,7 @@ import select
 import sys
 import threading
 import weakref
+from collections.abc import Mapping
 from concurrent.futures import Future
 
 from . import errors, limits, wire
@@ -53,8 +54,10 @@ class Runtime:
         spin: float | None,
         waiting_bytes: int,
         reply_limit: int | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
-        """reply_limit: bytes of a response; None: as AWS relates it to the request's limit."""
+        """reply_limit: bytes of a response; None: as AWS relates it to the request's limit. variables: the environment
+        that the functions' processes start with; None: this process's own."""
         if not sys.platform.startswith("linux"):
             raise errors.UnsupportedPlatform("stoker runs on Linux only for now")
         if not isinstance(payload_limit, int) or not 1 <= payload_limit <= 1 << 30:
@@ -88,7 +91,7 @@ class Runtime:
         self._closed = False
         self._close_lock = threading.Lock()
         self.supervisor = Supervisor(
-            self.pointer, self._control_fd, self.cores, pin, self._log, self.data_epoll
+            self.pointer, self._control_fd, self.cores, pin, self._log, self.data_epoll, variables
         )
         _living.add(self)
 

@@ -98,6 +98,17 @@ def detach(payload: bytes | memoryview) -> tuple[Extras, bytes | memoryview]:
     return _extras.decode(payload[4:end]), payload[end:]
 
 
+class Sandbox(msgspec.Struct, frozen=True):
+    """What a deployed function's processes see of the machine: see worker/sandbox.py."""
+
+    task: str  # the directory that is /var/task inside
+    opt: str  # the one that is /opt; "": none
+    tmp_mb: int  # the size of /tmp
+    hidden: list[str]  # directories that are not there
+    shared: list[str]  # directories that are, where they are, and writable
+    visible: list[str]  # files and directories that are, read-only
+
+
 class Deployed(msgspec.Struct, frozen=True):
     """What a deployed version has beyond its configuration. The defaults are an embedded function's."""
 
@@ -106,9 +117,12 @@ class Deployed(msgspec.Struct, frozen=True):
     log_group: str = ""  # "": /aws/lambda/NAME
     log_stream: str = ""  # "": one of each worker's own
     path_first: list[str] = []  # sys.path entries before all but the code
-    base: dict[str, str] = {}  # variables beneath Lambda's and the function's own
+    base: dict[str, str] | None = (
+        None  # all variables beside Lambda's and the function's own; None: the engine's
+    )
     python: str = ""  # the interpreter that runs it; "": the engine's own
     strict: bool = False  # responses as AWS's runtime writes them, and no others
+    sandbox: Sandbox | None = None
 
 
 class FunctionSpec(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ SOURCES = [
     "engine/stats.c",
     "worker/worker.c",
     "worker/process.c",
+    "worker/namespace.c",
     "worker/rehearsal.c",
     "worker/collapse.c",
     "engine/calls.c",
@@ -31,6 +32,7 @@ INCLUDES = "".join(
         "engine/round_trip.h",
         "worker/worker.h",
         "worker/process.h",
+        "worker/namespace.h",
         "shared/doorbell.h",
     )
 )

@@ -140,6 +140,17 @@ int stk_pdeathsig(int signal);
 int stk_subreaper(void);
 int stk_collapse(void);
 
+/* namespace.h */
+int stk_enter_namespaces(int uid, int gid);
+int stk_unshare_mounts(void);
+int stk_mount_new(const char *type, const char *target, const char *options);
+int stk_mount_bind(const char *source, const char *target);
+int stk_mount_read_only(const char *target, int recursive);
+int stk_enter_root(void);
+int stk_use_capabilities(int all);
+int stk_drop_capabilities(void);
+int stk_namespaces_probe(void);
+
 /* round_trip.h */
 uint64_t stk_wake_cost(int rounds, int core_a, int core_b);
 uint64_t stk_spin_cost(int rounds, int core_a, int core_b);

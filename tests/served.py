@@ -31,6 +31,8 @@ class Served:
             "0",
             "--state",
             str(state),
+            "--share",
+            str(state.parent),  # where a test's functions leave notes for it
             *options,
         ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

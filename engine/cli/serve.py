@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,24 @@ OPTIONS = (
         action="append",
         default=[],
     ),
+    option(
+        "--pass-env NAME",
+        "a variable of the server's environment that functions see. Given as often as needed",
+        action="append",
+        default=[],
+    ),
+    option(
+        "--sandbox auto|on|off",
+        "functions see a file system of their own, as on Lambda: where the machine can (default), always, never",
+        choices=("auto", "on", "off"),
+        default="auto",
+    ),
+    option(
+        "--share DIR",
+        "a directory that functions in sandboxes see, too, and may write to. Given as often as needed",
+        action="append",
+        default=[],
+    ),
     option("--workers WORKERS", "of one version at most (default: 64)", type=int, default=64),
     option(
         "--retry-delays SECONDS,SECONDS",
@@ -76,6 +95,8 @@ def run(options: argparse.Namespace) -> int:
         "retry_delays": delays,
         "python": tuple(options.python),
         "allow_host": tuple(options.allow_host),
+        "pass_env": tuple(options.pass_env),
+        "share": tuple(os.path.abspath(path) for path in options.share),
     }
     Server(Options(**values)).run(_ready)
     print("stoker: stopped", file=sys.stderr)

@@ -11,6 +11,7 @@ import itertools
 import os
 import signal
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .. import errors, wire
@@ -138,7 +139,10 @@ class ForkedEnvironments:
         output: StrayOutput,
         inits: InitReports,
         workers: WorkerReports,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
+        """variables: the environment that zygotes start with; None: this process's own."""
+        self._variables = variables
         self.loop = population.loop
         self.owner = owner
         self.output = output
@@ -193,7 +197,7 @@ class ForkedEnvironments:
         """That interpreter's, started when it is needed first. Raises OSError."""
         zygote = self._zygotes.get(python)
         if zygote is None:
-            zygote = ZygoteProcess(self.loop, python, self._received, self._zygote_ended)
+            zygote = ZygoteProcess(self.loop, python, self._received, self._zygote_ended, self._variables)
             zygote.start()
             self._zygotes[python] = zygote
         return zygote

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import select
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -43,7 +43,9 @@ class Supervisor:
         pin: bool,
         log_sink: LogSink,
         data_epoll: select.epoll,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
+        """variables: the environment that the function's processes start with; None: this process's own."""
         self._engine = pointer
         self._load = ffi.new("stk_load_now *")
         self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
@@ -53,7 +55,7 @@ class Supervisor:
         self._workers = Workers(population, self, self._starts, self._output, cores, pin, data_epoll)
         self._inits = Inits(population, self, self._starts, self._workers)
         self._environments: Environments = ForkedEnvironments(
-            population, self, self._output, self._inits, self._workers
+            population, self, self._output, self._inits, self._workers, variables
         )
         self._ticks = Ticks(population, self, self._output, self._workers, control_fd)
         self._open: Future[None] = Future()

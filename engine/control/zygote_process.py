@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .. import wire
 from .backoff import Breaker
@@ -36,7 +36,8 @@ main({sock}, {pidfd})
 
 class ZygoteProcess:
     """The zygote of one interpreter ("": the engine's own). `on_message` gets each message; `on_end` is called when it
-    has ended without being stopped; `breaker` says when to start it again. All of it belongs to the loop."""
+    has ended without being stopped; environment: its variables, None: as they are here; `breaker` says when to start
+    it again. All of it belongs to the loop."""
 
     def __init__(
         self,
@@ -44,12 +45,14 @@ class ZygoteProcess:
         python: str,
         on_message: Callable[[ZygoteProcess, wire.Message, list[int]], None],
         on_end: Callable[[ZygoteProcess], None],
+        environment: Mapping[str, str] | None,
     ) -> None:
         self.python = python
         self.breaker = Breaker()
         self._loop = loop
         self._on_message = on_message
         self._on_end = on_end
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
 
@@ -68,7 +71,7 @@ class ZygoteProcess:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             unwind.callback(ours.close)
             with theirs:
-                self._process = _spawn(self.python, theirs)
+                self._process = _spawn(self.python, theirs, self._environment)
             unwind.pop_all()
         ours.setblocking(False)
         self._sock = ours
@@ -111,7 +114,9 @@ class ZygoteProcess:
             self._on_message(self, *received)
 
 
-def _spawn(python: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
+def _spawn(
+    python: str, theirs: socket.socket, environment: Mapping[str, str] | None
+) -> subprocess.Popen[bytes]:
     pidfd = os.pidfd_open(os.getpid())
     try:
         start = (_ANOTHERS if python else _OURS) + _MAIN
@@ -123,6 +128,7 @@ def _spawn(python: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
             pass_fds=(theirs.fileno(), pidfd),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            env=environment,
         )
     finally:
         os.close(pidfd)

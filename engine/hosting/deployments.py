@@ -31,6 +31,7 @@ _WANT_TAIL: int = lib.STK_WANT_TAIL
 # Members of a record that make another deployment when they change.
 _RUNS = (
     "_digest", "_layers", "Handler", "MemorySize", "Timeout", "Environment", "LoggingConfig", "FunctionArn", "Runtime",
+    "EphemeralStorage",
 )  # fmt: skip
 
 
@@ -216,6 +217,7 @@ class Fleet:
         deployed = Deployed(
             version=layout.version, arn=layout.arn, log_group=layout.log_group, log_stream=stream,
             path_first=layout.path_first, base=layout.base, python=layout.python, strict=True,
+            sandbox=layout.sandbox,
         )  # fmt: skip
         place = self.place
         log_name = stream_arn(place, layout.log_group, stream)

@@ -11,11 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import limits
+from .. import limits, wire
 from ..aws.names import Place
 from ..config import FunctionConfig, Reference, parse_reference
 from ..errors import InitError
+from . import environment
 from .packages import Packages
+
+_TASK, _OPT = "/var/task", "/opt"  # in a sandbox
+_TMP_MB = 512  # AWS's default
+
+
+@dataclass(frozen=True, slots=True)
+class Sandboxing:
+    """For functions that run in sandboxes (worker/sandbox.py): directories of the machine that none of them sees, and
+    those that all of them share."""
+
+    hidden: Sequence[str] = ()
+    shared: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +43,23 @@ class Layout:
     path_first: list[str]
     base: dict[str, str]
     python: str
+    sandbox: wire.Sandbox | None
 
 
 @dataclass(frozen=True, slots=True)
 class Layouts:
     """Lays versions out. `variables`: what every function of a place finds in its environment beside the region,
     unless its own configuration has another value (the endpoint's URL, credentials). `pythons`: the interpreter of
-    each runtime. Blocks on the disk: not for the event loop."""
+    each runtime. `passed`: names of variables that are passed on from the server's own environment, beside the usual
+    ones. Blocks on the disk: not for the event loop."""
 
     packages: Packages
     folder: Path
     variables: Callable[[Place], Mapping[str, str]]
     pythons: Mapping[str, str]
     workers: int
+    sandboxing: Sandboxing | None = None
+    passed: Sequence[str] = ()
 
     def of(self, place: Place, record: Mapping[str, Any], reserved: int | None, warm: int) -> Layout:
         """The layout of a version's record. reserved: its function's reserved concurrency; warm: workers that are
@@ -51,19 +68,16 @@ class Layouts:
         if runtime not in self.pythons:
             text = f"The runtime {runtime} cannot be run here: this server runs {', '.join(self.pythons)}"
             raise InitError("Runtime.InvalidRuntime", text)
-        base = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "AWS_REGION": place.region,
-            "AWS_DEFAULT_REGION": place.region,
-            **self.variables(place),
-        }
-        path_first: list[str] = []
+        task, opt = str(self.packages.tree(record["_digest"])), ""
         if layers := record.get("_layers"):
-            opt = self._merged(layers)
-            path_first = [str(opt / "python/lib" / runtime / "site-packages"), str(opt / "python")]
-            base["PATH"] = f"{opt / 'bin'}:{base['PATH']}"
-            base["LD_LIBRARY_PATH"] = f"{opt / 'lib'}:{base.get('LD_LIBRARY_PATH', '')}".rstrip(":")
-            base["STOKER_OPT"] = str(opt)
+            opt = str(self._merged(layers))
+        sandbox = self._sandbox(task, opt, record.get("EphemeralStorage", {}).get("Size", _TMP_MB))
+        if sandbox is not None:
+            task, opt = _TASK, opt and _OPT
+        base = self._base(place, task, opt)
+        path_first: list[str] = []
+        if opt:
+            path_first = [f"{opt}/python/lib/{runtime}/site-packages", f"{opt}/python"]
         logging = record.get("LoggingConfig", {})
         if logging.get("LogFormat") == "JSON":
             base["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
@@ -71,7 +85,7 @@ class Layouts:
         config = FunctionConfig(
             reference=_reference(record["Handler"]),
             name=record["FunctionName"],
-            code=str(self.packages.tree(record["_digest"])),
+            code=task,
             memory=record["MemorySize"],
             timeout=float(record["Timeout"]),
             concurrency=max(min(self.workers, reserved or self.workers), warm),
@@ -92,7 +106,27 @@ class Layouts:
             path_first=path_first,
             base=base,
             python=self.pythons[runtime],
+            sandbox=sandbox,
         )
+
+    def _sandbox(self, task: str, opt: str, tmp_mb: int) -> wire.Sandbox | None:
+        if self.sandboxing is None:
+            return None
+        certificates = [os.environ[name] for name in environment.CERTIFICATES if name in os.environ]
+        hidden, shared = list(self.sandboxing.hidden), list(self.sandboxing.shared)
+        return wire.Sandbox(task, opt, tmp_mb, hidden, shared, certificates)
+
+    def _base(self, place: Place, task: str, opt: str) -> dict[str, str]:
+        """What a function's environment has beside Lambda's variables and its own."""
+        base = environment.of_functions()
+        if self.sandboxing is None and "TMPDIR" in os.environ:  # a sandbox has nothing of where this leads to
+            base["TMPDIR"] = os.environ["TMPDIR"]
+        base["LD_LIBRARY_PATH"] = f"{task}:{task}/lib"
+        if opt:
+            base["PATH"] += f":{opt}/bin"
+            base["LD_LIBRARY_PATH"] += f":{opt}/lib"
+        base["AWS_REGION"] = base["AWS_DEFAULT_REGION"] = place.region
+        return {**base, **self.variables(place), **environment.present(self.passed)}
 
     def _merged(self, layers: Sequence[str]) -> Path:
         """The layers one over the other, as Lambda has them under /opt: a later one's file replaces an earlier's.

@@ -19,6 +19,7 @@ import uvicorn
 import uvloop
 
 from .. import errors, limits
+from .._native import lib
 from ..aws.model import Model
 from ..aws.names import Place
 from ..aws.registry import Registry
@@ -29,9 +30,10 @@ from ..control import cores as core_map
 from ..durable.records import Records
 from ..durable.state import States
 from ..durable.store import Store
+from ..hosting import environment
 from ..hosting.events import DELAYS, EventRows, Events
 from ..hosting.interpreters import interpreters
-from ..hosting.layout import Layouts
+from ..hosting.layout import Layouts, Sandboxing
 from ..hosting.outside import Outside
 from ..hosting.packages import Packages
 from ..hosting.placements import Hosting, Placement
@@ -81,6 +83,9 @@ class Options:
     retry_delays: tuple[float, ...] = DELAYS
     python: tuple[str, ...] = ()
     allow_host: tuple[str, ...] = ()
+    pass_env: tuple[str, ...] = ()
+    sandbox: str = "auto"
+    share: tuple[str, ...] = ()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -145,6 +150,7 @@ class Server:
             payload_limit=limits.EVENT_BYTES + EXTRAS_BYTES, logs=outside, pin=True,
             spin=SPIN if core_map.spinners(core_map.usable()) > 1 else None,
             waiting_bytes=limits.WAITING_BYTES, reply_limit=limits.REPLY_BYTES,
+            variables=environment.of_zygotes(),
         )  # fmt: skip
         reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns)
         stack.push_async_callback(_end, runtime, reaper)
@@ -153,7 +159,10 @@ class Server:
         outcomes.subscribe(lambda batch: _log(logs, batch))
         stack.callback(outcomes.flush)
         pythons = await loop.run_in_executor(executor, interpreters, options.python)
-        layouts = Layouts(packages, options.state / "opt", self._variables, pythons, options.workers)
+        layouts = Layouts(
+            packages, options.state / "opt", self._variables, pythons, options.workers,
+            _sandboxing(options), options.pass_env,
+        )  # fmt: skip
         hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
         events = Events(store, hosting, default=place, delays=options.retry_delays)
         stack.callback(events.close)
@@ -224,7 +233,7 @@ class Server:
         variables = {} if self.options.uds else {"AWS_ENDPOINT_URL": self.url}
         if place.account != self.options.account:
             variables |= {"AWS_ACCESS_KEY_ID": place.account, "AWS_SECRET_ACCESS_KEY": "stoker"}
-        elif "AWS_ACCESS_KEY_ID" not in os.environ:
+        else:
             variables |= {"AWS_ACCESS_KEY_ID": "stoker", "AWS_SECRET_ACCESS_KEY": "stoker"}
         return variables
 
@@ -289,6 +298,22 @@ def url_of(options: Options, sock: socket.socket) -> str:
         return "http://localhost"
     host = f"[{options.host}]" if ":" in options.host else options.host
     return f"http://{host}:{sock.getsockname()[1]}"
+
+
+def _sandboxing(options: Options) -> Sandboxing | None:
+    """Raises InvalidConfiguration for a sandbox that is required and cannot be had."""
+    for path in options.share:
+        if not os.path.isdir(path):
+            raise errors.InvalidConfiguration(f"--share {path}: it is no directory")
+    if options.sandbox == "off":
+        return None
+    failed: int = -lib.stk_namespaces_probe()
+    if failed and options.sandbox == "on":
+        raise errors.InvalidConfiguration(
+            f"--sandbox on: user namespaces cannot be had here ({os.strerror(failed)}); `stoker doctor` says more"
+        )
+    hidden = (options.state, options.auth and options.auth.resolve())
+    return None if failed else Sandboxing([str(path) for path in hidden if path], options.share)
 
 
 def _log_folder(state: Path, place: Place) -> Path:

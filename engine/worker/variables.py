@@ -12,13 +12,15 @@ REGION = "us-east-1"
 
 
 def lambda_variables(spec: wire.FunctionSpec) -> dict[str, str]:
-    """What is added to the engine's own environment for one function; its own variables win."""
+    """What is added to the engine's own environment for one function, or to nothing for one that has a base; its own
+    variables win."""
     deployed = spec.deployed
+    base = deployed.base or {}
     inherited = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION
-    region = spec.environment.get("AWS_REGION") or deployed.base.get("AWS_REGION") or inherited
+    region = spec.environment.get("AWS_REGION") or base.get("AWS_REGION") or inherited
     arn = deployed.arn or f"arn:aws:lambda:{region}:{ACCOUNT}:function:{spec.name}"
     variables = {
-        **deployed.base,
+        **base,
         "_HANDLER": f"{spec.module}.{spec.attribute}",
         "AWS_DEFAULT_REGION": region,
         "AWS_REGION": region,

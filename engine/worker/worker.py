@@ -17,6 +17,7 @@ from .. import limits, wire
 from .._native import ffi, lib
 from . import context, handler, output
 from .marshal import marshaller
+from .sandbox import Sandbox
 
 _REHEARSALS = 24  # the interpreter specialises after a handful
 _NEXT_FAILED = 71  # exit status: the lane is unusable
@@ -25,8 +26,9 @@ _NEXT_FAILED = 71  # exit status: the lane is unusable
 class Worker:
     """What a worker is: made once in the template, so that a fork has little left to do: `prepare`, then `serve`."""
 
-    def __init__(self, spec: wire.FunctionSpec) -> None:
+    def __init__(self, spec: wire.FunctionSpec, sandbox: Sandbox | None = None) -> None:
         self.spec = spec
+        self.sandbox = sandbox
         self.lane: Any = None
         self.handler: handler.Handler | None = None
         self.after_restore: Callable[[], None] | None = None
@@ -59,6 +61,8 @@ class Worker:
     def prepare(self, data_bytes: int, parent: int) -> None:
         """What a forked worker does first: all that needs no lane."""
         lib.stk_worker_prepare(data_bytes + (self.spec.memory + limits.MEMORY_SLACK) * limits.MIB, parent)
+        if self.sandbox is not None:
+            self.sandbox.own_tmp()
         deployed = self.spec.deployed
         log_stream = (
             deployed.log_stream or f"{time.strftime('%Y/%m/%d')}/[{deployed.version}]{os.urandom(16).hex()}"

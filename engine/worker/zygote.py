@@ -35,6 +35,7 @@ from .. import wire
 from .._native import lib
 from . import handler, worker
 from . import process_tree as watch
+from .sandbox import Sandbox
 from .spare import CALM_MS, Spare
 from .variables import lambda_variables
 
@@ -184,14 +185,18 @@ class Template:
     def _initialise(self) -> None:
         spec = self.spec
         started = time.perf_counter()
-        os.environ.update(lambda_variables(spec))
-        time.tzset()
         behind = spec.path or sys.path
+        variables = lambda_variables(spec)
+        if spec.deployed.base is not None:
+            os.environ.clear()
+        os.environ.update(variables)
+        time.tzset()
+        sandbox = self._entered(behind)
         sys.path[:] = [p for p in ([spec.code] if spec.code else []) + spec.deployed.path_first + behind if p]
         with contextlib.suppress(OSError):
             os.chdir(spec.code or ".")
         result = wire.Initialised()
-        self.worker = worker.Worker(spec)
+        self.worker = worker.Worker(spec, sandbox)
         if spec.snapshot:
             try:
                 self.worker.load()
@@ -204,6 +209,8 @@ class Template:
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):
                     stream.flush()
+        if sandbox is not None:
+            sandbox.initialised()
         self.worker.rehearse()
         self.own = set(watch.children(self.pid))
         self.data_bytes = _data_bytes()
@@ -216,6 +223,20 @@ class Template:
         wire.send(self.sock, wire.Initialised(result.error, result.unsafe, seconds, used.ru_maxrss))
         if result.error or result.unsafe:
             os._exit(0)
+
+    def _entered(self, path: list[str]) -> Sandbox | None:
+        """The function's sandbox, if it has one, entered."""
+        if self.spec.deployed.sandbox is None:
+            return None
+        sandbox = Sandbox(self.spec.deployed.sandbox, path)
+        try:
+            sandbox.enter()
+        except OSError as error:
+            fault = handler.RuntimeFault("Runtime.Unknown", f"the sandbox could not be entered: {error}")
+            described = _short(handler.error_object(fault, ""))
+            wire.send(self.sock, wire.Initialised(error=described))
+            os._exit(0)
+        return sandbox
 
     def _fork(self, message: wire.Fork, fds: list[int]) -> None:
         """A worker: the spare one, or a new one."""
