@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
+
+from engine.config import FunctionConfig
+from engine.wire import Deployed, Sandbox
 
 from bench.peers.base import PIPELINE, AsyncPeer, PipelinedPeer
 
@@ -62,6 +67,24 @@ class Stoker(PipelinedPeer):
 
     def close(self) -> None:
         self.engine.__exit__(None, None, None)
+
+
+class SandboxedStoker(Stoker):
+    """Its functions run in sandboxes, as deployed ones do."""
+
+    name = "Stoker, sandboxed"
+
+    def start(self) -> None:
+        from engine.runtime import Runtime
+
+        plain = Runtime.start
+
+        def sandboxed(runtime: Runtime, config: FunctionConfig, *args: Any, **more: Any) -> Any:
+            sandbox = Sandbox(config.code, "", 512, [], [], [])
+            return plain(runtime, replace(config, code="/var/task"), Deployed(sandbox=sandbox), **more)
+
+        with mock.patch.object(Runtime, "start", sandboxed):
+            super().start()
 
 
 class AwaitedStoker(AsyncPeer):
