@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
+from bench.peers.base import PIPELINE, AsyncPeer, PipelinedPeer
 from engine.config import FunctionConfig
 from engine.wire import Deployed, Sandbox
-
-from bench.peers.base import PIPELINE, AsyncPeer, PipelinedPeer
 
 FUNCTIONS = Path(__file__).resolve().parent / "functions"
 T = TypeVar("T")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine._native import lib
 from served import ROLE, RUNTIME, Served
 
-from engine._native import lib
 from engine.hosting.environment import of_functions
 
 SANDBOXES = lib.stk_namespaces_probe() == 0
@@ -150,7 +150,13 @@ def function(server: Served, request: pytest.FixtureRequest) -> Iterator[Do]:
         name = f"{request.node.name.replace('_', '-').partition('[')[0][-50:]}-{len(made)}"
         code = {"ZipFile": archive({"app.py": source, **(files or {})})}
         api.create_function(
-            FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code=code, Timeout=60, **more
+            FunctionName=name,
+            Runtime=RUNTIME,
+            Role=ROLE,
+            Handler="app.handler",
+            Code=code,
+            Timeout=60,
+            **more,
         )
         made.append(name)
 
@@ -204,7 +210,10 @@ def test_row_50_the_environment_is_lambdas_and_its_own(function: Do) -> None:
     found = do("processes('environ')")
     assert len(found) > 0
     assert not [text for text in found if SECRET in text]
-    assert do("__import__('boto3').client('lambda').list_functions()['ResponseMetadata']['HTTPStatusCode']") == 200
+    assert (
+        do("__import__('boto3').client('lambda').list_functions()['ResponseMetadata']['HTTPStatusCode']")
+        == 200
+    )
 
 
 @pytest.mark.promise(98)
@@ -284,7 +293,11 @@ def test_row_50_what_is_passed_and_shared_by_name(tmp_path: Path) -> None:
         served = Served(tmp_path / "server" / "state", "--pass-env", "PASSED", "--share", str(shared))
     api = served.client()
     api.create_function(
-        FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code={"ZipFile": archive({"app.py": PROBE})}
+        FunctionName="f",
+        Runtime=RUNTIME,
+        Role=ROLE,
+        Handler="app.handler",
+        Code={"ZipFile": archive({"app.py": PROBE})},
     )
 
     def do(what: str) -> Any:

@@ -347,7 +347,7 @@ def test_doctor_says_what_there_is_and_ends_with_0() -> None:
     for words in (
         "usable, physical, cgroup quota, pinning, spin round trip, chosen, warm call",
         "shared memory, pidfd, eventfd, PDEATHSIG, subreaper, /proc children, close_range, RLIMIT_DATA",
-        "file descriptors, processes, cgroup memory, cgroup pids, user namespaces, seccomp, landlock, yama",
+        "file descriptors, processes, cgroup memory, cgroup pids, sandboxes, seccomp, landlock, yama",
     ):
         for word in words.split(", "):
             assert word in done.out
