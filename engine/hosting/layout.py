@@ -17,18 +17,10 @@ from ..config import FunctionConfig, Reference, parse_reference
 from ..errors import InitError
 from . import environment
 from .packages import Packages
+from .sandboxing import Sandboxing
 
 _TASK, _OPT = "/var/task", "/opt"  # in a sandbox
 _TMP_MB = 512  # AWS's default
-
-
-@dataclass(frozen=True, slots=True)
-class Sandboxing:
-    """For functions that run in sandboxes (worker/sandbox.py): directories of the machine that none of them sees, and
-    those that all of them share."""
-
-    hidden: Sequence[str] = ()
-    shared: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

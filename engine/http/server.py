@@ -19,7 +19,6 @@ import uvicorn
 import uvloop
 
 from .. import errors, limits
-from .._native import lib
 from ..aws.model import Model
 from ..aws.names import Place
 from ..aws.registry import Registry
@@ -33,10 +32,11 @@ from ..durable.store import Store
 from ..hosting import environment
 from ..hosting.events import DELAYS, EventRows, Events
 from ..hosting.interpreters import interpreters
-from ..hosting.layout import Layouts, Sandboxing
+from ..hosting.layout import Layouts
 from ..hosting.outside import Outside
 from ..hosting.packages import Packages
 from ..hosting.placements import Hosting, Placement
+from ..hosting.sandboxing import sandboxing
 from ..observe.counters import Counters
 from ..observe.outcomes import OutcomeBatch, Outcomes
 from ..runtime import Runtime
@@ -159,9 +159,10 @@ class Server:
         outcomes.subscribe(lambda batch: _log(logs, batch))
         stack.callback(outcomes.flush)
         pythons = await loop.run_in_executor(executor, interpreters, options.python)
+        hidden = [str(path.resolve()) for path in (options.state, options.auth) if path]
         layouts = Layouts(
             packages, options.state / "opt", self._variables, pythons, options.workers,
-            _sandboxing(options), options.pass_env,
+            sandboxing(options.sandbox, hidden, options.share), options.pass_env,
         )  # fmt: skip
         hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
         events = Events(store, hosting, default=place, delays=options.retry_delays)
@@ -298,22 +299,6 @@ def url_of(options: Options, sock: socket.socket) -> str:
         return "http://localhost"
     host = f"[{options.host}]" if ":" in options.host else options.host
     return f"http://{host}:{sock.getsockname()[1]}"
-
-
-def _sandboxing(options: Options) -> Sandboxing | None:
-    """Raises InvalidConfiguration for a sandbox that is required and cannot be had."""
-    for path in options.share:
-        if not os.path.isdir(path):
-            raise errors.InvalidConfiguration(f"--share {path}: it is no directory")
-    if options.sandbox == "off":
-        return None
-    failed: int = -lib.stk_namespaces_probe()
-    if failed and options.sandbox == "on":
-        raise errors.InvalidConfiguration(
-            f"--sandbox on: user namespaces cannot be had here ({os.strerror(failed)}); `stoker doctor` says more"
-        )
-    hidden = (options.state, options.auth and options.auth.resolve())
-    return None if failed else Sandboxing([str(path) for path in hidden if path], options.share)
 
 
 def _log_folder(state: Path, place: Place) -> Path:
