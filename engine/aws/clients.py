@@ -1,0 +1,171 @@
+"""The server's own calls of AWS operations: to a service of its own without HTTP, else to an endpoint.
+
+Botocore's model of a service says how a request is written and a response read, so any operation of any service can be
+called; only the transport is ours (httpcore). An endpoint is the one that AWS_ENDPOINT_URL_SERVICE names in the
+server's environment, as SDKs read it, or else the one that other services are passed on to.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest, create_request_object, prepare_request_dict
+from botocore.credentials import Credentials
+from botocore.loaders import Loader
+from botocore.model import OperationModel, ServiceModel
+from botocore.parsers import create_parser
+from botocore.serialize import create_serializer
+
+from ..errors import EngineError
+from .faults import Fault
+from .messages import Request, Response
+from .names import Place
+from .registry import Registry
+from .service import Caller, Service
+
+CONNECTIONS = 50
+_EXTENSIONS = {"timeout": {"connect": 5.0, "read": 60.0, "write": 60.0, "pool": 30.0}}  # seconds
+_SIGNERS = {"s3": S3SigV4Auth}
+
+
+class CallFailed(EngineError):
+    """An operation did not succeed. code: the service's error code, or "EndpointConnectionError" and the like;
+    retriable: it may succeed later as it is."""
+
+    def __init__(self, code: str, message: str, *, retriable: bool) -> None:
+        super().__init__(f"{code}: {message}" if message else code)
+        self.code, self.message, self.retriable = code, message, retriable
+
+
+class Clients:
+    """Calls operations on behalf of places. endpoint: of the services that the registry does not have; None: only an
+    endpoint that the environment names. Belongs to the event loop."""
+
+    def __init__(self, registry: Callable[[], Registry], endpoint: str | None) -> None:
+        self._registry = registry
+        self._endpoint = endpoint
+        self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS, keepalive_expiry=5.0)
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+    def reachable(self, service: str) -> bool:
+        """Is there anything to call for this service?"""
+        return self._local(service) is not None or self._endpoint_of(service) is not None
+
+    async def call(
+        self, service: str, operation: str, members: Mapping[str, Any], place: Place
+    ) -> dict[str, Any]:
+        """The result's members. service: botocore's name of it ("sqs"). Raises CallFailed."""
+        model = _model(service)
+        described = model.operation_model(operation)
+        if (local := self._local(service)) is not None:
+            return await _call_local(local, model, described, members, place)
+        endpoint = self._endpoint_of(service)
+        if endpoint is None:
+            message = f"{service} is not served here: start the server with --aws-endpoint, or set {_variable(service)}"
+            raise CallFailed("EndpointNotFound", message, retriable=True)
+        request = _written(model, described, members, endpoint)
+        _sign(request, model, place)
+        prepared = request.prepare()
+        headers = {name: value for name, value in prepared.headers.items() if name.lower() != "content-length"}
+        body = prepared.body.encode() if isinstance(prepared.body, str) else bytes(prepared.body or b"")
+        try:
+            response = await self._pool.request(
+                prepared.method, prepared.url, headers=headers, content=body, extensions=_EXTENSIONS
+            )
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+            raise CallFailed(type(error).__name__, f"{endpoint}: {error}", retriable=True) from error
+        found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        return _read(model, described, response.status, found, response.content)
+
+    def _local(self, service: str) -> Service | None:
+        name = str(_model(service).signing_name)
+        return next((each for each in self._registry() if each.signing_name == name), None)
+
+    def _endpoint_of(self, service: str) -> str | None:
+        return os.environ.get(_variable(service)) or self._endpoint
+
+
+async def _call_local(
+    service: Service, model: ServiceModel, operation: OperationModel, members: Mapping[str, Any], place: Place
+) -> dict[str, Any]:
+    sent = _written(model, operation, members, "http://localhost").prepare()
+    parts = urlsplit(sent.url)
+    body = sent.body.encode() if isinstance(sent.body, str) else bytes(sent.body or b"")
+    headers = [(name.lower(), _text(value)) for name, value in sent.headers.items()]
+    request = Request(sent.method, parts.path or "/", parts.query, headers, body)
+    try:
+        response: Response = await service.call(request, Caller(place))
+    except Fault as fault:
+        response = service.error(request, fault)
+    found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+    return _read(model, operation, response.status, found, response.body)
+
+
+def _written(
+    model: ServiceModel, operation: OperationModel, members: Mapping[str, Any], endpoint: str
+) -> AWSRequest:
+    """An operation's request, by the protocol of its model."""
+    try:
+        written = create_serializer(_protocol(model)).serialize_to_request(dict(members), operation)
+    except Exception as error:  # botocore's ParamValidationError, and what its serializers trip over
+        raise CallFailed("ParamValidation", str(error), retriable=False) from error
+    if "Bucket" in members and "{Bucket}" not in operation.http["requestUri"]:  # the model has it in the host's name
+        written["url_path"] = f"/{members['Bucket']}{written['url_path']}"
+    prepare_request_dict(written, endpoint)
+    return create_request_object(written)
+
+
+def _sign(request: AWSRequest, model: ServiceModel, place: Place) -> None:
+    signer = _SIGNERS.get(model.service_name, SigV4Auth)
+    signer(_credentials(place.account), str(model.signing_name), place.region).add_auth(request)
+
+
+def _credentials(account: str) -> Credentials:
+    """The user's, as SDKs find them in the environment; else an account's number, which emulators take for a key."""
+    key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if key and secret:
+        return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN"))
+    return Credentials(account, "stoker")
+
+
+def _read(
+    model: ServiceModel, operation: OperationModel, status: int, headers: dict[str, str], body: bytes
+) -> dict[str, Any]:
+    """A response's members. Raises CallFailed for an error."""
+    try:
+        parsed: dict[str, Any] = create_parser(_protocol(model)).parse(
+            {"status_code": status, "headers": headers, "body": body}, operation.output_shape
+        )
+    except Exception as error:  # what a parser trips over: the endpoint is none of this service
+        raise CallFailed("ResponseParserError", f"status {status}: {error}", retriable=status >= 500) from error
+    if status >= 300:
+        described = parsed.get("Error") or {}
+        code = str(described.get("Code") or status)
+        retriable = status >= 500 or status == 429 or "Throttl" in code or code == "RequestLimitExceeded"
+        raise CallFailed(code, str(described.get("Message") or ""), retriable=retriable)
+    return parsed
+
+
+def _protocol(model: ServiceModel) -> str:
+    return str(model.resolved_protocol if hasattr(model, "resolved_protocol") else model.protocol)
+
+
+def _variable(service: str) -> str:
+    return f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+@functools.cache
+def _model(service: str) -> ServiceModel:
+    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
