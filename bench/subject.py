@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,10 +13,25 @@ from unittest import mock
 
 from bench.peers.base import PIPELINE, AsyncPeer, PipelinedPeer
 from engine.config import FunctionConfig
+from engine.runtime import Runtime
 from engine.wire import Deployed, Sandbox
 
 FUNCTIONS = Path(__file__).resolve().parent / "functions"
+ALL_SANDBOXED = bool(os.environ.get("STOKER_BENCH_SANDBOX"))  # every figure with sandboxes on
 T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def sandboxed(on: bool = True) -> Iterator[None]:
+    """Functions that are started meanwhile run in sandboxes, as deployed ones do."""
+    plain = Runtime.start
+
+    def start(runtime: Runtime, config: FunctionConfig, *args: Any, **more: Any) -> Any:
+        sandbox = Sandbox(config.code, "", 512, [], [], [])
+        return plain(runtime, replace(config, code="/var/task"), Deployed(sandbox=sandbox), **more)
+
+    with mock.patch.object(Runtime, "start", start) if on else contextlib.nullcontext():
+        yield
 
 
 def options(**settings: Any) -> dict[str, Any]:
@@ -35,8 +51,10 @@ class Stoker(PipelinedPeer):
 
     name = "Stoker"
 
-    def __init__(self, reference: str = "echo:handler", **settings: Any) -> None:
-        self.reference, self.settings = reference, settings
+    def __init__(
+        self, reference: str = "echo:handler", sandbox: bool = ALL_SANDBOXED, **settings: Any
+    ) -> None:
+        self.reference, self.sandbox, self.settings = reference, sandbox, settings
 
     def start(self) -> None:
         from engine import Engine
@@ -44,7 +62,8 @@ class Stoker(PipelinedPeer):
         self.engine = Engine()
         self.engine.__enter__()
         try:
-            self.function = self.engine.function(self.reference, **options(**self.settings))
+            with sandboxed(self.sandbox):
+                self.function = self.engine.function(self.reference, **options(**self.settings))
         except BaseException:
             self.close()
             raise
@@ -68,24 +87,6 @@ class Stoker(PipelinedPeer):
         self.engine.__exit__(None, None, None)
 
 
-class SandboxedStoker(Stoker):
-    """Its functions run in sandboxes, as deployed ones do."""
-
-    name = "Stoker, sandboxed"
-
-    def start(self) -> None:
-        from engine.runtime import Runtime
-
-        plain = Runtime.start
-
-        def sandboxed(runtime: Runtime, config: FunctionConfig, *args: Any, **more: Any) -> Any:
-            sandbox = Sandbox(config.code, "", 512, [], [], [])
-            return plain(runtime, replace(config, code="/var/task"), Deployed(sandbox=sandbox), **more)
-
-        with mock.patch.object(Runtime, "start", sandboxed):
-            super().start()
-
-
 class AwaitedStoker(AsyncPeer):
     """Awaited in a loop that the caller runs (see Loop)."""
 
@@ -100,7 +101,8 @@ class AwaitedStoker(AsyncPeer):
         self.engine = AsyncEngine()
         await self.engine.__aenter__()
         try:
-            self.function = await self.engine.function(self.reference, **options(**self.settings))
+            with sandboxed(ALL_SANDBOXED):
+                self.function = await self.engine.function(self.reference, **options(**self.settings))
         except BaseException:
             await self.close_async()
             raise

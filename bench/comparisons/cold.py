@@ -13,7 +13,7 @@ from bench.peers.base import Unavailable
 from bench.peers.fork_floor import ForkFloor
 from bench.peers.fresh_interpreter import FreshInterpreter
 from bench.report import Figure, Outcome, duration, latency, mib, single
-from bench.subject import Stoker
+from bench.subject import ALL_SANDBOXED, Stoker
 
 COMMAND = "python -m bench.run --only "
 FRESH_STARTS = 4
@@ -35,11 +35,11 @@ def cold_starts_of(stoker: Stoker) -> int:
     return stats.cold_starts
 
 
-def cold_starts(reference: str, count: int) -> Series:
+def cold_starts(reference: str, count: int, sandbox: bool = ALL_SANDBOXED) -> Series:
     """`count` calls, each with all workers busy, so that a worker is forked for it."""
     samples: array[int] = array("q")
     hold = 0.5 + 0.05 * count
-    with Stoker(reference, concurrency=count + 1, warm=0) as stoker, quiet_gc():
+    with Stoker(reference, sandbox, concurrency=count + 1, warm=0) as stoker, quiet_gc():
         assert isinstance(stoker, Stoker)
         stoker.call({"n": -1})  # the template is there now, and one worker
         held = []
@@ -105,13 +105,14 @@ def cold(effort: Effort) -> Outcome:
             return Series(samples, len(samples), sum(samples))
 
         ours, ours_heavy = "Stoker, light handler", "Stoker, NumPy + boto3 handler"
-        burst = "Stoker, NumPy + boto3 handler, at once"
+        burst, sealed = "Stoker, NumPy + boto3 handler, at once", "Stoker, light handler in a sandbox"
         comparison = interleave(
             "cold",
             rounds,
             {
                 ours: lambda: cold_starts("work:handler", effort.cold_starts),
                 light.name: lambda: forks(light),
+                sealed: lambda: cold_starts("work:handler", effort.cold_starts, sandbox=True),
                 bare.name: lambda: forks(bare),
                 ours_heavy: lambda: cold_starts("numpy_boto3:handler", effort.cold_starts),
                 heavy.name: lambda: forks(heavy),
@@ -128,6 +129,16 @@ def cold(effort: Effort) -> Outcome:
                 latency(comparison, ours),
                 latency(comparison, light.name),
                 comparison.ratio(ours, light.name, want="low"),
+                2,
+                "low",
+                command,
+                "1.5x",
+            ),
+            Figure(
+                "cold start, light handler in a sandbox, vs fork floor",
+                latency(comparison, sealed),
+                latency(comparison, light.name),
+                comparison.ratio(sealed, light.name, want="low"),
                 2,
                 "low",
                 command,
