@@ -16,7 +16,7 @@ from ...aws.messages import Request, Response
 from ...aws.model import Model
 from ...aws.names import Place
 from ...aws.service import Caller, ModelService
-from ...durable.store import StoreError
+from ...durable.folder import StoreError
 from ...errors import EngineError
 from ...hosting.events import AcceptedEvent, Events
 from ...hosting.placements import Hosting, Placement

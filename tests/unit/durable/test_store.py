@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.durable.folder import StoreError
 from engine.durable.records import Delete, Put, Records
-from engine.durable.store import SCHEMA, Step, StoreError
+from engine.durable.store import SCHEMA, Step
 from engine.durable.store import Store as AnyStore
 from engine.hosting.events import AddEvent, EventRows, FinishEvent, RetryEvent
 
