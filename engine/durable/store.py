@@ -226,7 +226,7 @@ class Store:
                 raise Damage("its id is missing")
             if row[0] != self._id:
                 raise StoreError(
-                    f"{self._path} belongs to another state directory (its id is {row[0]}, the directory's {self._id}): "
+                    f"{self._path} belongs to another state directory (its id: {row[0]}, the directory's {self._id}): "
                     "put the one back that was here. Nothing was changed"
                 )
         if schema < 2:

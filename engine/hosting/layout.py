@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from .. import limits
 from ..aws.names import Place
 from ..config import FunctionConfig, Reference, parse_reference
 from ..errors import InitError
-from .packages import Packages
+from .packages import Packages, merged_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,10 @@ class Layouts:
     def _merged(self, layers: Sequence[str]) -> Path:
         """The layers one over the other, as Lambda has them under /opt: a later one's file replaces an earlier's.
         Made once, of hard links, and then shared."""
-        place = self.folder / hashlib.sha256("\n".join(layers).encode()).hexdigest()[:32]
+        place = self.folder / merged_name(layers)
         if place.exists():
             return place
-        made = Path(f"{place}.{os.getpid()}.new")
-        shutil.rmtree(made, ignore_errors=True)
+        made = Path(f"{place}.{uuid.uuid4().hex}.new")
         made.mkdir(parents=True)
         for digest in layers:
             _over(self.packages.tree(digest), made)
