@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +78,12 @@ def run(options: argparse.Namespace) -> int:
         "python": tuple(options.python),
         "allow_host": tuple(options.allow_host),
     }
-    Server(Options(**values)).run(_ready)
+    try:
+        Server(Options(**values)).run(_ready)
+    except OSError as error:
+        if error.filename is None or not Path(os.fsdecode(error.filename)).is_relative_to(values["state"]):
+            raise
+        raise UsageError(f"--state {options.state}: {error.filename}: {error.strerror}") from None
     print("stoker: stopped", file=sys.stderr)
     return OK
 

@@ -29,6 +29,7 @@ from .folder import DATABASE, ID_TABLE, LOCK, StoreError, claim, strangers, unus
 # 1: every table was at its first version; 2: the table "kinds" has each one's version; 3: "folder" has its id.
 SCHEMA = 3
 _IDLE = 1.0  # seconds without a commit after which the files are tidied
+_LITTLE = 1 << 20  # bytes of room: hardly any
 _LOG_BYTES = 8 << 20  # that the log keeps when it starts anew
 _INCREMENTAL = 2  # SQLite's number for auto_vacuum=INCREMENTAL
 _VACUUM_PAGES = 256  # given back at a time: a commit that comes meanwhile waits for so many
@@ -185,7 +186,8 @@ class Store:
     def _open(self) -> sqlite3.Connection:
         with self._explained():
             connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of one that has no tables yet
+            if connection.execute("PRAGMA page_count").fetchone() == (0,):  # else it would be written to
+                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA wal_autocheckpoint=2000")
@@ -258,9 +260,19 @@ class Store:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise StoreError(f"{self._path} could not be opened or read: {error}") from error
+            text = f"{self._path} could not be opened or read: {error}"
+            raise StoreError(text + _room(self._folder)) from error
         except (sqlite3.Error, Damage) as error:
             raise _damaged(self._path, error) from error
+
+
+def _room(folder: Path) -> str:
+    """Why the disk refused, if it is full: SQLite says "disk I/O error" of that, too."""
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(folder)
+        if (free := disk.f_bavail * disk.f_frsize) < _LITTLE:
+            return f" (the disk is full: {free} bytes are left)"
+    return ""
 
 
 def checksum(value: bytes, *names: str) -> int:

@@ -20,7 +20,7 @@ from . import disk
 from .archives import unpack
 
 _PR_SET_PDEATHSIG = 1
-_NICE = 10
+_NICE = 5
 
 
 def unpacked(archive: Path, tree: Path) -> int:
