@@ -20,7 +20,7 @@ import boto3
 from botocore.config import Config
 from run import EXPECTED, HERE, duration, event_of, short, wrong
 
-from engine.hosting.packages import pack
+from engine.hosting.archives import pack
 
 BY_URL = "http-api"  # the sample that is made for HTTP
 CALLS = 200

@@ -74,7 +74,9 @@ class Clients:
         request = _written(model, described, members, endpoint)
         _sign(request, model, place)
         prepared = request.prepare()
-        headers = {name: value for name, value in prepared.headers.items() if name.lower() != "content-length"}
+        headers = {
+            name: value for name, value in prepared.headers.items() if name.lower() != "content-length"
+        }
         body = prepared.body.encode() if isinstance(prepared.body, str) else bytes(prepared.body or b"")
         try:
             response = await self._pool.request(
@@ -117,7 +119,9 @@ def _written(
         written = create_serializer(_protocol(model)).serialize_to_request(dict(members), operation)
     except Exception as error:  # botocore's ParamValidationError, and what its serializers trip over
         raise CallFailed("ParamValidation", str(error), retriable=False) from error
-    if "Bucket" in members and "{Bucket}" not in operation.http["requestUri"]:  # the model has it in the host's name
+    if (
+        "Bucket" in members and "{Bucket}" not in operation.http["requestUri"]
+    ):  # the model has it in the host's name
         written["url_path"] = f"/{members['Bucket']}{written['url_path']}"
     prepare_request_dict(written, endpoint)
     return create_request_object(written)
@@ -145,7 +149,9 @@ def _read(
             {"status_code": status, "headers": headers, "body": body}, operation.output_shape
         )
     except Exception as error:  # what a parser trips over: the endpoint is none of this service
-        raise CallFailed("ResponseParserError", f"status {status}: {error}", retriable=status >= 500) from error
+        raise CallFailed(
+            "ResponseParserError", f"status {status}: {error}", retriable=status >= 500
+        ) from error
     if status >= 300:
         described = parsed.get("Error") or {}
         code = str(described.get("Code") or status)

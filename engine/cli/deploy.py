@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _archive(source: Path) -> bytes:
-    from ..hosting.packages import pack
+    from ..hosting.archives import pack
 
     try:
         archive = pack(source)

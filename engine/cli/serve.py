@@ -98,7 +98,12 @@ def run(options: argparse.Namespace) -> int:
         "pass_env": tuple(options.pass_env),
         "share": tuple(os.path.abspath(path) for path in options.share),
     }
-    Server(Options(**values)).run(_ready)
+    try:
+        Server(Options(**values)).run(_ready)
+    except OSError as error:
+        if error.filename is None or not Path(os.fsdecode(error.filename)).is_relative_to(values["state"]):
+            raise
+        raise UsageError(f"--state {options.state}: {error.filename}: {error.strerror}") from None
     print("stoker: stopped", file=sys.stderr)
     return OK
 

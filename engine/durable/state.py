@@ -58,6 +58,13 @@ class State:
         """In order."""
         return sorted(self._tables.get(table, {}))
 
+    def records(self) -> Iterator[tuple[str, str, str, Record]]:
+        """Every one, with its table, owner and id."""
+        for table, owners in self._tables.items():
+            for owner, owned in owners.items():
+                for id, record in owned.items():
+                    yield table, owner, id, record
+
     @contextmanager
     def change(self) -> Iterator[Change]:
         """`with state.change() as change:` collects puts and deletes; at its end they are made durable, then

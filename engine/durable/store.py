@@ -4,7 +4,7 @@ One thread writes. Everything that arrives while it is busy goes into its next t
 callers cost one fsync; each one's future is done after it. SQLite's write-ahead log with synchronous=FULL is what makes
 that true: a commit that returned survives the machine, one that did not is absent as a whole, and a torn tail of the
 log is dropped by its checksums. Its main file has none, so each value has its own. After an error nothing is trusted:
-the connection is opened anew.
+the connection is opened anew. Once nothing was written for a moment, the files give back what they no longer need.
 
 What a row means is not known here: each kind of row brings its table, its steps and its checks (Kind, Step).
 """
@@ -24,16 +24,17 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from zlib import crc32
 
-from ..errors import EngineError
+from .folder import DATABASE, ID_TABLE, LOCK, StoreError, claim, strangers, unusable, without_database
 
-SCHEMA = 2  # 1: every table was at its first version; 2: the table "kinds" has each one's version
-_FILE = "stoker.db"
+# 1: every table was at its first version; 2: the table "kinds" has each one's version; 3: "folder" has its id.
+SCHEMA = 3
+_IDLE = 1.0  # seconds without a commit after which the files are tidied
+_LITTLE = 1 << 20  # bytes of room: hardly any
+_LOG_BYTES = 8 << 20  # that the log keeps when it starts anew
+_INCREMENTAL = 2  # SQLite's number for auto_vacuum=INCREMENTAL
+_VACUUM_PAGES = 256  # given back at a time: a commit that comes meanwhile waits for so many
 
 Row_co = TypeVar("Row_co", covariant=True)
-
-
-class StoreError(EngineError):
-    """The state could not be read or made durable; the message says which file, and why."""
 
 
 class Damage(Exception):
@@ -65,15 +66,16 @@ class Kind(Protocol[Row_co]):
 
 
 class Store:
-    """The rows of one folder. Owned by one process at a time. Raises StoreError."""
+    """The rows of one state directory. Owned by one process at a time. Raises StoreError."""
 
     def __init__(self, folder: Path, kinds: Sequence[Kind[object]] = ()) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / _FILE
-        self._lock = _take(folder / "lock")
+        self._folder = folder
+        self._id = claim(folder)
+        self._path = folder / DATABASE
+        self._lock = _take(folder / LOCK)
         self._connection: sqlite3.Connection | None = None
         try:
-            _check_log(folder / f"{_FILE}-wal")
+            _check_log(folder / f"{DATABASE}-wal")
             self._connection = self._open()
             self._check(kinds)
         except BaseException:
@@ -118,9 +120,14 @@ class Store:
         os.close(self._lock)
 
     def _run(self) -> None:
-        last = False
+        last = untidy = False
         while not last:
-            queued = [self._waiting.get()]
+            try:
+                queued = [self._waiting.get(timeout=_IDLE if untidy else None)]
+            except queue.Empty:
+                untidy = self._tidy()
+                continue
+            untidy = True
             with contextlib.suppress(queue.Empty):
                 while True:
                     queued.append(self._waiting.get_nowait())
@@ -152,6 +159,21 @@ class Store:
                 results.append(result)
         return results
 
+    def _tidy(self) -> bool:
+        """Give pages that are free, and the log, back to the disk, as long as no commit waits. Is there more to do?"""
+        connection = self._connection
+        if connection is None:
+            return False
+        try:
+            while self._waiting.empty() and connection.execute("PRAGMA freelist_count").fetchone()[0]:
+                connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            if not self._waiting.empty():
+                return True
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error:
+            self._reopen()
+        return False
+
     def _reopen(self) -> None:
         """After an error: whether the last fsync did anything is not known to this connection."""
         connection, self._connection = self._connection, None
@@ -164,9 +186,12 @@ class Store:
     def _open(self) -> sqlite3.Connection:
         with self._explained():
             connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            if connection.execute("PRAGMA page_count").fetchone() == (0,):  # else it would be written to
+                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA wal_autocheckpoint=2000")
+            connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
             return connection
 
     def _check(self, kinds: Sequence[Kind[object]]) -> None:
@@ -176,16 +201,37 @@ class Store:
             (schema,) = connection.execute("PRAGMA user_version").fetchone()
             if schema > SCHEMA:
                 raise _newer(self._path, "schema", schema, SCHEMA)
+            if not schema and (others := strangers(self._folder)):
+                raise without_database(self._folder, f"has a {DATABASE} without tables", others)
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise Damage(found)
             with connection:
                 connection.execute("BEGIN")
                 self._upgrade(connection, schema, kinds)
+            if schema < SCHEMA:
+                self._settle(connection)
+
+    def _settle(self, connection: sqlite3.Connection) -> None:
+        """After an upgrade: the id is in the main file, whatever becomes of the log, and the file can shrink."""
+        if connection.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            with contextlib.suppress(sqlite3.OperationalError):  # there is no room for a second one
+                connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _upgrade(self, connection: sqlite3.Connection, schema: int, kinds: Sequence[Kind[object]]) -> None:
         """Bring every table to what its kind has, in the transaction that is begun."""
-        if schema < SCHEMA:
+        if schema >= 3:
+            row = connection.execute("SELECT id FROM folder").fetchone()
+            if row is None:
+                raise Damage("its id is missing")
+            if row[0] != self._id:
+                raise StoreError(
+                    f"{self._path} belongs to another state directory (its id: {row[0]}, the directory's {self._id}): "
+                    "put the one back that was here. Nothing was changed"
+                )
+        if schema < 2:
             tables = connection.execute(
                 "SELECT name, 1 FROM sqlite_schema WHERE type='table' AND substr(name, 1, 7) <> 'sqlite_'"
             ).fetchall()
@@ -193,6 +239,9 @@ class Store:
                 "CREATE TABLE kinds (name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID"
             )
             connection.executemany("INSERT INTO kinds VALUES (?, ?)", tables)
+        if schema < 3:
+            connection.execute(ID_TABLE)
+            connection.execute("INSERT INTO folder VALUES (?)", (self._id,))
             connection.execute(f"PRAGMA user_version={SCHEMA}")
         versions = dict(connection.execute("SELECT name, version FROM kinds"))
         for kind in kinds:
@@ -211,9 +260,19 @@ class Store:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise StoreError(f"{self._path} could not be opened or read: {error}") from error
+            text = f"{self._path} could not be opened or read: {error}"
+            raise StoreError(text + _room(self._folder)) from error
         except (sqlite3.Error, Damage) as error:
             raise _damaged(self._path, error) from error
+
+
+def _room(folder: Path) -> str:
+    """Why the disk refused, if it is full: SQLite says "disk I/O error" of that, too."""
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(folder)
+        if (free := disk.f_bavail * disk.f_frsize) < _LITTLE:
+            return f" (the disk is full: {free} bytes are left)"
+    return ""
 
 
 def checksum(value: bytes, *names: str) -> int:
@@ -268,27 +327,35 @@ def _wal_sums(order: str, data: bytes, sums: tuple[int, int]) -> tuple[int, int]
 def _newer(path: Path, what: str, version: int, ours: int) -> StoreError:
     return StoreError(
         f"{path} was written by a newer version ({what} {version}, this one knows {ours}): "
-        "use that version, or another --state folder"
+        "use that version, or another --state directory"
     )
 
 
 def _damaged(path: Path, why: object) -> StoreError:
     return StoreError(
-        f"{path} is damaged ({why}): restore it from a backup, or move it away to start with nothing deployed"
+        f"{path} is damaged ({why}): restore it from a backup; "
+        "to start with nothing deployed, give another --state directory"
     )
 
 
 def _take(path: Path) -> int:
     """An exclusive lock that ends with the process, however it ends. Raises StoreError while another one has it."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise unusable(path.parent, error) from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         owner = os.read(fd, 32).decode("ascii", "replace").strip() or "unknown"
         os.close(fd)
         raise StoreError(
-            f"{path.parent} is in use by another server (process {owner}): stop it, or give another --state folder"
+            f"{path.parent} is in use by another server (process {owner}): stop it, or give another --state directory"
         ) from None
-    os.ftruncate(fd, 0)
-    os.write(fd, f"{os.getpid()}\n".encode())
+    try:
+        os.ftruncate(fd, 0)
+        os.write(fd, f"{os.getpid()}\n".encode())
+    except OSError as error:
+        os.close(fd)
+        raise unusable(path.parent, error) from None
     return fd

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .._native import lib
@@ -24,9 +24,11 @@ from ..runtime import Runtime
 from ..wire import Deployed
 from .layout import Layout, Layouts
 from .outside import stream_arn
+from .packages import needs
 
 # Called with how an invocation ended, or why it never began.
 OnOutcome = Callable[[Outcome | EngineError], None]
+_LOOK = 0.05  # seconds between two looks at whether workers have ended
 _WANT_TAIL: int = lib.STK_WANT_TAIL
 # Members of a record that make another deployment when they change.
 _RUNS = (
@@ -60,6 +62,7 @@ class Deployment:
         self.in_flight = 0
         self.idle_since = time.monotonic()
         self.retired = self.ended = False
+        fleet.packages.use(needs(record))
 
     @property
     def info(self) -> DeploymentInfo:
@@ -122,9 +125,13 @@ class Deployment:
                 self._end()
 
     def _end(self) -> None:
-        if self.entry is not None and not self.ended:
-            self.ended = True
-            self.fleet.runtime.stop(self.entry)
+        if self.ended or self.early is not None:  # one that is being started ends once it has been
+            return
+        self.ended = True
+        if self.entry is None:
+            self.fleet.packages.release(needs(self.record))
+        else:
+            self.fleet.stop(self.entry, needs(self.record))
 
 
 class Fleet:
@@ -144,6 +151,7 @@ class Fleet:
         self.runtime = runtime
         self.reaper = reaper
         self.layouts = layouts
+        self.packages = layouts.packages
         self.outcomes = outcomes
         self._keep = keep
         self._deployments: dict[tuple[str, str], Deployment] = {}
@@ -184,6 +192,26 @@ class Fleet:
             self._deployments.pop(key).retire()
         return idle
 
+    def stop(self, entry: FunctionEntry, names: Sequence[str]) -> None:
+        """End a deployment's workers. What it has on the disk is in use until they have ended."""
+        workers = self._workers(entry)
+        self.runtime.stop(entry)
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            # A later function may have its number.
+            if workers & self._workers(entry):
+                loop.call_later(_LOOK, look)
+            else:
+                self.packages.release(names)
+
+        loop.call_later(_LOOK, look)
+
+    def _workers(self, entry: FunctionEntry) -> set[int]:
+        with contextlib.suppress(KeyError):
+            return set(self.runtime.supervisor.workers(entry.index))
+        return set()
+
     def start(self, deployment: Deployment) -> None:
         task = asyncio.get_running_loop().create_task(self._start(deployment))
         self._starting.add(task)
@@ -206,8 +234,8 @@ class Fleet:
                 error = InitError("Runtime.Unknown", str(error))
             deployment.init_ms = (time.monotonic() - began) * 1e3
             deployment.failed(error)
-            return
-        deployment.up(entry)
+        else:
+            deployment.up(entry)
         if deployment.retired and not deployment.in_flight:
             deployment.retire()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ from .. import limits, wire
 from ..aws.names import Place
 from ..config import FunctionConfig, Reference, parse_reference
 from ..errors import InitError
-from . import environment
-from .packages import Packages
+from . import disk, environment
+from .packages import Packages, merged_name
 from .sandboxing import Sandboxing
 
 _TASK, _OPT = "/var/task", "/opt"  # in a sandbox
@@ -60,8 +60,11 @@ class Layouts:
         if runtime not in self.pythons:
             text = f"The runtime {runtime} cannot be run here: this server runs {', '.join(self.pythons)}"
             raise InitError("Runtime.InvalidRuntime", text)
+        layers = record.get("_layers") or ()
+        for digest in (record["_digest"], *layers):
+            self.packages.verify(digest, again=self.sandboxing is None)
         task, opt = str(self.packages.tree(record["_digest"])), ""
-        if layers := record.get("_layers"):
+        if layers:
             opt = str(self._merged(layers))
         sandbox = self._sandbox(task, opt, record.get("EphemeralStorage", {}).get("Size", _TMP_MB))
         if sandbox is not None:
@@ -123,18 +126,18 @@ class Layouts:
     def _merged(self, layers: Sequence[str]) -> Path:
         """The layers one over the other, as Lambda has them under /opt: a later one's file replaces an earlier's.
         Made once, of hard links, and then shared."""
-        place = self.folder / hashlib.sha256("\n".join(layers).encode()).hexdigest()[:32]
+        place = self.folder / merged_name(layers)
         if place.exists():
             return place
-        made = Path(f"{place}.{os.getpid()}.new")
-        shutil.rmtree(made, ignore_errors=True)
+        made = Path(f"{place}.{uuid.uuid4().hex}.new")
         made.mkdir(parents=True)
         for digest in layers:
             _over(self.packages.tree(digest), made)
+        disk.seal(made)
         try:
             made.rename(place)
         except OSError:  # another thread was quicker
-            shutil.rmtree(made, ignore_errors=True)
+            disk.remove(made)
             if not place.exists():
                 raise
         return place

@@ -1,41 +1,52 @@
-"""Code packages: content-addressed, verified and unpacked once, shared by every version that has the same bytes.
+"""Code packages: content-addressed, unpacked once, shared by every version that has the same bytes, gone with the last.
 
-An archive comes from anywhere, so nothing in it is trusted: names stay inside the tree, sizes are counted while they
-inflate, and what is neither a file, a directory nor a link within the tree is refused. It is unpacked beside its place
-and renamed into it, so a half-written one is never seen, and is swept away at the next start.
+On the disk, in a folder of ours:
+
+    DIGEST.zip, DIGEST     an archive, by the SHA-256 of its bytes, and the tree that was unpacked from it
+    DIGEST.*.new, .old     on its way in, on its way out: whoever renames whole is never seen half
+    set-aside/             what the records did not name when a server started
+
+and in another, what is made of several: the layers of a function, one over the other.
+
+What may be removed, and when. A package is needed by the records that name it and by whoever uses it: an upload that
+is about to be recorded, a version that runs. A server counts both from its start on; when neither is left, the package
+goes. The last record was taken out of the database that runs, durably, so there is no doubt about it.
+At a start there is: what no record names may be the rest of an interrupted upload or removal, but also what a newer
+database named, if an older one was put back in its place, or its log was lost. So nothing is removed then but what was
+on its way (.new, .old) and what can be made again (merged layers). A package without a record is set aside, and comes
+back by itself as soon as a database that names it does. Names that are not of our making are never touched.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import hashlib
-import io
+import logging
 import os
-import shutil
-import stat
-import struct
+import re
+import threading
 import uuid
-import zipfile
-import zlib
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
-from .. import limits
-from ..aws.faults import Fault
+from . import disk
+from .archives import members, unpack
+from .unpacking import unpacked
+from .verify import altered
 
-_CHUNK = 1 << 20
-_HEADER = b"PK\1\2"  # of a member, in the archive's directory
-_ENCRYPTED = 0x1
-_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # what Lambda takes; others are not bounded in memory
-# What zipfile raises for an archive that it cannot read.
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, KeyError, struct.error)
-_ENTRIES = 100_000  # members, and the directories that their names imply
-_NAME_BYTES = 1024
-_NAME_PARTS = 100  # directories within each other
-_PART_BYTES = 255  # what file systems take
-_SKIPPED = {"__pycache__", ".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".DS_Store"}
+_log = logging.getLogger("stoker.hosting")
+_LARGE_BYTES = 1 << 20  # an archive's, beyond which it is unpacked in a process of its own
+_LARGE_MEMBERS = 100
+_PROCESSES = 2
+_PACKAGE = re.compile(r"([0-9a-f]{64})(\.zip)?")
+_MERGED = re.compile(r"[0-9a-f]{32}")
+_PASSING = re.compile(r"[0-9a-f]{32,64}(\.zip)?\.[0-9a-f]+(\.zip)?\.(new|old)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +59,39 @@ class Package:
     unzipped: int
 
 
-class Packages:
-    """A folder of packages: DIGEST.zip and the tree DIGEST of each."""
+def merged_name(layers: Sequence[str]) -> str:
+    """Of the tree that has these layers, by digest, one over the other."""
+    return hashlib.sha256("\n".join(layers).encode()).hexdigest()[:32]
 
-    def __init__(self, folder: Path) -> None:
+
+def needs(record: Mapping[str, Any]) -> list[str]:
+    """The names of what a version's, or a layer's, record needs on the disk."""
+    if "_digest" not in record:
+        return []
+    layers = record.get("_layers") or ()
+    return [record["_digest"], *layers, *([merged_name(layers)] if layers else ())]
+
+
+class Packages:
+    """A folder of packages, and one of merged layers. From any thread."""
+
+    def __init__(self, folder: Path, merged: Path | None = None) -> None:
+        """Raises OSError."""
         self._folder = folder
+        self._merged = merged
+        self.aside = folder / "set-aside"
+        self._recorded: Counter[str] = Counter()  # by name: records
+        self._used: Counter[str] = Counter()  # by name: uploads, versions that run
+        self._sizes: dict[str, int] = {}  # unzipped, by digest: of what was added lately
+        self._verified: set[str] = set()  # digests
+        self._busy: set[str] = set()  # being added or removed
+        self._change = threading.Condition()
+        self._large = threading.BoundedSemaphore(_PROCESSES)
+        self._remover = ThreadPoolExecutor(1, thread_name_prefix="stoker-remover")
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob("*.new"):
-            _remove(left)
+        for left in _entries(folder, merged):
+            if _PASSING.fullmatch(left.name):
+                disk.remove(left)
 
     def archive(self, digest: str) -> Path:
         return self._folder / f"{digest}.zip"
@@ -65,215 +101,169 @@ class Packages:
         return self._folder / digest
 
     def add(self, archive: bytes) -> Package:
-        """Verify, unpack and keep an archive; the same bytes again cost nothing. Raises Fault
+        """Verify, unpack and keep an archive; the same bytes again cost nothing. It is in use until the caller says
+        `release((package.digest,))`. Takes as long as it takes: not for a thread that others wait for. Raises Fault
         (InvalidParameterValueException) for what cannot be taken, OSError when the disk cannot take it."""
         raw = hashlib.sha256(archive).digest()
         digest, sha256 = raw.hex(), base64.b64encode(raw).decode()
+        self.use((digest,))
+        try:
+            with self._turn(digest):
+                if not (self.tree(digest).exists() and self.archive(digest).exists()):
+                    self._sizes[digest] = self._make(digest, archive)
+                elif digest not in self._sizes:
+                    self._sizes[digest] = disk.bytes_in(self.tree(digest))
+                return Package(digest, sha256, len(archive), self._sizes[digest])
+        except BaseException:
+            self.release((digest,))
+            raise
+
+    def _make(self, digest: str, archive: bytes) -> int:
         tree, kept = self.tree(digest), self.archive(digest)
-        if tree.exists() and kept.exists():
-            return Package(digest, sha256, len(archive), _bytes_in(tree))
         made = self._folder / f"{digest}.{uuid.uuid4().hex}.new"
         zipped = made.with_suffix(".zip.new")
         try:
-            size = unpack(archive, made)
-            zipped.write_bytes(archive)
-            _sync(zipped)
-            _sync_tree(made)
-            _remove(tree)
+            if len(archive) <= _LARGE_BYTES and members(archive) <= _LARGE_MEMBERS:
+                size = unpack(archive, made)
+                disk.sync_tree(made)
+                zipped.write_bytes(archive)
+            else:
+                with self._large:
+                    zipped.write_bytes(archive)
+                    size = unpacked(zipped, made)
+            disk.sync(zipped)
+            disk.remove(tree)
             made.rename(tree)
             zipped.rename(kept)
-            _sync(self._folder)
+            disk.sync(self._folder)
         finally:
-            _remove(zipped)
-            _remove(made)
-        return Package(digest, sha256, len(archive), size)
+            disk.remove(zipped)
+            disk.remove(made)
+        return size
 
-    def keep_only(self, digests: Collection[str]) -> None:
-        """At start: remove the packages that nothing needs any more."""
-        for path in self._folder.iterdir():
-            if path.name.removesuffix(".zip") not in digests:
-                _remove(path)
+    def verify(self, digest: str, *, again: bool) -> None:
+        """See that a tree is as it was deployed; one that was altered is made anew of its archive. again: even if that
+        was seen since the start. Raises OSError when the archive is not what was deployed, either."""
+        with self._turn(digest):
+            if not again and digest in self._verified:
+                return
+            tree, kept = self.tree(digest), self.archive(digest)
+            if difference := altered(tree, kept, digest):
+                _log.warning("the package %s was altered (%s), and is unpacked anew", digest, difference)
+                archive = kept.read_bytes()
+                if hashlib.sha256(archive).hexdigest() != digest:
+                    raise OSError(
+                        errno.EIO, "the package and its archive were altered: deploy it again", str(kept)
+                    )
+                self._make(digest, archive)
+            self._verified.add(digest)
 
+    @contextlib.contextmanager
+    def _turn(self, name: str) -> Iterator[None]:
+        """What is added or removed is so by one thread at a time."""
+        with self._change:
+            self._change.wait_for(lambda: name not in self._busy)
+            self._busy.add(name)
+        try:
+            yield
+        finally:
+            with self._change:
+                self._busy.discard(name)
+                self._change.notify_all()
 
-def unpack(archive: bytes, target: Path, limit: int = limits.UNZIPPED_BYTES) -> int:
-    """Unpack into a new folder; the bytes of all files. Raises Fault, and leaves what there is to its caller."""
-    total = 0
-    seen: set[str] = set()  # files and links
-    folders: set[str] = set()
-    try:
-        if archive.count(_HEADER) > _ENTRIES:  # before there is an object for each
-            raise _bad(f"it has more than {_ENTRIES} files and directories")
-        with zipfile.ZipFile(io.BytesIO(archive)) as source:
-            members = source.infolist()
-            if sum(member.compress_size for member in members) > len(archive):
-                raise _bad()  # they overlap, or are not all there
-            paths = _planned(members)
-            _make(target, PurePosixPath(), folders)
-            for member, path in zip(members, paths, strict=True):
-                name = str(path)
-                _make(target, path if member.is_dir() else path.parent, folders)
-                if member.is_dir():
-                    continue
-                if name in seen:
-                    raise _bad(f"it has two members named {name!r}")
-                seen.add(name)
-                mode = member.external_attr >> 16
-                if stat.S_ISLNK(mode):
-                    total += _link(source, member, path, target)
-                elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
-                    total += _file(source, member, target / path, limit - total)
-                else:
-                    raise _bad(f"{name!r} is neither a file nor a directory")
-    except _BROKEN as error:
-        raise _bad() from error
-    except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        raise _bad("one of its files is a directory, too") from error
-    return total
+    def record(self, names: Iterable[str]) -> None:
+        """A record needs these."""
+        self._count(self._recorded, names)
 
+    def use(self, names: Iterable[str]) -> None:
+        """Somebody uses these, until `release`."""
+        self._count(self._used, names)
 
-def _planned(members: list[zipfile.ZipInfo]) -> list[PurePosixPath]:
-    """Where each member goes, before anything is written. Raises Fault."""
-    entries: set[PurePosixPath] = set()
-    paths = [_safe(member) for member in members]
-    for path in paths:
-        each = path
-        while each not in entries:
-            entries.add(each)
-            each = each.parent
-        if len(entries) > _ENTRIES:
-            raise _bad(f"it has more than {_ENTRIES} files and directories")
-    return paths
+    def unrecord(self, names: Iterable[str]) -> None:
+        """A record needs these no more, and that is durable. What nobody needs goes, in a thread of its own."""
+        self._uncount(self._recorded, names)
 
+    def release(self, names: Iterable[str]) -> None:
+        """The end of `use`. What nobody needs goes, in a thread of its own."""
+        self._uncount(self._used, names)
 
-def _safe(member: zipfile.ZipInfo) -> PurePosixPath:
-    """A member's name as a path inside the tree. Raises Fault."""
-    name = member.orig_filename
-    parts = PurePosixPath(name).parts
-    bad = (
-        not parts
-        or name.startswith("/")
-        or "\\" in name
-        or "\0" in name
-        or ".." in parts
-        or (len(parts[0]) == 2 and parts[0][1] == ":")
-        or len(name.encode("utf-8", "replace")) > _NAME_BYTES
-        or len(parts) > _NAME_PARTS
-        or any(len(part.encode("utf-8", "replace")) > _PART_BYTES for part in parts)
-    )
-    if bad:
-        raise _bad(f"the member name {name[:100]!r} is too long, or does not stay inside the package")
-    if member.flag_bits & _ENCRYPTED or member.compress_type not in _METHODS:
-        raise _bad()
-    return PurePosixPath(*parts)
+    def _count(self, counter: Counter[str], names: Iterable[str]) -> None:
+        with self._change:
+            counter.update(names)
 
+    def _uncount(self, counter: Counter[str], names: Iterable[str]) -> None:
+        unneeded: list[str] = []
+        with self._change:
+            for name in names:
+                counter[name] -= 1
+                if counter[name] <= 0:
+                    del counter[name]
+                if not self._needed(name):
+                    unneeded.append(name)
+        with contextlib.suppress(RuntimeError):  # closed: close() has done it
+            for name in unneeded:
+                self._remover.submit(self._drop, name)
 
-def _make(target: Path, path: PurePosixPath, made: set[str]) -> None:
-    """A directory of the tree, and those above it; never behind a link. Raises FileExistsError."""
-    missing: list[PurePosixPath] = []
-    while str(path) not in made:
-        missing.append(path)
-        if str(path) == ".":
-            break
-        path = path.parent
-    for each in reversed(missing):
-        os.mkdir(target / each)
-        os.chmod(target / each, 0o755)
-        made.add(str(each))
+    def _needed(self, name: str) -> bool:
+        return name in self._recorded or name in self._used
 
+    def _drop(self, name: str) -> None:
+        """Remove a package or merged layers, unless somebody needs it after all."""
+        with (
+            contextlib.suppress(OSError),
+            self._turn(name),
+        ):  # what cannot be removed is set aside at the next start
+            with self._change:
+                if self._needed(name):
+                    return
+                self._sizes.pop(name, None)
+                self._verified.discard(name)
+            for path in self._paths(name):
+                old = path.with_name(f"{path.name}.{uuid.uuid4().hex}.old")
+                with contextlib.suppress(FileNotFoundError):
+                    path.rename(old)
+                    disk.remove(old)
 
-def _file(source: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path, room: int) -> int:
-    mode = 0o555 if (member.external_attr >> 16) & 0o111 else 0o444
-    size = 0
-    fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    with os.fdopen(fd, "wb") as file, source.open(member) as data:
-        while chunk := data.read(_CHUNK):
-            size += len(chunk)
-            if size > room:
-                text = f"Unzipped size must be smaller than {limits.UNZIPPED_BYTES} bytes"
-                raise Fault("InvalidParameterValueException", text, Type="User")
-            file.write(chunk)
-    if size != member.file_size:
-        raise _bad()
-    os.chmod(place, mode)
-    return size
+    def _paths(self, name: str) -> list[Path]:
+        if _MERGED.fullmatch(name):
+            return [self._merged / name] if self._merged else []
+        return [self.archive(name), self.tree(name)]
 
+    def reconcile(self, named: Collection[str]) -> list[str]:
+        """At start, before anything is added: only what is in `named` stays in its place, and what of it was set aside
+        comes back. The names of what is set aside now. Raises OSError."""
+        for path in _entries(self.aside):
+            found = _PACKAGE.fullmatch(path.name)
+            if found and found[1] in named and not (self._folder / path.name).exists():
+                disk.move(path, self._folder / path.name)
+        aside = []
+        for path in _entries(self._folder):
+            found = _PACKAGE.fullmatch(path.name)
+            if found and found[1] not in named:
+                self.aside.mkdir(exist_ok=True)
+                disk.remove(self.aside / path.name)  # the same bytes, as its name says
+                disk.move(path, self.aside / path.name)
+                aside.append(path.name)
+        for path in _entries(self._merged):
+            if _MERGED.fullmatch(path.name) and path.name not in named:
+                disk.remove(path)
+        return aside
 
-def _link(source: zipfile.ZipFile, member: zipfile.ZipInfo, path: PurePosixPath, target: Path) -> int:
-    with source.open(member) as data:
-        content = data.read(_NAME_BYTES + 1)
-    text = content.decode("utf-8", "surrogateescape")
-    parts = PurePosixPath(text).parts
-    up = next((n for n, part in enumerate(parts) if part != ".."), len(parts))
-    # No ".." behind a name: that may be another link, and what is above it elsewhere.
-    if (
-        len(content) > _NAME_BYTES
-        or not text
-        or "\0" in text
-        or text.startswith("/")
-        or ".." in parts[up:]
-        or up > len(path.parent.parts)
-    ):
-        raise _bad(f"the link {path.name!r} leads out of the package")
-    if len(content) != member.file_size:
-        raise _bad()
-    (target / path).symlink_to(text)
-    return len(content)
+    def close(self) -> None:
+        """Nothing runs any more: what only a version that ran needed goes, and this waits for it."""
+        with self._change:
+            left = list(self._used)
+            self._used.clear()
+        for name in left:
+            self._drop(name)
+        self._remover.shutdown()
 
 
-def _bad(why: str = "") -> Fault:
-    text = "Could not unzip uploaded file. Please check your file, then try to upload again."
-    return Fault("InvalidParameterValueException", f"{text} ({why})" if why else text, Type="User")
-
-
-def _bytes_in(tree: Path) -> int:
-    return sum(path.lstat().st_size for path in tree.rglob("*") if not path.is_dir() or path.is_symlink())
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _sync_tree(tree: Path) -> None:
-    for folder, _folders, files in os.walk(tree):
-        for name in files:
-            path = Path(folder, name)
-            if not path.is_symlink():
-                _sync(path)
-        _sync(Path(folder))
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink(missing_ok=True)
-    elif path.exists():
-        shutil.rmtree(path)
-
-
-def pack(source: Path) -> bytes:
-    """A folder, or one .py file, as an archive: the same files make the same bytes. Raises OSError."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, name in _packed(source):
-            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.create_system = 3
-            mode = path.stat().st_mode
-            info.external_attr = (stat.S_IFREG | (0o755 if mode & 0o111 else 0o644)) << 16
-            archive.writestr(info, path.read_bytes())
-    return out.getvalue()
-
-
-def _packed(source: Path) -> Iterator[tuple[Path, str]]:
-    if source.is_file():
-        yield source, source.name
-        return
-    if not source.is_dir():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
-    for path in sorted(source.rglob("*")):
-        parts = path.relative_to(source).parts
-        if path.is_file() and not _SKIPPED.intersection(parts):
-            yield path, "/".join(parts)
+def _entries(*folders: Path | None) -> list[Path]:
+    """What is in these folders, if they are there."""
+    return [
+        folder / name
+        for folder in folders
+        if folder and folder.is_dir()
+        for name in sorted(os.listdir(folder))
+    ]

@@ -30,6 +30,7 @@ from ..durable.records import Records
 from ..durable.state import States
 from ..durable.store import Store
 from ..hosting import environment
+from ..hosting.collection import Collection
 from ..hosting.events import DELAYS, EventRows, Events
 from ..hosting.interpreters import interpreters
 from ..hosting.layout import Layouts
@@ -41,7 +42,6 @@ from ..observe.counters import Counters
 from ..observe.outcomes import OutcomeBatch, Outcomes
 from ..runtime import Runtime
 from ..services.health import Health
-from ..services.lambda_ import catalog
 from ..services.lambda_.archive import CodeArchive
 from ..services.lambda_.control import Control
 from ..services.lambda_.s3 import fetcher
@@ -138,7 +138,8 @@ class Server:
             contextlib.closing(Store(options.state, [Records(place.partition), EventRows()]))
         )
         states = States(store)
-        packages = Packages(options.state / "code")
+        packages = Packages(options.state / "code", options.state / "opt")
+        stack.callback(packages.close)
         logs = LogsProcess(_log_folder(options.state, place))
         await logs.start()
         stack.push_async_callback(logs.close)
@@ -183,7 +184,7 @@ class Server:
         model = Model.load("lambda", WORDING)
         lambda_ = Lambda(model, hosting, events, executor, control)
         await loop.run_in_executor(executor, lambda_.settle)
-        packages.keep_only(set().union(*(catalog.digests(state) for state in states.all())))
+        Collection(states, packages, loop.call_soon_threadsafe)
         door = self._door(place)
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded),

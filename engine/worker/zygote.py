@@ -189,6 +189,7 @@ class Template:
         variables = lambda_variables(spec)
         if spec.deployed.base is not None:
             os.environ.clear()
+            sys.dont_write_bytecode = True  # a package is as it was deployed
         os.environ.update(variables)
         time.tzset()
         sandbox = self._entered(behind)

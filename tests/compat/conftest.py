@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from served import ECHO, ROLE, ROOT, RUNTIME, Served
 
-from engine.hosting.packages import pack
+from engine.hosting.archives import pack
 
 __all__ = ["ROOT"]
 

@@ -16,7 +16,7 @@ from clients import AWS_CLI, needs_aws_cli
 from served import ROLE, RUNTIME, Served
 from support import until
 
-from engine.hosting.packages import pack
+from engine.hosting.archives import pack
 
 pytestmark = needs_aws_cli
 Deploy = Callable[..., str]

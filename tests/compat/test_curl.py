@@ -16,7 +16,7 @@ import pytest
 from served import REGION, ROLE, RUNTIME, Served
 from support import until
 
-from engine.hosting.packages import pack
+from engine.hosting.archives import pack
 
 CURL = shutil.which("curl")
 pytestmark = pytest.mark.skipif(CURL is None, reason="there is no curl here")

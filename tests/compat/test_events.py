@@ -10,7 +10,7 @@ import pytest
 from served import ROLE, RUNTIME, Served
 from support import until
 
-from engine.hosting.packages import pack
+from engine.hosting.archives import pack
 
 FAILS = """
 def handler(event, context):

@@ -403,7 +403,7 @@ def test_a_response_stream_has_a_context_and_a_tail(api: Any, deploy: Deploy) ->
 
 @pytest.mark.promise(66)
 def test_new_code_is_what_the_next_one_meets(api: Any, deploy: Deploy, tmp_path: Path) -> None:
-    from engine.hosting.packages import pack
+    from engine.hosting.archives import pack
 
     name = deploy("def handler(e, c):\n    return 1\n")
     assert api.invoke(FunctionName=name)["Payload"].read() == b"1"

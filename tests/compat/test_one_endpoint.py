@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from clients import moto_server
 from served import REGION, ROLE, RUNTIME, Served
 
-from engine.hosting.packages import pack
+from engine.hosting.archives import pack
 
 SOURCE = """
 import boto3

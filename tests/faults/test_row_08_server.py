@@ -16,7 +16,7 @@ import botocore.exceptions
 import pytest
 from served import ROLE, RUNTIME, Served
 
-from engine.hosting.packages import pack
+from engine.hosting.archives import pack
 
 from .conftest import marked, wait_until
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support import until
 
 from engine import limits
 from engine.aws.faults import Fault
@@ -418,7 +419,8 @@ def contained(packages: Packages, folder: Path, archive: bytes) -> None:
             mode = path.lstat().st_mode
             assert stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
             assert os.path.realpath(path).startswith(str(tree.resolve()))
-        packages.keep_only(())
+        packages.release((package.digest,))
+        until(lambda: list(code.iterdir()) == [])
     assert {path.name for path in folder.iterdir()} == before
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.durable.folder import MARKER, StoreError, claim
 from engine.durable.records import Put, Records
-from engine.durable.store import SCHEMA, Store, StoreError
+from engine.durable.store import SCHEMA, Store
 from engine.hosting.events import AddEvent, EventRows
 
 KINDS = (Records(), EventRows())
@@ -90,7 +91,10 @@ def filled(folder: Path, commits: int) -> tuple[bytes, bytes]:
 
 
 def laid(folder: Path, main: bytes, log: bytes = b"") -> Path:
+    """A state directory with these files, and the marker of the one beside it that they are from."""
     folder.mkdir()
+    if (marker := folder.parent / "first" / MARKER).exists():
+        (folder / MARKER).write_bytes(marker.read_bytes())
     (folder / "stoker.db").write_bytes(main)
     if log:
         (folder / "stoker.db-wal").write_bytes(log)
@@ -188,7 +192,8 @@ def test_row_09_damage_in_the_main_file_is_refused_or_of_no_account(tmp_path: Pa
             refused += 1
             assert str(folder / "stoker.db") in str(error)
             assert re.search(
-                "restore it from a backup|another --state folder|could not be opened", str(error)
+                "restore it from a backup|another --state directory|could not be opened|put the one back",
+                str(error),
             )
         else:
             assert records == {f"f{n}": b"%05d" % n * 100 for n in range(300)}, at
@@ -202,11 +207,12 @@ def test_row_09_damage_in_the_main_file_is_refused_or_of_no_account(tmp_path: Pa
 @pytest.mark.parametrize("length", [100, 4096, -4096, -1])
 def test_row_09_a_main_file_that_was_cut_is_refused(tmp_path: Path, length: int) -> None:
     folder = laid(tmp_path / "cut", whole(tmp_path / "first")[:length])
-    with pytest.raises(StoreError, match=r"stoker.db is damaged.*restore it from a backup, or move it away"):
+    with pytest.raises(StoreError, match=r"stoker.db is damaged.*restore it from a backup; to start"):
         found(folder)
 
 
 def test_row_09_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    claim(tmp_path / "first")
     folder = laid(tmp_path / "other", b"something else" * 1000)
     with pytest.raises(StoreError, match=r"stoker.db is damaged \(file is not a database\)"):
         Store(folder, KINDS)
@@ -227,7 +233,8 @@ FULL = """
 import resource, signal
 from pathlib import Path
 from engine.durable.records import Put, Records
-from engine.durable.store import Store, StoreError
+from engine.durable.folder import StoreError
+from engine.durable.store import Store
 from engine.hosting.events import AddEvent, EventRows
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = Store(Path(sys.argv[1]), [Records(), EventRows()])
@@ -273,7 +280,8 @@ def test_row_10_a_full_disk_is_an_error_and_passes(script: Script, tmp_path: Pat
 SMALL = """
 from pathlib import Path
 from engine.durable.records import Put, Records
-from engine.durable.store import Store, StoreError
+from engine.durable.folder import StoreError
+from engine.durable.store import Store
 folder, filler = Path(sys.argv[1]) / "state", Path(sys.argv[1]) / "filler"
 store = Store(folder, [Records()])
 store.commit([Put("p", "t", "o", "before", b"1")]).result(10)
@@ -375,6 +383,7 @@ def test_a_lock_is_respected_while_its_owner_lives_and_taken_over_after(
 
 @pytest.mark.parametrize("content", [b"", b"not a number", b"1\n", b"99999999999999999999\n", b"\xff" * 100])
 def test_a_stale_lock_is_taken_over_whatever_is_in_it(tmp_path: Path, content: bytes) -> None:
+    claim(tmp_path)
     (tmp_path / "lock").write_bytes(content)
     store = Store(tmp_path, KINDS)
     try:

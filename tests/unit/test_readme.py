@@ -11,7 +11,7 @@ import pytest
 from served import ROLE, RUNTIME, Served
 
 import engine
-from engine.hosting.packages import pack
+from engine.hosting.archives import pack
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

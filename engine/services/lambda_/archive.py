@@ -28,9 +28,10 @@ class CodeArchive(Service):
 
     async def call(self, request: Request, caller: Caller) -> Response:
         path = self._packages.archive(request.path.rsplit("/", 1)[1])
-        if not path.exists():
-            raise Fault("ResourceNotFoundException", "There is no such package", Type="User")
-        data = await asyncio.get_running_loop().run_in_executor(None, path.read_bytes)
+        try:
+            data = await asyncio.get_running_loop().run_in_executor(None, path.read_bytes)
+        except FileNotFoundError:
+            raise Fault("ResourceNotFoundException", "There is no such package", Type="User") from None
         return Response(200, [(b"content-type", b"application/zip")], data)
 
     def error(self, request: Request, fault: Fault) -> Response:

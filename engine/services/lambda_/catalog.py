@@ -13,7 +13,6 @@ from .function_urls import FunctionUrls
 from .functions import Functions
 from .layers import Layers
 from .policies import Policies
-from .records import digests
 from .runtime_config import RuntimeConfig
 from .tags import Tags
 from .versions import Versions
@@ -36,4 +35,4 @@ def assemble(control: Control) -> tuple[dict[str, Operation], Callable[[], None]
     return {name: run for family in families for name, run in family.operations().items()}, settle
 
 
-__all__ = ["Control", "assemble", "digests"]
+__all__ = ["Control", "assemble"]

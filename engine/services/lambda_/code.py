@@ -1,40 +1,71 @@
-"""The code of a function: from the request's archive or from S3 into the store of packages."""
+"""The code of a function: from the request's archive or from S3 into the store of packages.
+
+That takes as long as S3 and the disk take, and the control plane is one thread. So an operation that comes to its
+code for the first time is given up with NotUnpacked, before it has changed anything. Whoever runs it has the package
+made elsewhere, and then carries out the operation once more, on what the records are by then.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ... import limits
 from ...aws.faults import Fault
-from ...hosting.packages import Package
+from ...hosting.packages import Package, Packages
 from .control import Control
 from .responses import invalid
 
+_PACKAGE = "_package"  # in a request: what its code was unpacked to
 
-def received(control: Control, code: Mapping[str, Any]) -> Package:
-    """The package of a request's Code (CreateFunction, UpdateFunctionCode) or Content (a layer). Raises Fault."""
+
+class NotUnpacked(Exception):
+    """An operation waits for its package. make: makes it, in any thread, in use in `packages` until it is released.
+    Raises Fault, OSError."""
+
+    def __init__(self, request: Mapping[str, Any], packages: Packages, make: Callable[[], Package]) -> None:
+        super().__init__()
+        self._request = request
+        self.packages = packages
+        self.make = make
+
+    def with_package(self, package: Package) -> dict[str, Any]:
+        """The request to carry out then."""
+        return {**self._request, _PACKAGE: package}
+
+
+def received(control: Control, request: Mapping[str, Any], code: Mapping[str, Any]) -> Package:
+    """The package of a request's Code (CreateFunction), Content (a layer) or of the request itself
+    (UpdateFunctionCode). Raises Fault, NotUnpacked."""
     if code.get("ImageUri"):
         raise invalid("Container images are not run here: send a .zip archive (PackageType Zip)")
     if code.get("S3ObjectStorageMode") == "REFERENCE":
         raise invalid("S3ObjectStorageMode: code is always copied here: leave it out, or say COPY")
-    archive = code.get("ZipFile")
-    if archive is None:
-        archive = _fetched(control, code)
-    elif len(archive) > limits.ZIPPED_BYTES:
+    package: Package | None = request.get(_PACKAGE)
+    if package is not None:
+        return package
+    archive: bytes | None = code.get("ZipFile")
+    fetch = _checked(control, code) if archive is None else None
+    if archive is not None and len(archive) > limits.ZIPPED_BYTES:
         text = f"Zipped size must be smaller than {limits.ZIPPED_BYTES} bytes"
         raise Fault("RequestEntityTooLargeException", text)
-    if not archive:
-        raise invalid("Uploaded file must be a non-empty zip")
-    return control.packages.add(archive)
+
+    def make() -> Package:
+        data = fetch() if fetch is not None else archive
+        if not data:
+            raise invalid("Uploaded file must be a non-empty zip")
+        return control.packages.add(data)
+
+    raise NotUnpacked(request, control.packages, make)
 
 
-def _fetched(control: Control, code: Mapping[str, Any]) -> bytes:
-    bucket, key = code.get("S3Bucket"), code.get("S3Key")
+def _checked(control: Control, code: Mapping[str, Any]) -> Callable[[], bytes]:
+    """What fetches the code from S3. Raises Fault."""
+    bucket, key, fetch = code.get("S3Bucket"), code.get("S3Key"), control.fetch
     if not bucket or not key:
         raise invalid("Please provide a source for function code.")
-    if control.fetch is None:
+    if fetch is None:
         raise invalid(
             f"There is no S3 to fetch s3://{bucket}/{key} from: start the server with --aws-endpoint, or send ZipFile"
         )
-    return control.fetch(bucket, key, code.get("S3ObjectVersion"))
+    return lambda: fetch(bucket, key, code.get("S3ObjectVersion"))

@@ -67,7 +67,7 @@ class Functions(Operations):
         if signing:
             signing_config(self.control, signing)
         record = applied(self.control, defaults(self.control, name), {**request, "Layers": None})
-        record |= _code(packaged.received(self.control, request["Code"]), request["Code"])
+        record |= _code(packaged.received(self.control, request, request["Code"]), request["Code"])
         record = applied(self.control, record, {"Layers": request.get("Layers")})
         record |= {**self._revision(), **CREATING}
         with self.state.change() as change:
@@ -153,7 +153,7 @@ class Functions(Operations):
         if request.get("ImageUri"):
             raise invalid("Please don't provide ImageUri when updating a function with packageType Zip.")
         refuse(request)
-        package = packaged.received(self.control, request)
+        package = packaged.received(self.control, request, request)
         new = changed(record, request, ("Architectures",)) | _code(package, request)
         check_size(new)
         new["LastModified"] = timestamp(self.control.now())

@@ -15,7 +15,7 @@ class Layers(Operations):
 
     def publish_layer_version(self, request: Request) -> Response:
         name = self._name(request["LayerName"])
-        package = packaged.received(self.control, request["Content"])
+        package = packaged.received(self.control, request, request["Content"])
         about = self.state.get("layer-about", name) or {"NextVersion": 1}
         number = about["NextVersion"]
         kept = ("CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo")

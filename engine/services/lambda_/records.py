@@ -51,10 +51,3 @@ def forget(state: State, change: Change, name: str, qualifier: str | None = None
                 change.delete(table, name, id)
                 if table == "url":
                     change.delete("url-id", record["_id"], "")
-
-
-def digests(state: State) -> set[str]:
-    """The packages that functions and layers need."""
-    owners = [(table, owner) for table in ("function", "layer") for owner in state.owners(table)]
-    records = [record for table, owner in owners for record in state.owned(table, owner).values()]
-    return {digest for record in records for digest in (record["_digest"], *record.get("_layers", ()))}

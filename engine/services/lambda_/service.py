@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import re
 import uuid
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from ... import limits
@@ -16,13 +18,17 @@ from ...aws.messages import Request, Response
 from ...aws.model import Model
 from ...aws.names import Place
 from ...aws.service import Caller, ModelService
-from ...durable.store import StoreError
+from ...durable.folder import StoreError
 from ...errors import EngineError
 from ...hosting.events import AcceptedEvent, Events
+from ...hosting.packages import Package
 from ...hosting.placements import Hosting, Placement
 from . import catalog, malformed
+from .code import NotUnpacked
 from .control import Control, Operation
 from .invocation import check_size, extras_of, log_result
+
+_UPLOADS = 64  # at a time; threads, most of which wait
 
 
 class ControlPlane(NamedTuple):
@@ -52,6 +58,7 @@ class Lambda(ModelService):
         self._executor = executor
         self._control = control
         self._planes: dict[Place, ControlPlane] = {}
+        self._uploads = ThreadPoolExecutor(_UPLOADS, thread_name_prefix="stoker-upload")
 
     def plane(self, place: Place) -> ControlPlane:
         """A place's control plane, made when it is first asked for. In the executor's thread, or before it has one."""
@@ -77,9 +84,33 @@ class Lambda(ModelService):
         if operation.name == "InvokeAsync":
             await self._invoke_async(members, caller, id)
             return self.model.render(operation, {"Status": 202}, str(id))
-        args = (caller.place, operation.name, members)
-        result = await asyncio.get_running_loop().run_in_executor(self._executor, self._operate, *args)
+        result = await self._run(caller.place, operation.name, members)
         return self.model.render(operation, result, str(id))
+
+    async def _run(self, place: Place, name: str, members: dict[str, Any]) -> dict[str, Any]:
+        """An operation in the control thread; what it waits for, in another, while that does others."""
+        try:
+            return await self._in_control(place, name, members)
+        except NotUnpacked as error:
+            upload = error
+        making = self._uploads.submit(upload.make)
+        try:
+            package = await asyncio.wrap_future(making)
+            return await self._in_control(place, name, upload.with_package(package))
+        except OSError as error:
+            raise _not_stored(error) from error
+        finally:  # whatever became of it, and of whoever asked
+            making.add_done_callback(functools.partial(self._release, upload))
+
+    async def _in_control(self, place: Place, name: str, members: dict[str, Any]) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._operate, place, name, members)
+
+    def _release(self, upload: NotUnpacked, making: Future[Package]) -> None:
+        """Once its package is made and the operation on it, which may be under way, is over."""
+        if not making.cancelled() and making.exception() is None:
+            with contextlib.suppress(RuntimeError):  # the server has ended
+                self._executor.submit(upload.packages.release, (making.result().digest,))
 
     def _operate(self, place: Place, name: str, members: dict[str, Any]) -> dict[str, Any]:
         plane = self.plane(place)
@@ -89,8 +120,7 @@ class Lambda(ModelService):
         try:
             return run(members)
         except (StoreError, OSError) as error:
-            text = f"The change could not be stored: {error}"
-            raise Fault("ServiceException", text, Type="Service") from error
+            raise _not_stored(error) from error
         finally:
             self._executor.submit(plane.settle)
 
@@ -147,3 +177,7 @@ class Lambda(ModelService):
         except EngineError as error:
             text = f"The event could not be stored: {error}"
             raise Fault("ServiceException", text, Type="Service") from error
+
+
+def _not_stored(error: Exception) -> Fault:
+    return Fault("ServiceException", f"The change could not be stored: {error}", Type="Service")

@@ -11,9 +11,10 @@ from zlib import crc32
 
 import pytest
 
+from engine.durable.folder import StoreError
 from engine.durable.records import Put, Records
 from engine.durable.state import States
-from engine.durable.store import SCHEMA, Store, StoreError
+from engine.durable.store import SCHEMA, Store
 from engine.hosting.events import AddEvent, EventRows
 
 PART = "111111111111/eu-west-1"

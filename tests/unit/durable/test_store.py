@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import until
 
+from engine.durable.folder import StoreError
 from engine.durable.records import Delete, Put, Records
-from engine.durable.store import SCHEMA, Step, StoreError
+from engine.durable.store import SCHEMA, Step
 from engine.durable.store import Store as AnyStore
 from engine.hosting.events import AddEvent, EventRows, FinishEvent, RetryEvent
 
@@ -273,3 +275,43 @@ def test_the_store_does_what_a_dictionary_does(lives: list[list[list[Step]]]) ->
             it.close()
             assert [future.result(10) for future in futures] == expected
             assert reopened(Path(folder)) == (records, [(id, *rest) for id, rest in sorted(events.items())])
+
+
+def sizes(folder: Path) -> tuple[int, int]:
+    """Of the main file and its log, in bytes."""
+    log = folder / "stoker.db-wal"
+    return (folder / "stoker.db").stat().st_size, log.stat().st_size if log.exists() else 0
+
+
+@pytest.mark.promise(91)
+def test_the_files_give_back_what_they_no_longer_need(store: Store, tmp_path: Path) -> None:
+    """Once nothing is written for a moment; while others wait, in between."""
+    folder = tmp_path / "state"
+    until(lambda: sizes(folder)[1] == 0)
+    small, _ = sizes(folder)
+    for turn in range(2):
+        keys = [f"{turn}-{n}" for n in range(400)]
+        store.commit([Put(PART, "t", "o", id, bytes(10_000)) for id in keys]).result(10)
+        until(lambda: sizes(folder) > (4_000_000, 0) and sizes(folder)[1] == 0)
+        store.commit([Delete(PART, "t", "o", id) for id in keys]).result(10)
+        until(lambda: sizes(folder)[0] <= small + 16_384 and sizes(folder)[1] == 0)
+    store.commit([Put(PART, "t", "o", "i", b"x")]).result(10)
+    assert [row[2:] for row in store.records()] == [["i", b"x"]]
+
+
+def test_a_file_of_before_can_shrink_after_its_upgrade(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "stoker.db")
+    connection.executescript("CREATE TABLE kinds (name TEXT PRIMARY KEY, version INTEGER) WITHOUT ROWID;")
+    Records().upgrade(connection, 0)
+    connection.executescript("INSERT INTO kinds VALUES ('records', 2); PRAGMA user_version=2;")
+    assert connection.execute("PRAGMA auto_vacuum").fetchone() == (0,)
+    Put(PART, "t", "o", "i", bytes(4_000_000)).apply(connection)
+    connection.commit()
+    connection.close()
+    it = Store(tmp_path)
+    try:
+        assert [row[2:] for row in it.records()] == [["i", bytes(4_000_000)]]
+        it.commit([Delete(PART, "t", "o", "i")]).result(10)
+        until(lambda: sizes(tmp_path)[0] < 100_000)
+    finally:
+        it.close()

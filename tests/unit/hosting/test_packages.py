@@ -5,18 +5,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import itertools
 import os
 import stat
 import tempfile
+import uuid
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import until
 
 from engine.aws.faults import Fault
-from engine.hosting.packages import _SKIPPED, Package, Packages, pack, unpack
+from engine.hosting.archives import _SKIPPED, pack, unpack
+from engine.hosting.packages import _LARGE_MEMBERS, Package, Packages, merged_name, needs
 
 Contents = dict[str, bytes | None]  # by name; None: a directory
 
@@ -73,7 +78,7 @@ def test_files_are_readable_and_nobodys_to_write(packages: Packages, umask: int)
     modes = {
         str(path.relative_to(tree)): stat.S_IMODE(path.stat().st_mode) for path in [tree, *tree.rglob("*")]
     }
-    assert modes == {".": 0o755, "a": 0o755, "b": 0o755, "a/app.py": 0o444, "a/tool": 0o555, "s": 0o555}
+    assert modes == {".": 0o555, "a": 0o555, "b": 0o555, "a/app.py": 0o444, "a/tool": 0o555, "s": 0o555}
 
 
 def test_the_same_bytes_again_change_nothing(packages: Packages) -> None:
@@ -143,27 +148,160 @@ def test_the_limit_is_of_all_files_together(tmp_path: Path) -> None:
     assert caught.value.members == {"Type": "User"}
 
 
-def test_what_no_version_has_goes(packages: Packages) -> None:
-    kept, gone = packages.add(zipped(("a", b"1", 0))), packages.add(zipped(("d/b", b"2", 0o100444)))
-    folder = packages.archive("x").parent
-    packages.keep_only([kept.digest, "0" * 64])
-    assert sorted(path.name for path in folder.iterdir()) == [kept.digest, f"{kept.digest}.zip"]
-    assert not packages.tree(gone.digest).exists()
-    packages.keep_only(())
-    assert list(folder.iterdir()) == []
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_was_half_written_goes_at_the_next_start(packages: Packages) -> None:
-    kept = packages.add(zipped(("a", b"1", 0)))
+def test_what_nobody_needs_goes(packages: Packages) -> None:
+    """Whoever needed it last: a record, a version that runs, an upload."""
     folder = packages.archive("x").parent
-    (folder / "abc.1.new").mkdir()
-    (folder / "abc.1.new" / "deep").mkdir()
-    (folder / "abc.1.new" / "deep" / "file").write_bytes(b"half")
-    (folder / "abc.1.zip.new").write_bytes(b"half")
-    (folder / "link.new").symlink_to(folder / kept.digest)
+    for order in itertools.permutations(("unrecord", "release", "add")):
+        digest = packages.add(zipped(("d/a", b"1", 0o100444))).digest
+        packages.record((digest,))
+        packages.use((digest,))
+        for n, last in enumerate(order):
+            assert names(folder) == [digest, f"{digest}.zip"], order[:n]
+            (packages.unrecord if last == "unrecord" else packages.release)((digest,))
+        until(lambda: names(folder) == [])
+
+
+def test_what_is_needed_again_stays(packages: Packages) -> None:
+    """Uploads and deletions of the same bytes at the same time: whoever holds it has all of it."""
+    archive = zipped(*((f"{n}.py", b"x", 0o100644) for n in range(20)))
+
+    def work() -> None:
+        for _ in range(25):
+            digest = packages.add(archive).digest
+            assert len(read(packages.tree(digest))) == 20
+            assert packages.archive(digest).read_bytes() == archive
+            packages.release((digest,))
+
+    with ThreadPoolExecutor(4) as threads:
+        for each in [threads.submit(work) for _ in range(4)]:
+            each.result()
+    packages.close()
+    assert names(packages.archive("x").parent) == []
+
+
+def test_what_was_in_use_at_the_end_goes_unless_a_record_has_it(packages: Packages) -> None:
+    kept, gone = packages.add(zipped(("a", b"1", 0))), packages.add(zipped(("b", b"2", 0)))
+    packages.record((kept.digest,))
+    packages.close()
+    assert names(packages.archive("x").parent) == [kept.digest, f"{kept.digest}.zip"]
+    packages.release((kept.digest, gone.digest))  # too late to matter
+
+
+def test_merged_layers_go_with_the_last_who_needs_them(tmp_path: Path) -> None:
+    packages = Packages(tmp_path / "code", tmp_path / "opt")
+    digest = packages.add(zipped(("a", b"1", 0))).digest
+    record = {"_digest": digest, "_layers": [digest]}
+    merged = tmp_path / "opt" / merged_name([digest])
+    (merged / "python").mkdir(parents=True)
+    (tmp_path / "opt" / "mine").mkdir()
+    packages.record(needs(record))
+    packages.use(needs(record))
+    packages.unrecord(needs(record))
+    packages.release((digest,))
+    assert merged.exists()
+    packages.release(needs(record))
+    until(lambda: not merged.exists() and not packages.tree(digest).exists())
+    assert (tmp_path / "opt" / "mine").exists()
+
+
+# What is there at a start
+
+NOT_OURS = (
+    "notes.txt",
+    "0" * 63,
+    "A" * 64,
+    "0" * 64 + ".tar",
+    "0" * 64 + ".new",
+    "x.1.new",
+    "g" * 64,
+    "backup.zip",
+)
+
+
+@pytest.mark.promise(90)
+def test_what_no_record_names_at_a_start_is_set_aside_and_comes_back(tmp_path: Path) -> None:
+    folder = tmp_path / "code"
+    packages = Packages(folder)
+    kept, gone = (packages.add(zipped(("d/a", text, 0o100444))).digest for text in (b"1", b"2"))
+    packages = Packages(folder)
+    assert packages.reconcile({kept}) == [gone, f"{gone}.zip"]
+    assert names(folder) == sorted([kept, f"{kept}.zip", "set-aside"])
+    assert names(folder / "set-aside") == [gone, f"{gone}.zip"]
     again = Packages(folder)
-    assert sorted(path.name for path in folder.iterdir()) == [kept.digest, f"{kept.digest}.zip"]
-    assert read(again.tree(kept.digest)) == {"a": b"1"}
+    assert again.reconcile({kept, gone}) == []
+    assert read(again.tree(gone)) == {"d": None, "d/a": b"2"}
+    assert names(folder / "set-aside") == []
+    assert Packages(folder).reconcile(()) == sorted([kept, f"{kept}.zip", gone, f"{gone}.zip"])
+
+
+def test_the_same_is_set_aside_twice(tmp_path: Path) -> None:
+    folder = tmp_path / "code"
+    for _ in range(2):
+        packages = Packages(folder)
+        digest = packages.add(zipped(("a", b"1", 0))).digest
+        assert Packages(folder).reconcile(()) == [digest, f"{digest}.zip"]
+    assert names(folder / "set-aside") == [digest, f"{digest}.zip"]
+
+
+@pytest.mark.promise(90)
+def test_names_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:
+    for folder in (tmp_path / "code", tmp_path / "opt"):
+        for n, name in enumerate(NOT_OURS):
+            file = folder / name / "file" if n % 2 else folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("mine")
+    before = read(tmp_path)
+    packages = Packages(tmp_path / "code", tmp_path / "opt")
+    packages.reconcile(())
+    packages.close()
+    assert read(tmp_path) == before
+
+
+def test_what_was_on_its_way_goes_at_the_next_start(tmp_path: Path) -> None:
+    folder, merged = tmp_path / "code", tmp_path / "opt"
+    packages = Packages(folder, merged)
+    kept = packages.add(zipped(("a", b"1", 0))).digest
+    hexes = uuid.uuid4().hex
+    for name in (f"{kept}.{hexes}.new", f"{kept}.{hexes}.old"):
+        (folder / name / "deep").mkdir(parents=True)
+        (folder / name / "deep" / "file").write_bytes(b"half")
+    (folder / f"{kept}.{hexes}.zip.new").write_bytes(b"half")
+    (folder / f"{kept}.zip.{hexes}.old").write_bytes(b"half")
+    (merged / f"{kept[:32]}.{hexes}.new" / "deep").mkdir(parents=True)
+    (merged / f"{kept[:32]}.123.new").mkdir()
+    again = Packages(folder, merged)
+    assert names(folder) == [kept, f"{kept}.zip"]
+    assert names(merged) == []
+    assert read(again.tree(kept)) == {"a": b"1"}
+
+
+# Large ones: in a process of its own
+
+
+@pytest.mark.parametrize("many", [_LARGE_MEMBERS, _LARGE_MEMBERS + 1])
+def test_a_process_of_its_own_makes_the_same(packages: Packages, many: int) -> None:
+    files = {f"d{n % 7}/{n}.py": b"%d" % n for n in range(many)}
+    archive = zipped(*((name, content, 0o100755) for name, content in files.items()))
+    package = packages.add(archive)
+    tree = packages.tree(package.digest)
+    assert {name: content for name, content in read(tree).items() if content is not None} == files
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tree.rglob("*")} == {0o555}
+    assert package.unzipped == sum(map(len, files.values()))
+    assert packages.archive(package.digest).read_bytes() == archive
+
+
+def test_a_process_of_its_own_refuses_the_same(packages: Packages) -> None:
+    members = [(f"{n}.py", b"", 0) for n in range(_LARGE_MEMBERS)]
+    with pytest.raises(Fault) as caught:
+        packages.add(zipped(*members, ("../out", b"", 0)))
+    assert caught.value.code == "InvalidParameterValueException"
+    assert "does not stay inside the package" in str(caught.value.message)
+    assert caught.value.members == {"Type": "User"}
+    assert names(packages.archive("x").parent) == []
 
 
 # pack()

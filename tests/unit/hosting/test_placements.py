@@ -17,12 +17,13 @@ from engine.calls.reaper import Reaper
 from engine.durable.records import Records
 from engine.durable.state import States
 from engine.durable.store import Store
+from engine.hosting.archives import pack
 from engine.hosting.events import AcceptedEvent, AddEvent, EventRows, Events, _encode
 from engine.hosting.interpreters import OWN
 from engine.hosting.invoker import Result
 from engine.hosting.layout import Layouts
 from engine.hosting.outside import Outside
-from engine.hosting.packages import Packages, pack
+from engine.hosting.packages import Packages
 from engine.hosting.placements import Hosting
 from engine.observe.counters import Counters
 from engine.observe.outcomes import OutcomeBatch, Outcomes

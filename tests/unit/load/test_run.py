@@ -14,7 +14,7 @@ import pytest
 from served import ROLE, RUNTIME, Served
 
 from engine.errors import InitError
-from engine.hosting.packages import pack
+from engine.hosting.archives import pack
 from engine.load import conclude, machine
 from engine.load.generate.record import Record, Response
 from engine.load.machine import Meter

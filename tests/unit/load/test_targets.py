@@ -13,7 +13,7 @@ from served import ROLE, RUNTIME, Served
 
 pytest.importorskip("uvicorn", reason="pip install stoker[serve]")
 from engine import AsyncEngine
-from engine.hosting.packages import pack
+from engine.hosting.archives import pack
 from engine.load.generate.arrivals import steady
 from engine.load.generate.generator import OpenLoop
 from engine.load.generate.payloads import Template, expectation

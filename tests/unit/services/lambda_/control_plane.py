@@ -17,8 +17,10 @@ from engine.aws.names import Place
 from engine.durable.records import Records
 from engine.durable.state import States
 from engine.durable.store import Store
+from engine.hosting.collection import Collection
 from engine.hosting.packages import Packages
 from engine.services.lambda_ import catalog
+from engine.services.lambda_.code import NotUnpacked
 from engine.services.lambda_.records import KINDS
 from engine.services.lambda_.wording import WORDING
 
@@ -61,8 +63,10 @@ class Plane:
         self.clock = 1_764_000_000.0
         self.numbers = 0
         self.store = Store(folder, [Records(place.partition)])
-        self.state = States(self.store).of(place.partition)
+        states = States(self.store)
+        self.state = states.of(place.partition)
         self.packages = Packages(folder / "code")
+        Collection(states, self.packages, lambda run, *args: run(*args))
         self.control = catalog.Control(
             state=self.state,
             place=place,
@@ -81,13 +85,21 @@ class Plane:
         return f"00000000-0000-4000-8000-{self.numbers:012d}"
 
     def close(self) -> None:
+        self.packages.close()
         self.store.close()
 
     def ask(self, operation: str, **request: Any) -> dict[str, Any]:
         """The operation's response, before anything that it left pending moves on."""
         described = service().operation(operation)
         service().validate(described, request)
-        response = self.operations[operation](request)
+        try:
+            response = self.operations[operation](request)
+        except NotUnpacked as upload:
+            package = upload.make()
+            try:
+                response = self.operations[operation](upload.with_package(package))
+            finally:
+                self.packages.release((package.digest,))
         if described.output is None:
             assert response == {}
         else:

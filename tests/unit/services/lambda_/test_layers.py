@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from control_plane import ARN, REGION, Plane, archive, function, invalid, not_found
+from support import until
 
 from engine import limits
-from engine.services.lambda_ import catalog
 
 CODE = archive("VALUE = 1\n", "python/shared.py")
 LAYER = f"{ARN}layer:"
@@ -146,7 +146,10 @@ def test_a_function_keeps_a_layer_that_is_deleted(plane: Plane) -> None:
     plane.call("UpdateFunctionCode", FunctionName="f", ZipFile=archive("VALUE = 3\n"))
     changed = plane.call("UpdateFunctionConfiguration", FunctionName="f", Timeout=9)
     assert changed["Layers"] == response["Layers"]
-    assert hashlib.sha256(CODE).hexdigest() in catalog.digests(plane.state)
+    digest = hashlib.sha256(CODE).hexdigest()
+    assert plane.packages.tree(digest).exists()
+    plane.call("DeleteFunction", FunctionName="f")
+    until(lambda: not plane.packages.tree(digest).exists())
 
 
 def test_layers_that_a_function_cannot_have(plane: Plane) -> None:
