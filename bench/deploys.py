@@ -130,55 +130,66 @@ def timed(client: Client, name: str, until: threading.Event | float) -> list[flo
     return times
 
 
-def package(files: int) -> None:
-    """A large create beside another client's warm invokes, and small creates and lists."""
-    with (
-        tempfile.TemporaryDirectory(dir=ROOT / "build") as folder,
-        server(Path(folder, "state")) as (port, _),
-    ):
+class Others:
+    """Another client's small creates and lists, one after the other, 20 ms between them, until the end of `with`."""
+
+    def __init__(self, port: int) -> None:
+        self._client = Client(port)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self.creates: list[float] = []
+        self.lists: list[float] = []
+
+    def __enter__(self) -> Others:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        number = 0
+        while not self._ended.wait(0.02):
+            number += 1
+            name = f"small{number}-{id(self)}"
+            began = time.perf_counter()
+            self._client.create(name, archive(1, name))
+            created = time.perf_counter()
+            self._client.send("GET", f"{FUNCTIONS}/")
+            self.creates.append(created - began)
+            self.lists.append(time.perf_counter() - created)
+
+
+def package(files: int, folder: Path) -> None:
+    """A large create beside other clients' warm invokes, small creates and lists; and the same without it."""
+    with tempfile.TemporaryDirectory(dir=folder) as work, server(Path(work, "state")) as (port, _):
         client = Client(port)
         client.create("probe", archive(1))
         client.active("probe")
         client.invoke("probe")
-        shown("invokes, quiet", timed(client, "probe", time.monotonic() + QUIET_SECONDS))
-        large = Path(folder, "large.zip")
+        large = Path(work, "large.zip")
         large.write_bytes(archive(files))
         done = threading.Event()
-        others: dict[str, list[float]] = {"small creates meanwhile": [], "lists meanwhile": []}
 
-        def upload() -> None:
+        def create() -> None:
             # In a process of its own: what it encodes is not the server's work.
             command = [sys.executable, "-m", "bench.deploys", "upload", str(port), str(large)]
             subprocess.run(command, check=True, cwd=ROOT)
             done.set()
 
-        def work() -> None:
-            second = Client(port)
-            number = 0
-            while not done.is_set():
-                number += 1
-                for what, spent in others.items():
-                    began = time.perf_counter()
-                    if what == "lists meanwhile":
-                        second.send("GET", f"{FUNCTIONS}/")
-                    else:
-                        second.create(f"small{number}", archive(1, str(number)))
-                    spent.append(time.perf_counter() - began)
-                    time.sleep(0.02)
-
-        threads = [threading.Thread(target=each) for each in (upload, work)]
-        for thread in threads:
-            thread.start()
-        times = timed(client, "probe", done)
-        for thread in threads:
-            thread.join()
-        shown("invokes during the create", times)
-        for what, measured in others.items():
-            shown(what, measured)
+        for when, until in (("quiet", time.monotonic() + QUIET_SECONDS), ("during the create", done)):
+            with Others(port) as others:
+                if until is done:
+                    threading.Thread(target=create).start()
+                times = timed(client, "probe", until)
+            shown(f"invokes, {when}", times)
+            shown(f"small creates, {when}", others.creates)
+            shown(f"lists, {when}", others.lists)
         client.active("large")
         client.invoke("large")
         client.delete("large")
-        shown("invokes during its removal", timed(client, "probe", time.monotonic() + SETTLED_SECONDS))
+        shown("invokes, during its removal", timed(client, "probe", time.monotonic() + SETTLED_SECONDS))
 
 
 def upload(port: int, path: Path) -> None:
@@ -247,14 +258,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("package").add_argument("--files", type=int, default=40_000)
+    large = commands.add_parser("package")
+    large.add_argument("--files", type=int, default=40_000)
+    large.add_argument(
+        "--folder", type=Path, default=ROOT / "build", help="where the state directory is made"
+    )
     commands.add_parser("cycles").add_argument("--cycles", type=int, default=5_000)
     hidden = commands.add_parser("upload")
     hidden.add_argument("port", type=int)
     hidden.add_argument("path", type=Path)
     options = parser.parse_args()
     if options.command == "package":
-        package(options.files)
+        package(options.files, options.folder)
     elif options.command == "cycles":
         cycles(options.cycles)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import ctypes
 import json
@@ -17,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import ECHO, ROLE, ROOT, RUNTIME, Served
+from served import ROOT, Served
 
 from engine.durable.folder import FORMAT, MARKER, StoreError, claim
 from engine.durable.records import Put, Records
 from engine.durable.store import Store
-from engine.hosting.archives import pack
 
 from .conftest import marked, wait_until
+from .deployed import deployed, trees, works
 
-SOURCE = "import os\ndef handler(event, context):\n    return os.environ['AWS_LAMBDA_FUNCTION_NAME']\n"
 _PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE = 24, 1
 
 
@@ -328,28 +326,6 @@ def test_row_48_an_older_one_that_was_killed_is_adopted_with_its_log(tmp_path: P
     it.close()
 
 
-def deployed(api: Any, name: str, folder: Path, note: str = "") -> None:
-    (folder / "app.py").write_text(f"{SOURCE}# {name} {note}\n")
-    layer = folder / "layer.py"
-    layer.write_text(f"{ECHO}# {name}")
-    arn = api.publish_layer_version(LayerName=name, Content={"ZipFile": pack(layer)})["LayerVersionArn"]
-    api.create_function(
-        FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler",
-        Code={"ZipFile": pack(folder / "app.py")}, Layers=[arn],
-    )  # fmt: skip
-    api.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0})
-
-
-def works(api: Any, names: list[str]) -> None:
-    for name in names:
-        response = api.invoke(FunctionName=name)
-        assert json.loads(response["Payload"].read()) == name
-
-
-def trees(state: Path) -> set[str]:
-    return {path.name for path in (state / "code").iterdir() if len(path.name) == 64}
-
-
 @pytest.mark.promise(90)
 def test_row_48_a_database_that_is_moved_away_and_back(nothing_is_left: str, tmp_path: Path) -> None:
     """Between the two a start is refused, killed or stopped before; then every function works."""
@@ -402,34 +378,3 @@ def test_row_48_an_older_database_sets_aside_and_the_newer_one_finds_it_all(tmp_
     works(server.client(), ["one", "two"])
     assert server.stop() == 0
     assert trees(state) == had
-
-
-@pytest.mark.promise(91)
-def test_row_48_packages_leave_the_disk_with_the_last_version_that_has_them(tmp_path: Path) -> None:
-    """While the server runs: updated, published, shared, a layer's, deleted; what is needed stays."""
-    state = tmp_path / "state"
-    server = Served(state)
-    api = server.client()
-    deployed(api, "one", tmp_path)
-    deployed(api, "two", tmp_path)
-    works(api, ["one", "two"])
-    assert len(trees(state)) == 4
-    (tmp_path / "app.py").write_text(SOURCE)
-    for n, name in enumerate(("one", "two")):
-        api.update_function_code(FunctionName=name, ZipFile=pack(tmp_path / "app.py"))
-        api.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0})
-        wait_until(lambda n=n: len(trees(state)) == 4 - n)  # both share it then
-    works(api, ["one", "two"])
-    api.publish_version(FunctionName="one")
-    for name in ("one", "two"):
-        api.delete_layer_version(LayerName=name, VersionNumber=1)
-    api.delete_function(FunctionName="two")
-    wait_until(lambda: len(trees(state)) == 2)
-    works(api, ["one"])
-    link = api.get_function(FunctionName="one")["Code"]["Location"]
-    digest = link.rsplit("/", 1)[1]
-    assert base64.b64decode(api.get_function_configuration(FunctionName="one")["CodeSha256"]).hex() == digest
-    assert (state / "code" / f"{digest}.zip").exists()
-    api.delete_function(FunctionName="one")
-    wait_until(lambda: not list((state / "code").iterdir()) and not list((state / "opt").iterdir()))
-    assert server.stop() == 0

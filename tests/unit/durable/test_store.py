@@ -283,6 +283,7 @@ def sizes(folder: Path) -> tuple[int, int]:
     return (folder / "stoker.db").stat().st_size, log.stat().st_size if log.exists() else 0
 
 
+@pytest.mark.slow
 @pytest.mark.promise(91)
 def test_the_files_give_back_what_they_no_longer_need(store: Store, tmp_path: Path) -> None:
     """Once nothing is written for a moment; while others wait, in between."""
@@ -299,6 +300,7 @@ def test_the_files_give_back_what_they_no_longer_need(store: Store, tmp_path: Pa
     assert [row[2:] for row in store.records()] == [["i", b"x"]]
 
 
+@pytest.mark.slow
 def test_a_file_of_before_can_shrink_after_its_upgrade(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "stoker.db")
     connection.executescript("CREATE TABLE kinds (name TEXT PRIMARY KEY, version INTEGER) WITHOUT ROWID;")
