@@ -77,7 +77,7 @@ class Workers:
             self._starts.failed(state)
             return False
         self._output.watch(worker.stdio_r, (state, worker))
-        self._loop.call_later(state.init_timeout, self._init_timed_out, worker)
+        worker.timer = self._loop.call_later(state.init_timeout, self._init_timed_out, worker)
         return True
 
     def forked(self, state: FunctionState, lane: int, pid: int, pidfd: int) -> None:
@@ -94,13 +94,17 @@ class Workers:
         worker = self._workers.get(lane)
         if worker is not None:
             self.release(worker, lib.STK_CRASH, -signal.SIGKILL)
-        self._starts.no_process(state, errno)
+        if not state.stopped:
+            self._starts.no_process(state, errno)
+        elif not state.workers:
+            self._owner.forget(state)
 
     def note_ready(self) -> None:
         """Note which have become ready."""
         for worker in [worker for worker in self._workers.values() if not worker.ready]:
             if lib.stk_lane_state(self._engine, worker.lane) in (lib.LANE_READY, lib.LANE_RETIRING):
                 worker.ready = True
+                _cancel(worker)
                 worker.function.breaker.succeeded()
                 self.check_up(worker.function)
 
@@ -180,6 +184,7 @@ class Workers:
 
     def release(self, worker: WorkerState, status: int, detail: int) -> None:
         """Give back everything that a dead worker had."""
+        _cancel(worker)
         self._output.flush(worker)
         with contextlib.suppress(OSError, ValueError):
             self._data_epoll.unregister(worker.event_fd)
@@ -190,3 +195,10 @@ class Workers:
         self._taken[worker.core] -= 1
         del self._workers[worker.lane]
         worker.function.workers.pop(worker.lane, None)
+
+
+def _cancel(worker: WorkerState) -> None:
+    """Its init is over."""
+    if worker.timer is not None:
+        worker.timer.cancel()
+        worker.timer = None
