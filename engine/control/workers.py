@@ -86,6 +86,7 @@ class Workers:
             os.close(pidfd)
             return
         worker.pid, worker.pidfd = pid, pidfd
+        self._loop.add_reader(pidfd, self._died, worker)
         if worker.doomed:
             self.kill(worker)
         self.check_up(state)  # the lane may have been ready before this report came
@@ -136,6 +137,12 @@ class Workers:
         worker.doomed = True
         if worker.pidfd >= 0:
             send_kill(worker.pidfd)
+
+    def _died(self, worker: WorkerState) -> None:
+        """How it ended its environment reports: soon, unless that is stopped."""
+        self._loop.remove_reader(worker.pidfd)
+        if worker.function.environment is not None:
+            worker.function.environment.worker_died(worker.lane)
 
     def lost(self, worker: WorkerState) -> None:
         """Its environment ended and reports nothing any more: its pidfd says when it has ended."""
@@ -191,6 +198,7 @@ class Workers:
         self._output.unwatch(worker.stdio_r)
         lib.stk_lane_dead(self._engine, worker.lane, status, detail)
         if worker.pidfd >= 0:
+            self._loop.remove_reader(worker.pidfd)
             os.close(worker.pidfd)
         self._taken[worker.core] -= 1
         del self._workers[worker.lane]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from .. import wire
 from .backoff import Breaker
+from .watchdog import Watchdog
 
 END_S = 5.0  # it has as long to end everything below it
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -36,7 +37,8 @@ main({sock}, {pidfd})
 
 class ZygoteProcess:
     """The zygote of one interpreter ("": the engine's own). `on_message` gets each message; `on_end` is called when it
-    has ended without being stopped; `breaker` says when to start it again. All of it belongs to the loop."""
+    has ended without being stopped; `breaker` says when to start it again. `watchdog` knows what messages it owes, and
+    has it killed when none comes. All of it belongs to the loop."""
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class ZygoteProcess:
         self._on_end = on_end
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
+        self.watchdog = Watchdog(loop, self._listen, self._kill)
 
     @property
     def up(self) -> bool:
@@ -85,6 +88,7 @@ class ZygoteProcess:
             self._loop.remove_reader(self._sock.fileno())
             self._sock.close()
             self._sock = None
+        self.watchdog.stop()
 
     def wait(self) -> None:
         """Until it has ended."""
@@ -96,6 +100,10 @@ class ZygoteProcess:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
 
     def _listen(self) -> None:
         while self._sock is not None:

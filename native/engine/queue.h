@@ -233,10 +233,12 @@ uint64_t stk_lane_running(stk_engine *e, uint32_t lane); /* the head's ticket on
 int stk_lane_append_log(stk_engine *e, uint32_t lane, uint64_t ticket, const uint8_t *data, uint64_t len);
 uint64_t stk_lane_trim(stk_engine *e, uint32_t lane); /* free an idle lane's large pages: their bytes */
 
-/* End the invocation that a lane runs and doom the lane: its worker must be killed. 0: it ran none. */
+/* End the invocation that a lane runs and doom the lane: its worker must be killed. 0: it had begun none; what it was
+ * to run goes back to the line. */
 int stk_lane_doom(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail);
-/* End heads past their deadline and doom their lanes; the lanes' indices to out. *next: the earliest deadline of
- * the others, ns, 0: none. */
+/* End heads past their deadline and doom their lanes; the lanes' indices to out. A head that its worker has not begun
+ * for long, or until then, goes back to the line instead, and its lane is doomed, too. *next: the earliest such time
+ * of the others, ns, 0: none. */
 int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *next);
 /* Work stealing: take invocations that have not begun out of lanes whose head has run for longer than `patience` ns,
  * and out of starting lanes while others are idle. Returns how many were moved. */

@@ -31,6 +31,7 @@ from .conftest import ECHO, Ledger, descriptors, lanes_mapped, wait_until
 CYCLES = int(os.environ.get("STOKER_DEPLOYS", "200"))  # of the soak
 WARM = 500  # cycles until what grows once has grown: caches, free lists, the allocator's arenas
 CLIENTS = 2
+LOGS_KEPT = 10  # functions whose log group is there a while longer than they
 A_CYCLE = 8 * 1024  # bytes that a few cycles may cost each: a slot alone that is not given back is 18 kB
 GROWTH = 2 << 20  # bytes that thousands of cycles may cost together
 _FUNCTIONS = "/2015-03-31/functions"
@@ -100,7 +101,10 @@ class Client:
         self("POST", url, {"AuthType": "NONE"})
         self("DELETE", url)
         self("DELETE", function)
-        self("POST", "/", {"logGroupName": f"/aws/lambda/{name}"}, "DeleteLogGroup")
+
+    def forget_log(self, number: int) -> None:
+        """Of a function that was deleted a while ago: its last lines have arrived."""
+        self("POST", "/", {"logGroupName": f"/aws/lambda/f{number}"}, "DeleteLogGroup")
 
     def close(self) -> None:
         self._connection.close()
@@ -177,6 +181,8 @@ class Cycles:
             try:
                 while number := self._next(until):
                     client.cycle(number)
+                    if number > LOGS_KEPT:
+                        client.forget_log(number - LOGS_KEPT)
             except BaseException as error:
                 errors.append(error)
             finally:
