@@ -71,7 +71,7 @@ class TemplateProcess:
 
     def stop(self) -> None:
         self.stopped = True
-        self._watchdog.stop()
+        self._watchdog.close()
         self._kind.loop.remove_reader(self._sock.fileno())
         self._kind.output.drain(self._output_r)
         self._kind.output.unwatch(self._output_r)
