@@ -48,7 +48,7 @@ quick: build $(VENV)/developed ## a cross-section of the tests, in less than a m
 fuzz: build $(VENV)/developed ## a minute of malformed requests (STOKER_FUZZ_SECONDS=600 for ten)
 	@STOKER_FUZZ_SECONDS=$${STOKER_FUZZ_SECONDS:-60} $(BIN)/python -m pytest tests/security/test_fuzz.py -q -s
 
-soak: build $(VENV)/developed ## a minute of work while random workers are killed
+soak: build $(VENV)/developed ## a minute of work while random workers are killed; then STOKER_DEPLOYS=200 deploys
 	@STOKER_SOAK_SECONDS=$${STOKER_SOAK_SECONDS:-60} $(BIN)/python -m pytest tests -m soak -s $(PYTEST_ARGS)
 
 test-all: build ## one wheel, the unit tests with it on every CPython 3.11 to 3.13 found (or PYTHONS="…")

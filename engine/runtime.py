@@ -14,7 +14,7 @@ from concurrent.futures import Future
 
 from . import errors, limits, wire
 from ._native import ffi, lib
-from .calls.dispatch import Dispatch, FunctionEntry, LogSink
+from .calls.dispatch import Dispatch, FunctionEntry, FunctionSlot, LogSink
 from .config import FunctionConfig
 from .control import cores as core_map
 from .control.population import FunctionState
@@ -113,14 +113,11 @@ class Runtime:
         it by stop(). raw_results: callers get the results' JSON as it is, not its value. log_name: what the log sink
         gets as its function's name, "": that name."""
         self.check_open()
-        key = lib.stk_function_new(
-            self.pointer, int(config.timeout * 1e9), self.payload_limit, config.waiting
-        )
-        if key < 0:
-            raise MemoryError("no memory for a function")
+        slot = FunctionSlot(self.pointer, int(config.timeout * 1e9), self.payload_limit, config.waiting)
         entry = FunctionEntry(
-            key, config.name, config.timeout, config.raw or raw_results, config.memory, deployed.version
-        )
+            slot.index, config.name, config.timeout, config.raw or raw_results, config.memory, deployed.version,
+            slot=slot,
+        )  # fmt: skip
         spec = wire.FunctionSpec(
             name=config.name,
             module=config.reference.module,
@@ -138,7 +135,7 @@ class Runtime:
             deployed=deployed,
         )
         bounds = Bounds(config.warm, config.concurrency, int(config.keep_alive * 1e9))
-        state = FunctionState(key, spec, bounds, config.init_timeout, log_name or config.name)
+        state = FunctionState(slot, spec, bounds, config.init_timeout, log_name or config.name)
         return entry, self.supervisor.add(state)
 
     def started(self, entry: FunctionEntry, init_seconds: float | None) -> None:
@@ -148,11 +145,11 @@ class Runtime:
             before = self.entries.get(entry.name)
             self.entries[entry.name] = entry
         if before is not None:
-            self.supervisor.stop(before.index, entry.index)
+            self.supervisor.stop(before, entry)
 
     def stop(self, entry: FunctionEntry) -> None:
         """What runs ends, what waits is cancelled; of a function that is not up, nothing stays."""
-        self.supervisor.stop(entry.index)
+        self.supervisor.stop(entry)
 
     def remove(self, name: str) -> None:
         """Stop the function of that name, and forget the name."""

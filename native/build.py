@@ -17,6 +17,7 @@ SOURCES = [
     "worker/collapse.c",
     "engine/calls.c",
     "engine/line.c",
+    "engine/functions.c",
     "engine/lane_memory.c",
     "engine/lanes.c",
     "engine/lane_end.c",

@@ -42,6 +42,23 @@ class Outcome:
     cold: bool
 
 
+class FunctionSlot:
+    """A function's slot in the C engine. Its index means this function, and no other, while this object is referred to:
+    by whoever may still name it. Raises MemoryError."""
+
+    __slots__ = ("_engine", "index")
+
+    def __init__(self, engine: Any, timeout_ns: int, max_payload: int, waiting: int) -> None:
+        self._engine = engine
+        self.index: int = lib.stk_function_new(engine, timeout_ns, max_payload, waiting)
+        if self.index < 0:
+            raise MemoryError("no memory for a function")
+
+    def __del__(self, free: Callable[[Any, int], None] = lib.stk_function_free) -> None:
+        if self.index >= 0:
+            free(self._engine, self.index)
+
+
 @dataclass(slots=True)
 class FunctionEntry:
     """What the hot path needs to know of a function: replaced whole when the function is updated."""
@@ -53,6 +70,7 @@ class FunctionEntry:
     memory: int
     version: str
     init_seconds: float | None = 0.0  # None: each worker initialises itself
+    slot: FunctionSlot | None = None  # that index's; None: of no engine
 
 
 class Cell:

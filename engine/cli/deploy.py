@@ -13,6 +13,7 @@ from typing import Any
 from .. import limits
 from .client import SERVER, client, server_errors
 from .status import OK, UsageError, option
+from .terminal import unguarded
 
 ROLE = "arn:aws:iam::000000000000:role/stoker"
 _PAUSE = 0.02  # seconds between two looks at a function that is being updated
@@ -173,5 +174,5 @@ class _Upload(io.BytesIO):
             self.drawn = percent
             bar = ("#" * (percent * _BAR // 100)).ljust(_BAR, ".")
             text = f"\ruploading [{bar}] {percent:3}% of {self.size / 1024:.0f} KiB"
-            print(text, end="\n" if percent == 100 else "", file=sys.stderr, flush=True)
+            print(text, end="\n" if percent == 100 else "", file=unguarded(sys.stderr), flush=True)
         return data

@@ -13,6 +13,7 @@ from ..observe.report import Reply
 from ..runtime import to_stderr
 from ..sync import Engine, Function
 from .status import FAILED, OK, UsageError
+from .terminal import write
 from .texts import microseconds, pair, read_event
 
 
@@ -71,8 +72,7 @@ def run(options: argparse.Namespace) -> int:
         reply = function.invoke_raw(event)
         logs.show(reply)
         failed = reply.function_error is not None
-        sys.stdout.buffer.write(reply.payload + (b"\n" if failed or not options.raw else b""))
-        sys.stdout.flush()
+        write(reply.payload + (b"\n" if failed or not options.raw else b""))
         if failed:
             _hint(reply.payload, code)
         if options.repeat:
@@ -117,7 +117,7 @@ def _init_failed(error: errors.InitError, seconds: float, code: str) -> int:
     print(report, file=sys.stderr)
     fault = {"errorMessage": error.error_message, "errorType": error.error_type}
     body = wire.encode({**fault, "requestId": "", "stackTrace": error.stack_trace})
-    sys.stdout.buffer.write(body + b"\n")
+    write(body + b"\n")
     _hint(body, code)
     return FAILED
 

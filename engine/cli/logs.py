@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 
 from .client import SERVER, ServerError, client, server_errors
 from .status import OK, UsageError, option
+from .terminal import unguarded
 
 _PAUSE = 0.3  # seconds between two reads of a log that is followed
 
@@ -16,6 +18,7 @@ OPTIONS = (
     option("name NAME", "a function, or a log group"),
     option("-f --follow", "go on as more is logged"),
     option("--since AGE", "not older than this: 90, 15m, 2h, 1d"),
+    option("--raw", "to a terminal, too, as it was written: escape sequences have their effect"),
     SERVER,
 )
 
@@ -26,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
     group = options.name if options.name.startswith("/") else f"/aws/lambda/{options.name}"
     start = int((time.time() - _seconds(options.since)) * 1000) if options.since else 0
     seen: set[str] = set()
+    out = unguarded(sys.stdout) if options.raw else sys.stdout
     while True:
         try:
             for page in api.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=start):
@@ -33,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
                     if event["eventId"] not in seen:
                         seen.add(event["eventId"])
                         start = max(start, event["timestamp"])
-                        print(event["message"].rstrip("\n"), flush=True)
+                        print(event["message"].rstrip("\n"), file=out, flush=True)
         except api.exceptions.ResourceNotFoundException:
             if not options.follow:
                 raise ServerError(f"{options.name} has logged nothing yet") from None

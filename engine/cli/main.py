@@ -21,6 +21,7 @@ from typing import Any
 from .. import __version__
 from ..errors import EngineError
 from .status import USAGE, Option, Stopped, UsageError
+from .terminal import guarded
 
 # As --help lists them.
 COMMANDS = ("invoke", "serve", "deploy", "ls", "rm", "logs", "completion", "load", "doctor")
@@ -92,6 +93,11 @@ def stoppable() -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Its exit status."""
+    with guarded():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parse(arguments)
     if not sys.platform.startswith("linux"):
         print(f"stoker: {LINUX_ONLY}", file=sys.stderr)

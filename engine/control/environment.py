@@ -26,6 +26,9 @@ class Environment(Protocol):
         when the environment is gone.
         """
 
+    def worker_died(self, lane: int) -> None:
+        """That lane's worker is dead: it has to report so."""
+
     def kill(self) -> None:
         """Its init takes too long: end it, and report that."""
 
@@ -49,6 +52,9 @@ class Environments(Protocol):
 
 class InitReports(Protocol):
     """What an environment reports of itself until it is stopped; `not_made` and `ended` come last."""
+
+    def began(self, state: FunctionState) -> None:
+        """Its process is there: the time that its init may take begins."""
 
     def not_made(self, state: FunctionState, errno: int) -> None:
         """There is no process, or no memory, for it."""

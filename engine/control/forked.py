@@ -11,17 +11,20 @@ import itertools
 import os
 import signal
 import socket
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .. import errors, wire
 from .._native import lib
 from .environment import InitReports, WorkerReports
 from .population import FunctionState, Owner, Population, send_kill
 from .stray_output import StrayOutput
+from .watchdog import REPLY_S, Watchdog
 from .zygote_process import ZygoteProcess
 
-FORKS_AT_ONCE = 16  # requests for workers that one template has not met yet
+TEMPLATES_AT_ONCE = 8  # replies that one zygote owes: more requests might not fit into its socket
+FORKS_AT_ONCE = 16  # replies that one template owes: to requests for workers, nearly all
 
 
 @dataclass(slots=True, eq=False)
@@ -33,11 +36,17 @@ class TemplateProcess:
     state: FunctionState
     _sock: socket.socket
     _output_r: int
+    _zygote: Watchdog  # the zygote's
     pidfd: int = -1
-    unmet: int = 0  # requests for workers
     ready: bool = False
     doomed: bool = False
     stopped: bool = False
+    dead: bool = False  # the zygote has to report that
+    _dead_workers: set[int] = field(default_factory=set)  # by their lanes: it has to report those
+    _watchdog: Watchdog = field(init=False)  # for its replies to requests for workers, and for those reports
+
+    def __post_init__(self) -> None:
+        self._watchdog = Watchdog(self._kind.loop, self._receive, self._overdue)
 
     def listen(self) -> None:
         """Raises OSError."""
@@ -46,11 +55,15 @@ class TemplateProcess:
 
     @property
     def full(self) -> bool:
-        return self.unmet >= FORKS_AT_ONCE
+        return self._watchdog.due >= FORKS_AT_ONCE
 
     def spawn(self, lane: int, core: int, more: bool, fds: list[int]) -> None:
         wire.send(self._sock, wire.Fork(lane, core, more), fds)
-        self.unmet += 1
+        self._watchdog.expect()
+
+    def worker_died(self, lane: int) -> None:
+        self._dead_workers.add(lane)
+        self._watchdog.expect()
 
     def kill(self) -> None:
         self.doomed = True
@@ -59,6 +72,7 @@ class TemplateProcess:
 
     def stop(self) -> None:
         self.stopped = True
+        self._watchdog.close()
         self._kind.loop.remove_reader(self._sock.fileno())
         self._kind.output.drain(self._output_r)
         self._kind.output.unwatch(self._output_r)
@@ -71,8 +85,25 @@ class TemplateProcess:
         self.pidfd = pidfd
         if self.stopped:
             self._end()
-        elif self.doomed:
+            return
+        self._kind.loop.add_reader(pidfd, self._died)
+        if self.doomed:
             send_kill(pidfd)
+        elif not self.ready:
+            self._kind.inits.began(self.state)
+
+    def _died(self) -> None:
+        self._kind.loop.remove_reader(self.pidfd)
+        self.dead = True
+        self._zygote.expect()
+
+    def _overdue(self) -> None:
+        text = (
+            f"[stoker] this function's environment has not replied for {REPLY_S:.0f} s: a new one is made\n"
+        )
+        self._kind.log(self.state.log_name, "", text)
+        self.kill()
+        self._kind.inits.ended(self.state, self.ready, -signal.SIGKILL, 0)  # its zygote may be stopped, too
 
     def ended(self, status: int, peak_kib: int = 0) -> None:
         if self.stopped:
@@ -88,6 +119,7 @@ class TemplateProcess:
         if self.pidfd >= 0:
             if not self.ready:
                 send_kill(self.pidfd)
+            self._kind.loop.remove_reader(self.pidfd)
             os.close(self.pidfd)
             self.pidfd = -1
 
@@ -107,14 +139,17 @@ class TemplateProcess:
             if isinstance(message, wire.Initialised):
                 self._initialised(message)
             elif isinstance(message, wire.Forked):
-                self.unmet -= 1
+                self._watchdog.replied()
                 workers.forked(state, message.lane, message.pid, fds[0])
-                if self.unmet == FORKS_AT_ONCE // 2:
+                if self._watchdog.due == FORKS_AT_ONCE // 2:
                     self._kind.owner.scale(state)  # it may have been held back by what was not met
             elif isinstance(message, wire.ForkFailed):
-                self.unmet -= 1
+                self._watchdog.replied()
                 workers.fork_failed(state, message.lane, message.errno)
             elif isinstance(message, wire.WorkerEnded):
+                if message.lane in self._dead_workers:
+                    self._dead_workers.remove(message.lane)
+                    self._watchdog.replied()
                 workers.ended(message.lane, message.status, message.peak_kib)
 
     def _initialised(self, message: wire.Initialised) -> None:
@@ -144,6 +179,7 @@ class ForkedEnvironments:
         """variables: the environment that zygotes start with; None: this process's own."""
         self._variables = variables
         self.loop = population.loop
+        self.log = population.log
         self.owner = owner
         self.output = output
         self.inits = inits
@@ -151,6 +187,8 @@ class ForkedEnvironments:
         self._population = population
         self._zygotes: dict[str, ZygoteProcess] = {}  # by their interpreter
         self._templates: dict[int, TemplateProcess] = {}  # those whose end the zygote has not reported
+        # By interpreter, then by their keys: functions for whose request there was no room.
+        self._held: defaultdict[str, dict[int, FunctionState]] = defaultdict(dict)
         self._numbers = itertools.count(1)
 
     def open(self) -> None:
@@ -163,6 +201,9 @@ class ForkedEnvironments:
         zygote = self._zygote(state.spec.deployed.python)
         if not zygote.up:  # its successor's start comes back to this
             return None
+        if zygote.watchdog.due >= TEMPLATES_AT_ONCE:  # its replies do
+            self._held[zygote.python][state.key] = state
+            return None
         with contextlib.ExitStack() as unwind:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             unwind.callback(ours.close)
@@ -172,11 +213,14 @@ class ForkedEnvironments:
                 try:
                     ours.setblocking(False)
                     number = next(self._numbers)
-                    with contextlib.suppress(OSError):  # its zygote is gone, and it with that
+                    zygote.watchdog.expect()
+                    with contextlib.suppress(OSError):  # its zygote is gone, or stopped, and it with that
                         zygote.send(wire.MakeTemplate(state.spec, number), [theirs.fileno(), output_w])
                 finally:
                     os.close(output_w)
-            template = self._templates[number] = TemplateProcess(self, number, state, ours, output_r)
+            template = self._templates[number] = TemplateProcess(
+                self, number, state, ours, output_r, zygote.watchdog
+            )
             unwind.pop_all()
         try:
             template.listen()
@@ -204,14 +248,22 @@ class ForkedEnvironments:
 
     def _received(self, zygote: ZygoteProcess, message: wire.Message, fds: list[int]) -> None:
         if isinstance(message, wire.TemplateMade):
+            zygote.watchdog.replied()
             zygote.breaker.succeeded()
             self._templates[message.template].made(fds[0])
         elif isinstance(message, wire.TemplateNotMade):
+            zygote.watchdog.replied()
             template = self._templates.pop(message.template)
             if not template.stopped:
                 self.inits.not_made(template.state, message.errno)
         elif isinstance(message, wire.TemplateEnded):
-            self._templates.pop(message.template).ended(message.status, message.peak_kib)
+            template = self._templates.pop(message.template)
+            if template.dead:
+                zygote.watchdog.replied()
+            template.ended(message.status, message.peak_kib)
+        held = self._held[zygote.python]
+        while held and zygote.watchdog.due < TEMPLATES_AT_ONCE:
+            self.owner.scale(held.pop(next(iter(held))))
 
     def _zygote_ended(self, zygote: ZygoteProcess) -> None:
         """Its templates, and so their workers, die with it. Each function starts anew."""

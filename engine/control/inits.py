@@ -26,11 +26,7 @@ class Inits:
         """Give a function an environment of that kind, unless it has one. Raises OSError."""
         if self._population.closing or state.stopped or state.environment is not None:
             return
-        state.environment = environment = environments.start(state)
-        if environment is not None and state.spec.snapshot:
-            state.init_timer = self._population.loop.call_later(
-                state.init_timeout, self._timed_out, state, environment
-            )
+        state.environment = environments.start(state)
 
     def stop(self, state: FunctionState) -> None:
         """End a function's environment, if it has one."""
@@ -42,6 +38,11 @@ class Inits:
         environment.stop()
 
     # What environments report.
+
+    def began(self, state: FunctionState) -> None:
+        if state.spec.snapshot and state.environment is not None and not state.ready:
+            loop, environment = self._population.loop, state.environment
+            state.init_timer = loop.call_later(state.init_timeout, self._timed_out, state, environment)
 
     def not_made(self, state: FunctionState, errno: int) -> None:
         self.stop(state)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from .. import wire
 from .._native import ffi
-from ..calls.dispatch import LogSink
+from ..calls.dispatch import FunctionSlot, LogSink
 from .backoff import Breaker
 from .environment import Environment
 from .scaling import Bounds
@@ -33,13 +33,14 @@ class WorkerState:
     retired: bool = False
     doomed: bool = False
     late: bool = False  # its init, or its after-restore hooks, took too long
+    timer: asyncio.TimerHandle | None = None  # when they do
 
 
 @dataclass(slots=True)
 class FunctionState:
-    """A function's processes. `key` is its index in the C engine."""
+    """A function's processes."""
 
-    key: int
+    slot: FunctionSlot
     spec: wire.FunctionSpec
     bounds: Bounds
     init_timeout: float
@@ -57,6 +58,11 @@ class FunctionState:
     added: int = 0
     stopped: bool = False
     retry: asyncio.TimerHandle | None = None
+
+    @property
+    def key(self) -> int:
+        """Its index in the C engine."""
+        return self.slot.index
 
 
 class Owner(Protocol):

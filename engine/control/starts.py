@@ -57,6 +57,12 @@ class Starts:
         error, peak = state.init_error, state.init_peak
         lib.stk_function_fail(self._population.engine, state.key, lib.STK_INIT, peak, error, len(error))
 
+    def forget(self, state: FunctionState) -> None:
+        """Nothing is tried any more."""
+        if state.retry is not None:
+            state.retry.cancel()
+            state.retry = None
+
     def _retry(self, state: FunctionState) -> None:
         state.retry = None
         self._owner.scale(state)

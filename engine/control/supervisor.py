@@ -19,7 +19,7 @@ import uvloop
 
 from .. import errors
 from .._native import ffi, lib
-from ..calls.dispatch import LogSink
+from ..calls.dispatch import FunctionEntry, LogSink
 from .environment import Environments
 from .forked import ForkedEnvironments
 from .inits import Inits
@@ -71,9 +71,13 @@ class Supervisor:
         self.loop.call_soon_threadsafe(self._add, state)
         return state.up
 
-    def stop(self, key: int, successor: int | None = None) -> None:
+    def stop(self, entry: FunctionEntry, successor: FunctionEntry | None = None) -> None:
         """No new invocation reaches it; what runs ends; its line goes to the successor or fails."""
-        self.loop.call_soon_threadsafe(self._stop, key, successor)
+
+        def stop() -> None:  # it refers to both: until it has run, their indices are theirs
+            self._stop(entry.index, None if successor is None else successor.index)
+
+        self.loop.call_soon_threadsafe(stop)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
@@ -198,6 +202,7 @@ class Supervisor:
             self.forget(state)
 
     def forget(self, state: FunctionState) -> None:
-        lib.stk_function_fail(self._engine, state.key, lib.STK_CANCELLED, 0, b"", 0)
+        lib.stk_function_end(self._engine, state.key)
         self._inits.stop(state)
+        self._starts.forget(state)
         self._population.functions.pop(state.key, None)

@@ -77,7 +77,7 @@ class Workers:
             self._starts.failed(state)
             return False
         self._output.watch(worker.stdio_r, (state, worker))
-        self._loop.call_later(state.init_timeout, self._init_timed_out, worker)
+        worker.timer = self._loop.call_later(state.init_timeout, self._init_timed_out, worker)
         return True
 
     def forked(self, state: FunctionState, lane: int, pid: int, pidfd: int) -> None:
@@ -86,6 +86,7 @@ class Workers:
             os.close(pidfd)
             return
         worker.pid, worker.pidfd = pid, pidfd
+        self._loop.add_reader(pidfd, self._died, worker)
         if worker.doomed:
             self.kill(worker)
         self.check_up(state)  # the lane may have been ready before this report came
@@ -94,13 +95,17 @@ class Workers:
         worker = self._workers.get(lane)
         if worker is not None:
             self.release(worker, lib.STK_CRASH, -signal.SIGKILL)
-        self._starts.no_process(state, errno)
+        if not state.stopped:
+            self._starts.no_process(state, errno)
+        elif not state.workers:
+            self._owner.forget(state)
 
     def note_ready(self) -> None:
         """Note which have become ready."""
         for worker in [worker for worker in self._workers.values() if not worker.ready]:
             if lib.stk_lane_state(self._engine, worker.lane) in (lib.LANE_READY, lib.LANE_RETIRING):
                 worker.ready = True
+                _cancel(worker)
                 worker.function.breaker.succeeded()
                 self.check_up(worker.function)
 
@@ -132,6 +137,12 @@ class Workers:
         worker.doomed = True
         if worker.pidfd >= 0:
             send_kill(worker.pidfd)
+
+    def _died(self, worker: WorkerState) -> None:
+        """How it ended its environment reports: soon, unless that is stopped."""
+        self._loop.remove_reader(worker.pidfd)
+        if worker.function.environment is not None:
+            worker.function.environment.worker_died(worker.lane)
 
     def lost(self, worker: WorkerState) -> None:
         """Its environment ended and reports nothing any more: its pidfd says when it has ended."""
@@ -180,13 +191,22 @@ class Workers:
 
     def release(self, worker: WorkerState, status: int, detail: int) -> None:
         """Give back everything that a dead worker had."""
+        _cancel(worker)
         self._output.flush(worker)
         with contextlib.suppress(OSError, ValueError):
             self._data_epoll.unregister(worker.event_fd)
         self._output.unwatch(worker.stdio_r)
         lib.stk_lane_dead(self._engine, worker.lane, status, detail)
         if worker.pidfd >= 0:
+            self._loop.remove_reader(worker.pidfd)
             os.close(worker.pidfd)
         self._taken[worker.core] -= 1
         del self._workers[worker.lane]
         worker.function.workers.pop(worker.lane, None)
+
+
+def _cancel(worker: WorkerState) -> None:
+    """Its init is over."""
+    if worker.timer is not None:
+        worker.timer.cancel()
+        worker.timer = None

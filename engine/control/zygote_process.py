@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from .. import wire
 from .backoff import Breaker
+from .watchdog import Watchdog
 
 END_S = 5.0  # it has as long to end everything below it
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -37,7 +38,8 @@ main({sock}, {pidfd})
 class ZygoteProcess:
     """The zygote of one interpreter ("": the engine's own). `on_message` gets each message; `on_end` is called when it
     has ended without being stopped; environment: its variables, None: as they are here; `breaker` says when to start
-    it again. All of it belongs to the loop."""
+    it again. `watchdog` knows what messages it owes, and has it killed when none comes. All of it belongs to the
+    loop."""
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class ZygoteProcess:
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
+        self.watchdog = Watchdog(loop, self._listen, self._kill)
 
     @property
     def up(self) -> bool:
@@ -88,6 +91,7 @@ class ZygoteProcess:
             self._loop.remove_reader(self._sock.fileno())
             self._sock.close()
             self._sock = None
+        self.watchdog.stop()
 
     def wait(self) -> None:
         """Until it has ended."""
@@ -99,6 +103,10 @@ class ZygoteProcess:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
 
     def _listen(self) -> None:
         while self._sock is not None:

@@ -221,9 +221,12 @@ class Invoker:
             self._keep_warm(name)
 
     def sweep(self) -> None:
-        """Now and then: end versions that had no invocation for long."""
+        """Now and then: end versions that had no invocation for long, forget functions that are no more."""
         if self._fleet.sweep():
             self.routes.clear()
+        for name in [name for name, usage in self._usage.items() if not usage.in_flight]:
+            if not self._state.owned("function", name):
+                del self._usage[name]
 
 
 def new_id() -> bytes:

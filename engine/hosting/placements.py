@@ -6,7 +6,7 @@ import asyncio
 import threading
 from dataclasses import dataclass
 
-from ..aws.names import Place
+from ..aws.names import LATEST, Place
 from ..calls.reaper import Reaper
 from ..durable.state import Change, State, States
 from ..observe.outcomes import Outcomes
@@ -72,13 +72,19 @@ class Hosting:
         made = self._placements[place] = Placement(place, state, fleet, Invoker(state, place, fleet))
         return made
 
+    def has(self, arn: str) -> bool:
+        """Is there a function, or a version, of this ARN?"""
+        region, account, _, name, *version = arn.split(":")[3:]
+        state = self._states.of(Place(region, account).partition)
+        return state.get("function", name, version[0] if version else LATEST) is not None
+
     def start(self) -> None:
         """At the server's start: what has provisioned concurrency is brought up."""
         for placement in self.all():
             placement.invoker.start()
 
     def sweep(self) -> None:
-        """Now and then: end versions that had no invocation for long."""
+        """Now and then: end versions that had no invocation for long, forget functions that are no more."""
         for placement in list(self._placements.values()):
             placement.invoker.sweep()
 

@@ -201,7 +201,7 @@ class Server:
         endpoint = Endpoint(hosting, events, model, door)
         hosting.start()
         events.start()
-        stack.callback(loop.create_task(_sweep(hosting)).cancel)
+        stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
         gc.freeze()
@@ -316,10 +316,11 @@ def _log(logs: LogsProcess, batch: OutcomeBatch) -> None:
         logs.send(InvocationsEnded(batch.deployment, batch.records))
 
 
-async def _sweep(hosting: Hosting) -> None:
+async def _sweep(hosting: Hosting, counters: Counters) -> None:
     while True:
         await asyncio.sleep(SWEEP)
         hosting.sweep()
+        counters.keep_only(hosting.has)
 
 
 async def _end(runtime: Runtime, reaper: Reaper) -> None:

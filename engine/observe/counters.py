@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .outcomes import OutcomeBatch
@@ -14,6 +15,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._functions: dict[str, dict[str, Any]] = {}
+        self._gone = _zero()  # of functions and versions that are no more, together
 
     def __call__(self, batch: OutcomeBatch) -> None:
         counts = self._functions.get(batch.deployment.function_arn)
@@ -32,6 +34,18 @@ class Counters:
         for throttle in batch.throttles:
             counts["throttles"][throttle.reason] = counts["throttles"].get(throttle.reason, 0) + 1
 
+    def keep_only(self, there: Callable[[str], bool]) -> None:
+        """Now and then: ARNs that are not there any more count in the totals only."""
+        for arn in [arn for arn in self._functions if not there(arn)]:
+            _add(self._gone, self._functions.pop(arn))
+
+    def totals(self) -> dict[str, Any]:
+        """What all functions that there were add up to, as `read` has it of one."""
+        totals = _zero()
+        for counts in [self._gone, *self._functions.values()]:
+            _add(totals, counts)
+        return totals
+
     def read(self) -> dict[str, dict[str, Any]]:
         """By ARN: invocations, errors by status, throttles (which are no invocations) by reason, cold_starts, and
         duration_ns, the handlers' time in all."""
@@ -39,6 +53,15 @@ class Counters:
             arn: {**counts, "errors": dict(counts["errors"]), "throttles": dict(counts["throttles"])}
             for arn, counts in self._functions.items()
         }
+
+
+def _add(totals: dict[str, Any], counts: dict[str, Any]) -> None:
+    for name, value in counts.items():
+        if isinstance(value, dict):
+            for reason, number in value.items():
+                totals[name][reason] = totals[name].get(reason, 0) + number
+        else:
+            totals[name] += value
 
 
 def _zero() -> dict[str, Any]:

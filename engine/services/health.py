@@ -27,11 +27,11 @@ class Health(Service):
         return Access.OPEN
 
     async def call(self, request: Request, caller: Caller) -> Response:
-        functions = list(self._counters.read().values())
+        counted = self._counters.totals()
         totals = {
-            "invocations": sum(each["invocations"] for each in functions),
-            "errors": sum(sum(each["errors"].values()) for each in functions),
-            "throttles": sum(sum(each["throttles"].values()) for each in functions),
+            "invocations": counted["invocations"],
+            "errors": sum(counted["errors"].values()),
+            "throttles": sum(counted["throttles"].values()),
         }
         return Response(200, list(_JSON), wire.encode({"status": "running", **totals}))
 

@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 
 from .. import wire
 from .._native import lib
-from . import handler, worker
+from . import bytecode, handler, worker
 from . import process_tree as watch
 from .sandbox import Sandbox
 from .spare import CALM_MS, Spare
@@ -47,6 +47,7 @@ def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     lib.stk_subreaper()
+    bytecode.keep_only_of_settled_sources()
     sock = socket.socket(fileno=sock_fd)
     children: dict[int, tuple[int, int]] = {}  # pidfd: (pid, template)
     poll = select.poll()

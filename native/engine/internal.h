@@ -41,10 +41,13 @@ stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t 
 int call_accept(stk_engine *e, stk_call *c); /* queue.c: 0: in a lane or in line; else a negative STK_* */
 void line_refill(stk_engine *e, stk_lane *l); /* from the line into a lane that has room; idle if nothing waits */
 void line_pump(stk_engine *e, stk_function *f); /* idle lanes to waiting invocations */
-uint32_t line_owner(const stk_engine *e, uint32_t fn); /* the function that has its line now: itself, or its last successor */
-void line_requeue(stk_engine *e, stk_call *c); /* to the head of the line; cancelled when it has no owner */
+uint32_t line_owner(const stk_engine *e, uint32_t fn); /* the function that has its line now: itself, or its successor */
+void line_requeue(stk_engine *e, stk_call *c); /* to the head of the line; cancelled when it, or that, has no owner */
 void kick(stk_engine *e, stk_function *f);
 void arm(stk_engine *e);
+
+/* functions.c */
+void function_drop(stk_engine *e, uint32_t fn); /* its memory, and its slot */
 
 /* lane_memory.c */
 void lane_unref(stk_engine *e, stk_lane *l);

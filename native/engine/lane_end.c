@@ -1,10 +1,15 @@
 /* How invocations leave a lane without a reply: deadlines, deaths, stealing, retirement. */
 #define _GNU_SOURCE
+#include <signal.h>
+
 #include "engine/internal.h"
 
 /* A large result that is unread after this long is moved out of its lane. */
 static const uint64_t LARGE_KEPT_NS = 10000000;
 enum { MAX_SUSPECTS = 3, SUSPECT = 16 };
+/* A worker that is awake takes its next invocation within microseconds, on a machine that is far too busy within tenths
+ * of a second. One that has not after this long is stopped, or its function's code keeps it between two invocations. */
+static const uint64_t UNBEGUN_NS = 2000000000;
 
 static void lane_leave(stk_engine *e, stk_lane *l) { /* out of every list */
     stk_function *f = e->functions[l->fn];
@@ -55,6 +60,14 @@ static int out_of_attempts(const stk_lane *l, int32_t detail) {
     return c->attempts >= MAX_SUSPECTS * SUSPECT;
 }
 
+/* By the worker's own claim. */
+static int head_begun(const stk_lane *l) { return stk_has_started(stk_load(&l->up->started, STK_ACQUIRE), l->first); }
+
+/* The head has not begun, and will not any more; it is still in the lane. */
+static int head_withheld(const stk_lane *l) {
+    return !head_begun(l) && (!l->queue[l->first % STK_DEPTH] || stk_revoke(l->down, l->up, l->first));
+}
+
 int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail) {
     int ended = 0;
     pthread_mutex_lock(&e->lock);
@@ -64,9 +77,7 @@ int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
         if (l->state != LANE_DOOMED) {
             lane_drain(e, l); /* replies committed before the death are valid */
             lane_leave(e, l);
-            uint64_t started = stk_load(&l->up->started, STK_ACQUIRE);
-            if (lane_depth(l) && (stk_has_started(started, l->first) || out_of_attempts(l, detail)))
-                ended = end_head(e, l, status, detail);
+            if (lane_depth(l) && (head_begun(l) || out_of_attempts(l, detail))) ended = end_head(e, l, status, detail);
             requeue_all(e, l);
         }
         l->state = LANE_FREE;
@@ -89,8 +100,7 @@ int stk_lane_doom(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
     if (l->state != LANE_FREE && l->state != LANE_DOOMED) {
         lane_drain(e, l);
         lane_leave(e, l);
-        uint64_t started = stk_load(&l->up->started, STK_ACQUIRE);
-        if (l->t_head || stk_has_started(started, l->first)) ended = end_head(e, l, status, detail);
+        if (lane_depth(l) && (!head_withheld(l) || out_of_attempts(l, detail))) ended = end_head(e, l, status, detail);
         l->state = LANE_DOOMED;
         requeue_all(e, l);
         line_pump(e, e->functions[l->fn]);
@@ -132,13 +142,17 @@ int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *ne
             *next = unread->t_done + LARGE_KEPT_NS + 1;
         if (!lane_depth(l) || !l->t_head || (l->state != LANE_READY && l->state != LANE_RETIRING)) continue;
         stk_function *f = e->functions[l->fn];
-        uint64_t end = l->t_head + f->timeout_ns;
-        if (now < end || n == max) {
-            if (!*next || end < *next) *next = end;
+        uint64_t end = l->t_head + f->timeout_ns, unbegun = l->t_head + UNBEGUN_NS;
+        if (head_begun(l) || end < unbegun) unbegun = end;
+        int withheld = now >= unbegun && n < max && head_withheld(l);
+        if (!withheld && (now < end || n == max)) {
+            if (now >= unbegun) unbegun = end; /* it began just now */
+            if (!*next || unbegun < *next) *next = unbegun;
             continue;
         }
         lane_leave(e, l);
-        end_head(e, l, STK_TIMEOUT, 0);
+        if (!withheld) end_head(e, l, STK_TIMEOUT, 0);
+        else if (out_of_attempts(l, 0)) end_head(e, l, STK_CRASH, -SIGKILL);
         l->state = LANE_DOOMED;
         requeue_all(e, l);
         line_pump(e, f);

@@ -187,13 +187,13 @@ void arm(stk_engine *e) {
 }
 
 uint32_t line_owner(const stk_engine *e, uint32_t fn) {
-    while (e->functions[fn]->successor) fn = e->functions[fn]->successor - 1;
-    return fn;
+    uint32_t successor = e->functions[fn]->successor;
+    return successor ? successor - 1 : fn;
 }
 
 void line_requeue(stk_engine *e, stk_call *c) {
     c->fn = line_owner(e, c->fn);
-    if (c->owner == OWNER_NONE)
+    if (c->owner == OWNER_NONE || e->functions[c->fn]->ended)
         complete(e, c, STK_CANCELLED, 0);
     else if (line_push(e, e->functions[c->fn], c, 1) < 0)
         complete(e, c, STK_CRASH, -ENOMEM);

@@ -1,4 +1,4 @@
-/* The engine's own API: functions, submission, cancellation, counters. */
+/* The engine's own API: its life, submission, cancellation, counters. */
 #define _GNU_SOURCE
 #include "engine/queue.h"
 
@@ -41,14 +41,10 @@ void stk_engine_free(stk_engine *e) {
     pthread_mutex_lock(&e->lock);
     uint32_t left = --e->users;
     pthread_mutex_unlock(&e->lock);
-    if (left) return; /* a cell or a box still refers to it: the last one frees */
+    if (left) return; /* a cell, a box or a function still refers to it: the last one frees */
     lane_drop_spare(e);
     for (uint32_t i = 0; i < e->n_lanes; i++) free(e->lanes[i]);
-    for (uint32_t i = 0; i < e->n_functions; i++) {
-        free(e->functions[i]->lanes);
-        free(e->functions[i]->idle);
-        free(e->functions[i]);
-    }
+    while (e->n_live) function_drop(e, e->order[0]);
     for (uint32_t i = 0; i < e->n_calls; i++) {
         call_reset(e->calls[i]);
         if (!e->calls[i]->out_foreign) free(e->calls[i]->out);
@@ -56,6 +52,7 @@ void stk_engine_free(stk_engine *e) {
     }
     free(e->lanes);
     free(e->functions);
+    free(e->order);
     free(e->calls);
     free(e->busy);
     pthread_mutex_destroy(&e->lock);
@@ -72,7 +69,10 @@ uint64_t stk_engine_pending(stk_engine *e) {
     uint64_t n = 0;
     pthread_mutex_lock(&e->lock);
     for (uint32_t i = 0; i < e->n_busy; i++) lane_drain(e, e->lanes[e->busy[i]]);
-    for (uint32_t i = 0; i < e->n_functions; i++) n += e->functions[i]->waiting + e->functions[i]->in_lanes;
+    for (uint32_t i = 0; i < e->n_live; i++) {
+        const stk_function *f = e->functions[e->order[i]];
+        n += f->waiting + f->in_lanes;
+    }
     pthread_mutex_unlock(&e->lock);
     return n;
 }
@@ -82,64 +82,6 @@ uint64_t stk_engine_lost(stk_engine *e) {
     uint64_t lost = e->lost;
     pthread_mutex_unlock(&e->lock);
     return lost;
-}
-
-int32_t stk_function_new(stk_engine *e, uint64_t timeout_ns, uint64_t max_payload, uint32_t max_waiting) {
-    pthread_mutex_lock(&e->lock);
-    int32_t index = STK_NO_MEMORY;
-    stk_function *f = calloc(1, sizeof *f);
-    if (f && e->n_functions == e->cap_functions) {
-        uint32_t cap = e->cap_functions ? e->cap_functions * 2 : 8;
-        stk_function **more = realloc(e->functions, cap * sizeof *more);
-        if (!more) {
-            free(f);
-            f = NULL;
-        } else {
-            e->functions = more;
-            e->cap_functions = cap;
-        }
-    }
-    if (f) {
-        f->open = 1;
-        f->timeout_ns = timeout_ns;
-        f->max_payload = max_payload < e->large ? max_payload : e->large;
-        f->max_waiting = max_waiting;
-        index = (int32_t)e->n_functions;
-        e->functions[e->n_functions++] = f;
-    }
-    pthread_mutex_unlock(&e->lock);
-    return index;
-}
-
-void stk_function_move(stk_engine *e, uint32_t from, uint32_t to) {
-    pthread_mutex_lock(&e->lock);
-    stk_function *a = e->functions[from], *b = e->functions[to];
-    a->successor = to + 1;
-    for (stk_call *c; (c = a->tail);) { /* from the back, each to the front: in order */
-        line_remove(e, a, c);
-        c->fn = to;
-        line_push(e, b, c, 1); /* its payload is copied already: cannot fail */
-        call_notify(e, c);
-    }
-    line_pump(e, b);
-    pthread_mutex_unlock(&e->lock);
-}
-
-void stk_function_fail(stk_engine *e, uint32_t fn, uint32_t status, int32_t detail, const uint8_t *data, uint64_t len) {
-    pthread_mutex_lock(&e->lock);
-    stk_function *f = e->functions[fn];
-    for (stk_call *c; (c = f->head);) {
-        line_remove(e, f, c);
-        if (len && c->owner != OWNER_NONE) call_output(c, data, len);
-        complete(e, c, status, detail);
-    }
-    pthread_mutex_unlock(&e->lock);
-}
-
-void stk_function_close(stk_engine *e, uint32_t fn) {
-    pthread_mutex_lock(&e->lock);
-    e->functions[fn]->open = 0;
-    pthread_mutex_unlock(&e->lock);
 }
 
 void stk_function_stats_read(stk_engine *e, uint32_t fn, stk_function_stats *s) {
@@ -203,9 +145,9 @@ void stk_function_load(stk_engine *e, uint32_t fn, stk_load_now *s) {
 int stk_pressed(stk_engine *e, uint32_t *out, int max) {
     int n = 0;
     pthread_mutex_lock(&e->lock);
-    for (uint32_t i = 0; i < e->n_functions && n < max; i++) {
-        stk_function *f = e->functions[i];
-        if (f->head || f->kicked || f->in_lanes > f->n_lanes - f->n_idle) out[n++] = i;
+    for (uint32_t i = 0; i < e->n_live && n < max; i++) {
+        const stk_function *f = e->functions[e->order[i]];
+        if (f->head || f->kicked || f->in_lanes > f->n_lanes - f->n_idle) out[n++] = e->order[i];
     }
     pthread_mutex_unlock(&e->lock);
     return n;
@@ -213,9 +155,10 @@ int stk_pressed(stk_engine *e, uint32_t *out, int max) {
 
 int call_accept(stk_engine *e, stk_call *c) {
     if (e->closed) return STK_SHUT;
-    while (c->fn < e->n_functions && e->functions[c->fn]->successor) c->fn = e->functions[c->fn]->successor - 1;
-    if (c->fn >= e->n_functions || !e->functions[c->fn]->open) return STK_NO_FUNCTION;
+    if (c->fn >= e->n_functions || !e->functions[c->fn]) return STK_NO_FUNCTION;
+    c->fn = line_owner(e, c->fn);
     stk_function *f = e->functions[c->fn];
+    if (!f->open) return STK_NO_FUNCTION;
     if (c->len > f->max_payload) return STK_TOO_LARGE;
     uint64_t now = c->t_submit = stk_now();
     if (f->head && (line_full(f) || now > f->t_read + READ_NS)) {

@@ -101,9 +101,12 @@ typedef struct {
     uint64_t touched; /* longest large payload since the pages were last freed */
 } stk_lane;
 
-typedef struct {
-    int open;
-    uint32_t successor; /* index + 1 of the function that replaced it; 0: none */
+typedef struct { /* what its slot's life depends on: functions.c */
+    uint32_t at;           /* its place in the engine's order of slots */
+    uint32_t successor;    /* index + 1 of the function that replaced it, which has no successor itself; 0: none */
+    uint32_t predecessors; /* functions whose successor it is */
+    int held, open;        /* its owner refers to it; submissions are taken */
+    int ended;             /* it gets no worker any more: what comes back to its line is cancelled */
     uint64_t timeout_ns, max_payload;
     uint32_t max_waiting;
     stk_call *head, *tail;
@@ -135,8 +138,9 @@ typedef struct stk_engine {
     stk_lane **lanes;
     uint32_t n_lanes, cap_lanes;
     stk_lane spare; /* memory and descriptors for the next lane, made ahead of time */
-    stk_function **functions;
-    uint32_t n_functions, cap_functions;
+    stk_function **functions; /* by index; NULL: a free slot */
+    uint32_t *order;          /* the indices of all slots: those of the n_live functions, then the free ones */
+    uint32_t n_functions, n_live, cap_functions;
     stk_call **calls;
     uint32_t n_calls, cap_calls;
     stk_call *free_calls;
@@ -145,7 +149,7 @@ typedef struct stk_engine {
     uint32_t cores, spinning, n_spinners, max_spinners;
     uint32_t spinner[64];
     uint64_t spin_ns, rng[2];
-    uint32_t users; /* references: the owner's, each cell's, each box's */
+    uint32_t users; /* references: the owner's, each cell's, each box's, each held function's */
     int closed, disowned, loop_hot, armed, control_fd, loop_fd;
     uint64_t lost; /* replies dropped: late, or of no invocation in flight */
 } stk_engine;
@@ -191,14 +195,18 @@ stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uin
                            int loop_fd);
 void stk_engine_close(stk_engine *e); /* accept no more invocations */
 void stk_engine_disown(stk_engine *e); /* in a forked child: the lanes are the parent's and must not be touched */
-void stk_engine_free(stk_engine *e);  /* every lane must be dead; freed with the last cell and box */
+void stk_engine_free(stk_engine *e);  /* every lane must be dead; freed with the last cell, box and held function */
 uint64_t stk_engine_pending(stk_engine *e);
 uint64_t stk_engine_lost(stk_engine *e);
 
+/* Its index, which is its owner's until stk_function_free, and may be another function's after that. */
 int32_t stk_function_new(stk_engine *e, uint64_t timeout_ns, uint64_t max_payload, uint32_t max_waiting);
+void stk_function_free(stk_engine *e, uint32_t fn); /* its owner forgets it: nobody names it any more */
+uint32_t stk_functions_live(stk_engine *e);
 void stk_function_move(stk_engine *e, uint32_t from, uint32_t to); /* its waiting line and later submissions */
 void stk_function_fail(stk_engine *e, uint32_t fn, uint32_t status, int32_t detail, const uint8_t *data, uint64_t len);
-void stk_function_close(stk_engine *e, uint32_t fn);
+void stk_function_close(stk_engine *e, uint32_t fn); /* no more submissions */
+void stk_function_end(stk_engine *e, uint32_t fn);   /* closed, and its last lane is dead: what waits is cancelled */
 void stk_function_load(stk_engine *e, uint32_t fn, stk_load_now *out);
 /* Functions with waiting invocations, or with several in one lane; how many. */
 int stk_pressed(stk_engine *e, uint32_t *out, int max);
@@ -225,10 +233,12 @@ uint64_t stk_lane_running(stk_engine *e, uint32_t lane); /* the head's ticket on
 int stk_lane_append_log(stk_engine *e, uint32_t lane, uint64_t ticket, const uint8_t *data, uint64_t len);
 uint64_t stk_lane_trim(stk_engine *e, uint32_t lane); /* free an idle lane's large pages: their bytes */
 
-/* End the invocation that a lane runs and doom the lane: its worker must be killed. 0: it ran none. */
+/* End the invocation that a lane runs and doom the lane: its worker must be killed. 0: it had begun none; what it was
+ * to run goes back to the line. */
 int stk_lane_doom(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail);
-/* End heads past their deadline and doom their lanes; the lanes' indices to out. *next: the earliest deadline of
- * the others, ns, 0: none. */
+/* End heads past their deadline and doom their lanes; the lanes' indices to out. A head that its worker has not begun
+ * for long, or until then, goes back to the line instead, and its lane is doomed, too. *next: the earliest such time
+ * of the others, ns, 0: none. */
 int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *next);
 /* Work stealing: take invocations that have not begun out of lanes whose head has run for longer than `patience` ns,
  * and out of starting lanes while others are idle. Returns how many were moved. */

@@ -21,6 +21,7 @@ import pytest
 import engine.aio
 import engine.sync
 from engine import AsyncEngine, Engine, EngineClosed, InvalidEvent, PayloadTooLarge, TooManyRequests
+from engine.calls.dispatch import FunctionEntry
 from engine.observe.stats import FunctionStats
 from engine.runtime import Runtime
 
@@ -101,12 +102,12 @@ class Ledger:
     def __init__(self) -> None:
         self.results = 0  # to invocations that were accepted
         self.twice = 0
-        self.keys: dict[Runtime, list[int]] = {}
+        self.entries: dict[Runtime, list[FunctionEntry]] = {}
         self.left = 0  # callers that stopped listening: cancelled tasks, abandoned maps
 
     def counted(self, runtime: Runtime) -> int:
         """What the engine says it accepted and ended."""
-        read = [FunctionStats.read(runtime.pointer, key) for key in self.keys.get(runtime, [])]
+        read = [FunctionStats.read(runtime.pointer, it.index) for it in self.entries.get(runtime, [])]
         return sum(s.invocations + s.cancelled for s in read)
 
     def one(self, error: BaseException | None = None) -> None:
@@ -122,7 +123,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
     def starting(self: Runtime, config: Any) -> Any:
         target, up = start(self, config)
-        book.keys.setdefault(self, []).append(target.index)
+        book.entries.setdefault(self, []).append(target)
         return target, up
 
     def sync(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -204,7 +205,7 @@ def settled(runtime: Runtime, book: Ledger) -> None:
     """Nothing in flight, every worker free, every accepted invocation ended exactly once."""
 
     def quiet() -> bool:
-        read = [FunctionStats.read(runtime.pointer, key) for key in book.keys.get(runtime, [])]
+        read = [FunctionStats.read(runtime.pointer, it.index) for it in book.entries.get(runtime, [])]
         return all(s.idle == s.concurrency and not s.queue_depth + s.in_flight + s.starting for s in read)
 
     wait_until(quiet)

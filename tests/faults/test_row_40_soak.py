@@ -256,7 +256,11 @@ def at_rest(runtimes: list[Runtime], book: Ledger) -> None:
     """As `settled`, of several engines together."""
 
     def stats() -> list[FunctionStats]:
-        return [FunctionStats.read(each.pointer, key) for each in runtimes for key in book.keys.get(each, [])]
+        return [
+            FunctionStats.read(each.pointer, it.index)
+            for each in runtimes
+            for it in book.entries.get(each, [])
+        ]
 
     wait_until(
         lambda: all(

@@ -118,6 +118,8 @@ static inline void rig_close(rig *r) {
     CHECK(free_calls == r->e->n_calls);
     CHECK(r->e->n_busy == 0 && r->e->spinning == 0 && r->e->waiting_bytes == 0);
     for (uint32_t i = 0; i < r->e->n_lanes; i++) CHECK(r->e->lanes[i]->refs == 0 && !r->e->lanes[i]->up);
+    stk_function_free(r->e, r->fn);
+    CHECK(stk_functions_live(r->e) == 0);
     stk_engine_free(r->e);
     close(r->control_fd);
     close(r->loop_fd);

@@ -42,6 +42,7 @@ FOR_TESTS = {
     "stk_worker_commit",
     "stk_worker_doorbell",
     "stk_engine_lost",
+    "stk_functions_live",
     "STK_DEPTH",
     "STK_INVOKE",
     "STK_SHUTDOWN",

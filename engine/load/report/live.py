@@ -24,6 +24,7 @@ import msgspec
 
 from .. import words
 from ..generate.record import Interval, Record, Tally
+from .summary import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -182,7 +183,7 @@ class View:
     """What is drawn, from the messages that came."""
 
     def __init__(self, title: str) -> None:
-        self._title = title
+        self._title = printable(title)
         self.take(Phase("starting", 0.0))
 
     def take(self, message: Message) -> None:

@@ -188,6 +188,38 @@ def test_what_was_reserved_is_given_back_whole(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+@pytest.mark.promise(92)
+def test_nothing_is_kept_of_functions_that_are_no_more(tmp_path: Path) -> None:
+    """But what they add to the totals, and what still runs."""
+
+    async def body(hosted: Hosted) -> None:
+        invoker = hosted.hosting.of(HERE).invoker
+        for name in ("stays", "goes", "runs"):
+            hosted.put(HERE, name)
+            await hosted.invoke(HERE, name=name)
+        running = asyncio.ensure_future(hosted.invoke(HERE, {"until": str(tmp_path / "end")}, "runs"))
+        await until(lambda: invoker.usage("runs").in_flight)
+        with hosted.states.of(HERE.partition).change() as change:
+            change.delete("function", "goes", LATEST)
+            change.delete("function", "runs", LATEST)
+        await asyncio.sleep(0.05)
+
+        def sweep() -> tuple[set[str], set[str]]:
+            hosted.outcomes.flush()
+            hosted.hosting.sweep()
+            hosted.counters.keep_only(hosted.hosting.has)
+            return set(invoker._usage), set(hosted.counters.read())
+
+        assert sweep() == ({"stays", "runs"}, {HERE.function("stays")})
+        (tmp_path / "end").touch()
+        assert not (await running).failed
+        assert sweep() == ({"stays"}, {HERE.function("stays")})
+        assert hosted.counters.totals()["invocations"] == 4
+        await until(lambda: len(hosted.runtime.supervisor._population.functions) == 1)
+
+    run(tmp_path, body)
+
+
 def test_outcomes_are_published_and_counted(tmp_path: Path) -> None:
     async def body(hosted: Hosted) -> None:
         hosted.put(HERE)

@@ -44,6 +44,20 @@ async def published() -> tuple[list[OutcomeBatch], Counters, list[str]]:
     return batches, counters, errors
 
 
+def test_what_is_gone_counts_in_the_totals_only() -> None:
+    _, counters, _ = asyncio.run(published())
+    before = counters.totals()
+    assert before == {
+        "invocations": 4, "errors": {"failure": 0, "error": 1, "timeout": 1}, "throttles": {"why": 1},
+        "cold_starts": 1, "duration_ns": 4_000,
+    }  # fmt: skip
+    counters.keep_only(lambda arn: arn == "arn:other")
+    assert set(counters.read()) == {"arn:other"}
+    counters.keep_only(lambda arn: False)
+    assert counters.read() == {}
+    assert counters.totals() == before
+
+
 def test_batches_and_counts() -> None:
     batches, counters, errors = asyncio.run(published())
     assert [(b.deployment.function_name, b.deployment.log_group) for b in batches] == [

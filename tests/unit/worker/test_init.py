@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -439,6 +440,26 @@ class TestConfiguringAnew:
         two = engine.function("deploy:handler", code=code)
         assert (two.invoke(), one.invoke()) == ("two", "two")  # a handle means the name
         assert engine.stats()["deploy"].invocations == 2
+
+    def test_a_change_within_the_same_second(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Bytecode of the old code must not pass for that of the new, which has its size."""
+        monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        with Engine(logs=False) as engine:
+            now = time.time()
+            for text in ("one", "two", "six"):
+                code = write(deploy=f"def handler(e, c): return {text!r}\n")
+                os.utime(code / "deploy.py", (now, now))
+                assert engine.function("deploy:handler", code=code).invoke() == text
+
+    def test_bytecode_of_what_no_longer_changes_is_kept(
+        self, write: Write, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        with Engine(logs=False) as engine:
+            code = write(settled="def handler(e, c): return 'old'\n")
+            os.utime(code / "settled.py", (1e9, 1e9))
+            assert engine.function("settled:handler", code=code).invoke() == "old"
+            assert list(code.glob("__pycache__/settled.*.pyc"))
 
     def test_workers_of_the_old_one_end(self, engine: Any, function: Function) -> None:
         old = function("pid", name="pids")
