@@ -26,14 +26,13 @@ from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from ..errors import EngineError
-from .queue_rows import QueueRows, Reader, Row
+from .queue_rows import ROW_BYTES, QueueRows, Reader, Row
 from .queue_window import NEVER, Window, Windows
 from .queue_writer import Batch, Writer
 from .store import Step, Store
 
 MAX_BYTES = 1 << 30  # of all rows together
 MAX_ROWS = 10_000_000
-ROW_BYTES = 128  # what a row counts for beside its payload and metadata
 IDLE_KEPT = 5_000_000_000  # nanoseconds after which the clock is kept while rows only wait
 UNREADABLE = 1_000_000_000  # nanoseconds until a disk that could not be read is tried again
 
@@ -196,7 +195,7 @@ class Queues:
                 row.due = now + int(delay * 1e9)
                 self._writer.state(row)
             if meta is not None:
-                row.meta = meta
+                self._windows.describe(row, meta)
                 self._writer.state(row)
             if row.unwritten:
                 return self._writer.soon()
@@ -229,8 +228,9 @@ class Queues:
         self._end_lease(row)
         self._windows.count(row, -1)
         row.queue, row.due, row.attempts = queue, self.now() + int(delay * 1e9), 0
-        row.meta = row.meta if meta is None else meta
         self._windows.count(row, 1)
+        if meta is not None:
+            self._windows.describe(row, meta)
         self._writer.state(row)
         return self._writer.soon()
 

@@ -6,13 +6,14 @@ and a payload of more than a page lies apart: a change of the state does not wri
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from zlib import crc32
 
 from .store import Damage
 
+ROW_BYTES = 128  # what a row counts for beside its payload and metadata
 INLINE = 2048  # bytes of a payload that lies in its row
 # The index has all that counting asks for, and the order in which rows are due.
 _TABLES = (
@@ -104,7 +105,7 @@ def _columns(row: Row) -> tuple[int, str, int, int, int, int, bytes, int, bytes 
     )  # fmt: skip
 
 
-State = tuple[str, int, int, bytes, int, int]  # queue, due, attempts, meta, head, id
+State = tuple[str, int, int, int, bytes, int, int]  # queue, due, attempts, size, meta, head, id
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Write:
     def apply(self, connection: sqlite3.Connection) -> None:
         if self.states:
             connection.executemany(
-                "UPDATE queue SET queue=?, due=?, attempts=?, meta=?, head=? WHERE id=?", self.states
+                "UPDATE queue SET queue=?, due=?, attempts=?, size=?, meta=?, head=? WHERE id=?", self.states
             )
         if self.gone:
             connection.executemany("DELETE FROM queue WHERE id=?", [(id,) for id in self.gone])
@@ -189,6 +190,17 @@ class QueueRows:
         yield Loaded(now, next, queues)
 
 
+def append(connection: sqlite3.Connection, entries: Iterable[tuple[str, bytes, bytes, float]]) -> None:
+    """For upgrades of other kinds: rows more, each a queue, a payload, metadata, and seconds until it is due."""
+    loaded = next(QueueRows().load(connection))
+    now = loaded.now
+    rows = [
+        Row(id, queue, now + int(delay * 1e9), 0, now, len(value) + len(meta) + ROW_BYTES, meta, value)
+        for id, (queue, value, meta, delay) in enumerate(entries, loaded.next)
+    ]
+    Insert(rows).apply(connection)
+
+
 class Reader:
     """Reads rows, on a connection of its own. Raises sqlite3.Error when the disk refuses."""
 
@@ -247,4 +259,4 @@ def _checked(columns: Sequence[object]) -> Row | int:
 
 
 def state_of(row: Row) -> State:
-    return row.queue, row.due, row.attempts, row.meta, row.head(), row.id
+    return row.queue, row.due, row.attempts, row.size, row.meta, row.head(), row.id

@@ -69,6 +69,14 @@ class Windows:
         if not it.rows:
             del self.queues[row.queue]
 
+    def describe(self, row: Row, meta: bytes) -> None:
+        """It has other metadata."""
+        more = len(meta) - len(row.meta)
+        row.meta = meta
+        row.size += more
+        self.queues[row.queue].bytes += more
+        self.byte_count += more
+
     def forget(self, it: Window) -> list[Row]:
         """All of a queue: those of its rows that were in memory."""
         rows = [row for row in self.rows.values() if row.queue == it.name]

@@ -148,6 +148,10 @@ class Writer:
         gone, self._gone = self._gone, {}
         waiters, self._waiters = self._waiters, []
         steps = self._change(states, gone)
+        if not steps and not self.purging and self._now() - self.kept < KEPT:
+            self._writing = False
+            _finish(waiters)
+            return
         purged = next(iter(self.purging), None)
         last = self.purging[purged][0] if purged is not None else 0
         if purged is not None:
@@ -170,15 +174,17 @@ class Writer:
             for row in rows:
                 row.unwritten = False
             self.written(rows)
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+            _finish(waiters)
             if purged is not None and count < PURGED and last == self.purging[purged][0]:
-                _, future = self.purging.pop(purged)
-                if not future.done():
-                    future.set_result(None)
+                _finish([self.purging.pop(purged)[1]])
             if self._states or self._gone or self.purging or self._waiters:
                 self._soon = True
                 self._loop.call_soon(self._write)
 
         self._commit(steps, done)
+
+
+def _finish(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Any
 from urllib.parse import unquote
@@ -12,9 +13,11 @@ from ..aws.messages import Request
 from ..aws.model import Model
 from ..aws.service import Access
 from ..calls.dispatch import uuid_text
-from ..hosting.events import AcceptedEvent, Events
 from ..hosting.invoker import Result, new_id
 from ..hosting.placements import Hosting, Placement
+from ..routing import recursion
+from ..routing.event import AcceptedEvent
+from ..routing.events import Events
 from ..services.lambda_ import malformed
 from ..services.lambda_.invocation import check_size, extras_of, log_result
 from .cycle import Header, InvokeCycle
@@ -102,6 +105,8 @@ class Endpoint:
         if kind == EVENT:
             self._accept(cycle, placement, function, body or b"{}", extras)
             return
+        if extras is not None:
+            recursion.check(placement, function[0], extras)
         with_tail = options.get(_LOG) == b"Tail"
         request_id = new_id()
 
@@ -141,7 +146,7 @@ class Endpoint:
         malformed.check(body)
         id = uuid.uuid4()
 
-        def on_stored(error: Exception | None) -> None:
+        def on_stored(error: BaseException | None) -> None:
             if error is None:
                 cycle.respond(202, [(b"x-amzn-requestid", str(id).encode()), _REMAPPED], b"")
             else:
@@ -149,8 +154,8 @@ class Endpoint:
                 self._refuse(cycle, Fault("ServiceException", message, Type="Service"), str(id))
 
         partition = placement.place.partition
-        event = AcceptedEvent(*function, body, id.bytes, self._events.now(), extras, partition)
-        self._events.accept(event, on_stored)
+        event = AcceptedEvent(*function, partition, id.bytes, time.time(), extras)
+        self._events.accept(event, body, on_stored)
 
     def _function(self, url: bytes, placement: Placement, options: dict[bytes, bytes]) -> Name:
         """The function's name and qualifier, checked as the model has it. Raises Fault."""

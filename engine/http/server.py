@@ -26,10 +26,11 @@ from ..aws.service import Service
 from ..aws.sigv4 import Verifier, load_credentials
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
+from ..durable.queue import MAX_BYTES, Queues
+from ..durable.queue_rows import QueueRows
 from ..durable.records import Records
 from ..durable.state import States
 from ..durable.store import Store
-from ..hosting.events import DELAYS, EventRows, Events
 from ..hosting.interpreters import interpreters
 from ..hosting.layout import Layouts
 from ..hosting.outside import Outside
@@ -37,6 +38,10 @@ from ..hosting.packages import Packages
 from ..hosting.placements import Hosting, Placement
 from ..observe.counters import Counters
 from ..observe.outcomes import OutcomeBatch, Outcomes
+from ..routing.earlier import EventRows
+from ..routing.endings import Endings
+from ..routing.events import Events
+from ..routing.retry import DELAYS
 from ..runtime import Runtime
 from ..services.health import Health
 from ..services.lambda_ import catalog
@@ -79,6 +84,7 @@ class Options:
     aws_endpoint: str | None = None
     workers: int = WORKERS
     retry_delays: tuple[float, ...] = DELAYS
+    queue_bytes: int = MAX_BYTES
     python: tuple[str, ...] = ()
     allow_host: tuple[str, ...] = ()
 
@@ -130,8 +136,11 @@ class Server:
         options, loop = self.options, asyncio.get_running_loop()
         place = Place(options.region, options.account)
         store = stack.enter_context(
-            contextlib.closing(Store(options.state, [Records(place.partition), EventRows()]))
+            contextlib.closing(
+                Store(options.state, [Records(place.partition), QueueRows(), EventRows(place.partition)])
+            )
         )
+        queues = stack.enter_context(contextlib.closing(Queues(store, max_bytes=options.queue_bytes)))
         states = States(store)
         packages = Packages(options.state / "code")
         logs = LogsProcess(_log_folder(options.state, place))
@@ -155,7 +164,8 @@ class Server:
         pythons = await loop.run_in_executor(executor, interpreters, options.python)
         layouts = Layouts(packages, options.state / "opt", self._variables, pythons, options.workers)
         hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
-        events = Events(store, hosting, default=place, delays=options.retry_delays)
+        endings = Endings(counters, logs.send)
+        events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
         stack.callback(events.close)
 
         def control(placement: Placement) -> Control:

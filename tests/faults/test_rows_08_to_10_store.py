@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from numbered import AddEvent, EventRows
 
 from engine.durable.records import Put, Records
 from engine.durable.store import SCHEMA, Store, StoreError
-from engine.hosting.events import AddEvent, EventRows
 
 KINDS = (Records(), EventRows())
 KILLS = int(os.environ.get("STOKER_KILLS", "12"))
@@ -28,7 +28,7 @@ import os, threading
 from pathlib import Path
 from engine.durable.records import Put, Records
 from engine.durable.store import Store
-from engine.hosting.events import AddEvent, EventRows
+from numbered import AddEvent, EventRows
 store = Store(Path(sys.argv[1]), [Records(), EventRows()])
 output = threading.Lock()
 def work(caller):
@@ -228,7 +228,7 @@ import resource, signal
 from pathlib import Path
 from engine.durable.records import Put, Records
 from engine.durable.store import Store, StoreError
-from engine.hosting.events import AddEvent, EventRows
+from numbered import AddEvent, EventRows
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = Store(Path(sys.argv[1]), [Records(), EventRows()])
 store.commit([Put("p", "t", "o", "before", b"1")]).result(10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -18,8 +19,9 @@ from ...aws.names import Place
 from ...aws.service import Caller, ModelService
 from ...durable.store import StoreError
 from ...errors import EngineError
-from ...hosting.events import AcceptedEvent, Events
 from ...hosting.placements import Hosting, Placement
+from ...routing.event import AcceptedEvent
+from ...routing.events import Events
 from . import catalog, malformed
 from .control import Control, Operation
 from .invocation import check_size, extras_of, log_result
@@ -134,14 +136,12 @@ class Lambda(ModelService):
         placement.invoker.route(name.name, name.qualifier)
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def on_stored(error: Exception | None) -> None:
+        def on_stored(error: BaseException | None) -> None:
             if not stored.done():
                 stored.set_exception(error) if error else stored.set_result(None)
 
-        event = AcceptedEvent(
-            name.name, name.qualifier, payload, id.bytes, self._events.now(), None, placement.place.partition
-        )
-        self._events.accept(event, on_stored)
+        event = AcceptedEvent(name.name, name.qualifier, placement.place.partition, id.bytes, time.time())
+        self._events.accept(event, payload, on_stored)
         try:
             await stored
         except EngineError as error:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numbered import AddEvent, EventRows, FinishEvent, RetryEvent
 
 from engine.durable.records import Delete, Put, Records
 from engine.durable.store import SCHEMA, Step, StoreError
 from engine.durable.store import Store as AnyStore
-from engine.hosting.events import AddEvent, EventRows, FinishEvent, RetryEvent
 
 Key = tuple[str, str, str]
 PART = "111111111111/eu-west-1"

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine import limits
 from engine.aws.faults import Fault
 from engine.aws.names import LATEST, Place
 from engine.calls.reaper import Reaper
+from engine.durable.queue import Queues
+from engine.durable.queue_rows import QueueRows
 from engine.durable.records import Records
 from engine.durable.state import States
-from engine.durable.store import Store
-from engine.hosting.events import AcceptedEvent, AddEvent, EventRows, Events, _encode
+from engine.durable.store import Store, checksum
 from engine.hosting.interpreters import OWN
 from engine.hosting.invoker import Result
 from engine.hosting.layout import Layouts
@@ -27,6 +30,10 @@ from engine.hosting.placements import Hosting
 from engine.observe.counters import Counters
 from engine.observe.outcomes import OutcomeBatch, Outcomes
 from engine.observe.records import FunctionOutput
+from engine.routing.earlier import EventRows
+from engine.routing.endings import Endings
+from engine.routing.event import AcceptedEvent
+from engine.routing.events import Events
 from engine.runtime import Runtime
 
 HERE, THERE = Place("eu-west-1", "111111111111"), Place("us-east-1", "222222222222")
@@ -48,7 +55,10 @@ class Hosted:
 
     def __init__(self, folder: Path) -> None:
         loop = asyncio.get_running_loop()
-        self.store = Store(folder / "state", [Records(HERE.partition), EventRows()])
+        self.store = Store(
+            folder / "state", [Records(HERE.partition), QueueRows(), EventRows(HERE.partition)]
+        )
+        self.queues = Queues(self.store)
         self.states = States(self.store)
         self.packages = Packages(folder / "code")
         source = folder / "app.py"
@@ -91,6 +101,7 @@ class Hosted:
         await asyncio.get_running_loop().run_in_executor(None, self.runtime.close_processes, 1.0)
         self.reaper.close()
         self.runtime.close(0.0)
+        self.queues.close()
         self.store.close()
 
 
@@ -203,7 +214,7 @@ def test_outcomes_are_published_and_counted(tmp_path: Path) -> None:
         counts = hosted.counters.read()
         assert counts[HERE.function("f")] == {
             "invocations": 3, "errors": {"failure": 1, "error": 0, "timeout": 0}, "throttles": {}, "cold_starts": 1,
-            "duration_ns": counts[HERE.function("f")]["duration_ns"],
+            "duration_ns": counts[HERE.function("f")]["duration_ns"], "events": {},
         }  # fmt: skip
         assert counts[HERE.function("f")]["duration_ns"] > 0
         assert counts[HERE.function("absent")]["errors"] == {"failure": 0, "error": 1, "timeout": 0}
@@ -218,30 +229,53 @@ def test_outcomes_are_published_and_counted(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+OLD_EVENTS = """
+CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, attempts INTEGER NOT NULL, not_before REAL NOT NULL,
+                     value BLOB NOT NULL, sum INTEGER NOT NULL);
+CREATE TABLE kinds (name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO kinds VALUES ('events', 1); PRAGMA user_version=2;
+"""
+
+
 def test_an_event_runs_in_its_place_and_an_old_one_in_the_servers(tmp_path: Path) -> None:
+    """Old: as it was stored when a server had one place, and when events had a table of their own."""
+    note = tmp_path / "note"
+    payload = json.dumps({"note": str(note)}).encode()
+    (tmp_path / "state").mkdir()
+    tables = sqlite3.connect(tmp_path / "state" / "stoker.db")
+    tables.executescript(OLD_EVENTS)
+    stored = [
+        ["f", None, payload, bytes(16), 2e9, None],
+        ["f", None, payload, bytes(16), 2e9, None, THERE.partition],
+    ]
+    for attempts, fields in enumerate(stored):
+        value = msgspec.msgpack.encode(fields)
+        columns = (attempts, 0.0, value, checksum(value))
+        tables.execute("INSERT INTO events (attempts, not_before, value, sum) VALUES (?, ?, ?, ?)", columns)
+    late = (0, 9e9, value, checksum(value))
+    tables.execute("INSERT INTO events (attempts, not_before, value, sum) VALUES (?, ?, ?, ?)", late)
+    tables.commit()
+    tables.close()
+
     async def body(hosted: Hosted) -> None:
-        note = tmp_path / "note"
-        payload = json.dumps({"note": str(note)}).encode()
         for place in (HERE, THERE):
             hosted.put(place)
-        # As events were stored when a server had one place.
-        old = b"\x96" + _encode(AcceptedEvent("f", None, payload, bytes(16), 2e9))[1:]
-        old = old[: -len(_encode(""))]
-        hosted.store.commit([AddEvent(old)]).result(10)
-        events = Events(hosted.store, hosted.hosting, HERE)
+        assert hosted.queues.row_count == 3
+        events = Events(
+            hosted.queues, hosted.hosting, Endings(hosted.counters, hosted.output.append), workers=4
+        )
         events.start()
-        stored: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-        event = AcceptedEvent("f", None, payload, bytes(range(16)), 2e9, None, THERE.partition)
-        events.accept(event, stored.set_result)
-        assert await asyncio.wait_for(stored, 10) is None
-        await until(lambda: note.exists() and len(note.read_text().split()) == 2)
-        assert set(note.read_text().split()) == {HERE.region, THERE.region}
-        await asyncio.sleep(0.1)
+        ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        event = AcceptedEvent("f", None, THERE.partition, bytes(range(16)), 2e9)
+        events.accept(event, payload, ended.set_result)
+        assert await asyncio.wait_for(ended, 10) is None
+        await until(lambda: note.exists() and len(note.read_text().split()) == 3)
+        assert sorted(note.read_text().split()) == sorted([HERE.region, THERE.region, THERE.region])
+        # The clock stood at 9e9 when the third was to run again: it waits no longer than an event ever does.
+        await until(lambda: hosted.queues.row_count == 1)
+        assert hosted.queues.counts(hosted.queues.queues("lambda")[0]).delayed == 1
+        ends = {place: hosted.counters.read()[place.function("f")]["events"] for place in (HERE, THERE)}
+        assert ends == {HERE: {"Success": 1}, THERE: {"Success": 2}}
         events.close()
 
     run(tmp_path, body)
-    store = Store(tmp_path / "state", [Records(), EventRows()])
-    try:
-        assert list(store.load(EventRows())) == [], "both are finished"
-    finally:
-        store.close()
