@@ -8,10 +8,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zlib import crc32
 
 from .store import Damage
+
+T = TypeVar("T")
 
 ROW_BYTES = 128  # what a row counts for beside its payload and metadata
 INLINE = 2048  # bytes of a payload that lies in its row
@@ -86,9 +88,9 @@ class Insert:
     rows: Sequence[Row]
 
     def apply(self, connection: sqlite3.Connection) -> None:
-        connection.executemany(
-            "INSERT INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_columns, self.rows)
-        )
+        for part in _parts(self.rows):
+            values = [column for row in part for column in _columns(row)]
+            connection.execute(f"INSERT INTO queue VALUES {_tuples(len(part), 10)}", values)
         large = [
             (row.id, row.value) for row in self.rows if row.value is not None and len(row.value) > INLINE
         ]
@@ -105,7 +107,7 @@ def _columns(row: Row) -> tuple[int, str, int, int, int, int, bytes, int, bytes 
     )  # fmt: skip
 
 
-State = tuple[str, int, int, int, bytes, int, int]  # queue, due, attempts, size, meta, head, id
+State = tuple[int, str, int, int, int, bytes, int]  # id, queue, due, attempts, size, meta, head
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +119,14 @@ class Write:
     large: Sequence[int]
 
     def apply(self, connection: sqlite3.Connection) -> None:
-        if self.states:
-            connection.executemany(
-                "UPDATE queue SET queue=?, due=?, attempts=?, size=?, meta=?, head=? WHERE id=?", self.states
+        for states in _parts(self.states):
+            connection.execute(
+                "UPDATE queue SET queue=column2, due=column3, attempts=column4, size=column5, meta=column6, "
+                f"head=column7 FROM (VALUES {_tuples(len(states), 7)}) WHERE id=column1",
+                [column for state in states for column in state],
             )
-        if self.gone:
-            connection.executemany("DELETE FROM queue WHERE id=?", [(id,) for id in self.gone])
-        if self.large:
-            connection.executemany("DELETE FROM queue_payload WHERE id=?", [(id,) for id in self.large])
+        _delete(connection, "queue", self.gone)
+        _delete(connection, "queue_payload", self.large)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +138,12 @@ class Purge:
     limit: int
 
     def apply(self, connection: sqlite3.Connection) -> int:
-        ids = connection.execute(
+        found = connection.execute(
             "SELECT id FROM queue WHERE queue=? AND id<=? LIMIT ?", (self.queue, self.last, self.limit)
         ).fetchall()
-        connection.executemany("DELETE FROM queue WHERE id=?", ids)
-        connection.executemany("DELETE FROM queue_payload WHERE id=?", ids)
+        ids = [id for (id,) in found]
+        _delete(connection, "queue", ids)
+        _delete(connection, "queue_payload", ids)
         return len(ids)
 
 
@@ -153,6 +156,29 @@ class Clock:
 
     def apply(self, connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE queue_clock SET now=max(now, ?), next=max(next, ?)", (self.now, self.next))
+
+
+# Each statement gives up the interpreter's lock once, and waits for it again: in a server that is busy that costs far
+# more than the statement. So one has many rows, in sizes of which few statements are ever prepared.
+_SIZES = (256, 64, 16, 4, 1)
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    at = 0
+    for size in _SIZES:
+        while len(items) - at >= size:
+            yield items[at : at + size]
+            at += size
+
+
+def _tuples(rows: int, columns: int) -> str:
+    one = f"({', '.join('?' * columns)})"
+    return ", ".join([one] * rows)
+
+
+def _delete(connection: sqlite3.Connection, table: str, ids: Sequence[int]) -> None:
+    for part in _parts(ids):
+        connection.execute(f"DELETE FROM {table} WHERE id IN {_tuples(1, len(part))}", part)
 
 
 class Loaded(NamedTuple):
@@ -259,4 +285,4 @@ def _checked(columns: Sequence[object]) -> Row | int:
 
 
 def state_of(row: Row) -> State:
-    return row.queue, row.due, row.attempts, row.size, row.meta, row.head(), row.id
+    return row.id, row.queue, row.due, row.attempts, row.size, row.meta, row.head()

@@ -33,6 +33,7 @@ _MEMBERS = {
     _TYPE: "InvocationType", _LOG: "LogType", _CLIENT: "ClientContext", _TENANT: "TenantId",
     _DURABLE: "DurableExecutionName",
 }  # fmt: skip
+_PLAIN_EVENT = {_TYPE: EVENT.encode()}  # with nothing in it that is still to be checked
 _NAMES_KEPT = 10_000
 _REMAPPED: Header = (b"x-amzn-remapped-content-length", b"0")
 _HEADERS = (
@@ -92,7 +93,7 @@ class Endpoint:
         body = bytes(cycle.body)
         placement = self._placement(cycle, authorization, body)
         function = self._names.get((cycle.url, placement))
-        if function is None or options:
+        if function is None or (options and options != _PLAIN_EVENT):
             function = self._function(cycle.url, placement, options)
         kind = options.get(_TYPE, b"").decode() if options else ""
         limit = limits.ASYNC_BYTES if kind == EVENT else limits.EVENT_BYTES
@@ -144,17 +145,18 @@ class Endpoint:
     ) -> None:
         """An asynchronous event: 202 once it cannot be lost any more."""
         malformed.check(body)
-        id = uuid.uuid4()
+        id = new_id()
+        text = uuid_text(id)
 
         def on_stored(error: BaseException | None) -> None:
             if error is None:
-                cycle.respond(202, [(b"x-amzn-requestid", str(id).encode()), _REMAPPED], b"")
+                cycle.respond(202, [(b"x-amzn-requestid", text.encode()), _REMAPPED], b"")
             else:
                 message = f"The event could not be stored: {error}"
-                self._refuse(cycle, Fault("ServiceException", message, Type="Service"), str(id))
+                self._refuse(cycle, Fault("ServiceException", message, Type="Service"), text)
 
         partition = placement.place.partition
-        event = AcceptedEvent(*function, partition, id.bytes, time.time(), extras)
+        event = AcceptedEvent(*function, partition, id, time.time(), extras)
         self._events.accept(event, body, on_stored)
 
     def _function(self, url: bytes, placement: Placement, options: dict[bytes, bytes]) -> Name:

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ WORKERS = 64  # of one version at most, unless its function reserves less
 KEEP = 600.0  # seconds that a version nobody invokes stays up
 SWEEP = 15.0
 SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner
+SWITCH = 0.0005  # seconds after which a thread that wants the interpreter gets it from one that is busy
 GRACE = 30  # seconds that requests in flight have at the end
 EXTRAS_BYTES = 16 * 1024  # beyond the event: what its context says
 
@@ -204,6 +206,8 @@ class Server:
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
         gc.freeze()
+        # The store's thread needs the interpreter a few times for each commit: it does not wait 5 ms for it each time.
+        sys.setswitchinterval(SWITCH)
         gc.set_threshold(50_000, 20, 100)
         return uvicorn.Config(
             app,

@@ -19,7 +19,7 @@ from .retry import SUCCESS
 STREAM = "asynchronous-events"  # the log stream, in each function's log group, of events that were given up
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ended:
     """An event's end. condition: one of retry's; result: of its last attempt, if there was one; age: seconds."""
 

@@ -36,12 +36,13 @@ OnStored = Callable[[BaseException | None], None]
 class _Function:
     """A function that has events which run, or could."""
 
-    __slots__ = ("blocked", "in_turn", "name", "placement", "queue", "running", "throttles", "timer")
+    __slots__ = ("arn", "blocked", "in_turn", "name", "placement", "queue", "running", "throttles", "timer")
 
     def __init__(self, queue: str, name: str, placement: Placement) -> None:
         self.queue = queue
         self.name = name
         self.placement = placement
+        self.arn = placement.place.function(name)
         self.in_turn = False
         self.running = 0
         self.blocked: Usage | None = None  # what it waits for to end
@@ -200,8 +201,7 @@ class Events:
     def _run(self, function: _Function, row: Leased, event: AcceptedEvent) -> None:
         placement = function.placement
         extras = wire.Extras() if event.extras is None else event.extras
-        arn = placement.place.function(event.name)
-        trace, before = hop(extras.trace or begin(event.id, event.accepted), arn)
+        trace, before = hop(extras.trace or begin(event.id, event.accepted), function.arn)
         if before >= MOST and not allowed(placement, event.name):
             self._end(function, row, event, retry.RECURSIVE)
             return

@@ -25,11 +25,13 @@ _MESSAGE = (
 def hop(trace: str, arn: str) -> tuple[str, int]:
     """The header for an invocation of this function that was caused with `trace`, and how many there were before
     it."""
+    mine = f"{crc32(arn.encode()):08x}"
+    if _FIELD not in trace:
+        return f"{trace};{_FIELD}{mine}:1", 0
     trace = unquote(trace)
     fields = [field for field in trace.split(";") if field]
     lineage = next((field for field in fields if field.startswith(_FIELD)), _FIELD)
     counts = dict(_pairs(lineage.removeprefix(_FIELD)))
-    mine = f"{crc32(arn.encode()):08x}"
     before = counts.pop(mine, 0)
     counts[mine] = before + 1
     kept = list(counts.items())[-_MOST_FUNCTIONS:]
