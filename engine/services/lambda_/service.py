@@ -20,6 +20,7 @@ from ...aws.service import Caller, ModelService
 from ...durable.store import StoreError
 from ...errors import EngineError
 from ...hosting.placements import Hosting, Placement
+from ...routing import recursion
 from ...routing.event import AcceptedEvent
 from ...routing.events import Events
 from . import catalog, malformed
@@ -116,6 +117,8 @@ class Lambda(ModelService):
             request.header("x-amzn-trace-id"),
             members.get("TenantId", ""),
         )
+        if extras is not None:
+            recursion.check(placement, name.name, extras)
         result = await placement.invoker.result(name.name, name.qualifier, payload, id.bytes, extras)
         if isinstance(result, Fault):
             raise malformed.explained(result, payload)
