@@ -7,6 +7,7 @@ from collections.abc import Callable
 from bench.comparisons.catalog import catalog
 from bench.comparisons.cold import cold, memory
 from bench.comparisons.dispatch import awaited, map_, pipelined, ray, sync
+from bench.comparisons.events import events
 from bench.comparisons.http import http
 from bench.comparisons.idle import after_idle, idle_cpu
 from bench.comparisons.overload import overload
@@ -27,6 +28,7 @@ ALL: dict[str, Callable[[Effort], Outcome]] = {
     "many": many,
     "overload": overload,
     "http": http,
+    "events": events,
     "catalog": catalog,
     "ray": ray,  # last: its daemons do not rest between rounds
 }

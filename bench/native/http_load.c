@@ -1,5 +1,6 @@
-/* A closed-loop HTTP load: some keep-alive connections, each sending the same request as soon as its last response
- * arrived; each response's status and body are checked. Small, so that on two cores it leaves most to the server. */
+/* A closed-loop load over HTTP, or Redis's protocol: some keep-alive connections, each sending the same request as soon
+ * as its last response arrived; each response's status and body are checked. Small, so that on two cores it leaves most
+ * to the server. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -50,9 +51,14 @@ static int request(connection *c, const char *data, size_t len) {
 /* 1: a whole, correct response; 0: more to come; -1: a wrong one. */
 static int responded(connection *c, const char *body, size_t len) {
     c->buffer[c->have] = 0;
+    if (c->buffer[0] == '-') return -1; /* Redis: an error, or a string: its length, and it */
+    if (c->buffer[0] == '$') {
+        char *line = strstr(c->buffer, "\r\n");
+        return line && strstr(line + 2, "\r\n") ? 1 : 0;
+    }
     char *end = strstr(c->buffer, "\r\n\r\n");
     if (!end) return c->have >= BUFFER ? -1 : 0;
-    if (strncmp(c->buffer, "HTTP/1.1 200", 12)) return -1;
+    if (strncmp(c->buffer, "HTTP/1.1 200", 12) && strncmp(c->buffer, "HTTP/1.1 202", 12)) return -1;
     size_t head = (size_t)(end - c->buffer) + 4;
     char *chunked = strcasestr(c->buffer, "\r\ntransfer-encoding: chunked");
     if (chunked && chunked < end) {

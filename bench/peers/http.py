@@ -55,6 +55,28 @@ def environment(name: str, packages: Sequence[str]) -> Path:
     return python
 
 
+def closed_loop(
+    name: str, port: int, request: bytes, expected: bytes, connections: int, seconds: float, most: int = 0
+) -> Series:
+    """Each connection sends the request again as soon as its response came, which has `expected` in it. most: requests
+    in all, 0 for any number."""
+    call = ctypes.CDLL(str(library("http_load"))).http_load
+    call.restype = ctypes.c_long
+    cap = most or int(seconds * 100_000)
+    samples = array("q", bytes(8 * cap))
+    address, _ = samples.buffer_info()
+    begin = time.perf_counter_ns()
+    n = call(
+        port, request, ctypes.c_size_t(len(request)), expected, ctypes.c_size_t(len(expected)),
+        connections, ctypes.c_uint64(int(seconds * 1e9)), ctypes.c_void_p(address), ctypes.c_long(cap),
+    )  # fmt: skip
+    elapsed = time.perf_counter_ns() - begin
+    if n < 0:
+        reasons = {-1: "cannot connect", -2: "a wrong response", -3: "a connection was lost"}
+        raise WrongResult(f"{name}, {connections} connections: {reasons[n]}")
+    return Series(samples[:n], n, elapsed, machine.Ticks.now().steal)
+
+
 class HttpPeer:
     """A server in a process of its own."""
 
@@ -116,25 +138,11 @@ class HttpPeer:
 
     def load(self, connections: int, seconds: float) -> Series:
         """A closed loop with this many connections."""
-        call = ctypes.CDLL(str(library("http_load"))).http_load
-        call.restype = ctypes.c_long
-        cap = int(seconds * 100_000)
-        samples = array("q", bytes(8 * cap))
-        address, _ = samples.buffer_info()
         head = (
             f"POST {self.path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(EVENT)}\r\n\r\n"
         ).encode()
-        begin = time.perf_counter_ns()
-        n = call(
-            self.port, head + EVENT, ctypes.c_size_t(len(head) + len(EVENT)), TEXT, ctypes.c_size_t(len(TEXT)),
-            connections, ctypes.c_uint64(int(seconds * 1e9)), ctypes.c_void_p(address), ctypes.c_long(cap),
-        )  # fmt: skip
-        elapsed = time.perf_counter_ns() - begin
-        if n < 0:
-            reasons = {-1: "cannot connect", -2: "a wrong response", -3: "a connection was lost"}
-            raise WrongResult(f"{self.name}, {connections} connections: {reasons[n]}")
-        return Series(samples[:n], n, elapsed, machine.Ticks.now().steal)
+        return closed_loop(self.name, self.port, head + EVENT, TEXT, connections, seconds)
 
     def close(self) -> None:
         if self.process is not None:

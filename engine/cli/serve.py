@@ -68,6 +68,12 @@ OPTIONS = (
     ),
     option("--workers WORKERS", "of one version at most (default: 64)", type=int, default=64),
     option(
+        "--queue-bytes BYTES",
+        "of events and messages that wait on the disk; beyond it requests get a 429 (default: 1 GiB)",
+        type=int,
+        default=1 << 30,
+    ),
+    option(
         "--retry-delays SECONDS,SECONDS",
         "before the second and third attempt of an event that failed (default: AWS's 60,120)",
         default="60,120",

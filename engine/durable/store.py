@@ -95,6 +95,13 @@ class Store:
         with self._explained():
             yield from kind.load(self._connection)
 
+    def reader(self) -> sqlite3.Connection:
+        """A connection that only reads, for any one thread; it sees what is durable. The caller closes it."""
+        with self._explained():
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA query_only=1")
+            return connection
+
     def commit(self, steps: Sequence[Step]) -> Future[int | None]:
         """From any thread: all of these or none. The future is done once they are durable; its result is the id of the
         last row that the store numbered, or None. It fails with StoreError when nothing was changed."""

@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -35,6 +35,12 @@ class Usage:
 
     reserved: int | None  # its own concurrency
     in_flight: int = 0
+    waiters: list[Callable[[], object]] = field(default_factory=list)  # called once, when an invocation ends
+
+    def wake(self) -> None:
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            waiter()
 
 
 @dataclass(slots=True)
@@ -141,6 +147,16 @@ class Invoker:
     def usage(self, name: str) -> Usage:
         return self._usage.get(name) or self._usage.setdefault(name, Usage(self._reserved_of(name)))
 
+    def full(self, name: str, most: int) -> Usage | None:
+        """What must end before another invocation may begin: the function's own (of which there are its reserved
+        concurrency, or `most`), or the place's. None: nothing."""
+        usage = self.usage(name)
+        if usage.in_flight >= (most if usage.reserved is None else usage.reserved):
+            return usage
+        if usage.reserved is None and self._unreserved.in_flight >= self._account_limit - self._reserved:
+            return self._unreserved
+        return None
+
     def _reserved_of(self, name: str) -> int | None:
         record = self._state.get("concurrency", name)
         return record["ReservedConcurrentExecutions"] if record else None
@@ -177,6 +193,10 @@ class Invoker:
             usage.in_flight -= 1
             if counted is not usage:
                 counted.in_flight -= 1
+                if counted.waiters:
+                    counted.wake()
+            if usage.waiters:
+                usage.wake()
             on_result(_result(deployment, outcome, id))
 
         deployment.submit(event, on_outcome, flags, id)

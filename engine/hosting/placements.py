@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..aws.names import LATEST, Place
@@ -47,6 +48,8 @@ class Hosting:
         self._outcomes = outcomes
         self._keep = keep
         self._placements: dict[Place, Placement] = {}
+        # Called in the loop after each change, when invocations find what is now true.
+        self.watchers: list[Callable[[Placement, Change], object]] = []
         self._making = threading.Lock()
 
         def watch(state: State, change: Change) -> None:
@@ -89,4 +92,7 @@ class Hosting:
             placement.invoker.sweep()
 
     def _changed(self, state: State, change: Change) -> None:
-        self.of(Place.of(state.partition)).invoker.changed(change)
+        placement = self.of(Place.of(state.partition))
+        placement.invoker.changed(change)
+        for watcher in self.watchers:
+            watcher(placement, change)

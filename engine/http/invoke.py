@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Any
 from urllib.parse import unquote
@@ -12,9 +13,11 @@ from ..aws.messages import Request
 from ..aws.model import Model
 from ..aws.service import Access
 from ..calls.dispatch import uuid_text
-from ..hosting.events import AcceptedEvent, Events
 from ..hosting.invoker import Result, new_id
 from ..hosting.placements import Hosting, Placement
+from ..routing import recursion
+from ..routing.event import AcceptedEvent
+from ..routing.events import Events
 from ..services.lambda_ import malformed
 from ..services.lambda_.invocation import check_size, extras_of, log_result
 from .cycle import Header, InvokeCycle
@@ -31,6 +34,7 @@ _MEMBERS = {
     _DURABLE: "DurableExecutionName",
 }  # fmt: skip
 _NAMES_KEPT = 1000  # by URL: with its qualifier, one takes 300 bytes
+_PLAIN_EVENT = {_TYPE: EVENT.encode()}  # with nothing in it that is still to be checked
 _REMAPPED: Header = (b"x-amzn-remapped-content-length", b"0")
 _HEADERS = (
     b"content-type: application/json\r\nx-amzn-requestid: %b\r\nx-amzn-remapped-content-length: 0\r\n"
@@ -89,7 +93,7 @@ class Endpoint:
         body = bytes(cycle.body)
         placement = self._placement(cycle, authorization, body)
         function = self._names.get((cycle.url, placement))
-        if function is None or options:
+        if function is None or (options and options != _PLAIN_EVENT):
             function = self._function(cycle.url, placement, options)
         kind = options.get(_TYPE, b"").decode() if options else ""
         limit = limits.ASYNC_BYTES if kind == EVENT else limits.EVENT_BYTES
@@ -102,6 +106,8 @@ class Endpoint:
         if kind == EVENT:
             self._accept(cycle, placement, function, body or b"{}", extras)
             return
+        if extras is not None:
+            recursion.check(placement, function[0], extras)
         with_tail = options.get(_LOG) == b"Tail"
         request_id = new_id()
 
@@ -139,18 +145,19 @@ class Endpoint:
     ) -> None:
         """An asynchronous event: 202 once it cannot be lost any more."""
         malformed.check(body)
-        id = uuid.uuid4()
+        id = new_id()
+        text = uuid_text(id)
 
-        def on_stored(error: Exception | None) -> None:
+        def on_stored(error: BaseException | None) -> None:
             if error is None:
-                cycle.respond(202, [(b"x-amzn-requestid", str(id).encode()), _REMAPPED], b"")
+                cycle.respond(202, [(b"x-amzn-requestid", text.encode()), _REMAPPED], b"")
             else:
                 message = f"The event could not be stored: {error}"
-                self._refuse(cycle, Fault("ServiceException", message, Type="Service"), str(id))
+                self._refuse(cycle, Fault("ServiceException", message, Type="Service"), text)
 
         partition = placement.place.partition
-        event = AcceptedEvent(*function, body, id.bytes, self._events.now(), extras, partition)
-        self._events.accept(event, on_stored)
+        event = AcceptedEvent(*function, partition, id, time.time(), extras)
+        self._events.accept(event, body, on_stored)
 
     def _function(self, url: bytes, placement: Placement, options: dict[bytes, bytes]) -> Name:
         """The function's name and qualifier, checked as the model has it. Raises Fault."""

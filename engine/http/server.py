@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,12 +27,13 @@ from ..aws.service import Service
 from ..aws.sigv4 import Verifier, load_credentials
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
+from ..durable.queue import MAX_BYTES, Queues
+from ..durable.queue_rows import QueueRows
 from ..durable.records import Records
 from ..durable.state import States
 from ..durable.store import Store
 from ..hosting import environment
 from ..hosting.collection import Collection
-from ..hosting.events import DELAYS, EventRows, Events
 from ..hosting.interpreters import interpreters
 from ..hosting.layout import Layouts
 from ..hosting.outside import Outside
@@ -40,6 +42,10 @@ from ..hosting.placements import Hosting, Placement
 from ..hosting.sandboxing import sandboxing
 from ..observe.counters import Counters
 from ..observe.outcomes import OutcomeBatch, Outcomes
+from ..routing.earlier import EventRows
+from ..routing.endings import Endings
+from ..routing.events import Events
+from ..routing.retry import DELAYS
 from ..runtime import Runtime
 from ..services.health import Health
 from ..services.lambda_.archive import CodeArchive
@@ -63,6 +69,7 @@ WORKERS = 64  # of one version at most, unless its function reserves less
 KEEP = 600.0  # seconds that a version nobody invokes stays up
 SWEEP = 15.0
 SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner
+SWITCH = 0.0005  # seconds after which a thread that wants the interpreter gets it from one that is busy
 GRACE = 30  # seconds that requests in flight have at the end
 EXTRAS_BYTES = 16 * 1024  # beyond the event: what its context says
 
@@ -81,6 +88,7 @@ class Options:
     aws_endpoint: str | None = None
     workers: int = WORKERS
     retry_delays: tuple[float, ...] = DELAYS
+    queue_bytes: int = MAX_BYTES
     python: tuple[str, ...] = ()
     allow_host: tuple[str, ...] = ()
     pass_env: tuple[str, ...] = ()
@@ -135,8 +143,11 @@ class Server:
         options, loop = self.options, asyncio.get_running_loop()
         place = Place(options.region, options.account)
         store = stack.enter_context(
-            contextlib.closing(Store(options.state, [Records(place.partition), EventRows()]))
+            contextlib.closing(
+                Store(options.state, [Records(place.partition), QueueRows(), EventRows(place.partition)])
+            )
         )
+        queues = stack.enter_context(contextlib.closing(Queues(store, max_bytes=options.queue_bytes)))
         states = States(store)
         packages = Packages(options.state / "code", options.state / "opt")
         stack.callback(packages.close)
@@ -166,7 +177,8 @@ class Server:
             sandboxing(options.sandbox, hidden, options.share), options.pass_env,
         )  # fmt: skip
         hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
-        events = Events(store, hosting, default=place, delays=options.retry_delays)
+        endings = Endings(counters, logs.send)
+        events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
         stack.callback(events.close)
 
         def control(placement: Placement) -> Control:
@@ -205,6 +217,8 @@ class Server:
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
         gc.freeze()
+        # The store's thread needs the interpreter a few times for each commit: it does not wait 5 ms for it each time.
+        sys.setswitchinterval(SWITCH)
         gc.set_threshold(50_000, 20, 100)
         return uvicorn.Config(
             app,

@@ -18,9 +18,7 @@ class Counters:
         self._gone = _zero()  # of functions and versions that are no more, together
 
     def __call__(self, batch: OutcomeBatch) -> None:
-        counts = self._functions.get(batch.deployment.function_arn)
-        if counts is None:
-            counts = self._functions[batch.deployment.function_arn] = _zero()
+        counts = self._of(batch.deployment.function_arn)
         duration = cold = 0
         for record in batch.records:
             duration += record.took
@@ -46,11 +44,24 @@ class Counters:
             _add(totals, counts)
         return totals
 
+    def event(self, arn: str, end: str, count: int = 1) -> None:
+        """So many of a function's asynchronous events ended in this way."""
+        events = self._of(arn)["events"]
+        events[end] = events.get(end, 0) + count
+
+    def _of(self, arn: str) -> dict[str, Any]:
+        return self._functions.get(arn) or self._functions.setdefault(arn, _zero())
+
     def read(self) -> dict[str, dict[str, Any]]:
-        """By ARN: invocations, errors by status, throttles (which are no invocations) by reason, cold_starts, and
-        duration_ns, the handlers' time in all."""
+        """By ARN: invocations, errors by status, throttles (which are no invocations) by reason, cold_starts,
+        duration_ns, the handlers' time in all, and events, those accepted asynchronously, by how they ended."""
         return {
-            arn: {**counts, "errors": dict(counts["errors"]), "throttles": dict(counts["throttles"])}
+            arn: {
+                **counts,
+                "errors": dict(counts["errors"]),
+                "throttles": dict(counts["throttles"]),
+                "events": dict(counts["events"]),
+            }
             for arn, counts in self._functions.items()
         }
 
@@ -67,4 +78,5 @@ def _add(totals: dict[str, Any], counts: dict[str, Any]) -> None:
 def _zero() -> dict[str, Any]:
     return {
         "invocations": 0, "errors": dict.fromkeys(ERRORS, 0), "throttles": {}, "cold_starts": 0, "duration_ns": 0,
+        "events": {},
     }  # fmt: skip

@@ -79,8 +79,8 @@ class _Bag:
         self.__dict__.update(members)
 
 
-def extend(context: Context, extras: wire.Extras) -> None:
-    """Give one invocation's context what only it has, and the environment its trace."""
+def extend(context: Context, extras: wire.Extras) -> bool:
+    """Give one invocation's context what only it has, and the environment its trace. Did that get one?"""
     own = vars(context)
     if extras.arn:
         own["invoked_function_arn"] = extras.arn
@@ -95,6 +95,13 @@ def extend(context: Context, extras: wire.Extras) -> None:
         own["tenant_id"] = extras.tenant
     if extras.trace:
         os.environ["_X_AMZN_TRACE_ID"] = extras.trace
+    return bool(extras.trace)
+
+
+def forget_trace() -> bool:
+    """The next invocation is another's: it must not go on with this one's trace, nor with its lineage."""
+    os.environ.pop("_X_AMZN_TRACE_ID", None)
+    return False
 
 
 _CLIENT = ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name")

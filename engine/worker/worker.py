@@ -118,7 +118,10 @@ class Worker:
         fast_decode, fast_encode, raw = wire.fast_decode, self._fast_encode, spec.raw
         reply_next, max_reply = lib.stk_worker_reply_next, spec.max_reply
         packed = self._next()
+        traced = False
         while True:
+            if traced:
+                traced = context.forget_trace()
             if packed >= 0:
                 at = packed >> 20
                 end = at + (packed & 0xFFFFF)
@@ -130,7 +133,7 @@ class Worker:
             elif packed == lib.STK_W_EXTRAS:
                 extras, payload = wire.detach(self._payload(view))
                 invocation = make_context(header[:])
-                context.extend(invocation, extras)
+                traced = context.extend(invocation, extras)
             elif packed == lib.STK_W_SHUTDOWN:
                 return
             else:  # between the invocations

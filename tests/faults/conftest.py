@@ -297,7 +297,7 @@ def script(nothing_is_left: str, tmp_path: Path) -> Callable[[str], list[str]]:
 
     def made(text: str) -> list[str]:
         file = tmp_path / "program.py"
-        file.write_text(f"import sys\nsys.path[:0] = [{str(ROOT)!r}]\n{text}")
+        file.write_text(f"import sys\nsys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]\n{text}")
         return [sys.executable, str(file)]
 
     return made

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from numbered import AddEvent, EventRows
 
 from engine.durable.folder import MARKER, StoreError, claim
 from engine.durable.records import Put, Records
 from engine.durable.store import SCHEMA, Store
-from engine.hosting.events import AddEvent, EventRows
 
 KINDS = (Records(), EventRows())
 KILLS = int(os.environ.get("STOKER_KILLS", "12"))
@@ -29,7 +29,7 @@ import os, threading
 from pathlib import Path
 from engine.durable.records import Put, Records
 from engine.durable.store import Store
-from engine.hosting.events import AddEvent, EventRows
+from numbered import AddEvent, EventRows
 store = Store(Path(sys.argv[1]), [Records(), EventRows()])
 output = threading.Lock()
 def work(caller):
@@ -235,7 +235,7 @@ from pathlib import Path
 from engine.durable.records import Put, Records
 from engine.durable.folder import StoreError
 from engine.durable.store import Store
-from engine.hosting.events import AddEvent, EventRows
+from numbered import AddEvent, EventRows
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = Store(Path(sys.argv[1]), [Records(), EventRows()])
 store.commit([Put("p", "t", "o", "before", b"1")]).result(10)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import re
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -20,9 +21,11 @@ from ...aws.names import Place
 from ...aws.service import Caller, ModelService
 from ...durable.folder import StoreError
 from ...errors import EngineError
-from ...hosting.events import AcceptedEvent, Events
 from ...hosting.packages import Package
 from ...hosting.placements import Hosting, Placement
+from ...routing import recursion
+from ...routing.event import AcceptedEvent
+from ...routing.events import Events
 from . import catalog, malformed
 from .code import NotUnpacked
 from .control import Control, Operation
@@ -144,6 +147,8 @@ class Lambda(ModelService):
             request.header("x-amzn-trace-id"),
             members.get("TenantId", ""),
         )
+        if extras is not None:
+            recursion.check(placement, name.name, extras)
         result = await placement.invoker.result(name.name, name.qualifier, payload, id.bytes, extras)
         if isinstance(result, Fault):
             raise malformed.explained(result, payload)
@@ -164,14 +169,12 @@ class Lambda(ModelService):
         placement.invoker.route(name.name, name.qualifier)
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def on_stored(error: Exception | None) -> None:
+        def on_stored(error: BaseException | None) -> None:
             if not stored.done():
                 stored.set_exception(error) if error else stored.set_result(None)
 
-        event = AcceptedEvent(
-            name.name, name.qualifier, payload, id.bytes, self._events.now(), None, placement.place.partition
-        )
-        self._events.accept(event, on_stored)
+        event = AcceptedEvent(name.name, name.qualifier, placement.place.partition, id.bytes, time.time())
+        self._events.accept(event, payload, on_stored)
         try:
             await stored
         except EngineError as error:

@@ -10,12 +10,12 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
+from numbered import AddEvent, EventRows
 
 from engine.durable.folder import StoreError
 from engine.durable.records import Put, Records
 from engine.durable.state import States
 from engine.durable.store import SCHEMA, Store
-from engine.hosting.events import AddEvent, EventRows
 
 PART = "111111111111/eu-west-1"
 COUNT = 2_000
@@ -102,7 +102,7 @@ import os, signal, sys
 from pathlib import Path
 from engine.durable.records import Records
 from engine.durable.store import Store
-from engine.hosting.events import EventRows
+from numbered import EventRows
 class Dies(Records):
     def upgrade(self, connection, version):
         if sys.argv[2] == "before": os.kill(os.getpid(), signal.SIGKILL)

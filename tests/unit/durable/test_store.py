@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numbered import AddEvent, EventRows, FinishEvent, RetryEvent
 from support import until
 
 from engine.durable.folder import StoreError
 from engine.durable.records import Delete, Put, Records
 from engine.durable.store import SCHEMA, Step
 from engine.durable.store import Store as AnyStore
-from engine.hosting.events import AddEvent, EventRows, FinishEvent, RetryEvent
 
 Key = tuple[str, str, str]
 PART = "111111111111/eu-west-1"

@@ -1,0 +1,70 @@
+"""Every event that will not run any more is told of here: counted, logged, and handed to where its end is
+delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..calls.dispatch import uuid_text
+from ..hosting.invoker import Result
+from ..hosting.placements import Placement
+from ..observe.counters import Counters
+from ..observe.records import FunctionOutput
+from .event import AcceptedEvent
+from .retry import SUCCESS
+
+STREAM = "asynchronous-events"  # the log stream, in each function's log group, of events that were given up
+
+
+@dataclass(slots=True)
+class Ended:
+    """An event's end. condition: one of retry's; result: of its last attempt, if there was one; age: seconds."""
+
+    event: AcceptedEvent
+    payload: bytes
+    placement: Placement
+    condition: str
+    result: Result | None
+    age: float
+
+
+# Takes care of an event's end. The event is settled once the future is done, so that whatever is to come of it must
+# be durable by then; None: there is nothing to wait for.
+Deliver = Callable[[Ended], "asyncio.Future[None] | None"]
+
+
+class Endings:
+    """Where events end."""
+
+    def __init__(self, counters: Counters, log: Callable[[FunctionOutput], object]) -> None:
+        self._counters = counters
+        self._log = log
+        self.deliver: Deliver = lambda ended: None
+
+    def __call__(self, ended: Ended) -> asyncio.Future[None] | None:
+        event, place = ended.event, ended.placement.place
+        self._counters.event(place.function(event.name), ended.condition)
+        if ended.condition != SUCCESS:
+            self._warn(ended)
+        return self.deliver(ended)
+
+    def dropped(self, placement: Placement, name: str, reason: str, count: int) -> None:
+        """Events of a function, or of a version of it, that is no more."""
+        self._counters.event(placement.place.function(name), reason, count)
+
+    def _warn(self, ended: Ended) -> None:
+        event, placement = ended.event, ended.placement
+        error = ""
+        if ended.result is not None and ended.result.failed:
+            error = f" Last error: {ended.result.payload[:1024].decode(errors='replace')}"
+        text = (
+            f"[WARN] RequestId: {uuid_text(event.id)} Asynchronous event given up: {ended.condition} "
+            f"after {event.invocations} invocations, {ended.age:.0f} s old.{error}\n"
+        )
+        place = placement.place
+        record = placement.state.get("function", event.name, "$LATEST") or {}
+        group = record.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{event.name}"
+        self._log(FunctionOutput(place.region, place.account, group, STREAM, int(time.time() * 1e3), text))

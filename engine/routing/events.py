@@ -1,0 +1,302 @@
+"""Asynchronous invocations: accepted once they are durable, then run, at least once, each function at its own pace.
+
+Every function has a queue of its own, and no more of its events run than it may run at once: its reserved
+concurrency, or the workers that the engine would start for it. Those that wait do so on the disk, not in the engine's
+line, where they would be in the way of synchronous callers. When an invocation of it ends, of whatever kind, the next
+event begins; functions that have events and room take turns. So a function that is slow, throttled or crashing delays
+no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from .. import wire
+from ..aws.faults import Fault
+from ..aws.names import LATEST, Place
+from ..durable.queue import Leased, QueueFull, Queues
+from ..durable.state import Change
+from ..hosting.invoker import Result, Usage
+from ..hosting.placements import Hosting, Placement
+from . import retry
+from .endings import Ended, Endings
+from .event import SERVICE, AcceptedEvent, decode, encode, function_of, queue_of
+from .recursion import MOST, allowed, begin, hop
+
+BURST = 32  # events that are begun in one turn of the loop
+LOOKED_AT = 5.0  # seconds: how often events that cannot begin are looked at for their age
+DELETED = "Deleted"  # with their function: no condition of AWS's, which drops them in silence
+
+# Called in the loop once an event cannot be lost any more, or with the reason why it was not taken.
+OnStored = Callable[[BaseException | None], None]
+
+
+class _Function:
+    """A function that has events which run, or could."""
+
+    __slots__ = ("arn", "blocked", "in_turn", "name", "placement", "queue", "running", "throttles", "timer")
+
+    def __init__(self, queue: str, name: str, placement: Placement) -> None:
+        self.queue = queue
+        self.name = name
+        self.placement = placement
+        self.arn = placement.place.function(name)
+        self.in_turn = False
+        self.running = 0
+        self.blocked: Usage | None = None  # what it waits for to end
+        self.throttles = 0  # by the engine, in a row
+        self.timer: asyncio.TimerHandle | None = None  # until it is tried again after one
+
+
+class Events:
+    """Runs the events of all functions of all places. Belongs to the event loop that serves requests."""
+
+    def __init__(
+        self,
+        queues: Queues,
+        hosting: Hosting,
+        endings: Endings,
+        *,
+        workers: int,
+        delays: Sequence[float] = retry.DELAYS,
+    ) -> None:
+        """workers: of one version at most. delays: seconds before the second and the third attempt."""
+        self._queues = queues
+        self._hosting = hosting
+        self._endings = endings
+        self._workers = workers
+        self._delays = delays
+        self._loop = asyncio.get_running_loop()
+        self._functions: dict[str, _Function] = {}
+        self._turns: deque[_Function] = deque()
+        self._pumping = False
+        self._closed = False
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Take up what an earlier server accepted and did not finish."""
+        self._queues.listen(SERVICE, self._due)
+        self._hosting.watchers.append(self._changed)
+        for queue in self._queues.queues(SERVICE):
+            partition, name = function_of(queue)
+            placement = self._hosting.of(Place.of(partition))
+            if placement.state.get("function", name, LATEST) is None:
+                self._delete(placement, name)
+            elif self._queues.ready(queue):
+                self._due(queue)
+        self._look()
+
+    def close(self) -> None:
+        """Begin nothing more: what is not finished is taken up at the next start."""
+        self._closed = True
+        timers = [function.timer for function in self._functions.values()]
+        for timer in [*timers, self._sweep]:
+            if timer is not None:
+                timer.cancel()
+
+    def accept(self, event: AcceptedEvent, payload: bytes, on_stored: OnStored) -> None:
+        """Raises Fault when there is no room for it."""
+        try:
+            future = self._queues.put(queue_of(event.partition, event.name), payload, meta=encode(event))
+        except QueueFull:
+            reason = "FunctionInvocationRateLimitExceeded"
+            raise Fault("TooManyRequestsException", "Rate Exceeded.", Reason=reason, Type="User") from None
+        future.add_done_callback(lambda done: on_stored(done.exception()))
+
+    # Turns.
+
+    def _due(self, queue: str) -> None:
+        """There are events of a function that could begin."""
+        function = self._functions.get(queue)
+        if function is None:
+            partition, name = function_of(queue)
+            function = _Function(queue, name, self._hosting.of(Place.of(partition)))
+            self._functions[queue] = function
+        if function.timer is None and function.blocked is None:
+            self._take_turns(function)
+
+    def _take_turns(self, function: _Function) -> None:
+        if not function.in_turn and not self._closed:
+            function.in_turn = True
+            self._turns.append(function)
+            if not self._pumping:
+                self._pumping = True
+                self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Begin one event of each function that may, in turn, for as long as that takes no longer than it should."""
+        for _ in range(BURST):
+            if not self._turns or self._closed:
+                break
+            function = self._turns.popleft()
+            try:
+                function.in_turn = self._begin(function)
+            except Exception as error:  # it keeps no other from its turn
+                function.in_turn = False
+                text = f"an event of {function.queue} could not be run"
+                self._loop.call_exception_handler({"message": text, "exception": error})
+            if function.in_turn:
+                self._turns.append(function)
+        self._pumping = bool(self._turns) and not self._closed
+        if self._pumping:
+            self._loop.call_soon(self._pump)
+
+    def _begin(self, function: _Function) -> bool:
+        """The next event. False: there is none, or it has to wait."""
+        if function.timer is not None or function.blocked is not None:
+            return False
+        invoker = function.placement.invoker
+        nothing = invoker.usage(function.name).reserved == 0
+        if not nothing:
+            full = invoker.full(function.name, self._workers)
+            if full is not None:
+                self._wait(function, full)
+                return False
+        rows = self._queues.lease(function.queue)
+        if not rows:
+            if not function.running:
+                self._functions.pop(function.queue, None)
+            return False
+        row, event = rows[0], decode(rows[0].meta)
+        if nothing:
+            self._end(function, row, event, retry.NO_CONCURRENCY)
+        elif self._age(row) > retry.max_age(event.config(function.placement)):
+            self._end(function, row, event, retry.TOO_OLD)
+        else:
+            self._run(function, row, event)
+        return True
+
+    def _wait(self, function: _Function, full: Usage) -> None:
+        """Until one of these invocations ends."""
+        function.blocked = full
+        full.waiters.append(partial(self._unblock, function))
+
+    def _unblock(self, function: _Function) -> None:
+        if self._functions.get(function.queue) is not function:
+            return
+        if function.timer is not None:
+            function.timer.cancel()
+            function.timer = None
+        function.blocked = None
+        self._take_turns(function)
+
+    def _throttled(self, function: _Function) -> None:
+        """The engine had no room for one that should have had: all of the function's wait, until one of it ends, or a
+        while."""
+        function.throttles += 1
+        if function.timer is None:
+            delay = retry.back_off(function.throttles)
+            function.timer = self._loop.call_later(delay, self._unblock, function)
+        usage = function.placement.invoker.usage(function.name)
+        if function.blocked is None and usage.in_flight:
+            self._wait(function, usage)
+
+    # One event.
+
+    def _age(self, row: Leased) -> float:
+        return (self._queues.now() - row.first) / 1e9
+
+    def _run(self, function: _Function, row: Leased, event: AcceptedEvent) -> None:
+        placement = function.placement
+        extras = wire.Extras() if event.extras is None else event.extras
+        trace, before = hop(extras.trace or begin(event.id, event.accepted), function.arn)
+        if before >= MOST and not allowed(placement, event.name):
+            self._end(function, row, event, retry.RECURSIVE)
+            return
+        sent = wire.Extras(client=extras.client, identity=extras.identity, trace=trace, tenant=extras.tenant)
+
+        def on_result(result: Result | Fault) -> None:
+            function.running -= 1
+            if self._closed:
+                return
+            if not function.running:
+                self._take_turns(function)
+            if isinstance(result, Fault):
+                self._refused(function, row, event, result)
+                return
+            function.throttles = 0
+            event.invocations += 1
+            event.faults = 0
+            if result.failed:
+                event.failures += 1
+                config = event.config(placement)
+                step = retry.after_failure(config, event.failures, self._age(row), self._delays)
+                self._again(function, row, event, step, result)
+            else:
+                self._end(function, row, event, retry.SUCCESS, result)
+
+        function.running += 1
+        try:
+            route = placement.invoker.route(event.name, event.qualifier)
+            placement.invoker.invoke(route, row.value, on_result, sent, event.id)
+        except Fault as fault:
+            function.running -= 1
+            self._refused(function, row, event, fault)
+
+    def _refused(self, function: _Function, row: Leased, event: AcceptedEvent, fault: Fault) -> None:
+        """It did not run."""
+        if fault.code == "ResourceNotFoundException":  # its version or alias was deleted
+            self._endings.dropped(function.placement, event.name, DELETED, 1)
+            self._queues.settle([row.id])
+        elif fault.code == "TooManyRequestsException":
+            self._throttled(function)
+            self._queues.release(row.id)
+        else:
+            event.faults += 1
+            step = retry.after_fault(event.config(function.placement), event.faults, self._age(row))
+            self._again(function, row, event, step, None)
+
+    def _again(
+        self, function: _Function, row: Leased, event: AcceptedEvent, step: float | str, result: Result | None
+    ) -> None:
+        if isinstance(step, str):
+            self._end(function, row, event, step, result)
+        else:
+            self._queues.release(row.id, step, meta=encode(event))
+
+    def _end(
+        self,
+        function: _Function,
+        row: Leased,
+        event: AcceptedEvent,
+        condition: str,
+        result: Result | None = None,
+    ) -> None:
+        """It will not run any more: settled once what comes of that is durable."""
+        ended = Ended(event, row.value, function.placement, condition, result, self._age(row))
+        delivered = self._endings(ended)
+        if delivered is None:
+            self._queues.settle([row.id])
+        else:
+            delivered.add_done_callback(lambda _: self._queues.settle([row.id]))
+
+    # What happens beside them.
+
+    def _changed(self, placement: Placement, change: Change) -> None:
+        """A function that is deleted takes its events with it; one that changed is tried again at once."""
+        for table, name, id, record in change.steps:
+            if table == "function" and id == LATEST and record is None:
+                self._delete(placement, name)
+            elif table in ("function", "concurrency", "alias"):
+                function = self._functions.get(queue_of(placement.place.partition, name))
+                if function is not None:
+                    function.throttles = 0
+                    self._unblock(function)
+
+    def _delete(self, placement: Placement, name: str) -> None:
+        count, _ = self._queues.purge(queue_of(placement.place.partition, name))
+        if count:
+            self._endings.dropped(placement, name, DELETED, count)
+
+    def _look(self) -> None:
+        """Events that wait for room become too old, too."""
+        for function in list(self._functions.values()):
+            while (function.timer or function.blocked) and (rows := self._queues.lease(function.queue)):
+                event = decode(rows[0].meta)
+                if self._age(rows[0]) <= retry.max_age(event.config(function.placement)):
+                    self._queues.release(rows[0].id)
+                    break
+                self._end(function, rows[0], event, retry.TOO_OLD)
+        self._sweep = self._loop.call_later(LOOKED_AT, self._look)

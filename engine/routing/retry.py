@@ -1,0 +1,46 @@
+"""When an event runs again, and when it does not: Lambda's rules for asynchronous invocation. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+RETRIES = 2  # AWS's default, and most
+MAX_AGE = 21_600.0  # seconds; AWS's default, and most
+DELAYS = (60.0, 120.0)  # seconds before the second and the third attempt
+BACK_OFF = (1.0, 300.0)  # seconds after a throttle or a system error, at first and at most
+
+# Conditions, as AWS's destinations name them, under which an event runs no more.
+SUCCESS = "Success"
+EXHAUSTED = "RetriesExhausted"
+TOO_OLD = "EventAgeExceeded"
+NO_CONCURRENCY = "ZeroReservedConcurrency"
+RECURSIVE = "RecursiveInvocation"  # ours: AWS names no condition for an event of a loop that it stopped
+
+Config = Mapping[str, Any]  # an EventInvokeConfig
+
+
+def max_age(config: Config) -> float:
+    """Seconds."""
+    return float(config.get("MaximumEventAgeInSeconds", MAX_AGE))
+
+
+def after_failure(config: Config, failures: int, age: float, delays: Sequence[float]) -> float | str:
+    """The function failed so many times: seconds until the next attempt, or the condition why there is none. One that
+    would come when the event is too old is not waited for."""
+    if failures > config.get("MaximumRetryAttempts", RETRIES):
+        return EXHAUSTED
+    delay = delays[min(failures, len(delays)) - 1]
+    return TOO_OLD if age + delay > max_age(config) else delay
+
+
+def after_fault(config: Config, faults: int, age: float) -> float | str:
+    """It was no error of the function's: seconds until it is tried again, or why it is not."""
+    delay = back_off(faults)
+    return TOO_OLD if age + delay > max_age(config) else delay
+
+
+def back_off(times: int) -> float:
+    """Seconds to wait after so many throttles or system errors in a row."""
+    first, most = BACK_OFF
+    return min(most, first * 2.0 ** min(times - 1, 30))

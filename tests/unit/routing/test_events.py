@@ -1,0 +1,149 @@
+"""Events over a real engine: who begins when, and that an event is settled only once its end is taken care of."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hosted import HERE, THERE, Hosted, run, until
+
+from engine.aws.names import Place
+from engine.hosting.invoker import new_id
+from engine.routing import retry
+from engine.routing.endings import Ended, Endings
+from engine.routing.event import AcceptedEvent
+from engine.routing.events import Events
+
+
+class Accepting:
+    """Events of a hosted engine, and what became of them."""
+
+    def __init__(self, hosted: Hosted, **options: Any) -> None:
+        self.hosted = hosted
+        self.ended: list[Ended] = []
+        self.endings = Endings(hosted.counters, hosted.output.append)
+        self.endings.deliver = self.ended.append  # type: ignore[assignment, return-value]
+        self.events = Events(hosted.queues, hosted.hosting, self.endings, **{"workers": 4, **options})
+        self.events.start()
+
+    async def send(self, place: Place, event: Any, name: str = "f") -> None:
+        stored: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        accepted = AcceptedEvent(name, None, place.partition, new_id(), 2e9)
+        self.events.accept(accepted, json.dumps(event).encode(), stored.set_result)
+        assert await asyncio.wait_for(stored, 10) is None
+
+    def conditions(self) -> list[tuple[str, int]]:
+        return [(ended.condition, ended.event.invocations) for ended in self.ended]
+
+
+@pytest.mark.promise(96)
+def test_what_the_account_has_no_room_for_begins_when_anything_of_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when a timer rings: here it would in an hour."""
+    monkeypatch.setattr(retry, "BACK_OFF", (3600.0, 3600.0))
+
+    async def body(hosted: Hosted) -> None:
+        for name in ("f", "g"):
+            hosted.put(HERE, name)
+            hosted.put(THERE, name)
+        hosted.hosting.of(HERE).invoker._account_limit = 1
+        it = Accepting(hosted)
+        go = tmp_path / "go"
+        running = asyncio.create_task(hosted.invoke(HERE, {"until": str(go)}))
+        usage = hosted.hosting.of(HERE).invoker.usage("f")
+        await until(lambda: usage.in_flight == 1)
+        for _ in range(3):
+            await it.send(HERE, None, "g")
+        await it.send(THERE, None, "g")
+        await until(lambda: it.conditions() == [("Success", 1)])
+        assert it.ended[0].placement.place == THERE, "another account has room"
+        go.touch()
+        await running
+        await until(lambda: it.conditions() == [("Success", 1)] * 4)
+        it.events.close()
+
+    run(tmp_path, body)
+
+
+@pytest.mark.promise(96)
+def test_a_reserved_slot_that_frees_is_taken_at_once_whoever_had_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "BACK_OFF", (3600.0, 3600.0))
+
+    async def body(hosted: Hosted) -> None:
+        hosted.put(HERE)
+        with hosted.states.of(HERE.partition).change() as change:
+            change.put("concurrency", "f", "", {"ReservedConcurrentExecutions": 1})
+        await asyncio.sleep(0.05)
+        it = Accepting(hosted)
+        go = tmp_path / "go"
+        running = asyncio.create_task(hosted.invoke(HERE, {"until": str(go)}))
+        await until(lambda: hosted.hosting.of(HERE).invoker.usage("f").in_flight == 1)
+        for _ in range(50):
+            await it.send(HERE, None)
+        assert not it.ended
+        go.touch()
+        await running
+        await until(lambda: it.conditions() == [("Success", 1)] * 50)
+        # None at all: what waits is given up, and what comes is, too.
+        slow = tmp_path / "slow"
+        for _ in range(3):
+            await it.send(HERE, {"until": str(slow)})
+        with hosted.states.of(HERE.partition).change() as change:
+            change.put("concurrency", "f", "", {"ReservedConcurrentExecutions": 0})
+        await until(lambda: it.conditions()[50:] == [("ZeroReservedConcurrency", 0)] * 2)
+        slow.touch()
+        await until(lambda: it.conditions()[52:] == [("Success", 1)])
+        it.events.close()
+
+    run(tmp_path, body)
+
+
+@pytest.mark.promise(97)
+def test_an_event_is_settled_once_its_end_is_taken_care_of(tmp_path: Path) -> None:
+    """Its payload, its condition and its last result are there for whoever delivers them; until then it stays."""
+
+    async def body(hosted: Hosted) -> None:
+        hosted.put(HERE)
+        it = Accepting(hosted, delays=(0.01, 0.02))
+        delivered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def deliver(ended: Ended) -> asyncio.Future[None]:
+            it.ended.append(ended)
+            return delivered
+
+        it.endings.deliver = deliver
+        await it.send(HERE, "fail")
+        await until(lambda: it.ended)
+        (ended,) = it.ended
+        assert (ended.condition, ended.event.invocations, ended.payload) == ("RetriesExhausted", 3, b'"fail"')
+        assert ended.result is not None and json.loads(ended.result.payload)["errorMessage"] == "asked for"
+        assert hosted.queues.row_count == 1
+        delivered.set_result(None)
+        await until(lambda: hosted.queues.row_count == 0)
+        lines = [output for output in hosted.output if output.log_stream == "asynchronous-events"]
+        assert len(lines) == 1 and "given up: RetriesExhausted after 3 invocations" in lines[0].text
+        assert hosted.counters.read()[HERE.function("f")]["events"] == {"RetriesExhausted": 1}
+        it.events.close()
+
+    run(tmp_path, body)
+
+
+@pytest.mark.promise(97)
+def test_a_version_that_is_no_more_takes_its_events_with_it(tmp_path: Path) -> None:
+    async def body(hosted: Hosted) -> None:
+        hosted.put(HERE)
+        it = Accepting(hosted)
+        stored: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        event = AcceptedEvent("f", "7", HERE.partition, new_id(), 2e9)
+        it.events.accept(event, b"null", stored.set_result)
+        await until(lambda: stored.done() and hosted.queues.row_count == 0)
+        assert hosted.counters.read()[HERE.function("f")]["events"] == {"Deleted": 1}
+        it.events.close()
+
+    run(tmp_path, body)
