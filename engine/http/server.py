@@ -7,6 +7,7 @@ import contextlib
 import gc
 import ipaddress
 import os
+import resource
 import signal
 import socket
 import stat
@@ -50,6 +51,7 @@ from ..services.logs.service import Logs
 from ..services.sts import Sts
 from ..services.urls.service import PATH as LAMBDA_URL
 from ..services.urls.service import FunctionUrlRequests
+from . import budget
 from .app import App
 from .browsers import Browsers
 from .door import Door
@@ -62,6 +64,7 @@ KEEP = 600.0  # seconds that a version nobody invokes stays up
 SWEEP = 15.0
 SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner
 GRACE = 30  # seconds that requests in flight have at the end
+CONNECTIONS = 1024  # unless told: every synchronous invocation of an account at once, and some
 EXTRAS_BYTES = 16 * 1024  # beyond the event: what its context says
 
 
@@ -81,6 +84,8 @@ class Options:
     retry_delays: tuple[float, ...] = DELAYS
     python: tuple[str, ...] = ()
     allow_host: tuple[str, ...] = ()
+    inflight: int = budget.DEFAULT // budget.MIB  # MB
+    max_connections: int | None = None  # None: as many as descriptors allow, within reason
 
 
 class _Uvicorn(uvicorn.Server):
@@ -175,9 +180,10 @@ class Server:
         await loop.run_in_executor(executor, lambda_.settle)
         packages.keep_only(set().union(*(catalog.digests(state) for state in states.all())))
         door = self._door(place)
+        held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded),
-            Health(counters),
+            Health(counters, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
             CodeArchive(packages, model),
             lambda_,
             Logs(logs),
@@ -188,6 +194,7 @@ class Server:
         stack.push_async_callback(passthrough.aclose)
         app = App(Registry(services), door, passthrough)
         endpoint = Endpoint(hosting, events, model, door)
+        most = options.max_connections or min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         hosting.start()
         events.start()
         stack.callback(loop.create_task(_sweep(hosting)).cancel)
@@ -197,7 +204,7 @@ class Server:
         gc.set_threshold(50_000, 20, 100)
         return uvicorn.Config(
             app,
-            http=type("ServerProtocol", (Protocol,), {"endpoint": endpoint}),
+            http=type("ServerProtocol", (Protocol,), {"endpoint": endpoint, "budget": held, "most": most}),
             loop="none",
             ws="none",
             lifespan="off",
@@ -238,6 +245,11 @@ def check(options: Options) -> None:
         )
     if len(options.account) != 12 or not options.account.isdigit():
         raise errors.InvalidConfiguration(f"--account {options.account}: an account id has twelve digits")
+    if options.inflight * budget.MIB < budget.LEAST:
+        least = budget.LEAST // budget.MIB
+        raise errors.InvalidConfiguration(f"--inflight {options.inflight}: {least} MB are the least")
+    if options.max_connections is not None and options.max_connections < 1:
+        raise errors.InvalidConfiguration(f"--max-connections {options.max_connections}: one is the least")
 
 
 def _loopback(host: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from ...aws.faults import Fault
@@ -30,8 +29,7 @@ class CodeArchive(Service):
         path = self._packages.archive(request.path.rsplit("/", 1)[1])
         if not path.exists():
             raise Fault("ResourceNotFoundException", "There is no such package", Type="User")
-        data = await asyncio.get_running_loop().run_in_executor(None, path.read_bytes)
-        return Response(200, [(b"content-type", b"application/zip")], data)
+        return Response(200, [(b"content-type", b"application/zip")], b"", path)
 
     def error(self, request: Request, fault: Fault) -> Response:
         return self._model.error(fault, "")
