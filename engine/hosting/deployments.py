@@ -39,7 +39,7 @@ class Deployment:
 
     __slots__ = (
         "broken", "early", "ended", "entry", "fleet", "idle_since", "in_flight", "init_began", "init_ms", "key",
-        "outcomes", "record", "reserved", "retired", "warm",
+        "outcomes", "record", "reply_bytes", "reserved", "retired", "warm",
     )  # fmt: skip
 
     def __init__(self, fleet: Fleet, record: Mapping[str, Any], reserved: int | None, warm: int) -> None:
@@ -59,6 +59,7 @@ class Deployment:
         self.in_flight = 0
         self.idle_since = time.monotonic()
         self.retired = self.ended = False
+        self.reply_bytes = 0  # of its largest reply lately, where that is large
 
     @property
     def info(self) -> DeploymentInfo:

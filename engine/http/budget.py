@@ -19,12 +19,14 @@ held for ever by somebody who does not move. It stands on four rules.
   bounds it.
 
 A response cannot wait for room, as its bytes are there already: who has not moved for PRESSED seconds makes place for
-it, or it is dropped and a 503 takes its place.
+it, or it is dropped and a 503 takes its place. A function whose responses are large is therefore not begun before there
+is room for one as large as its last.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 from collections import deque
 from collections.abc import Callable
@@ -40,6 +42,8 @@ PATIENCE = 30.0  # seconds without moving
 PRESSED = 5.0
 _SHARE = 20  # of what it holds, that must move meanwhile
 _TICK = 0.5
+_M_MMAP_THRESHOLD = -3  # glibc's malloc.h
+_APART = 256 * 1024
 _TRIM = 8 * MIB  # of a peak, after which the allocator is asked to give memory back
 
 
@@ -210,8 +214,14 @@ class Budget:
                 return
 
 
+def keep_large_buffers_apart() -> None:
+    """Has the allocator map each large buffer by itself, so that all of it goes back to the system when it is freed.
+    glibc gives that up after the first of them, and then keeps what is freed between two that are not."""
+    with contextlib.suppress(AttributeError):  # another libc
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _APART)
+
+
 def _give_back() -> None:
-    """The allocator keeps what was freed between smaller pieces, however much it is, until it is asked."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-    if trim is not None:
-        trim(0)
+    """What was freed between smaller pieces the allocator keeps, however much it is, until it is asked."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,6 +18,7 @@ from ..hosting.invoker import Result, new_id
 from ..hosting.placements import Hosting, Placement
 from ..services.lambda_ import malformed
 from ..services.lambda_.invocation import check_size, extras_of, log_result
+from .budget import SMALL, Hold
 from .cycle import Header, InvokeCycle, no_room
 from .door import Door
 
@@ -133,12 +135,38 @@ class Endpoint:
         def on_result(result: Result | Fault) -> None:
             if isinstance(result, Fault):
                 self._refuse(cycle, malformed.explained(result, body), uuid_text(request_id))
-            else:
-                lines = _headers(result, with_tail)
-                if not cycle.succeed(lines, result.payload):
-                    self._refuse(cycle, no_room(), uuid_text(request_id))
+                return
+            deployment, size = result.deployment, len(result.payload)
+            if size > SMALL or deployment.reply_bytes:
+                deployment.reply_bytes = max(size, deployment.reply_bytes * 7 // 8)
+            if not cycle.succeed(_headers(result, with_tail), result.payload):
+                self._refuse(cycle, no_room(), uuid_text(request_id))
 
-        placement.invoker.invoke(route, body or b"{}", on_result, extras, request_id)
+        if route.deployment.reply_bytes <= SMALL:
+            placement.invoker.invoke(route, body or b"{}", on_result, extras, request_id)
+            return
+
+        def run() -> None:
+            placement.invoker.invoke(route, body or b"{}", on_result, extras, request_id)
+
+        self._run_with_room(cycle, route.deployment.reply_bytes, run)
+
+    def _run_with_room(self, cycle: InvokeCycle, size: int, run: Callable[[], None]) -> None:
+        """Runs a function that has large responses when there is room for one: in vain it should not run."""
+        hold = cycle.hold = cycle.hold or Hold(cycle.protocol.budget)
+
+        def then(room: bool) -> None:
+            try:
+                if cycle.disconnected:
+                    hold.release()
+                elif room:
+                    run()
+                else:
+                    self.refuse(cycle, no_room())
+            except Fault as fault:
+                self.refuse(cycle, fault)
+
+        hold.reserve(hold.bytes + size, then)
 
     def _placement(self, cycle: InvokeCycle, authorization: bytes, body: bytes) -> Placement:
         """Where the caller's functions are. Raises Fault for one who may not come in."""

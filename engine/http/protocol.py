@@ -59,6 +59,7 @@ class Protocol(HttpToolsProtocol):
     _size = 0  # of the piece that is parsed
     _status = 400  # for what the parser was made to stop at
     _bodiless = 0  # bytes behind a head that were not a body's: trailers, extensions of chunks
+    _counted: Any = None  # the cycle that they are behind
     _received = 0
     _heard = 0.0
     _linger: int | None = None  # bytes that may still come, and are not looked at
@@ -71,6 +72,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.outgoing = Outgoing(transport, self.budget)
         self._hold = Hold(self.budget)
+        self.headers = []
         self._heard = self.loop.time()
         self._after(READ_SECONDS, self.too_slow)
         if len(self.connections) > self.most:
@@ -87,16 +89,16 @@ class Protocol(HttpToolsProtocol):
 
     def _make_place(self) -> None:
         """For this connection, by the end of the one that has been of no use for longest; else by its own."""
-        idle = [each for each in self.connections if isinstance(each, Protocol) and each._idle(self)]
-        if idle:
-            oldest = min(idle, key=lambda each: each._heard)
-            self.connections.discard(oldest)
-            oldest._forget()
-            oldest.transport.abort()
-        else:
+        idle = [each for each in self.connections if isinstance(each, Protocol) and each.idle(self)]
+        if not idle:
             self.refuse(503)
+            return
+        oldest = min(idle, key=lambda each: each._heard)
+        self.connections.discard(oldest)
+        oldest._forget()
+        oldest.transport.abort()
 
-    def _idle(self, newcomer: Protocol) -> bool:
+    def idle(self, newcomer: Protocol) -> bool:
         """Is there neither a request nor a response? One whose head is not complete is none yet."""
         cycle: Any = self.cycle
         busy = cycle is not None and (
@@ -111,17 +113,16 @@ class Protocol(HttpToolsProtocol):
             self._linger -= len(data)
             if self._linger < 0:
                 self.transport.abort()
-        elif len(data) <= _PIECE:
-            self._feed(data)
-        else:
+            return
+        size = len(data)
+        if size > _PIECE:
             view = memoryview(data)
-            for at in range(0, len(data), _PIECE):
-                self._feed(view[at : at + _PIECE])  # type: ignore[arg-type]
-                if self._linger is not None or self.transport.is_closing():
+            for at in range(0, size, _PIECE):
+                self.data_received(view[at : at + _PIECE])  # type: ignore[arg-type]
+                if self.transport.is_closing():
                     return
-
-    def _feed(self, data: bytes) -> None:
-        self._size = len(data)
+            return
+        self._size = size
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -130,7 +131,7 @@ class Protocol(HttpToolsProtocol):
             self.refuse(self._status)
             return
         if self._begun:
-            self._unfinished(len(data))
+            self._unfinished(size)
         elif self._timer is not None and self._linger is None and not self.transport.is_closing():
             self._timer.cancel()
             self._timer = None
@@ -153,9 +154,10 @@ class Protocol(HttpToolsProtocol):
             elif costs > FREE and not self._hold.take(costs):
                 self.refuse(503)
             return
-        received = cycle.received
-        self._bodiless = self._bodiless + size if received == self._received and self._received else 0
-        self._received = received
+        if cycle is not self._counted:
+            self._counted, self._received, self._bodiless = cycle, -1, 0
+        self._bodiless = self._bodiless + size if cycle.received == self._received else 0
+        self._received = cycle.received
         if self._bodiless > HEAD_BYTES or len(self.headers) > FIELDS:
             self.refuse(431)
         elif type(cycle) is InvokeCycle and not self.waits and not cycle.response_complete:
@@ -174,9 +176,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._begun = True
-        self._head = self._received = self._bodiless = 0
         self.url = b""
-        self.headers = []
+        if self.headers:  # trailers
+            self.headers = []
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
@@ -184,6 +186,7 @@ class Protocol(HttpToolsProtocol):
         head = 0
         if self._head or self._size > FREE:
             self._hold.release()
+            self._head = 0
             head = len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
         if head > HEAD_BYTES or len(headers) > FIELDS:
             self._stop(431)
@@ -344,8 +347,7 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._heard = self.loop.time()
         self.server_state.total_requests += 1
-        running = self.running
-        if type(running) is AsgiCycle and (running.ends or running.more_body):
+        if type(self.running) is AsgiCycle and (self.running.ends or self.running.more_body):
             self.finish()
         if self.transport.is_closing() or self._linger is not None:
             return

@@ -112,6 +112,7 @@ class Server:
     def run(self, ready: Callable[[Server], None]) -> None:
         """Serve until SIGINT or SIGTERM. Raises EngineError when it cannot start."""
         check(self.options)
+        budget.keep_large_buffers_apart()
         uvloop.run(self.serve(ready))
 
     async def serve(self, ready: Callable[[Server], None]) -> None:
