@@ -59,7 +59,7 @@ class Deployment:
         self.in_flight = 0
         self.idle_since = time.monotonic()
         self.retired = self.ended = False
-        self.reply_bytes = 0  # of its largest reply lately, where that is large
+        self.reply_bytes = -1  # of its largest reply lately; 0: they are small; -1: there was none yet
 
     @property
     def info(self) -> DeploymentInfo:

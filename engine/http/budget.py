@@ -19,8 +19,8 @@ held for ever by somebody who does not move. It stands on four rules.
   bounds it.
 
 A response cannot wait for room, as its bytes are there already: who has not moved for PRESSED seconds makes place for
-it, or it is dropped and a 503 takes its place. A function whose responses are large is therefore not begun before there
-is room for one as large as its last.
+it, or it is dropped and a 503 takes its place. What responses there are before
+they are seen here is for pace.py to bound.
 """
 
 from __future__ import annotations

@@ -13,14 +13,16 @@ from ..aws.messages import Request
 from ..aws.model import Model
 from ..aws.service import Access
 from ..calls.dispatch import uuid_text
+from ..hosting.deployments import Deployment
 from ..hosting.events import AcceptedEvent, Events
-from ..hosting.invoker import Result, new_id
+from ..hosting.invoker import OnResult, Result, new_id
 from ..hosting.placements import Hosting, Placement
 from ..services.lambda_ import malformed
 from ..services.lambda_.invocation import check_size, extras_of, log_result
-from .budget import SMALL, Hold
+from .budget import SMALL
 from .cycle import Header, InvokeCycle, no_room
 from .door import Door
+from .pace import Pace
 
 EVENT = "Event"
 DRY_RUN = "DryRun"
@@ -54,6 +56,7 @@ class Endpoint:
         self._model = model
         self._door = door
         self._names: dict[tuple[bytes, Placement], Name] = {}
+        self._paces: dict[Deployment, Pace] = {}
         self._hosts: set[bytes] = set()  # Host headers that are this server's
         self._placements: dict[bytes, Placement] = {}  # by the scope of a signature, which is believed
 
@@ -138,35 +141,41 @@ class Endpoint:
                 return
             deployment, size = result.deployment, len(result.payload)
             if size > SMALL or deployment.reply_bytes:
-                deployment.reply_bytes = max(size, deployment.reply_bytes * 7 // 8)
+                deployment.reply_bytes = max(size, deployment.reply_bytes * 7 // 8) // SMALL * SMALL
             if not cycle.succeed(_headers(result, with_tail), result.payload):
                 self._refuse(cycle, no_room(), uuid_text(request_id))
 
-        if route.deployment.reply_bytes <= SMALL:
+        if route.deployment.reply_bytes == 0:
             placement.invoker.invoke(route, body or b"{}", on_result, extras, request_id)
-            return
+        else:
+            invoke = placement.invoker.invoke
+            self._invoke_in_time(
+                route.deployment,
+                on_result,
+                lambda then: invoke(route, body or b"{}", then, extras, request_id),
+            )
 
-        def run() -> None:
-            placement.invoker.invoke(route, body or b"{}", on_result, extras, request_id)
+    def _invoke_in_time(
+        self, deployment: Deployment, on_result: OnResult, invoke: Callable[[OnResult], object]
+    ) -> None:
+        """Invokes a function whose responses may be large, at the pace that this allows."""
+        pace = self._paces.get(deployment)
+        if pace is None:
+            pace = self._paces[deployment] = Pace()
 
-        self._run_with_room(cycle, route.deployment.reply_bytes, run)
+        def run(number: int) -> None:
+            def ended(result: Result | Fault) -> None:
+                on_result(result)
+                pace.ended(number, deployment.reply_bytes)
+                if pace.at_rest:
+                    self._paces.pop(deployment, None)
 
-    def _run_with_room(self, cycle: InvokeCycle, size: int, run: Callable[[], None]) -> None:
-        """Runs a function that has large responses when there is room for one: in vain it should not run."""
-        hold = cycle.hold = cycle.hold or Hold(cycle.protocol.budget)
-
-        def then(room: bool) -> None:
             try:
-                if cycle.disconnected:
-                    hold.release()
-                elif room:
-                    run()
-                else:
-                    self.refuse(cycle, no_room())
+                invoke(ended)
             except Fault as fault:
-                self.refuse(cycle, fault)
+                ended(fault)
 
-        hold.reserve(hold.bytes + size, then)
+        pace.begin(run)
 
     def _placement(self, cycle: InvokeCycle, authorization: bytes, body: bytes) -> Placement:
         """Where the caller's functions are. Raises Fault for one who may not come in."""

@@ -33,7 +33,7 @@ void lane_shut(stk_lane *l) {
 
 /* Pages of replies that were read are kept for the next ones, and go when the worker is idle. Beyond this many bytes in
  * all lanes together they go at once: else many busy workers would keep as many of the largest replies. */
-#define REPLIES_KEPT (32u << 20)
+#define REPLIES_KEPT (16u << 20)
 
 static void large_release(stk_engine *e, stk_lane *l, stk_call *c) {
     l->unread[c->in_place] = NULL;
