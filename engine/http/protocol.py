@@ -29,6 +29,7 @@ LINGER_SECONDS = (
     10.0  # that a client may go on sending what is not read any more: else it never reads the refusal
 )
 LINGER_BYTES = 64 * 1024 * 1024
+LINGER_PAUSE = 0.02  # between two pieces of it
 HEAD_BYTES = 64 * 1024  # request line and headers; and trailers
 FIELDS = 512  # headers
 _PIECE = 64 * 1024  # that the parser is given at once
@@ -113,6 +114,8 @@ class Protocol(HttpToolsProtocol):
             self._linger -= len(data)
             if self._linger < 0:
                 self.transport.abort()
+            self.flow.pause_reading()  # in their own time: others are served meanwhile
+            self.loop.call_later(LINGER_PAUSE, self.flow.resume_reading)
             return
         size = len(data)
         if size > _PIECE:
