@@ -438,7 +438,7 @@ def test_row_47_who_may_not_come_in_hears_so_before_the_body(
     )
     signed = f"authorization: AWS4-HMAC-SHA256 {credential}\r\nx-amz-date: 20200101T000000Z\r\n".encode()
     if head.startswith(HEAD):
-        for key, code in ((b"NOBODY", b"UnrecognizedClient"), (KEY.encode(), b"Signature expired")):
+        for key, code in ((b"NOBODY", b"security token"), (KEY.encode(), b"Signature expired")):
             client = server.connect()
             client.sendall(head + signed.replace(b"NOBODY", key) + b"\r\n")
             status, body = response(client)
