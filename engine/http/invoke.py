@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -165,8 +166,9 @@ class Endpoint:
 
         def run(number: int) -> None:
             def ended(result: Result | Fault) -> None:
+                began = time.perf_counter()
                 on_result(result)
-                pace.ended(number, deployment.reply_bytes)
+                pace.ended(number, deployment.reply_bytes, time.perf_counter() - began)
                 if pace.at_rest:
                     self._paces.pop(deployment, None)
 

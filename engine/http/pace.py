@@ -2,8 +2,9 @@
 
 A response is in memory from the moment it is written, before this server has seen it: who begins two hundred
 invocations in a moment may have two hundred responses of 6 MB in the next. So while that may be, only as many are begun
-as fill ALL bytes; one that takes longer than SLOW is no part of such a flood, and counts no more. A function whose
-responses are known to be small, as most are, has no pace.
+as fill ALL bytes; one that takes longer than SLOW is no part of such a flood, and counts no more. And since a large
+response keeps the loop for milliseconds, the next waits for REST times as long: others are served meanwhile. A function
+whose responses are known to be small, as most are, has no pace.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .budget import MIB
 ALL = 16 * MIB
 UNKNOWN = 8  # invocations of a function that has not responded yet
 SLOW = 0.25  # seconds
+REST = 3
 
 
 class Pace:
@@ -28,6 +30,7 @@ class Pace:
         self._young: dict[int, asyncio.TimerHandle] = {}
         self._waiting: deque[Callable[[int], None]] = deque()
         self._last = 0
+        self._resting: asyncio.TimerHandle | None = None
 
     @property
     def at_rest(self) -> bool:
@@ -38,8 +41,10 @@ class Pace:
         self._waiting.append(run)
         self._fill()
 
-    def ended(self, number: int, reply_bytes: int) -> None:
-        """One has ended, and responses of that size are to be expected; 0: small ones."""
+    def ended(self, number: int, reply_bytes: int, took: float) -> None:
+        """One has ended, and its response kept the loop so long. Such sizes are to be expected; 0: small ones."""
+        if reply_bytes > 0 and self._waiting and self._resting is None:
+            self._resting = self._loop.call_later(took * REST, self._rested)
         self._width = max(1, ALL // reply_bytes) if reply_bytes > 0 else UNKNOWN if reply_bytes else 1 << 30
         self._over(number)
 
@@ -49,8 +54,12 @@ class Pace:
             timer.cancel()
         self._fill()
 
+    def _rested(self) -> None:
+        self._resting = None
+        self._fill()
+
     def _fill(self) -> None:
-        while self._waiting and len(self._young) < self._width:
+        while self._waiting and self._resting is None and len(self._young) < self._width:
             self._last += 1
             self._young[self._last] = self._loop.call_later(SLOW, self._over, self._last)
             self._waiting.popleft()(self._last)

@@ -29,7 +29,7 @@ LINGER_SECONDS = (
     10.0  # that a client may go on sending what is not read any more: else it never reads the refusal
 )
 LINGER_BYTES = 64 * 1024 * 1024
-LINGER_PAUSE = 0.02  # between two pieces of it
+LINGER_PAUSE = 0.005  # seconds between two pieces of it
 HEAD_BYTES = 64 * 1024  # request line and headers; and trailers
 FIELDS = 512  # headers
 _PIECE = 64 * 1024  # that the parser is given at once
@@ -52,6 +52,7 @@ class Protocol(HttpToolsProtocol):
     endpoint: ClassVar[Endpoint]
     budget: ClassVar[Budget] = Budget()
     most: ClassVar[int] = 1024
+    lingering: ClassVar[set[Protocol]] = set()
     _timer: asyncio.TimerHandle | None = None  # until the request is there; or until the connection's end is
     _begun = False  # a request that is not complete yet
     _head = 0  # of a head that is not complete: bytes but those of its first piece, and 1
@@ -85,6 +86,7 @@ class Protocol(HttpToolsProtocol):
                 timer.cancel()
         self._timer = self.timeout_keep_alive_task = None
         self._forget()
+        self.lingering.discard(self)
         self.outgoing.done()
         super().connection_lost(exc)
 
@@ -114,8 +116,8 @@ class Protocol(HttpToolsProtocol):
             self._linger -= len(data)
             if self._linger < 0:
                 self.transport.abort()
-            self.flow.pause_reading()  # in their own time: others are served meanwhile
-            self.loop.call_later(LINGER_PAUSE, self.flow.resume_reading)
+            self.flow.pause_reading()  # the more there are of these, the slower: others are served meanwhile
+            self.loop.call_later(LINGER_PAUSE * len(self.lingering), self.flow.resume_reading)
             return
         size = len(data)
         if size > _PIECE:
@@ -324,6 +326,7 @@ class Protocol(HttpToolsProtocol):
     def _start_lingering(self) -> None:
         """No more is written, and what comes is not looked at: who is hung up on while sending may read nothing."""
         self._linger = LINGER_BYTES
+        self.lingering.add(self)
         self._forget()
         self._after(LINGER_SECONDS, self.transport.abort)
         self.transport.write_eof()
