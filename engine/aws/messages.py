@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 Headers = Sequence[tuple[str, str]]  # names in lower case
 
@@ -28,6 +29,9 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
+    """file: what is sent, a piece at a time, in the place of the body."""
+
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    file: Path | None = None

@@ -50,11 +50,13 @@ class Service:
     paths: re.Pattern[str] | None = None  # "GET /path", whatever the request carries
     hosts: re.Pattern[str] | None = None
     unsigned_paths: re.Pattern[str] | None = None
+    signed_for: str = ""  # what its signatures are scoped to, where that is not its own signing name
     body_bytes: int = BODY_BYTES  # a larger body is refused
+    copies: int = 3  # of a body that are in memory at once: as it came, as text, decoded
     cross_site: bool = False  # web pages of other sites may call it: it has rules of its own for them
 
     def access(self, request: Request) -> Access:
-        """What the request's operation needs."""
+        """What the request's operation needs. Its body is not there yet."""
         return Access.SIGNED
 
     async def call(self, request: Request, caller: Caller) -> Response:
@@ -101,9 +103,7 @@ class ModelService(Service):
         self.target_prefixes = model.target_prefixes
 
     def access(self, request: Request) -> Access:
-        if self.open_operations and self.model.match(request)[0].name in self.open_operations:
-            return Access.OPEN
-        return Access.SIGNED
+        return Access.OPEN if self.operation(request) in self.open_operations else Access.SIGNED
 
     async def call(self, request: Request, caller: Caller) -> Response:
         operation, labels = self.model.match(request)

@@ -65,6 +65,19 @@ class Signed(NamedTuple):
     expires: float | None  # seconds; None in the header form
 
 
+class Claim(NamedTuple):
+    """A request whose signer is known, while its body may be still to come."""
+
+    signed: Signed
+    payload: (
+        str | None
+    )  # what the signature covers of the body, and was verified with; None: only the body says
+    method: str
+    raw_path: str
+    raw_query: str
+    headers: Headers
+
+
 def load_credentials(path: str | Path) -> dict[str, Credential]:
     """The allowed access keys from a file like ~/.aws/credentials, one a profile.
 
@@ -128,6 +141,14 @@ class Verifier:
         Path, query and headers as on the wire, decoded as Latin-1. A body of None is still to be streamed, to S3 only:
         the signature covers its declared hash, and whether the two agree is for the receiver to see.
         """
+        claim = self.look(method, raw_path, raw_query, headers, service=service)
+        return self.confirm(claim, body)
+
+    def look(
+        self, method: str, raw_path: str, raw_query: str, headers: Headers, *, service: str = "lambda"
+    ) -> Claim:
+        """All that can be verified before the body is there: who signs, when and for what; and the signature itself,
+        where a header declares the body's hash. Raises Denied."""
         signed = _read(raw_query, headers)
         credential = self._credentials.get(signed.key)
         if credential is None or not _same(signed.token or "", credential.token or ""):
@@ -135,16 +156,36 @@ class Verifier:
         self._check_scope(signed, service)
         self._check_time(signed)
         _check_headers(signed, headers)
-        payload = _payload(signed, headers, body)
+        claim = Claim(signed, _declared(signed, headers), method, raw_path, raw_query, headers)
+        if claim.payload is not None:
+            self._check_signature(claim, claim.payload)
+        return claim
+
+    def confirm(self, claim: Claim, body: bytes | None) -> str:
+        """The rest, with the body: the access key that signed. Raises Denied."""
+        of_s3 = claim.signed.scope[2] in S3
+        if body is None:
+            if not of_s3:
+                raise _mismatch()
+        elif not of_s3 or SIGNATURE.fullmatch(claim.payload or ""):
+            actual = hashlib.sha256(body).hexdigest()
+            if claim.payload is None:
+                self._check_signature(claim, actual)
+            elif not _same(claim.payload, actual):
+                raise _mismatch()
+        return claim.signed.key
+
+    def _check_signature(self, claim: Claim, payload: str) -> None:
+        signed, raw_query = claim.signed, claim.raw_query
         if signed.expires is not None:
             raw_query = "&".join(p for p in raw_query.split("&") if not p.startswith("X-Amz-Signature="))
         request = canonical_request(
-            method, raw_path, raw_query, headers, signed.headers, payload, s3=service in S3
-        )
-        expected = sign(credential.secret, signed.stamp, signed.scope, request)
-        if not _same(expected, signed.signature):
+            claim.method, claim.raw_path, raw_query, claim.headers, signed.headers, payload,
+            s3=signed.scope[2] in S3,
+        )  # fmt: skip
+        secret = self._credentials[signed.key].secret
+        if not _same(sign(secret, signed.stamp, signed.scope, request), signed.signature):
             raise _mismatch()
-        return signed.key
 
     def _check_scope(self, signed: Signed, service: str) -> None:
         date, region, signed_service = signed.scope
@@ -267,22 +308,15 @@ def _check_headers(signed: Signed, headers: Headers) -> None:
             raise _mismatch(f"'{name.title()}' must be a 'SignedHeader' in the AWS Authorization.")
 
 
-def _payload(signed: Signed, headers: Headers, body: bytes | None) -> str:
-    """What the signature says of the body. Only S3 may leave it unsigned or stream it; for every other service it is
-    the body's own hash, whatever a header claims."""
+def _declared(signed: Signed, headers: Headers) -> str | None:
+    """What the signature says of the body, where the headers tell. Only S3 may leave it unsigned or stream it; for
+    every other service it is the body's own hash, whatever a header claims."""
+    declared = _values(headers, "x-amz-content-sha256")
     if signed.scope[2] in S3:
-        declared = _values(headers, "x-amz-content-sha256") or [
-            UNSIGNED if signed.expires is not None else ""
-        ]
-        if body is not None and SIGNATURE.fullmatch(declared[0]):
-            return hashlib.sha256(body).hexdigest()
-        return declared[0]
-    if body is None:
+        return declared[0] if declared else UNSIGNED if signed.expires is not None else ""
+    if any(value != declared[0] or not SIGNATURE.fullmatch(value) for value in declared):
         raise _mismatch()
-    actual = hashlib.sha256(body).hexdigest()
-    if any(not _same(value, actual) for value in _values(headers, "x-amz-content-sha256")):
-        raise _mismatch()
-    return actual
+    return declared[0] if declared else None
 
 
 def _auth_parameters(raw_query: str) -> dict[str, list[str]]:

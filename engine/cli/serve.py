@@ -66,6 +66,18 @@ OPTIONS = (
         action="append",
         default=[],
     ),
+    option(
+        "--inflight MB",
+        "bytes of requests and responses that clients may make the server hold, all together; beyond it reading stops, "
+        "then 503 (default: 256)",
+        type=int,
+        default=256,
+    ),
+    option(
+        "--max-connections N",
+        "beyond them the one idle for longest is closed, then 503 (default: 1024, or half the limit of descriptors)",
+        type=int,
+    ),
     option("--workers WORKERS", "of one version at most (default: 64)", type=int, default=64),
     option(
         "--queue-bytes BYTES",

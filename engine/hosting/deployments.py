@@ -42,7 +42,7 @@ class Deployment:
 
     __slots__ = (
         "broken", "early", "ended", "entry", "fleet", "idle_since", "in_flight", "init_began", "init_ms", "key",
-        "outcomes", "record", "reserved", "retired", "warm",
+        "outcomes", "record", "reply_bytes", "reserved", "retired", "warm",
     )  # fmt: skip
 
     def __init__(self, fleet: Fleet, record: Mapping[str, Any], reserved: int | None, warm: int) -> None:
@@ -63,6 +63,7 @@ class Deployment:
         self.idle_since = time.monotonic()
         self.retired = self.ended = False
         fleet.packages.use(needs(record))
+        self.reply_bytes = -1  # of its largest reply lately; 0: they are small; -1: there was none yet
 
     @property
     def info(self) -> DeploymentInfo:

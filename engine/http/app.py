@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ..aws.faults import Fault
 from ..aws.messages import Request, Response
+from ..aws.protocols.base import STATUS
 from ..aws.registry import Registry, signing_name
 from ..aws.service import BODY_BYTES, Access, Service
+from .asgi import AsgiCycle, ClientGone
+from .budget import FREE, MIB
+from .cycle import no_room
 from .door import Door
 from .passthrough import Passthrough, refusal
 
@@ -20,11 +26,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # Services whose bodies are streamed on: the signature covers a hash that a header declares, which the receiver checks.
 _STREAMED = frozenset({"s3"})
+STREAM = 512 * 1024  # bytes that a streamed request holds: a read, and a write buffer, of each side
+PIECE = 256 * 1024
+_COPIES = 3  # of a body that is passed on whole
+_STEP = MIB
 _log = logging.getLogger("stoker.http")
-
-
-class ClientGone(Exception):
-    """There is nobody left to respond to."""
 
 
 class TooLarge(Exception):
@@ -42,22 +48,30 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        cycle: AsgiCycle = scope["extensions"]["stoker"]
         with contextlib.suppress(ClientGone):
             request = request_of(scope)
             service = self._registry.find(request)
             if service is None:
-                await self._pass_on(request, scope, receive, send)
+                await self._pass_on(request, scope, cycle, send)
+                return
+            response = await self._respond(service, request, cycle)
+            request.body = b""
+            if response.file is not None:
+                await send_file(send, response, cycle)
+            elif cycle.writes(len(response.body)):
+                await respond(send, response)
             else:
-                await respond(send, await self._respond(service, request, receive))
+                await respond(send, service.error(request, no_room()))
 
-    async def _respond(self, service: Service, request: Request, receive: Receive) -> Response:
+    async def _respond(self, service: Service, request: Request, cycle: AsgiCycle) -> Response:
         try:
             if not service.cross_site:
                 self._door.check_page(request)
-            request.body = await read_body(receive, service.body_bytes)
             access = service.access(request)
-            caller = self._door.enter(request, service.signing_name, access, request.body)
-            return await service.call(request, caller)
+            claim = self._door.look(request, service.signed_for or service.signing_name, access)
+            request.body = await read_body(cycle, request, service.body_bytes, service.copies)
+            return await service.call(request, self._door.enter(request, claim, request.body))
         except TooLarge:
             return service.too_large(request)
         except Fault as error:
@@ -69,23 +83,28 @@ class App:
             fault = Fault("ServiceException", "Internal error", Type="Service")
         return service.error(request, fault)
 
-    async def _pass_on(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass_on(self, request: Request, scope: Scope, cycle: AsgiCycle, send: Send) -> None:
         """A request for a service that is not served here."""
         name = signing_name(request) or ""
+        receive: Receive = cycle.receive
         try:
             self._door.check_page(request)
+            claim = self._door.look(request, name, Access.SIGNED)
             body: bytes | None = None
             if self._door.guarded and name not in _STREAMED:
-                body = await read_body(receive, BODY_BYTES)
+                body = await read_body(cycle, request, BODY_BYTES, _COPIES)
                 receive = replay(body, receive)
-            self._door.enter(request, name, Access.SIGNED, body)
+            else:
+                await cycle.reserve(STREAM)
+            self._door.enter(request, claim, body)
         except TooLarge:
             fault = Fault(
                 "RequestEntityTooLargeException", f"Request must be smaller than {BODY_BYTES} bytes"
             )
             await respond(send, refusal(request, 413, fault.code, fault.message or ""))
         except Fault as fault:
-            await respond(send, refusal(request, 403, fault.code, fault.message or ""))
+            status = STATUS.get(fault.code, 403)
+            await respond(send, refusal(request, status, fault.code, fault.message or ""))
         else:
             await self._passthrough.forward(scope, receive, send)
 
@@ -103,20 +122,30 @@ def request_of(scope: Scope) -> Request:
     )
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises ClientGone, TooLarge."""
+async def read_body(cycle: AsgiCycle, request: Request, limit: int, copies: int) -> bytes:
+    """The whole body, once there is room for so many copies of it. Raises ClientGone, TooLarge, and Fault when there is
+    no room."""
+    length = int(request.header("content-length") or 0)
+    if length > limit:
+        raise TooLarge
+    if length > FREE:
+        await cycle.reserve(copies * length)
     pieces: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
+        message = await cycle.receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        piece = message.get("body", b"")
+        piece = message["body"]
         size += len(piece)
         if size > limit:
             raise TooLarge
+        if size > max(length, FREE):  # nobody said how long it is: it takes more as it grows
+            length = min(limit, size + _STEP)
+            await cycle.reserve(copies * length)
         pieces.append(piece)
-        if not message.get("more_body"):
+        if not message["more_body"]:
+            cycle.hold.unwatch()
             return b"".join(pieces)
 
 
@@ -140,3 +169,17 @@ async def respond(send: Send, response: Response) -> None:
         headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
+
+
+async def send_file(send: Send, response: Response, cycle: AsgiCycle) -> None:
+    """A response with a file's bytes, of which only a piece is in memory. Raises Fault when there is no room for it."""
+    assert response.file is not None
+    loop = asyncio.get_running_loop()
+    with response.file.open("rb") as file:
+        headers = [*response.headers, (b"content-length", b"%d" % os.fstat(file.fileno()).st_size)]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        more = True
+        while more and not cycle.disconnected:
+            piece = await loop.run_in_executor(None, file.read, PIECE)
+            more = len(piece) == PIECE
+            await send({"type": "http.response.body", "body": piece, "more_body": more})

@@ -10,7 +10,7 @@ from ..aws.faults import Fault
 from ..aws.messages import Request
 from ..aws.names import Place
 from ..aws.service import Access, Caller
-from ..aws.sigv4 import Verifier
+from ..aws.sigv4 import Claim, Verifier
 from .browsers import Browsers
 
 _SCOPE = re.compile(r"Credential=([^/,&\s]+)/\d{8}/([^/,&]+)/", re.ASCII)
@@ -41,13 +41,19 @@ class Door:
             request.header("host"), request.header("origin"), request.header("sec-fetch-site")
         )
 
-    def enter(self, request: Request, service: str, access: Access, body: bytes | None) -> Caller:
-        """The caller of a request for the service of that signing name; body: None while it is still to be streamed.
-        Raises Fault."""
-        if access is Access.SIGNED and self._verifier is not None:
-            self._verifier.verify(
-                request.method, request.path, request.query, request.headers, body, service=service
-            )
+    def look(self, request: Request, service: str, access: Access) -> Claim | None:
+        """What is known of a request for the service of that signing name before its body is there: raises Fault for
+        one that no body could mend."""
+        if access is Access.OPEN or self._verifier is None:
+            return None
+        return self._verifier.look(
+            request.method, request.path, request.query, request.headers, service=service
+        )
+
+    def enter(self, request: Request, claim: Claim | None, body: bytes | None) -> Caller:
+        """The caller of a request that was looked at; body: None while it is still to be streamed. Raises Fault."""
+        if claim is not None and self._verifier is not None:
+            self._verifier.confirm(claim, body)
         return self.caller(request.header("authorization") or request.query)
 
     @property

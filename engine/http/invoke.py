@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,21 +14,25 @@ from ..aws.messages import Request
 from ..aws.model import Model
 from ..aws.service import Access
 from ..calls.dispatch import uuid_text
-from ..hosting.invoker import Result, new_id
+from ..hosting.deployments import Deployment
+from ..hosting.invoker import OnResult, Result, new_id
 from ..hosting.placements import Hosting, Placement
 from ..routing import recursion
 from ..routing.event import AcceptedEvent
 from ..routing.events import Events
 from ..services.lambda_ import malformed
 from ..services.lambda_.invocation import check_size, extras_of, log_result
-from .cycle import Header, InvokeCycle
+from .budget import SMALL
+from .cycle import Header, InvokeCycle, no_room
 from .door import Door
+from .pace import Pace
 
 EVENT = "Event"
 DRY_RUN = "DryRun"
 _TYPE, _LOG, _CLIENT = b"x-amz-invocation-type", b"x-amz-log-type", b"x-amz-client-context"
 _TRACE, _TENANT, _DURABLE = b"x-amzn-trace-id", b"x-amz-tenant-id", b"x-amz-durable-execution-name"
 _AUTHORIZATION, _HOST, _ORIGIN, _SITE = b"authorization", b"host", b"origin", b"sec-fetch-site"
+_PAGE = frozenset({_ORIGIN, _SITE})
 _OPTIONS = frozenset({_TYPE, _LOG, _CLIENT, _TRACE, _TENANT, _DURABLE})
 _MEMBERS = {
     _TYPE: "InvocationType", _LOG: "LogType", _CLIENT: "ClientContext", _TENANT: "TenantId",
@@ -55,6 +60,7 @@ class Endpoint:
         self._model = model
         self._door = door
         self._names: dict[tuple[bytes, Placement], Name] = {}
+        self._paces: dict[Deployment, Pace] = {}
         self._hosts: set[bytes] = set()  # Host headers that are this server's
         self._placements: dict[bytes, Placement] = {}  # by the scope of a signature, which is believed
 
@@ -70,9 +76,36 @@ class Endpoint:
                 cycle, Fault("ServiceException", "Internal error", Type="Service"), str(uuid.uuid4())
             )
 
+    def look(self, cycle: InvokeCycle) -> bool:
+        """May a request whose body is still to come be read? Else this responds."""
+        try:
+            self._check_page(cycle)
+            if self._door.guarded:
+                cycle.claim = self._door.look(_request(cycle), "lambda", Access.SIGNED)
+        except Fault as fault:
+            self._refuse(cycle, fault, str(uuid.uuid4()))
+            return False
+        return True
+
+    def refuse(self, cycle: InvokeCycle, fault: Fault) -> None:
+        """Respond with that."""
+        self._refuse(cycle, fault, str(uuid.uuid4()))
+
+    def _check_page(self, cycle: InvokeCycle) -> None:
+        host = origin = site = b""
+        for name, value in cycle.headers:
+            if name == _HOST:
+                host = value
+            elif name == _ORIGIN:
+                origin = value
+            elif name == _SITE:
+                site = value
+        self._door.browsers.check(host.decode("latin-1"), origin.decode("latin-1"), site.decode("latin-1"))
+
     def _invoke(self, cycle: InvokeCycle) -> None:
         options: dict[bytes, bytes] = {}
-        authorization = host = origin = site = b""
+        authorization = host = b""
+        page = False
         for name, value in cycle.headers:
             if name == _HOST:
                 host = value
@@ -80,24 +113,21 @@ class Endpoint:
                 authorization = value
             elif name in _OPTIONS:
                 options[name] = value
-            elif name == _ORIGIN:
-                origin = value
-            elif name == _SITE:
-                site = value
-        if origin or site or host not in self._hosts:
-            self._door.browsers.check(
-                host.decode("latin-1"), origin.decode("latin-1"), site.decode("latin-1")
-            )
+            elif name in _PAGE:
+                page = True
+        if page or host not in self._hosts:
+            self._check_page(cycle)
             if len(self._hosts) < _NAMES_KEPT:
                 self._hosts.add(host)
         body = bytes(cycle.body)
+        cycle.body = b""
         placement = self._placement(cycle, authorization, body)
         function = self._names.get((cycle.url, placement))
         if function is None or (options and options != _PLAIN_EVENT):
             function = self._function(cycle.url, placement, options)
         kind = options.get(_TYPE, b"").decode() if options else ""
         limit = limits.ASYNC_BYTES if kind == EVENT else limits.EVENT_BYTES
-        check_size(limit + 1 if cycle.dropped else len(body), limit, "InvokeFunction")
+        check_size(limit + 1 if cycle.too_large else len(body), limit, "InvokeFunction")
         route = placement.invoker.route(*function)
         extras = _extras(options) if options else None
         if kind == DRY_RUN:
@@ -114,10 +144,45 @@ class Endpoint:
         def on_result(result: Result | Fault) -> None:
             if isinstance(result, Fault):
                 self._refuse(cycle, malformed.explained(result, body), uuid_text(request_id))
-            else:
-                cycle.succeed(_headers(result, with_tail), result.payload)
+                return
+            deployment, size = result.deployment, len(result.payload)
+            if size > SMALL or deployment.reply_bytes:
+                deployment.reply_bytes = max(size, deployment.reply_bytes * 7 // 8) // SMALL * SMALL
+            if not cycle.succeed(_headers(result, with_tail), result.payload):
+                self._refuse(cycle, no_room(), uuid_text(request_id))
 
-        placement.invoker.invoke(route, body or b"{}", on_result, extras, request_id)
+        if route.deployment.reply_bytes == 0:
+            placement.invoker.invoke(route, body or b"{}", on_result, extras, request_id)
+        else:
+            invoke = placement.invoker.invoke
+            self._invoke_in_time(
+                route.deployment,
+                on_result,
+                lambda then: invoke(route, body or b"{}", then, extras, request_id),
+            )
+
+    def _invoke_in_time(
+        self, deployment: Deployment, on_result: OnResult, invoke: Callable[[OnResult], object]
+    ) -> None:
+        """Invokes a function whose responses may be large, at the pace that this allows."""
+        pace = self._paces.get(deployment)
+        if pace is None:
+            pace = self._paces[deployment] = Pace()
+
+        def run(number: int) -> None:
+            def ended(result: Result | Fault) -> None:
+                began = time.perf_counter()
+                on_result(result)
+                pace.ended(number, deployment.reply_bytes, time.perf_counter() - began)
+                if pace.at_rest:
+                    self._paces.pop(deployment, None)
+
+            try:
+                invoke(ended)
+            except Fault as fault:
+                ended(fault)
+
+        pace.begin(run)
 
     def _placement(self, cycle: InvokeCycle, authorization: bytes, body: bytes) -> Placement:
         """Where the caller's functions are. Raises Fault for one who may not come in."""
@@ -130,10 +195,11 @@ class Endpoint:
                     self._placements.clear()
                 self._placements[scope] = found
             return found
-        path, _, query = cycle.url.decode("ascii").partition("?")
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in cycle.headers]
-        caller = self._door.enter(Request("POST", path, query, headers), "lambda", Access.SIGNED, body)
-        return self._hosting.of(caller.place)
+        request = _request(cycle)
+        claim = cycle.claim or self._door.look(request, "lambda", Access.SIGNED)
+        if cycle.too_large:
+            claim = None  # there is no body to confirm it with, and no more will be done than to say so
+        return self._hosting.of(self._door.enter(request, claim, body).place)
 
     def _accept(
         self,
@@ -182,6 +248,12 @@ class Endpoint:
     def _refuse(self, cycle: InvokeCycle, fault: Fault, request_id: str) -> None:
         response = self._model.error(fault, request_id)
         cycle.respond(response.status, response.headers, response.body)
+
+
+def _request(cycle: InvokeCycle) -> Request:
+    path, _, query = cycle.url.decode("ascii").partition("?")
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in cycle.headers]
+    return Request("POST", path, query, headers)
 
 
 def _headers(result: Result, with_tail: bool) -> bytes:

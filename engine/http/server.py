@@ -7,6 +7,7 @@ import contextlib
 import gc
 import ipaddress
 import os
+import resource
 import signal
 import socket
 import stat
@@ -58,6 +59,7 @@ from ..services.logs.service import Logs
 from ..services.sts import Sts
 from ..services.urls.service import PATH as LAMBDA_URL
 from ..services.urls.service import FunctionUrlRequests
+from . import budget
 from .app import App
 from .browsers import Browsers
 from .door import Door
@@ -71,6 +73,7 @@ SWEEP = 15.0
 SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner
 SWITCH = 0.0005  # seconds after which a thread that wants the interpreter gets it from one that is busy
 GRACE = 30  # seconds that requests in flight have at the end
+CONNECTIONS = 1024  # unless told: every synchronous invocation of an account at once, and some
 EXTRAS_BYTES = 16 * 1024  # beyond the event: what its context says
 
 
@@ -94,6 +97,8 @@ class Options:
     pass_env: tuple[str, ...] = ()
     sandbox: str = "auto"
     share: tuple[str, ...] = ()
+    inflight: int = budget.DEFAULT // budget.MIB  # MB
+    max_connections: int | None = None  # None: as many as descriptors allow, within reason
 
 
 class _Uvicorn(uvicorn.Server):
@@ -120,6 +125,7 @@ class Server:
     def run(self, ready: Callable[[Server], None]) -> None:
         """Serve until SIGINT or SIGTERM. Raises EngineError when it cannot start."""
         check(self.options)
+        budget.keep_large_buffers_apart()
         uvloop.run(self.serve(ready))
 
     async def serve(self, ready: Callable[[Server], None]) -> None:
@@ -198,9 +204,10 @@ class Server:
         await loop.run_in_executor(executor, lambda_.settle)
         Collection(states, packages, loop.call_soon_threadsafe)
         door = self._door(place)
+        held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded),
-            Health(counters),
+            Health(counters, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
             CodeArchive(packages, model),
             lambda_,
             Logs(logs),
@@ -211,6 +218,7 @@ class Server:
         stack.push_async_callback(passthrough.aclose)
         app = App(Registry(services), door, passthrough)
         endpoint = Endpoint(hosting, events, model, door)
+        most = options.max_connections or min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         hosting.start()
         events.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
@@ -222,7 +230,7 @@ class Server:
         gc.set_threshold(50_000, 20, 100)
         return uvicorn.Config(
             app,
-            http=type("ServerProtocol", (Protocol,), {"endpoint": endpoint}),
+            http=type("ServerProtocol", (Protocol,), {"endpoint": endpoint, "budget": held, "most": most}),
             loop="none",
             ws="none",
             lifespan="off",
@@ -263,6 +271,11 @@ def check(options: Options) -> None:
         )
     if len(options.account) != 12 or not options.account.isdigit():
         raise errors.InvalidConfiguration(f"--account {options.account}: an account id has twelve digits")
+    if options.inflight * budget.MIB < budget.LEAST:
+        least = budget.LEAST // budget.MIB
+        raise errors.InvalidConfiguration(f"--inflight {options.inflight}: {least} MB are the least")
+    if options.max_connections is not None and options.max_connections < 1:
+        raise errors.InvalidConfiguration(f"--max-connections {options.max_connections}: one is the least")
 
 
 def _loopback(host: str) -> bool:

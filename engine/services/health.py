@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from .. import wire
 from ..aws.faults import Fault
@@ -20,8 +21,10 @@ class Health(Service):
     paths = re.compile(r"[A-Z]+ /_stoker/health\Z")
     body_bytes = 64 * 1024
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, transport: Callable[[], dict[str, int]]) -> None:
+        """transport: figures of the server's connections."""
         self._counters = counters
+        self._transport = transport
 
     def access(self, request: Request) -> Access:
         return Access.OPEN
@@ -33,7 +36,7 @@ class Health(Service):
             "errors": sum(counted["errors"].values()),
             "throttles": sum(counted["throttles"].values()),
         }
-        return Response(200, list(_JSON), wire.encode({"status": "running", **totals}))
+        return Response(200, list(_JSON), wire.encode({"status": "running", **totals, **self._transport()}))
 
     def error(self, request: Request, fault: Fault) -> Response:
         return Response(400, list(_JSON), wire.encode({"message": fault.message}))

@@ -61,6 +61,7 @@ void lane_shut(stk_lane *l); /* send SHUTDOWN, behind the invocations in it */
 int lane_drain(stk_engine *e, stk_lane *l);
 void lane_abandoned(stk_engine *e, stk_lane *l); /* an invocation in it lost its owner: have the loop rung for its reply */
 void lane_large_free(stk_engine *e, stk_call *c); /* its large result has been read: the area is free again */
+void lane_drop_replies(stk_engine *e, stk_lane *l); /* frees the pages of its large replies, which were read */
 int lane_large_evict(stk_engine *e, stk_lane *l, int in_place); /* 1: an unread result was copied out of the area */
 void lane_log_lost(stk_engine *e, stk_lane *l, stk_call *c);
 

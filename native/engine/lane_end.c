@@ -86,6 +86,7 @@ int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
                 e->spinner[i] = e->spinner[--e->n_spinners];
                 break;
             }
+        e->replied -= l->replied;
         lane_release(e, l);
         line_pump(e, f);
     }

@@ -68,6 +68,12 @@ static int lane_map(stk_engine *e, stk_lane *l) {
     return 0;
 }
 
+void lane_drop_replies(stk_engine *e, stk_lane *l) {
+    madvise(stk_large_at(l->up), (size_t)(stk_lane_bytes(e->large) - STK_PAGE - STK_RING), MADV_REMOVE);
+    e->replied -= l->replied;
+    l->replied = 0;
+}
+
 void lane_release(stk_engine *e, stk_lane *l) {
     close_fd(&l->down_fd);
     close_fd(&l->down_ro_fd);
@@ -171,7 +177,7 @@ uint64_t stk_lane_trim(stk_engine *e, uint32_t lane) {
     if (l->state == LANE_READY && l->idle_at != STK_ABSENT && l->touched && l->refs == 0) {
         freed = l->touched;
         madvise(stk_large_at(l->down), (size_t)(stk_lane_bytes(e->large) - STK_PAGE - STK_RING), MADV_REMOVE);
-        madvise(stk_large_at(l->up), (size_t)(stk_lane_bytes(e->large) - STK_PAGE - STK_RING), MADV_REMOVE);
+        lane_drop_replies(e, l);
         l->touched = 0;
     }
     pthread_mutex_unlock(&e->lock);

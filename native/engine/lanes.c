@@ -31,11 +31,16 @@ void lane_shut(stk_lane *l) {
     l->retire_sent = 1;
 }
 
+/* Pages of replies that were read are kept for the next ones, and go when the worker is idle. Beyond this many bytes in
+ * all lanes together they go at once: else many busy workers would keep as many of the largest replies. */
+#define REPLIES_KEPT (16u << 20)
+
 static void large_release(stk_engine *e, stk_lane *l, stk_call *c) {
     l->unread[c->in_place] = NULL;
     if (l->state != LANE_FREE && c->in_place) {
         l->large_out = 0;
     } else if (l->state != LANE_FREE) {
+        if (e->replied > REPLIES_KEPT) lane_drop_replies(e, l);
         stk_large_free(l->down);
         lane_ring(l);
     }
@@ -210,6 +215,10 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
         l->unread[in_place] = c;
         l->refs++;
         l->touched = r->len > l->touched ? r->len : l->touched;
+        if (large && r->len > l->replied) {
+            e->replied += r->len - l->replied;
+            l->replied = r->len;
+        }
         if (c->owner == OWNER_BOX) arm(e); /* stk_expire moves it out when it stays unread */
     } else if (large) {
         stk_large_free(l->down);

@@ -99,6 +99,7 @@ typedef struct {
     uint32_t init_error_len;
     stk_call *unread[2]; /* owner of the large result in `up`; in `down` */
     uint64_t touched; /* longest large payload since the pages were last freed */
+    uint64_t replied; /* longest of its large replies since then */
 } stk_lane;
 
 typedef struct { /* what its slot's life depends on: functions.c */
@@ -146,6 +147,7 @@ typedef struct stk_engine {
     stk_call *free_calls;
     uint32_t *busy, n_busy, cap_busy;
     uint64_t waiting_bytes, max_waiting_bytes, large;
+    uint64_t replied; /* of all lanes */
     uint32_t cores, spinning, n_spinners, max_spinners;
     uint32_t spinner[64];
     uint64_t spin_ns, rng[2];

@@ -23,6 +23,7 @@ _CODES = {
     "NotImplementedException": "NotImplemented",
     "SerializationException": "MalformedInput",
     "ServiceException": "InternalFailure",
+    "ServiceUnavailableException": "ServiceUnavailable",
     "UnrecognizedClientException": "InvalidClientTokenId",
     "ValidationException": "ValidationError",
 }

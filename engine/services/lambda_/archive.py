@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from ...aws.faults import Fault
@@ -28,11 +27,9 @@ class CodeArchive(Service):
 
     async def call(self, request: Request, caller: Caller) -> Response:
         path = self._packages.archive(request.path.rsplit("/", 1)[1])
-        try:
-            data = await asyncio.get_running_loop().run_in_executor(None, path.read_bytes)
-        except FileNotFoundError:
-            raise Fault("ResourceNotFoundException", "There is no such package", Type="User") from None
-        return Response(200, [(b"content-type", b"application/zip")], data)
+        if not path.exists():
+            raise Fault("ResourceNotFoundException", "There is no such package", Type="User")
+        return Response(200, [(b"content-type", b"application/zip")], b"", path)
 
     def error(self, request: Request, fault: Fault) -> Response:
         return self._model.error(fault, "")

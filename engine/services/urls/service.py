@@ -27,7 +27,9 @@ class FunctionUrlRequests(Service):
     signing_name = ""
     paths = re.compile(rf"[A-Z]+ {PATH}")
     hosts = re.compile(r"[a-z0-9]+\.lambda-url\.")
+    signed_for = "lambda"
     body_bytes = limits.EVENT_BYTES
+    copies = 4  # the event has it once more, as Base64
     cross_site = True  # a URL's Cors configuration says who may
 
     def __init__(self, hosting: Hosting, guarded: bool) -> None:
@@ -118,6 +120,8 @@ def _refused(fault: Fault) -> conversion.Response:
         return 429, [conversion.JSON], b'{"Message":"Rate Exceeded."}'
     if fault.code == "ServiceException":
         return conversion.failed()
+    if fault.code == "ServiceUnavailableException":
+        return 503, [conversion.JSON], b'{"Message":"Service Unavailable"}'
     denied = [conversion.JSON, ("x-amzn-ErrorType", "AccessDeniedException")]
     return 403, denied, b'{"Message":"Forbidden"}'
 

@@ -1,0 +1,91 @@
+"""One request that goes uvicorn's way, as an ASGI task: its cycle, which holds room for what it has in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from .budget import FREE, Hold
+from .cycle import no_room
+
+if TYPE_CHECKING:
+    from .protocol import Protocol
+
+
+class ClientGone(Exception):
+    """There is nobody left to respond to."""
+
+
+class AsgiCycle(RequestResponseCycle):
+    """uvicorn's, which the application also finds in its scope, as the extension "stoker"."""
+
+    def __init__(self, protocol: Protocol, scope: Any, keep_alive: bool, expects_100: bool) -> None:
+        super().__init__(
+            scope=scope, transport=protocol.transport, flow=protocol.flow, logger=protocol.logger,
+            access_logger=protocol.access_logger, access_log=protocol.access_log,
+            default_headers=protocol.server_state.default_headers, message_event=asyncio.Event(),
+            expect_100_continue=expects_100, keep_alive=keep_alive, on_response=protocol.on_response_complete,
+        )  # fmt: skip
+        scope["extensions"] = {"stoker": self}
+        self.protocol = protocol
+        self.hold = Hold(protocol.budget)
+        self.head = 0  # bytes that url and headers count as
+        self.received = 0
+        self.queued = False
+        self.ends = False  # the connection, with this response
+        self._room: asyncio.Future[bool] | None = None
+
+    def take(self) -> bool:
+        """Holds what has come and was not read yet."""
+        size = self.head + len(self.body)
+        return size <= FREE or self.hold.take(size)
+
+    async def reserve(self, total: int) -> None:
+        """Waits for room for so many bytes in all. Raises Fault when there is none, ClientGone."""
+        if total > self.protocol.budget.largest:
+            raise no_room()
+        total += self.head
+        self.hold.unwatch()
+        self._room = asyncio.get_running_loop().create_future()
+        self.hold.reserve(total, self._room.set_result)
+        if not await self._room:
+            raise no_room()
+        if self.more_body:
+            self.hold.watch(total, lambda: self.received, self.protocol.too_slow)
+
+    def writes(self, size: int) -> bool:
+        """The request is done, and its bytes are given back. Is there room for a response of that size?"""
+        self.hold.release()
+        return self.protocol.outgoing.room(size)
+
+    def leave(self) -> None:
+        """The connection is over."""
+        self.disconnected = True
+        self.message_event.set()
+        waiting = self._room is not None and not self._room.done()
+        if waiting or self.queued:  # else what runs gives it back
+            self.hold.release()
+        if waiting:
+            self._room.set_exception(ClientGone())  # type: ignore[union-attr]
+
+    async def run_asgi(self, app: Any) -> None:
+        try:
+            await super().run_asgi(app)
+        finally:
+            self.hold.release()
+
+    async def receive(self) -> Any:
+        return await super().receive()
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            if self.more_body:  # what is still to come of the request is not read
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            await super().send(message)
+            # How a connection ends is not for uvicorn to say, which would just close it.
+            self.ends, self.keep_alive = not self.keep_alive, True
+            return
+        await super().send(message)
+        self.protocol.outgoing.wrote(len(message.get("body", b"")))
