@@ -63,8 +63,10 @@ static int out_of_attempts(const stk_lane *l, int32_t detail) {
 /* By the worker's own claim. */
 static int head_begun(const stk_lane *l) { return stk_has_started(stk_load(&l->up->started, STK_ACQUIRE), l->first); }
 
-/* The head has not begun, and will not any more; it is still in the lane. */
+/* The head has not begun, and will not any more; it is still in the lane. What a worker claims that has written nonsense
+ * counts for nothing: an invocation that was handed to it may well have done that. */
 static int head_withheld(const stk_lane *l) {
+    if (l->corrupt && l->t_head) return 0;
     return !head_begun(l) && (!l->queue[l->first % STK_DEPTH] || stk_revoke(l->down, l->up, l->first));
 }
 

@@ -38,7 +38,7 @@ def stop() -> Iterator[Callable[[int], int]]:
 
     yield stopping
     for pid in stopped:
-        assert not alive(pid), "it was to be replaced"
+        wait_until(lambda pid=pid: not alive(pid))  # it was to be replaced
 
 
 def _state(pid: int) -> str:
