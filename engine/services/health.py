@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from .. import wire
 from ..aws.faults import Fault
@@ -32,6 +33,7 @@ class Health(Service):
             "invocations": sum(each["invocations"] for each in functions),
             "errors": sum(sum(each["errors"].values()) for each in functions),
             "throttles": sum(sum(each["throttles"].values()) for each in functions),
+            "events": dict(sum((Counter(each["events"]) for each in functions), Counter())),
         }
         return Response(200, list(_JSON), wire.encode({"status": "running", **totals}))
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -326,6 +327,8 @@ def test_row_45_no_reserved_concurrency_is_told_at_once(waiting: Waiting) -> Non
     waiting.create("f", reserved=0)
     waiting.send("f", 3)
     wait_until(lambda: waiting.ends() == {"ZeroReservedConcurrency": 3})
+    with urllib.request.urlopen(f"{waiting.served.url}/_stoker/health") as response:
+        assert json.load(response)["events"] == {"ZeroReservedConcurrency": 3}
     assert not waiting.ran("f", begun=True)
 
 
