@@ -209,8 +209,8 @@ class Events:
 
         def on_result(result: Result | Fault) -> None:
             function.running -= 1
-            if self._closed:
-                return
+            if self._closed and (isinstance(result, Fault) or result.failed):
+                return  # maybe because the server ends: it is taken up at the next start, as if it had not run
             if not function.running:
                 self._take_turns(function)
             if isinstance(result, Fault):
