@@ -123,7 +123,9 @@ def events(effort: Effort) -> Outcome:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         redis = stack.enter_context(closing(RedisStreams(folder / "redis")))
         raw = stack.enter_context(closing(RawSqlite(folder / "raw")))
+        begin = time.perf_counter()
         ours = stack.enter_context(Queueing(folder / "ours"))
+        empty = time.perf_counter() - begin
         ours.create("bulk", "idle", "throttled")
         ours.hold("bulk")
         ours.accept("bulk", VALUE, 60, 2_000)
@@ -168,7 +170,8 @@ def events(effort: Effort) -> Outcome:
     starts.sort()
     out.notes += [
         f"accepted, {MANY} in flight: p50 {duration(accepted.median(ours.name))}",
-        f"{queued:,} events of 1 KB wait: memory grown by {mib(grown)}, a restart after SIGKILL {again:.2f} s",
+        f"{queued:,} events of 1 KB wait: memory grown by {mib(grown)}, a restart after SIGKILL {again:.2f} s, "
+        f"where an empty server's start took {empty:.2f} s",
         f"an idle function's event while they run, from its Invoke to its start: p50 "
         f"{duration(starts[len(starts) // 2])}, p99 {duration(starts[int(len(starts) * 0.99)])} of {len(starts)}",
         f"{THROTTLED} events of {WORK * 1e3:.0f} ms at a reserved concurrency of 1: {alone:.2f} s",

@@ -205,12 +205,13 @@ class Events:
         if before >= MOST and not allowed(placement, event.name):
             self._end(function, row, event, retry.RECURSIVE)
             return
+        config = event.config(placement)  # as it is when the attempt begins
         sent = wire.Extras(client=extras.client, identity=extras.identity, trace=trace, tenant=extras.tenant)
 
         def on_result(result: Result | Fault) -> None:
             function.running -= 1
-            if self._closed:
-                return
+            if self._closed and (isinstance(result, Fault) or result.failed):
+                return  # maybe because the server ends: it is taken up at the next start, as if it had not run
             if not function.running:
                 self._take_turns(function)
             if isinstance(result, Fault):
@@ -221,7 +222,6 @@ class Events:
             event.faults = 0
             if result.failed:
                 event.failures += 1
-                config = event.config(placement)
                 step = retry.after_failure(config, event.failures, self._age(row), self._delays)
                 self._again(function, row, event, step, result)
             else:

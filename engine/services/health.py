@@ -35,6 +35,7 @@ class Health(Service):
             "invocations": counted["invocations"],
             "errors": sum(counted["errors"].values()),
             "throttles": sum(counted["throttles"].values()),
+            "events": dict(counted["events"]),
         }
         return Response(200, list(_JSON), wire.encode({"status": "running", **totals, **self._transport()}))
 

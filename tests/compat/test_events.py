@@ -67,14 +67,31 @@ def test_the_functions_own_number_of_retries(quick: Served, tmp_path: Path) -> N
     assert len(lines(note)) == 1
 
 
-def test_a_throttled_event_waits_for_its_turn(quick: Served, tmp_path: Path) -> None:
+def test_an_event_for_a_function_without_concurrency_is_given_up(quick: Served, tmp_path: Path) -> None:
+    """As on AWS: it is accepted, and goes to where failures go; it does not run when there is concurrency again."""
     note = tmp_path / "note"
     api = quick.client()
     api.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=0)
     event = json.dumps({"note": str(note), "fails": 0})
-    assert api.invoke(FunctionName="f", InvocationType="Event", Payload=event)["StatusCode"] == 202
+    response = api.invoke(FunctionName="f", InvocationType="Event", Payload=event)
+    assert response["StatusCode"] == 202
     with pytest.raises(api.exceptions.TooManyRequestsException):
         api.invoke(FunctionName="f", Payload=event)
-    assert lines(note) == []
+    logs = quick.client("logs")
+
+    def given_up() -> list[str]:
+        try:
+            found = logs.filter_log_events(logGroupName="/aws/lambda/f", filterPattern='"given up"')["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+        return [event["message"] for event in found]
+
+    (line,) = until(given_up)
+    assert "ZeroReservedConcurrency after 0 invocations" in line
+    assert response["ResponseMetadata"]["RequestId"] in line
     api.delete_function_concurrency(FunctionName="f")
+    later = api.invoke(FunctionName="f", InvocationType="Event", Payload=event)["ResponseMetadata"][
+        "RequestId"
+    ]
     until(lambda: lines(note))
+    assert lines(note) == [later]

@@ -274,9 +274,10 @@ def test_row_47_a_client_that_leaves_gives_back_what_it_held(start: Start, way: 
 
 @pytest.mark.promise(88)
 @pytest.mark.parametrize("invoked", ["small", "large"])
-def test_row_47_what_runs_is_held_until_it_ends(start: Start, tmp_path: Path, invoked: str) -> None:
+def test_row_47_what_runs_is_held_until_it_ends(start: Start, invoked: str) -> None:
     """Also when its client has left."""
-    server, gate = start(), tmp_path / "gate"
+    server = start()
+    gate = server.served.log.with_name(f"gate-{invoked}")
     client = server.connect()
     pad = "z" * (20_000 if invoked == "small" else 2_000_000)
     client.sendall(server.invoke({"gate": str(gate), "pad": pad}))

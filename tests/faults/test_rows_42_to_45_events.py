@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -326,7 +327,21 @@ def test_row_45_no_reserved_concurrency_is_told_at_once(waiting: Waiting) -> Non
     waiting.create("f", reserved=0)
     waiting.send("f", 3)
     wait_until(lambda: waiting.ends() == {"ZeroReservedConcurrency": 3})
+    with urllib.request.urlopen(f"{waiting.served.url}/_stoker/health") as response:
+        assert json.load(response)["events"] == {"ZeroReservedConcurrency": 3}
     assert not waiting.ran("f", begun=True)
+
+
+@pytest.mark.slow
+def test_what_ends_while_the_server_ends_does_not_run_again(waiting: Waiting) -> None:
+    waiting.create("f", reserved=1)
+    (first, second) = waiting.send("f", seconds=2) + waiting.send("f")
+    wait_until(lambda: waiting.ran("f", begun=True))
+    waiting.stop()
+    assert waiting.ran("f") == [first]
+    waiting.start()
+    wait_until(lambda: second in waiting.ran("f"))
+    assert waiting.ran("f") == [first, second]
 
 
 # Row 12 has what kills workers; this is what never ends by itself: a function that invokes itself.

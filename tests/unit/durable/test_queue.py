@@ -3,63 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
 import sqlite3
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ManualClock, until
+from opened import Opened, run
+from support import ManualClock
 
 from engine.durable.folder import StoreError
 from engine.durable.queue import Counts, QueueFull, Queues
 from engine.durable.queue_rows import QueueRows
 from engine.durable.store import Store
-
-
-class Opened:
-    """Queues in the running loop, on a clock that a test moves."""
-
-    def __init__(self, folder: Path, clock: ManualClock | None = None, **limits: int) -> None:
-        self.clock = clock or ManualClock(5_000_000_000)
-        self.store = Store(folder, [QueueRows()])
-        self.queues = Queues(self.store, clock=self.clock.now, **limits)
-        self.woken: list[str] = []
-        self.queues.listen("a", self.woken.append)
-
-    def advance(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        self.queues.tick()
-
-    async def put(self, *values: bytes, queue: str = "a:1", **more: Any) -> list[int]:
-        return await asyncio.gather(*(self.queues.put(queue, value, **more) for value in values))
-
-    def take(self, n: int = 100, queue: str = "a:1", **more: Any) -> list[bytes]:
-        return [row.value for row in self.queues.lease(queue, n, **more)]
-
-    async def written(self) -> None:
-        """What was changed is on the disk."""
-        await self.queues.settle([])
-
-    def close(self) -> None:
-        self.queues.close()
-        self.store.close()
-
-
-def run(folder: Path, *bodies: Callable[[Opened], Awaitable[None]], **limits: int) -> None:
-    """Each body in a life of its own of the same store."""
-
-    async def inside(body: Callable[[Opened], Awaitable[None]]) -> None:
-        opened = Opened(folder, **limits)
-        try:
-            await body(opened)
-        finally:
-            opened.close()
-
-    for body in bodies:
-        asyncio.run(inside(body))
 
 
 def test_rows_are_leased_in_order_and_settled_for_ever(tmp_path: Path) -> None:
@@ -380,60 +335,3 @@ def test_a_damaged_row_is_neither_run_nor_deleted(tmp_path: Path) -> None:
     run(tmp_path, second)
     assert tables.execute("SELECT count(*) FROM queue").fetchone() == (3,)
     tables.close()
-
-
-@pytest.mark.slow
-@pytest.mark.promise(97)
-def test_a_hundred_thousand_rows_wait_on_the_disk(tmp_path: Path) -> None:
-    """In one queue or in a thousand, of a kilobyte or of a megabyte: memory stays what it was."""
-
-    def resident() -> int:
-        gc.collect()
-        with open("/proc/self/statm") as file:
-            fields = file.read().split()
-        return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
-
-    async def fill(it: Opened) -> None:
-        await it.put(*[b"x" * 1024] * 500)
-        before = resident()
-        for n in range(100):
-            await it.put(*[b"%06d" % n + b"x" * 1018] * 1000, queue=f"a:{n % 5}", meta=b"m" * 100)
-        for n in range(100):
-            await it.put(b"y" * 1_000_000, queue=f"a:large{n}")
-        for n in range(1000):
-            await it.put(*[b"z" * 1024] * 5, queue=f"a:many{n}")
-        assert resident() - before < 64 << 20
-
-    async def take(it: Opened) -> None:
-        assert it.queues.row_count == 500 + 100_000 + 100 + 5_000
-        before = resident()
-        rows = it.queues.lease("a:3", 20_000)
-        assert len(rows) == 20_000 and rows == sorted(rows, key=lambda row: row.id)
-        await it.queues.settle(row.id for row in rows)
-        del rows
-        for n in range(100):
-            assert it.queues.ready(f"a:large{n}")
-        assert resident() - before < 64 << 20
-
-    run(tmp_path, fill, take)
-
-
-@pytest.mark.promise(97)
-def test_the_file_shrinks_again(tmp_path: Path) -> None:
-    async def body(it: Opened) -> None:
-        ids = await it.put(*[b"x" * 100_000] * 300)
-        await it.queues.settle(ids)
-
-    run(tmp_path, body)
-    file = tmp_path / "stoker.db"
-    tables = sqlite3.connect(file)
-    if tables.execute("PRAGMA auto_vacuum").fetchone() != (2,):
-        pytest.skip("the store does not give pages back")
-    tables.close()
-    assert file.stat().st_size > 20_000_000
-    store = Store(tmp_path, [QueueRows()])
-    try:
-        store.commit([]).result(10)
-        until(lambda: file.stat().st_size < 2_000_000)
-    finally:
-        store.close()

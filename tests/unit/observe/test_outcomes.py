@@ -69,10 +69,10 @@ def test_batches_and_counts() -> None:
     assert counters.read() == {
         "arn:one": {
             "invocations": 2, "errors": {"failure": 0, "error": 1, "timeout": 0}, "throttles": {"why": 1},
-            "cold_starts": 1, "duration_ns": 2_000,
+            "cold_starts": 1, "duration_ns": 2_000, "events": {},
         },
         "arn:other": {
             "invocations": 2, "errors": {"failure": 0, "error": 0, "timeout": 1}, "throttles": {}, "cold_starts": 0,
-            "duration_ns": 2_000,
+            "duration_ns": 2_000, "events": {},
         },
     }  # fmt: skip
