@@ -21,6 +21,7 @@ import uvicorn
 import uvloop
 
 from .. import errors, limits
+from ..aws.clients import Clients
 from ..aws.model import Model
 from ..aws.names import Place
 from ..aws.registry import Registry
@@ -43,10 +44,12 @@ from ..hosting.placements import Hosting, Placement
 from ..hosting.sandboxing import sandboxing
 from ..observe.counters import Counters
 from ..observe.outcomes import OutcomeBatch, Outcomes
+from ..routing.destinations import Destinations
 from ..routing.earlier import EventRows
 from ..routing.endings import Endings
 from ..routing.events import Events
 from ..routing.retry import DELAYS
+from ..routing.targets import Targets
 from ..runtime import Runtime
 from ..services.health import Health
 from ..services.lambda_.archive import CodeArchive
@@ -186,6 +189,10 @@ class Server:
         endings = Endings(counters, logs.send)
         events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
         stack.callback(events.close)
+        clients = Clients(lambda: registry, options.aws_endpoint)
+        stack.push_async_callback(clients.aclose)
+        destinations = Destinations(queues, Targets(clients, hosting, events.accept, place), hosting, endings)
+        stack.callback(destinations.close)
 
         def control(placement: Placement) -> Control:
             return Control(
@@ -216,11 +223,13 @@ class Server:
         ]
         passthrough = Passthrough(options.aws_endpoint)
         stack.push_async_callback(passthrough.aclose)
-        app = App(Registry(services), door, passthrough)
+        registry = Registry(services)
+        app = App(registry, door, passthrough)
         endpoint = Endpoint(hosting, events, model, door)
         most = options.max_connections or min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         hosting.start()
         events.start()
+        destinations.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()

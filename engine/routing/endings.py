@@ -55,8 +55,13 @@ class Endings:
         """Events of a function, or of a version of it, that is no more."""
         self._counters.event(placement.place.function(name), reason, count)
 
+    def undelivered(self, placement: Placement, name: str, counter: str, target: str, reason: str) -> None:
+        """What an event's end sent did not arrive, and is not sent again."""
+        self._counters.event(placement.place.function(name), counter)
+        self._write(placement, name, f"[WARN] {counter}: {target} could not be reached: {reason}\n")
+
     def _warn(self, ended: Ended) -> None:
-        event, placement = ended.event, ended.placement
+        event = ended.event
         error = ""
         if ended.result is not None and ended.result.failed:
             error = f" Last error: {ended.result.payload[:1024].decode(errors='replace')}"
@@ -64,7 +69,11 @@ class Endings:
             f"[WARN] RequestId: {uuid_text(event.id)} Asynchronous event given up: {ended.condition} "
             f"after {event.invocations} invocations, {ended.age:.0f} s old.{error}\n"
         )
+        self._write(ended.placement, event.name, text)
+
+    def _write(self, placement: Placement, name: str, text: str) -> None:
+        """Into the function's log."""
         place = placement.place
-        record = placement.state.get("function", event.name, "$LATEST") or {}
-        group = record.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{event.name}"
+        record = placement.state.get("function", name, "$LATEST") or {}
+        group = record.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{name}"
         self._log(FunctionOutput(place.region, place.account, group, STREAM, int(time.time() * 1e3), text))

@@ -1,0 +1,142 @@
+"""What an ARN names, as something to send a message to: a queue, a topic, a function, an event bus, a bucket."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Callable
+from typing import NoReturn
+
+import msgspec
+
+from ..aws.clients import CallFailed, Clients
+from ..aws.faults import Fault
+from ..aws.names import LATEST, Place
+from ..hosting.invoker import new_id
+from ..hosting.placements import Hosting
+from .event import AcceptedEvent
+
+_ARN = re.compile(
+    r"arn:aws[a-z-]*:(?P<service>sqs|sns|lambda|events|s3):(?P<region>[^:]*):(?P<account>[^:]*):(?P<name>.+)"
+)
+# Takes an event of a function's; calls back once it is durable. Raises Fault.
+Accept = Callable[[AcceptedEvent, bytes, Callable[[BaseException | None], None]], None]
+
+
+class Message(msgspec.Struct, array_like=True):
+    """What is sent, whatever to. source, detail_type, resources: of an event on a bus; key: of an object in a bucket;
+    attributes: of a message, by name its type and value."""
+
+    target: str  # an ARN
+    body: bytes
+    attributes: dict[str, tuple[str, str]] = {}
+    source: str = ""
+    detail_type: str = ""
+    resources: list[str] = []
+    key: str = ""
+
+
+class Targets:
+    """Sends messages on behalf of a place. Belongs to the event loop."""
+
+    def __init__(self, clients: Clients, hosting: Hosting, accept: Accept, default: Place) -> None:
+        """default: the place on whose behalf buckets are written to, whose ARNs name none."""
+        self._default = default
+        self._clients = clients
+        self._hosting = hosting
+        self._accept = accept
+        self._urls: dict[str, str] = {}  # of queues, by their ARNs
+
+    async def send(self, message: Message) -> None:
+        """Done once the target has it. Raises CallFailed."""
+        found = _ARN.fullmatch(message.target)
+        if found is None:
+            text = f"{message.target} names nothing that a message can be sent to"
+            raise CallFailed("InvalidArn", text, retriable=False)
+        place = Place(found["region"], found["account"])
+        await getattr(self, f"_{found['service']}")(message, place, found["name"])
+
+    async def _sqs(self, message: Message, place: Place, name: str) -> None:
+        url = self._urls.get(message.target)
+        if url is None:
+            members = {"QueueName": name, "QueueOwnerAWSAccountId": place.account}
+            url = str((await self._clients.call("sqs", "GetQueueUrl", members, place))["QueueUrl"])
+            self._urls[message.target] = url
+        sent = {
+            "QueueUrl": url,
+            "MessageBody": _text(message.body),
+            "MessageAttributes": _attributes(message),
+        }
+        try:
+            await self._clients.call("sqs", "SendMessage", sent, place)
+        except CallFailed:
+            self._urls.pop(message.target, None)  # it may have been made anew elsewhere
+            raise
+
+    async def _sns(self, message: Message, place: Place, _name: str) -> None:
+        sent = {
+            "TopicArn": message.target, "Message": _text(message.body), "MessageAttributes": _attributes(message),
+        }  # fmt: skip
+        await self._clients.call("sns", "Publish", sent, place)
+
+    async def _events(self, message: Message, place: Place, name: str) -> None:
+        entry = {
+            "Source": message.source, "DetailType": message.detail_type, "Detail": _text(message.body),
+            "Resources": [message.target, *message.resources], "EventBusName": name.removeprefix("event-bus/"),
+        }  # fmt: skip
+        result = await self._clients.call("events", "PutEvents", {"Entries": [entry]}, place)
+        for refused in result.get("Entries", ()):
+            if refused.get("ErrorCode"):
+                code, text = refused["ErrorCode"], refused.get("ErrorMessage", "")
+                raise CallFailed(code, text, retriable=code in ("InternalFailure", "ThrottlingException"))
+
+    async def _s3(self, message: Message, _place: Place, name: str) -> None:
+        bucket = {"Bucket": name, "Key": message.key, "Body": message.body, "ContentType": "application/json"}
+        await self._clients.call("s3", "PutObject", bucket, self._default)
+
+    async def _lambda(self, message: Message, place: Place, name: str) -> None:
+        """A function of this server, whatever its place: accepted as its event."""
+        function, _, qualifier = name.removeprefix("function:").partition(":")
+        state = self._hosting.of(place).state
+        if not state.get("function", function, qualifier or LATEST) and not state.get(
+            "alias", function, qualifier
+        ):
+            _no_such(message.target)
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def on_stored(error: BaseException | None) -> None:
+            if stored.done():
+                return
+            if error is None:
+                stored.set_result(None)
+            else:
+                stored.set_exception(CallFailed("ServiceException", str(error), retriable=True))
+
+        event = AcceptedEvent(function, qualifier or None, place.partition, new_id(), time.time())
+        try:
+            self._accept(event, message.body, on_stored)
+        except Fault as fault:
+            raise CallFailed(fault.code, fault.message or "", retriable=True) from fault
+        await stored
+
+
+def _no_such(arn: str) -> NoReturn:
+    raise CallFailed("ResourceNotFoundException", f"Function not found: {arn}", retriable=False)
+
+
+def object_key(prefix: str, name: str) -> str:
+    """A key as Lambda makes them for records that it puts into buckets, of now."""
+    now = time.gmtime()
+    return time.strftime(f"{prefix}/{name}/%Y/%m/%d/%Y-%m-%dT%H.%M.%S-", now) + str(uuid.uuid4())
+
+
+def _attributes(message: Message) -> dict[str, dict[str, str]]:
+    return {
+        name: {"DataType": type, "StringValue": value} for name, (type, value) in message.attributes.items()
+    }
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "replace")
