@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 Headers = Sequence[tuple[str, str]]  # names in lower case
@@ -10,7 +10,8 @@ Headers = Sequence[tuple[str, str]]  # names in lower case
 
 @dataclass(slots=True)
 class Request:
-    """An HTTP request. path and query as they were on the wire, percent-encoded; client: the peer's address."""
+    """An HTTP request. path and query as they were on the wire, percent-encoded; client: the peer's address; left:
+    waits, once the body was read, until the client has left, for operations that wait themselves."""
 
     method: str
     path: str
@@ -20,6 +21,7 @@ class Request:
     scheme: str = "http"
     client: str = "127.0.0.1"
     port: int = 80
+    left: Callable[[], Awaitable[None]] | None = None
 
     def header(self, name: str) -> str:
         """A header's first value, "" when there is none. name: in lower case."""

@@ -67,6 +67,7 @@ class First(NamedTuple):
     due: int
     id: int
     put: int
+    meta: bytes
 
 
 class Standing(NamedTuple):
@@ -130,9 +131,10 @@ class Queues:
         return self._base + self._clock()
 
     def listen(self, service: str, listener: Listener) -> None:
-        """Call it with the name of each of the service's queues in which a row became the first that is due: after a
-        put, a delay, or the end of a lease, and of each to which a lease's end returns one. Who leaves due rows where they are asks again by himself. Of rows that
-        are there from the start nobody hears: go through `queues`, and ask each whether it is `ready`."""
+        """Call it with the name of each of the service's queues in which a row became the first that is due (after a
+        put, a delay, or the end of a lease), and of each to which the end of a lease returned a row. Who leaves due
+        rows where they are asks again by himself. Of rows that are there from the start nobody hears: go through
+        `queues`, and ask each whether it is `ready`."""
         self._listeners[service] = listener
 
     def queues(self, service: str) -> list[str]:
@@ -197,13 +199,18 @@ class Queues:
         if due > self.now():
             return None
         row = it.entries[0][2]
-        return First(row.due, row.id, row.first)
+        return First(row.due, row.id, row.first, row.meta)
+
+    def sizes(self, queue: str) -> tuple[int, int]:
+        """How many rows it has, and how many of them are leased."""
+        it = self._windows.queues.get(queue)
+        return (0, 0) if it is None else (it.rows, it.leased)
 
     def standing(self, id: int) -> Standing | None:
         """Of a row, maybe from the disk; None: there is none. Raises StoreError."""
         row = self._windows.find(id)
-        return None if row is None else Standing(
-            row.queue, row.attempts, row.leased or row.unwritten, row.due
+        return (
+            None if row is None else Standing(row.queue, row.attempts, row.leased or row.unwritten, row.due)
         )
 
     def annotate(self, id: int, meta: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 from ..aws.faults import Fault
@@ -55,6 +56,7 @@ class App:
             if not service.cross_site:
                 self._door.check_page(request)
             request.body = await read_body(receive, service.body_bytes)
+            request.left = partial(left, receive)
             access = service.access(request)
             caller = self._door.enter(request, service.signing_name, access, request.body)
             return await service.call(request, caller)
@@ -101,6 +103,12 @@ def request_of(scope: Scope) -> Request:
         client=(scope.get("client") or ("127.0.0.1", 0))[0],
         port=(scope.get("server") or ("", 80))[1] or 80,
     )
+
+
+async def left(receive: Receive) -> None:
+    """Until the client has left, of a request whose body was read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:

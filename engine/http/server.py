@@ -26,9 +26,11 @@ from ..aws.service import Service
 from ..aws.sigv4 import Verifier, load_credentials
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
+from ..durable.queue import Queues
+from ..durable.queue_rows import QueueRows
 from ..durable.records import Records
 from ..durable.state import States
-from ..durable.store import Store
+from ..durable.store import Kind, Store
 from ..hosting.events import DELAYS, EventRows, Events
 from ..hosting.interpreters import interpreters
 from ..hosting.layout import Layouts
@@ -47,6 +49,8 @@ from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
 from ..services.logs.process import InvocationsEnded, LogsProcess
 from ..services.logs.service import Logs
+from ..services.sqs.deduplication import TakenRows
+from ..services.sqs.service import Sqs
 from ..services.sts import Sts
 from ..services.urls.service import PATH as LAMBDA_URL
 from ..services.urls.service import FunctionUrlRequests
@@ -103,6 +107,7 @@ class Server:
         self.options = options
         self.url = ""
         self._services = services
+        self._drains: list[Callable[[], None]] = []
 
     def run(self, ready: Callable[[Server], None]) -> None:
         """Serve until SIGINT or SIGTERM. Raises EngineError when it cannot start."""
@@ -117,7 +122,7 @@ class Server:
             server = _Uvicorn(await self._assemble(stack))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, server.stop)
+                loop.add_signal_handler(number, self._stop, server)
             task = asyncio.create_task(server.serve(sockets=[sock]))
             while not server.started and not task.done():
                 await asyncio.sleep(0.005)
@@ -125,14 +130,20 @@ class Server:
                 ready(self)
             await task
 
+    def _stop(self, server: _Uvicorn) -> None:
+        for drain in self._drains:
+            drain()
+        server.stop()
+
     async def _assemble(self, stack: contextlib.AsyncExitStack) -> uvicorn.Config:
         """The parts, ground first: what is entered last ends first."""
         options, loop = self.options, asyncio.get_running_loop()
         place = Place(options.region, options.account)
-        store = stack.enter_context(
-            contextlib.closing(Store(options.state, [Records(place.partition), EventRows()]))
-        )
+        kinds: list[Kind[object]] = [Records(place.partition), EventRows(), QueueRows(), TakenRows()]
+        store = stack.enter_context(contextlib.closing(Store(options.state, kinds)))
         states = States(store)
+        queues = stack.enter_context(contextlib.closing(Queues(store)))
+        sqs = stack.enter_context(contextlib.closing(Sqs(store, states, queues)))
         packages = Packages(options.state / "code")
         logs = LogsProcess(_log_folder(options.state, place))
         await logs.start()
@@ -182,14 +193,17 @@ class Server:
             lambda_,
             Logs(logs),
             Sts(),
+            sqs,
             *self._services,
         ]
+        self._drains = [service.drain for service in services]
         passthrough = Passthrough(options.aws_endpoint)
         stack.push_async_callback(passthrough.aclose)
         app = App(Registry(services), door, passthrough)
         endpoint = Endpoint(hosting, events, model, door)
         hosting.start()
         events.start()
+        sqs.start()
         stack.callback(loop.create_task(_sweep(hosting)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
