@@ -21,7 +21,7 @@ class Request:
     scheme: str = "http"
     client: str = "127.0.0.1"
     port: int = 80
-    left: Callable[[], Awaitable[None]] | None = None
+    left: Callable[[], Awaitable[object]] | None = None
 
     def header(self, name: str) -> str:
         """A header's first value, "" when there is none. name: in lower case."""

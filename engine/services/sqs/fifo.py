@@ -28,10 +28,10 @@ class Groups:
 
     in_place = True
 
-    def __init__(self, rows: Queues, name: str) -> None:
+    def __init__(self, rows: Queues, name: str, run: int) -> None:
         self._rows = rows
         self._prefix = f"{name}\0"
-        self._started = rows.now()
+        self._run = run
         self._known: dict[str, None] = {}  # lines that may have rows
         self._ready: dict[str, None] = {}  # and those that may have one to give, in turn
         self._flights: dict[str, dict[int, _Flight]] = {}  # by line and row
@@ -140,7 +140,7 @@ class Groups:
 
     def deletable(self, handle: Handle) -> bool:
         """As long as it hides the message; one of an earlier run of the server, until somebody else receives it."""
-        if handle.at >= self._started or handle.id in self._lines:
+        if handle.run == self._run or handle.id in self._lines:
             return self.current(handle)
         standing = self._rows.standing(handle.id)
         return standing is not None and standing.attempts <= handle.receive

@@ -10,16 +10,17 @@ from typing import NamedTuple
 
 from .faults import invalid_handle
 
-_FORM = struct.Struct(">QIQ")
+_FORM = struct.Struct(">QIQI")
 _SIGNED = 16
 
 
 class Handle(NamedTuple):
-    """receive: the row's attempts then; at: nanoseconds of the service clock."""
+    """receive: the row's attempts then; at: nanoseconds of the service clock; run: a number of that run's own."""
 
     id: int
     receive: int
     at: int
+    run: int
 
 
 def encode(secret: bytes, handle: Handle) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-Left = Callable[[], Awaitable[None]]  # ends when the client has left
+Left = Callable[[], Awaitable[object]]  # ends when the client has left
 
 
 class Polls:

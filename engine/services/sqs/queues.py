@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ...aws.names import Place
@@ -24,16 +25,18 @@ SERVICE = "sqs"
 
 
 class Queue:
-    """A queue. id: of this one and no other, whatever its name; messages: its rows."""
+    """A queue. id: of this one and no other, whatever its name; messages: its rows. run: the server's, for handles."""
 
-    def __init__(self, place: Place, record: dict[str, Any], rows: Rows) -> None:
+    def __init__(self, place: Place, record: dict[str, Any], rows: Rows, run: int) -> None:
         self.place = place
         self.name: str = record["Name"]
         self.arn = redrive.arn(place, self.name)
         self.id: str = record["_id"]
         self.fifo = self.name.endswith(".fifo")
         self._secret = bytes.fromhex(record["_secret"])
-        self.messages: Standard | Groups = (Groups if self.fifo else Standard)(rows, f"{SERVICE}:{self.id}")
+        self._run = run
+        line = f"{SERVICE}:{self.id}"
+        self.messages: Standard | Groups = Groups(rows, line, run) if self.fifo else Standard(rows, line)
         self.polls = Polls()
         self.purged: float | None = None  # when it was, by the monotonic clock
         self.apply(record)
@@ -48,7 +51,7 @@ class Queue:
             self.messages.floor = record.get("_floor", 0)
 
     def handle(self, id: int, receive: int, at: int) -> str:
-        return encode(self._secret, Handle(id, receive, at))
+        return encode(self._secret, Handle(id, receive, at, self._run))
 
     def handled(self, text: str) -> Handle:
         """Raises Fault."""
@@ -66,13 +69,15 @@ class Catalog:
         self.rows = rows
         self.lock = asyncio.Lock()
         self._states = states
+        self._run = secrets.randbits(32)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="stoker-sqs")  # one: writes keep their order
         self._places: dict[str, dict[str, Queue]] = {}
         self._by_id: dict[str, Queue] = {}
         for state in states.all():
             for name in state.owners(TABLE):
                 record = state.get(TABLE, name)
                 if record is not None:
-                    self._add(Queue(Place.of(state.partition), record, rows))
+                    self._add(Queue(Place.of(state.partition), record, rows, self._run))
         rows.listen(SERVICE, self._wake)
 
     def start(self) -> None:
@@ -84,6 +89,9 @@ class Catalog:
             else:
                 queue.messages.wake(line)
                 self.rows.ready(line)  # what is due later is looked for then
+
+    def close(self) -> None:
+        self._writer.shutdown()
 
     def _add(self, queue: Queue) -> None:
         self._places.setdefault(queue.place.partition, {})[queue.name] = queue
@@ -127,7 +135,7 @@ class Catalog:
             with self.state(place).change() as change:
                 _collect(change, changes)
 
-        await asyncio.get_running_loop().run_in_executor(None, commit)
+        await asyncio.get_running_loop().run_in_executor(self._writer, commit)
 
     async def create(
         self, place: Place, name: str, attributes: dict[str, str], tags: dict[str, str]
@@ -139,7 +147,7 @@ class Catalog:
             "_id": f"{place.partition}/{name}/{secrets.token_hex(6)}", "_secret": secrets.token_hex(16),
         }  # fmt: skip
         await self.write(place, (TABLE, name, "", record), (DELETED, name, "", None))
-        queue = Queue(place, record, self.rows)
+        queue = Queue(place, record, self.rows, self._run)
         self._add(queue)
         return queue
 

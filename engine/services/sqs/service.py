@@ -104,6 +104,7 @@ class Sqs(Service):
     def close(self) -> None:
         self.drain()
         self.moves.close()
+        self.catalog.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
 
