@@ -422,7 +422,8 @@ class Queues:
 
     def _wake(self) -> None:
         while self._woken:
-            name, _ = self._woken.popitem()
+            name = next(iter(self._woken))
+            del self._woken[name]
             listener = self._listeners.get(name.partition(":")[0])
             if listener is not None:
                 try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ... import limits
 from ...aws.faults import Fault
+from . import redrive
 
 _RANGES = {
     "DelaySeconds": (0, limits.SQS_DELAY),
@@ -135,6 +136,8 @@ def _checked(name: str, value: str) -> str:
         if not low <= int(value) <= high:
             raise _wrong(name, f"Must be between {low} and {high}." if name.startswith("Kms") else "")
         return str(int(value))
+    if name == "RedrivePolicy" and value:
+        return redrive.normal(value)
     if name == "Policy" and value:
         try:
             if not isinstance(json.loads(value), dict):

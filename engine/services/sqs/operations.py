@@ -74,7 +74,7 @@ class Operations:
         text = given.get("RedrivePolicy")
         if not text:
             return
-        policy = redrive.checked(text)
+        policy = redrive.parsed(text)
         target = self._catalog.by_arn(policy.target)
         if target is None or target.place != place:
             raise invalid_value(text, "RedrivePolicy", "Dead letter target does not exist.")

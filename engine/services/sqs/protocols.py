@@ -45,7 +45,9 @@ _MAPS = {
 }
 _VALUES = {"StringListValues": "StringListValue", "BinaryListValues": "BinaryListValue"}
 # Members of a form that may stand there once without a number.
-_UNNUMBERED = frozenset(_LISTS.values())
+_UNNUMBERED = frozenset(
+    {"AWSAccountId", "ActionName", "AttributeName", "MessageAttributeName", "MessageSystemAttributeName", "TagKey"}
+)
 _QUEUE_SERVICE = "AWS.SimpleQueueService."
 # By the error shapes' names: the query protocol's code, and the status.
 ERRORS: dict[str, tuple[str, int]] = {

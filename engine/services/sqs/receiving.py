@@ -51,7 +51,7 @@ class Receiving:
             raise invalid_value(
                 attempt,
                 "ReceiveRequestAttemptId",
-                "The request includes a parameter that is not valid for this queue type.",
+                "The request include parameter that is not valid for this queue type.",
             )
         if attempt is not None and (again := self._again(queue, attempt, seconds)) is not None:
             return {"Messages": again}

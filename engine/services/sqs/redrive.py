@@ -44,7 +44,7 @@ def policy_of(attributes: Mapping[str, str]) -> Redrive | None:
     return Redrive(policy["deadLetterTargetArn"], int(policy["maxReceiveCount"]))
 
 
-def checked(text: str) -> Redrive:
+def parsed(text: str) -> Redrive:
     """A RedrivePolicy. Raises Fault; whether the target is there, and takes it, is checked elsewhere."""
     policy = _map(text, "RedrivePolicy", "Redrive policy is not a valid JSON map.")
     for name in ("deadLetterTargetArn", "maxReceiveCount"):
@@ -69,6 +69,14 @@ def _count(text: str, count: object) -> Exception:
     valid = f"valid values are from 1 to {limits.SQS_RECEIVES} both inclusive."
     reason = f"Invalid value for maxReceiveCount: {count}, {valid}"
     return invalid_value(text, "RedrivePolicy", reason)
+
+
+def normal(text: str) -> str:
+    """A policy that was checked, as it is shown."""
+    policy = parsed(text)
+    return json.dumps(
+        {"deadLetterTargetArn": policy.target, "maxReceiveCount": policy.receives}, separators=(",", ":")
+    )
 
 
 def check_allow(text: str) -> None:

@@ -76,7 +76,7 @@ class Sending:
             raise invalid_value(
                 message.deduplication,
                 "MessageDeduplicationId",
-                "The request includes a parameter that is not valid for this queue type.",
+                "The request include parameter that is not valid for this queue type.",
             )
         return _acknowledged(self._put(queue, message, delay), messages.sent(message, None))
 

@@ -145,10 +145,11 @@ class Sqs(Service):
 
     def _queue(self, url: str, call: Call, action: str) -> Queue:
         """Raises Fault."""
-        path = _PATH.fullmatch(url if url.startswith("/") else urlsplit(url).path)
-        if path is None:
-            raise Fault("InvalidAddress", f"The address {url} is not valid for this endpoint.")
-        queue = self.catalog.get(Place(call.place.region, path[1]), path[2])
+        path = _PATH.fullmatch(_path_of(url))
+        if path is not None:
+            queue = self.catalog.get(Place(call.place.region, path[1]), path[2])
+        else:
+            queue = self.catalog.get(call.place, url)  # AWS takes a name, too
         if queue is None:
             raise no_queue()
         if not self._allowed(queue, call, action):
@@ -170,6 +171,13 @@ class Sqs(Service):
             return self._model(request).match(request)[0].name
         except Fault:
             return ""
+
+
+def _path_of(url: str) -> str:
+    try:
+        return url if url.startswith("/") else urlsplit(url).path
+    except ValueError:
+        return ""
 
 
 def base_of(request: Request) -> str:

@@ -55,11 +55,9 @@ class Standard:
         return now
 
     def current(self, handle: Handle) -> bool:
-        """Is the handle of the last receive, which still hides the message?"""
+        """Is the message hidden? Any handle of it serves then, as on AWS, which documents another thing."""
         standing = self._rows.standing(handle.id)
-        if standing is None or standing.attempts > handle.receive:
-            return False
-        return standing.leased or self._rows.resume(handle.id)
+        return standing is not None and (standing.leased or self._rows.resume(handle.id))
 
     def deletable(self, handle: Handle) -> bool:
         """Any handle deletes a standard queue's message."""

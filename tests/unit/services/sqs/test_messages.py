@@ -34,7 +34,7 @@ def test_a_received_message_is_hidden_for_its_time_and_comes_again(tmp_path: Pat
     run(tmp_path, body)
 
 
-def test_visibility_is_changed_by_the_last_handle_only(tmp_path: Path) -> None:
+def test_visibility_is_changed_by_any_handle_while_the_message_is_hidden(tmp_path: Path) -> None:
     async def body(sqs: Opened) -> None:
         url = await sqs.create(VisibilityTimeout=10)
         await sqs.send(url, "a")
@@ -44,9 +44,12 @@ def test_visibility_is_changed_by_the_last_handle_only(tmp_path: Path) -> None:
         await sqs.advance(50)
         assert await sqs.take(url) == []
         await sqs("ChangeMessageVisibility", **change, VisibilityTimeout=0)
+        assert await sqs.bodies(url) == ["a"]
+        await sqs("ChangeMessageVisibility", **change, VisibilityTimeout=0)
         (new,) = await sqs.take(url)
-        await sqs("ChangeMessageVisibility", **change, VisibilityTimeout=0)  # the other one has it now
-        assert await sqs.take(url) == []
+        await sqs.advance(11)
+        await sqs("ChangeMessageVisibility", **change, VisibilityTimeout=60)  # not in flight: nothing happens
+        (new,) = await sqs.take(url)
         await sqs.delete(url, new)
         code, text = await sqs.refused("ChangeMessageVisibility", **change, VisibilityTimeout=5)
         assert code == GONE and "is not available for visibility timeout change" in (text or "")
