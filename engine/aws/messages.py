@@ -25,7 +25,10 @@ class Request:
 
     def header(self, name: str) -> str:
         """A header's first value, "" when there is none. name: in lower case."""
-        return next((value for each, value in self.headers if each == name), "")
+        for each, value in self.headers:
+            if each == name:
+                return value
+        return ""
 
 
 @dataclass(slots=True)

@@ -51,12 +51,25 @@ class App:
             else:
                 await respond(send, await self._respond(service, request, receive))
 
-    async def _respond(self, service: Service, request: Request, receive: Receive) -> Response:
+    async def serve(self, request: Request, too_large: bool) -> Response:
+        """The response to a request that was read without ASGI, and names one of the services. too_large: its body
+        was longer than any of these may be."""
+        service = self._registry.find(request)
+        assert service is not None
+        return await self._respond(service, request, None, too_large)
+
+    async def _respond(
+        self, service: Service, request: Request, receive: Receive | None, too_large: bool = False
+    ) -> Response:
+        """receive: for the body, if it is still to be read."""
         try:
             if not service.cross_site:
                 self._door.check_page(request)
-            request.body = await read_body(receive, service.body_bytes)
-            request.left = partial(left, receive)
+            if receive is not None:
+                request.body = await read_body(receive, service.body_bytes)
+                request.left = partial(left, receive)
+            elif too_large or len(request.body) > service.body_bytes:
+                raise TooLarge
             access = service.access(request)
             caller = self._door.enter(request, service.signing_name, access, request.body)
             return await service.call(request, caller)

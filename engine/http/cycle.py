@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -24,7 +24,7 @@ class InvokeCycle:
         "body", "disconnected", "dropped", "headers", "keep_alive", "limit", "more_body", "protocol",
         "queued", "response_complete", "url",
     )  # fmt: skip
-    message_event: ClassVar = asyncio.Event()  # what uvicorn's cycles wait for; an Invoke does not
+    message_event = asyncio.Event()  # what uvicorn's cycles wait for; an Invoke does not
 
     def __init__(
         self, protocol: Protocol, url: bytes, headers: list[Header], keep_alive: bool, limit: int

@@ -1,8 +1,9 @@
 """One HTTP connection: uvicorn's own protocol, with a short cut for Invoke.
 
-Everything but Invoke goes uvicorn's way (ASGI, a task for each request). An Invoke is answered by callbacks alone: its
-body goes to the engine as it arrived, and its response to the socket as the worker wrote it. Requests of one
-connection are answered in order: a request behind another one waits in uvicorn's own pipeline, whichever kind it is.
+Everything but Invoke, and what target.py takes, goes uvicorn's way (ASGI, a task for each request). An Invoke is
+answered by callbacks alone: its body goes to the engine as it arrived, and its response to the socket as the worker
+wrote it. Requests of one connection are answered in order: a request behind another one waits in uvicorn's own
+pipeline, whichever kind it is.
 
 What uvicorn leaves to a proxy in front, and is done here: a request must be complete in READ_SECONDS, a response must
 be taken in WRITE_SECONDS, a body may not grow beyond its limit.
@@ -11,12 +12,16 @@ be taken in WRITE_SECONDS, a body may not grow beyond its limit.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .cycle import InvokeCycle
 from .invoke import Endpoint
+from .target import TargetCycle, is_direct
+
+if TYPE_CHECKING:
+    from .app import App
 
 READ_SECONDS = 60.0
 WRITE_SECONDS = 60.0
@@ -28,6 +33,8 @@ class Protocol(HttpToolsProtocol):
     """A connection of the server's. `endpoint` is set on a subclass made for one server."""
 
     endpoint: ClassVar[Endpoint]
+    direct: ClassVar[App]
+    targets: ClassVar[tuple[bytes, ...]] = ()  # of requests that go to `direct`
     _reading: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
     _begun = False  # a request that is not complete yet
@@ -97,15 +104,22 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         url = self.url
         if not url.startswith(_ROUTE) or _INVOCATIONS not in url or self.parser.get_method() != b"POST":
+            if is_direct(self.parser.get_method(), url, self.headers, self.targets):
+                self._begin(TargetCycle(self, self.headers, self._keeps_alive()))
+                return
             headers, expect = self.headers, self.expect_100_continue
             super().on_message_begin()  # makes what only ASGI needs
             self.url, self.expect_100_continue = url, expect
             self.headers += headers
             super().on_headers_complete()
             return
+        self._begin(InvokeCycle(self, url, self.headers, self._keeps_alive(), self.endpoint.body_limit))
+
+    def _keeps_alive(self) -> bool:
+        return self.parser.get_http_version() != "1.0" and bool(self.parser.should_keep_alive())
+
+    def _begin(self, cycle: InvokeCycle) -> None:
         before: Any = self.cycle
-        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        cycle = InvokeCycle(self, url, self.headers, keep_alive, self.endpoint.body_limit)
         self.cycle = cycle  # type: ignore[assignment]
         if self.expect_100_continue:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -116,7 +130,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         cycle: Any = self.cycle
-        if type(cycle) is InvokeCycle:
+        if isinstance(cycle, InvokeCycle):
             cycle.feed(body)
         else:
             super().on_body(body)
@@ -124,20 +138,28 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._begun = False
         cycle: Any = self.cycle
-        if type(cycle) is InvokeCycle:
+        if isinstance(cycle, InvokeCycle):
             cycle.more_body = False
             if not cycle.queued:
                 self._running = cycle
-                self.endpoint.invoke(cycle)
+                self._serve(cycle)
         else:
             super().on_message_complete()
 
+    def _serve(self, cycle: InvokeCycle) -> None:
+        if isinstance(cycle, TargetCycle):
+            task = self.loop.create_task(cycle.serve(self.direct))
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
+        else:
+            self.endpoint.invoke(cycle)
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
-        if type(cycle) is InvokeCycle:
+        if isinstance(cycle, InvokeCycle):
             cycle.queued = False
             if not cycle.more_body:
-                self.endpoint.invoke(cycle)
+                self._serve(cycle)
         else:
             super()._start_asgi_task(cycle, app)
 
@@ -151,7 +173,7 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         cycle: Any = self.cycle
-        if self.pipeline or type(cycle) is not InvokeCycle:
+        if self.pipeline or not isinstance(cycle, InvokeCycle):
             self.flow.resume_reading()
             if self.pipeline:
                 cycle, app = self.pipeline.pop()

@@ -211,7 +211,11 @@ class Server:
         gc.set_threshold(50_000, 20, 100)
         return uvicorn.Config(
             app,
-            http=type("ServerProtocol", (Protocol,), {"endpoint": endpoint}),
+            http=type(
+                "ServerProtocol",
+                (Protocol,),
+                {"endpoint": endpoint, "direct": app, "targets": (b"AmazonSQS.",)},
+            ),
             loop="none",
             ws="none",
             lifespan="off",

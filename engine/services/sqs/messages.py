@@ -7,6 +7,7 @@ import struct
 import uuid
 from collections.abc import Iterable, Mapping
 from hashlib import md5
+from random import getrandbits
 from typing import Any, NamedTuple
 
 import msgspec
@@ -77,6 +78,12 @@ class Meta(NamedTuple):
 NEW = Meta().encode()
 
 
+def new_id() -> str:
+    """A UUID of version 4, in a tenth of the time that the library's takes."""
+    text = f"{getrandbits(128):032x}"
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
+
+
 def sequence(id: int) -> str:
     """The SequenceNumber of the message in a row."""
     return str(_FIRST_SEQUENCE + id)
@@ -91,7 +98,7 @@ def made(members: Mapping[str, Any], sender: str, now: int, trace: str = "") -> 
         raise Fault("InvalidMessageContents", _CHARACTERS)
     attributes = members.get("MessageAttributes") or None
     system = members.get("MessageSystemAttributes") or {}
-    message = Message(str(uuid.uuid4()), body, _md5(body.encode()), now, sender)
+    message = Message(new_id(), body, _md5(body.encode()), now, sender)
     if attributes:
         check_attributes(attributes)
         message.attributes, message.attributes_md5 = attributes, attributes_md5(attributes)
@@ -209,11 +216,14 @@ def _md5(data: bytes) -> str:
 
 def sent(message: Message, number: str | None) -> dict[str, Any]:
     """The result of a send. number: the SequenceNumber of a FIFO queue's message."""
-    return {
-        "MessageId": message.id, "MD5OfMessageBody": message.md5,
-        "MD5OfMessageAttributes": message.attributes_md5, "MD5OfMessageSystemAttributes": message.trace_md5,
-        "SequenceNumber": number,
-    }  # fmt: skip
+    result = {"MessageId": message.id, "MD5OfMessageBody": message.md5}
+    if message.attributes_md5:
+        result["MD5OfMessageAttributes"] = message.attributes_md5
+    if message.trace_md5:
+        result["MD5OfMessageSystemAttributes"] = message.trace_md5
+    if number:
+        result["SequenceNumber"] = number
+    return result
 
 
 class Wanted:

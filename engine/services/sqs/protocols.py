@@ -17,7 +17,7 @@ from botocore.model import ServiceModel
 from ... import wire
 from ...aws.faults import Fault
 from ...aws.messages import Response
-from ...aws.model import Model
+from ...aws.model import Model, Operation
 
 NAMESPACE = "http://queue.amazonaws.com/doc/2012-11-05/"
 VERSION = "2012-11-05"
@@ -46,7 +46,14 @@ _MAPS = {
 _VALUES = {"StringListValues": "StringListValue", "BinaryListValues": "BinaryListValue"}
 # Members of a form that may stand there once without a number.
 _UNNUMBERED = frozenset(
-    {"AWSAccountId", "ActionName", "AttributeName", "MessageAttributeName", "MessageSystemAttributeName", "TagKey"}
+    {
+        "AWSAccountId",
+        "ActionName",
+        "AttributeName",
+        "MessageAttributeName",
+        "MessageSystemAttributeName",
+        "TagKey",
+    }
 )
 _QUEUE_SERVICE = "AWS.SimpleQueueService."
 # By the error shapes' names: the query protocol's code, and the status.
@@ -87,6 +94,7 @@ _OTHERS = {
     "MissingRequiredParameterException": "MissingParameter",
 }
 _FRAMEWORK = {*_OTHERS, "SerializationException", "UnknownOperationException"}  # AWS's own, in front of SQS
+_JSON = (b"content-type", b"application/x-amz-json-1.0")
 _STALE = "The specified queue does not exist"  # ends otherwise in the query protocol
 
 
@@ -134,6 +142,14 @@ def query_fault(fault: Fault) -> Fault:
     return Fault(_OTHERS.get(fault.code, fault.code), message, **fault.members)
 
 
+def rendered(operation: Operation, result: Mapping[str, Any], request_id: str) -> Response:
+    """A result in the JSON protocol: it is as the model has it, but for members at its top that are None."""
+    body = b""
+    if operation.output is not None:
+        body = wire.encode({name: value for name, value in result.items() if value is not None})
+    return Response(200, [_JSON, (b"x-amzn-requestid", request_id.encode())], body)
+
+
 def json_error(fault: Fault, status: int, request_id: str) -> Response:
     """A fault in the JSON protocol, with the header that has the query protocol's code."""
     code, status = ERRORS.get(fault.code, (_OTHERS.get(fault.code, fault.code), status))
@@ -145,7 +161,7 @@ def json_error(fault: Fault, status: int, request_id: str) -> Response:
         body["message"] = fault.message
     side = "Sender" if status < 500 else "Receiver"
     headers = [
-        (b"content-type", b"application/x-amz-json-1.0"),
+        _JSON,
         (b"x-amzn-requestid", request_id.encode()),
         (b"x-amzn-query-error", f"{code};{side}".encode("latin-1", "replace")),
     ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
+from ... import wire
 from ...aws.faults import Fault
 from ...aws.messages import Request, Response
 from ...aws.model import Model, Operation
@@ -20,9 +23,10 @@ from ...durable.store import Store
 from .call import Call
 from .deduplication import Deduplication, TakenRows
 from .faults import missing, no_queue
+from .messages import new_id
 from .moves import Moves
 from .operations import Operations
-from .protocols import json_error, query_fault, query_model, tidy
+from .protocols import json_error, query_fault, query_model, rendered, tidy
 from .queues import Catalog, Queue
 from .receiving import Receiving
 from .sending import Sending
@@ -46,6 +50,7 @@ class Sqs(Service):
     def __init__(self, store: Store, states: States, rows: Rows) -> None:
         """store: opened with TakenRows, before its first commit. Raises StoreError."""
         self._json, self._query = Model.load("sqs"), query_model()
+        self._kinds = {name: _kinds(self._json.operation(name)) for name in self._json.names}
         self.catalog = Catalog(states, rows)
         self.sending = Sending(rows, Deduplication(store.load(TakenRows()), rows.now))
         self.receiving = Receiving(self.catalog, rows)
@@ -112,8 +117,10 @@ class Sqs(Service):
         model = self._model(request)
         operation, members = self._parsed(model, request)
         call = Call(caller.place, base_of(request), request.header("x-amzn-trace-id"), request.left)
-        result = await self.perform(operation, members, call)
-        return model.render(operation, result or {}, str(uuid.uuid4()))
+        result = await self.perform(operation, members, call) or {}
+        if model is self._json:
+            return rendered(operation, result, new_id())
+        return model.render(operation, result, new_id())
 
     def _model(self, request: Request) -> Model:
         return self._json if request.header("x-amz-target") else self._query
@@ -121,7 +128,9 @@ class Sqs(Service):
     def _parsed(self, model: Model, request: Request) -> tuple[Operation, dict[str, Any]]:
         if model is self._json:
             operation, labels = model.match(request)
-            members = model.parse(operation, labels, request)
+            members = self._plain(operation, request.body)
+            if members is None:
+                members = model.parse(operation, labels, request)
         else:
             operation, form = model.match(request)
             members = model.parse(operation, tidy(form), request)
@@ -135,6 +144,17 @@ class Sqs(Service):
                     raise missing(name)
                 members[name] = []  # a form cannot say that a list is empty
         return operation, members
+
+    def _plain(self, operation: Operation, body: bytes) -> dict[str, Any] | None:
+        """The members of a body with nothing but text and whole numbers, as most are. None: another one."""
+        kinds = self._kinds[operation.name]
+        try:
+            members = wire.fast_decode(body)
+        except (msgspec.MsgspecError, ValueError, RecursionError):  # the parser has the words for it
+            return None
+        if type(members) is dict and all(kinds.get(name) is type(value) for name, value in members.items()):
+            return members
+        return None
 
     async def perform(self, operation: Operation, members: Mapping[str, Any], call: Call) -> Any:
         """An operation with its members by their names in the model. Raises Fault."""
@@ -161,7 +181,7 @@ class Sqs(Service):
         return queue
 
     def error(self, request: Request, fault: Fault) -> Response:
-        id = str(uuid.uuid4())
+        id = new_id()
         if self._model(request) is self._query:
             return self._query.error(query_fault(fault), id)
         return json_error(fault, self._json.error(fault, id).status, id)
@@ -173,6 +193,14 @@ class Sqs(Service):
             return ""
 
 
+def _kinds(operation: Operation) -> dict[str, type]:
+    """The input's scalar members, with what JSON makes of them."""
+    kinds = {"string": str, "integer": int}
+    members = operation.input.members if operation.input else {}
+    return {name: kinds[shape.type_name] for name, shape in members.items() if shape.type_name in kinds}
+
+
+@lru_cache(4096)
 def _path_of(url: str) -> str:
     try:
         return url if url.startswith("/") else urlsplit(url).path
