@@ -50,7 +50,7 @@ class Sqs(Service):
     def __init__(self, store: Store, states: States, rows: Rows) -> None:
         """store: opened with TakenRows, before its first commit. Raises StoreError."""
         self._json, self._query = Model.load("sqs"), query_model()
-        self._kinds = {name: _kinds(self._json.operation(name)) for name in self._json.names}
+        self._kinds = {name: _kinds(self._json.operation(name).input) for name in self._json.names}
         self.catalog = Catalog(states, rows)
         self.sending = Sending(rows, Deduplication(store.load(TakenRows()), rows.now))
         self.receiving = Receiving(self.catalog, rows)
@@ -146,15 +146,13 @@ class Sqs(Service):
         return operation, members
 
     def _plain(self, operation: Operation, body: bytes) -> dict[str, Any] | None:
-        """The members of a body with nothing but text and whole numbers, as most are. None: another one."""
-        kinds = self._kinds[operation.name]
+        """The members of a body with nothing but text and whole numbers, also in entries of a batch, as most are.
+        None: another one."""
         try:
             members = wire.fast_decode(body)
         except (msgspec.MsgspecError, ValueError, RecursionError):  # the parser has the words for it
             return None
-        if type(members) is dict and all(kinds.get(name) is type(value) for name, value in members.items()):
-            return members
-        return None
+        return members if _is_plain(self._kinds[operation.name], members) else None
 
     async def perform(self, operation: Operation, members: Mapping[str, Any], call: Call) -> Any:
         """An operation with its members by their names in the model. Raises Fault."""
@@ -193,11 +191,28 @@ class Sqs(Service):
             return ""
 
 
-def _kinds(operation: Operation) -> dict[str, type]:
-    """The input's scalar members, with what JSON makes of them."""
-    kinds = {"string": str, "integer": int}
-    members = operation.input.members if operation.input else {}
-    return {name: kinds[shape.type_name] for name, shape in members.items() if shape.type_name in kinds}
+def _kinds(shape: Any) -> dict[str, Any]:
+    """A structure's scalar members, with what JSON makes of them, and the kinds of its lists of structures."""
+    kinds: dict[str, Any] = {}
+    for name, member in shape.members.items():
+        if member.type_name in ("string", "integer"):
+            kinds[name] = str if member.type_name == "string" else int
+        elif member.type_name == "list" and member.member.type_name == "structure":
+            kinds[name] = _kinds(member.member)
+    return kinds
+
+
+def _is_plain(kinds: dict[str, Any], members: Any) -> bool:
+    if type(members) is not dict:
+        return False
+    for name, value in members.items():
+        kind = kinds.get(name)
+        if type(value) is list:
+            if type(kind) is not dict or not all(_is_plain(kind, each) for each in value):
+                return False
+        elif type(value) is not kind:
+            return False
+    return True
 
 
 @lru_cache(4096)
