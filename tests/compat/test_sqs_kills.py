@@ -1,4 +1,4 @@
-"""Row 42: the server is killed under load, and started again: no message that was acknowledged is lost, none that was
+"""The server is killed under load, and started again: no message that was acknowledged is lost, none that was
 deleted comes back, and FIFO groups are in order with nothing twice.
 
 STOKER_SQS_KILLS: how often (4; 20 take two minutes). STOKER_SQS_SEED: of the moments.
@@ -20,8 +20,7 @@ from typing import Any
 
 import pytest
 from served import Served
-
-from .conftest import wait_until
+from support import until
 
 KILLS = int(os.environ.get("STOKER_SQS_KILLS", "4"))
 SEED = int(os.environ.get("STOKER_SQS_SEED", "42"))
@@ -128,7 +127,7 @@ def receive(book: Book, client: Client, queue: str) -> None:
 @pytest.mark.slow
 @pytest.mark.promise(100, 101)
 @pytest.mark.timeout(120 + 20 * KILLS)
-def test_row_42_nothing_is_lost_and_nothing_comes_back(tmp_path: Path) -> None:
+def test_nothing_is_lost_and_nothing_comes_back(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -157,7 +156,7 @@ def test_row_42_nothing_is_lost_and_nothing_comes_back(tmp_path: Path) -> None:
     try:
         for _ in range(KILLS):
             before = len(book.acknowledged)
-            wait_until(lambda before=before: failures or len(book.acknowledged) > before + 20, 30)
+            until(lambda before=before: failures or len(book.acknowledged) > before + 20, 30)
             time.sleep(moments.uniform(0.0, 0.5))  # the moment of the kill
             served.process.kill()
             served.process.wait()
