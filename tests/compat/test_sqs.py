@@ -269,6 +269,36 @@ def test_plain_requests(url: str, server: Served) -> None:
     connection.close()
 
 
+def test_requests_behind_each_other_on_one_connection(server: Served) -> None:
+    """Responses are in the order of requests, also behind one that waits, and a body may not grow without end."""
+    at = urlsplit(server.url)
+    sqs = client(server.url, "json", Path("unused"))
+    url = sqs.create_queue(QueueName="pipelined")["QueueUrl"]
+
+    def request(operation: str, **members: Any) -> bytes:
+        body = json.dumps(members).encode()
+        head = f"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: AmazonSQS.{operation}\r\n"
+        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+    with socket.create_connection((at.hostname, at.port), 30) as connection:
+        connection.sendall(
+            request("ReceiveMessage", QueueUrl=url, WaitTimeSeconds=20)
+            + request("GetQueueUrl", QueueName="pipelined")
+            + b"GET /_stoker/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        )
+        sqs.send_message(QueueUrl=url, MessageBody="first")
+        data = b""
+        while b"invocations" not in data:
+            data += connection.recv(65536)
+    assert data.index(b'"first"') < data.index(b"/pipelined") < data.index(b"invocations")
+    connection = http.client.HTTPConnection(at.netloc, timeout=30)
+    connection.request("POST", "/", b"x" * (9 << 20), {"X-Amz-Target": "AmazonSQS.SendMessage"})
+    response = connection.getresponse()
+    assert response.status == 413 and b"RequestEntityTooLarge" in response.read()
+    connection.close()
+    sqs.delete_queue(QueueUrl=url)
+
+
 @pytest.mark.slow
 def test_pollers_do_not_hold_up_the_servers_end(tmp_path: Path) -> None:
     served = Served(tmp_path / "state")

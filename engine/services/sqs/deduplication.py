@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,16 +51,6 @@ class _Forget:
 
     def apply(self, connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM sqs_taken WHERE until<=?", (self.now,))
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetQueue:
-    """Those of one queue."""
-
-    queue: str
-
-    def apply(self, connection: sqlite3.Connection) -> None:
-        connection.execute("DELETE FROM sqs_taken WHERE queue=?", (self.queue,))
 
 
 def _sum(queue: str, key: str, until: int, message: str, row: int) -> int:
@@ -139,7 +129,6 @@ class Deduplication:
     def drop(self, queue: str, key: str) -> None:
         self._queues.get(queue, {}).pop(key, None)
 
-    def forget(self, queue: str) -> Sequence[Step]:
-        """All of a queue; the steps say so to the disk."""
+    def forget(self, queue: str) -> None:
+        """All of a queue that is gone; the disk forgets it in time."""
         self._queues.pop(queue, None)
-        return [ForgetQueue(queue)]

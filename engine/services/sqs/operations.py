@@ -15,6 +15,7 @@ from ...aws.names import Place
 from ...durable.queue import Queues as Rows
 from . import attributes, permissions, redrive
 from .call import Call
+from .deduplication import Deduplication
 from .faults import invalid, invalid_value, missing, no_queue
 from .queues import Catalog, Queue
 
@@ -31,9 +32,10 @@ Result = dict[str, Any]
 class Operations:
     """Of every place."""
 
-    def __init__(self, catalog: Catalog, rows: Rows) -> None:
+    def __init__(self, catalog: Catalog, rows: Rows, deduplication: Deduplication) -> None:
         self._catalog = catalog
         self._rows = rows
+        self._deduplication = deduplication
 
     # Of no queue, or of one by its name.
 
@@ -162,6 +164,7 @@ class Operations:
         async with self._catalog.lock:
             self._check_alive(queue)
             await self._catalog.delete(queue)
+            self._deduplication.forget(queue.id)
         return {}
 
     async def purge_queue(self, queue: Queue, members: Members, call: Call) -> Result:
