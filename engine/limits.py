@@ -22,6 +22,28 @@ LOG_TAIL_BYTES = 4096
 NAME_CHARS = 64
 PROCESSES = 1024  # processes and threads of one execution environment
 
+# Amazon SQS quotas (developer guide, "Amazon SQS quotas"; API reference of each operation).
+SQS_MESSAGE_BYTES = MIB  # of a message, and of all of a batch
+SQS_MESSAGE_BYTES_MIN = 1024  # the smallest MaximumMessageSize
+SQS_ENTRIES = 10  # of a batch, and messages that one receive returns
+SQS_ATTRIBUTES = 10  # of one message
+SQS_VISIBILITY = 43_200  # seconds, of all extensions together
+SQS_VISIBILITY_DEFAULT = 30
+SQS_DELAY = 900  # seconds
+SQS_WAIT = 20  # seconds of a long poll
+SQS_RETENTION = (60, 1_209_600)  # seconds
+SQS_RETENTION_DEFAULT = 345_600
+SQS_IN_FLIGHT = 120_000  # messages of one queue
+SQS_DEDUPLICATION = 300.0  # seconds; a ReceiveRequestAttemptId's validity, too
+SQS_PURGE = 60.0  # seconds between two purges of a queue
+SQS_RECREATE = 60.0  # seconds until a deleted queue's name is free
+SQS_LISTED = 1000  # queues that one response lists
+SQS_TAGS = 50
+SQS_RECEIVES = 1000  # the largest maxReceiveCount
+SQS_SOURCES = 10  # of a RedriveAllowPolicy
+SQS_MOVES_PER_SECOND = 500
+SQS_MOVE_TASKS = 10  # that are listed
+
 # Ours.
 EMBEDDED_TIMEOUT = 30.0  # seconds: an embedder's default; Lambda's 3 s is for deployed functions
 TIMEOUT_MIN = 0.001

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,8 @@ Headers = Sequence[tuple[str, str]]  # names in lower case
 
 @dataclass(slots=True)
 class Request:
-    """An HTTP request. path and query as they were on the wire, percent-encoded; client: the peer's address."""
+    """An HTTP request. path and query as they were on the wire, percent-encoded; client: the peer's address; left:
+    waits, once the body was read, until the client has left, for operations that wait themselves."""
 
     method: str
     path: str
@@ -21,10 +22,14 @@ class Request:
     scheme: str = "http"
     client: str = "127.0.0.1"
     port: int = 80
+    left: Callable[[], Awaitable[object]] | None = None
 
     def header(self, name: str) -> str:
         """A header's first value, "" when there is none. name: in lower case."""
-        return next((value for each, value in self.headers if each == name), "")
+        for each, value in self.headers:
+            if each == name:
+                return value
+        return ""
 
 
 @dataclass(slots=True)

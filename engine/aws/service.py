@@ -60,8 +60,11 @@ class Service:
         return Access.SIGNED
 
     async def call(self, request: Request, caller: Caller) -> Response:
-        """Carry it out. Raises Fault."""
+        """Carry it out, on the event loop. Raises Fault."""
         raise NotImplementedError
+
+    def drain(self) -> None:
+        """The server is to end: who waits for something that may come has his response now."""
 
     def error(self, request: Request, fault: Fault) -> Response:
         """A fault in the form that the service's clients read."""

@@ -60,6 +60,25 @@ class Counts(NamedTuple):
     bytes: int
 
 
+class First(NamedTuple):
+    """The row that a lease would get, in the order of leases: (due, id). put: by the service clock."""
+
+    due: int
+    id: int
+    put: int
+    meta: bytes
+
+
+class Standing(NamedTuple):
+    """Where a row stands. leased: or on its way back from a lease; due: by the service clock, and of a lease with a
+    term that is not in place, its end."""
+
+    queue: str
+    attempts: int
+    leased: bool
+    due: int
+
+
 Listener = Callable[[str], object]
 
 
@@ -101,14 +120,20 @@ class Queues:
         """Of all queues, as limits count."""
         return self._windows.byte_count
 
+    @property
+    def next_id(self) -> int:
+        """Of the row that is put next. Ids grow, and none is given twice."""
+        return self._writer.next_id
+
     def now(self) -> int:
         """The service clock, in nanoseconds."""
         return self._base + self._clock()
 
     def listen(self, service: str, listener: Listener) -> None:
-        """Call it with the name of each of the service's queues in which a row became the first that is due: after a
-        put, a delay, or the end of a lease. Who leaves due rows where they are asks again by himself. Of rows that
-        are there from the start nobody hears: go through `queues`, and ask each whether it is `ready`."""
+        """Call it with the name of each of the service's queues in which a row became the first that is due (after a
+        put, a delay, or the end of a lease), and of each to which the end of a lease returned a row. Who leaves due
+        rows where they are asks again by himself. Of rows that are there from the start nobody hears: go through
+        `queues`, and ask each whether it is `ready`."""
         self._listeners[service] = listener
 
     def queues(self, service: str) -> list[str]:
@@ -161,12 +186,37 @@ class Queues:
 
     def ready(self, queue: str) -> bool:
         """Is there a row that could be leased now?"""
+        return self.first(queue) is not None
+
+    def first(self, queue: str) -> First | None:
+        """The row that could be leased now."""
         it = self._windows.queues.get(queue)
         if it is None:
-            return False
-        first = self._first(it)
+            return None
+        due = self._first(it)
         self._arm()
-        return first <= self.now()
+        if due > self.now():
+            return None
+        row = it.entries[0][2]
+        return First(row.due, row.id, row.first, row.meta)
+
+    def sizes(self, queue: str) -> tuple[int, int]:
+        """How many rows it has, and how many of them are leased."""
+        it = self._windows.queues.get(queue)
+        return (0, 0) if it is None else (it.rows, it.leased)
+
+    def standing(self, id: int) -> Standing | None:
+        """Of a row, maybe from the disk; None: there is none. Raises StoreError."""
+        row = self._windows.find(id)
+        return (
+            None if row is None else Standing(row.queue, row.attempts, row.leased or row.unwritten, row.due)
+        )
+
+    def annotate(self, id: int, meta: bytes) -> None:
+        """A leased row has other metadata from now on; its next change writes it."""
+        row = self._windows.rows.get(id)
+        if row is not None and row.leased:
+            self._windows.describe(row, meta)
 
     def settle(self, ids: Iterable[int]) -> asyncio.Future[None]:
         """These rows are gone, whether leased or not; the future is done once they are so durably. A write that fails
@@ -209,6 +259,22 @@ class Queues:
         if row is None or not row.leased or not row.until:
             return False
         self._term(row, self.now(), seconds, in_place=row.due < row.until)
+        self._arm()
+        return True
+
+    def resume(self, id: int) -> bool:
+        """A row whose lease an earlier run of the server gave, with a term that goes on, is leased again until then.
+        False: there is no such row. Raises StoreError."""
+        row = self._windows.find(id)
+        if row is None or row.leased or not row.attempts or row.due <= self.now():
+            return False
+        it = self._windows.queues[row.queue]
+        if row.placed:
+            self._windows.unplace(it, row)
+        self._windows.rows[row.id] = row
+        row.leased, row.until = True, row.due
+        it.leased += 1
+        heappush(self._alarms, (row.until, "", row.id))
         self._arm()
         return True
 
@@ -299,12 +365,13 @@ class Queues:
         """Those that are leased by nobody, where they belong."""
         now = self.now()
         for row in rows:
-            if not row.leased and self._windows.place(row):
-                it = self._windows.queues[row.queue]
-                if row.due <= now:
-                    self._woken[row.queue] = None
-                else:
-                    self._alarm(it, row.due)
+            if row.leased:
+                continue
+            first = self._windows.place(row)
+            if row.due <= now and (first or row.attempts):
+                self._woken[row.queue] = None
+            elif first:
+                self._alarm(self._windows.queues[row.queue], row.due)
 
     # Terms, and rows that become due: one timer for all.
 
@@ -355,7 +422,8 @@ class Queues:
 
     def _wake(self) -> None:
         while self._woken:
-            name, _ = self._woken.popitem()
+            name = next(iter(self._woken))
+            del self._woken[name]
             listener = self._listeners.get(name.partition(":")[0])
             if listener is not None:
                 try:

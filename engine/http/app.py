@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 from ..aws.faults import Fault
@@ -71,6 +72,7 @@ class App:
             access = service.access(request)
             claim = self._door.look(request, service.signed_for or service.signing_name, access)
             request.body = await read_body(cycle, request, service.body_bytes, service.copies)
+            request.left = partial(left, cycle)
             return await service.call(request, self._door.enter(request, claim, request.body))
         except TooLarge:
             return service.too_large(request)
@@ -120,6 +122,12 @@ def request_of(scope: Scope) -> Request:
         client=(scope.get("client") or ("127.0.0.1", 0))[0],
         port=(scope.get("server") or ("", 80))[1] or 80,
     )
+
+
+async def left(cycle: AsgiCycle) -> None:
+    """Until the client has left, of a request whose body was read."""
+    while (await cycle.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def read_body(cycle: AsgiCycle, request: Request, limit: int, copies: int) -> bytes:

@@ -33,7 +33,7 @@ from ..durable.queue import MAX_BYTES, Queues
 from ..durable.queue_rows import QueueRows
 from ..durable.records import Records
 from ..durable.state import States
-from ..durable.store import Store
+from ..durable.store import Kind, Store
 from ..hosting import environment
 from ..hosting.collection import Collection
 from ..hosting.interpreters import interpreters
@@ -59,6 +59,8 @@ from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
 from ..services.logs.process import InvocationsEnded, LogsProcess
 from ..services.logs.service import Logs
+from ..services.sqs.deduplication import TakenRows
+from ..services.sqs.service import Sqs
 from ..services.sts import Sts
 from ..services.urls.service import PATH as LAMBDA_URL
 from ..services.urls.service import FunctionUrlRequests
@@ -124,6 +126,7 @@ class Server:
         self.options = options
         self.url = ""
         self._services = services
+        self._drains: list[Callable[[], None]] = []
 
     def run(self, ready: Callable[[Server], None]) -> None:
         """Serve until SIGINT or SIGTERM. Raises EngineError when it cannot start."""
@@ -139,7 +142,7 @@ class Server:
             server = _Uvicorn(await self._assemble(stack))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, server.stop)
+                loop.add_signal_handler(number, self._stop, server)
             task = asyncio.create_task(server.serve(sockets=[sock]))
             while not server.started and not task.done():
                 await asyncio.sleep(0.005)
@@ -147,17 +150,22 @@ class Server:
                 ready(self)
             await task
 
+    def _stop(self, server: _Uvicorn) -> None:
+        for drain in self._drains:
+            drain()
+        server.stop()
+
     async def _assemble(self, stack: contextlib.AsyncExitStack) -> uvicorn.Config:
         """The parts, ground first: what is entered last ends first."""
         options, loop = self.options, asyncio.get_running_loop()
         place = Place(options.region, options.account)
-        store = stack.enter_context(
-            contextlib.closing(
-                Store(options.state, [Records(place.partition), QueueRows(), EventRows(place.partition)])
-            )
-        )
-        queues = stack.enter_context(contextlib.closing(Queues(store, max_bytes=options.queue_bytes)))
+        kinds: list[Kind[object]] = [
+            Records(place.partition), QueueRows(), EventRows(place.partition), TakenRows(),
+        ]  # fmt: skip
+        store = stack.enter_context(contextlib.closing(Store(options.state, kinds)))
         states = States(store)
+        queues = stack.enter_context(contextlib.closing(Queues(store, max_bytes=options.queue_bytes)))
+        sqs = stack.enter_context(contextlib.closing(Sqs(store, states, queues)))
         packages = Packages(options.state / "code", options.state / "opt")
         stack.callback(packages.close)
         logs = LogsProcess(_log_folder(options.state, place))
@@ -219,8 +227,10 @@ class Server:
             lambda_,
             Logs(logs),
             Sts(),
+            sqs,
             *self._services,
         ]
+        self._drains = [service.drain for service in services]
         passthrough = Passthrough(options.aws_endpoint)
         stack.push_async_callback(passthrough.aclose)
         registry = Registry(services)
@@ -230,6 +240,7 @@ class Server:
         hosting.start()
         events.start()
         destinations.start()
+        sqs.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()

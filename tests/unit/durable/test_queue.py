@@ -335,3 +335,38 @@ def test_a_damaged_row_is_neither_run_nor_deleted(tmp_path: Path) -> None:
     run(tmp_path, second)
     assert tables.execute("SELECT count(*) FROM queue").fetchone() == (3,)
     tables.close()
+
+
+def test_a_lease_of_an_earlier_run_goes_on_and_can_be_taken_up(tmp_path: Path) -> None:
+    async def before(it: Opened) -> None:
+        await it.put(b"a", b"b")
+        it.take(1, seconds=10)
+        await it.written()
+
+    async def after(it: Opened) -> None:
+        assert it.queues.standing(1) == ("a:1", 1, False, it.queues.now() + 10_000_000_000)
+        assert not it.queues.extend(1, 50) and not it.queues.resume(2) and not it.queues.resume(3)
+        assert it.queues.resume(1) and it.queues.sizes("a:1") == (2, 1)
+        assert it.queues.extend(1, 50)
+        await it.written()
+        it.advance(49)
+        assert it.take() == [b"b"]
+        it.advance(2)
+        assert it.take() == [b"a"]
+
+    run(tmp_path, before, after)
+
+
+def test_whoever_listens_hears_of_a_row_that_a_lease_returns_behind_others(tmp_path: Path) -> None:
+    async def body(it: Opened) -> None:
+        await it.put(b"a", b"b")
+        it.take(1, seconds=5, in_place=True)
+        it.take(1, seconds=9, in_place=True)
+        await it.written()
+        it.advance(6)
+        it.woken.clear()
+        assert it.queues.first("a:1") is not None and it.queues.first("a:1")[1] == 1  # type: ignore[index]
+        it.advance(4)
+        assert it.woken == ["a:1"] and it.queues.sizes("a:1") == (2, 0)
+
+    run(tmp_path, body)

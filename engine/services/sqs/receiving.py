@@ -1,0 +1,227 @@
+"""Receiving: messages are leased, shown and hidden for a time; then deleted, hidden longer, or back in their places."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+from ... import limits
+from ...aws.faults import Fault
+from ...durable.queue import Leased
+from ...durable.queue import Queues as Rows
+from . import attempts, batches, messages
+from .call import Call
+from .faults import invalid_value, ranged
+from .messages import Meta, Wanted
+from .queues import Catalog, Queue
+
+Result = dict[str, Any]
+_NOT_THERE = "Message does not exist or is not available for visibility timeout change."
+
+
+class Receiving:
+    """Of all queues. Belongs to one event loop."""
+
+    def __init__(self, catalog: Catalog, rows: Rows) -> None:
+        self._catalog = catalog
+        self._rows = rows
+        self._attempts = attempts.Attempts()
+
+    async def receive(self, queue: Queue, members: Mapping[str, Any], call: Call) -> Result:
+        n = members.get("MaxNumberOfMessages", 1)
+        if not 1 <= n <= limits.SQS_ENTRIES:
+            raise invalid_value(
+                n, "MaxNumberOfMessages", f"Must be between 1 and {limits.SQS_ENTRIES}, if provided."
+            )
+        settings = queue.settings
+        wait = ranged(members.get("WaitTimeSeconds"), "WaitTimeSeconds", 0, limits.SQS_WAIT, settings.wait)
+        seconds = ranged(
+            members.get("VisibilityTimeout"),
+            "VisibilityTimeout",
+            0,
+            limits.SQS_VISIBILITY,
+            settings.visibility,
+        )
+        system = [*members.get("AttributeNames", ()), *members.get("MessageSystemAttributeNames", ())]
+        wanted = Wanted(system, members.get("MessageAttributeNames", ()))
+        attempt = members.get("ReceiveRequestAttemptId")
+        if attempt is not None and not queue.fifo:
+            raise invalid_value(
+                attempt,
+                "ReceiveRequestAttemptId",
+                "The request include parameter that is not valid for this queue type.",
+            )
+        if attempt is not None and (again := self._again(queue, attempt, seconds)) is not None:
+            return {"Messages": again}
+        if not queue.fifo and not wait and queue.messages.in_flight() >= limits.SQS_IN_FLIGHT:
+            raise Fault(
+                "OverLimit",
+                f"Too many messages are in flight: a queue may have {limits.SQS_IN_FLIGHT} of them.",
+            )
+        end = time.monotonic() + wait
+        while True:
+            found = await self._take(queue, n, seconds, wanted)
+            if found or not await queue.polls.wait(end - time.monotonic(), call.left):
+                break
+        if queue.polls and queue.messages.ready():
+            queue.polls.wake()
+        if not found:
+            return {}
+        if attempt is not None:
+            self._attempts.keep(queue.id, attempt, found)
+        return {"Messages": found}
+
+    async def _take(self, queue: Queue, n: int, seconds: int, wanted: Wanted) -> list[Result]:
+        """Up to n messages that are due, as they are shown. What is too old is gone; what was received too often
+        goes to the dead-letter queue."""
+        rows, line = self._rows, queue.messages
+        shown: list[Result] = []
+        given: list[tuple[int, Meta]] = []
+        while len(shown) < n:
+            room = limits.SQS_IN_FLIGHT - line.in_flight()
+            leased = line.lease(min(n - len(shown), room), seconds or None)
+            if not leased:
+                break
+            now = rows.now()
+            for row in leased:
+                meta = Meta.decode(row.meta)
+                if expired(queue, row.first, meta, now):
+                    rows.settle([row.id])
+                    line.gone(row.id)
+                elif not self._is_dead(queue, row, meta):
+                    if not meta.first:
+                        meta = meta._replace(first=int(time.time() * 1000))
+                        rows.annotate(row.id, meta.encode())
+                    shown.append(self._shown(queue, row, meta, now, wanted))
+                    given.append((row.id, meta))
+        if not seconds:
+            for future in [rows.release(id, meta=meta.encode()) for id, meta in given]:
+                await future
+        return shown
+
+    def _shown(self, queue: Queue, row: Leased, meta: Meta, now: int, wanted: Wanted) -> Result:
+        number = messages.sequence(row.id) if queue.fifo else None
+        handle = queue.handle(row.id, row.attempts, queue.messages.received_at(row.id, now))
+        return messages.received(messages.decode(row.value), meta, row.attempts, number, handle, wanted)
+
+    def _is_dead(self, queue: Queue, row: Leased, meta: Meta) -> bool:
+        """Was it received too often? Then it goes where the queue's redrive policy says, if that is there."""
+        policy = queue.redrive
+        if policy is None or row.attempts <= policy.receives:
+            return False
+        target = self._catalog.by_arn(policy.target)
+        if target is None or target.fifo is not queue.fifo:
+            return False
+        moved = meta._replace(
+            receives=meta.receives + row.attempts - 1,
+            source=queue.arn,
+            enqueued=self._rows.now() if queue.fifo else meta.enqueued,
+        )
+        line = target.messages.line_of(messages.decode(row.value))
+        self._rows.move(row.id, line, meta=moved.encode())
+        queue.messages.gone(row.id)
+        return True
+
+    # What a receipt handle is for.
+
+    async def delete(self, queue: Queue, members: Mapping[str, Any], call: Call) -> None:
+        await self._deleted(queue, members["ReceiptHandle"])
+
+    async def delete_batch(self, queue: Queue, members: Mapping[str, Any], call: Call) -> Result:
+        entries: batches.Entries = members["Entries"]
+        batches.check(entries, "DeleteMessageBatchRequestEntry", "ReceiptHandle")
+        outcomes: list[Awaitable[Result] | Fault] = []
+        for entry in entries:
+            try:
+                outcomes.append(self._deleted(queue, entry["ReceiptHandle"]))
+            except Fault as fault:
+                outcomes.append(fault)
+        return await batches.gathered(entries, outcomes)
+
+    def _deleted(self, queue: Queue, text: str) -> Awaitable[Result]:
+        """What is awaited then is the disk. Raises Fault."""
+        handle = queue.handled(text)
+        standing = self._rows.standing(handle.id)
+        if standing is None or not queue.messages.owns(standing.queue):
+            return self._settled(queue, [], handle.id)  # maybe its deletion is on its way
+        if not queue.messages.deletable(handle):
+            raise invalid_value(text, "ReceiptHandle", "The receipt handle has expired.")
+        return self._settled(queue, [handle.id], handle.id)
+
+    def _settled(self, queue: Queue, ids: list[int], id: int) -> Awaitable[Result]:
+        future = self._rows.settle(ids)
+
+        async def settled() -> Result:
+            await future
+            if ids:
+                queue.messages.gone(id)
+                if queue.polls and queue.messages.ready():
+                    queue.polls.wake()
+            return {}
+
+        return settled()
+
+    async def change(self, queue: Queue, members: Mapping[str, Any], call: Call) -> None:
+        await self._changed(queue, members["ReceiptHandle"], members["VisibilityTimeout"])
+
+    async def change_batch(self, queue: Queue, members: Mapping[str, Any], call: Call) -> Result:
+        entries: batches.Entries = members["Entries"]
+        batches.check(entries, "ChangeMessageVisibilityBatchRequestEntry", "ReceiptHandle")
+        outcomes: list[Awaitable[Result] | Fault] = [
+            self._changed(
+                queue, entry["ReceiptHandle"], entry.get("VisibilityTimeout", queue.settings.visibility)
+            )
+            for entry in entries
+        ]
+        return await batches.gathered(entries, outcomes)
+
+    async def _changed(self, queue: Queue, text: str, seconds: int) -> Result:
+        if not 0 <= seconds <= limits.SQS_VISIBILITY:
+            raise invalid_value(
+                seconds, "VisibilityTimeout", f"Must be >= 0 and <= {limits.SQS_VISIBILITY}, if provided."
+            )
+        handle = queue.handled(text)
+        standing = self._rows.standing(handle.id)
+        if standing is None or not queue.messages.owns(standing.queue):
+            raise invalid_value(text, "ReceiptHandle", _NOT_THERE)
+        if (self._rows.now() - handle.at) / 1e9 + seconds > limits.SQS_VISIBILITY:
+            reason = f"Total VisibilityTimeout for the message is beyond the limit [{limits.SQS_VISIBILITY} seconds]"
+            raise invalid_value(seconds, "VisibilityTimeout", reason)
+        if queue.messages.current(handle):
+            if seconds:
+                self._rows.extend(handle.id, seconds)
+            else:
+                await self._rows.release(handle.id)
+        elif queue.fifo:
+            raise invalid_value(text, "ReceiptHandle", _NOT_THERE)
+        return {}
+
+    def _again(self, queue: Queue, attempt: str, seconds: int) -> list[Result] | None:
+        """The messages of an earlier receive with the same attempt id, if nothing was done with them."""
+        found = self._attempts.find(queue.id, attempt)
+        if found is None:
+            return None
+        handles = [queue.handled(each["ReceiptHandle"]) for each in found]
+        if not all(map(queue.messages.current, handles)):
+            return None
+        for handle in handles:
+            self._rows.extend(handle.id, seconds)
+        return found
+
+    # What is too old.
+
+    async def sweep(self) -> None:
+        """Messages at the heads of their lines that are too old are gone; the others go when it is their turn."""
+        for queue in self._catalog:
+            for line in queue.messages.lines():
+                while first := self._rows.first(line):
+                    if not expired(queue, first.put, Meta.decode(first.meta), self._rows.now()):
+                        break
+                    await self._rows.settle([first.id])
+            await asyncio.sleep(0)
+
+
+def expired(queue: Queue, put: int, meta: Meta, now: int) -> bool:
+    return now - (meta.enqueued or put) > queue.settings.retention * 1e9
