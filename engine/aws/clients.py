@@ -1,8 +1,9 @@
-"""The server's own calls of AWS operations: to a service of its own without HTTP, else to an endpoint.
+"""The server's own calls of AWS operations: to an endpoint, or to a service of its own without HTTP.
 
 Botocore's model of a service says how a request is written and a response read, so any operation of any service can be
-called; only the transport is ours (httpcore). An endpoint is the one that AWS_ENDPOINT_URL_SERVICE names in the
-server's environment, as SDKs read it, or else the one that other services are passed on to.
+called; only the transport is ours (httpcore). Where an operation goes: to the endpoint that AWS_ENDPOINT_URL_SERVICE
+names in the server's environment, as SDKs read it; else to this server, if it has the service; else to where other
+services are passed on to.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Clients:
 
     def reachable(self, service: str) -> bool:
         """Is there anything to call for this service?"""
-        return self._local(service) is not None or self._endpoint_of(service) is not None
+        return bool(_named_endpoint(service) or self._local(service) or self._endpoint)
 
     async def call(
         self, service: str, operation: str, members: Mapping[str, Any], place: Place
@@ -65,10 +66,11 @@ class Clients:
         """The result's members. service: botocore's name of it ("sqs"). Raises CallFailed."""
         model = _model(service)
         described = model.operation_model(operation)
-        if (local := self._local(service)) is not None:
+        endpoint = _named_endpoint(service)
+        if not endpoint and (local := self._local(service)) is not None:
             return await _call_local(local, model, described, members, place)
-        endpoint = self._endpoint_of(service)
-        if endpoint is None:
+        endpoint = endpoint or self._endpoint
+        if not endpoint:
             message = f"{service} is not served here: start the server with --aws-endpoint, or set {_variable(service)}"
             raise CallFailed("EndpointNotFound", message, retriable=True)
         request = _written(model, described, members, endpoint)
@@ -90,9 +92,6 @@ class Clients:
     def _local(self, service: str) -> Service | None:
         name = str(_model(service).signing_name)
         return next((each for each in self._registry() if each.signing_name == name), None)
-
-    def _endpoint_of(self, service: str) -> str | None:
-        return os.environ.get(_variable(service)) or self._endpoint
 
 
 async def _call_local(
@@ -162,6 +161,10 @@ def _read(
 
 def _protocol(model: ServiceModel) -> str:
     return str(model.resolved_protocol if hasattr(model, "resolved_protocol") else model.protocol)
+
+
+def _named_endpoint(service: str) -> str | None:
+    return os.environ.get(_variable(service))
 
 
 def _variable(service: str) -> str:

@@ -39,7 +39,7 @@ Watcher = Callable[["State", Change], object]
 
 
 class State:
-    """Every table of one partition. Operations change it from one thread; any thread may read."""
+    """Every table of one partition. A table is changed from one thread; any thread may read."""
 
     def __init__(self, store: Store, partition: str, tables: Tables, watchers: list[Watcher]) -> None:
         self.store = store

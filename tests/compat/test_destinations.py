@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from clients import moto_server
 from served import REGION, ROLE, RUNTIME, Served
@@ -16,8 +17,7 @@ from support import until
 
 from engine.hosting.archives import pack
 
-ACCOUNT = "000000000000"  # the server's; moto has everything under its own
-MOTO_ACCOUNT = "123456789012"
+MOTO_ACCOUNT = "123456789012"  # moto has everything under this one
 SOURCE = """
 def handler(event, context):
     if event.get("fails"):
@@ -40,8 +40,19 @@ def moto() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def server(moto: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """With moto's queues, topics, buses and buckets."""
     folder = tmp_path_factory.mktemp("destinations")
-    served = Served(folder / "state", "--aws-endpoint", moto, "--retry-delays", "0.02,0.02")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_SQS", moto)
+        served = Served(folder / "state", "--aws-endpoint", moto, "--retry-delays", "0.02,0.02")
+    yield served
+    assert served.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Whose queues this server's destinations may be."""
+    served = Served(tmp_path_factory.mktemp("another") / "state")
     yield served
     assert served.stop() == 0
 
@@ -66,11 +77,19 @@ def deploy(server: Served, tmp_path: Path) -> Deploy:
     return deployed
 
 
-class Queue:
-    """Of moto's: what arrives in it."""
+def client(service: str, url: str) -> Any:
+    return boto3.client(
+        service, endpoint_url=url, region_name=REGION, aws_access_key_id=MOTO_ACCOUNT,
+        aws_secret_access_key="test",
+    )  # fmt: skip
 
-    def __init__(self, server: Served, name: str = "") -> None:
-        self.api = server.client("sqs", aws_access_key_id=MOTO_ACCOUNT)
+
+class Queue:
+    """What arrives in it."""
+
+    def __init__(self, url: str, name: str = "") -> None:
+        """url: of the endpoint that has it."""
+        self.api = client("sqs", url)
         name = name or f"q-{uuid.uuid4().hex[:8]}"
         self.url = self.api.create_queue(QueueName=name)["QueueUrl"]
         found = self.api.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
@@ -138,8 +157,8 @@ def destined(server: Served, arn: str, condition: str, target: str) -> None:
 
 @pytest.mark.promise(102)
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_to_a_queue(server: Served, deploy: Deploy, condition: str) -> None:
-    queue, arn = Queue(server), deploy()
+def test_to_a_queue(server: Served, deploy: Deploy, moto: str, condition: str) -> None:
+    queue, arn = Queue(moto), deploy()
     destined(server, arn, condition, queue.arn)
     event = end(server, arn, condition)
     checked(json.loads(queue.message()["Body"]), arn, event, condition)
@@ -147,9 +166,29 @@ def test_to_a_queue(server: Served, deploy: Deploy, condition: str) -> None:
 
 @pytest.mark.promise(102)
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_to_a_topic(server: Served, deploy: Deploy, condition: str) -> None:
-    queue, arn = Queue(server), deploy()
-    sns = server.client("sns", aws_access_key_id=MOTO_ACCOUNT)
+@pytest.mark.parametrize("whose", ["its own", "another's"])
+def test_to_a_queue_of_stokers(another: Served, tmp_path: Path, condition: str, whose: str) -> None:
+    """A queue on the same server, without HTTP, and one on a second server."""
+    (tmp_path / "app.py").write_text(SOURCE)
+    with pytest.MonkeyPatch.context() as patch:
+        if whose != "its own":
+            patch.setenv("AWS_ENDPOINT_URL_SQS", another.url)
+        served = Served(tmp_path / "state", "--retry-delays", "0.02,0.02")
+    arn = served.client().create_function(
+        FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler",
+        Code={"ZipFile": pack(tmp_path / "app.py")},
+    )["FunctionArn"]  # fmt: skip
+    queue = Queue(served.url if whose == "its own" else another.url)
+    destined(served, arn, condition, queue.arn)
+    event = end(served, arn, condition)
+    checked(json.loads(queue.message()["Body"]), arn, event, condition)
+    assert served.stop() == 0
+
+
+@pytest.mark.promise(102)
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_to_a_topic(server: Served, deploy: Deploy, moto: str, condition: str) -> None:
+    queue, arn, sns = Queue(moto), deploy(), client("sns", moto)
     topic = sns.create_topic(Name=f"t-{uuid.uuid4().hex[:8]}")["TopicArn"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
     destined(server, arn, condition, topic)
@@ -159,9 +198,8 @@ def test_to_a_topic(server: Served, deploy: Deploy, condition: str) -> None:
 
 @pytest.mark.promise(102)
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_to_an_event_bus(server: Served, deploy: Deploy, condition: str) -> None:
-    queue, arn = Queue(server), deploy()
-    events = server.client("events", aws_access_key_id=MOTO_ACCOUNT)
+def test_to_an_event_bus(server: Served, deploy: Deploy, moto: str, condition: str) -> None:
+    queue, arn, events = Queue(moto), deploy(), client("events", moto)
     bus = events.create_event_bus(Name=f"b-{uuid.uuid4().hex[:8]}")["EventBusArn"]
     name = bus.rpartition("/")[2]
     events.put_rule(Name=name, EventBusName=name, EventPattern='{"source": ["lambda"]}')
@@ -205,12 +243,12 @@ def test_to_a_bucket(server: Served, deploy: Deploy, condition: str) -> None:
 
 @pytest.mark.promise(102)
 @pytest.mark.parametrize("to", ["sqs", "sns"])
-def test_dead_letters(server: Served, deploy: Deploy, to: str) -> None:
+def test_dead_letters(server: Served, deploy: Deploy, moto: str, to: str) -> None:
     """The event itself, with what it failed of in attributes."""
-    queue = target = Queue(server)
-    arn_of_target = target.arn
+    queue = Queue(moto)
+    arn_of_target = queue.arn
     if to == "sns":
-        sns = server.client("sns", aws_access_key_id=MOTO_ACCOUNT)
+        sns = client("sns", moto)
         arn_of_target = sns.create_topic(Name=f"t-{uuid.uuid4().hex[:8]}")["TopicArn"]
         sns.subscribe(
             TopicArn=arn_of_target, Protocol="sqs", Endpoint=queue.arn,
@@ -235,7 +273,10 @@ def test_a_target_that_is_not_there_is_counted_and_logged(server: Served, deploy
     logs, group = server.client("logs"), f"/aws/lambda/{arn.rpartition(':')[2]}"
 
     def warned() -> list[str]:
-        found = logs.filter_log_events(logGroupName=group, filterPattern="DestinationDeliveryFailures")
+        try:
+            found = logs.filter_log_events(logGroupName=group, filterPattern="DestinationDeliveryFailures")
+        except logs.exceptions.ResourceNotFoundException:
+            return []
         return [event["message"] for event in found["events"]]
 
     (line,) = until(warned)
@@ -246,7 +287,9 @@ def test_a_target_that_is_not_there_is_counted_and_logged(server: Served, deploy
 def test_a_delivery_outlives_the_server(tmp_path: Path, moto: str) -> None:
     """Its target cannot be reached at first, and the server is killed meanwhile."""
     (tmp_path / "app.py").write_text(SOURCE)
-    dead = Served(tmp_path / "state", "--aws-endpoint", "http://127.0.0.1:9")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")
+        dead = Served(tmp_path / "state")
     api = dead.client()
     created = api.create_function(
         FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler",
@@ -258,8 +301,10 @@ def test_a_delivery_outlives_the_server(tmp_path: Path, moto: str) -> None:
     until(lambda: json.loads(_health(dead))["events"].get("Success"))
     dead.process.kill()
     dead.process.wait()
-    alive = Served(tmp_path / "state", "--aws-endpoint", moto)
-    queue = Queue(alive, name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_SQS", moto)
+        alive = Served(tmp_path / "state")
+    queue = Queue(moto, name)
     checked(json.loads(queue.message()["Body"]), created["FunctionArn"], event, "Success")
     assert alive.stop() == 0
 
