@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bench.peers.http import EVENT, INVOKE, TEXT, Served
 
-SECONDS = 10.0
+SECONDS = 25.0
 RATIO = 2.0
 LARGE = "def handler(event, context):\n    return 'y' * 5_000_000\n"
 HEAD = "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from .budget import FREE, Hold
-from .cycle import no_room
+from .cycle import Header, no_room
 
 if TYPE_CHECKING:
     from .protocol import Protocol
@@ -89,3 +90,16 @@ class AsgiCycle(RequestResponseCycle):
             return
         await super().send(message)
         self.protocol.outgoing.wrote(len(message.get("body", b"")))
+
+
+def asgi_cycle(protocol: Protocol, url: bytes, headers: list[Header]) -> AsgiCycle:
+    """The cycle of a request whose head is complete: what uvicorn's on_headers_complete() makes."""
+    expects_100, parser = protocol.expect_100_continue, protocol.parser
+    HttpToolsProtocol.on_message_begin(protocol)  # makes the scope
+    protocol.headers[:] = headers
+    scope, parsed = protocol.scope, httptools.parse_url(url)
+    scope["method"] = parser.get_method().decode("ascii")
+    scope["http_version"] = version = parser.get_http_version()
+    scope["raw_path"], scope["query_string"] = parsed.path, parsed.query or b""
+    scope["path"] = parsed.path.decode("ascii")
+    return AsgiCycle(protocol, scope, version != "1.0" and parser.should_keep_alive(), expects_100)

@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from .asgi import AsgiCycle
+from .asgi import AsgiCycle, asgi_cycle
 from .budget import FREE, PATIENCE, Budget, Hold
-from .cycle import Header, InvokeCycle, no_room
+from .cycle import InvokeCycle, no_room
 from .invoke import Endpoint
 from .outgoing import Outgoing
 
@@ -202,7 +202,7 @@ class Protocol(HttpToolsProtocol):
             keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
             cycle = InvokeCycle(self, url, headers, keep_alive, self.endpoint.body_limit)
         else:
-            cycle = self._asgi_cycle(url, headers)
+            cycle = asgi_cycle(self, url, headers)
         if queued or head > FREE:
             cycle.head = head + _FIELD_BYTES * len(headers) + _QUEUED_BYTES
             if not cycle.take():
@@ -215,18 +215,6 @@ class Protocol(HttpToolsProtocol):
             self.pipeline.appendleft((cycle, self.app))
         elif type(cycle) is AsgiCycle:
             self._start_asgi_task(cycle, self.app)
-
-    def _asgi_cycle(self, url: bytes, headers: list[Header]) -> AsgiCycle:
-        """What uvicorn's on_headers_complete() makes."""
-        expects_100 = self.expect_100_continue
-        super().on_message_begin()  # makes the scope
-        self.url, self.headers[:] = url, headers
-        scope, parsed = self.scope, httptools.parse_url(url)
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["http_version"] = version = self.parser.get_http_version()
-        scope["raw_path"], scope["query_string"] = parsed.path, parsed.query or b""
-        scope["path"] = parsed.path.decode("ascii")
-        return AsgiCycle(self, scope, version != "1.0" and self.parser.should_keep_alive(), expects_100)
 
     def _stop(self, status: int) -> None:
         """Ends parsing, and the connection."""
@@ -393,7 +381,8 @@ class Protocol(HttpToolsProtocol):
         reading = cycle is not None and cycle.more_body and self._begun
         if self.transport.is_closing() or self._linger is not None:
             return
-        if self.pipeline or self.waits or (reading and _watched(cycle)):
+        watched = reading and cycle.hold is not None and cycle.hold.watched
+        if self.pipeline or self.waits or watched:
             self._after(READ_SECONDS, self.too_slow)  # it is not read now; or it is for the budget to say
         elif self._begun:
             self.refuse(408)
@@ -409,7 +398,3 @@ class Protocol(HttpToolsProtocol):
         self.outgoing.done()
         if self._blocked and not self.transport.is_closing():
             self._next()
-
-
-def _watched(cycle: Any) -> bool:
-    return cycle.hold is not None and cycle.hold.watched

@@ -25,6 +25,8 @@ from engine.calls.dispatch import FunctionEntry
 from engine.observe.stats import FunctionStats
 from engine.runtime import Runtime
 
+from .flooded import SHARED, Flooded, Start, nothing_held
+
 ROOT = Path(__file__).resolve().parents[2]
 MISBEHAVE = ROOT / "handlers" / "misbehave"
 ECHO = ROOT / "handlers" / "echo"
@@ -324,6 +326,46 @@ def held(tmp_path: Path) -> Iterator[Held]:
     made = Held(tmp_path)
     yield made
     made.let_go()
+
+
+@pytest.fixture(scope="module")
+def flood_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, bool], Flooded]]:
+    """Servers that tests share."""
+    made = {}
+    for options, auth in SHARED:
+        made[options, auth] = Flooded(tmp_path_factory.mktemp("shared"), *options.split(), auth=auth)
+    yield made
+    for server in made.values():
+        assert server.served.stop() == 0
+
+
+@pytest.fixture
+def start(
+    flood_servers: dict[tuple[str, bool], Flooded], nothing_is_left: str, tmp_path: Path
+) -> Iterator[Start]:
+    """A server with these options, which must be settled after the test."""
+    used: list[Flooded] = []
+    own: list[Flooded] = []
+    passing_on: set[int] = set()  # by their ports
+
+    def begin(*options: str, auth: bool = False) -> Flooded:
+        server = flood_servers.get((" ".join(options), auth))
+        if server is None:
+            server = Flooded(tmp_path, *options, auth=auth)
+            own.append(server)
+            if "--aws-endpoint" in options:
+                passing_on.add(server.port)
+        used.append(server)
+        return server
+
+    yield begin
+    for server in used:
+        nothing_held(server)
+        if server.port not in passing_on:  # which logs how the other end failed
+            assert "Traceback" not in server.served.log.read_text()
+    for server in own:
+        assert server.served.stop() == 0
+    wait_until(lambda: not marked(nothing_is_left), 10.0)
 
 
 __all__ = ["EngineClosed"]
