@@ -301,10 +301,10 @@ def test_a_delivery_outlives_the_server(tmp_path: Path, moto: str) -> None:
     until(lambda: json.loads(_health(dead))["events"].get("Success"))
     dead.process.kill()
     dead.process.wait()
+    queue = Queue(moto, name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_SQS", moto)
         alive = Served(tmp_path / "state")
-    queue = Queue(moto, name)
     checked(json.loads(queue.message()["Body"]), created["FunctionArn"], event, "Success")
     assert alive.stop() == 0
 
