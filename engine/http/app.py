@@ -58,12 +58,13 @@ class App:
                 return
             response = await self._respond(service, request, cycle)
             request.body = b""
-            if response.file is not None:
-                await send_file(send, response, cycle)
-            elif cycle.writes(len(response.body)):
+            room = cycle.writes(len(response.body)) if response.file is None else cycle.hold.take(STREAM)
+            if not room:
+                await respond(send, service.error(request, no_room()))
+            elif response.file is None:
                 await respond(send, response)
             else:
-                await respond(send, service.error(request, no_room()))
+                await send_file(send, response, cycle)
 
     async def _respond(self, service: Service, request: Request, cycle: AsgiCycle) -> Response:
         try:
@@ -180,7 +181,7 @@ async def respond(send: Send, response: Response) -> None:
 
 
 async def send_file(send: Send, response: Response, cycle: AsgiCycle) -> None:
-    """A response with a file's bytes, of which only a piece is in memory. Raises Fault when there is no room for it."""
+    """A response with a file's bytes, of which only a piece is in memory."""
     assert response.file is not None
     loop = asyncio.get_running_loop()
     with response.file.open("rb") as file:

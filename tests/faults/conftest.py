@@ -358,13 +358,15 @@ def start(
         used.append(server)
         return server
 
-    yield begin
-    for server in used:
-        nothing_held(server)
-        if server.port not in passing_on:  # which logs how the other end failed
-            assert "Traceback" not in server.served.log.read_text()
-    for server in own:
-        assert server.served.stop() == 0
+    try:
+        yield begin
+        for server in used:
+            nothing_held(server)
+            if server.port not in passing_on:  # which logs how the other end failed
+                assert "Traceback" not in server.served.log.read_text()
+    finally:
+        statuses = [server.served.stop() for server in own]
+    assert not any(statuses)
     wait_until(lambda: not marked(nothing_is_left), 10.0)
 
 

@@ -5,13 +5,18 @@ The invariant is in engine/http/budget.py. How long others wait meanwhile is a m
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import socket
 import threading
 import time
+import urllib.request
+import zipfile
 from pathlib import Path
 
 import pytest
+from served import ROLE, RUNTIME
 
 from .conftest import wait_until
 from .flooded import HEAD, MIB, UNFINISHED, Flooded, Start, response
@@ -151,6 +156,35 @@ def test_row_47_what_is_passed_on_is_held_until_it_ends(start: Start, dies: str)
             assert response(client)[0] == 502
         wait_until(lambda: server.held() == 0)
         behind.close()
+
+
+@pytest.mark.promise(88)
+def test_row_47_a_download_of_a_package_is_a_stream(start: Start) -> None:
+    """All of it arrives, and 40 clients that do not read theirs hold a piece each."""
+    server = start()
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("app.py", "")
+        archive.writestr("data", os.urandom(8 * MIB))
+    client = server.served.client()
+    client.create_function(
+        FunctionName="h",
+        Runtime=RUNTIME,
+        Role=ROLE,
+        Handler="app.handler",
+        Code={"ZipFile": content.getvalue()},
+    )
+    url = client.get_function(FunctionName="h")["Code"]["Location"]
+    with urllib.request.urlopen(url) as reply:
+        assert reply.read() == content.getvalue()
+    before = server.resident()
+    for _ in range(40):
+        server.connect().sendall(f"GET /{url.split('/', 3)[3]} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+    wait_until(lambda: server.held() >= 40 * MIB // 2)
+    assert server.held() == 40 * MIB // 2
+    assert server.resident() - before < 40 * MIB
+    server.leave()
+    wait_until(lambda: server.held() == 0)
 
 
 @pytest.mark.promise(88)
