@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqs_opened import Opened, run
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
@@ -146,6 +147,7 @@ def test_a_move_task_brings_them_back_as_new_messages(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+@pytest.mark.slow
 def test_a_move_task_goes_on_at_the_next_start(tmp_path: Path) -> None:
     async def before(sqs: Opened) -> None:
         await dead_letters(sqs, 12)
