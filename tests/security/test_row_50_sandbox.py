@@ -95,8 +95,10 @@ def processes(name):
     return found
 
 
-def listed(path):  # but for what is shared
-    return sorted(name for name in os.listdir(path) if not name.startswith("pytest-of-"))
+def listed(path):  # but for what is shared, and what the interpreter is made of
+    visible = [sys.prefix, sys.base_prefix, os.environ["LAMBDA_RUNTIME_DIR"], *sys.path]
+    kept = {each.split("/")[2] for each in visible if each.startswith("/tmp/")}
+    return sorted(name for name in os.listdir(path) if name not in kept and not name.startswith("pytest-of-"))
 
 
 INIT = {}
