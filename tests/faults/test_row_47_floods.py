@@ -13,7 +13,6 @@ import threading
 import time
 import urllib.request
 import zipfile
-from pathlib import Path
 
 import pytest
 from served import ROLE, RUNTIME

@@ -202,5 +202,10 @@ class TestInstructions:
         assert "no baseline for vax-gcc-3, only pdp11-gcc-2" in verdict.line
 
 
-def test_every_comparison_but_rays_is_a_gate_and_so_is_the_count() -> None:
-    assert {each.__name__ for each in gate.GATES} == {*gate.ALL, "instructions"} - {"ray", "made up"}
+def test_every_comparison_but_two_is_a_gate_and_so_is_the_count() -> None:
+    """Ray's, which is large to install, and that of events, which wants redis-server."""
+    assert {each.__name__ for each in gate.GATES} == {*gate.ALL, "instructions"} - {
+        "ray",
+        "events",
+        "made up",
+    }

@@ -49,7 +49,7 @@ def test_what_is_gone_counts_in_the_totals_only() -> None:
     before = counters.totals()
     assert before == {
         "invocations": 4, "errors": {"failure": 0, "error": 1, "timeout": 1}, "throttles": {"why": 1},
-        "cold_starts": 1, "duration_ns": 4_000,
+        "cold_starts": 1, "duration_ns": 4_000, "events": {},
     }  # fmt: skip
     counters.keep_only(lambda arn: arn == "arn:other")
     assert set(counters.read()) == {"arn:other"}
