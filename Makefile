@@ -15,7 +15,9 @@ TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver
 
 # Tests that mind no neighbours; the others count processes and cores, or want a core for themselves.
 CROWD := tests/compat tests/security tests/unit/aws tests/unit/cli tests/unit/durable tests/unit/hosting tests/unit/http \
-	tests/unit/load tests/unit/observe/test_lines.py tests/unit/services
+	tests/unit/load tests/unit/observe/test_lines.py tests/unit/routing tests/unit/services \
+	tests/faults/test_row_36_packages.py tests/faults/test_row_47_floods.py tests/faults/test_row_47_heads.py \
+	tests/faults/test_row_48_state.py tests/faults/test_rows_42_to_45_events.py
 
 .DEFAULT_GOAL := help
 .PHONY: help build run serve test again quick fuzz soak test-all promises bench load gate lint format wheel clean
