@@ -12,8 +12,10 @@ from collections.abc import Sequence
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _FOR_PROGRAMS = ("PATH", "LANG", *CERTIFICATES, *_PROXIES, *(name.upper() for name in _PROXIES))
-# What makes an interpreter start as this one did.
-_FOR_INTERPRETERS = ("LD_", "PYTHON", "MALLOC_", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# What makes an interpreter start as this one did, and what is the engine's own.
+_FOR_INTERPRETERS = (
+    "STOKER_", "LD_", "PYTHON", "MALLOC_", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+)  # fmt: skip
 
 
 def of_functions() -> dict[str, str]:
