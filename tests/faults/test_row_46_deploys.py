@@ -244,12 +244,12 @@ def grown(before: Figures, after: Figures) -> dict[str, int]:
 @pytest.mark.promise(92)
 @pytest.mark.timeout(300)
 def test_row_46_a_server_after_some_deploys(cycles: Cycles) -> None:
-    cycles.run(20)
+    cycles.run(WARM)
     before = cycles.figures()
-    cycles.run(60)
+    cycles.run(WARM + 100)
     after = cycles.figures()
     for name, size in grown(before, after).items():
-        assert size / 40 < A_CYCLE, f"{name}: {size} bytes in 40 cycles\n{before.text()}\n{after.text()}"
+        assert size / 100 < A_CYCLE, f"{name}: {size} bytes in 100 cycles\n{before.text()}\n{after.text()}"
 
 
 @pytest.mark.soak
