@@ -56,10 +56,6 @@ class Clients:
     async def aclose(self) -> None:
         await self._pool.aclose()
 
-    def reachable(self, service: str) -> bool:
-        """Is there anything to call for this service?"""
-        return bool(_named_endpoint(service) or self._local(service) or self._endpoint)
-
     async def call(
         self, service: str, operation: str, members: Mapping[str, Any], place: Place
     ) -> dict[str, Any]:

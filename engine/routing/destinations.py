@@ -18,6 +18,7 @@ from .. import wire
 from ..aws.clients import CallFailed
 from ..aws.names import LATEST, Place
 from ..calls.dispatch import uuid_text
+from ..durable.folder import StoreError
 from ..durable.queue import Leased, QueueFull, Queues
 from ..hosting.placements import Hosting
 from . import retry
@@ -28,7 +29,7 @@ from .targets import Message, Targets, object_key
 SERVICE = "delivery"  # of the queues' names
 AT_ONCE = 16  # deliveries for one function
 ERROR_BYTES = 1024  # of a dead letter's ErrorMessage
-FULL_S = 1.0  # until a delivery that the queue has no room for is tried again
+FULL_S = 1.0  # until a delivery that could not be queued is tried again
 _DETAIL_TYPE = "Lambda Function Invocation Result - {}"
 
 
@@ -135,13 +136,13 @@ class Destinations:
         return task
 
     async def _put(self, queue: str, due: list[Delivery]) -> None:
-        """Until there is room: the event is not settled before."""
+        """Until there is room, and the disk has it: the event is not settled before."""
         for delivery in due:
             while True:
                 try:
                     await self._queues.put(queue, _encode(delivery))
                     break
-                except QueueFull:
+                except (QueueFull, StoreError):
                     await asyncio.sleep(FULL_S)
 
     def _due(self, queue: str) -> None:

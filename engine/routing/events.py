@@ -270,7 +270,12 @@ class Events:
         if delivered is None:
             self._queues.settle([row.id])
         else:
-            delivered.add_done_callback(lambda _: self._queues.settle([row.id]))
+            delivered.add_done_callback(partial(self._delivered, row.id))
+
+    def _delivered(self, id: int, done: asyncio.Future[None]) -> None:
+        """What comes of its end is durable, or the server ends before: then it is taken up at the next start."""
+        if not done.cancelled() and done.exception() is None:
+            self._queues.settle([id])
 
     # What happens beside them.
 

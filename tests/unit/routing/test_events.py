@@ -11,11 +11,14 @@ import pytest
 from hosted import HERE, THERE, Hosted, run, until
 
 from engine.aws.names import Place
+from engine.durable.folder import StoreError
+from engine.durable.queue import QueueFull
 from engine.hosting.invoker import new_id
-from engine.routing import retry
+from engine.routing import destinations, retry
 from engine.routing.endings import Ended, Endings
 from engine.routing.event import AcceptedEvent
 from engine.routing.events import Events
+from engine.routing.targets import Message
 
 
 class Accepting:
@@ -129,6 +132,72 @@ def test_an_event_is_settled_once_its_end_is_taken_care_of(tmp_path: Path) -> No
         lines = [output for output in hosted.output if output.log_stream == "asynchronous-events"]
         assert len(lines) == 1 and "given up: RetriesExhausted after 3 invocations" in lines[0].text
         assert hosted.counters.read()[HERE.function("f")]["events"] == {"RetriesExhausted": 1}
+        it.events.close()
+
+    run(tmp_path, body)
+
+
+@pytest.mark.promise(102)
+@pytest.mark.parametrize("ends", ["cancelled", "failed"])
+def test_an_end_that_was_not_made_durable_is_not_settled(tmp_path: Path, ends: str) -> None:
+    """The server ends meanwhile, or the disk refuses a delivery: the event is there at the next start."""
+
+    async def body(hosted: Hosted) -> None:
+        hosted.put(HERE)
+        it = Accepting(hosted)
+        delivered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def deliver(ended: Ended) -> asyncio.Future[None]:
+            it.ended.append(ended)
+            return delivered
+
+        it.endings.deliver = deliver
+        await it.send(HERE, None)
+        await until(lambda: it.ended)
+        if ends == "cancelled":
+            delivered.cancel()
+        else:
+            delivered.set_exception(OSError("the disk is gone"))
+        await asyncio.sleep(0)  # its callbacks have run
+        await asyncio.sleep(0)
+        assert hosted.queues.row_count == 1
+        it.events.close()
+
+    run(tmp_path, body)
+
+
+@pytest.mark.promise(102)
+def test_a_delivery_is_queued_as_soon_as_that_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no room at first, and then the disk refuses it."""
+    monkeypatch.setattr(destinations, "FULL_S", 0.001)
+
+    async def body(hosted: Hosted) -> None:
+        hosted.put(HERE)
+        with hosted.states.of(HERE.partition).change() as change:
+            to = {"OnSuccess": {"Destination": "arn:aws:sqs:eu-west-1:111111111111:q"}}
+            change.put("invoke-config", "f", "$LATEST", {"DestinationConfig": to})
+        it = Accepting(hosted)
+        sent: list[str] = []
+
+        class Recorded:
+            async def send(self, message: Message) -> None:
+                sent.append(message.target)
+
+        made = destinations.Destinations(hosted.queues, Recorded(), hosted.hosting, it.endings)  # type: ignore[arg-type]
+        made.start()
+        refusals: list[Exception] = [StoreError("the disk"), QueueFull("no room")]
+        put = hosted.queues.put
+
+        def refused_at_first(queue: str, value: bytes, **more: Any) -> Any:
+            if queue.startswith(destinations.SERVICE) and refusals:
+                raise refusals.pop()
+            return put(queue, value, **more)
+
+        monkeypatch.setattr(hosted.queues, "put", refused_at_first)
+        await it.send(HERE, None)
+        await until(lambda: sent == ["arn:aws:sqs:eu-west-1:111111111111:q"] and hosted.queues.row_count == 0)
+        assert refusals == []
+        made.close()
         it.events.close()
 
     run(tmp_path, body)
