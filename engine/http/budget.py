@@ -19,8 +19,8 @@ held for ever by somebody who does not move. It stands on four rules.
   bounds it.
 
 A response cannot wait for room, as its bytes are there already: who has not moved for PRESSED seconds makes place for
-it, or it is dropped and a 503 takes its place. What responses there are before
-they are seen here is for pace.py to bound.
+it, or it is dropped and a 503 takes its place. What responses there are before they are seen here is for pace.py to
+bound.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Hold:
         return True
 
     def reserve(self, total: int, then: Callable[[bool], None]) -> None:
-        """The same, in line. `then` is told whether there is room: at once, when it is its turn, or after WAIT seconds.
-        Not at all when this is released meanwhile."""
+        """The same, in line. `then` is called with whether there is room: at once, when it is its turn, or after WAIT
+        seconds. Not at all when this is released meanwhile."""
         self._budget.stand_in_line(self, total, then)
 
     def watch(self, size: int, progress: Callable[[], int], evict: Callable[[], None]) -> None:

@@ -78,7 +78,7 @@ SWEEP = 15.0
 SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner
 SWITCH = 0.0005  # seconds after which a thread that wants the interpreter gets it from one that is busy
 GRACE = 30  # seconds that requests in flight have at the end
-CONNECTIONS = 1024  # unless told: every synchronous invocation of an account at once, and some
+CONNECTIONS = 1024  # by default: every synchronous invocation of an account at once, and some
 EXTRAS_BYTES = 16 * 1024  # beyond the event: what its context says
 
 

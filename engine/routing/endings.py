@@ -1,5 +1,4 @@
-"""Every event that will not run any more is told of here: counted, logged, and handed to where its end is
-delivered."""
+"""Where every event ends that will not run any more: counted, logged, and handed to what delivers its end."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -17,39 +16,9 @@ from engine import Engine, FunctionCrashed, FunctionError, FunctionTimeout
 from engine.control.backoff import BASE_NS, CAP_NS, TRIPS_AFTER, Breaker
 
 from .conftest import MISBEHAVE, wait_until
+from .wall_clock import JUMPING, wall_clock
 
 DAY = 86_400
-
-# A library that makes the wall clock of a whole tree of processes jump a day back or forth at each look at it.
-JUMPING = """
-#define _GNU_SOURCE
-#include <stdatomic.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-static atomic_long looks;
-static long jump(void) { return (atomic_fetch_add(&looks, 1) % 3 - 1) * 86400L; }
-int clock_gettime(clockid_t clock, struct timespec *t) {
-    long failed = syscall(SYS_clock_gettime, clock, t);
-    if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) t->tv_sec += jump();
-    return (int)failed;
-}
-int gettimeofday(struct timeval *restrict t, void *restrict zone) {
-    struct timespec now;
-    (void)zone;
-    clock_gettime(CLOCK_REALTIME, &now);
-    t->tv_sec = now.tv_sec;
-    t->tv_usec = now.tv_nsec / 1000;
-    return 0;
-}
-time_t time(time_t *t) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (t) *t = now.tv_sec;
-    return now.tv_sec;
-}
-"""
 
 UNDER_IT = """
 import itertools, json, time
@@ -95,12 +64,7 @@ if __name__ == "__main__":
 @pytest.mark.promise(24)
 def test_row_32_a_wall_clock_that_jumps_a_day_at_every_look(script: Any, tmp_path: Path) -> None:
     """In the engine, the zygote and the workers, in Python and in C: all intervals are what they were."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler")
-    (tmp_path / "jumping.c").write_text(JUMPING)
-    library = tmp_path / "jumping.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, tmp_path / "jumping.c"], check=True)
+    library = wall_clock(tmp_path, JUMPING)
     done = subprocess.run(
         script(UNDER_IT), env={**os.environ, "LD_PRELOAD": str(library)}, capture_output=True, text=True, timeout=30,
         check=False,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import signal
-import subprocess
 import threading
 import urllib.request
 from collections import Counter
@@ -20,6 +18,7 @@ from served import ROLE, RUNTIME, Served
 from engine.hosting.archives import pack
 
 from .conftest import wait_until
+from .wall_clock import SHIFTED, wall_clock
 
 # Holds its event until there is the file that it names, and notes it then; fails as often as it is asked to.
 SOURCE = """
@@ -34,35 +33,6 @@ def handler(event, context):
     if event.get("die"): os._exit(1)
     if lines <= event.get("fails", 0): raise ValueError("as asked for")
     return [os.environ.get("_X_AMZN_TRACE_ID", ""), lines]
-"""
-# A library that shifts the wall clock of a whole tree of processes by WALL_OFFSET seconds.
-SHIFTED = """
-#define _GNU_SOURCE
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-static long offset(void) { const char *text = getenv("WALL_OFFSET"); return text ? atol(text) : 0; }
-int clock_gettime(clockid_t clock, struct timespec *t) {
-    long failed = syscall(SYS_clock_gettime, clock, t);
-    if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) t->tv_sec += offset();
-    return (int)failed;
-}
-int gettimeofday(struct timeval *restrict t, void *restrict zone) {
-    struct timespec now;
-    (void)zone;
-    clock_gettime(CLOCK_REALTIME, &now);
-    t->tv_sec = now.tv_sec;
-    t->tv_usec = now.tv_nsec / 1000;
-    return 0;
-}
-time_t time(time_t *t) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (t) *t = now.tv_sec;
-    return now.tv_sec;
-}
 """
 
 
@@ -167,12 +137,7 @@ def test_row_42_no_event_ages_by_a_clock_that_jumps_nor_while_no_server_runs(
     waiting: Waiting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Accepted, killed; seven hours later (an event lives six) killed again; a day earlier everything runs."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler")
-    (tmp_path / "shifted.c").write_text(SHIFTED)
-    library = tmp_path / "shifted.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, tmp_path / "shifted.c"], check=True)
+    library = wall_clock(tmp_path, SHIFTED)
     go = str(tmp_path / "go")
     waiting.create("f", reserved=1)
     waiting.create("g", "h")
