@@ -222,14 +222,17 @@ class Queues:
         """These rows are gone, whether leased or not; the future is done once they are so durably. A write that fails
         is tried again until it is done. An id of no row is ignored. Raises StoreError when one cannot be looked
         for."""
-        for row in [row for id in ids if (row := self._windows.find(id)) is not None]:
-            it = self._windows.queues[row.queue]
+        rows = [row for id in dict.fromkeys(ids) if (row := self._windows.find(id)) is not None]
+        touched = {row.queue: self._windows.queues[row.queue] for row in rows}
+        for row in rows:
+            it = touched[row.queue]
             if row.placed:
                 self._windows.unplace(it, row)
             self._end_lease(row)
             self._windows.rows.pop(row.id, None)
             self._windows.count(row, -1)
             self._writer.gone(row)
+        for it in touched.values():  # only now: it may read rows, and must not find those that are gone
             self._first(it)
         return self._writer.soon()
 

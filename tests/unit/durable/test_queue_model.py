@@ -81,7 +81,10 @@ class QueueMachine(RuleBasedStateMachine):
 
     def run(self, awaitable: Awaitable[Any]) -> Any:
         async def wait() -> Any:
-            return await asyncio.wait_for(asyncio.ensure_future(awaitable), 30)
+            try:
+                return await asyncio.wait_for(asyncio.ensure_future(awaitable), 30)
+            except TimeoutError:
+                raise AssertionError(f"not done in 30 s; complaints: {self.complaints}") from None
 
         return self.loop.run_until_complete(wait())
 
@@ -107,25 +110,31 @@ class QueueMachine(RuleBasedStateMachine):
         delay=SECONDS,
     )
     def put(self, queue: str, sizes: list[int], delay: float) -> Any:
-        async def puts() -> list[tuple[int, bytes]]:
+        """All ids are drawn from, those of rows that were refused, too: which write fails is a matter of time."""
+
+        async def puts() -> list[tuple[int, bytes, object]]:
             futures = []
             for size in sizes:
                 self.number += 1
                 value = b"%d " % self.number + b"x" * size
-                futures.append((self.queues.put(queue, value, meta=b"m%d" % self.number, delay=delay), value))
+                id = self.queues.next_id
+                futures.append(
+                    (id, value, self.queues.put(queue, value, meta=b"m%d" % self.number, delay=delay))
+                )
             self.now = self.queues.now()
             return [
-                (result, value)
-                for future, value in futures
-                if isinstance(result := (await asyncio.gather(future, return_exceptions=True))[0], int)
+                (id, value, (await asyncio.gather(future, return_exceptions=True))[0])
+                for id, value, future in futures
             ]
 
         done = self.run(puts())
-        for id, value in done:
+        for id, value, result in done:
             assert id not in self.known
-            meta = b"m" + value.split(b" ")[0]
-            self.known[id] = Known(queue, value, meta, self.now + int(delay * 1e9), self.now)
-        return multiple(*(id for id, _ in done))
+            if not isinstance(result, BaseException):
+                assert result == id
+                meta = b"m" + value.split(b" ")[0]
+                self.known[id] = Known(queue, value, meta, self.now + int(delay * 1e9), self.now)
+        return multiple(*(id for id, _, _ in done))
 
     @rule(
         queue=NAMES, n=st.integers(1, 12), seconds=st.sampled_from([None, 2.0, 30.0]), in_place=st.booleans()
@@ -160,7 +169,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(ids=st.lists(consumes(rows), max_size=6), wait=st.booleans())
     def settle(self, ids: list[int], wait: bool) -> None:
         async def settle() -> asyncio.Future[None]:
-            return self.queues.settle([*ids, 10**9])
+            return self.queues.settle([*ids, 10**9, *ids[:1]])
 
         future = self.run(settle())
         for id in ids:
