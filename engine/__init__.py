@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .aio import AsyncEngine, AsyncFunction
     from .observe.report import Reply, Timings
     from .observe.stats import FunctionStats
+    from .pool.executor import Executor
     from .sync import Engine, Function
     from .version import __version__
     from .worker.context import Context
@@ -43,6 +44,7 @@ __all__ = [
     "Engine",
     "EngineClosed",
     "EngineError",
+    "Executor",
     "Function",
     "FunctionCrashed",
     "FunctionError",
@@ -65,6 +67,7 @@ _LAZY = {
     "AsyncFunction": ".aio",
     "Context": ".worker.context",
     "Engine": ".sync",
+    "Executor": ".pool.executor",
     "Function": ".sync",
     "FunctionStats": ".observe.stats",
     "Reply": ".observe.report",

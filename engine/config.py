@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal
 
 from . import limits
@@ -15,6 +16,7 @@ from .errors import InvalidConfiguration
 from .wire import fast_encode
 
 _NAME = re.compile(r"[a-zA-Z0-9-_]+")
+MP_MAIN = "__mp_main__"  # the main module's other name, where it is a worker's
 _VARIABLE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 
 
@@ -25,6 +27,7 @@ class Reference:
     module: str
     attribute: str
     main_file: str = ""  # the embedder's own script, when the handler is defined in it
+    main_name: str = ""  # the module as which that was run (`python -m`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ def parse_reference(handler: str | Callable[..., Any]) -> Reference:
     module, found, attribute = handler.partition(":")
     if not found:
         module, found, attribute = handler.rpartition(".")
+    if module == "__main__":
+        return _in_main(attribute)
     if not found or not module or not attribute or len(handler) > 128 or any(c.isspace() for c in handler):
         raise InvalidConfiguration(
             f"bad handler {handler!r}: write module:function, for example app:handler for handler() in app.py"
@@ -75,14 +80,50 @@ def _reference_of(function: Callable[..., Any]) -> Reference:
         raise InvalidConfiguration(
             f"{attribute or function!r} cannot be imported by a worker: define the handler at the top level of a module"
         )
-    if module != "__main__":
-        return Reference(module, attribute)
-    path = getattr(sys.modules["__main__"], "__file__", None)
-    if path is None or not os.path.exists(path):
+    _leads_back(function, module, attribute)
+    return _in_main(attribute) if module in ("__main__", MP_MAIN) else Reference(module, attribute)
+
+
+def _leads_back(function: Callable[..., Any], module: str, attribute: str) -> None:
+    """A worker finds the handler by its name: it must find this one, bound to the same object. Raises
+    InvalidConfiguration."""
+    if module not in sys.modules:
+        return
+    found: Any = sys.modules[module]
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    owner = getattr(function, "__self__", None)
+    if found is function or (found == function and getattr(found, "__self__", None) is owner):
+        return
+    if owner is not None and not isinstance(owner, ModuleType):
+        hint = "a worker has no such object: write a function at the top level of a module, which makes one"
+    elif found is None:
+        hint = "define it at the top level of a module, under its own name"
+    else:
+        hint = "that name is another object's (a decorator may have taken it): give the handler a name of its own"
+    raise InvalidConfiguration(f"{function!r} is not what {module}.{attribute} names in a worker: {hint}")
+
+
+def _in_main(attribute: str) -> Reference:
+    main = main_module()
+    if main is None:
         raise InvalidConfiguration(
             f"{attribute} is defined in an interactive session, which a worker cannot import: put it into a file"
         )
-    return Reference(os.path.splitext(os.path.basename(path))[0], attribute, os.path.abspath(path))
+    stem = os.path.splitext(os.path.basename(main[1]))[0]
+    return Reference(stem, attribute, main[1], main[0])
+
+
+def main_module() -> tuple[str, str] | None:
+    """What workers import as this process's main module: the name as which it was run (`python -m`) or "", and its
+    file. None: it has none that could be imported."""
+    main = sys.modules["__main__"]
+    path = getattr(main, "__file__", None)
+    if path is None or not os.path.exists(path):
+        return None
+    spec = getattr(main, "__spec__", None)
+    name = "" if spec is None or spec.name == "__main__" else spec.name
+    return name, os.path.abspath(path)
 
 
 def configure(

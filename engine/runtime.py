@@ -27,6 +27,13 @@ _SPIN_MAX_NS = 200_000
 _EMBEDDED = wire.Deployed()
 
 
+def _open_standard_streams() -> None:
+    """Processes find their descriptors 0, 1 and 2 taken: where the embedder closed one, it leads to nothing."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+
+
 def spin_budget() -> int:
     """ns to spin before sleeping: what a sleep and a wake cost here, measured now."""
     cores = core_map.usable()
@@ -38,7 +45,7 @@ def spin_budget() -> int:
 
 def to_stderr(_function: str, _request_id: str, text: str) -> None:
     """The default log sink: what a handler prints appears on this process's stderr."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be closed, or None
         sys.stderr.write(text.replace("\r", "\n").replace("\u00a0", " "))
 
 
@@ -62,6 +69,7 @@ class Runtime:
             raise errors.UnsupportedPlatform("stoker runs on Linux only for now")
         if not isinstance(payload_limit, int) or not 1 <= payload_limit <= 1 << 30:
             raise errors.InvalidConfiguration(f"payload_limit={payload_limit!r}: use 1 byte to 1 GiB")
+        _open_standard_streams()
         self.payload_limit = payload_limit
         self.reply_limit = reply_limit or (
             max(payload_limit, limits.REPLY_BYTES) if payload_limit >= limits.EVENT_BYTES else payload_limit
@@ -108,10 +116,11 @@ class Runtime:
         *,
         raw_results: bool = False,
         log_name: str = "",
+        plain: bool = False,
     ) -> tuple[FunctionEntry, Future[float | None]]:
         """Begin to start a function; its entry, and a future that is done when it is up. Whoever owns the entry ends
         it by stop(). raw_results: callers get the results' JSON as it is, not its value. log_name: what the log sink
-        gets as its function's name, "": that name."""
+        gets as its function's name, "": that name. plain: it is no Lambda function: none of Lambda's variables."""
         self.check_open()
         slot = FunctionSlot(self.pointer, int(config.timeout * 1e9), self.payload_limit, config.waiting)
         entry = FunctionEntry(
@@ -125,6 +134,7 @@ class Runtime:
             code=config.code,
             path=[] if deployed.python else list(sys.path),
             main_file=config.reference.main_file,
+            main_name=config.reference.main_name,
             environment=config.environment,
             memory=config.memory,
             timeout=config.timeout,
@@ -133,6 +143,7 @@ class Runtime:
             large=self.large,
             max_reply=self.reply_limit,
             deployed=deployed,
+            plain=plain,
         )
         bounds = Bounds(config.warm, config.concurrency, int(config.keep_alive * 1e9))
         state = FunctionState(slot, spec, bounds, config.init_timeout, log_name or config.name)
@@ -173,6 +184,10 @@ class Runtime:
     def workers(self, name: str) -> list[int]:
         return self.supervisor.workers(self.entry(name).index)
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def check_open(self) -> None:
         if self._closed:
             raise errors.EngineClosed("the engine is closed")
@@ -208,8 +223,9 @@ _living: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
 def _at_exit() -> None:
+    """What was accepted is done before the program ends, as of the standard library's executors."""
     for runtime in list(_living):
-        runtime.close(0.0)
+        runtime.close(limits.TIMEOUT_MAX)
 
 
 def _in_child() -> None:

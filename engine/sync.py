@@ -6,6 +6,8 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Condition, Thread, current_thread
 from types import FrameType, TracebackType
 from typing import Any, Literal
 
@@ -71,13 +73,19 @@ class Function:
 
 
 class _Submitted(Future[Any]):
-    """A future whose cancel() reaches into the engine."""
+    """A future whose cancel() and running() reach into the engine."""
+
+    _condition: Condition
+    _done_callbacks: list[Callable[[Future[Any]], object]]
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
         self._owner = engine
         self.ticket = -1
         self.withdrawn = False
+
+    def running(self) -> bool:
+        return not self.done() and bool(lib.stk_begun(self._owner._runtime.pointer, self.ticket))
 
     def cancel(self) -> bool:
         """Withdraw the invocation if it has not begun. False: it runs, or has ended."""
@@ -87,6 +95,32 @@ class _Submitted(Future[Any]):
         if self.done() or not lib.stk_cancel(self._owner._runtime.pointer, self.ticket):
             return False
         return super().cancel()  # it completes as cancelled: what waits for it is woken there
+
+
+class _Callbacks:
+    """The thread that runs futures' callbacks, which may wait for other results, configure functions, close the engine:
+    never the control loop, which does all that. It is there once it is needed."""
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    def run(self, function: Callable[[], None]) -> None:
+        """From the control loop."""
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name="stoker-callbacks", daemon=True)
+            self._thread.start()
+        self._waiting.put(function)
+
+    def close(self) -> None:
+        """Those that are due are run."""
+        self._waiting.put(None)
+        if self._thread is not None and self._thread is not current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (function := self._waiting.get()) is not None:
+            function()
 
 
 class Engine:
@@ -114,6 +148,7 @@ class Engine:
             lambda: Reaper(runtime.dispatch, runtime.supervisor.loop, runtime.data_epoll, 0)
         )
         self._draining = False
+        self._callbacks = _Callbacks()
 
     def function(
         self,
@@ -169,6 +204,7 @@ class Engine:
         Idempotent. What has not ended by then raises EngineClosed in its caller.
         """
         self._runtime.close(drain)
+        self._callbacks.close()
 
     def drain_on_signal(self, *signals: signal.Signals) -> None:
         """From the main thread: on SIGTERM and SIGHUP (or these signals) drain once, then end as the signal
@@ -188,7 +224,7 @@ class Engine:
         future = _Submitted(self)
         dispatch = self._runtime.dispatch
 
-        def done(outcome: Outcome | None, value: Any) -> None:
+        def finish(outcome: Outcome | None, value: Any) -> None:
             if outcome is None:
                 future.set_result(value)
                 return
@@ -203,6 +239,13 @@ class Engine:
                 future.set_running_or_notify_cancel()
             else:
                 future.set_exception(failure(entry, outcome))
+
+        def done(outcome: Outcome | None, value: Any) -> None:
+            with future._condition:  # so that none comes in between
+                if not future._done_callbacks:
+                    finish(outcome, value)
+                    return
+            self._callbacks.run(lambda: finish(outcome, value))
 
         future.ticket = self._reaper.submit(entry, data, done)
         return future

@@ -133,7 +133,8 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     attribute: str
     code: str
     path: list[str]  # sys.path entries behind `code`; none: the interpreter's own
-    main_file: str  # the script to import instead of a module named __main__, or ""
+    main_file: str  # the embedder's own script, if its function is defined in that, or ""
+    main_name: str  # the module as which that was run (`python -m`), or ""
     environment: dict[str, str]
     memory: int  # MB
     timeout: float  # seconds
@@ -142,6 +143,7 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     large: int  # bytes of a lane's large area
     max_reply: int
     deployed: Deployed
+    plain: bool = False  # no Lambda function: nothing of Lambda's in its environment and logging
 
 
 # Engine to zygote: with the template's socket and the write end of its output pipe attached.

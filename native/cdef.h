@@ -7,6 +7,7 @@ enum { STK_RESULT, STK_ERROR, STK_INVALID, STK_READY, STK_INIT_ERROR, STK_INVOKE
 #define STK_WANT_TAIL ...
 #define STK_EXTRAS ...
 #define STK_DEPTH ...
+#define STK_EXIT_NO_DOORBELL ...
 #define STK_INLINE ...
 #define STK_RING ...
 enum { STK_OK, STK_FAULT, STK_BAD_EVENT, STK_TIMEOUT, STK_CRASH, STK_INIT, STK_CANCELLED, STK_CLOSED, STK_MEMORY, ... };
@@ -109,12 +110,14 @@ stk_box *stk_box_new(stk_engine *e, int is_loop, uint64_t *words, int max, uint8
 void stk_box_free(stk_box *box);
 int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data, uint64_t len);
 int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, const uint8_t *data, uint64_t len);
+int64_t stk_submit_within(stk_box *box, uint32_t fn, uint64_t token, uint64_t timeout_ns, const uint8_t *data, uint64_t len);
 int stk_reap(stk_box *box);
 int stk_reap_spin(stk_box *box, uint64_t ns);
 int stk_reap_wait(stk_box *box, uint64_t ns);
 int stk_outcome_of(stk_engine *e, uint64_t ticket, stk_outcome *out);
 void stk_call_free(stk_engine *e, uint64_t ticket);
 int stk_cancel(stk_engine *e, uint64_t ticket);
+int stk_begun(stk_engine *e, uint64_t ticket);
 uint64_t stk_forget(stk_engine *e, uint64_t ticket);
 int stk_loop_cold(stk_box *box);
 void stk_loop_hot(stk_box *box);

@@ -23,6 +23,7 @@ ARROWS = {
     "observe": "errors limits wire _native calls",
     "runtime": "errors limits wire _native config calls control observe",
     "sync": "errors limits _native config calls observe runtime",
+    "pool": "errors _native config calls runtime worker",
     "aio": "errors limits wire _native config calls observe runtime",
     "durable": "errors",
     "aws": "errors wire",

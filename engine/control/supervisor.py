@@ -94,6 +94,10 @@ class Supervisor:
         """The process ids of a function's workers."""
         return [worker.pid for worker in list(self._population.functions[key].workers.values()) if worker.pid]
 
+    def knows(self, key: int) -> bool:
+        """False: that function has ended, and each of its workers."""
+        return key in self._population.functions
+
     def close(self, drain_seconds: float) -> None:
         """Let what was accepted end (for at most so long), then end every process. Idempotent."""
         lib.stk_engine_close(self._engine)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
 import sys
@@ -12,6 +11,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
+
+from . import main_module
 
 Handler = Callable[[Any, Any], Any]
 
@@ -24,13 +25,13 @@ class RuntimeFault(Exception):
         self.error_type, self.message, self.trace = error_type, message, list(trace)
 
 
-def load(module: str, attribute: str, main_file: str = "") -> Handler:
+def load(module: str, attribute: str, main_file: str = "", main_name: str = "") -> Handler:
     """Import a module and find the handler in it. Raises RuntimeFault; what the module itself raises passes."""
     if not attribute:
         message = f"Bad handler '{module}': not enough values to unpack (expected 2, got 1)"
         raise RuntimeFault("Runtime.MalformedHandlerName", message)
     try:
-        loaded = _import_main(main_file) if main_file else _import(module)
+        loaded = _import_main(main_name, main_file) if main_file else _import(module)
     except ImportError as error:
         message = f"Unable to import module '{module}': {error}"
         raise RuntimeFault("Runtime.ImportModuleError", message) from error
@@ -56,14 +57,9 @@ def _import(module: str) -> Any:
     return importlib.import_module(module.replace("/", "."))
 
 
-def _import_main(path: str) -> Any:
-    """The embedder's own script, under another name, so that its `if __name__ == "__main__"` stays shut."""
-    spec = importlib.util.spec_from_file_location("__stoker_main__", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["__stoker_main__"] = module
-    spec.loader.exec_module(module)
+def _import_main(name: str, path: str) -> Any:
+    module = main_module.install(name, path)
+    main_module.load(module)
     return module
 
 

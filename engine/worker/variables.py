@@ -14,6 +14,8 @@ REGION = "us-east-1"
 def lambda_variables(spec: wire.FunctionSpec) -> dict[str, str]:
     """What is added to the engine's own environment for one function, or to nothing for one that has a base; its own
     variables win."""
+    if spec.plain:
+        return {**_threads(), **spec.environment}
     deployed = spec.deployed
     base = deployed.base or {}
     inherited = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION
@@ -39,9 +41,13 @@ def lambda_variables(spec: wire.FunctionSpec) -> dict[str, str]:
         "LANG": os.environ.get("LANG", "en_US.UTF-8"),
         "PWD": spec.code,
     }
-    # A worker has one core: a numeric library's own threads would only wait for each other, and a
-    # process that has threads cannot be forked.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        variables[name] = os.environ.get(name, "1")
+    variables.update(_threads())
     variables.update(spec.environment)
     return variables
+
+
+def _threads() -> dict[str, str]:
+    """A worker has one core: a numeric library's own threads would only wait for each other, and a process that has
+    threads cannot be forked."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {name: os.environ.get(name, "1") for name in names}

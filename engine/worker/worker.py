@@ -35,13 +35,13 @@ class Worker:
         self._encode: Callable[[Any], bytes] = marshaller() if spec.deployed.strict else wire.encode
         self._fast_encode = self._encode if spec.deployed.strict else wire.fast_encode
         self._streams = output.redirect()
-        self._logs = output.install_logging()
+        self._logs = output.LambdaLogHandler() if spec.plain else output.install_logging()
         self._context = context.bind(
             function_name=spec.name,
             function_version=spec.deployed.version,
             memory_limit_in_mb=str(spec.memory),
-            invoked_function_arn=os.environ["STOKER_FUNCTION_ARN"],
-            log_group_name=os.environ["AWS_LAMBDA_LOG_GROUP_NAME"],
+            invoked_function_arn=os.environ.get("STOKER_FUNCTION_ARN", ""),
+            log_group_name=os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME", ""),
         )
         self._size = 4096 + lib.STK_RING + spec.large
 
@@ -56,22 +56,28 @@ class Worker:
 
     def load(self) -> None:
         """Import the handler. Raises handler.RuntimeFault, or what the module raises."""
-        self.handler = handler.load(self.spec.module, self.spec.attribute, self.spec.main_file)
+        self.handler = handler.load(
+            self.spec.module, self.spec.attribute, self.spec.main_file, self.spec.main_name
+        )
 
     def prepare(self, data_bytes: int, parent: int) -> None:
         """What a forked worker does first: all that needs no lane."""
         lib.stk_worker_prepare(data_bytes + (self.spec.memory + limits.MEMORY_SLACK) * limits.MIB, parent)
         if self.sandbox is not None:
             self.sandbox.own_tmp()
+        _reseed()
+        if self.spec.plain:
+            return
         deployed = self.spec.deployed
         log_stream = (
             deployed.log_stream or f"{time.strftime('%Y/%m/%d')}/[{deployed.version}]{os.urandom(16).hex()}"
         )
         os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self._context.log_stream_name = log_stream
-        _reseed()
 
     def serve(self, fds: list[int], core: int) -> NoReturn:
         """Its life with a lane, of these descriptors: it never returns."""
+        global current
+        current = self
         status = 1
         try:
             self.lane = lib.stk_worker_born(*fds, core, self.spec.large, self.spec.max_reply)
@@ -99,7 +105,18 @@ class Worker:
         assert self.handler is not None
         lib.stk_worker_reply(self.lane, lib.STK_READY, b"", 0)
         self._serve(self.handler)
+        self._end()
         os._exit(0)
+
+    def _end(self) -> None:
+        for function in at_end:
+            function()
+
+    def reply_and_end(self, data: bytes) -> NoReturn:
+        """The reply to the invocation in hand; what waits in the lane goes to another worker."""
+        lib.stk_worker_reply(self.lane, lib.STK_RESULT, data, len(data))
+        self._end()
+        os._exit(lib.STK_EXIT_NO_DOORBELL)
 
     def _init_failed(self, error: Exception) -> NoReturn:
         described = handler.error_object(error, "")
@@ -233,6 +250,8 @@ class Worker:
 
 
 _UNDECODABLE = object()
+current: Worker | None = None  # in a worker: itself
+at_end: list[Callable[[], None]] = []  # called when a worker ends in order
 
 
 def _id_of(header: Any) -> str:

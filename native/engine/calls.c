@@ -66,6 +66,7 @@ void call_reset(stk_call *c) {
     }
     c->out_len = c->t_dispatch = c->t_start = c->t_end = c->t_done = 0;
     c->cold = c->peak_kib = c->woke = c->attempts = 0;
+    c->timeout_ns = 0;
     c->sleeping = SLEEPS_NOT;
     c->prev = c->next = NULL;
     c->box = NULL;

@@ -19,6 +19,9 @@ void call_reset(stk_call *c); /* free what its outcome holds */
 void call_recycle(stk_engine *e, stk_call *c);
 stk_call *call_find(stk_engine *e, uint64_t ticket);
 void call_identify(stk_engine *e, stk_call *c); /* ticket and request id */
+static inline uint64_t call_timeout(const stk_engine *e, const stk_call *c) { /* ns that it may run */
+    return c->timeout_ns ? c->timeout_ns : e->functions[c->fn]->timeout_ns;
+}
 void call_log(stk_engine *e, stk_call *c, const uint8_t *data, uint64_t len);
 int call_output(stk_call *c, const uint8_t *data, uint64_t len);
 void call_outcome(const stk_call *c, stk_outcome *out);

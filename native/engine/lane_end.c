@@ -145,7 +145,8 @@ int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *ne
             *next = unread->t_done + LARGE_KEPT_NS + 1;
         if (!lane_depth(l) || !l->t_head || (l->state != LANE_READY && l->state != LANE_RETIRING)) continue;
         stk_function *f = e->functions[l->fn];
-        uint64_t end = l->t_head + f->timeout_ns, unbegun = l->t_head + UNBEGUN_NS;
+        stk_call *head = l->queue[l->first % STK_DEPTH];
+        uint64_t end = l->t_head + (head ? call_timeout(e, head) : f->timeout_ns), unbegun = l->t_head + UNBEGUN_NS;
         if (head_begun(l) || end < unbegun) unbegun = end;
         int withheld = now >= unbegun && n < max && head_withheld(l);
         if (!withheld && (now < end || n == max)) {

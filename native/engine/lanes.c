@@ -83,7 +83,7 @@ int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_un
     r->flags = c->flags | (big ? STK_LARGE : 0);
     r->len = c->len;
     r->ticket = c->ticket;
-    r->t0 = f->timeout_ns;
+    r->t0 = call_timeout(e, c);
     r->seq = l->last;
     memcpy(r->id, c->id, sizeof r->id);
     uint8_t *to = big ? stk_large_at(l->down) : (uint8_t *)(r + 1);

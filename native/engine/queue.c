@@ -180,8 +180,8 @@ int call_accept(stk_engine *e, stk_call *c) {
     return rc;
 }
 
-int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, const uint8_t *data,
-                      uint64_t len) {
+static int64_t submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id,
+                      uint64_t timeout_ns, const uint8_t *data, uint64_t len) {
     stk_engine *e = box->engine;
     pthread_mutex_lock(&e->lock);
     stk_call *c = call_new(e);
@@ -194,6 +194,7 @@ int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags,
         c->fn = fn;
         c->token = token;
         c->flags = flags;
+        c->timeout_ns = timeout_ns;
         c->payload = data;
         c->len = len;
         uint64_t ticket = c->ticket; /* once accepted it may be reaped before we have the lock again */
@@ -211,7 +212,26 @@ int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags,
 }
 
 int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data, uint64_t len) {
-    return stk_submit_as(box, fn, token, flags, NULL, data, len);
+    return submit(box, fn, token, flags, NULL, 0, data, len);
+}
+
+int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, const uint8_t *data,
+                      uint64_t len) {
+    return submit(box, fn, token, flags, id, 0, data, len);
+}
+
+int64_t stk_submit_within(stk_box *box, uint32_t fn, uint64_t token, uint64_t timeout_ns, const uint8_t *data,
+                          uint64_t len) {
+    return submit(box, fn, token, 0, NULL, timeout_ns, data, len);
+}
+
+int stk_begun(stk_engine *e, uint64_t ticket) {
+    pthread_mutex_lock(&e->lock);
+    stk_call *c = call_find(e, ticket);
+    int begun = c && c->state == CALL_IN_LANE &&
+                stk_has_started(stk_load(&e->lanes[c->lane]->up->started, STK_ACQUIRE), c->seq);
+    pthread_mutex_unlock(&e->lock);
+    return begun;
 }
 
 int stk_cancel(stk_engine *e, uint64_t ticket) {

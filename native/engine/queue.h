@@ -60,6 +60,7 @@ typedef struct stk_call {
     uint8_t *owned; /* the payload's copy, while it waits in line */
     uint64_t len;
     uint8_t id[16];
+    uint64_t timeout_ns; /* its own; 0: its function's */
     uint64_t t_submit, t_dispatch, t_start, t_end, t_done;
     uint32_t seq, cold, peak_kib;
     uint32_t woke;     /* its worker slept when it was placed */
@@ -266,6 +267,9 @@ int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, co
 /* The same with the caller's request id (16 bytes, or NULL): a retry keeps the id of the first attempt. */
 int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, const uint8_t *data,
                       uint64_t len);
+/* The same with a timeout of its own, ns (0: the function's). */
+int64_t stk_submit_within(stk_box *box, uint32_t fn, uint64_t token, uint64_t timeout_ns, const uint8_t *data,
+                          uint64_t len);
 int stk_reap(stk_box *box);
 /* The same, polling for up to ns: for a loop that is kept hot. */
 int stk_reap_spin(stk_box *box, uint64_t ns);
@@ -275,6 +279,7 @@ int stk_outcome_of(stk_engine *e, uint64_t ticket, stk_outcome *out);
 void stk_call_free(stk_engine *e, uint64_t ticket);
 /* Withdraw an invocation that has not begun. 1: withdrawn (it completes as CANCELLED); 0: too late. */
 int stk_cancel(stk_engine *e, uint64_t ticket);
+int stk_begun(stk_engine *e, uint64_t ticket); /* does it run now, as far as its worker claims? */
 uint64_t stk_forget(stk_engine *e, uint64_t ticket); /* discard its result; it runs on. Its token, or 0 */
 
 /* The loop that reaps goes to sleep: 0, or 1 when there is something to reap first. */

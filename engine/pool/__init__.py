@@ -1,0 +1,1 @@
+"""Executor: the standard library's process pool over the engine's workers."""
