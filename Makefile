@@ -11,11 +11,11 @@ CLIENTS := build/clients/awscli/installed build/clients/moto/installed
 CODE := engine bench tests handlers native/build.py setup.py
 # What some tests are built with or run under. Without Relacy the model checks fail, saying what to install; without
 # the rest tests are skipped, saying why.
-TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver
+TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver libpython3.11-testsuite
 
 # Tests that mind no neighbours; the others count processes and cores, or want a core for themselves.
 CROWD := tests/compat tests/security tests/unit/aws tests/unit/cli tests/unit/durable tests/unit/hosting tests/unit/http \
-	tests/unit/load tests/unit/observe/test_lines.py tests/unit/routing tests/unit/services \
+	tests/unit/load tests/unit/observe/test_lines.py tests/unit/pool tests/unit/test_embedding.py tests/unit/routing tests/unit/services \
 	tests/faults/test_row_36_packages.py tests/faults/test_row_47_floods.py tests/faults/test_row_47_heads.py \
 	tests/faults/test_row_48_state.py tests/faults/test_rows_42_to_45_events.py
 

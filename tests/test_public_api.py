@@ -12,7 +12,7 @@ import pytest
 import engine
 
 NAMES = [
-    "AsyncEngine", "AsyncFunction", "Context", "Engine", "EngineClosed", "EngineError", "Function",
+    "AsyncEngine", "AsyncFunction", "Context", "Engine", "EngineClosed", "EngineError", "Executor", "Function",
     "FunctionCrashed", "FunctionError", "FunctionNotFound", "FunctionStats", "FunctionTimeout", "InitError",
     "InvalidConfiguration", "InvalidEvent", "PayloadTooLarge", "Reply", "Timings", "TooManyRequests",
     "UnsupportedPlatform", "__version__",
@@ -42,6 +42,23 @@ SIGNATURES = {
     "Function.map": "(self, events: 'Iterable[Any]', *, ahead: 'int' = 64) -> 'Iterator[Any]'",
     "Function.workers": "(self) -> 'list[int]'",
     "Function.remove": "(self) -> 'None'",
+    "Executor.__init__": (
+        "(self, max_workers: 'int | None' = None, mp_context: 'Any' = None, "
+        "initializer: 'Callable[..., Any] | None' = None, initargs: 'Iterable[Any]' = (), *, "
+        "max_tasks_per_child: 'int | None' = None, timeout: 'float | None' = None, "
+        "memory: 'int | None' = None) -> 'None'"
+    ),
+    "Executor.submit": "(self, fn: 'Callable[..., Any]', /, *args: 'Any', **kwargs: 'Any') -> 'TaskFuture'",
+    "Executor.schedule": (
+        "(self, fn: 'Callable[..., Any]', args: 'Iterable[Any]' = (), kwargs: 'dict[str, Any] | None' = None, *, "
+        "timeout: 'float | None' = None) -> 'TaskFuture'"
+    ),
+    "Executor.map": (
+        "(self, fn: 'Callable[..., Any]', *iterables: 'Iterable[Any]', timeout: 'float | None' = None, "
+        "chunksize: 'int' = 1, buffersize: 'int | None' = None) -> 'Iterator[Any]'"
+    ),
+    "Executor.shutdown": "(self, wait: 'bool' = True, *, cancel_futures: 'bool' = False) -> 'None'",
+    "Executor.workers": "(self) -> 'list[int]'",
     "AsyncEngine.__init__": ENGINE,
     "AsyncEngine.function": FUNCTION.format("AsyncFunction"),
     "AsyncEngine.stats": "(self) -> 'dict[str, FunctionStats]'",
@@ -67,6 +84,7 @@ SIGNATURES = {
 MEMBERS = {
     "Engine": "close drain_on_signal function stats",
     "Function": "invoke invoke_raw map name remove submit workers",
+    "Executor": "map schedule shutdown submit workers",
     "AsyncEngine": "close function stats",
     "AsyncFunction": "invoke invoke_raw map name remove workers",
     "Context": (

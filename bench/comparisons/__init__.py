@@ -8,6 +8,7 @@ from bench.comparisons.catalog import catalog
 from bench.comparisons.cold import cold, memory
 from bench.comparisons.dispatch import awaited, map_, pipelined, ray, sync
 from bench.comparisons.events import events
+from bench.comparisons.executor import executor
 from bench.comparisons.http import http
 from bench.comparisons.idle import after_idle, idle_cpu
 from bench.comparisons.overload import overload
@@ -20,6 +21,7 @@ ALL: dict[str, Callable[[Effort], Outcome]] = {
     "awaited": awaited,
     "pipelined": pipelined,
     "map": map_,
+    "executor": executor,
     "after-idle": after_idle,
     "idle-cpu": idle_cpu,
     "cold": cold,

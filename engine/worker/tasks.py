@@ -33,7 +33,8 @@ def _import(setup: tasks_setup.Setup) -> None:
     if setup.main is not None:
         main_module.install(*setup.main)
     # Managers and queues of multiprocessing let in who has their process's key, as its children do.
-    importlib.import_module("multiprocessing.process").current_process().authkey = setup.key
+    if setup.key:
+        importlib.import_module("multiprocessing.process").current_process().authkey = setup.key
     for name in setup.imported:
         try:
             if name == "__main__":

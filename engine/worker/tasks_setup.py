@@ -22,8 +22,11 @@ class Setup(NamedTuple):
 
 
 def read() -> Setup:
-    """In a worker's environment."""
-    with open(os.environ.pop(VARIABLE), "rb") as file:
+    """In a worker's environment; where there is none, nothing is set up."""
+    path = os.environ.pop(VARIABLE, None)
+    if path is None:
+        return Setup(None, [], None, 0, b"")
+    with open(path, "rb") as file:
         return Setup(*pickle.load(file))
 
 

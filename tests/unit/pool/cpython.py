@@ -1,6 +1,7 @@
 """CPython's own tests of ProcessPoolExecutor, run against Executor: one JSON object with what each came to.
 
-python tests/unit/pool/cpython.py [NAME…]: all of them, or those whose id ends with one of these names.
+python tests/unit/pool/cpython.py [NAME…]: all of them, or those whose id ends with one of these names;
+--without NAME…: all but those.
 """
 
 from __future__ import annotations
@@ -70,15 +71,15 @@ def _name(test: Any) -> str:
 
 
 def main(names: list[str]) -> None:
-    outcomes = Outcomes()
+    outcomes, without = Outcomes(), names[:1] == ["--without"]
     for module in modules():
         for kind in cases(module):
             kind.executor_type = Executor  # type: ignore[attr-defined]
             for test in unittest.defaultTestLoader.loadTestsFromTestCase(kind):
-                if not names or any(test.id().endswith(name) for name in names):
+                if not names or any(test.id().endswith(name) for name in names) != without:
                     test.run(outcomes)
                     print(_name(test), outcomes.of.get(_name(test)), file=sys.stderr, flush=True)
-    print(json.dumps(outcomes.of))
+    print("\n" + json.dumps(outcomes.of))  # after what unittest prints
 
 
 if __name__ == "__main__":
