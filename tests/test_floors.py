@@ -18,7 +18,7 @@ ARROWS = {
     "wire": "",
     "config": "errors limits wire",
     "calls": "errors wire _native",
-    "worker": "limits wire _native",
+    "worker": "errors limits wire _native calls",
     "control": "errors limits wire _native calls worker",
     "observe": "errors limits wire _native calls",
     "runtime": "errors limits wire _native config calls control observe",
