@@ -55,16 +55,15 @@ class Calls:
             raise dispatch.refusal(lib.STK_TOO_LARGE, self._large, len(sent))
         end, at = ffi.new("stk_return *"), ffi.new("uint8_t **")
         lane, code = self._lane, lib.STK_W_QUEUED
-        while code == lib.STK_W_QUEUED:  # a signal's handler has run
-            code = lib.stk_worker_call(
-                lane, header[context.REQUEST_ID], index, flags, named, len(named), sent, len(sent), end, at
-            )
-        try:
+        try:  # a signal's handler may run, and raise, behind each call into C
+            while code == lib.STK_W_QUEUED:
+                code = lib.stk_worker_call(
+                    lane, header[context.REQUEST_ID], index, flags, named, len(named), sent, len(sent), end, at
+                )
             while code == lib.STK_W_SIGNAL:
                 code = lib.stk_worker_call_wait(lane, end, at)
             if code == 0:
                 return end, ffi.buffer(at[0], end.len)[:] if end.status >= 0 else sent
         finally:
-            if code in (0, lib.STK_W_SIGNAL):
-                lib.stk_worker_call_over(lane)
+            lib.stk_worker_call_over(lane, end)
         raise errors.EngineError("the invocation that this context is of has ended, or is another process's")

@@ -61,6 +61,7 @@ void lane_call_done(stk_engine *e, stk_call *c) {
     end.len = c->out_len;
     memcpy(end.id, c->id, sizeof end.id);
     call_notify(e, c); /* who waited where it ran has to wait elsewhere */
+    if (call_root(e, c)->owner == OWNER_THREAD) stk_and(&l->down->asleep, ~STK_RING_LOOP, STK_RELAXED);
     detach(e, l);
     give(e, l, end, c->out);
     c->owner = OWNER_NONE;
@@ -158,7 +159,9 @@ void lane_call(stk_engine *e, stk_lane *l, const stk_record *r, const uint8_t *d
         if (rc < 0) give(e, l, returned(e, rc, fn), data);
         else if (running(e) + 1 >= e->cores) /* what runs and who waits for it need them */
             stk_store(&l->down->spin_ns, 0, STK_RELAXED); 
-        call_notify(e, head); /* who waits for this lane's head has to wait elsewhere */
+        call_notify(e, head); /* who waits for this lane's head has to wait elsewhere, */
+        if (l->call) stk_or(&l->down->asleep, STK_RING_LOOP, STK_RELAXED); /* and does not see that its handler goes on all the same */
+        STK_FENCE_SLEEP();
     }
     if (large) stk_large_free(l->down);
 }

@@ -19,14 +19,16 @@ static int take(stk_worker *w) {
     return 0;
 }
 
-void stk_worker_call_over(stk_worker *w) {
+void stk_worker_call_over(stk_worker *w, const stk_return *out) {
+    if (w->holder != out) return;
+    w->holder = NULL;
     if (stk_swap(&w->calling, FREE) == WANTED) stk_wake(&w->calling);
 }
 
 int stk_worker_call_wait(stk_worker *w, stk_return *out, const uint8_t **data) {
     while (!ended(w)) {
         if (!w->busy || w->event.seq != w->caller) { /* a thread that its handler left behind */
-            stk_worker_call_over(w);
+            stk_worker_call_over(w, out);
             return STK_W_OVER;
         }
         if (!stk_worker_wait(w, ended, STK_FOR_RETURN)) return STK_W_SIGNAL;
@@ -40,11 +42,12 @@ int stk_worker_call(stk_worker *w, const uint8_t *id, uint32_t hint, uint32_t fl
                     const uint8_t *event, uint64_t len, stk_return *out, const uint8_t **data) {
     if (getpid() != w->pid) return STK_W_OVER;
     if (take(w) < 0) return STK_W_QUEUED;
+    w->holder = out;
     stk_record *r = NULL;
     int over = !w->busy || memcmp(w->event.id, id, sizeof w->event.id) != 0;
     if (!over) r = stk_worker_reserve(w, STK_CALL, name_len + len);
     if (!r) {
-        stk_worker_call_over(w);
+        stk_worker_call_over(w, out);
         return over ? STK_W_OVER : STK_W_BROKEN;
     }
     uint8_t *to = r->flags & STK_LARGE ? stk_large_at(w->up) : (uint8_t *)(r + 1);

@@ -18,6 +18,7 @@ typedef struct stk_worker {
     int event_fd, stdio_fd;
     int pid;
     stk_a32 calling;          /* a lock for the threads of a handler: free, taken, wanted */
+    const stk_return *holder; /* whose it is */
     uint64_t calls;           /* the handler's calls of other functions, over all its invocations */
     uint32_t caller;          /* the invocation, by its number, that the last one is of */
 } stk_worker;
@@ -62,7 +63,7 @@ void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len);
 int stk_worker_call(stk_worker *w, const uint8_t *id, uint32_t hint, uint32_t flags, const uint8_t *name, uint64_t name_len,
                     const uint8_t *event, uint64_t len, stk_return *out, const uint8_t **data);
 int stk_worker_call_wait(stk_worker *w, stk_return *out, const uint8_t **data);
-void stk_worker_call_over(stk_worker *w);
+void stk_worker_call_over(stk_worker *w, const stk_return *out); /* as often as one likes */
 
 /* Of worker.c, for calls.c. */
 int stk_worker_wait(stk_worker *w, int (*ready)(stk_worker *), uint32_t flag);
