@@ -109,7 +109,8 @@ class Layouts:
             return None
         certificates = [os.environ[name] for name in environment.CERTIFICATES if name in os.environ]
         hidden, shared = list(self.sandboxing.hidden), list(self.sandboxing.shared)
-        return wire.Sandbox(task, opt, tmp_mb, hidden, shared, certificates)
+        visible = [*certificates, *self.sandboxing.visible]
+        return wire.Sandbox(task, opt, tmp_mb, hidden, shared, visible)
 
     def _base(self, place: Place, task: str, opt: str) -> dict[str, str]:
         """What a function's environment has beside Lambda's variables and its own."""

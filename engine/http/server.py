@@ -68,6 +68,7 @@ from . import budget
 from .app import App
 from .browsers import Browsers
 from .door import Door
+from .inside import Inside
 from .invoke import Endpoint
 from .passthrough import Passthrough
 from .protocol import Protocol
@@ -127,6 +128,7 @@ class Server:
         self.url = ""
         self._services = services
         self._drains: list[Callable[[], None]] = []
+        self._inside: Inside
 
     def run(self, ready: Callable[[Server], None]) -> None:
         """Serve until SIGINT or SIGTERM. Raises EngineError when it cannot start."""
@@ -143,7 +145,7 @@ class Server:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, self._stop, server)
-            task = asyncio.create_task(server.serve(sockets=[sock]))
+            task = asyncio.create_task(server.serve(sockets=[sock, self._inside.socket]))
             while not server.started and not task.done():
                 await asyncio.sleep(0.005)
             if not task.done():
@@ -163,6 +165,7 @@ class Server:
             Records(place.partition), QueueRows(), EventRows(place.partition), TakenRows(),
         ]  # fmt: skip
         store = stack.enter_context(contextlib.closing(Store(options.state, kinds)))
+        self._inside = stack.enter_context(contextlib.closing(Inside(options.state)))
         states = States(store)
         queues = stack.enter_context(contextlib.closing(Queues(store, max_bytes=options.queue_bytes)))
         sqs = stack.enter_context(contextlib.closing(Sqs(store, states, queues)))
@@ -191,7 +194,7 @@ class Server:
         hidden = [str(path.resolve()) for path in (options.state, options.auth) if path]
         layouts = Layouts(
             packages, options.state / "opt", self._variables, pythons, options.workers,
-            sandboxing(options.sandbox, hidden, options.share), options.pass_env,
+            sandboxing(options.sandbox, hidden, options.share, [self._inside.path]), options.pass_env,
         )  # fmt: skip
         hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
         endings = Endings(counters, logs.send)
@@ -274,7 +277,7 @@ class Server:
     def _variables(self, place: Place) -> dict[str, str]:
         """What every function of a place finds in its environment: the way back here, and credentials: an account's
         number is a key of that account."""
-        variables = {} if self.options.uds else {"AWS_ENDPOINT_URL": self.url}
+        variables = {"AWS_ENDPOINT_URL": self.url, self._inside.VARIABLE: self._inside.address(self.url)}
         if place.account != self.options.account:
             variables |= {"AWS_ACCESS_KEY_ID": place.account, "AWS_SECRET_ACCESS_KEY": "stoker"}
         else:
