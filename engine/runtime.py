@@ -143,7 +143,10 @@ class Runtime:
         entry.init_seconds = init_seconds
         name = entry.name.encode()
         with self._keys:
-            if lib.stk_function_name(self.pointer, entry.index, name, len(name), entry.workers, entry.raw) < 0:
+            if (
+                lib.stk_function_name(self.pointer, entry.index, name, len(name), entry.workers, entry.raw)
+                < 0
+            ):
                 raise MemoryError("no memory for a function's name")
             before = self.entries.get(entry.name)
             self.entries[entry.name] = entry

@@ -230,7 +230,7 @@ def refusal(code: int, limit: int, size: int) -> errors.EngineError:
         return errors.TooManyRequests("Rate Exceeded: every worker is busy and the waiting line is full")
     if code == lib.STK_DEADLOCK:
         return errors.TooManyRequests(
-            "Rate Exceeded: each worker of the function waits for one that it called, maybe for this one (concurrency=…)"
+            "Rate Exceeded: each worker of the function waits for one that it called, maybe for this (concurrency=…)"
         )
     if code == lib.STK_TOO_LARGE:
         return errors.PayloadTooLarge(

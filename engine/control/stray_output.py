@@ -1,5 +1,5 @@
-"""Output that no caller gets: an environment's, what fills a worker's pipe, what a handler left running prints, and that
-of functions which other functions called.
+"""Output that no caller gets: an environment's, what fills a worker's pipe, what a handler left running prints, and
+that of functions which other functions called.
 
 A worker reads the pipe behind its own descriptors 1 and 2 after each invocation; this side reads only when a pipe holds
 so much that the writer could soon block, or when its worker is dead. Edge-triggered: a write wakes us once.

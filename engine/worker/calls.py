@@ -9,7 +9,6 @@ from .._native import ffi, lib
 from ..calls import dispatch
 from . import context
 
-
 _NOWHERE = 0xFFFFFFFF  # no function's index
 
 
@@ -19,7 +18,9 @@ class Calls:
     def __init__(self, lane: Any, large: int) -> None:
         self._lane = lane
         self._large = large  # bytes that a call may have
-        self._known: dict[str, tuple[int, bool]] = {}  # by its name: a function's index, and whether it takes bytes
+        self._known: dict[
+            str, tuple[int, bool]
+        ] = {}  # by its name: a function's index, and whether it takes bytes
 
     def invoke(self, header: bytes, name: str, event: Any, trace: str) -> Any:
         """See Context.invoke. header: its own."""
@@ -58,7 +59,16 @@ class Calls:
         try:  # a signal's handler may run, and raise, behind each call into C
             while code == lib.STK_W_QUEUED:
                 code = lib.stk_worker_call(
-                    lane, header[context.REQUEST_ID], index, flags, named, len(named), sent, len(sent), end, at
+                    lane,
+                    header[context.REQUEST_ID],
+                    index,
+                    flags,
+                    named,
+                    len(named),
+                    sent,
+                    len(sent),
+                    end,
+                    at,
                 )
             while code == lib.STK_W_SIGNAL:
                 code = lib.stk_worker_call_wait(lane, end, at)

@@ -17,7 +17,7 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 VARIABLE = "STOKER_ENDPOINT"  # "HOST:PORT PATH"
-_NO_TIMEOUT = getattr(socket, "_GLOBAL_DEFAULT_TIMEOUT")  # noqa: B009: what both modules have for none given
+_NO_TIMEOUT: object = vars(socket)["_GLOBAL_DEFAULT_TIMEOUT"]  # what both modules have for none given
 
 
 def route() -> None:
@@ -27,7 +27,10 @@ def route() -> None:
     if not path or not port.isdigit():
         return
     routes = _Routes((host.strip("[]"), int(port)), path)
-    patches = {"http.client": routes.into_http_client, "urllib3.connection": routes.into_urllib3}
+    patches: dict[str, Callable[[Any], None]] = {
+        "http.client": routes.into_http_client,
+        "urllib3.connection": routes.into_urllib3,
+    }
     sys.meta_path.insert(0, _Finder(patches))
     for name in [name for name in patches if name in sys.modules]:
         patches.pop(name)(sys.modules[name])

@@ -33,7 +33,8 @@ def at_once(event, context):
     """From several threads."""
     got = {}
     threads = [
-        threading.Thread(target=lambda n=n: got.update({n: context.invoke(event["name"], n)})) for n in range(8)
+        threading.Thread(target=lambda n=n: got.update({n: context.invoke(event["name"], n)}))
+        for n in range(8)
     ]
     for thread in threads:
         thread.start()

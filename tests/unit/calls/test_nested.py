@@ -92,7 +92,9 @@ def test_the_errors_are_those_that_callers_outside_get(function: Function) -> No
 @pytest.mark.promise(106)
 def test_one_that_would_wait_for_itself_is_refused_at_once(function: Function) -> None:
     deep = function("nested:deep", concurrency=2)
-    with pytest.raises(FunctionError, match=r"TooManyRequests: Rate Exceeded: each worker of the function waits"):
+    with pytest.raises(
+        FunctionError, match=r"TooManyRequests: Rate Exceeded: each worker of the function waits"
+    ):
         deep.invoke({"name": deep.name, "levels": 5})
     assert deep.invoke({"name": deep.name, "levels": 1}) == 1
 
