@@ -30,8 +30,11 @@ from .errors import (
 
 if TYPE_CHECKING:
     from .aio import AsyncEngine, AsyncFunction
+    from .durable.folder import StoreError
+    from .durable.queue import QueueFull
     from .observe.report import Reply, Timings
     from .observe.stats import FunctionStats
+    from .queues import AsyncQueue, Message, Queue
     from .sync import Engine, Function
     from .version import __version__
     from .worker.context import Context
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncEngine",
     "AsyncFunction",
+    "AsyncQueue",
     "Context",
     "Engine",
     "EngineClosed",
@@ -52,8 +56,12 @@ __all__ = [
     "InitError",
     "InvalidConfiguration",
     "InvalidEvent",
+    "Message",
     "PayloadTooLarge",
+    "Queue",
+    "QueueFull",
     "Reply",
+    "StoreError",
     "Timings",
     "TooManyRequests",
     "UnsupportedPlatform",
@@ -63,11 +71,16 @@ __all__ = [
 _LAZY = {
     "AsyncEngine": ".aio",
     "AsyncFunction": ".aio",
+    "AsyncQueue": ".queues",
     "Context": ".worker.context",
     "Engine": ".sync",
     "Function": ".sync",
     "FunctionStats": ".observe.stats",
+    "Message": ".queues",
+    "Queue": ".queues",
+    "QueueFull": ".durable.queue",
     "Reply": ".observe.report",
+    "StoreError": ".durable.folder",
     "Timings": ".observe.report",
     "__version__": ".version",
 }

@@ -296,7 +296,7 @@ NOWHERE = {
 }  # fmt: skip
 
 
-@pytest.mark.promise(109)
+@pytest.mark.promise(108)
 @pytest.mark.parametrize("what", NOWHERE)
 def test_a_target_that_is_not_there_cannot_be_configured(server: Served, deploy: Deploy, what: str) -> None:
     api, arn = server.client(), deploy()
@@ -312,7 +312,7 @@ def test_a_target_that_is_not_there_cannot_be_configured(server: Served, deploy:
         deploy(DeadLetterConfig={"TargetArn": target})
 
 
-@pytest.mark.promise(109)
+@pytest.mark.promise(108)
 def test_a_queue_of_this_server_must_be_there_and_one_that_cannot_be_asked_need_not(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(SOURCE)
     served = Served(tmp_path / "state")

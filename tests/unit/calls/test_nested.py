@@ -89,7 +89,6 @@ def test_the_errors_are_those_that_callers_outside_get(function: Function) -> No
     assert isinstance(outside.value, FunctionCrashed)
 
 
-@pytest.mark.promise(106)
 def test_one_that_would_wait_for_itself_is_refused_at_once(function: Function) -> None:
     deep = function("nested:deep", concurrency=2)
     with pytest.raises(
@@ -99,7 +98,6 @@ def test_one_that_would_wait_for_itself_is_refused_at_once(function: Function) -
     assert deep.invoke({"name": deep.name, "levels": 1}) == 1
 
 
-@pytest.mark.promise(106)
 def test_a_circle_of_functions_is_refused_at_once(function: Function) -> None:
     one, other = function("nested:caught"), function("nested:call")
     event = inner(other.name, inner(one.name, inner(other.name, None)))
@@ -107,7 +105,6 @@ def test_a_circle_of_functions_is_refused_at_once(function: Function) -> None:
     assert other.invoke(inner(one.name, inner("nobody")))["type"] == "FunctionNotFound"
 
 
-@pytest.mark.promise(106)
 def test_it_waits_for_a_worker_that_is_only_busy(function: Function, gate: Gate) -> None:
     gated, call = function("gated"), function("nested:call")
     first = gated.submit(gate.event("first"))
@@ -118,7 +115,6 @@ def test_it_waits_for_a_worker_that_is_only_busy(function: Function, gate: Gate)
     assert [first.result(), second.result()] == ["first", "second"]
 
 
-@pytest.mark.promise(106)
 def test_a_line_that_is_full_is_said_so(function: Function, gate: Gate) -> None:
     gated, caught = function("gated", waiting=0), function("nested:caught")
     first = gated.submit(gate.event(1))
