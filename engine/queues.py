@@ -43,6 +43,8 @@ class Message:
 class AsyncQueue:
     """A queue of an AsyncEngine, in its event loop."""
 
+    __slots__ = ("_dead_letters", "_max_receives", "_queues", "_row", "_store", "name")
+
     def __init__(
         self, store: QueueStore, name: str, max_receives: int | None, dead_letters: str | None
     ) -> None:
@@ -116,6 +118,8 @@ class AsyncQueue:
 
 class Queue:
     """A queue of an Engine, for any thread."""
+
+    __slots__ = ("_queue", "_run", "name")
 
     def __init__(self, store: QueueThread, queue: AsyncQueue) -> None:
         self.name = queue.name
@@ -207,7 +211,7 @@ class QueueStore:
 
 
 class QueueThread:
-    """The same in a thread of its own, for an Engine: without a loop of the caller's, and out of the control loop's way."""
+    """The same in a thread of its own, for an Engine: no loop of the caller's, and out of the control loop's way."""
 
     def __init__(self, state: Path | None) -> None:
         self._loop = asyncio.new_event_loop()
