@@ -30,9 +30,12 @@ from .errors import (
 
 if TYPE_CHECKING:
     from .aio import AsyncEngine, AsyncFunction
+    from .durable.folder import StoreError
+    from .durable.queue import QueueFull
     from .observe.report import Reply, Timings
     from .observe.stats import FunctionStats
     from .pool.executor import Executor
+    from .queues import AsyncQueue, Message, Queue
     from .sync import Engine, Function
     from .version import __version__
     from .worker.context import Context
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncEngine",
     "AsyncFunction",
+    "AsyncQueue",
     "Context",
     "Engine",
     "EngineClosed",
@@ -54,8 +58,12 @@ __all__ = [
     "InitError",
     "InvalidConfiguration",
     "InvalidEvent",
+    "Message",
     "PayloadTooLarge",
+    "Queue",
+    "QueueFull",
     "Reply",
+    "StoreError",
     "Timings",
     "TooManyRequests",
     "UnsupportedPlatform",
@@ -65,12 +73,17 @@ __all__ = [
 _LAZY = {
     "AsyncEngine": ".aio",
     "AsyncFunction": ".aio",
+    "AsyncQueue": ".queues",
     "Context": ".worker.context",
     "Engine": ".sync",
     "Executor": ".pool.executor",
     "Function": ".sync",
     "FunctionStats": ".observe.stats",
+    "Message": ".queues",
+    "Queue": ".queues",
+    "QueueFull": ".durable.queue",
     "Reply": ".observe.report",
+    "StoreError": ".durable.folder",
     "Timings": ".observe.report",
     "__version__": ".version",
 }

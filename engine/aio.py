@@ -6,8 +6,9 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import errors, limits, wire
 from ._native import lib
@@ -18,6 +19,9 @@ from .config import configure
 from .observe.report import Reply, reply
 from .observe.stats import FunctionStats
 from .runtime import Runtime
+
+if TYPE_CHECKING:
+    from .queues import AsyncQueue, QueueStore
 
 
 class AsyncFunction:
@@ -137,7 +141,10 @@ class AsyncEngine:
         pin: bool = True,
         spin: float | None = None,
         waiting_bytes: int = limits.WAITING_BYTES,
+        state: str | os.PathLike[str] | None = None,
     ) -> None:
+        self._state = None if state is None else Path(state)
+        self._queues: QueueStore | None = None
         self._runtime = Runtime(
             payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes
         )
@@ -189,6 +196,18 @@ class AsyncEngine:
         self._runtime.started(entry, seconds)
         return AsyncFunction(self, reaper, config.name)
 
+    async def queue(
+        self, name: str, *, max_receives: int | None = None, dead_letters: str | None = None
+    ) -> AsyncQueue:
+        """As Engine.queue."""
+        from .queues import QueueStore
+
+        self._reaping()
+        self._runtime.check_open()
+        if self._queues is None:
+            self._queues = QueueStore(self._state)
+        return self._queues.queue(name, max_receives, dead_letters)
+
     def stats(self) -> dict[str, FunctionStats]:
         """As Engine.stats."""
         return self._runtime.stats()
@@ -201,6 +220,8 @@ class AsyncEngine:
             self._reaper.close()
             self._reaper = None
         self._runtime.close(0.0)
+        if self._queues is not None:
+            await self._queues.close()
 
     async def __aenter__(self) -> AsyncEngine:
         self._reaping()

@@ -125,7 +125,7 @@ class Runtime:
         slot = FunctionSlot(self.pointer, int(config.timeout * 1e9), self.payload_limit, config.waiting)
         entry = FunctionEntry(
             slot.index, config.name, config.timeout, config.raw or raw_results, config.memory, deployed.version,
-            slot=slot,
+            slot=slot, workers=config.concurrency,
         )  # fmt: skip
         spec = wire.FunctionSpec(
             name=config.name,
@@ -150,9 +150,15 @@ class Runtime:
         return entry, self.supervisor.add(state)
 
     def started(self, entry: FunctionEntry, init_seconds: float | None) -> None:
-        """A function is up: from now on its name means this one."""
+        """A function is up: from now on its name means this one, for handlers that call it, too."""
         entry.init_seconds = init_seconds
+        name = entry.name.encode()
         with self._keys:
+            if (
+                lib.stk_function_name(self.pointer, entry.index, name, len(name), entry.workers, entry.raw)
+                < 0
+            ):
+                raise MemoryError("no memory for a function's name")
             before = self.entries.get(entry.name)
             self.entries[entry.name] = entry
         if before is not None:
@@ -167,6 +173,7 @@ class Runtime:
         with self._keys:
             entry = self.entry(name)
             del self.entries[name]
+            lib.stk_function_name(self.pointer, entry.index, b"", 0, 0, 0)
         self.stop(entry)
 
     def entry(self, name: str) -> FunctionEntry:

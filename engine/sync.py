@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Condition, Thread, current_thread
 from types import FrameType, TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import limits
 from ._native import lib
@@ -21,6 +23,9 @@ from .errors import FunctionError
 from .observe.report import Reply, reply
 from .observe.stats import FunctionStats
 from .runtime import Runtime
+
+if TYPE_CHECKING:
+    from .queues import Queue, QueueThread
 
 
 class Function:
@@ -129,6 +134,7 @@ class Engine:
     payload_limit: bytes of one event or result. logs: where handlers' output goes: True (the default) to
     stderr, False nowhere, or a callable (function name, request id, text). pin: give each worker one core.
     spin: seconds to spin before sleeping (default: measured). waiting_bytes: of all payloads in line.
+    state: a directory for what is in its queues; without one that goes with the engine.
     """
 
     def __init__(
@@ -139,7 +145,10 @@ class Engine:
         pin: bool = True,
         spin: float | None = None,
         waiting_bytes: int = limits.WAITING_BYTES,
+        state: str | os.PathLike[str] | None = None,
     ) -> None:
+        self._state = None if state is None else Path(state)
+        self._queues: QueueThread | None = None
         self._runtime = Runtime(
             payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes
         )
@@ -147,6 +156,7 @@ class Engine:
         self._reaper: Reaper = runtime.supervisor.call(
             lambda: Reaper(runtime.dispatch, runtime.supervisor.loop, runtime.data_epoll, 0)
         )
+        self._opening = threading.Lock()
         self._draining = False
         self._callbacks = _Callbacks()
 
@@ -194,6 +204,20 @@ class Engine:
         self._runtime.started(entry, seconds)
         return Function(self, config.name)
 
+    def queue(self, name: str, *, max_receives: int | None = None, dead_letters: str | None = None) -> Queue:
+        """A durable queue of that name, there from its first message on. What was received `max_receives` times and
+        not deleted goes to the queue `dead_letters` instead of being received once more.
+
+        On the disk before `put` returns: in the engine's state directory, which one process at a time may have open, or
+        else in a temporary one that goes with the engine. Raises InvalidConfiguration, StoreError, EngineClosed."""
+        from .queues import QueueThread
+
+        self._runtime.check_open()
+        with self._opening:
+            if self._queues is None:
+                self._queues = QueueThread(self._state)
+        return self._queues.queue(name, max_receives, dead_letters)
+
     def stats(self) -> dict[str, FunctionStats]:
         """Per function: counters, queue depth, workers, latency quantiles."""
         return self._runtime.stats()
@@ -205,6 +229,9 @@ class Engine:
         """
         self._runtime.close(drain)
         self._callbacks.close()
+        with self._opening:
+            if self._queues is not None:
+                self._queues.close()
 
     def drain_on_signal(self, *signals: signal.Signals) -> None:
         """From the main thread: on SIGTERM and SIGHUP (or these signals) drain once, then end as the signal

@@ -6,14 +6,15 @@ typedef ... stk_down;
 enum { STK_RESULT, STK_ERROR, STK_INVALID, STK_READY, STK_INIT_ERROR, STK_INVOKE, STK_SHUTDOWN, ... };
 #define STK_WANT_TAIL ...
 #define STK_EXTRAS ...
+#define STK_RAW ...
 #define STK_DEPTH ...
 #define STK_EXIT_NO_DOORBELL ...
 #define STK_INLINE ...
 #define STK_RING ...
 enum { STK_OK, STK_FAULT, STK_BAD_EVENT, STK_TIMEOUT, STK_CRASH, STK_INIT, STK_CANCELLED, STK_CLOSED, STK_MEMORY, ... };
-enum { STK_THROTTLED, STK_TOO_LARGE, STK_NO_FUNCTION, STK_SHUT, STK_NO_MEMORY, STK_SIGNALLED, ... };
+enum { STK_THROTTLED, STK_TOO_LARGE, STK_NO_FUNCTION, STK_SHUT, STK_NO_MEMORY, STK_SIGNALLED, STK_DEADLOCK, STK_OTHER_CODEC, ... };
 enum { LANE_READY, LANE_RETIRING, ... };
-enum { STK_W_SHUTDOWN, STK_W_LARGE, STK_W_BROKEN, STK_W_SIGNAL, STK_W_EXTRAS, ... };
+enum { STK_W_SHUTDOWN, STK_W_LARGE, STK_W_BROKEN, STK_W_SIGNAL, STK_W_EXTRAS, STK_W_QUEUED, ... };
 
 typedef struct {
     uint32_t kind, flags;
@@ -22,6 +23,14 @@ typedef struct {
     uint32_t seq, aux;
     ...;
 } stk_record;
+
+typedef struct {
+    int32_t status, detail;
+    uint32_t fn, raw;
+    uint64_t len, timeout_ns, max_payload;
+    uint8_t id[16];
+    ...;
+} stk_return;
 
 typedef struct {
     stk_down *down;
@@ -72,6 +81,7 @@ void stk_engine_free(stk_engine *e);
 uint64_t stk_engine_pending(stk_engine *e);
 uint64_t stk_engine_lost(stk_engine *e);
 int32_t stk_function_new(stk_engine *e, uint64_t timeout_ns, uint64_t max_payload, uint32_t max_waiting);
+int stk_function_name(stk_engine *e, uint32_t fn, const uint8_t *name, uint64_t len, uint32_t max_lanes, uint32_t raw);
 void stk_function_free(stk_engine *e, uint32_t fn);
 uint32_t stk_functions_live(stk_engine *e);
 void stk_function_move(stk_engine *e, uint32_t from, uint32_t to);
@@ -122,6 +132,8 @@ uint64_t stk_forget(stk_engine *e, uint64_t ticket);
 int stk_loop_cold(stk_box *box);
 void stk_loop_hot(stk_box *box);
 uint32_t stk_busy_lanes(stk_engine *e);
+uint32_t stk_running(stk_engine *e);
+int32_t stk_logged(stk_engine *e, stk_outcome *out);
 uint32_t stk_cores(stk_engine *e);
 int stk_drain_all(stk_engine *e);
 void stk_armed(stk_engine *e, int armed);
@@ -137,6 +149,9 @@ int64_t stk_worker_next(stk_worker *w);
 int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len);
 int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len);
 void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len);
+int stk_worker_call(stk_worker *w, const uint8_t *id, uint32_t hint, uint32_t flags, const uint8_t *name, uint64_t name_len, const uint8_t *event, uint64_t len, stk_return *out, const uint8_t **data);
+int stk_worker_call_wait(stk_worker *w, stk_return *out, const uint8_t **data);
+void stk_worker_call_over(stk_worker *w, const stk_return *out);
 stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len);
 void stk_worker_commit(stk_worker *w);
 void stk_worker_doorbell(stk_worker *w);

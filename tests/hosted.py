@@ -70,7 +70,9 @@ class Hosted:
             waiting_bytes=limits.WAITING_BYTES,
         )  # fmt: skip
         self.reaper = Reaper(self.runtime.dispatch, loop, self.runtime.data_epoll, self.runtime.spin_ns)
-        layouts = Layouts(self.packages, folder / "opt", lambda place: {"OWNER": place.account}, {OWN: ""}, 4)
+        layouts = Layouts(
+            self.packages, folder / "opt", lambda place, _: {"OWNER": place.account}, {OWN: ""}, 4
+        )
         self.hosting = Hosting(self.states, self.runtime, self.reaper, layouts, self.outcomes, 600.0, loop)
 
     def put(self, place: Place, name: str = "f", **members: Any) -> None:

@@ -12,15 +12,18 @@ import pytest
 import engine
 
 NAMES = [
-    "AsyncEngine", "AsyncFunction", "Context", "Engine", "EngineClosed", "EngineError", "Executor", "Function",
+    "AsyncEngine", "AsyncFunction", "AsyncQueue", "Context", "Engine", "EngineClosed", "EngineError", "Executor",
+    "Function",
     "FunctionCrashed", "FunctionError", "FunctionNotFound", "FunctionStats", "FunctionTimeout", "InitError",
-    "InvalidConfiguration", "InvalidEvent", "PayloadTooLarge", "Reply", "Timings", "TooManyRequests",
+    "InvalidConfiguration", "InvalidEvent", "Message", "PayloadTooLarge", "Queue", "QueueFull", "Reply", "StoreError",
+    "Timings", "TooManyRequests",
     "UnsupportedPlatform", "__version__",
 ]  # fmt: skip
 
 ENGINE = (
     "(self, *, payload_limit: 'int' = 6291456, logs: 'LogSink | bool' = True, pin: 'bool' = True, "
-    "spin: 'float | None' = None, waiting_bytes: 'int' = 268435456) -> 'None'"
+    "spin: 'float | None' = None, waiting_bytes: 'int' = 268435456, "
+    "state: 'str | os.PathLike[str] | None' = None) -> 'None'"
 )
 FUNCTION = (
     "(self, handler: 'str | Callable[..., Any]', *, code: 'str | os.PathLike[str] | None' = None, "
@@ -29,6 +32,10 @@ FUNCTION = (
     "environment: 'Mapping[str, str] | None' = None, codec: \"Literal['json', 'raw']\" = 'json', "
     "waiting: 'int' = 1000, keep_alive: 'float' = 60.0, init_timeout: 'float' = 10.0) -> '{}'"
 )
+
+QUEUE = "(self, name: 'str', *, max_receives: 'int | None' = None, dead_letters: 'str | None' = None) -> '{}'"
+PUT = "(self, value: 'Any', *, delay: 'float' = 0.0) -> 'int'"
+RECEIVE = "(self, n: 'int' = 1, *, wait: 'float' = 0.0, lease: 'float' = 30.0) -> 'list[Message]'"
 
 SIGNATURES = {
     "Engine.__init__": ENGINE,
@@ -77,19 +84,39 @@ SIGNATURES = {
         "(self, request_id: 'str', exit_status: 'int | None', signal: 'str | None', oom: 'bool' = False) -> 'None'"
     ),
     "Context.get_remaining_time_in_millis": "(self) -> 'int'",
+    "Engine.queue": QUEUE.format("Queue"),
+    "AsyncEngine.queue": QUEUE.format("AsyncQueue"),
+    "Queue.put": PUT,
+    "Queue.receive": RECEIVE,
+    "Queue.delete": "(self, *messages: 'Message') -> 'None'",
+    "Queue.extend": "(self, message: 'Message', lease: 'float' = 30.0) -> 'bool'",
+    "Queue.release": "(self, message: 'Message', *, delay: 'float' = 0.0) -> 'None'",
+    "Queue.purge": "(self) -> 'int'",
+    "Queue.depth": "(self) -> 'int'",
+    "AsyncQueue.put": PUT,
+    "AsyncQueue.receive": RECEIVE,
+    "AsyncQueue.delete": "(self, *messages: 'Message') -> 'None'",
+    "AsyncQueue.extend": "(self, message: 'Message', lease: 'float' = 30.0) -> 'bool'",
+    "AsyncQueue.release": "(self, message: 'Message', *, delay: 'float' = 0.0) -> 'None'",
+    "AsyncQueue.purge": "(self) -> 'int'",
+    "AsyncQueue.depth": "(self) -> 'int'",
+    "Context.invoke": "(self, name: 'str', event: 'Any' = None) -> 'Any'",
     "Context.log": "(self, message: 'Any') -> 'None'",
 }
 
 # Public members of each class, its dataclass fields among them.
 MEMBERS = {
-    "Engine": "close drain_on_signal function stats",
+    "Engine": "close drain_on_signal function queue stats",
     "Function": "invoke invoke_raw map name remove submit workers",
     "Executor": "map schedule shutdown submit workers",
-    "AsyncEngine": "close function stats",
+    "AsyncEngine": "close function queue stats",
+    "Queue": "delete depth extend name purge put receive release",
+    "AsyncQueue": "delete depth extend name purge put receive release",
+    "Message": "age attempts id value",
     "AsyncFunction": "invoke invoke_raw map name remove workers",
     "Context": (
         "aws_request_id client_context function_name function_version get_remaining_time_in_millis identity "
-        "invoked_function_arn log log_group_name log_stream_name memory_limit_in_mb tenant_id"
+        "invoke invoked_function_arn log log_group_name log_stream_name memory_limit_in_mb tenant_id"
     ),
     "Reply": "cold function_error log_tail memory payload request_id timings version",
     "Timings": "dispatch execute queue reply total",

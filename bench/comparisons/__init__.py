@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bench.comparisons.calls import calls
 from bench.comparisons.catalog import catalog
 from bench.comparisons.cold import cold, memory
 from bench.comparisons.dispatch import awaited, map_, pipelined, ray, sync
@@ -31,6 +32,7 @@ ALL: dict[str, Callable[[Effort], Outcome]] = {
     "overload": overload,
     "http": http,
     "events": events,
+    "calls": calls,
     "catalog": catalog,
     "ray": ray,  # last: its daemons do not rest between rounds
 }

@@ -178,18 +178,19 @@ class Served(HttpPeer):
     def prepare(self) -> None:
         self.deploy("echo")
 
-    def deploy(self, name: str) -> None:
+    def deploy(self, name: str, source: str = HANDLER, handler: str = "app.handler") -> None:
         import base64
         import io
 
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
-            archive.writestr("app.py", HANDLER)
+            archive.writestr("app.py", source)
         request = {
             "FunctionName": name,
             "Runtime": f"python{sys.version_info[0]}.{sys.version_info[1]}",
             "Role": "arn:aws:iam::000000000000:role/r",
-            "Handler": "app.handler",
+            "Handler": handler,
+            "Timeout": 60,
             "Code": {"ZipFile": base64.b64encode(content.getvalue()).decode()},
         }
         self.request("POST", "/2015-03-31/functions", json.dumps(request).encode())

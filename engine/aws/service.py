@@ -18,16 +18,19 @@ from .faults import Fault
 from .messages import Request, Response
 from .model import Model
 from .names import Place
+from .sessions import Session
 
 BODY_BYTES = 70_167_211  # AWS's limit of a request to its control planes: CreateFunction's
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request: whose resources it is about, and the access key that it names ("" for none)."""
+    """Who sent a request: whose resources it is about, the access key that it names ("" for none), and the session that
+    this is of, of those that the server made."""
 
     place: Place
     key: str = ""
+    session: Session | None = None
 
 
 class Access(Enum):

@@ -22,6 +22,7 @@ from urllib.parse import unquote_to_bytes
 from ..errors import InvalidConfiguration
 from .canonical import ALGORITHM, Headers, canonical_request, sign, wire
 from .faults import Fault
+from .sessions import Session, Sessions
 
 SKEW = 300.0  # seconds that a client's clock may be wrong
 EXPIRES_MAX = 604_800  # seconds that a presigned URL may last
@@ -76,6 +77,8 @@ class Claim(NamedTuple):
     raw_path: str
     raw_query: str
     headers: Headers
+    secret: str
+    session: Session | None  # whose credentials it is signed with, when the server made them
 
 
 def load_credentials(path: str | Path) -> dict[str, Credential]:
@@ -119,10 +122,13 @@ class Verifier:
         *,
         region: str | None,
         clock: Callable[[], float] = time.time,
+        sessions: Sessions | None = None,
     ) -> None:
+        """sessions: whose credentials hold, too."""
         self._credentials = {
             key: Credential(value) if isinstance(value, str) else value for key, value in credentials.items()
         }
+        self._sessions = sessions
         self._region = region
         self._clock = clock
 
@@ -150,13 +156,19 @@ class Verifier:
         """All that can be verified before the body is there: who signs, when and for what; and the signature itself,
         where a header declares the body's hash. Raises Denied."""
         signed = _read(raw_query, headers)
-        credential = self._credentials.get(signed.key)
+        credential, session = self._credentials.get(signed.key), None
+        if credential is None and self._sessions is not None:
+            session = self._sessions.find(signed.key, signed.token)
+            if session is not None:
+                credential = Credential(session.secret, session.token, session.account)
         if credential is None or not _same(signed.token or "", credential.token or ""):
             raise Denied("UnrecognizedClientException", INVALID_TOKEN)
         self._check_scope(signed, service)
         self._check_time(signed)
         _check_headers(signed, headers)
-        claim = Claim(signed, _declared(signed, headers), method, raw_path, raw_query, headers)
+        claim = Claim(
+            signed, _declared(signed, headers), method, raw_path, raw_query, headers, credential.secret, session
+        )  # fmt: skip
         if claim.payload is not None:
             self._check_signature(claim, claim.payload)
         return claim
@@ -183,8 +195,7 @@ class Verifier:
             claim.method, claim.raw_path, raw_query, claim.headers, signed.headers, payload,
             s3=signed.scope[2] in S3,
         )  # fmt: skip
-        secret = self._credentials[signed.key].secret
-        if not _same(sign(secret, signed.stamp, signed.scope, request), signed.signature):
+        if not _same(sign(claim.secret, signed.stamp, signed.scope, request), signed.signature):
             raise _mismatch()
 
     def _check_scope(self, signed: Signed, service: str) -> None:

@@ -71,6 +71,7 @@ class FunctionEntry:
     version: str
     init_seconds: float | None = 0.0  # None: each worker initialises itself
     slot: FunctionSlot | None = None  # that index's; None: of no engine
+    workers: int = 1  # at most
 
 
 class Cell:
@@ -227,6 +228,10 @@ def refusal(code: int, limit: int, size: int) -> errors.EngineError:
     """Why an invocation was not accepted."""
     if code == lib.STK_THROTTLED:
         return errors.TooManyRequests("Rate Exceeded: every worker is busy and the waiting line is full")
+    if code == lib.STK_DEADLOCK:
+        return errors.TooManyRequests(
+            "Rate Exceeded: each worker of the function waits for one that it called, maybe for this (concurrency=…)"
+        )
     if code == lib.STK_TOO_LARGE:
         return errors.PayloadTooLarge(
             f"{size} byte payload is too large for the engine's limit of {limit} bytes (Engine(payload_limit=…))"

@@ -1,4 +1,5 @@
-"""Output that comes with no reply: an environment's, what fills a worker's pipe, what a handler left running prints.
+"""Output that no caller gets: an environment's, what fills a worker's pipe, what a handler left running prints, and
+that of functions which other functions called.
 
 A worker reads the pipe behind its own descriptors 1 and 2 after each invocation; this side reads only when a pipe holds
 so much that the writer could soon block, or when its worker is dead. Edge-triggered: a write wakes us once.
@@ -14,6 +15,7 @@ import select
 import termios
 
 from .._native import ffi, lib
+from ..calls.dispatch import read_outcome
 from .population import FunctionState, Population, WorkerState
 
 _HIGH_WATER = 16 * 1024
@@ -30,6 +32,7 @@ class StrayOutput:
         self._population = population
         self._sources: dict[int, Source] = {}  # by their pipes' read ends
         self._epoll = select.epoll()
+        self._outcome = ffi.new("stk_outcome *")
         population.loop.add_reader(self._epoll.fileno(), self._readable)
 
     def close(self) -> None:
@@ -53,6 +56,19 @@ class StrayOutput:
         if n:
             text = bytes(ffi.buffer(scratch, n)).decode("utf-8", "replace")
             self._population.log(worker.function.log_name, "", text)
+
+    def flush_calls(self) -> None:
+        """What invocations printed that handlers made, into the log."""
+        engine = self._population.engine
+        while (key := lib.stk_logged(engine, self._outcome)) >= 0:
+            outcome = read_outcome(self._outcome)
+            lib.stk_call_free(engine, self._outcome.ticket)
+            state = self._population.functions.get(key)
+            text = outcome.log
+            if outcome.log_dropped:
+                text += f"[stoker] {outcome.log_dropped} bytes of log dropped\n"
+            if state is not None:
+                self._population.log(state.log_name, outcome.request_id, text)
 
     def _readable(self) -> None:
         for fd, _events in self._epoll.poll(0):

@@ -57,6 +57,7 @@ class Ticks:
         if self._population.closing:
             return
         self._workers.note_ready()
+        self._output.flush_calls()
         self._end_corrupt()
         pressed = self._relieve()
         self._set_timer(PRESSED_TICK_NS if pressed else self._shortest())
@@ -80,6 +81,7 @@ class Ticks:
         busy = self._watch_memory(now)
         for worker in self._population.workers.values():
             self._output.flush(worker)
+        self._output.flush_calls()
         if not busy and not pressed and not lib.stk_engine_pending(self._engine):
             lib.stk_armed(self._engine, 0)
             if not lib.stk_busy_lanes(self._engine):

@@ -197,6 +197,7 @@ class Workers:
             self._data_epoll.unregister(worker.event_fd)
         self._output.unwatch(worker.stdio_r)
         lib.stk_lane_dead(self._engine, worker.lane, status, detail)
+        self._output.flush_calls()
         if worker.pidfd >= 0:
             self._loop.remove_reader(worker.pidfd)
             os.close(worker.pidfd)

@@ -10,6 +10,8 @@ import os
 from collections.abc import Sequence
 
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE")
+KEY = "AWS_ACCESS_KEY_ID"
+CREDENTIALS = (KEY, "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _FOR_PROGRAMS = ("PATH", "LANG", *CERTIFICATES, *_PROXIES, *(name.upper() for name in _PROXIES))
 # What makes an interpreter start as this one did, and what is the engine's own.

@@ -40,14 +40,14 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Layouts:
-    """Lays versions out. `variables`: what every function of a place finds in its environment beside the region,
-    unless its own configuration has another value (the endpoint's URL, credentials). `pythons`: the interpreter of
-    each runtime. `passed`: names of variables that are passed on from the server's own environment, beside the usual
-    ones. Blocks on the disk: not for the event loop."""
+    """Lays versions out. `variables`: what a function of a place, by its record, finds in its environment beside
+    the region, unless its own configuration has another value (the endpoint's URL, credentials). `pythons`: the
+    interpreter of each runtime. `passed`: names of variables that are passed on from the server's own environment,
+    beside the usual ones. Blocks on the disk: not for the event loop."""
 
     packages: Packages
     folder: Path
-    variables: Callable[[Place], Mapping[str, str]]
+    variables: Callable[[Place, Mapping[str, Any]], Mapping[str, str]]
     pythons: Mapping[str, str]
     workers: int
     sandboxing: Sandboxing | None = None
@@ -69,7 +69,7 @@ class Layouts:
         sandbox = self._sandbox(task, opt, record.get("EphemeralStorage", {}).get("Size", _TMP_MB))
         if sandbox is not None:
             task, opt = _TASK, opt and _OPT
-        base = self._base(place, task, opt)
+        base = self._base(place, record, task, opt)
         path_first: list[str] = []
         if opt:
             path_first = [f"{opt}/python/lib/{runtime}/site-packages", f"{opt}/python"]
@@ -109,9 +109,10 @@ class Layouts:
             return None
         certificates = [os.environ[name] for name in environment.CERTIFICATES if name in os.environ]
         hidden, shared = list(self.sandboxing.hidden), list(self.sandboxing.shared)
-        return wire.Sandbox(task, opt, tmp_mb, hidden, shared, certificates)
+        visible = [*certificates, *self.sandboxing.visible]
+        return wire.Sandbox(task, opt, tmp_mb, hidden, shared, visible)
 
-    def _base(self, place: Place, task: str, opt: str) -> dict[str, str]:
+    def _base(self, place: Place, record: Mapping[str, Any], task: str, opt: str) -> dict[str, str]:
         """What a function's environment has beside Lambda's variables and its own."""
         base = environment.of_functions()
         if self.sandboxing is None and "TMPDIR" in os.environ:  # a sandbox has nothing of where this leads to
@@ -121,7 +122,11 @@ class Layouts:
             base["PATH"] += f":{opt}/bin"
             base["LD_LIBRARY_PATH"] += f":{opt}/lib"
         base["AWS_REGION"] = base["AWS_DEFAULT_REGION"] = place.region
-        return {**base, **self.variables(place), **environment.present(self.passed)}
+        given, passed = dict(self.variables(place, record)), environment.present(self.passed)
+        if environment.KEY in passed:
+            for name in environment.CREDENTIALS:  # the user's own are whole, or wrong, without one of ours
+                given.pop(name, None)
+        return {**base, **given, **passed}
 
     def _merged(self, layers: Sequence[str]) -> Path:
         """The layers one over the other, as Lambda has them under /opt: a later one's file replaces an earlier's.

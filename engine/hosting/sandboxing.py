@@ -12,13 +12,17 @@ from ..errors import InvalidConfiguration
 
 @dataclass(frozen=True, slots=True)
 class Sandboxing:
-    """hidden: files and directories that no function sees; shared: directories that all see and may write to."""
+    """hidden: files and directories that no function sees; shared: directories that all see and may write to; visible:
+    what all see."""
 
     hidden: Sequence[str]
     shared: Sequence[str]
+    visible: Sequence[str] = ()
 
 
-def sandboxing(mode: str, hidden: Sequence[str], shared: Sequence[str]) -> Sandboxing | None:
+def sandboxing(
+    mode: str, hidden: Sequence[str], shared: Sequence[str], visible: Sequence[str] = ()
+) -> Sandboxing | None:
     """mode: auto (where the machine can), on, off. None: no sandboxes. Raises InvalidConfiguration for a directory that
     cannot be shared, and when sandboxes must be and cannot."""
     for path in shared:
@@ -34,4 +38,4 @@ def sandboxing(mode: str, hidden: Sequence[str], shared: Sequence[str]) -> Sandb
             f"--sandbox on: this machine has no user namespaces to be had ({os.strerror(failed)}); "
             "`stoker doctor` says how to get them"
         )
-    return None if failed else Sandboxing(hidden, shared)
+    return None if failed else Sandboxing(hidden, shared, visible)

@@ -121,8 +121,15 @@ def request_of(scope: Scope) -> Request:
         headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
         scheme=scope.get("scheme", "http"),
         client=(scope.get("client") or ("127.0.0.1", 0))[0],
-        port=(scope.get("server") or ("", 80))[1] or 80,
+        port=(scope.get("server") or ("", None))[1] or _port_of(scope),
     )
+
+
+def _port_of(scope: Scope) -> int:
+    """By a Unix socket: the one that the client meant."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    port = host.rpartition(b":")[2]
+    return int(port) if port.isdigit() and len(port) < 6 else 80
 
 
 async def left(cycle: AsgiCycle) -> None:

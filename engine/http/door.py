@@ -54,6 +54,10 @@ class Door:
         """The caller of a request that was looked at; body: None while it is still to be streamed. Raises Fault."""
         if claim is not None and self._verifier is not None:
             self._verifier.confirm(claim, body)
+            if session := claim.session:
+                return Caller(
+                    Place(self._region(claim.signed.scope[1]), session.account), session.key, session
+                )
         return self.caller(request.header("authorization") or request.query)
 
     @property
@@ -78,9 +82,14 @@ class Door:
         if match is None:
             return Caller(self.default)
         key, region = match[1], match[2]
-        if not _REGION.fullmatch(region):
-            if self._verifier is not None:
-                raise Fault("InvalidSignatureException", "Credential should be scoped to a valid region. ")
-            region = self.default.region
+        region = self._region(region)
         account = self._accounts.get(key) or (key if _ACCOUNT.fullmatch(key) else self.default.account)
         return Caller(Place(region, account), key)
+
+    def _region(self, named: str) -> str:
+        """The region that a signature is for. Raises Fault."""
+        if _REGION.fullmatch(named):
+            return named
+        if self._verifier is not None:
+            raise Fault("InvalidSignatureException", "Credential should be scoped to a valid region. ")
+        return self.default.region

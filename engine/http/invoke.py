@@ -136,10 +136,12 @@ class Endpoint:
         if kind == EVENT:
             self._accept(cycle, placement, function, body or b"{}", extras)
             return
-        if extras is not None:
-            recursion.check(placement, function[0], extras)
-        with_tail = options.get(_LOG) == b"Tail"
         request_id = new_id()
+        if extras is not None and extras.trace:
+            recursion.check(placement, function[0], extras)
+        elif cycle.protocol.client is None:  # a function's, by the Unix socket, that nothing traced
+            extras = recursion.traced(placement, function[0], extras, request_id)
+        with_tail = options.get(_LOG) == b"Tail"
 
         def on_result(result: Result | Fault) -> None:
             if isinstance(result, Fault):

@@ -12,10 +12,11 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -26,6 +27,7 @@ from ..aws.model import Model
 from ..aws.names import Place
 from ..aws.registry import Registry
 from ..aws.service import Service
+from ..aws.sessions import Sessions
 from ..aws.sigv4 import Verifier, load_credentials
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
@@ -68,6 +70,7 @@ from . import budget
 from .app import App
 from .browsers import Browsers
 from .door import Door
+from .inside import Inside
 from .invoke import Endpoint
 from .passthrough import Passthrough
 from .protocol import Protocol
@@ -127,6 +130,8 @@ class Server:
         self.url = ""
         self._services = services
         self._drains: list[Callable[[], None]] = []
+        self._inside: Inside
+        self._sessions = Sessions()
 
     def run(self, ready: Callable[[Server], None]) -> None:
         """Serve until SIGINT or SIGTERM. Raises EngineError when it cannot start."""
@@ -143,7 +148,7 @@ class Server:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, self._stop, server)
-            task = asyncio.create_task(server.serve(sockets=[sock]))
+            task = asyncio.create_task(server.serve(sockets=[sock, self._inside.socket]))
             while not server.started and not task.done():
                 await asyncio.sleep(0.005)
             if not task.done():
@@ -163,6 +168,7 @@ class Server:
             Records(place.partition), QueueRows(), EventRows(place.partition), TakenRows(),
         ]  # fmt: skip
         store = stack.enter_context(contextlib.closing(Store(options.state, kinds)))
+        self._inside = stack.enter_context(contextlib.closing(Inside(options.state)))
         states = States(store)
         queues = stack.enter_context(contextlib.closing(Queues(store, max_bytes=options.queue_bytes)))
         sqs = stack.enter_context(contextlib.closing(Sqs(store, states, queues)))
@@ -191,7 +197,7 @@ class Server:
         hidden = [str(path.resolve()) for path in (options.state, options.auth) if path]
         layouts = Layouts(
             packages, options.state / "opt", self._variables, pythons, options.workers,
-            sandboxing(options.sandbox, hidden, options.share), options.pass_env,
+            sandboxing(options.sandbox, hidden, options.share, [self._inside.path]), options.pass_env,
         )  # fmt: skip
         hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
         endings = Endings(counters, logs.send)
@@ -199,7 +205,8 @@ class Server:
         stack.callback(events.close)
         clients = Clients(lambda: registry, options.aws_endpoint)
         stack.push_async_callback(clients.aclose)
-        destinations = Destinations(queues, Targets(clients, hosting, events.accept, place), hosting, endings)
+        targets = Targets(clients, hosting, events.accept, place)
+        destinations = Destinations(queues, targets, hosting, endings)
         stack.callback(destinations.close)
 
         def control(placement: Placement) -> Control:
@@ -211,6 +218,7 @@ class Server:
                 fetch=fetcher(options.aws_endpoint),
                 base_url=lambda: self.url,
                 warmed=placement.invoker.warmed,
+                exists=lambda arn: asyncio.run_coroutine_threadsafe(targets.exists(arn), loop).result(),
                 function_url=lambda url_id: f"{self.url}{LAMBDA_URL}{url_id}/",
             )
 
@@ -269,12 +277,17 @@ class Server:
             return Door(place, None, {}, browsers)
         credentials = load_credentials(auth)
         accounts = {key: each.account for key, each in credentials.items() if each.account}
-        return Door(place, Verifier(credentials, region=None), accounts, browsers)
+        return Door(place, Verifier(credentials, region=None, sessions=self._sessions), accounts, browsers)
 
-    def _variables(self, place: Place) -> dict[str, str]:
-        """What every function of a place finds in its environment: the way back here, and credentials: an account's
-        number is a key of that account."""
-        variables = {} if self.options.uds else {"AWS_ENDPOINT_URL": self.url}
+    def _variables(self, place: Place, record: Mapping[str, Any]) -> dict[str, str]:
+        """What a function of a place finds in its environment: the way back here, and credentials: those of its role
+        where requests must be signed, else an account's number is a key of that account."""
+        variables = {"AWS_ENDPOINT_URL": self.url, self._inside.VARIABLE: self._inside.address(self.url)}
+        if self.options.auth is not None:
+            role = record["Role"].rpartition("/")[2]
+            session = self._sessions.issue(place.account, role, record["FunctionName"])
+            made = (session.key, session.secret, session.token)
+            return variables | dict(zip(environment.CREDENTIALS, made, strict=True))
         if place.account != self.options.account:
             variables |= {"AWS_ACCESS_KEY_ID": place.account, "AWS_SECRET_ACCESS_KEY": "stoker"}
         else:

@@ -6,6 +6,7 @@ by "|"."""
 
 from __future__ import annotations
 
+import time
 from urllib.parse import unquote
 from zlib import crc32
 
@@ -45,6 +46,13 @@ def check(placement: Placement, name: str, extras: wire.Extras) -> None:
         extras.trace, before = hop(extras.trace, placement.place.function(name))
         if before >= MOST and not allowed(placement, name):
             raise Fault("RecursiveInvocationException", _MESSAGE, Type="User")
+
+
+def traced(placement: Placement, name: str, extras: wire.Extras | None, id: bytes) -> wire.Extras:
+    """The first hop of what a function has called."""
+    extras = extras or wire.Extras()
+    extras.trace, _ = hop(begin(id, time.time()), placement.place.function(name))
+    return extras
 
 
 def allowed(placement: Placement, name: str) -> bool:

@@ -21,6 +21,16 @@ from .event import AcceptedEvent
 _ARN = re.compile(
     r"arn:aws[a-z-]*:(?P<service>sqs|sns|lambda|events|s3):(?P<region>[^:]*):(?P<account>[^:]*):(?P<name>.+)"
 )
+_ASK_S = 5.0  # that who configures a target waits to hear whether it is there
+# What a service is asked whether something is there, and the member that names it.
+_ASKED = {
+    "sqs": ("GetQueueUrl", "QueueName"), "sns": ("GetTopicAttributes", "TopicArn"),
+    "events": ("DescribeEventBus", "Name"), "s3": ("HeadBucket", "Bucket"),
+}  # fmt: skip
+_MISSING = {
+    "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NotFound", "NotFoundException",
+    "ResourceNotFoundException", "NoSuchBucket", "404",
+}  # fmt: skip
 # Takes an event of a function's; calls back once it is durable. Raises Fault.
 Accept = Callable[[AcceptedEvent, bytes, Callable[[BaseException | None], None]], None]
 
@@ -57,6 +67,29 @@ class Targets:
             raise CallFailed("InvalidArn", text, retriable=False)
         place = Place(found["region"], found["account"])
         await getattr(self, f"_{found['service']}")(message, place, found["name"])
+
+    async def exists(self, arn: str) -> bool:
+        """Is there what this names? Asked where it would be sent; what cannot be asked now may be there."""
+        found = _ARN.fullmatch(arn)
+        if found is None:
+            return False
+        place, name = Place(found["region"], found["account"]), found["name"]
+        if found["service"] == "lambda":
+            return self._is_function(place, *_qualified(name))
+        operation, member = _ASKED[found["service"]]
+        members = {member: arn if member.endswith("Arn") else name.removeprefix("event-bus/")}
+        if found["service"] == "sqs":
+            members["QueueOwnerAWSAccountId"] = place.account
+        elif found["service"] == "s3":
+            place = self._default
+        try:
+            async with asyncio.timeout(_ASK_S):
+                await self._clients.call(found["service"], operation, members, place)
+        except CallFailed as failed:
+            return failed.code not in _MISSING
+        except TimeoutError:
+            return True
+        return True
 
     async def _sqs(self, message: Message, place: Place, name: str) -> None:
         url = self._urls.get(message.target)
@@ -96,13 +129,15 @@ class Targets:
         bucket = {"Bucket": name, "Key": message.key, "Body": message.body, "ContentType": "application/json"}
         await self._clients.call("s3", "PutObject", bucket, self._default)
 
+    def _is_function(self, place: Place, function: str, qualifier: str) -> bool:
+        state = self._hosting.of(place).state
+        version = state.get("function", function, qualifier or LATEST)
+        return version is not None or state.get("alias", function, qualifier) is not None
+
     async def _lambda(self, message: Message, place: Place, name: str) -> None:
         """A function of this server, whatever its place: accepted as its event."""
-        function, _, qualifier = name.removeprefix("function:").partition(":")
-        state = self._hosting.of(place).state
-        if not state.get("function", function, qualifier or LATEST) and not state.get(
-            "alias", function, qualifier
-        ):
+        function, qualifier = _qualified(name)
+        if not self._is_function(place, function, qualifier):
             _no_such(message.target)
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -120,6 +155,12 @@ class Targets:
         except Fault as fault:
             raise CallFailed(fault.code, fault.message or "", retriable=True) from fault
         await stored
+
+
+def _qualified(name: str) -> tuple[str, str]:
+    """What an ARN has behind the account: a function's name, and its qualifier or ""."""
+    function, _, qualifier = name.removeprefix("function:").partition(":")
+    return function, qualifier
 
 
 def _no_such(arn: str) -> NoReturn:

@@ -1,7 +1,7 @@
 """AWS STS, as far as one needs it to ask who one is: GetCallerIdentity.
 
-Every caller is its account's root: there are no users here. Nothing hands out credentials, since nothing would honour
-them; those operations are refused.
+Every caller is its account's root: there are no users here; but for a function, which has its role's session. Nothing
+else hands out credentials; those operations are refused.
 """
 
 from __future__ import annotations
@@ -22,5 +22,7 @@ class Sts(ModelService):
         super().__init__(Model.load("sts"), {"GetCallerIdentity": self._caller_identity})
 
     def _caller_identity(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        account = caller.place.account
+        account, session = caller.place.account, caller.session
+        if session is not None:
+            return {"Arn": session.arn, "UserId": session.user_id, "Account": account}
         return {"Arn": f"arn:aws:iam::{account}:root", "UserId": account, "Account": account}

@@ -6,11 +6,14 @@ import os
 import sys
 import time
 import uuid
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from .. import wire
+from .. import errors, wire
+
+if TYPE_CHECKING:
+    from .calls import Calls
 
 
 class ClientContext:
@@ -44,6 +47,7 @@ class Context(msgspec.Struct, eq=False, dict=True, weakref=True):
     log_group_name: ClassVar[str] = ""
     log_stream_name: ClassVar[str] = ""
     tenant_id: ClassVar[str | None] = None
+    _calls: ClassVar[Calls | None] = None  # an embedded function's
     client_context: ClassVar[ClientContext | None] = None
     identity: ClassVar[CognitoIdentity] = CognitoIdentity()
 
@@ -57,6 +61,19 @@ class Context(msgspec.Struct, eq=False, dict=True, weakref=True):
         timeout = int.from_bytes(self._header[TIMEOUT_NS], sys.byteorder)
         start = int.from_bytes(self._header[START_NS], sys.byteorder)
         return max(0, (start + timeout - time.monotonic_ns()) // 1_000_000)
+
+    def invoke(self, name: str, event: Any = None) -> Any:
+        """Invoke another function of this engine, by its name, and return its result. In embedded functions only:
+        a deployed one has boto3.client("lambda"), as on AWS.
+
+        Goes by this worker's lane, without a socket. Ends with this invocation's own deadline at the latest. Raises as
+        Function.invoke; TooManyRequests also when each worker that the function may have waits for a function that
+        it called itself, since it might be this one. From several threads of a handler: one after the other.
+        """
+        if self._calls is None:
+            text = 'a deployed function invokes others by boto3.client("lambda"): context.invoke is for embedded ones'
+            raise errors.EngineError(text)
+        return self._calls.invoke(self._header, name, event, os.environ.get("_X_AMZN_TRACE_ID", ""))
 
     def log(self, message: Any) -> None:
         """Write to the function's log."""

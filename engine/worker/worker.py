@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from .. import limits, wire
 from .._native import ffi, lib
 from . import context, handler, output
+from .calls import Calls
 from .marshal import marshaller
 from .sandbox import Sandbox
 
@@ -83,6 +84,8 @@ class Worker:
             self.lane = lib.stk_worker_born(*fds, core, self.spec.large, self.spec.max_reply)
             if self.lane == ffi.NULL:
                 os._exit(_NEXT_FAILED)
+            if not self.spec.deployed.strict:
+                self._context._calls = Calls(self.lane, self.spec.large)
             log, lane = lib.stk_worker_log, self.lane
             for stream in self._streams:
                 stream.append = lambda data: log(lane, data, len(data))

@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 
 from .. import wire
 from .._native import lib
-from . import bytecode, handler, worker
+from . import bytecode, endpoint, handler, worker
 from . import process_tree as watch
 from .sandbox import Sandbox
 from .spare import CALM_MS, Spare
@@ -193,6 +193,7 @@ class Template:
             sys.dont_write_bytecode = True  # a package is as it was deployed
         os.environ.update(variables)
         time.tzset()
+        endpoint.route()
         sandbox = self._entered(behind)
         sys.path[:] = [p for p in ([spec.code] if spec.code else []) + spec.deployed.path_first + behind if p]
         with contextlib.suppress(OSError):

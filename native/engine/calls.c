@@ -151,6 +151,7 @@ static void count(stk_function *f, const stk_call *c) {
 }
 
 void call_notify(stk_engine *e, stk_call *c) {
+    c = call_root(e, c);
     if (c->owner != OWNER_THREAD) return;
     stk_add(&c->word, 1, STK_RELEASE); /* the thread may be spinning on it */
     if (c->sleeping == SLEEPS_ON_WORD) {
@@ -177,6 +178,10 @@ void complete_at(stk_engine *e, stk_call *c, uint32_t status, int32_t detail, ui
     count(e->functions[c->fn], c);
     if (c->owner == OWNER_THREAD) {
         call_notify(e, c);
+        return;
+    }
+    if (c->owner == OWNER_LANE) {
+        lane_call_done(e, c);
         return;
     }
     if (c->owner == OWNER_NONE) {

@@ -46,6 +46,7 @@ int32_t stk_function_new(stk_engine *e, uint64_t timeout_ns, uint64_t max_payloa
         f->timeout_ns = timeout_ns;
         f->max_payload = max_payload < e->large ? max_payload : e->large;
         f->max_waiting = max_waiting;
+        f->max_lanes = UINT32_MAX;
         f->at = e->n_live++;
         index = (int32_t)e->order[f->at];
         e->functions[index] = f;
@@ -66,7 +67,32 @@ void function_drop(stk_engine *e, uint32_t fn) {
     e->functions[fn] = NULL;
     free(f->lanes);
     free(f->idle);
+    free(f->name);
     free(f);
+}
+
+static void unname(stk_function *f) {
+    free(f->name);
+    f->name = NULL;
+}
+
+int stk_function_name(stk_engine *e, uint32_t fn, const uint8_t *name, uint64_t len, uint32_t max_lanes, uint32_t raw) {
+    char *copy = len ? malloc(len) : NULL;
+    if (len && !copy) return STK_NO_MEMORY;
+    if (len) memcpy(copy, name, len);
+    pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; len && i < e->n_live; i++) {
+        stk_function *f = e->functions[e->order[i]];
+        if (f->name && f->name_len == len && memcmp(f->name, name, len) == 0) unname(f);
+    }
+    stk_function *f = e->functions[fn];
+    unname(f);
+    f->name = copy;
+    f->name_len = len;
+    f->max_lanes = len ? max_lanes : UINT32_MAX;
+    f->raw = raw;
+    pthread_mutex_unlock(&e->lock);
+    return 0;
 }
 
 static void drop_if_unused(stk_engine *e, uint32_t fn) {

@@ -68,8 +68,20 @@ void lane_drop_replies(stk_engine *e, stk_lane *l); /* frees the pages of its la
 int lane_large_evict(stk_engine *e, stk_lane *l, int in_place); /* 1: an unread result was copied out of the area */
 void lane_log_lost(stk_engine *e, stk_lane *l, stk_call *c);
 
+/* nested.c: what handlers call */
+void lane_call(stk_engine *e, stk_lane *l, const stk_record *r, const uint8_t *data);
+void lane_call_drop(stk_engine *e, stk_lane *l);   /* nobody waits for it any more */
+void lane_call_done(stk_engine *e, stk_call *c);   /* its end to the handler that waits for it */
+stk_call *call_root(const stk_engine *e, stk_call *c);     /* what somebody outside waits for, of which it is a part */
+stk_call *call_frontier(const stk_engine *e, stk_call *c); /* the part of it that runs now */
+
 /* lane_end.c: leaving a lane without a reply */
 int lane_withdraw(stk_engine *e, stk_lane *l, uint32_t seq); /* 1: that invocation will not start */
 static inline uint32_t lane_depth(const stk_lane *l) { return l->last - l->first; }
+static inline stk_call *lane_head(const stk_lane *l) { return lane_depth(l) ? l->queue[l->first % STK_DEPTH] : NULL; }
+/* Lanes that need a core. */
+static inline uint32_t running(const stk_engine *e) { return e->n_busy - e->calling; }
+/* Never behind another invocation: who waits for it waits for no other. */
+static inline int goes_alone(const stk_call *c) { return c->owner == OWNER_THREAD || c->owner == OWNER_LANE; }
 
 #endif

@@ -25,6 +25,7 @@ static void lane_leave(stk_engine *e, stk_lane *l) { /* out of every list */
 /* The invocations left in a lane go back to the head of the line, in their order. */
 static void requeue_all(stk_engine *e, stk_lane *l) {
     stk_function *f = e->functions[l->fn];
+    lane_call_drop(e, l);
     while (l->last != l->first) {
         stk_call *c = l->queue[--l->last % STK_DEPTH];
         l->queue[l->last % STK_DEPTH] = NULL;
@@ -38,6 +39,7 @@ static void requeue_all(stk_engine *e, stk_lane *l) {
 
 static int end_head(stk_engine *e, stk_lane *l, uint32_t status, int32_t detail) {
     if (!lane_depth(l)) return 0;
+    lane_call_drop(e, l);
     stk_call *c = l->queue[l->first % STK_DEPTH];
     if (c && l->t_head && !c->t_start) c->t_start = l->t_head;
     l->queue[l->first++ % STK_DEPTH] = NULL;

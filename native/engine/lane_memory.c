@@ -26,8 +26,8 @@ static void close_fd(int *fd) {
 }
 
 static void unmap(stk_engine *e, stk_lane *l) {
-    if (l->down) munmap(l->down, (size_t)stk_lane_bytes(e->large));
-    if (l->up) munmap(l->up, (size_t)stk_lane_bytes(e->large));
+    if (l->down) munmap(l->down, (size_t)stk_down_bytes(e->large));
+    if (l->up) munmap(l->up, (size_t)stk_up_bytes(e->large));
     l->down = NULL;
     l->up = NULL;
 }
@@ -48,10 +48,9 @@ static void *shared(const char *name, uint64_t size, int *fd) {
 static int lane_map(stk_engine *e, stk_lane *l) {
     char path[32];
     int pipes[2];
-    uint64_t size = stk_lane_bytes(e->large);
     l->down_fd = l->down_ro_fd = l->up_fd = l->event_fd = l->stdio_r = l->stdio_w = -1;
-    l->down = shared("stoker-down", size, &l->down_fd);
-    l->up = l->down ? shared("stoker-up", size, &l->up_fd) : NULL;
+    l->down = shared("stoker-down", stk_down_bytes(e->large), &l->down_fd);
+    l->up = l->down ? shared("stoker-up", stk_up_bytes(e->large), &l->up_fd) : NULL;
     if (!l->up) return -errno;
     /* Reopened read-only: a mapping of this description can never be made writable. A write seal
      * would do the same, but would forbid freeing pages (MADV_REMOVE). */
@@ -69,7 +68,7 @@ static int lane_map(stk_engine *e, stk_lane *l) {
 }
 
 void lane_drop_replies(stk_engine *e, stk_lane *l) {
-    madvise(stk_large_at(l->up), (size_t)(stk_lane_bytes(e->large) - STK_PAGE - STK_RING), MADV_REMOVE);
+    madvise(stk_large_at(l->up), (size_t)stk_area_bytes(e->large), MADV_REMOVE);
     e->replied -= l->replied;
     l->replied = 0;
 }
@@ -176,7 +175,7 @@ uint64_t stk_lane_trim(stk_engine *e, uint32_t lane) {
     uint64_t freed = 0;
     if (l->state == LANE_READY && l->idle_at != STK_ABSENT && l->touched && l->refs == 0) {
         freed = l->touched;
-        madvise(stk_large_at(l->down), (size_t)(stk_lane_bytes(e->large) - STK_PAGE - STK_RING), MADV_REMOVE);
+        madvise(stk_large_at(l->down), (size_t)stk_area_bytes(e->large) * 2, MADV_REMOVE); /* both areas */
         lane_drop_replies(e, l);
         l->touched = 0;
     }

@@ -12,9 +12,10 @@ int lane_ring(stk_lane *l) {
 }
 
 /* Must the worker ring the loop for this reply? Not while the loop polls, nor when a thread waits for it. */
-static int wants_loop(const stk_engine *e, const stk_call *c) {
+static int wants_loop(const stk_engine *e, stk_call *c) {
+    c = call_root(e, c);
     if (c->owner == OWNER_THREAD) return 0;
-    if (c->owner == OWNER_NONE || c->box->asleep) return 1;
+    if (c->owner != OWNER_BOX || c->box->asleep) return 1;
     return c->box->is_loop && !e->loop_hot;
 }
 
@@ -142,6 +143,7 @@ void lane_abandoned(stk_engine *e, stk_lane *l) {
     stk_or(&l->down->asleep, STK_RING_LOOP, STK_RELAXED);
     STK_FENCE_SLEEP(); /* its reply may have been committed just before, without a ring */
     lane_drain(e, l);
+    if (l->call && l->call->state == CALL_IN_LANE) lane_abandoned(e, e->lanes[l->call->lane]); /* and for that one's */
 }
 
 /* Where in c's event this in-place reply lies; NULL: outside it. */
@@ -206,7 +208,7 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
     c->peak_kib = r->aux;
     if (c->log_len) lane_log_lost(e, l, c);
     uint32_t status = r->kind == STK_RESULT ? STK_OK : r->kind == STK_ERROR ? STK_FAULT : STK_BAD_EVENT;
-    int read_later = (large || in_place) && c->owner != OWNER_NONE;
+    int read_later = (large || in_place) && (c->owner == OWNER_THREAD || c->owner == OWNER_BOX);
     if (read_later) {
         c->large = in_place ? in_event(l, c, r) : stk_large_at(l->up);
         c->in_place = in_place;
@@ -220,13 +222,15 @@ static void reply_record(stk_engine *e, stk_lane *l, const stk_record *r, const 
             l->replied = r->len;
         }
         if (c->owner == OWNER_BOX) arm(e); /* stk_expire moves it out when it stays unread */
-    } else if (large) {
-        stk_large_free(l->down);
-    } else if (!in_place && c->owner != OWNER_NONE && !call_output(c, data, r->len)) {
-        status = STK_CRASH; /* no memory for its result */
+    } else {
+        if (large) data = stk_large_at(l->up);
+        if (in_place) data = in_event(l, c, r);
+        if (c->owner != OWNER_NONE && !call_output(c, data, r->len)) status = STK_CRASH; /* no memory for its result */
+        if (large) stk_large_free(l->down);
     }
     uint64_t took = c->t_end - c->t_start;
     f->ewma_ns = f->ewma_ns ? (f->ewma_ns * 7 + took) / 8 + 1 : took + 1;
+    lane_call_drop(e, l);
     head_done(l, now);
     if (read_later && in_place) l->large_out = 1; /* until the result is read */
     f->in_lanes--;
@@ -258,6 +262,8 @@ int lane_drain(stk_engine *e, stk_lane *l) {
     const uint8_t *data;
     int rc = 0, any = 0;
     if (l->state == LANE_FREE || l->state == LANE_DOOMED || l->corrupt) return l->corrupt ? -1 : 0;
+    if (l->draining) return 0; /* a call in it is being placed */
+    l->draining = 1;
     uint64_t before = l->rx.mine; /* at most one lap: a worker that never stops writing must not hold the reader */
     while (l->rx.mine - before < STK_RING && (rc = stk_ring_peek(&l->rx, &r, &data)) == 1) {
         any = 1;
@@ -266,6 +272,9 @@ int lane_drain(stk_engine *e, stk_lane *l) {
         case STK_ERROR:
         case STK_INVALID:
             reply_record(e, l, &r, data);
+            break;
+        case STK_CALL:
+            lane_call(e, l, &r, data);
             break;
         case STK_LOG:
             log_record(e, l, &r, data);
@@ -294,6 +303,7 @@ int lane_drain(stk_engine *e, stk_lane *l) {
         if (l->corrupt) rc = STK_CORRUPT;
         if (rc < 0) break;
     }
+    l->draining = 0;
     if (rc < 0) {
         l->corrupt = 1;
         e->armed = 1;
@@ -301,7 +311,7 @@ int lane_drain(stk_engine *e, stk_lane *l) {
         return -1;
     }
     if (any) {
-        if (stk_must_wake(&l->up->asleep) == STK_FOR_SPACE) stk_ring_bell(&l->down->bell);
+        if (stk_must_wake(&l->up->asleep) & STK_FOR_SPACE) stk_ring_bell(&l->down->bell);
         line_refill(e, l);
     }
     return 0;

@@ -124,11 +124,11 @@ void line_drain(stk_engine *e, stk_function *f) {
 /* A wake costs more than a few microseconds of work, and gains nothing while every core is taken: a short invocation
  * then joins a running worker. */
 static int worth_a_wake(const stk_engine *e, const stk_function *f) {
-    return !f->ewma_ns || f->ewma_ns > SHORT_NS || e->n_busy + 1 < e->cores || !e->n_busy;
+    return !f->ewma_ns || f->ewma_ns > SHORT_NS || running(e) + 1 < e->cores || !running(e);
 }
 
 stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t now) {
-    uint32_t allowed = c->owner == OWNER_THREAD ? 1 : depth_allowed(f);
+    uint32_t allowed = goes_alone(c) ? 1 : depth_allowed(f);
     if (f->n_idle && (allowed == 1 || worth_a_wake(e, f))) return e->lanes[f->idle[f->n_idle - 1]];
     line_drain(e, f);
     if (f->n_idle && (allowed == 1 || worth_a_wake(e, f))) return e->lanes[f->idle[f->n_idle - 1]];
@@ -137,7 +137,7 @@ stk_lane *line_pick(stk_engine *e, stk_function *f, const stk_call *c, uint64_t 
         stk_lane *l = e->lanes[f->lanes[i]];
         if (l->state != LANE_READY || l->filling || lane_depth(l) >= allowed) continue;
         if (l->t_head && now > l->t_head + STK_STUCK_NS) continue; /* head-of-line blocking */
-        if (!lane_depth(l)) continue; /* an idle one */
+        if (!lane_depth(l) || l->call) continue; /* an idle one; one that waits itself */
         if (!best || lane_depth(l) < lane_depth(best)) best = l;
     }
     return best || !f->n_idle ? best : e->lanes[f->idle[f->n_idle - 1]];
@@ -148,7 +148,7 @@ void line_refill(stk_engine *e, stk_lane *l) {
     if (l->state != LANE_READY || l->filling) return;
     while (f->head) {
         stk_call *c = f->head;
-        if (lane_depth(l) >= (c->owner == OWNER_THREAD ? 1 : depth_allowed(f))) break;
+        if (lane_depth(l) >= (goes_alone(c) ? 1 : depth_allowed(f))) break;
         line_remove(e, f, c);
         if (!lane_place(e, l, c, stk_now(), 0)) {
             line_push(e, f, c, 1); /* its payload is copied already: cannot fail */

@@ -153,8 +153,17 @@ int stk_pressed(stk_engine *e, uint32_t *out, int max) {
     return n;
 }
 
+/* Does every worker that a function may have wait for something that it called? A call that waited for one of them might
+ * be what they wait for. Whoever would close such a circle finds all workers of its function waiting, its own included. */
+static int all_call(const stk_engine *e, const stk_function *f) {
+    if (f->n_lanes < f->max_lanes) return 0;
+    for (uint32_t i = 0; i < f->n_lanes; i++)
+        if (!e->lanes[f->lanes[i]]->call) return 0;
+    return 1;
+}
+
 int call_accept(stk_engine *e, stk_call *c) {
-    if (e->closed) return STK_SHUT;
+    if (e->closed && c->owner != OWNER_LANE) return STK_SHUT; /* what was accepted may call others to its end */
     if (c->fn >= e->n_functions || !e->functions[c->fn]) return STK_NO_FUNCTION;
     c->fn = line_owner(e, c->fn);
     stk_function *f = e->functions[c->fn];
@@ -167,7 +176,7 @@ int call_accept(stk_engine *e, stk_call *c) {
     }
     stk_lane *l = f->head ? NULL : line_pick(e, f, c, now);
     int full = line_full(f);
-    if (l && (l->idle_at != STK_ABSENT || !full) && lane_place(e, l, c, now, 1)) {
+    if (l && (l->idle_at != STK_ABSENT || !full) && lane_place(e, l, c, now, c->owner != OWNER_LANE)) {
         arm(e);
         return 0;
     }
@@ -175,6 +184,7 @@ int call_accept(stk_engine *e, stk_call *c) {
         f->throttles++;
         return STK_THROTTLED;
     }
+    if (c->owner == OWNER_LANE && all_call(e, f)) return STK_DEADLOCK;
     int rc = line_push(e, f, c, 0);
     if (rc == 0) kick(e, f);
     return rc;
@@ -295,6 +305,13 @@ int stk_drain_all(stk_engine *e) {
 uint32_t stk_busy_lanes(stk_engine *e) {
     pthread_mutex_lock(&e->lock);
     uint32_t n = e->n_busy;
+    pthread_mutex_unlock(&e->lock);
+    return n;
+}
+
+uint32_t stk_running(stk_engine *e) {
+    pthread_mutex_lock(&e->lock);
+    uint32_t n = running(e);
     pthread_mutex_unlock(&e->lock);
     return n;
 }

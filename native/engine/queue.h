@@ -40,11 +40,12 @@ enum {
 };
 
 /* How submitting failed: nothing was accepted. */
-enum { STK_THROTTLED = -11, STK_TOO_LARGE = -90, STK_NO_FUNCTION = -2, STK_SHUT = -108, STK_NO_MEMORY = -12, STK_SIGNALLED = -4 };
+enum { STK_THROTTLED = -11, STK_TOO_LARGE = -90, STK_NO_FUNCTION = -2, STK_SHUT = -108, STK_NO_MEMORY = -12, STK_SIGNALLED = -4,
+       STK_DEADLOCK = -35, STK_OTHER_CODEC = -91 };
 
 enum { LANE_FREE = 0, LANE_STARTING, LANE_READY, LANE_RETIRING, LANE_DOOMED };
 enum { CALL_FREE = 0, CALL_WAITING, CALL_IN_LANE, CALL_DONE };
-enum { OWNER_THREAD = 0, OWNER_BOX = 1, OWNER_NONE = 2 };
+enum { OWNER_THREAD = 0, OWNER_BOX = 1, OWNER_NONE = 2, OWNER_LANE = 3 }; /* a lane: its handler called; token: its index */
 
 struct stk_box;
 
@@ -93,7 +94,9 @@ typedef struct {
     uint64_t log_seen; /* of up->dropped: counted already */
     uint32_t idle_at; /* place in the idle stack, or STK_ABSENT */
     uint32_t busy_at; /* place in the busy list, or STK_ABSENT */
-    int filling, large_out, corrupt, retire_sent;
+    int filling, large_out, corrupt, retire_sent, draining;
+    stk_call *call; /* what its handler called and waits for: nested.c */
+    uint64_t call_number;
     uint8_t *orphan_log; /* output outside any invocation in flight */
     uint32_t orphan_len, orphan_cap;
     uint8_t *init_error; /* the error object of an init that failed in the worker */
@@ -110,7 +113,10 @@ typedef struct { /* what its slot's life depends on: functions.c */
     int held, open;        /* its owner refers to it; submissions are taken */
     int ended;             /* it gets no worker any more: what comes back to its line is cancelled */
     uint64_t timeout_ns, max_payload;
-    uint32_t max_waiting;
+    uint32_t max_waiting, max_lanes;
+    char *name; /* by which handlers call it; NULL: none */
+    uint64_t name_len;
+    uint32_t raw; /* it takes and returns bytes */
     stk_call *head, *tail;
     uint32_t waiting, in_lanes;
     uint32_t *lanes, n_lanes, cap_lanes;
@@ -147,6 +153,8 @@ typedef struct stk_engine {
     uint32_t n_calls, cap_calls;
     stk_call *free_calls;
     uint32_t *busy, n_busy, cap_busy;
+    uint32_t calling; /* of those: lanes whose handler waits for what it called */
+    stk_call *logged; /* calls of handlers that ended with output, newest first */
     uint64_t waiting_bytes, max_waiting_bytes, large;
     uint64_t replied; /* of all lanes */
     uint32_t cores, spinning, n_spinners, max_spinners;
@@ -204,6 +212,9 @@ uint64_t stk_engine_lost(stk_engine *e);
 
 /* Its index, which is its owner's until stk_function_free, and may be another function's after that. */
 int32_t stk_function_new(stk_engine *e, uint64_t timeout_ns, uint64_t max_payload, uint32_t max_waiting);
+/* From now on handlers that call this name call this function; it has at most so many workers, and takes bytes if `raw`.
+ * An empty name: it has none. 0 or STK_NO_MEMORY. */
+int stk_function_name(stk_engine *e, uint32_t fn, const uint8_t *name, uint64_t len, uint32_t max_lanes, uint32_t raw);
 void stk_function_free(stk_engine *e, uint32_t fn); /* its owner forgets it: nobody names it any more */
 uint32_t stk_functions_live(stk_engine *e);
 void stk_function_move(stk_engine *e, uint32_t from, uint32_t to); /* its waiting line and later submissions */
@@ -286,6 +297,9 @@ uint64_t stk_forget(stk_engine *e, uint64_t ticket); /* discard its result; it r
 int stk_loop_cold(stk_box *box);
 void stk_loop_hot(stk_box *box);
 uint32_t stk_busy_lanes(stk_engine *e);
+uint32_t stk_running(stk_engine *e); /* the same without those whose handler waits for what it called */
+/* Output of a call that a handler made, whose function this is; -1: there is none. Then stk_call_free. */
+int32_t stk_logged(stk_engine *e, stk_outcome *out);
 uint32_t stk_cores(stk_engine *e);
 /* Drain every lane, idle ones too (output that came after a reply). How many are corrupt. */
 int stk_drain_all(stk_engine *e);

@@ -28,7 +28,7 @@ static void engine_ref(stk_engine *e) {
 static void engine_unref(stk_engine *e) { stk_engine_free(e); }
 
 static int may_spin(const stk_engine *e, const stk_function *f) {
-    return e->spin_ns && e->n_busy + e->spinning < e->cores + (e->n_busy == 0) &&
+    return e->spin_ns && running(e) + e->spinning < e->cores + (running(e) == 0) &&
            f->ewma_ns < e->spin_ns * SPIN_WORTH;
 }
 
@@ -48,14 +48,20 @@ static int wait_done(stk_engine *e, stk_call *c) {
     uint64_t until = c->t_submit + e->spin_ns * (c->woke ? SPIN_WOKEN : 1);
     int rc = 0, spun = 0; /* the first round needs no clock */
     for (;;) {
-        stk_lane *l = c->state == CALL_IN_LANE ? e->lanes[c->lane] : NULL;
+        stk_call *part = call_frontier(e, c); /* what its handler called, if it did: its progress comes from there */
+        stk_lane *l = part->state == CALL_IN_LANE ? e->lanes[part->lane] : NULL;
         if (l) lane_drain(e, l);
         if (c->state == CALL_DONE) return 0;
         /* At a timeout as well: a signal that arrives during a spin interrupts no system call. */
         if (rc == -EINTR || rc == -ETIMEDOUT) return STK_SIGNALLED;
-        if (c->state == CALL_IN_LANE && e->lanes[c->lane] != l) continue; /* moved to another lane meanwhile */
+        stk_call *before = part;
+        part = call_frontier(e, c);
+        if (part != before || (part->state == CALL_IN_LANE && e->lanes[part->lane] != l)) {
+            if (c->owner == OWNER_THREAD && e->spin_ns) until = stk_now() + e->spin_ns * (part->woke ? SPIN_WOKEN : 1);
+            continue; /* elsewhere meanwhile */
+        }
         uint32_t word = stk_load(&c->word, STK_RELAXED);
-        if (l && l->state == LANE_READY && may_spin(e, e->functions[c->fn]) && (!spun || stk_now() < until)) {
+        if (l && l->state == LANE_READY && may_spin(e, e->functions[part->fn]) && (!spun || stk_now() < until)) {
             spun = 1;
             uint64_t seen = l->rx.mine;
             stk_a64 *tail = &l->up->tail;
@@ -85,7 +91,7 @@ static int wait_done(stk_engine *e, stk_call *c) {
             } else {
                 stk_sleep_over(&l->down->asleep, STK_RING_THREAD);
             }
-        } else if (may_spin(e, e->functions[c->fn]) && e->n_busy && stk_now() < until) {
+        } else if (may_spin(e, e->functions[part->fn]) && e->n_busy && stk_now() < until) {
             /* In line, behind short ones: drain for all, so that the line moves. */
             e->spinning++;
             pthread_mutex_unlock(&e->lock);
@@ -97,7 +103,7 @@ static int wait_done(stk_engine *e, stk_call *c) {
             if (!e->loop_hot && e->n_busy) { /* the owners of what is in front may be asleep or busy */
                 request_bell(e);
                 drain_busy(e);
-                if (c->state != CALL_WAITING) continue;
+                if (call_frontier(e, c)->state != CALL_WAITING) continue;
             }
             c->sleeping = SLEEPS_ON_WORD;
             pthread_mutex_unlock(&e->lock);
@@ -311,7 +317,7 @@ int stk_reap_spin(stk_box *box, uint64_t ns) {
         pthread_mutex_lock(&e->lock);
         drain_busy(e);
         n = reap(e, box);
-        int alone = e->n_busy + e->spinning >= e->cores + 1;
+        int alone = running(e) + e->spinning >= e->cores + 1;
         pthread_mutex_unlock(&e->lock);
         if (n || !ns || !e->spin_ns || alone) return n;
         uint64_t now = stk_now();
@@ -335,7 +341,7 @@ int stk_reap_wait(stk_box *box, uint64_t ns) {
             n = STK_SIGNALLED;
             break;
         }
-        if (e->spin_ns && e->n_busy + e->spinning < e->cores && now < until) {
+        if (e->spin_ns && running(e) + e->spinning < e->cores && now < until) {
             e->spinning++;
             pthread_mutex_unlock(&e->lock);
             for (unsigned i = 0; i < 4; i++) stk_relax();

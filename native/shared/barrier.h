@@ -30,6 +30,8 @@ typedef _Atomic(uint32_t) stk_a32;
 #define stk_add(p, v, order) atomic_fetch_add_explicit((p), (v), (order))
 #define stk_or(p, v, order) atomic_fetch_or_explicit((p), (v), (order))
 #define stk_and(p, v, order) atomic_fetch_and_explicit((p), (v), (order))
+#define stk_swap(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
+#define stk_swap_if(p, was, v) atomic_compare_exchange_strong_explicit((p), (was), (v), memory_order_acq_rel, memory_order_relaxed)
 #define stk_fence() atomic_thread_fence(memory_order_seq_cst)
 
 /* Plain bytes that these orders protect are read or written next: checked by the model checker alone. */

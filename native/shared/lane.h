@@ -6,7 +6,7 @@
  * memory that it writes, one cache-line pair per writer and purpose (128 bytes: the spatial
  * prefetcher fetches pairs).
  *
- *   down: control page | ring (STK_RING bytes) | large area (one payload at a time)
+ *   down: control page | ring (STK_RING bytes) | large area (one payload at a time) | the end of the handler's own call
  *   up:   control page | ring (STK_RING bytes) | large area (one payload at a time)
  *
  * Sleeping, both ways: the sleeper reads the bell, raises its flag, FENCE, checks again, then
@@ -33,11 +33,23 @@
 #define STK_IN_PLACE 4u               /* with STK_LARGE: the reply is a part of its own large event; id[0..7]: the offset */
 #define STK_WANT_TAIL 2u              /* record flag: the caller asks for the whole log and the peak memory */
 #define STK_EXTRAS 8u                 /* record flag: the context's extras precede the event (wire.attach) */
+#define STK_RAW 16u                   /* record flag of a call: its event is bytes, for a function that takes those */
 #define STK_RING_THREAD 1u            /* sleep flag: a thread waits on the bell */
 #define STK_RING_LOOP 2u              /* sleep flag: an event loop waits on the eventfd */
 #define STK_EXIT_NO_DOORBELL 70       /* exit status of a worker whose handler closed its eventfd */
 #define STK_FOR_EVENT 1u              /* sleep flag of a worker: it waits for an invocation */
 #define STK_FOR_SPACE 2u              /* sleep flag of a worker: it waits for the engine to free space */
+#define STK_FOR_RETURN 4u             /* sleep flag of a worker: its handler waits for the end of a call */
+
+/* How a handler's call of another function ended: what it returned or raised, or why it was not accepted. */
+typedef struct {
+    int32_t status; /* STK_OK and the like; negative: it was not accepted */
+    int32_t detail;
+    uint32_t fn, raw; /* the function's index, and whether it takes bytes */
+    uint64_t len, timeout_ns, max_payload; /* of the payload; the function's */
+    uint8_t id[16];
+    uint64_t spare;
+} stk_return;
 
 typedef struct {
     _Alignas(128) stk_a64 tail;       /* of the down ring */
@@ -47,6 +59,8 @@ typedef struct {
     _Alignas(128) stk_a32 asleep;     /* STK_RING_THREAD | STK_RING_LOOP */
     _Alignas(128) stk_a32 bell;
     _Alignas(128) stk_a64 revoked[STK_DEPTH]; /* sequence number + 1 */
+    _Alignas(128) stk_a64 returned;   /* number of the handler's call that ended last */
+    stk_return end;                   /* how */
 } stk_down;
 
 typedef struct {
@@ -59,7 +73,7 @@ typedef struct {
 } stk_up;
 
 #ifndef STK_MODEL
-_Static_assert(sizeof(stk_record) == STK_LINE, "a header is one cache line");
+_Static_assert(sizeof(stk_record) == STK_LINE && sizeof(stk_return) == STK_LINE, "a header is one cache line");
 _Static_assert(offsetof(stk_down, head) == 128 && offsetof(stk_down, asleep) == 256 &&
                    offsetof(stk_down, bell) == 384 && offsetof(stk_down, revoked) == 512,
                "one line pair per purpose");
@@ -120,10 +134,11 @@ static inline int stk_large_ready(stk_down *down, uint64_t used) {
     return stk_load(&down->large_free, STK_ORD_SPACE) == used;
 }
 
-static inline uint64_t stk_lane_bytes(uint64_t large) {
-    return STK_PAGE + STK_RING + ((large + STK_PAGE - 1) & ~(uint64_t)(STK_PAGE - 1));
-}
+static inline uint64_t stk_area_bytes(uint64_t large) { return (large + STK_PAGE - 1) & ~(uint64_t)(STK_PAGE - 1); }
+static inline uint64_t stk_up_bytes(uint64_t large) { return STK_PAGE + STK_RING + stk_area_bytes(large); }
+static inline uint64_t stk_down_bytes(uint64_t large) { return stk_up_bytes(large) + stk_area_bytes(large); }
 static inline uint8_t *stk_ring_at(void *base) { return (uint8_t *)base + STK_PAGE; }
 static inline uint8_t *stk_large_at(void *base) { return (uint8_t *)base + STK_PAGE + STK_RING; }
+static inline uint8_t *stk_returned_at(void *down, uint64_t large) { return stk_large_at(down) + stk_area_bytes(large); }
 
 #endif

@@ -32,7 +32,8 @@ enum {
     STK_ERROR = 6,   /* the handler raised: the payload is Lambda's error object */
     STK_SKIPPED = 7, /* a revoked invocation was not started */
     STK_INVALID = 8, /* the event could not be decoded: the payload is an error object */
-    STK_INIT_ERROR = 9
+    STK_INIT_ERROR = 9,
+    STK_CALL = 10 /* the handler invokes another function: its name, then the event */
 };
 
 typedef struct {
@@ -40,10 +41,11 @@ typedef struct {
     uint32_t flags;
     uint64_t len; /* payload bytes, behind this header or in the lane's large area */
     uint64_t ticket; /* the attempt of the invocation: a late reply does not match */
-    uint64_t t0, t1; /* ns: INVOKE: timeout, 0; RESULT: start and end of the handler, CLOCK_MONOTONIC */
+    uint64_t t0, t1; /* ns: INVOKE: timeout, 0; RESULT: start and end of the handler, CLOCK_MONOTONIC;
+                      * CALL: bytes of the name; the worker's own count of calls */
     uint8_t id[16]; /* request id */
     uint32_t seq;   /* INVOKE and SKIPPED: the lane's own count of invocations */
-    uint32_t aux;   /* RESULT: peak resident set, KiB */
+    uint32_t aux;   /* RESULT: peak resident set, KiB; CALL: where the name was found last */
 } stk_record;
 
 typedef struct {

@@ -25,7 +25,7 @@ static void feed(stk_ring *down, uint32_t kind, uint32_t seq) {
 
 stk_worker *stk_worker_rehearsal(uint32_t invocations, uint64_t max_reply) {
     stk_worker *w = calloc(1, sizeof *w);
-    size_t size = (size_t)stk_lane_bytes(0);
+    size_t size = (size_t)stk_down_bytes(0);
     uint8_t *both = mmap(NULL, size * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (!w || both == MAP_FAILED) {
         free(w);

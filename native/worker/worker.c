@@ -14,14 +14,14 @@
 enum { LOG_CHUNK = 8192 };
 
 stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply) {
-    size_t size = (size_t)stk_lane_bytes(large);
+    size_t down_size = (size_t)stk_down_bytes(large), up_size = (size_t)stk_up_bytes(large);
     stk_worker *w = calloc(1, sizeof *w);
     if (!w) return NULL;
-    void *down = mmap(NULL, size, PROT_READ, MAP_SHARED, down_fd, 0);
-    void *up = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, up_fd, 0);
+    void *down = mmap(NULL, down_size, PROT_READ, MAP_SHARED, down_fd, 0);
+    void *up = mmap(NULL, up_size, PROT_READ | PROT_WRITE, MAP_SHARED, up_fd, 0);
     if (down == MAP_FAILED || up == MAP_FAILED) {
-        if (down != MAP_FAILED) munmap(down, size);
-        if (up != MAP_FAILED) munmap(up, size);
+        if (down != MAP_FAILED) munmap(down, down_size);
+        if (up != MAP_FAILED) munmap(up, up_size);
         free(w);
         return NULL;
     }
@@ -32,6 +32,7 @@ stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, 
     w->event_fd = event_fd;
     w->stdio_fd = stdio_fd;
     w->rung_at = UINT64_MAX;
+    w->pid = getpid();
     stk_ring_init(&w->rx, stk_ring_at(down), STK_RING, &w->up->head, &w->down->tail);
     stk_ring_init(&w->tx, stk_ring_at(up), STK_RING, &w->up->tail, &w->down->head);
     return w;
@@ -39,8 +40,8 @@ stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, 
 
 void stk_worker_close(stk_worker *w) {
     if (!w) return;
-    munmap(w->down, (size_t)stk_lane_bytes(w->large));
-    munmap(w->up, (size_t)stk_lane_bytes(w->large));
+    munmap(w->down, (size_t)stk_down_bytes(w->large));
+    munmap(w->up, (size_t)stk_up_bytes(w->large));
     free(w);
 }
 
@@ -94,7 +95,7 @@ static int drain_stdio(stk_worker *w) {
 
 /* Wait until `ready` holds: spin for as long as the engine allows, then sleep on the engine's bell with this sleep
  * flag raised. 1: it holds; 0: a signal came first. */
-static int wait_until(stk_worker *w, int (*ready)(stk_worker *), uint32_t flag) {
+int stk_worker_wait(stk_worker *w, int (*ready)(stk_worker *), uint32_t flag) {
     uint64_t budget = stk_load(&w->down->spin_ns, STK_RELAXED);
     if (budget) {
         uint64_t end = stk_now() + budget;
@@ -125,13 +126,13 @@ stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len) {
     if (big)
         while (!large_ready(w)) {
             stk_worker_doorbell(w);
-            wait_until(w, large_ready, STK_FOR_SPACE);
+            stk_worker_wait(w, large_ready, STK_FOR_SPACE);
         }
     stk_record *r;
     while (!(r = stk_ring_reserve(&w->tx, big ? 0 : len, &err))) {
         if (err) return NULL;
         if (stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL); /* wake a reader that makes room */
-        wait_until(w, space_ready, STK_FOR_SPACE);
+        stk_worker_wait(w, space_ready, STK_FOR_SPACE);
     }
     memset(r, 0, sizeof *r);
     r->kind = kind;
@@ -209,7 +210,7 @@ int64_t stk_worker_next(stk_worker *w) {
         int rc = stk_ring_peek(&w->rx, &w->event, &w->payload);
         if (rc < 0) return STK_W_BROKEN;
         if (rc == 0) {
-            if (!wait_until(w, event_ready, STK_FOR_EVENT)) return STK_W_SIGNAL;
+            if (!stk_worker_wait(w, event_ready, STK_FOR_EVENT)) return STK_W_SIGNAL;
             continue;
         }
         if (w->event.kind == STK_SHUTDOWN) return STK_W_SHUTDOWN;

@@ -16,13 +16,18 @@ typedef struct stk_worker {
     uint64_t rung_at;         /* the engine's cursor when a log that fills up last rang it */
     int busy, stdio_due;
     int event_fd, stdio_fd;
+    int pid;
+    stk_a32 calling;          /* a lock for the threads of a handler: free, taken, wanted */
+    const stk_return *holder; /* whose it is */
+    uint64_t calls;           /* the handler's calls of other functions, over all its invocations */
+    uint32_t caller;          /* the invocation, by its number, that the last one is of */
 } stk_worker;
 
 _Static_assert(offsetof(stk_worker, payload) == offsetof(stk_worker, event) + sizeof(stk_record) &&
                    offsetof(stk_worker, t_start) == offsetof(stk_worker, payload) + 8,
                "the header that engine/worker/context.py reads");
 
-enum { STK_W_SHUTDOWN = -1, STK_W_LARGE = -2, STK_W_BROKEN = -3, STK_W_SIGNAL = -4, STK_W_EXTRAS = -5 };
+enum { STK_W_SHUTDOWN = -1, STK_W_LARGE = -2, STK_W_BROKEN = -3, STK_W_SIGNAL = -4, STK_W_EXTRAS = -5, STK_W_QUEUED = -6, STK_W_OVER = -7 };
 
 /* Map a lane. NULL with errno set. `large`: bytes of the large area. stdio_fd: the read end of the
  * pipe behind this process's stdout and stderr, or -1. */
@@ -50,6 +55,18 @@ int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len);
 
 /* Append to the log; never waits: what does not fit is counted in up->dropped. */
 void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len);
+
+/* The handler calls another function, which it waits for; one thread of it at a time. call: 0 when it has ended: *out,
+ * and its payload at *data until stk_worker_call_over. STK_W_SIGNAL: a signal came: wait on with stk_worker_call_wait.
+ * STK_W_QUEUED: the same, with nothing sent yet: call again. STK_W_OVER: the invocation of that request id has ended, or
+ * this is another process. hint: the index that the name had the last time. */
+int stk_worker_call(stk_worker *w, const uint8_t *id, uint32_t hint, uint32_t flags, const uint8_t *name, uint64_t name_len,
+                    const uint8_t *event, uint64_t len, stk_return *out, const uint8_t **data);
+int stk_worker_call_wait(stk_worker *w, stk_return *out, const uint8_t **data);
+void stk_worker_call_over(stk_worker *w, const stk_return *out); /* as often as one likes */
+
+/* Of worker.c, for calls.c. */
+int stk_worker_wait(stk_worker *w, int (*ready)(stk_worker *), uint32_t flag);
 
 /* The steps of a reply, for tests that stop between them: handlers/misbehave does, too. */
 stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len);

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.exceptions
 import pytest
 from clients import moto_server
 from served import REGION, ROLE, RUNTIME, Served
@@ -266,9 +267,11 @@ def test_dead_letters(server: Served, deploy: Deploy, moto: str, to: str) -> Non
 
 
 @pytest.mark.promise(102)
-def test_a_target_that_is_not_there_is_counted_and_logged(server: Served, deploy: Deploy) -> None:
-    arn = deploy()
-    destined(server, arn, "Success", f"arn:aws:sqs:{REGION}:{MOTO_ACCOUNT}:nowhere")
+def test_a_target_that_is_not_there_is_counted_and_logged(server: Served, deploy: Deploy, moto: str) -> None:
+    """Any more: it was when it was configured."""
+    arn, queue = deploy(), Queue(moto, f"gone-{uuid.uuid4().hex[:8]}-nowhere")
+    destined(server, arn, "Success", queue.arn)
+    queue.api.delete_queue(QueueUrl=queue.url)
     end(server, arn, "Success")
     logs, group = server.client("logs"), f"/aws/lambda/{arn.rpartition(':')[2]}"
 
@@ -281,6 +284,49 @@ def test_a_target_that_is_not_there_is_counted_and_logged(server: Served, deploy
 
     (line,) = until(warned)
     assert "nowhere could not be reached: AWS.SimpleQueueService.NonExistentQueue" in line
+
+
+NOWHERE = {
+    "a queue": (f"arn:aws:sqs:{REGION}:{MOTO_ACCOUNT}:not-there", "AWS.SimpleQueueService.NonExistentQueue"),
+    "a topic": (f"arn:aws:sns:{REGION}:{MOTO_ACCOUNT}:not-there", "SNS Error Code: NotFound"),
+    "a bus": (f"arn:aws:events:{REGION}:{MOTO_ACCOUNT}:event-bus/not-there", "is none"),
+    "a bucket": ("arn:aws:s3:::not-there", "is none"),
+    "a function": (f"arn:aws:lambda:{REGION}:000000000000:function:not-there", "is none"),
+    "a version": (f"arn:aws:lambda:{REGION}:000000000000:function:NAME:7", "is none"),
+}  # fmt: skip
+
+
+@pytest.mark.promise(108)
+@pytest.mark.parametrize("what", NOWHERE)
+def test_a_target_that_is_not_there_cannot_be_configured(server: Served, deploy: Deploy, what: str) -> None:
+    api, arn = server.client(), deploy()
+    name, other = arn.rpartition(":")[2], deploy().rpartition(":")[2]
+    target, of_dead_letters = NOWHERE[what]
+    target = target.replace("NAME", other)
+    with pytest.raises(api.exceptions.InvalidParameterValueException) as refused:
+        destined(server, arn, "RetriesExhausted", target)
+    assert f"The destination ARN {target} is invalid." in str(refused.value)
+    with pytest.raises(api.exceptions.InvalidParameterValueException, match=of_dead_letters):
+        api.update_function_configuration(FunctionName=name, DeadLetterConfig={"TargetArn": target})
+    with pytest.raises(api.exceptions.InvalidParameterValueException, match=of_dead_letters):
+        deploy(DeadLetterConfig={"TargetArn": target})
+
+
+@pytest.mark.promise(108)
+def test_a_queue_of_this_server_must_be_there_and_one_that_cannot_be_asked_need_not(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(SOURCE)
+    served = Served(tmp_path / "state")
+    arn = served.client().create_function(
+        FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler",
+        Code={"ZipFile": pack(tmp_path / "app.py")},
+    )["FunctionArn"]  # fmt: skip
+    queue = f"arn:aws:sqs:{REGION}:000000000000:later"
+    with pytest.raises(botocore.exceptions.ClientError, match=f"The destination ARN {queue} is invalid"):
+        destined(served, arn, "Success", queue)
+    served.client("sqs").create_queue(QueueName="later")
+    destined(served, arn, "Success", queue)
+    destined(served, arn, "Success", f"arn:aws:sns:{REGION}:000000000000:nobody-serves-topics")
+    assert served.stop() == 0
 
 
 @pytest.mark.promise(102)

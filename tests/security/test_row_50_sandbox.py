@@ -204,7 +204,7 @@ def test_row_50_the_environment_is_lambdas_and_its_own(function: Do) -> None:
         "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
         "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_XRAY_CONTEXT_MISSING", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT",
         "LANG", "LD_LIBRARY_PATH", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OWN", "PWD",
-        "STOKER_FUNCTION_ARN", "TZ", "_HANDLER",
+        "STOKER_ENDPOINT", "STOKER_FUNCTION_ARN", "TZ", "_HANDLER",
     } - set(of_functions())  # fmt: skip
     assert variables["OWN"] == "value"
     assert variables["LD_LIBRARY_PATH"] == "/var/task:/var/task/lib"

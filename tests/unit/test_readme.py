@@ -44,6 +44,7 @@ def test_the_code_runs_as_it_stands(tmp_path: Path, request: pytest.FixtureReque
     text = BLOCKS[number]
     if ENDPOINT in text:
         text = text.replace(ENDPOINT, request.getfixturevalue("endpoint"))
+    text = text.replace('state="state"', f"state={str(tmp_path / 'kept')!r}")
     script.write_text(text, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(engine.__path__[0])}
     command = [sys.executable, str(script)]

@@ -68,6 +68,8 @@ class AsyncConfig(Operations):
                     raise invalid("You can't specify the function as a destination for itself.")
                 if self.state.get("function", target, LATEST) is None:
                     raise invalid(f"The destination ARN {arn} is invalid.")
+            if not self.control.exists(arn):
+                raise invalid(f"The destination ARN {arn} is invalid.")
 
     def get_function_event_invoke_config(self, request: Request) -> Response:
         return public(self._found(request)[2])

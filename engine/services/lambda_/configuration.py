@@ -6,6 +6,7 @@ engine/config.py has the engine's own settings of a function, which these become
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,12 @@ _KEPT = (
     "EphemeralStorage",
 )
 # An empty one removes the one there was.
+_DEAD_LETTERS = re.compile(r"arn:aws[a-z-]*:(sqs|sns):[^:]+:\d{12}:.+")
+_NO_QUEUE = (
+    "Error occurred while SendMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The "
+    "specified queue does not exist."
+)
+_NO_TOPIC = "Error occurred while Publish. SNS Error Code: NotFound. SNS Error Message: Topic does not exist"
 _OPTIONAL = ("DeadLetterConfig", "KMSKeyArn", "FileSystemConfigs")
 _STORAGE_MAX = 10_240  # MB
 _REFUSED = {
@@ -100,7 +107,17 @@ def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Rec
         raise invalid(f"Function must be configured to execute in a VPC to reference access point {arn}")
     if not new.get("DeadLetterConfig", {}).get("TargetArn"):
         new.pop("DeadLetterConfig", None)
+    elif request.get("DeadLetterConfig"):
+        _dead_letters(control, new["DeadLetterConfig"]["TargetArn"])
     return new
+
+
+def _dead_letters(control: Control, arn: str) -> None:
+    """Raises Fault for what no dead letter can be sent to."""
+    if not _DEAD_LETTERS.fullmatch(arn):
+        raise invalid(f"The dead-letter target {arn} is none: name an SQS queue or an SNS topic by its ARN")
+    if not control.exists(arn):
+        raise invalid(_NO_QUEUE if ":sqs:" in arn else _NO_TOPIC)
 
 
 def refuse(request: Mapping[str, Any]) -> None:

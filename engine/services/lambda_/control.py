@@ -26,7 +26,8 @@ class Control:
 
     runtimes: what this server can run. fetch: S3's (bucket, key, version) to bytes, None without an S3.
     base_url: of this server; function_url: of a function URL's id. warmed: how many workers a (name, qualifier) has,
-    None if it cannot be initialised; as many as requested, without it. now: epoch seconds."""
+    None if it cannot be initialised; as many as requested, without it. exists: is there what an ARN names, as far as
+    that can be asked? now: epoch seconds."""
 
     state: State
     place: Place
@@ -36,6 +37,7 @@ class Control:
     base_url: Callable[[], str] = lambda: "http://127.0.0.1"
     function_url: Callable[[str], str] = lambda url_id: f"http://127.0.0.1/lambda-url/{url_id}/"
     warmed: Callable[[str, str], int | None] | None = None
+    exists: Callable[[str], bool] = lambda arn: True
     now: Callable[[], float] = time.time
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
 

@@ -1,0 +1,64 @@
+/* A handler's calls of other functions: a record in the worker's own lane, and the end of it in the engine's memory. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <unistd.h>
+
+#include "shared/doorbell.h"
+#include "worker/worker.h"
+
+enum { FREE = 0, TAKEN = 1, WANTED = 2 };
+
+static int ended(stk_worker *w) { return stk_load(&w->down->returned, STK_ACQUIRE) == w->calls; }
+
+/* 0: taken; -EINTR: a signal came first. */
+static int take(stk_worker *w) {
+    uint32_t was = FREE;
+    if (stk_swap_if(&w->calling, &was, TAKEN)) return 0;
+    while (stk_swap(&w->calling, WANTED) != FREE)
+        if (stk_sleep(&w->calling, WANTED, 0) == -EINTR) return -EINTR;
+    return 0;
+}
+
+void stk_worker_call_over(stk_worker *w, const stk_return *out) {
+    if (w->holder != out) return;
+    w->holder = NULL;
+    if (stk_swap(&w->calling, FREE) == WANTED) stk_wake(&w->calling);
+}
+
+int stk_worker_call_wait(stk_worker *w, stk_return *out, const uint8_t **data) {
+    while (!ended(w)) {
+        if (!w->busy || w->event.seq != w->caller) { /* a thread that its handler left behind */
+            stk_worker_call_over(w, out);
+            return STK_W_OVER;
+        }
+        if (!stk_worker_wait(w, ended, STK_FOR_RETURN)) return STK_W_SIGNAL;
+    }
+    *out = w->down->end;
+    *data = stk_returned_at(w->down, w->large);
+    return 0;
+}
+
+int stk_worker_call(stk_worker *w, const uint8_t *id, uint32_t hint, uint32_t flags, const uint8_t *name, uint64_t name_len,
+                    const uint8_t *event, uint64_t len, stk_return *out, const uint8_t **data) {
+    if (getpid() != w->pid) return STK_W_OVER;
+    if (take(w) < 0) return STK_W_QUEUED;
+    w->holder = out;
+    stk_record *r = NULL;
+    int over = !w->busy || memcmp(w->event.id, id, sizeof w->event.id) != 0;
+    if (!over) r = stk_worker_reserve(w, STK_CALL, name_len + len);
+    if (!r) {
+        stk_worker_call_over(w, out);
+        return over ? STK_W_OVER : STK_W_BROKEN;
+    }
+    uint8_t *to = r->flags & STK_LARGE ? stk_large_at(w->up) : (uint8_t *)(r + 1);
+    memcpy(to, name, name_len);
+    if (len) memcpy(to + name_len, event, len);
+    r->flags |= flags;
+    r->t0 = name_len;
+    r->t1 = ++w->calls;
+    w->caller = w->event.seq;
+    r->aux = hint;
+    stk_worker_commit(w);
+    stk_worker_doorbell(w);
+    return stk_worker_call_wait(w, out, data);
+}
