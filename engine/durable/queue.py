@@ -212,6 +212,10 @@ class Queues:
             None if row is None else Standing(row.queue, row.attempts, row.leased or row.unwritten, row.due)
         )
 
+    def settling(self, id: int) -> bool:
+        """Is it gone, but maybe not yet from the disk?"""
+        return id in self._writer.settling
+
     def annotate(self, id: int, meta: bytes) -> None:
         """A leased row has other metadata from now on; its next change writes it."""
         row = self._windows.rows.get(id)

@@ -35,6 +35,7 @@ from .conftest import wait_until
 EVENTS = int(os.environ.get("STOKER_EVENTS", "4000"))
 KILLS = int(os.environ.get("STOKER_KILLS", EVENTS // 400))
 SEED = int(os.environ.get("STOKER_EVENTS_SEED", "11"))
+SENDERS = 16
 LOST = (OSError, http.client.HTTPException)
 MOTO_ACCOUNT = "123456789012"
 SOURCE = """
@@ -197,7 +198,7 @@ class Soak:
 
     @contextlib.contextmanager
     def crowd(self) -> Iterator[None]:
-        """Three who send, and one for each queue."""
+        """Those who send, and one for each queue."""
 
         def watched(work: Callable[..., None], *arguments: Any) -> None:
             try:
@@ -205,7 +206,7 @@ class Soak:
             except BaseException as error:
                 self.failures.append(error)
 
-        works = [(self.send,)] * 3 + [(self.receive, inbox) for inbox in self.inboxes.values()]
+        works = [(self.send,)] * SENDERS + [(self.receive, inbox) for inbox in self.inboxes.values()]
         threads = [threading.Thread(target=watched, args=each) for each in works]
         for thread in threads:
             thread.start()
