@@ -89,6 +89,7 @@ class Lives:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.calls.environment.items():
                 patch.setenv(name, value)
+            patch.setenv("PATH", "")  # no other interpreter is looked for, which is most of a start
             return Served(self.state, "--port", str(self.port), "--retry-delays", "0.02,0.02")
 
     def kill(self) -> None:
