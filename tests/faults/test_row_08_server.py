@@ -21,7 +21,7 @@ from engine.hosting.archives import pack
 from .conftest import marked, wait_until
 
 KILLS = int(os.environ.get("STOKER_KILLS", "6"))
-LOST = (botocore.exceptions.HTTPClientError, botocore.exceptions.ClientError)
+LOST = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
 NOTE = "def handler(event, context):\n    with open(event['file'], 'a') as f: f.write(event['id'] + '\\n')\n"
 
 
@@ -71,6 +71,8 @@ def life(
             else:
                 acknowledged.shas[mine] = {acknowledged.sure[mine]}
                 response = api.update_function_code(FunctionName=mine, ZipFile=archive)
+            if "CodeSha256" not in response:
+                return False  # it was killed behind the head of the response, of which boto3 makes an empty one
             acknowledged.sure[mine] = response["CodeSha256"]
             acknowledged.count += 1
             while api.get_function_configuration(FunctionName=mine).get("LastUpdateStatus") != "Successful":
