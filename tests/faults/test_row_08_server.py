@@ -72,7 +72,7 @@ def life(
                 acknowledged.shas[mine] = {acknowledged.sure[mine]}
                 response = api.update_function_code(FunctionName=mine, ZipFile=archive)
             if "CodeSha256" not in response:
-                return False  # it was killed behind the head of the response, of which boto3 makes an empty one
+                return False  # killed behind the head of the response: boto3 makes an empty one of it
             acknowledged.sure[mine] = response["CodeSha256"]
             acknowledged.count += 1
             while api.get_function_configuration(FunctionName=mine).get("LastUpdateStatus") != "Successful":
