@@ -77,7 +77,7 @@ class Lives:
         self.refused: Counter[Key] = Counter()
         self.violated: Counter[Key] = Counter()
         self.served = self.start()
-        for name in ("d", "e", "s"):
+        for name in ("d", "a", "e", "r", "s"):
             assert self.create(name, 0) == 201
         for queue in ("box", "kept", "ends"):
             assert self.sqs("CreateQueue", QueueName=queue, Attributes={"VisibilityTimeout": "1"})[0] == 200
@@ -149,11 +149,12 @@ class Lives:
         path = self.folder / name
         return len(path.read_text().split()) if path.exists() else 0
 
-    def rows(self) -> int:
-        """Of events and deliveries, on the disk."""
+    def rows(self, function: str) -> int:
+        """Of its events and deliveries, on the disk."""
         uri = f"file:{self.state}/stoker.db?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
-            found = database.execute("SELECT count(*) FROM queue WHERE queue NOT GLOB 'sqs:*'")
+            pattern = f"*:*/{function}"
+            found = database.execute("SELECT count(*) FROM queue WHERE queue GLOB ?", (pattern,))
             return int(found.fetchone()[0])
 
     def receive(self, queue: str) -> dict[str, str]:
@@ -285,7 +286,7 @@ def accept(it: Lives) -> Check:
     name = f"accepted-{it.number}"
     go = it.folder / f"{name}.go"
     with it.fault():
-        status = it.event("e", name, until=str(go))
+        status = it.event("a", name, until=str(go))
         if it.acknowledged(status, 202):
             it.over(lambda: it.ran(f"{name}.begun"))
 
@@ -300,12 +301,12 @@ def accept(it: Lives) -> Check:
 def ending(it: Lives, function: str, name: str, **members: Any) -> Check:
     """An event from where it has begun on."""
     runs, go = members.get("fails", 0) + 1, it.folder / f"{name}.go"
-    before = it.rows()
+    wait_until(lambda: not it.rows(function))
     assert it.event(function, name, until=str(go), **members) == 202
     wait_until(lambda: it.ran(f"{name}.begun"))
     with it.fault():
         go.touch()
-        it.over(lambda: it.ran(name) >= runs and it.rows() <= before)
+        it.over(lambda: it.ran(name) >= runs and not it.rows(function))
 
     def check() -> None:
         wait_until(lambda: it.ran(name) >= runs)
@@ -320,7 +321,7 @@ def run(it: Lives) -> Check:
 
 
 def retry(it: Lives) -> Check:
-    return ending(it, "e", f"retried-{it.number}", fails=1)
+    return ending(it, "r", f"retried-{it.number}", fails=1)
 
 
 def deliver(it: Lives) -> Check:
