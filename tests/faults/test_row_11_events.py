@@ -268,7 +268,7 @@ def soak(it: Soak, events: int, kills: int) -> None:
         open(it.notes / "go", "w").close()
         wait_until(lambda: it.failures or it.sent() == events, 300.0)
         with contextlib.suppress(AssertionError):  # said below, and what is missing
-            wait_until(lambda: it.over.wait(0.2) or it.failures or not it.missing(), 60.0 + events / 20)
+            wait_until(lambda: it.over.wait(0.2) or it.failures or not it.missing(), 60.0 + events / 10)
     code = it.served.stop()
     for inbox in it.inboxes.values():
         while inbox.receive():
@@ -308,6 +308,6 @@ def test_row_11_every_accepted_event_ran_or_is_where_such_events_end(soaking: So
 
 @pytest.mark.promise(103)
 @pytest.mark.soak
-@pytest.mark.timeout(600 + EVENTS // 10)
+@pytest.mark.timeout(900 + EVENTS // 4)
 def test_row_11_soak_of_events(soaking: Soak) -> None:
     soak(soaking, EVENTS, KILLS)
