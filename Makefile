@@ -15,9 +15,11 @@ TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver libpython3
 
 # Tests that mind no neighbours; the others count processes and cores, or want a core for themselves.
 CROWD := tests/compat tests/security tests/unit/aws tests/unit/cli tests/unit/durable tests/unit/hosting tests/unit/http \
-	tests/unit/load tests/unit/observe/test_lines.py tests/unit/pool tests/unit/test_embedding.py tests/unit/routing tests/unit/services \
-	tests/faults/test_row_36_packages.py tests/faults/test_row_47_floods.py tests/faults/test_row_47_heads.py \
-	tests/faults/test_row_48_state.py tests/faults/test_rows_42_to_45_events.py
+	tests/unit/load tests/unit/observe/test_lines.py tests/unit/pool tests/unit/routing \
+	tests/unit/services tests/unit/test_embedding.py \
+	tests/faults/test_row_11_events.py tests/faults/test_row_36_packages.py tests/faults/test_row_47_floods.py \
+	tests/faults/test_row_47_heads.py tests/faults/test_row_48_state.py tests/faults/test_row_49_nth_call.py \
+	tests/faults/test_rows_42_to_45_events.py
 
 .DEFAULT_GOAL := help
 .PHONY: help build run serve test again quick fuzz soak test-all promises bench load gate lint format wheel clean
@@ -50,7 +52,7 @@ quick: build $(VENV)/developed ## a cross-section of the tests, in less than a m
 fuzz: build $(VENV)/developed ## a minute of malformed requests (STOKER_FUZZ_SECONDS=600 for ten)
 	@STOKER_FUZZ_SECONDS=$${STOKER_FUZZ_SECONDS:-60} $(BIN)/python -m pytest tests/security/test_fuzz.py -q -s
 
-soak: build $(VENV)/developed ## a minute of work while random workers are killed; then STOKER_DEPLOYS=200 deploys
+soak: build $(VENV)/developed ## random kills: of workers for a minute, under STOKER_EVENTS=4000 events; 200 deploys; each call fails
 	@STOKER_SOAK_SECONDS=$${STOKER_SOAK_SECONDS:-60} $(BIN)/python -m pytest tests -m soak -s $(PYTEST_ARGS)
 
 test-all: build ## one wheel, the unit tests with it on every CPython 3.11 to 3.13 found (or PYTHONS="…")

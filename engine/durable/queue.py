@@ -26,6 +26,7 @@ from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from ..errors import EngineError
+from .folder import StoreError
 from .queue_rows import ROW_BYTES, QueueRows, Reader, Row
 from .queue_window import NEVER, Window, Windows
 from .queue_writer import Batch, Writer
@@ -172,7 +173,14 @@ class Queues:
             row = it.entries[0][2]
             value = row.value
             self._windows.unplace(it, row)
-            if value is None and (value := self._windows.value(row)) is None:
+            if value is None:
+                try:
+                    value = self._windows.value(row)
+                except StoreError:  # it keeps its place
+                    self._windows.place(row)
+                    self._alarm(it, now + UNREADABLE)
+                    break
+            if value is None:
                 continue
             row.attempts += 1
             row.leased, row.until = True, 0
@@ -211,6 +219,10 @@ class Queues:
         return (
             None if row is None else Standing(row.queue, row.attempts, row.leased or row.unwritten, row.due)
         )
+
+    def settling(self, id: int) -> bool:
+        """Is it gone, but maybe not yet from the disk?"""
+        return id in self._writer.settling
 
     def annotate(self, id: int, meta: bytes) -> None:
         """A leased row has other metadata from now on; its next change writes it."""

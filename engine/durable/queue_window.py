@@ -153,12 +153,13 @@ class Windows:
         return id in self._writer.putting or id in self._writer.settling
 
     def value(self, row: Row) -> bytes | None:
-        """A payload from the disk. None: it cannot be had; the row is left where it is, and never leased again."""
+        """A payload from the disk. None: it is damaged; the row is left where it is, and never leased again. Raises
+        StoreError when it could not be read, which says nothing about the row."""
         try:
             value = self._reader.value(row.id)
         except sqlite3.Error as error:
             self._complain("a queue could not be read", error)
-            value = None
+            raise StoreError(f"the queue could not be read: {error}") from error
         if value is None:
             self._damage(row.queue, row.id)
             del self.rows[row.id]

@@ -25,6 +25,7 @@ from typing import Protocol, TypeVar
 from zlib import crc32
 
 from .folder import DATABASE, ID_TABLE, LOCK, StoreError, claim, strangers, unusable, without_database
+from .log_tail import LogTail
 
 # 1: every table was at its first version; 2: the table "kinds" has each one's version; 3: "folder" has its id.
 SCHEMA = 3
@@ -73,6 +74,7 @@ class Store:
         self._id = claim(folder)
         self._path = folder / DATABASE
         self._lock = _take(folder / LOCK)
+        self._tail = LogTail(self._path)
         self._connection: sqlite3.Connection | None = None
         try:
             _check_log(folder / f"{DATABASE}-wal")
@@ -124,6 +126,7 @@ class Store:
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
+        self._tail.close()
         os.close(self._lock)
 
     def _run(self) -> None:
@@ -145,6 +148,7 @@ class Store:
             try:
                 results = self._write([steps for steps, _ in group])
             except Exception as error:  # whatever it is, each future is done, and the thread goes on
+                self._tail.cut()  # what was refused is not to be there at the next start
                 self._reopen()
                 for _, future in group:
                     future.set_exception(StoreError(f"{self._path} could not be written: {error}"))

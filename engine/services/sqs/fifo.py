@@ -93,9 +93,12 @@ class Groups:
         return True
 
     def _landed(self, line: str) -> dict[int, _Flight]:
-        """The line's flights, without those that are over."""
+        """The line's flights, without those that are over. One that is being deleted is not, until the disk has it:
+        after a kill it would come back behind its successor."""
         flights = self._flights.get(line, {})
         for id in list(flights):
+            if self._rows.settling(id):
+                continue
             standing = self._rows.standing(id)
             if standing is None or standing.queue != line or not standing.leased:
                 self._land(id)

@@ -18,6 +18,7 @@ from .fifo import Groups
 from .handles import Handle, decode, encode
 from .polls import Polls
 from .standard import Standard
+from .stored import deadline, stored
 
 TABLE = "sqs-queues"
 DELETED = "sqs-deleted"  # by name: when, by the service clock
@@ -170,8 +171,9 @@ class Catalog:
         """All of its messages are gone, durably."""
         lines = set(queue.messages.lines())
         lines |= {line for line in self.rows.queues(SERVICE) if queue.messages.owns(line)}
-        for done in [self.rows.purge(line)[1] for line in lines]:
-            await done
+        end = deadline()
+        for purged in [self.rows.purge(line)[1] for line in lines]:
+            await stored(purged, end)
 
     def deleted_at(self, place: Place, name: str) -> int | None:
         """When a queue of that name was deleted last, by the service clock."""

@@ -16,6 +16,7 @@ from .call import Call
 from .faults import invalid_value, ranged
 from .messages import Meta, Wanted
 from .queues import Catalog, Queue
+from .stored import deadline, stored
 
 Result = dict[str, Any]
 _NOT_THERE = "Message does not exist or is not available for visibility timeout change."
@@ -97,8 +98,9 @@ class Receiving:
                     shown.append(self._shown(queue, row, meta, now, wanted))
                     given.append((row.id, meta))
         if not seconds:
+            end = deadline()
             for future in [rows.release(id, meta=meta.encode()) for id, meta in given]:
-                await future
+                await stored(future, end)
         return shown
 
     def _shown(self, queue: Queue, row: Leased, meta: Meta, now: int, wanted: Wanted) -> Result:
@@ -153,12 +155,18 @@ class Receiving:
     def _settled(self, queue: Queue, ids: list[int], id: int) -> Awaitable[Result]:
         future = self._rows.settle(ids)
 
+        def gone(_: asyncio.Future[None]) -> None:
+            queue.messages.gone(id)
+            if queue.polls and queue.messages.ready():
+                queue.polls.wake()
+
+        if ids:
+            future.add_done_callback(gone)  # whether somebody still waits for it or not
+
+        end = deadline()
+
         async def settled() -> Result:
-            await future
-            if ids:
-                queue.messages.gone(id)
-                if queue.polls and queue.messages.ready():
-                    queue.polls.wake()
+            await stored(future, end)
             return {}
 
         return settled()
@@ -193,7 +201,7 @@ class Receiving:
             if seconds:
                 self._rows.extend(handle.id, seconds)
             else:
-                await self._rows.release(handle.id)
+                await stored(self._rows.release(handle.id), deadline())
         elif queue.fifo:
             raise invalid_value(text, "ReceiptHandle", _NOT_THERE)
         return {}

@@ -283,6 +283,38 @@ def test_a_write_that_fails_refuses_what_is_new_and_is_repeated_for_what_changes
     run(tmp_path, first, second)
 
 
+@pytest.mark.promise(104)
+def test_a_disk_that_cannot_be_read_for_a_moment_strands_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one whose payload is on the disk only, nor those of which nothing is in memory."""
+    values = [b"%d" % n * 100_000 for n in range(3)]
+
+    async def first(it: Opened) -> None:
+        await it.put(*values)
+
+    async def second(it: Opened) -> None:
+        reader, told = it.queues._windows._reader, []
+        it.queues._loop.set_exception_handler(lambda _loop, context: told.append(context["message"]))
+        it.queues.listen("a", told.append)
+        for method in ("after", "value"):
+            real, failures = getattr(reader, method), [1]
+
+            def read(*arguments: Any, real: Any = real, failures: list[int] = failures) -> Any:
+                if failures:
+                    failures.pop()
+                    raise sqlite3.OperationalError("disk I/O error")
+                return real(*arguments)
+
+            monkeypatch.setattr(reader, method, read)
+            assert it.take(1) == []
+            it.advance(1.1)
+        assert told == ["a queue could not be read", "a:1"] * 2, "who listens hears when to ask again"
+        assert it.take() == values
+
+    run(tmp_path, first, second)
+
+
 def test_no_time_passes_while_no_server_runs(tmp_path: Path) -> None:
     """Whatever the monotonic clock begins with, and however often it begins anew."""
 
