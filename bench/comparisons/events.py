@@ -51,7 +51,7 @@ class Queueing(HttpPeer):
         self.port = free_port()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "engine.cli", "serve", "--port", str(self.port), "--state"]
+        command = [sys.executable, "-m", "engine.cli", "serve", "--port", str(self.port), "--share", str(self.folder), "--state"]
         self.process = subprocess.Popen(
             [*command, str(self.folder / "state")], env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
