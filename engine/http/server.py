@@ -162,6 +162,9 @@ class Server:
         kinds: list[Kind[object]] = [
             Records(place.partition), QueueRows(), EventRows(place.partition), TakenRows(),
         ]  # fmt: skip
+        executor = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
+        stack.callback(executor.shutdown)
+        probed = loop.run_in_executor(executor, interpreters, options.python)  # takes as long as the store
         store = stack.enter_context(contextlib.closing(Store(options.state, kinds)))
         states = States(store)
         queues = stack.enter_context(contextlib.closing(Queues(store, max_bytes=options.queue_bytes)))
@@ -171,8 +174,6 @@ class Server:
         logs = LogsProcess(_log_folder(options.state, place))
         await logs.start()
         stack.push_async_callback(logs.close)
-        executor = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
-        stack.callback(executor.shutdown)
         outside = Outside(loop, logs.send)
         stack.callback(outside.flush)
         runtime = Runtime(
@@ -187,7 +188,7 @@ class Server:
         outcomes.subscribe(counters)
         outcomes.subscribe(lambda batch: _log(logs, batch))
         stack.callback(outcomes.flush)
-        pythons = await loop.run_in_executor(executor, interpreters, options.python)
+        pythons = await probed
         hidden = [str(path.resolve()) for path in (options.state, options.auth) if path]
         layouts = Layouts(
             packages, options.state / "opt", self._variables, pythons, options.workers,
