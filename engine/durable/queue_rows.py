@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple, TypeVar
 from zlib import crc32
 
@@ -88,9 +89,9 @@ class Insert:
     rows: Sequence[Row]
 
     def apply(self, connection: sqlite3.Connection) -> None:
-        for part in _parts(self.rows):
+        for part, size in _parts(self.rows):
             values = [column for row in part for column in _columns(row)]
-            connection.execute(f"INSERT INTO queue VALUES {_tuples(len(part), 10)}", values)
+            connection.execute(_insert(size), values + [None] * (10 * size - len(values)))
         large = [
             (row.id, row.value) for row in self.rows if row.value is not None and len(row.value) > INLINE
         ]
@@ -119,12 +120,9 @@ class Write:
     large: Sequence[int]
 
     def apply(self, connection: sqlite3.Connection) -> None:
-        for states in _parts(self.states):
-            connection.execute(
-                "UPDATE queue SET queue=column2, due=column3, attempts=column4, size=column5, meta=column6, "
-                f"head=column7 FROM (VALUES {_tuples(len(states), 7)}) WHERE id=column1",
-                [column for state in states for column in state],
-            )
+        for states, size in _parts(self.states):
+            values = [column for state in states for column in state]
+            connection.execute(_update(size), values + [None] * (7 * size - len(values)))
         _delete(connection, "queue", self.gone)
         _delete(connection, "queue_payload", self.large)
 
@@ -159,16 +157,16 @@ class Clock:
 
 
 # Each statement gives up the interpreter's lock once, and waits for it again: in a server that is busy that costs far
-# more than the statement. So one has many rows, in sizes of which few statements are ever prepared.
-_SIZES = (256, 64, 16, 4, 1)
+# more than the statement. So one has many rows, in sizes of which few statements are ever prepared; what is left of one
+# is filled with rows of NULL, which are none.
+_MOST = 256
 
 
-def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    at = 0
-    for size in _SIZES:
-        while len(items) - at >= size:
-            yield items[at : at + size]
-            at += size
+def _parts(items: Sequence[T]) -> Iterator[tuple[Sequence[T], int]]:
+    """Some of them at a time, and the size of the statement that they need."""
+    for at in range(0, len(items), _MOST):
+        part = items[at : at + _MOST]
+        yield part, 1 << (len(part) - 1).bit_length()
 
 
 def _tuples(rows: int, columns: int) -> str:
@@ -176,9 +174,23 @@ def _tuples(rows: int, columns: int) -> str:
     return ", ".join([one] * rows)
 
 
+@cache
+def _insert(size: int) -> str:
+    return f"INSERT INTO queue SELECT * FROM (VALUES {_tuples(size, 10)}) WHERE column1 NOTNULL"
+
+
+@cache
+def _update(size: int) -> str:
+    return (
+        "UPDATE queue SET queue=column2, due=column3, attempts=column4, size=column5, meta=column6, "
+        f"head=column7 FROM (VALUES {_tuples(size, 7)}) WHERE id=column1"
+    )
+
+
 def _delete(connection: sqlite3.Connection, table: str, ids: Sequence[int]) -> None:
-    for part in _parts(ids):
-        connection.execute(f"DELETE FROM {table} WHERE id IN {_tuples(1, len(part))}", part)
+    for part, size in _parts(ids):
+        values = [*part, *[None] * (size - len(part))]
+        connection.execute(f"DELETE FROM {table} WHERE id IN {_tuples(1, size)}", values)
 
 
 class Loaded(NamedTuple):

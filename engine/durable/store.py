@@ -31,7 +31,10 @@ from .log_tail import LogTail
 SCHEMA = 3
 _IDLE = 1.0  # seconds without a commit after which the files are tidied
 _LITTLE = 1 << 20  # bytes of room: hardly any
-_LOG_BYTES = 8 << 20  # that the log keeps when it starts anew
+_LOG_PAGES = (
+    250  # after which the log goes into the main file: a commit waits for that, and a start checks them
+)
+_LOG_BYTES = 2 << 20  # that the log keeps when it starts anew
 _INCREMENTAL = 2  # SQLite's number for auto_vacuum=INCREMENTAL
 _VACUUM_PAGES = 256  # given back at a time: a commit that comes meanwhile waits for so many
 
@@ -201,7 +204,7 @@ class Store:
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA wal_autocheckpoint=2000")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
             return connection
 

@@ -60,9 +60,9 @@ class App:
             request.body = b""
             room = cycle.writes(len(response.body)) if response.file is None else cycle.hold.take(STREAM)
             if not room:
-                await respond(send, service.error(request, no_room()))
+                await respond(send, service.error(request, no_room()), cycle)
             elif response.file is None:
-                await respond(send, response)
+                await respond(send, response, cycle)
             else:
                 await send_file(send, response, cycle)
 
@@ -104,10 +104,10 @@ class App:
             fault = Fault(
                 "RequestEntityTooLargeException", f"Request must be smaller than {BODY_BYTES} bytes"
             )
-            await respond(send, refusal(request, 413, fault.code, fault.message or ""))
+            await respond(send, refusal(request, 413, fault.code, fault.message or ""), cycle)
         except Fault as fault:
             status = STATUS.get(fault.code, 403)
-            await respond(send, refusal(request, status, fault.code, fault.message or ""))
+            await respond(send, refusal(request, status, fault.code, fault.message or ""), cycle)
         else:
             await self._passthrough.forward(scope, receive, send)
 
@@ -179,7 +179,8 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-async def respond(send: Send, response: Response) -> None:
+async def respond(send: Send, response: Response, cycle: AsgiCycle) -> None:
+    cycle.join()
     headers = list(response.headers)
     if response.status != 204:
         headers.append((b"content-length", b"%d" % len(response.body)))

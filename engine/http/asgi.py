@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from .budget import FREE, Hold
+from .budget import FREE, WRITTEN, Hold
 from .cycle import Header, no_room
 
 if TYPE_CHECKING:
@@ -17,6 +17,29 @@ if TYPE_CHECKING:
 
 class ClientGone(Exception):
     """There is nobody left to respond to."""
+
+
+class _Joined:
+    """A transport that keeps what is written to it first, the head of a response, and writes it with what comes next:
+    each write is a system call, and wakes the client."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if not self._head:
+            self._head = data
+        elif len(data) > WRITTEN:
+            self._transport.writelines((self._head, data))
+        else:
+            self._transport.write(self._head + data)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return bool(self._transport.is_closing())
 
 
 class AsgiCycle(RequestResponseCycle):
@@ -60,6 +83,11 @@ class AsgiCycle(RequestResponseCycle):
         """The request is done, and its bytes are given back. Is there room for a response of that size?"""
         self.hold.release()
         return self.protocol.outgoing.room(size)
+
+    def join(self) -> None:
+        """The response's body follows its head at once, in one piece."""
+        if self.scope["method"] != "HEAD":
+            self.transport = _Joined(self.transport)  # type: ignore[assignment]
 
     def leave(self) -> None:
         """The connection is over."""

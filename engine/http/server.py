@@ -79,7 +79,7 @@ WORKERS = 64  # of one version at most, unless its function reserves less
 KEEP = 600.0  # seconds that a version nobody invokes stays up
 SWEEP = 15.0
 SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner
-SWITCH = 0.0005  # seconds after which a thread that wants the interpreter gets it from one that is busy
+SWITCH = 0.0001  # seconds after which a thread that wants the interpreter gets it from one that is busy
 GRACE = 30  # seconds that requests in flight have at the end
 CONNECTIONS = 1024  # by default: every synchronous invocation of an account at once, and some
 EXTRAS_BYTES = 16 * 1024  # beyond the event: what its context says
@@ -167,6 +167,9 @@ class Server:
         kinds: list[Kind[object]] = [
             Records(place.partition), QueueRows(), EventRows(place.partition), TakenRows(),
         ]  # fmt: skip
+        executor = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
+        stack.callback(executor.shutdown)
+        probed = loop.run_in_executor(executor, interpreters, options.python)  # takes as long as the store
         store = stack.enter_context(contextlib.closing(Store(options.state, kinds)))
         self._inside = stack.enter_context(contextlib.closing(Inside(options.state)))
         states = States(store)
@@ -177,8 +180,6 @@ class Server:
         logs = LogsProcess(_log_folder(options.state, place))
         await logs.start()
         stack.push_async_callback(logs.close)
-        executor = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
-        stack.callback(executor.shutdown)
         outside = Outside(loop, logs.send)
         stack.callback(outside.flush)
         runtime = Runtime(
@@ -193,7 +194,7 @@ class Server:
         outcomes.subscribe(counters)
         outcomes.subscribe(lambda batch: _log(logs, batch))
         stack.callback(outcomes.flush)
-        pythons = await loop.run_in_executor(executor, interpreters, options.python)
+        pythons = await probed
         hidden = [str(path.resolve()) for path in (options.state, options.auth) if path]
         layouts = Layouts(
             packages, options.state / "opt", self._variables, pythons, options.workers,

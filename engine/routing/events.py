@@ -4,11 +4,16 @@ Every function has a queue of its own, and no more of its events run than it may
 concurrency, or the workers that the engine would start for it. Those that wait do so on the disk, not in the engine's
 line, where they would be in the way of synchronous callers. When an invocation of it ends, of whatever kind, the next
 event begins; functions that have events and room take turns. So a function that is slow, throttled or crashing delays
-no other."""
+no other.
+
+Nor does a quick one: of its events no more run than keep up with the rate at which a server begins events (Little's
+law; `_Function.width`). More would be no quicker, but each takes a worker, and all of those the cores.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,7 +30,10 @@ from .endings import Ended, Endings
 from .event import SERVICE, AcceptedEvent, decode, encode, function_of, queue_of
 from .recursion import MOST, allowed, begin, hop
 
-BURST = 32  # events that are begun in one turn of the loop
+TURN = 0.001  # seconds of each turn of the loop in which events are begun
+NARROW = 16  # events of a function that may run at once, however quick they are
+RATE = 5_000  # events a second: no server begins more
+WIDENS = 0.01  # seconds without an end after which twice as many may run
 LOOKED_AT = 5.0  # seconds: how often events that cannot begin are looked at for their age
 DELETED = "Deleted"  # with their function: no condition of AWS's, which drops them in silence
 
@@ -36,7 +44,10 @@ OnStored = Callable[[BaseException | None], None]
 class _Function:
     """A function that has events which run, or could."""
 
-    __slots__ = ("arn", "blocked", "in_turn", "name", "placement", "queue", "running", "throttles", "timer")
+    __slots__ = (
+        "arn", "blocked", "duration", "ended", "in_turn", "name", "placement", "queue", "running", "throttles", "timer",
+        "widening", "width",
+    )  # fmt: skip
 
     def __init__(self, queue: str, name: str, placement: Placement) -> None:
         self.queue = queue
@@ -48,6 +59,18 @@ class _Function:
         self.blocked: Usage | None = None  # what it waits for to end
         self.throttles = 0  # by the engine, in a row
         self.timer: asyncio.TimerHandle | None = None  # until it is tried again after one
+        self.width = NARROW  # how many may run at once
+        self.duration = 0.0  # seconds, of late
+        self.ended = 0  # how many have
+        self.widening = False
+
+    def end(self, result: Result) -> None:
+        """One ended."""
+        self.throttles = 0
+        self.ended += 1
+        if result.record is not None:
+            self.duration += (result.record.took / 1e9 - self.duration) / 8
+            self.width = max(NARROW, int(self.duration * RATE))
 
 
 class Events:
@@ -127,9 +150,8 @@ class Events:
 
     def _pump(self) -> None:
         """Begin one event of each function that may, in turn, for as long as that takes no longer than it should."""
-        for _ in range(BURST):
-            if not self._turns or self._closed:
-                break
+        end = time.monotonic() + TURN
+        while self._turns and not self._closed:
             function = self._turns.popleft()
             try:
                 function.in_turn = self._begin(function)
@@ -139,6 +161,8 @@ class Events:
                 self._loop.call_exception_handler({"message": text, "exception": error})
             if function.in_turn:
                 self._turns.append(function)
+            if time.monotonic() > end:
+                break
         self._pumping = bool(self._turns) and not self._closed
         if self._pumping:
             self._loop.call_soon(self._pump)
@@ -151,6 +175,9 @@ class Events:
         nothing = invoker.usage(function.name).reserved == 0
         if not nothing:
             full = invoker.full(function.name, self._workers)
+            if full is None and function.running >= function.width:
+                full = invoker.usage(function.name)
+                self._widen(function)
             if full is not None:
                 self._wait(function, full)
                 return False
@@ -172,6 +199,20 @@ class Events:
         """Until one of these invocations ends."""
         function.blocked = full
         full.waiters.append(partial(self._unblock, function))
+
+    def _widen(self, function: _Function) -> None:
+        """Unless one of it ends soon."""
+        ended = function.ended
+
+        def look() -> None:
+            function.widening = False
+            if function.ended == ended and function.timer is None:
+                function.width *= 2
+                self._unblock(function)
+
+        if not function.widening:
+            function.widening = True
+            self._loop.call_later(WIDENS, look)
 
     def _unblock(self, function: _Function) -> None:
         if self._functions.get(function.queue) is not function:
@@ -217,7 +258,7 @@ class Events:
             if isinstance(result, Fault):
                 self._refused(function, row, event, result)
                 return
-            function.throttles = 0
+            function.end(result)
             event.invocations += 1
             event.faults = 0
             if result.failed:

@@ -50,12 +50,21 @@ async def gathered(
     entries: Entries, outcomes: Sequence[Awaitable[Mapping[str, Any]] | Fault]
 ) -> dict[str, Any]:
     """The result of a batch, from what each of its entries began."""
+    done: list[Mapping[str, Any] | Fault] = []
+    for outcome in outcomes:
+        try:
+            done.append(outcome if isinstance(outcome, Fault) else await outcome)
+        except Fault as fault:
+            done.append(fault)
+    return result(entries, done)
+
+
+def result(entries: Entries, outcomes: Sequence[Mapping[str, Any] | Fault]) -> dict[str, Any]:
+    """Of a batch, from what each of its entries came to."""
     good, bad = [], []
     for entry, outcome in zip(entries, outcomes, strict=True):
-        try:
-            if isinstance(outcome, Fault):
-                raise outcome
-            good.append({"Id": entry["Id"], **(await outcome)})
-        except Fault as fault:
-            bad.append(failed(entry["Id"], fault))
+        if isinstance(outcome, Fault):
+            bad.append(failed(entry["Id"], outcome))
+        else:
+            good.append({"Id": entry["Id"], **outcome})
     return {"Successful": good, "Failed": bad}

@@ -31,7 +31,7 @@ def encode(secret: bytes, handle: Handle) -> str:
 def decode(secret: bytes, text: str) -> Handle:
     """Raises Fault for what is no handle of the queue that has this secret."""
     try:
-        data = base64.b64decode(text, validate=True)
+        data = binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):
         raise invalid_handle(text) from None
     body = data[: _FORM.size]

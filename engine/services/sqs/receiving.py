@@ -129,47 +129,49 @@ class Receiving:
     # What a receipt handle is for.
 
     async def delete(self, queue: Queue, members: Mapping[str, Any], call: Call) -> None:
-        await self._deleted(queue, members["ReceiptHandle"])
+        await self._deleted(queue, [self._deletable(queue, members["ReceiptHandle"])])
 
     async def delete_batch(self, queue: Queue, members: Mapping[str, Any], call: Call) -> Result:
         entries: batches.Entries = members["Entries"]
         batches.check(entries, "DeleteMessageBatchRequestEntry", "ReceiptHandle")
-        outcomes: list[Awaitable[Result] | Fault] = []
+        outcomes: list[Result | Fault] = []
+        ids = []
         for entry in entries:
             try:
-                outcomes.append(self._deleted(queue, entry["ReceiptHandle"]))
+                ids.append(self._deletable(queue, entry["ReceiptHandle"]))
+                outcomes.append({})
             except Fault as fault:
                 outcomes.append(fault)
-        return await batches.gathered(entries, outcomes)
+        try:
+            await self._deleted(queue, ids)
+        except Fault as fault:
+            outcomes = [outcome if isinstance(outcome, Fault) else fault for outcome in outcomes]
+        return batches.result(entries, outcomes)
 
-    def _deleted(self, queue: Queue, text: str) -> Awaitable[Result]:
-        """What is awaited then is the disk. Raises Fault."""
+    def _deletable(self, queue: Queue, text: str) -> int | None:
+        """The row of a handle; None: there is none, or its deletion is on its way. Raises Fault."""
         handle = queue.handled(text)
         standing = self._rows.standing(handle.id)
         if standing is None or not queue.messages.owns(standing.queue):
-            return self._settled(queue, [], handle.id)  # maybe its deletion is on its way
+            return None
         if not queue.messages.deletable(handle):
             raise invalid_value(text, "ReceiptHandle", "The receipt handle has expired.")
-        return self._settled(queue, [handle.id], handle.id)
+        return handle.id
 
-    def _settled(self, queue: Queue, ids: list[int], id: int) -> Awaitable[Result]:
+    async def _deleted(self, queue: Queue, found: list[int | None]) -> None:
+        """Once that is durable, and any deletion that was on its way. Raises Fault when the disk refuses it."""
+        ids = list(dict.fromkeys(id for id in found if id is not None))
         future = self._rows.settle(ids)
 
         def gone(_: asyncio.Future[None]) -> None:
-            queue.messages.gone(id)
+            for id in ids:
+                queue.messages.gone(id)
             if queue.polls and queue.messages.ready():
                 queue.polls.wake()
 
         if ids:
             future.add_done_callback(gone)  # whether somebody still waits for it or not
-
-        end = deadline()
-
-        async def settled() -> Result:
-            await stored(future, end)
-            return {}
-
-        return settled()
+        await stored(future, deadline())
 
     async def change(self, queue: Queue, members: Mapping[str, Any], call: Call) -> None:
         await self._changed(queue, members["ReceiptHandle"], members["VisibilityTimeout"])

@@ -14,7 +14,7 @@ from engine.aws.names import Place
 from engine.durable.folder import StoreError
 from engine.durable.queue import QueueFull
 from engine.hosting.invoker import new_id
-from engine.routing import destinations, retry
+from engine.routing import destinations, events, retry
 from engine.routing.endings import Ended, Endings
 from engine.routing.event import AcceptedEvent
 from engine.routing.events import Events
@@ -102,6 +102,44 @@ def test_a_reserved_slot_that_frees_is_taken_at_once_whoever_had_it(
         await until(lambda: it.conditions()[50:] == [("ZeroReservedConcurrency", 0)] * 2)
         slow.touch()
         await until(lambda: it.conditions()[52:] == [("Success", 1)])
+        it.events.close()
+
+    run(tmp_path, body)
+
+
+@pytest.mark.promise(110)
+def test_quick_events_take_few_workers_and_slow_ones_as_many_as_they_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "NARROW", 2)
+    monkeypatch.setattr(events, "RATE", 0.1)  # so that ten seconds are quick
+    monkeypatch.setattr(events, "WIDENS", 3600.0)
+
+    async def body(hosted: Hosted) -> None:
+        hosted.put(HERE)
+        hosted.put(HERE, "g")
+        it = Accepting(hosted)
+        usage = hosted.hosting.of(HERE).invoker.usage("f")
+        besides: list[int] = []
+        it.endings.deliver = lambda ended: besides.append(usage.in_flight)
+        for _ in range(60):
+            await it.send(HERE, None)
+        await until(lambda: len(besides) == 60)
+        assert max(besides) == 1
+        # None of two ends: there are others that may be quick.
+        monkeypatch.setattr(events, "WIDENS", 0.01)
+        slow = hosted.hosting.of(HERE).invoker.usage("g")
+        first, second = tmp_path / "first", tmp_path / "second"
+        for file in [first] * 6 + [second] * 6:
+            await it.send(HERE, {"until": str(file)}, "g")
+        await until(lambda: slow.in_flight == 4)
+        # Once they are known to be slow nothing waits for that.
+        monkeypatch.setattr(events, "WIDENS", 3600.0)
+        monkeypatch.setattr(events, "RATE", 10_000)
+        first.touch()
+        await until(lambda: len(besides) == 66 and slow.in_flight == 4)
+        second.touch()
+        await until(lambda: len(besides) == 72)
         it.events.close()
 
     run(tmp_path, body)
