@@ -216,8 +216,69 @@ def test_buses_that_lead_in_a_circle_end(server: Served, events: Any, sqs: Any, 
     events.create_event_bus(Name=name)
     url, arn = queue(sqs, name)
     rule(events, name, {"Arn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"}, {"Arn": arn}, bus=name)
-    put(events, entry(name, EventBusName=name))
+    (id,) = put(events, entry(name, EventBusName=name))
     received(sqs, url, 17)
+
+    def logged() -> bool:
+        try:
+            found = server.client("logs").filter_log_events(logGroupName="/aws/events/failed-invocations")
+        except ClientError:
+            return False
+        return any(id in each["message"] for each in found["events"])
+
+    until(logged, 60, "the log")
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+
+
+def test_a_bus_of_another_place_is_only_put_to(server: Served, events: Any, name: str) -> None:
+    events.create_event_bus(Name=name)
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"
+    events.put_permission(EventBusName=name, Action="events:PutEvents", Principal="*", StatementId="s")
+    other = server.client("events", aws_access_key_id="222222222222")
+    put(other, entry(name, EventBusName=bus))
+    code, _ = refused(other.put_rule, Name="x", EventBusName=bus, EventPattern='{"source": ["x"]}')
+    assert code == "ResourceNotFoundException"
+    nowhere = f"arn:aws:events:moon-base-1:{ACCOUNT}:event-bus/default"
+    result = events.put_events(Entries=[entry(name, EventBusName=nowhere)])
+    assert result["Entries"][0]["ErrorCode"] == "ResourceNotFoundException"
+
+
+def test_a_template_that_makes_no_json_goes_to_the_dead_letter_queue(
+    events: Any, sqs: Any, name: str
+) -> None:
+    url, arn = queue(sqs, name)
+    transformer = {"InputPathsMap": {"x": "$.detail.none"}, "InputTemplate": "{<x>"}
+    rule(events, name, {"Arn": arn, "InputTransformer": transformer, "DeadLetterConfig": {"Arn": arn}})
+    (id,) = put(events, entry(name))
+    (letter,) = received(sqs, url)
+    assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "INVALID_JSON"
+    assert json.loads(letter["Body"])["id"] == id
+
+
+def test_an_asynchronous_invocation_ends_on_a_bus_of_this_server(
+    server: Served, events: Any, sqs: Any, name: str, tmp_path: Path
+) -> None:
+    url, arn = queue(sqs, name)
+    events.create_event_bus(Name=name)
+    rule(events, name, {"Arn": arn}, bus=name, source=["lambda"])
+    (tmp_path / "app.py").write_text("def handler(event, context):\n    return event\n")
+    api = server.client()
+    api.create_function(
+        FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler",
+        Code={"ZipFile": pack(tmp_path / "app.py")},
+    )  # fmt: skip
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"
+    api.put_function_event_invoke_config(
+        FunctionName=name, DestinationConfig={"OnSuccess": {"Destination": bus}}
+    )
+    api.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n": 1}')
+    (message,) = received(sqs, url)
+    event = json.loads(message["Body"])
+    assert (event["source"], event["detail-type"]) == (
+        "lambda",
+        "Lambda Function Invocation Result - Success",
+    )
+    assert event["detail"]["responsePayload"] == {"n": 1}
 
 
 # What is not delivered.

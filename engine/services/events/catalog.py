@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ...aws.faults import Fault
@@ -20,7 +21,9 @@ from .faults import no_bus, no_rule
 BUSES, RULES, ARCHIVES, REPLAYS = "events-buses", "events-rules", "events-archives", "events-replays"
 CONNECTIONS, DESTINATIONS = "events-connections", "events-destinations"
 DEFAULT = "default"
-_BUS_ARN = re.compile(r"arn:aws[\w-]*:events:(?P<region>[^:]*):(?P<account>\d{12}):event-bus/(?P<name>.+)")
+_BUS_ARN = re.compile(
+    r"arn:aws[\w-]*:events:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):event-bus/(?P<name>.+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,9 @@ def pattern_of(text: str) -> Pattern:
         raise Fault("InvalidEventPatternException", f"Event pattern is not valid. Reason: {error}") from None
 
 
+_parsed = lru_cache(16_384)(parse)  # a bus's index is made anew after a change: what did not change is there
+
+
 class Catalog:
     """Belongs to one event loop."""
 
@@ -80,15 +86,21 @@ class Catalog:
             elif table == ARCHIVES:
                 self._indexes.clear()
 
-    def bus(self, named: str | None, place: Place) -> Bus:
-        """By its name or its ARN; None: the default one. Raises Fault: there is none."""
+    def any_bus(self, named: str | None, place: Place) -> Bus:
+        """By its name, or by its ARN in whatever place; None: the default one. Raises Fault: there is none."""
         found = _BUS_ARN.fullmatch(named or "")
-        bus = (
-            Bus(Place(found["region"], found["account"]), found["name"])
-            if found
-            else Bus(place, named or DEFAULT)
-        )
+        there = Place(found["region"], found["account"]) if found else place
+        bus = Bus(there, found["name"] if found else named or DEFAULT)
+        if there != place and not self._states.known(there.partition):
+            raise no_bus(bus.name)
         if self.record(bus) is None:
+            raise no_bus(bus.name)
+        return bus
+
+    def bus(self, named: str | None, place: Place) -> Bus:
+        """One of this place. Raises Fault: there is none."""
+        bus = self.any_bus(named, place)
+        if bus.place != place:
             raise no_bus(bus.name)
         return bus
 
@@ -123,12 +135,12 @@ class Catalog:
         index = self._indexes.get(bus)
         if index is None:
             found = [
-                (Matched(RULES, name), parse(record["EventPattern"]))
+                (Matched(RULES, name), _parsed(record["EventPattern"]))
                 for name, record in self.rules(bus).items()
                 if record.get("EventPattern") and record["State"] != "DISABLED"
             ]
             found += [
-                (Matched(ARCHIVES, record["ArchiveName"]), parse(record.get("EventPattern") or "{}"))
+                (Matched(ARCHIVES, record["ArchiveName"]), _parsed(record.get("EventPattern") or "{}"))
                 for record in self.archives(bus)
             ]
             index = self._indexes[bus] = Rules(found)

@@ -24,6 +24,7 @@ from .catalog import Bus
 SERVICE = "events"  # of the queues' names
 ATTEMPTS = 185  # retries
 MAX_AGE = 86_400.0  # seconds
+INVALID_JSON = "INVALID_JSON"  # what a template made of an event
 LOG_GROUP = "/aws/events/failed-invocations"
 _MISSING = ("NotFound", "NonExistent", "NoSuch", "DoesNotExist", "QueueDoesNotExist")
 
@@ -80,7 +81,8 @@ class Delivery:
         target = wire.decode(job.target)
         if standing.dead is not None:
             attributes = {name: ("String", value or " ") for name, value in standing.dead.items()}
-            letter = Message(target["DeadLetterConfig"]["Arn"], _input(job, target), attributes)
+            body = job.event if standing.dead["ERROR_CODE"] == INVALID_JSON else _input(job, target)
+            letter = Message(target["DeadLetterConfig"]["Arn"], body, attributes)
             await self._targets.send(letter)
             return
         arn = target["Arn"]
@@ -132,9 +134,7 @@ def _input(job: Job, target: Mapping[str, Any]) -> bytes:
     try:
         return rendered(target, Source(job.event, job.rule, ingested))
     except ValueError as error:
-        raise Refused(
-            "INVALID_JSON", f"the input of target {target['Id']}: {error}", retriable=False
-        ) from None
+        raise Refused(INVALID_JSON, f"the input of target {target['Id']}: {error}", retriable=False) from None
 
 
 def _key(job: Job, target: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ class Putting:
 
     async def _entry(self, entry: Mapping[str, Any], caller: Caller) -> Members:
         try:
-            bus = self._catalog.bus(entry.get("EventBusName"), caller.place)
+            bus = self._catalog.any_bus(entry.get("EventBusName"), caller.place)
             event = _event(entry, caller)
             if not self._buses.allows(bus, caller.place):
                 text = f"Not authorized to put events on {bus.arn}: its policy does not allow it."
@@ -77,8 +77,7 @@ class Putting:
                 pending += self.queued(bus, matched.name, body, hops)
         if archived:
             pending.append(self._archives.keep(bus.place, archived, event, body))
-        for each in pending:
-            await each
+        await asyncio.gather(*pending)
 
     def queued(self, bus: Bus, rule: str, body: bytes, hops: int = 0) -> list[asyncio.Future[int]]:
         """A row for each target of a rule. Raises QueueFull."""

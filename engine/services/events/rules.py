@@ -16,8 +16,8 @@ from .faults import invalid
 
 TARGETS = 100  # of a rule; AWS has 5 unless asked
 _KNOWN = re.compile(
-    r"arn:aws[\w-]*:(?:(?:lambda|sqs|sns|logs|kinesis|firehose|states):[^:]*:[^:]*:.+|"
-    r"events:[^:]*:\d{12}:(?:event-bus|api-destination)/.+)"
+    r"arn:aws[\w-]*:(?:(?:lambda|sqs|sns|logs|kinesis|firehose|states):[a-z0-9-]+:\d{12}:.+|"
+    r"events:[a-z0-9-]+:\d{12}:(?:event-bus|api-destination)/.+)"
 )
 Members = dict[str, Any]
 

@@ -83,11 +83,17 @@ class EventBridge(ModelService):
     async def _to_bus(self, job: Job, target: Mapping[str, Any], body: bytes) -> None:
         """Another bus of this server gets the event as it is."""
         try:
-            bus = self._catalog.bus(target["Arn"], Place(*job.rule.split(":")[3:5]))
-        except Fault as error:
-            raise Refused("NO_RESOURCE", f"{target['Arn']} does not exist", retriable=False) from error
-        event = wire.decode(body)
-        await self._putting.put(bus, event, hops=job.hops + 1)
+            place = Place(*job.rule.split(":")[3:5])
+            bus = self._catalog.any_bus(target["Arn"], place)
+            event = wire.decode(body)
+            if not isinstance(event, dict) or not self._buses.allows(bus, place):
+                raise Refused(
+                    "NO_PERMISSIONS", f"{target['Arn']} does not let {place.account} in", retriable=False
+                )
+            await self._putting.put(bus, event, hops=job.hops + 1)
+        except Fault as fault:
+            code = "NO_RESOURCE" if fault.code == "ResourceNotFoundException" else "SDK_CLIENT_ERROR"
+            raise Refused(code, fault.message or fault.code, retriable=False) from fault
 
 
 def operations(owner: object) -> dict[str, Handler]:
