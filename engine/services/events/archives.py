@@ -103,6 +103,7 @@ class Archives:
         return {**record, "ArchiveArn": made, "SizeBytes": size, "EventCount": count}
 
     async def list_archives(self, members: Members, caller: Caller) -> Members:
+        _check_filters("ListArchives", members)
         state = self._catalog.state(caller.place)
         found = {name: state.get(ARCHIVES, name) or {} for name in state.owners(ARCHIVES)}
         names, token = page(
@@ -149,14 +150,18 @@ class Archives:
             members["Destination"]["Arn"],
         )
         begin, end = members["EventStartTime"], members["EventEndTime"]
-        archive = self._archive(source.rpartition("/")[2], caller.place)
+        if ":event-bus/" not in destination:
+            raise invalid("Parameter Destination.Arn is not valid. Reason: Must contain an event bus ARN.")
+        self._catalog.bus(destination, caller.place)
+        if (archive := self._catalog.state(caller.place).get(ARCHIVES, source.rpartition("/")[2])) is None:
+            text = f"Reason: Archive {source.rpartition('/')[2]} does not exist."
+            raise invalid(f"Parameter EventSourceArn is not valid. {text}")
         if archive["EventSourceArn"] != destination:
             text = "Parameter Destination.Arn is not valid. Reason: Cross event bus replay is not permitted."
             raise invalid(text)
         if begin >= end:
             text = "Parameter EventEndTime is not valid. Reason: EventStartTime must be before EventEndTime."
             raise invalid(text)
-        self._catalog.bus(destination, caller.place)
         async with self._catalog.changes.lock:
             state = self._catalog.state(caller.place)
             if state.get(REPLAYS, name) is not None:
@@ -192,6 +197,7 @@ class Archives:
         return {"ReplayArn": arn(caller.place, f"replay/{record['ReplayName']}"), **record}
 
     async def list_replays(self, members: Members, caller: Caller) -> Members:
+        _check_filters("ListReplays", members)
         state = self._catalog.state(caller.place)
         found = {name: state.get(REPLAYS, name) or {} for name in state.owners(REPLAYS)}
         names, token = page(
@@ -251,6 +257,12 @@ class Archives:
                 record["State"] = "RUNNING"
             await self._note(place, record)
         return bool(record["State"] == "COMPLETED")
+
+
+def _check_filters(operation: str, members: Mapping[str, Any]) -> None:
+    if sum(bool(members.get(name)) for name in ("State", "EventSourceArn", "NamePrefix")) > 1:
+        text = "Use either : State, EventSourceArn, or NamePrefix."
+        raise invalid(f"At most one filter is allowed for {operation}. {text}")
 
 
 def _key(place: Place, name: str) -> str:

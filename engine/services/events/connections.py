@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +12,6 @@ from ...durable.state import Record
 from .catalog import CONNECTIONS, DESTINATIONS, Catalog, arn, now, page, shown
 from .faults import exists, invalid, missing
 
-_ENDPOINT = re.compile(r"https?://[^\s/]+(/.*)?", re.ASCII | re.DOTALL)
 # What each type of authorization needs.
 _NEEDED = {
     "BASIC": ("BasicAuthParameters", ("Username", "Password")),
@@ -151,8 +149,6 @@ class Connections:
         }
 
     def _check_destination(self, members: Mapping[str, Any], caller: Caller) -> None:
-        if _ENDPOINT.fullmatch(members["InvocationEndpoint"]) is None:
-            raise invalid("Parameter InvocationEndpoint is not valid. Reason: it is no URL.")
         self._record(CONNECTIONS, named(members["ConnectionArn"]), caller.place)
 
     def _shown(self, place: Place, record: Record, brief: bool = False) -> Members:

@@ -99,6 +99,8 @@ class HttpTargets:
             name: _dynamic(event, value) for name, value in (given.get("QueryStringParameters") or {}).items()
         }
         url = destination["InvocationEndpoint"]
+        if "://" not in url:
+            url = f"https://{url}"
         for value in given.get("PathParameterValues") or ():
             url = url.replace("*", quote(_dynamic(event, value), safe=""), 1)
         if fields and isinstance(document := wire.decode(body), dict):

@@ -96,11 +96,12 @@ class RuleOperations:
     async def put_targets(self, members: Members, caller: Caller) -> Members:
         bus = self._catalog.bus(members.get("EventBusName"), caller.place)
         failed: list[Members] = []
+        for target in members["Targets"]:
+            _check(target)
         async with self._catalog.changes.lock:
             record = self._catalog.rule(bus, members["Rule"])
             targets = dict(record["Targets"])
             for target in members["Targets"]:
-                _check(target)
                 if _KNOWN.fullmatch(target["Arn"]) is None:
                     text = f"{target['Arn']} is nothing that events can be delivered to here"
                     failed.append(
