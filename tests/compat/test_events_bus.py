@@ -281,6 +281,26 @@ def test_an_asynchronous_invocation_ends_on_a_bus_of_this_server(
     assert event["detail"]["responsePayload"] == {"n": 1}
 
 
+@pytest.mark.slow
+@pytest.mark.promise(114)
+def test_a_schedule_comes_to_its_targets_and_to_no_other_rules(events: Any, sqs: Any, name: str) -> None:
+    """Within the minute."""
+    url, arn = queue(sqs, name)
+    rule(events, name, {"Arn": arn}, source=["aws.events"])
+    made = events.put_rule(Name=f"{name}-s", ScheduleExpression="cron(* * * * ? *)")["RuleArn"]
+    events.put_targets(Rule=f"{name}-s", Targets=[{"Id": "1", "Arn": arn}])
+
+    def one() -> Any:
+        return sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20).get("Messages")
+
+    (message,) = until(one, 90, "the schedule")
+    events.disable_rule(Name=f"{name}-s")
+    event = json.loads(message["Body"])
+    assert (event["detail-type"], event["source"], event["detail"]) == ("Scheduled Event", "aws.events", {})
+    assert event["resources"] == [made]
+    assert event["time"].endswith(":00Z")
+
+
 # What is not delivered.
 
 
