@@ -41,7 +41,10 @@ def parse(text: str | bytes) -> Pattern:
 
 def compiled(described: Mapping[str, Any]) -> Pattern:
     """A pattern as JSON decodes it. Raises InvalidPattern."""
-    return Pattern(_alternatives(described, ""))
+    try:
+        return Pattern(_alternatives(described, ""))
+    except RecursionError:
+        raise InvalidPattern("Rule is too complex - it is nested too deeply") from None
 
 
 def _alternatives(described: Mapping[str, Any], before: str) -> list[Alternative]:

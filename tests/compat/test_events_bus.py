@@ -148,6 +148,16 @@ def test_each_entry_has_an_id_or_an_error(events: Any) -> None:
         "Parameter DetailType is not valid. Reason: DetailType is a required argument."
     )
     assert result["Entries"][-1]["EventId"]
+    deep: Any = 1
+    for _ in range(400):
+        deep = {"a": deep}
+    pattern = json.dumps({"detail": json.loads(json.dumps(deep).replace("1", "[1]"))})
+    events.put_rule(Name="deep", EventPattern=pattern)
+    (nested,) = events.put_events(Entries=[entry("a", deep)])[
+        "Entries"
+    ]  # matched, or refused: never a failure
+    assert nested.get("ErrorCode") in (None, "MalformedDetail")
+    events.delete_rule(Name="deep")
     big = entry("a", {"x": "y" * 600_000})
     assert refused(events.put_events, Entries=[big, big]) == (
         "ValidationException", "Total size of the entries in the request is over the limit.",

@@ -52,6 +52,8 @@ class Putting:
             await self.put(bus, event)
         except Fault as fault:
             return {"ErrorCode": fault.code, "ErrorMessage": fault.message}
+        except RecursionError:
+            return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
         except QueueFull as full:
             return {"ErrorCode": "ThrottlingException", "ErrorMessage": str(full)}
         except StoreError as error:
@@ -99,7 +101,10 @@ class Putting:
         for name in _FIELDS:
             if name not in event:
                 raise invalid(f"Parameter Event is not valid. Reason: {name} is a required field.")
-        return {"Result": pattern.matches(event)}
+        try:
+            return {"Result": pattern.matches(event)}
+        except RecursionError:
+            raise invalid("Parameter Event is not valid.") from None
 
 
 def _event(entry: Mapping[str, Any], caller: Caller) -> Members:

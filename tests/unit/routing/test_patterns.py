@@ -275,3 +275,8 @@ def test_any_patterns_match_what_the_reference_matches(
         expected = [n for n, pattern in enumerate(patterns) if reference.matches(pattern, event)]
         assert index.match(event) == expected
         assert [n for n, pattern in enumerate(known) if pattern.matches(event)] == expected
+
+
+def test_a_pattern_that_is_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(InvalidPattern):
+        parse('{"a":' * 990 + "[1]" + "}" * 990)
