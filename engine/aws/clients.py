@@ -62,7 +62,7 @@ class Clients:
         """The result's members. service: botocore's name of it ("sqs"). Raises CallFailed."""
         model = _model(service)
         described = model.operation_model(operation)
-        endpoint = _named_endpoint(service)
+        endpoint = named_endpoint(service)
         if not endpoint and (local := self._local(service)) is not None:
             return await _call_local(local, model, described, members, place)
         endpoint = endpoint or self._endpoint
@@ -159,7 +159,8 @@ def _protocol(model: ServiceModel) -> str:
     return str(model.resolved_protocol if hasattr(model, "resolved_protocol") else model.protocol)
 
 
-def _named_endpoint(service: str) -> str | None:
+def named_endpoint(service: str) -> str | None:
+    """What the environment says instead of this server."""
     return os.environ.get(_variable(service))
 
 

@@ -118,5 +118,9 @@ class States:
         state = self._states.get(partition)
         return state or self._states.setdefault(partition, State(self._store, partition, {}, self.watchers))
 
+    def known(self, partition: str) -> bool:
+        """Was it loaded, or asked for?"""
+        return partition in self._states
+
     def all(self) -> list[State]:
         return list(self._states.values())

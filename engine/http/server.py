@@ -53,6 +53,8 @@ from ..routing.events import Events
 from ..routing.retry import DELAYS
 from ..routing.targets import Targets
 from ..runtime import Runtime
+from ..services.events.archived import ArchivedRows
+from ..services.events.service import EventBridge
 from ..services.health import Health
 from ..services.lambda_.archive import CodeArchive
 from ..services.lambda_.control import Control
@@ -165,7 +167,7 @@ class Server:
         options, loop = self.options, asyncio.get_running_loop()
         place = Place(options.region, options.account)
         kinds: list[Kind[object]] = [
-            Records(place.partition), QueueRows(), EventRows(place.partition), TakenRows(),
+            Records(place.partition), QueueRows(), EventRows(place.partition), TakenRows(), ArchivedRows(),
         ]  # fmt: skip
         executor = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
         stack.callback(executor.shutdown)
@@ -209,6 +211,8 @@ class Server:
         targets = Targets(clients, hosting, events.accept, place)
         destinations = Destinations(queues, targets, hosting, endings)
         stack.callback(destinations.close)
+        bus = EventBridge(store, states, queues, targets, logs.send)
+        stack.push_async_callback(bus.aclose)
 
         def control(placement: Placement) -> Control:
             return Control(
@@ -237,6 +241,7 @@ class Server:
             Logs(logs),
             Sts(),
             sqs,
+            bus,
             *self._services,
         ]
         self._drains = [service.drain for service in services]
@@ -250,6 +255,7 @@ class Server:
         events.start()
         destinations.start()
         sqs.start()
+        bus.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()

@@ -22,12 +22,12 @@ from ..durable.folder import StoreError
 from ..durable.queue import Leased, QueueFull, Queues
 from ..hosting.placements import Hosting
 from . import retry
+from .deliveries import Again, Deliveries
 from .endings import Ended, Endings
 from .event import function_of
 from .targets import Message, Targets, object_key
 
 SERVICE = "delivery"  # of the queues' names
-AT_ONCE = 16  # deliveries for one function
 ERROR_BYTES = 1024  # of a dead letter's ErrorMessage
 FULL_S = 1.0  # until a delivery that could not be queued is tried again
 _DETAIL_TYPE = "Lambda Function Invocation Result - {}"
@@ -111,16 +111,15 @@ class Destinations:
         self._hosting = hosting
         self._endings = endings
         endings.deliver = self
-        self._running: dict[str, int] = {}
+        self._deliveries = Deliveries(queues, SERVICE, self._send, self._failed)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Take up what an earlier server did not deliver."""
-        self._queues.listen(SERVICE, self._due)
-        for queue in self._queues.queues(SERVICE):
-            self._due(queue)
+        self._deliveries.start()
 
     def close(self) -> None:
+        self._deliveries.close()
         for task in self._tasks:
             task.cancel()
 
@@ -145,34 +144,16 @@ class Destinations:
                 except (QueueFull, StoreError):
                     await asyncio.sleep(FULL_S)
 
-    def _due(self, queue: str) -> None:
-        while self._running.get(queue, 0) < AT_ONCE and (rows := self._queues.lease(queue)):
-            self._running[queue] = self._running.get(queue, 0) + 1
-            task = asyncio.get_running_loop().create_task(self._deliver(queue, rows[0]))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    async def _send(self, _queue: str, row: Leased) -> None:
+        await self._targets.send(_decode(row.value).message)
 
-    async def _deliver(self, queue: str, row: Leased) -> None:
+    async def _failed(self, queue: str, row: Leased, error: Exception) -> Again | None:
+        retriable = error.retriable if isinstance(error, CallFailed) else True
+        delay = retry.back_off(row.attempts)
+        if retriable and (self._queues.now() - row.first) / 1e9 + delay <= retry.MAX_AGE:
+            return Again(delay)
         delivery = _decode(row.value)
-        try:
-            await self._targets.send(delivery.message)
-        except Exception as error:  # no delivery is lost by a mistake of ours
-            retriable = error.retriable if isinstance(error, CallFailed) else True
-            delay = retry.back_off(row.attempts)
-            too_old = (self._queues.now() - row.first) / 1e9 + delay > retry.MAX_AGE
-            if retriable and not too_old:
-                self._queues.release(row.id, delay)
-            else:
-                partition, name = function_of(queue)
-                placement = self._hosting.of(Place.of(partition))
-                self._endings.undelivered(
-                    placement, name, delivery.counter, delivery.message.target, str(error)
-                )
-                self._queues.settle([row.id])
-        else:
-            self._queues.settle([row.id])
-        finally:
-            self._running[queue] -= 1
-            if not self._running[queue]:
-                del self._running[queue]
-        self._due(queue)
+        partition, name = function_of(queue)
+        placement = self._hosting.of(Place.of(partition))
+        self._endings.undelivered(placement, name, delivery.counter, delivery.message.target, str(error))
+        return None

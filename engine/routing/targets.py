@@ -1,4 +1,5 @@
-"""What an ARN names, as something to send a message to: a queue, a topic, a function, an event bus, a bucket."""
+"""What an ARN names, as something to send a message to: a queue, a topic, a function, an event bus, a bucket, a log
+group, a stream, a state machine."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -19,7 +20,7 @@ from ..hosting.placements import Hosting
 from .event import AcceptedEvent
 
 _ARN = re.compile(
-    r"arn:aws[a-z-]*:(?P<service>sqs|sns|lambda|events|s3):(?P<region>[^:]*):(?P<account>[^:]*):(?P<name>.+)"
+    r"arn:aws[a-z-]*:(?P<service>sqs|sns|lambda|events|s3|logs|kinesis|firehose|states):(?P<region>[^:]*):(?P<account>[^:]*):(?P<name>.+)"
 )
 _ASK_S = 5.0  # that who configures a target waits to hear whether it is there
 # What a service is asked whether something is there, and the member that names it.
@@ -36,8 +37,8 @@ Accept = Callable[[AcceptedEvent, bytes, Callable[[BaseException | None], None]]
 
 
 class Message(msgspec.Struct, array_like=True):
-    """What is sent, whatever to. source, detail_type, resources: of an event on a bus; key: of an object in a bucket;
-    attributes: of a message, by name its type and value."""
+    """What is sent, whatever to. source, detail_type, resources: of an event on a bus; key: of an object in a bucket,
+    of a record in a stream, or of a message's group; attributes: of a message, by name its type and value."""
 
     target: str  # an ARN
     body: bytes
@@ -97,11 +98,13 @@ class Targets:
             members = {"QueueName": name, "QueueOwnerAWSAccountId": place.account}
             url = str((await self._clients.call("sqs", "GetQueueUrl", members, place))["QueueUrl"])
             self._urls[message.target] = url
-        sent = {
+        sent: dict[str, Any] = {
             "QueueUrl": url,
             "MessageBody": _text(message.body),
             "MessageAttributes": _attributes(message),
         }
+        if message.key:
+            sent["MessageGroupId"] = message.key
         try:
             await self._clients.call("sqs", "SendMessage", sent, place)
         except CallFailed:
@@ -124,6 +127,40 @@ class Targets:
             if refused.get("ErrorCode"):
                 code, text = refused["ErrorCode"], refused.get("ErrorMessage", "")
                 raise CallFailed(code, text, retriable=code in ("InternalFailure", "ThrottlingException"))
+
+    async def _logs(self, message: Message, place: Place, name: str) -> None:
+        """A group's stream of the day."""
+        group = name.removeprefix("log-group:").removesuffix(":*")
+        stream = {"logGroupName": group, "logStreamName": time.strftime("events/%Y/%m/%d", time.gmtime())}
+        entry = {"timestamp": int(time.time() * 1e3), "message": _text(message.body)}
+        try:
+            await self._clients.call("logs", "PutLogEvents", {**stream, "logEvents": [entry]}, place)
+        except CallFailed as error:
+            if error.code != "ResourceNotFoundException":
+                raise
+            try:
+                await self._clients.call("logs", "CreateLogStream", stream, place)
+            except CallFailed as refused:
+                if refused.code != "ResourceAlreadyExistsException":
+                    raise
+            await self._clients.call("logs", "PutLogEvents", {**stream, "logEvents": [entry]}, place)
+
+    async def _kinesis(self, message: Message, place: Place, name: str) -> None:
+        record = {
+            "StreamName": name.removeprefix("stream/"),
+            "Data": message.body,
+            "PartitionKey": message.key,
+        }
+        await self._clients.call("kinesis", "PutRecord", record, place)
+
+    async def _firehose(self, message: Message, place: Place, name: str) -> None:
+        stream = name.removeprefix("deliverystream/")
+        record = {"DeliveryStreamName": stream, "Record": {"Data": message.body}}
+        await self._clients.call("firehose", "PutRecord", record, place)
+
+    async def _states(self, message: Message, place: Place, _name: str) -> None:
+        execution = {"stateMachineArn": message.target, "input": _text(message.body)}
+        await self._clients.call("stepfunctions", "StartExecution", execution, place)
 
     async def _s3(self, message: Message, _place: Place, name: str) -> None:
         bucket = {"Bucket": name, "Key": message.key, "Body": message.body, "ContentType": "application/json"}

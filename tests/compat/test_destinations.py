@@ -45,6 +45,7 @@ def server(moto: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     folder = tmp_path_factory.mktemp("destinations")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_SQS", moto)
+        patch.setenv("AWS_ENDPOINT_URL_EVENTS", moto)
         served = Served(folder / "state", "--aws-endpoint", moto, "--retry-delays", "0.02,0.02")
     yield served
     assert served.stop() == 0
@@ -350,6 +351,7 @@ def test_a_delivery_outlives_the_server(tmp_path: Path, moto: str) -> None:
     queue = Queue(moto, name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_SQS", moto)
+        patch.setenv("AWS_ENDPOINT_URL_EVENTS", moto)
         alive = Served(tmp_path / "state")
     checked(json.loads(queue.message()["Body"]), created["FunctionArn"], event, "Success")
     assert alive.stop() == 0

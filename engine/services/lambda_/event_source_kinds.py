@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from ...durable.state import Record
+from ...routing.grammar import InvalidPattern, parse
 from .responses import invalid
 
 STREAMS = ("kinesis", "dynamodb")
@@ -163,16 +162,6 @@ def _unsupported(member: str) -> str:
 
 def _is_pattern(text: str) -> bool:
     try:
-        pattern = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        return bool(parse(text).alternatives != [()])
+    except InvalidPattern:
         return False
-    return isinstance(pattern, dict) and _leaves(pattern)
-
-
-def _leaves(pattern: Mapping[str, Any]) -> bool:
-    """Every leaf of a pattern is a list, not empty, of plain values and of objects (operators)."""
-    return bool(pattern) and all(
-        (isinstance(value, list) and value and not any(isinstance(each, list) for each in value))
-        or (isinstance(value, dict) and _leaves(value))
-        for value in pattern.values()
-    )

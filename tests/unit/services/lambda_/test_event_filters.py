@@ -60,7 +60,10 @@ def test_no_filters_are_none(plane: Plane) -> None:
 
 
 SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3)
-LEAVES = st.lists(SCALARS | st.dictionaries(st.text(max_size=3), SCALARS, min_size=1), min_size=1, max_size=3)
+OPERATORS = st.booleans().map(lambda there: {"exists": there}) | st.text(max_size=3).map(
+    lambda text: {"prefix": text}
+)
+LEAVES = st.lists(SCALARS | OPERATORS, min_size=1, max_size=3)
 PATTERNS = st.recursive(
     st.dictionaries(st.text(max_size=3), LEAVES, min_size=1, max_size=3),
     lambda inner: st.dictionaries(st.text(max_size=3), LEAVES | inner, min_size=1, max_size=3),

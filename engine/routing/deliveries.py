@@ -1,0 +1,78 @@
+"""Deliveries: rows of queues that are sent, again and again, until they arrive or are given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from ..durable.queue import Leased, Queues
+
+AT_ONCE = 16  # of one queue
+MISTAKE_S = 1.0  # until a delivery is tried again whose failure could not be dealt with
+
+
+class Again(NamedTuple):
+    """It is tried again after `delay` seconds, maybe with other metadata."""
+
+    delay: float
+    meta: bytes | None = None
+
+
+Send = Callable[[str, Leased], Awaitable[object]]  # the queue, and the row
+Failed = Callable[[str, Leased, Exception], Awaitable[Again | None]]
+
+
+class Deliveries:
+    """Of all queues of a service. Belongs to the event loop."""
+
+    def __init__(self, queues: Queues, service: str, send: Send, failed: Failed) -> None:
+        """failed: hears why a row was not sent. None: it is given up, and what comes of that is durable."""
+        self._queues = queues
+        self._service = service
+        self._send = send
+        self._failed = failed
+        self._running: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Take up what an earlier server did not deliver."""
+        self._queues.listen(self._service, self._due)
+        for queue in self._queues.queues(self._service):
+            self._due(queue)
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _due(self, queue: str) -> None:
+        while self._running.get(queue, 0) < AT_ONCE and (rows := self._queues.lease(queue)):
+            self._running[queue] = self._running.get(queue, 0) + 1
+            task = asyncio.get_running_loop().create_task(self._deliver(queue, rows[0]))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, queue: str, row: Leased) -> None:
+        try:
+            again = await self._attempt(queue, row)
+            if again is None:
+                self._queues.settle([row.id])
+            else:
+                self._queues.release(row.id, again.delay, meta=again.meta)
+        finally:
+            self._running[queue] -= 1
+            if not self._running[queue]:
+                del self._running[queue]
+        self._due(queue)
+
+    async def _attempt(self, queue: str, row: Leased) -> Again | None:
+        try:
+            await self._send(queue, row)
+        except Exception as error:  # no delivery is lost by a mistake of ours
+            try:
+                return await self._failed(queue, row, error)
+            except Exception as fault:
+                context = {"message": f"a delivery of {queue} could not be given up", "exception": fault}
+                asyncio.get_running_loop().call_exception_handler(context)
+                return Again(MISTAKE_S)
+        return None

@@ -1,0 +1,1 @@
+"""Amazon EventBridge: buses, rules and their targets, schedules, archives, connections and API destinations."""

@@ -1,0 +1,775 @@
+"""EventBridge by boto3: events put on buses, matched, and delivered to targets of every kind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from botocore.exceptions import ClientError
+from clients import moto_server
+from served import REGION, ROLE, RUNTIME, Served
+from support import until
+
+from engine.hosting.archives import pack
+
+ACCOUNT = "000000000000"
+NOTES = """
+import json, os
+def handler(event, context):
+    with open(os.environ["NOTE"], "a") as file:
+        file.write(json.dumps(event) + "\\n")
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = Served(tmp_path_factory.mktemp("bus") / "state")
+    yield served
+    assert served.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def events(server: Served) -> Any:
+    return server.client("events")
+
+
+@pytest.fixture(scope="module")
+def sqs(server: Served) -> Any:
+    return server.client("sqs")
+
+
+@pytest.fixture
+def name() -> str:
+    """A source, rule, bus and queue of the test's own."""
+    return f"t-{uuid.uuid4().hex[:12]}"
+
+
+def queue(sqs: Any, name: str, **attributes: str) -> tuple[str, str]:
+    """Its URL and ARN."""
+    url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    return url, f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+
+
+def received(sqs: Any, url: str, count: int = 1) -> list[dict[str, Any]]:
+    """The next messages, deleted."""
+    found: list[dict[str, Any]] = []
+
+    def enough() -> bool:
+        more = sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1, MessageAttributeNames=["All"],
+            AttributeNames=["All"],
+        ).get("Messages", [])  # fmt: skip
+        for each in more:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
+        found.extend(more)
+        return len(found) >= count
+
+    until(enough, 60, f"{count} messages")
+    assert len(found) == count, found
+    return found
+
+
+def rule(events: Any, name: str, *targets: dict[str, Any], bus: str = "default", **pattern: Any) -> str:
+    """A rule for events of this source. Its ARN."""
+    pattern = {"source": [name], **pattern}
+    arn: str = events.put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps(pattern))["RuleArn"]
+    result = events.put_targets(
+        Rule=name, EventBusName=bus, Targets=[{"Id": str(n), **each} for n, each in enumerate(targets)]
+    )
+    assert result["FailedEntryCount"] == 0, result
+    return arn
+
+
+def entry(name: str, detail: Any = None, **more: Any) -> dict[str, Any]:
+    return {"Source": name, "DetailType": "test", "Detail": json.dumps(detail or {}), **more}
+
+
+def put(events: Any, *entries: dict[str, Any]) -> list[str]:
+    result = events.put_events(Entries=list(entries))
+    assert result["FailedEntryCount"] == 0, result
+    return [each["EventId"] for each in result["Entries"]]
+
+
+def refused(call: Callable[..., Any], **members: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as error:
+        call(**members)
+    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
+
+
+# Events, rules, targets.
+
+
+@pytest.mark.promise(113)
+def test_an_event_comes_to_the_targets_of_the_rules_that_it_matches(events: Any, sqs: Any, name: str) -> None:
+    url, arn = queue(sqs, name)
+    rule(events, name, {"Arn": arn}, detail={"n": [{"numeric": [">", 1]}], "tags": ["x"]})
+    when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    put(events, entry(name, {"n": 1, "tags": ["x"]}), entry(name, {"n": 2, "tags": ["y"]}))
+    (id,) = put(events, entry(name, {"n": 2, "tags": ["x", "y"]}, Time=when, Resources=["arn:aws:a"]))
+    (message,) = received(sqs, url)
+    assert json.loads(message["Body"]) == {
+        "version": "0", "id": id, "detail-type": "test", "source": name, "account": ACCOUNT, "region": REGION,
+        "time": "2026-01-02T03:04:05Z", "resources": ["arn:aws:a"], "detail": {"n": 2, "tags": ["x", "y"]},
+    }  # fmt: skip
+    events.disable_rule(Name=name)
+    assert events.describe_rule(Name=name)["State"] == "DISABLED"
+    put(events, entry(name, {"n": 3, "tags": ["x"]}))
+    events.enable_rule(Name=name)
+    put(events, entry(name, {"n": 4, "tags": ["x"]}))
+    (message,) = received(sqs, url)
+    assert json.loads(message["Body"])["detail"]["n"] == 4
+
+
+@pytest.mark.promise(113)
+def test_each_entry_has_an_id_or_an_error(events: Any) -> None:
+    bad = [
+        {"Source": "a", "DetailType": "b"}, {"Source": "a", "Detail": "{}"}, {"DetailType": "b", "Detail": "{}"},
+        {"Source": "a", "DetailType": "b", "Detail": "["}, {"Source": "a", "DetailType": "b", "Detail": "[]"},
+        {"Source": "aws.ec2", "DetailType": "b", "Detail": "{}"}, entry("a", EventBusName="nowhere"),
+        entry("a", Detail='{"a":' * 950 + "1" + "}" * 950),
+    ]  # fmt: skip
+    result = events.put_events(Entries=[*bad, entry("a")])
+    assert result["FailedEntryCount"] == len(bad)
+    assert [each.get("ErrorCode") for each in result["Entries"]] == [
+        *["InvalidArgument"] * 3, *["MalformedDetail"] * 2, "NotAuthorizedForSourceException",
+        "ResourceNotFoundException", "MalformedDetail", None,
+    ]  # fmt: skip
+    assert result["Entries"][1]["ErrorMessage"] == (
+        "Parameter DetailType is not valid. Reason: DetailType is a required argument."
+    )
+    assert result["Entries"][-1]["EventId"]
+    deep: Any = 1
+    for _ in range(400):
+        deep = {"a": deep}
+    pattern = json.dumps({"detail": json.loads(json.dumps(deep).replace("1", "[1]"))})
+    events.put_rule(Name="deep", EventPattern=pattern)
+    (nested,) = events.put_events(Entries=[entry("a", deep)])[
+        "Entries"
+    ]  # matched, or refused: never a failure
+    assert nested.get("ErrorCode") in (None, "MalformedDetail")
+    events.delete_rule(Name="deep")
+    big = entry("a", {"x": "y" * 600_000})
+    assert refused(events.put_events, Entries=[big, big]) == (
+        "ValidationException", "Total size of the entries in the request is over the limit.",
+    )  # fmt: skip
+    code, message = refused(events.put_events, Entries=[entry("a")] * 11)
+    assert code == "ValidationException"
+    assert "Member must have length less than or equal to 10" in message
+    put(events, entry("a", {"x": "y" * 1_000_000}))
+
+
+@pytest.mark.promise(113)
+def test_a_function_gets_what_a_template_makes_of_the_event(
+    server: Served, events: Any, name: str, tmp_path: Path
+) -> None:
+    note = server.log.parent / f"{name}.notes"
+    (tmp_path / "app.py").write_text(NOTES)
+    function = server.client().create_function(
+        FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Timeout=20,
+        Code={"ZipFile": pack(tmp_path / "app.py")}, Environment={"Variables": {"NOTE": str(note)}},
+    )["FunctionArn"]  # fmt: skip
+    template = '{"who": <who>, "text": "<who> of <kind>", "gone": <gone>, "rule": <aws.events.rule-name>, "all": <d>}'
+    paths = {"who": "$.detail.user.name", "kind": "$.detail-type", "gone": "$.detail.none", "d": "$.detail"}
+    rule(
+        events, name,
+        {"Arn": function, "InputTransformer": {"InputPathsMap": paths, "InputTemplate": template}},
+        {"Arn": function, "InputPath": "$.detail.user"},
+        {"Arn": function, "Input": '{"constant": [1]}'},
+    )  # fmt: skip
+    put(events, entry(name, {"user": {"name": "A B"}}))
+    until(lambda: note.exists() and note.read_text().count("\n") == 3, 60, "three invocations")
+    found = sorted(note.read_text().splitlines())
+    assert [json.loads(each) for each in found] == [
+        {"constant": [1]},
+        {"name": "A B"},
+        {"who": "A B", "text": "A B of test", "rule": name, "all": {"user": {"name": "A B"}}},
+    ]
+
+
+def test_targets_of_other_kinds(server: Served, events: Any, sqs: Any, name: str) -> None:
+    logs = server.client("logs")
+    logs.create_log_group(logGroupName=f"/aws/events/{name}")
+    url, arn = queue(sqs, f"{name}.fifo", FifoQueue="true", ContentBasedDeduplication="true")
+    events.create_event_bus(Name=name)
+    other_url, other = queue(sqs, name)
+    rule(events, name, {"Arn": other}, bus=name)
+    rule(
+        events, name,
+        {"Arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/events/{name}"},
+        {"Arn": arn, "SqsParameters": {"MessageGroupId": "g"}},
+        {"Arn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}", "RoleArn": ROLE},
+    )  # fmt: skip
+    (id,) = put(events, entry(name, {"n": 1}))
+    (message,) = received(sqs, url)
+    assert message["Attributes"]["MessageGroupId"] == "g"
+    (message,) = received(sqs, other_url)
+    assert json.loads(message["Body"])["id"] == id  # the event itself goes on to the other bus
+
+    def logged() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = logs.filter_log_events(logGroupName=f"/aws/events/{name}")["events"]
+        return found
+
+    assert json.loads(until(logged, 60, "the log")[0]["message"])["id"] == id
+
+
+def test_buses_that_lead_in_a_circle_end(server: Served, events: Any, sqs: Any, name: str) -> None:
+    events.create_event_bus(Name=name)
+    url, arn = queue(sqs, name)
+    rule(events, name, {"Arn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"}, {"Arn": arn}, bus=name)
+    (id,) = put(events, entry(name, EventBusName=name))
+    received(sqs, url, 17)
+
+    def logged() -> bool:
+        try:
+            found = server.client("logs").filter_log_events(logGroupName="/aws/events/failed-invocations")
+        except ClientError:
+            return False
+        return any(id in each["message"] for each in found["events"])
+
+    until(logged, 60, "the log")
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+
+
+def test_a_bus_of_another_place_is_only_put_to(server: Served, events: Any, name: str) -> None:
+    events.create_event_bus(Name=name)
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"
+    events.put_permission(EventBusName=name, Action="events:PutEvents", Principal="*", StatementId="s")
+    other = server.client("events", aws_access_key_id="222222222222")
+    put(other, entry(name, EventBusName=bus))
+    code, _ = refused(other.put_rule, Name="x", EventBusName=bus, EventPattern='{"source": ["x"]}')
+    assert code == "ResourceNotFoundException"
+    nowhere = f"arn:aws:events:moon-base-1:{ACCOUNT}:event-bus/default"
+    result = events.put_events(Entries=[entry(name, EventBusName=nowhere)])
+    assert result["Entries"][0]["ErrorCode"] == "ResourceNotFoundException"
+
+
+def test_a_template_that_makes_no_json_goes_to_the_dead_letter_queue(
+    events: Any, sqs: Any, name: str
+) -> None:
+    url, arn = queue(sqs, name)
+    transformer = {"InputPathsMap": {"x": "$.detail.none"}, "InputTemplate": "{<x>"}
+    rule(events, name, {"Arn": arn, "InputTransformer": transformer, "DeadLetterConfig": {"Arn": arn}})
+    (id,) = put(events, entry(name))
+    (letter,) = received(sqs, url)
+    assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "INVALID_JSON"
+    assert json.loads(letter["Body"])["id"] == id
+
+
+def test_an_asynchronous_invocation_ends_on_a_bus_of_this_server(
+    server: Served, events: Any, sqs: Any, name: str, tmp_path: Path
+) -> None:
+    url, arn = queue(sqs, name)
+    events.create_event_bus(Name=name)
+    rule(events, name, {"Arn": arn}, bus=name, source=["lambda"])
+    (tmp_path / "app.py").write_text("def handler(event, context):\n    return event\n")
+    api = server.client()
+    api.create_function(
+        FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler",
+        Code={"ZipFile": pack(tmp_path / "app.py")},
+    )  # fmt: skip
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"
+    api.put_function_event_invoke_config(
+        FunctionName=name, DestinationConfig={"OnSuccess": {"Destination": bus}}
+    )
+    api.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n": 1}')
+    (message,) = received(sqs, url)
+    event = json.loads(message["Body"])
+    assert (event["source"], event["detail-type"]) == (
+        "lambda",
+        "Lambda Function Invocation Result - Success",
+    )
+    assert event["detail"]["responsePayload"] == {"n": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.promise(114)
+def test_a_schedule_comes_to_its_targets_and_to_no_other_rules(events: Any, sqs: Any, name: str) -> None:
+    """Within the minute."""
+    url, arn = queue(sqs, name)
+    rule(events, name, {"Arn": arn}, source=["aws.events"])
+    made = events.put_rule(Name=f"{name}-s", ScheduleExpression="cron(* * * * ? *)")["RuleArn"]
+    events.put_targets(Rule=f"{name}-s", Targets=[{"Id": "1", "Arn": arn}])
+
+    def one() -> Any:
+        return sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20).get("Messages")
+
+    (message,) = until(one, 90, "the schedule")
+    events.disable_rule(Name=f"{name}-s")
+    event = json.loads(message["Body"])
+    assert (event["detail-type"], event["source"], event["detail"]) == ("Scheduled Event", "aws.events", {})
+    assert event["resources"] == [made]
+    assert event["time"].endswith(":00Z")
+
+
+# What is not delivered.
+
+
+@pytest.mark.promise(115)
+def test_what_a_target_does_not_take_goes_to_its_dead_letter_queue(events: Any, sqs: Any, name: str) -> None:
+    url, arn = queue(sqs, name)
+    missing = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}-missing"
+    function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}-missing"
+    made = rule(
+        events, name,
+        {"Arn": missing, "DeadLetterConfig": {"Arn": arn}, "InputPath": "$.detail"},
+        {"Arn": function, "DeadLetterConfig": {"Arn": arn}},
+        {"Arn": missing},
+    )  # fmt: skip
+    put(events, entry(name, {"n": 1}))
+    letters = {each["MessageAttributes"]["TARGET_ARN"]["StringValue"]: each for each in received(sqs, url, 2)}
+    assert set(letters) == {missing, function}
+    assert json.loads(letters[missing]["Body"]) == {"n": 1}
+    for letter in letters.values():
+        found = {key: value["StringValue"] for key, value in letter["MessageAttributes"].items()}
+        assert found.pop("ERROR_MESSAGE")
+        found.pop("TARGET_ARN")
+        assert found == {"RULE_ARN": made, "ERROR_CODE": "NO_RESOURCE", "RETRY_ATTEMPTS": "0"}
+
+
+@pytest.mark.promise(115)
+def test_what_nothing_takes_is_in_the_log(server: Served, events: Any, name: str) -> None:
+    rule(events, name, {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}-missing"})
+    (id,) = put(events, entry(name, {"n": 1}))
+
+    def logged() -> bool:
+        try:
+            found = server.client("logs").filter_log_events(logGroupName="/aws/events/failed-invocations")
+        except ClientError:
+            return False
+        return any(id in each["message"] for each in found["events"])
+
+    until(logged, 60, "the log")
+
+
+@pytest.mark.slow
+@pytest.mark.promise(112)
+def test_an_event_that_was_accepted_outlives_the_server(tmp_path: Path, name: str) -> None:
+    """Killed as soon as the last put is answered, twice."""
+    total = 0
+    for _ in range(2):
+        served = Served(tmp_path / "state")
+        events, sqs = served.client("events"), served.client("sqs")
+        if not total:
+            url, arn = queue(sqs, name)
+            rule(events, name, {"Arn": arn})
+        for _ in range(10):
+            put(events, *[entry(name, {"n": total + n}) for n in range(10)])
+            total += 10
+        served.process.send_signal(signal.SIGKILL)
+        served.process.wait()
+        assert served.process.stdout is not None
+        served.process.stdout.close()
+    served = Served(tmp_path / "state")
+    sqs = served.client("sqs")
+    path = urlsplit(url).path
+    seen: set[int] = set()
+
+    def all_there() -> bool:
+        found = sqs.receive_message(QueueUrl=served.url + path, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        for each in found.get("Messages", []):
+            seen.add(json.loads(each["Body"])["detail"]["n"])
+            sqs.delete_message(QueueUrl=served.url + path, ReceiptHandle=each["ReceiptHandle"])
+        return len(seen) == total
+
+    until(all_there, 60, "every event")
+    assert served.stop() == 0
+
+
+# Archives and replays.
+
+
+@pytest.mark.promise(116)
+def test_what_an_archive_kept_is_replayed_to_the_rules_that_a_replay_names(
+    events: Any, sqs: Any, name: str
+) -> None:
+    url, arn = queue(sqs, name)
+    other_url, other = queue(sqs, f"{name}-other")
+    events.create_event_bus(Name=name)
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"
+    made = rule(events, name, {"Arn": arn}, bus=name)
+    events.put_rule(Name="other", EventBusName=name, EventPattern=json.dumps({"source": [name]}))
+    events.put_targets(Rule="other", EventBusName=name, Targets=[{"Id": "1", "Arn": other}])
+    events.create_archive(
+        ArchiveName=name, EventSourceArn=bus, EventPattern=json.dumps({"detail": {"keep": [True]}})
+    )
+    when = datetime.now(UTC).replace(microsecond=0)
+    for n in range(3):
+        put(events, *[entry(name, {"keep": keep, "n": n}, EventBusName=name, Time=when + timedelta(minutes=n))
+                      for keep in (True, False)])  # fmt: skip
+    received(sqs, url, 6)
+    received(sqs, other_url, 6)
+    described = events.describe_archive(ArchiveName=name)
+    assert (described["EventCount"], described["State"]) == (3, "ENABLED")
+    events.start_replay(
+        ReplayName=name, EventSourceArn=described["ArchiveArn"], EventStartTime=when,
+        EventEndTime=when + timedelta(minutes=2), Destination={"Arn": bus, "FilterArns": [made]},
+    )  # fmt: skip
+    until(lambda: events.describe_replay(ReplayName=name)["State"] == "COMPLETED", 60, "the replay")
+    bodies = [json.loads(each["Body"]) for each in received(sqs, url, 2)]
+    assert sorted(each["detail"]["n"] for each in bodies) == [0, 1]
+    assert {each["replay-name"] for each in bodies} == {name}
+    assert (
+        events.describe_archive(ArchiveName=name)["EventCount"] == 3
+    )  # replayed events are not archived again
+    assert "Messages" not in sqs.receive_message(QueueUrl=other_url)
+    assert refused(events.cancel_replay, ReplayName=name)[0] == "IllegalStatusException"
+    events.delete_archive(ArchiveName=name)
+    assert refused(events.describe_archive, ArchiveName=name) == (
+        "ResourceNotFoundException", f"Archive {name} does not exist.",
+    )  # fmt: skip
+
+
+# API destinations.
+
+
+class Receiver:
+    """An HTTP server that keeps what it gets. responses: statuses and headers, in turn; then 200."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.responses: list[tuple[int, dict[str, str]]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if self.path == "/token":
+                    receiver.requests.append({"form": parse_qs(body.decode())})
+                    return self.respond(
+                        200, {}, json.dumps({"access_token": "T", "token_type": "Bearer"}).encode()
+                    )
+                receiver.requests.append(
+                    {
+                        "path": self.path,
+                        "headers": dict(self.headers),
+                        "body": json.loads(body),
+                        "at": time.monotonic(),
+                    }
+                )
+                status, headers = receiver.responses.pop(0) if receiver.responses else (200, {})
+                return self.respond(status, headers, b"")
+
+            def respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
+                self.send_response(status)
+                for key, value in {**headers, "Content-Length": str(len(body))}.items():
+                    self.send_header(key, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def destination(events: Any, name: str, url: str, kind: str, auth: dict[str, Any], **more: Any) -> str:
+    connection = events.create_connection(Name=name, AuthorizationType=kind, AuthParameters=auth)[
+        "ConnectionArn"
+    ]
+    arn: str = events.create_api_destination(
+        Name=name, ConnectionArn=connection, InvocationEndpoint=url, HttpMethod="POST", **more
+    )["ApiDestinationArn"]
+    return arn
+
+
+@pytest.mark.promise(117)
+def test_an_api_destination_is_sent_to_as_its_connection_authorizes(
+    events: Any, receiver: Receiver, name: str
+) -> None:
+    auth = {
+        "BasicAuthParameters": {"Username": "u", "Password": "p"},
+        "InvocationHttpParameters": {
+            "HeaderParameters": [{"Key": "X-C", "Value": "c", "IsValueSecret": True}],
+            "BodyParameters": [{"Key": "added", "Value": "b"}],
+        },
+    }
+    arn = destination(events, name, f"{receiver.url}/orders/*", "BASIC", auth)
+    parameters = {
+        "PathParameterValues": ["$.detail.id"], "HeaderParameters": {"X-T": "t"},
+        "QueryStringParameters": {"q": "$.detail.q"},
+    }  # fmt: skip
+    rule(events, name, {"Arn": arn, "InputPath": "$.detail", "HttpParameters": parameters, "RoleArn": ROLE})
+    put(events, entry(name, {"id": "a/b", "q": 5}))
+    until(lambda: receiver.requests, 60, "the request")
+    (request,) = receiver.requests
+    assert (request["path"], request["body"]) == ("/orders/a%2Fb?q=5", {"id": "a/b", "q": 5, "added": "b"})
+    wanted = {
+        "User-Agent": "Amazon/EventBridge/ApiDestinations", "Content-Type": "application/json; charset=utf-8",
+        "Range": "bytes=0-1048575", "X-C": "c", "X-T": "t", "Authorization": "Basic dTpw",
+    }  # fmt: skip
+    assert wanted.items() <= request["headers"].items()
+    shown = events.describe_connection(Name=name)
+    assert "Password" not in json.dumps(shown["AuthParameters"])
+    (header,) = shown["AuthParameters"]["InvocationHttpParameters"]["HeaderParameters"]
+    assert header == {"Key": "X-C", "IsValueSecret": True}
+
+
+@pytest.mark.promise(117)
+def test_a_token_is_asked_for_once_and_again_when_it_is_old(
+    events: Any, receiver: Receiver, name: str
+) -> None:
+    auth = {
+        "OAuthParameters": {
+            "ClientParameters": {"ClientID": "i", "ClientSecret": "s"},
+            "AuthorizationEndpoint": f"{receiver.url}/token",
+            "HttpMethod": "POST",
+        }
+    }
+    arn = destination(events, name, f"{receiver.url}/x", "OAUTH_CLIENT_CREDENTIALS", auth)
+    rule(events, name, {"Arn": arn, "RoleArn": ROLE})
+    put(events, entry(name))
+    until(lambda: len(receiver.requests) == 2, 60, "a token and the request")
+    assert receiver.requests[0]["form"] == {
+        "grant_type": ["client_credentials"], "client_id": ["i"], "client_secret": ["s"],
+    }  # fmt: skip
+    assert receiver.requests[1]["headers"]["Authorization"] == "Bearer T"
+    receiver.responses = [(401, {})]
+    put(events, entry(name))
+    until(lambda: len(receiver.requests) == 5, 60, "refused, a token, and again")
+    assert [("form" in each) for each in receiver.requests] == [True, False, False, True, False]
+
+
+@pytest.mark.promise(117)
+def test_what_is_retried_and_what_is_not(events: Any, sqs: Any, receiver: Receiver, name: str) -> None:
+    url, dead = queue(sqs, name)
+    auth = {"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": "k"}}
+    arn = destination(events, name, f"{receiver.url}/x", "API_KEY", auth)
+    target = {
+        "Arn": arn,
+        "RoleArn": ROLE,
+        "DeadLetterConfig": {"Arn": dead},
+        "RetryPolicy": {"MaximumRetryAttempts": 1},
+    }
+    rule(events, name, target)
+    receiver.responses = [(503, {})]
+    put(events, entry(name, {"n": 1}))
+    until(lambda: len(receiver.requests) == 2, 60, "once more")  # and then it was taken
+    receiver.responses = [(429, {"Retry-After": "2"})]
+    put(events, entry(name, {"n": 2}))
+    until(lambda: len(receiver.requests) == 4, 60, "once more")
+    assert receiver.requests[3]["at"] - receiver.requests[2]["at"] >= 1.9
+    receiver.responses = [(404, {})]
+    put(events, entry(name, {"n": 3}))
+    (letter,) = received(sqs, url)
+    found = {key: value["StringValue"] for key, value in letter["MessageAttributes"].items()}
+    assert (found["ERROR_CODE"], found["RETRY_ATTEMPTS"]) == ("NO_RESOURCE", "0")
+    assert "EXHAUSTED_RETRY_CONDITION" not in found
+    receiver.responses = [(500, {}), (500, {})]
+    put(events, entry(name, {"n": 4}))
+    (letter,) = received(sqs, url)
+    found = {key: value["StringValue"] for key, value in letter["MessageAttributes"].items()}
+    assert (found["EXHAUSTED_RETRY_CONDITION"], found["RETRY_ATTEMPTS"]) == ("MaximumRetryAttempts", "1")
+    assert receiver.requests[0]["headers"]["X-Key"] == "k"
+
+
+# What other services have.
+
+
+@pytest.mark.slow
+def test_targets_that_another_endpoint_has(tmp_path: Path, name: str) -> None:
+    """moto's topics, streams and state machines."""
+    with moto_server() as moto:
+        served = Served(tmp_path / "state", "--aws-endpoint", moto)
+        kinesis, sns, states = (served.client(each) for each in ("kinesis", "sns", "stepfunctions"))
+        kinesis.create_stream(StreamName=name, ShardCount=1)
+        stream = kinesis.describe_stream(StreamName=name)["StreamDescription"]
+        topic = sns.create_topic(Name=name)["TopicArn"]
+        definition = json.dumps({"StartAt": "a", "States": {"a": {"Type": "Pass", "End": True}}})
+        machine = states.create_state_machine(name=name, definition=definition, roleArn=ROLE)[
+            "stateMachineArn"
+        ]
+        events, sqs = served.client("events"), served.client("sqs")
+        url, dead = queue(sqs, name)
+        path = {"KinesisParameters": {"PartitionKeyPath": "$.detail.key"}}
+        letters = {"DeadLetterConfig": {"Arn": dead}}
+        rule(
+            events, name, {"Arn": stream["StreamARN"], **path, **letters}, {"Arn": topic, **letters},
+            {"Arn": machine, "RoleArn": ROLE, **letters},
+        )  # fmt: skip
+        put(events, entry(name, {"key": "k"}))
+        shard = kinesis.get_shard_iterator(
+            StreamName=name, ShardId=stream["Shards"][0]["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        record = until(lambda: kinesis.get_records(ShardIterator=shard)["Records"], 60, "the record")[0]
+        assert (record["PartitionKey"], json.loads(record["Data"])["source"]) == ("k", name)
+        until(lambda: states.list_executions(stateMachineArn=machine)["executions"], 60, "the execution")
+        assert "Messages" not in sqs.receive_message(QueueUrl=url)
+        assert served.stop() == 0
+
+
+# The operations.
+
+
+def test_every_operation_of_the_model_is_answered(events: Any) -> None:
+    """Implemented, or refused with an error that the service has."""
+    model = events.meta.service_model
+    errors = {shape.name for shape in model.error_shapes} | {"ValidationException"}
+    for operation in model.operation_names:
+        shape = model.operation_model(operation).input_shape
+        members = {name: _any(shape.members[name]) for name in shape.required_members}
+        method = getattr(events, _method(events, operation))
+        try:
+            method(**members)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] in errors, (operation, error)
+
+
+def _method(client: Any, operation: str) -> str:
+    return next(name for name, of in client.meta.method_to_api_mapping.items() if of == operation)
+
+
+def _any(shape: Any) -> Any:
+    if shape.type_name == "structure":
+        return {name: _any(shape.members[name]) for name in shape.required_members}
+    if shape.type_name == "list":
+        return [_any(shape.member)] * max(1, shape.metadata.get("min", 1))
+    if shape.type_name == "timestamp":
+        return datetime.now(UTC)
+    if shape.type_name == "string":
+        return shape.enum[0] if getattr(shape, "enum", None) else "x" * max(1, shape.metadata.get("min", 1))
+    return 1
+
+
+def test_rules_and_targets_are_listed_and_removed(events: Any, name: str) -> None:
+    target = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+    for n in range(3):
+        events.put_rule(
+            Name=f"{name}-{n}", EventPattern='{"source": ["x"]}', Tags=[{"Key": "k", "Value": str(n)}]
+        )
+        events.put_targets(
+            Rule=f"{name}-{n}", Targets=[{"Id": "a", "Arn": target}, {"Id": "b", "Arn": target}]
+        )
+    first = events.list_rules(NamePrefix=name, Limit=2)
+    assert [each["Name"] for each in first["Rules"]] == [f"{name}-0", f"{name}-1"]
+    rest = events.list_rules(NamePrefix=name, NextToken=first["NextToken"])
+    assert [each["Name"] for each in rest["Rules"]] == [f"{name}-2"]
+    assert events.list_rule_names_by_target(TargetArn=target)["RuleNames"] == [
+        f"{name}-{n}" for n in range(3)
+    ]
+    assert [each["Id"] for each in events.list_targets_by_rule(Rule=f"{name}-0")["Targets"]] == ["a", "b"]
+    assert refused(events.delete_rule, Name=f"{name}-0") == (
+        "ValidationException", "Rule can't be deleted since it has targets.",
+    )  # fmt: skip
+    removed = events.remove_targets(Rule=f"{name}-0", Ids=["a", "b", "c"])
+    assert (removed["FailedEntryCount"], removed["FailedEntries"][0]["TargetId"]) == (1, "c")
+    events.delete_rule(Name=f"{name}-0")
+    assert refused(events.describe_rule, Name=f"{name}-0") == (
+        "ResourceNotFoundException", f"Rule {name}-0 does not exist on EventBus default.",
+    )  # fmt: skip
+    arn = events.describe_rule(Name=f"{name}-1")["Arn"]
+    events.tag_resource(ResourceARN=arn, Tags=[{"Key": "other", "Value": "v"}])
+    events.untag_resource(ResourceARN=arn, TagKeys=["k"])
+    assert events.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "other", "Value": "v"}]
+
+
+@pytest.mark.parametrize(
+    "members, message",
+    [
+        (
+            {"EventPattern": '{"a": [{"prefix": 1}]}'},
+            "Event pattern is not valid. Reason: prefix match pattern must be a string",
+        ),
+        ({"ScheduleExpression": "rate(1 minutes)"}, "Parameter ScheduleExpression is not valid."),
+        ({}, "Parameter(s) EventPattern or ScheduleExpression must be specified."),
+    ],
+)  # fmt: skip
+def test_rules_that_are_refused(events: Any, members: dict[str, str], message: str) -> None:
+    assert refused(events.put_rule, Name="x", **members)[1] == message
+
+
+def test_patterns_are_tested(events: Any) -> None:
+    event = {
+        "id": "1", "account": "1", "source": "s", "time": "2026-01-01T00:00:00Z", "region": "r", "resources": [],
+        "detail-type": "d", "detail": {"a": [{"b": 1, "c": 2}, {"b": 3, "c": 4}]},
+    }  # fmt: skip
+    for pattern, result in [
+        ({"detail": {"a": {"b": [1], "c": [2]}}}, True), ({"detail": {"a": {"b": [1], "c": [4]}}}, False),
+    ]:  # fmt: skip
+        tested = events.test_event_pattern(EventPattern=json.dumps(pattern), Event=json.dumps(event))
+        assert tested["Result"] is result
+    code, _ = refused(events.test_event_pattern, EventPattern="[]", Event=json.dumps(event))
+    assert code == "InvalidEventPatternException"
+    assert (
+        refused(events.test_event_pattern, EventPattern='{"a": [1]}', Event="{}")[0] == "ValidationException"
+    )
+
+
+def test_a_bus_lets_in_accounts_that_its_policy_names(
+    server: Served, events: Any, sqs: Any, name: str
+) -> None:
+    events.create_event_bus(Name=name, Tags=[{"Key": "k", "Value": "v"}])
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"
+    url, arn = queue(sqs, name)
+    rule(events, name, {"Arn": arn}, bus=name)
+    other = server.client("events", aws_access_key_id="111111111111")
+    result = other.put_events(Entries=[entry(name, EventBusName=bus)])
+    assert result["Entries"][0]["ErrorCode"] == "AccessDeniedException"
+    events.put_permission(
+        EventBusName=name, Action="events:PutEvents", Principal="111111111111", StatementId="s"
+    )
+    policy = json.loads(events.describe_event_bus(Name=name)["Policy"])
+    assert policy["Statement"][0]["Principal"] == {"AWS": "arn:aws:iam::111111111111:root"}
+    put(other, entry(name, EventBusName=bus))
+    (message,) = received(sqs, url)
+    assert json.loads(message["Body"])["account"] == "111111111111"
+    events.remove_permission(EventBusName=name, StatementId="s")
+    assert (
+        refused(events.remove_permission, EventBusName=name, StatementId="s")[0]
+        == "ResourceNotFoundException"
+    )
+    assert refused(events.create_event_bus, Name=name) == (
+        "ResourceAlreadyExistsException", f"Event bus {name} already exists.",
+    )  # fmt: skip
+    assert refused(events.delete_event_bus, Name=name)[0] == "ValidationException"
+    assert events.list_event_buses(NamePrefix=name)["EventBuses"][0]["Arn"] == bus
+
+
+def test_what_of_archives_replays_and_targets_is_refused(events: Any, name: str) -> None:
+    """As recorded of AWS by moto's tests."""
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
+    archive = f"arn:aws:events:{REGION}:{ACCOUNT}:archive/{name}"
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    replay = {
+        "ReplayName": name, "EventSourceArn": archive, "EventStartTime": when,
+        "EventEndTime": when + timedelta(days=1), "Destination": {"Arn": bus},
+    }  # fmt: skip
+    assert refused(events.start_replay, **replay) == (
+        "ValidationException", f"Parameter EventSourceArn is not valid. Reason: Archive {name} does not exist.",
+    )  # fmt: skip
+    assert refused(events.start_replay, **{**replay, "Destination": {"Arn": "invalid"}}) == (
+        "ValidationException", "Parameter Destination.Arn is not valid. Reason: Must contain an event bus ARN.",
+    )  # fmt: skip
+    assert refused(events.start_replay, **{**replay, "Destination": {"Arn": bus.replace("default", name)}}) == (
+        "ResourceNotFoundException", f"Event bus {name} does not exist.",
+    )  # fmt: skip
+    events.create_archive(ArchiveName=name, EventSourceArn=bus)
+    assert refused(events.start_replay, **{**replay, "EventEndTime": when})[0] == "ValidationException"
+    assert refused(events.list_archives, State="ENABLED", NamePrefix=name) == (
+        "ValidationException",
+        "At most one filter is allowed for ListArchives. Use either : State, EventSourceArn, or NamePrefix.",
+    )  # fmt: skip
+    events.delete_archive(ArchiveName=name)
+    fifo = {"Id": "f", "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}.fifo"}
+    assert refused(events.put_targets, Rule="unknown", Targets=[fifo]) == (
+        "ValidationException", "Parameter(s) SqsParameters must be specified for target: f.",
+    )  # fmt: skip
