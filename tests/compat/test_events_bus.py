@@ -109,7 +109,7 @@ def refused(call: Callable[..., Any], **members: Any) -> tuple[str, str]:
 # Events, rules, targets.
 
 
-@pytest.mark.promise(113)
+@pytest.mark.promise(120)
 def test_an_event_comes_to_the_targets_of_the_rules_that_it_matches(events: Any, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name)
     rule(events, name, {"Arn": arn}, detail={"n": [{"numeric": [">", 1]}], "tags": ["x"]})
@@ -130,7 +130,7 @@ def test_an_event_comes_to_the_targets_of_the_rules_that_it_matches(events: Any,
     assert json.loads(message["Body"])["detail"]["n"] == 4
 
 
-@pytest.mark.promise(113)
+@pytest.mark.promise(120)
 def test_each_entry_has_an_id_or_an_error(events: Any) -> None:
     bad = [
         {"Source": "a", "DetailType": "b"}, {"Source": "a", "Detail": "{}"}, {"DetailType": "b", "Detail": "{}"},
@@ -168,7 +168,7 @@ def test_each_entry_has_an_id_or_an_error(events: Any) -> None:
     put(events, entry("a", {"x": "y" * 1_000_000}))
 
 
-@pytest.mark.promise(113)
+@pytest.mark.promise(120)
 def test_a_function_gets_what_a_template_makes_of_the_event(
     server: Served, events: Any, name: str, tmp_path: Path
 ) -> None:
@@ -292,7 +292,7 @@ def test_an_asynchronous_invocation_ends_on_a_bus_of_this_server(
 
 
 @pytest.mark.slow
-@pytest.mark.promise(114)
+@pytest.mark.promise(121)
 def test_a_schedule_comes_to_its_targets_and_to_no_other_rules(events: Any, sqs: Any, name: str) -> None:
     """Within the minute."""
     url, arn = queue(sqs, name)
@@ -314,7 +314,7 @@ def test_a_schedule_comes_to_its_targets_and_to_no_other_rules(events: Any, sqs:
 # What is not delivered.
 
 
-@pytest.mark.promise(115)
+@pytest.mark.promise(122)
 def test_what_a_target_does_not_take_goes_to_its_dead_letter_queue(events: Any, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name)
     missing = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}-missing"
@@ -336,7 +336,7 @@ def test_what_a_target_does_not_take_goes_to_its_dead_letter_queue(events: Any, 
         assert found == {"RULE_ARN": made, "ERROR_CODE": "NO_RESOURCE", "RETRY_ATTEMPTS": "0"}
 
 
-@pytest.mark.promise(115)
+@pytest.mark.promise(122)
 def test_what_nothing_takes_is_in_the_log(server: Served, events: Any, name: str) -> None:
     rule(events, name, {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}-missing"})
     (id,) = put(events, entry(name, {"n": 1}))
@@ -352,7 +352,7 @@ def test_what_nothing_takes_is_in_the_log(server: Served, events: Any, name: str
 
 
 @pytest.mark.slow
-@pytest.mark.promise(112)
+@pytest.mark.promise(119)
 def test_an_event_that_was_accepted_outlives_the_server(tmp_path: Path, name: str) -> None:
     """Killed as soon as the last put is answered, twice."""
     total = 0
@@ -388,7 +388,7 @@ def test_an_event_that_was_accepted_outlives_the_server(tmp_path: Path, name: st
 # Archives and replays.
 
 
-@pytest.mark.promise(116)
+@pytest.mark.promise(123)
 def test_what_an_archive_kept_is_replayed_to_the_rules_that_a_replay_names(
     events: Any, sqs: Any, name: str
 ) -> None:
@@ -492,7 +492,7 @@ def destination(events: Any, name: str, url: str, kind: str, auth: dict[str, Any
     return arn
 
 
-@pytest.mark.promise(117)
+@pytest.mark.promise(124)
 def test_an_api_destination_is_sent_to_as_its_connection_authorizes(
     events: Any, receiver: Receiver, name: str
 ) -> None:
@@ -524,7 +524,7 @@ def test_an_api_destination_is_sent_to_as_its_connection_authorizes(
     assert header == {"Key": "X-C", "IsValueSecret": True}
 
 
-@pytest.mark.promise(117)
+@pytest.mark.promise(124)
 def test_a_token_is_asked_for_once_and_again_when_it_is_old(
     events: Any, receiver: Receiver, name: str
 ) -> None:
@@ -549,7 +549,7 @@ def test_a_token_is_asked_for_once_and_again_when_it_is_old(
     assert [("form" in each) for each in receiver.requests] == [True, False, False, True, False]
 
 
-@pytest.mark.promise(117)
+@pytest.mark.promise(124)
 def test_what_is_retried_and_what_is_not(events: Any, sqs: Any, receiver: Receiver, name: str) -> None:
     url, dead = queue(sqs, name)
     auth = {"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": "k"}}

@@ -283,7 +283,7 @@ def test_a_write_that_fails_refuses_what_is_new_and_is_repeated_for_what_changes
     run(tmp_path, first, second)
 
 
-@pytest.mark.promise(104)
+@pytest.mark.promise(105)
 def test_a_disk_that_cannot_be_read_for_a_moment_strands_no_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

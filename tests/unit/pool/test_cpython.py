@@ -42,7 +42,7 @@ LEFT_OUT = {
 
 
 @pytest.mark.slow
-@pytest.mark.promise(118)
+@pytest.mark.promise(111)
 @pytest.mark.timeout(600)
 def test_cpythons_tests_of_process_pools() -> None:
     done = subprocess.run(

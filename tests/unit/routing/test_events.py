@@ -107,7 +107,7 @@ def test_a_reserved_slot_that_frees_is_taken_at_once_whoever_had_it(
     run(tmp_path, body)
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(98)
 def test_quick_events_take_few_workers_and_slow_ones_as_many_as_they_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,7 +175,7 @@ def test_an_event_is_settled_once_its_end_is_taken_care_of(tmp_path: Path) -> No
     run(tmp_path, body)
 
 
-@pytest.mark.promise(102)
+@pytest.mark.promise(103)
 @pytest.mark.parametrize("ends", ["cancelled", "failed"])
 def test_an_end_that_was_not_made_durable_is_not_settled(tmp_path: Path, ends: str) -> None:
     """The server ends meanwhile, or the disk refuses a delivery: the event is there at the next start."""
@@ -204,7 +204,7 @@ def test_an_end_that_was_not_made_durable_is_not_settled(tmp_path: Path, ends: s
     run(tmp_path, body)
 
 
-@pytest.mark.promise(102)
+@pytest.mark.promise(103)
 def test_a_delivery_is_queued_as_soon_as_that_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no room at first, and then the disk refuses it."""
     monkeypatch.setattr(destinations, "FULL_S", 0.001)
