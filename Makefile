@@ -17,7 +17,9 @@ TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver libpython3
 CROWD := tests/compat tests/security tests/unit/aws tests/unit/cli tests/unit/durable tests/unit/hosting tests/unit/http \
 	tests/unit/load tests/unit/observe/test_lines.py tests/unit/pool tests/unit/routing \
 	tests/unit/services tests/unit/test_embedding.py \
-	tests/faults/test_row_11_events.py tests/faults/test_row_36_packages.py tests/faults/test_row_47_floods.py \
+	tests/browser tests/native tests/faults/test_row_08_server.py tests/faults/test_row_11_events.py \
+	tests/faults/test_row_31_json.py tests/faults/test_row_36_packages.py tests/faults/test_row_46_disk.py \
+	tests/faults/test_row_47_floods.py tests/faults/test_rows_08_to_10_store.py \
 	tests/faults/test_row_47_heads.py tests/faults/test_row_48_state.py tests/faults/test_row_49_nth_call.py \
 	tests/faults/test_rows_42_to_45_events.py
 
