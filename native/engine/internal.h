@@ -70,10 +70,18 @@ void lane_log_lost(stk_engine *e, stk_lane *l, stk_call *c);
 
 /* nested.c: what handlers call */
 void lane_call(stk_engine *e, stk_lane *l, const stk_record *r, const uint8_t *data);
-void lane_call_drop(stk_engine *e, stk_lane *l);   /* nobody waits for it any more */
+void lane_call_end(stk_engine *e, stk_lane *l);    /* nobody waits for it any more */
 void lane_call_done(stk_engine *e, stk_call *c);   /* its end to the handler that waits for it */
-stk_call *call_root(const stk_engine *e, stk_call *c);     /* what somebody outside waits for, of which it is a part */
-stk_call *call_frontier(const stk_engine *e, stk_call *c); /* the part of it that runs now */
+stk_call *call_root_of(const stk_engine *e, stk_call *c);     /* what somebody outside waits for, of which it is a part */
+stk_call *call_frontier_of(const stk_engine *e, stk_call *c); /* the part of it that runs now */
+/* The same where most often no handler calls anything: without a call. */
+static inline stk_call *call_root(const stk_engine *e, stk_call *c) {
+    return c->owner == OWNER_LANE ? call_root_of(e, c) : c;
+}
+static inline stk_call *call_frontier(const stk_engine *e, stk_call *c) { return e->calling ? call_frontier_of(e, c) : c; }
+static inline void lane_call_drop(stk_engine *e, stk_lane *l) {
+    if (l->call) lane_call_end(e, l);
+}
 
 /* lane_end.c: leaving a lane without a reply */
 int lane_withdraw(stk_engine *e, stk_lane *l, uint32_t seq); /* 1: that invocation will not start */

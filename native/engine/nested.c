@@ -10,7 +10,7 @@
 #include "shared/doorbell.h"
 #include "engine/internal.h"
 
-stk_call *call_root(const stk_engine *e, stk_call *c) {
+stk_call *call_root_of(const stk_engine *e, stk_call *c) {
     while (c->owner == OWNER_LANE) {
         stk_call *head = lane_head(e->lanes[c->token]);
         if (!head) break; /* no memory for its stand-in: stk_cell_abandon */
@@ -19,7 +19,7 @@ stk_call *call_root(const stk_engine *e, stk_call *c) {
     return c;
 }
 
-stk_call *call_frontier(const stk_engine *e, stk_call *c) {
+stk_call *call_frontier_of(const stk_engine *e, stk_call *c) {
     while (c->state == CALL_IN_LANE) {
         const stk_lane *l = e->lanes[c->lane];
         if (!l->call || lane_head(l) != c) break;
@@ -88,9 +88,8 @@ int32_t stk_logged(stk_engine *e, stk_outcome *out) {
     return fn;
 }
 
-void lane_call_drop(stk_engine *e, stk_lane *l) {
+void lane_call_end(stk_engine *e, stk_lane *l) {
     stk_call *c = l->call;
-    if (!c) return;
     detach(e, l);
     c->owner = OWNER_NONE;
     if (c->state == CALL_WAITING) {
