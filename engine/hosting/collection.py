@@ -10,7 +10,7 @@ from ..durable.state import Change, State, States
 from .allocator import give_back
 from .packages import Packages, needs
 
-TRIMMED = 200  # packages that go until the memory that handling them took is given back
+TRIMMED = 16  # packages that go until the memory that handling them took is given back
 _log = logging.getLogger("stoker.hosting")
 _Key = tuple[str, str, str, str]  # partition, table, owner, id
 
