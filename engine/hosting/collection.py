@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ..durable.state import Change, State, States
+from .allocator import give_back
 from .packages import Packages, needs
 
+TRIMMED = 16  # packages that go until the memory that handling them took is given back
 _log = logging.getLogger("stoker.hosting")
 _Key = tuple[str, str, str, str]  # partition, table, owner, id
 
@@ -20,6 +22,7 @@ class Collection:
         """later: calls a function with arguments in the loop that starts versions. Raises OSError."""
         self._packages = packages
         self._later = later
+        self._gone = 0
         self._needs: dict[_Key, list[str]] = {}
         for state in states.all():
             for table, owner, id, record in state.records():
@@ -46,4 +49,11 @@ class Collection:
             if record is not None:
                 self._put(key, record)
         if gone:
-            self._later(self._packages.unrecord, gone)
+            self._later(self._let_go, gone)
+
+    def _let_go(self, names: list[str]) -> None:
+        self._packages.unrecord(names)
+        self._gone += len(names)
+        if self._gone >= TRIMMED:
+            self._gone = 0
+            give_back()

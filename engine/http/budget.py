@@ -26,10 +26,10 @@ bound.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 from collections import deque
 from collections.abc import Callable
+
+from ..hosting.allocator import give_back
 
 MIB = 1024 * 1024
 DEFAULT = 256 * MIB
@@ -42,8 +42,6 @@ PATIENCE = 30.0  # seconds without moving
 PRESSED = 5.0
 _SHARE = 20  # of what it holds, that must move meanwhile
 _TICK = 0.5
-_M_MMAP_THRESHOLD = -3  # glibc's malloc.h
-_APART = 256 * 1024
 _TRIM = 8 * MIB  # of a peak, after which the allocator is asked to give memory back
 
 
@@ -194,7 +192,7 @@ class Budget:
             self._tick_soon()
         else:
             if self._peak >= _TRIM:
-                _give_back()
+                give_back()
             self._peak = 0
 
     def _serve_line(self) -> None:
@@ -212,16 +210,3 @@ class Budget:
                 then(False)
             else:
                 return
-
-
-def keep_large_buffers_apart() -> None:
-    """Has the allocator map each large buffer by itself, so that all of it goes back to the system when it is freed.
-    glibc gives that up after the first of them, and then keeps what is freed between two that are not."""
-    with contextlib.suppress(AttributeError):  # another libc
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _APART)
-
-
-def _give_back() -> None:
-    """What was freed between smaller pieces the allocator keeps, however much it is, until it is asked."""
-    with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

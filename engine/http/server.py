@@ -37,6 +37,7 @@ from ..durable.records import Records
 from ..durable.state import States
 from ..durable.store import Kind, Store
 from ..hosting import environment
+from ..hosting.allocator import keep_large_buffers_apart
 from ..hosting.collection import Collection
 from ..hosting.interpreters import interpreters
 from ..hosting.layout import Layouts
@@ -138,7 +139,7 @@ class Server:
     def run(self, ready: Callable[[Server], None]) -> None:
         """Serve until SIGINT or SIGTERM. Raises EngineError when it cannot start."""
         check(self.options)
-        budget.keep_large_buffers_apart()
+        keep_large_buffers_apart()
         uvloop.run(self.serve(ready))
 
     async def serve(self, ready: Callable[[Server], None]) -> None:
