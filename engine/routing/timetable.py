@@ -29,20 +29,22 @@ class Timetable(Generic[K]):
 
     def __init__(
         self,
-        things: Callable[[], Iterable[tuple[K, str]]],
+        things: Callable[[], Iterable[K]],
+        what: Callable[[K], str | None],
         first: Callable[[K, float, bool], float | None],
         fire: Callable[[K, float, float], Awaitable[float | None]],
         clock: Callable[[], float],
     ) -> None:
-        """things: all that have a schedule, each with what makes it another one when it changes. first: when one is
-        due that is new here, given the time and whether the clock was set back. fire: does what is due, given when it
-        was and the time, durably; returns when it is due next. It may raise QueueFull or StoreError: it is called
-        again, then. None: never again."""
-        self._things, self._first, self._fire, self._clock = things, first, fire, clock
+        """things: all that may have a schedule. what: what makes a thing another one when it changes; None: it has no
+        schedule. first: when one is due that is new here, given the time and whether the clock was set back. fire: does
+        what is due, given when it was and the time, durably, and returns when it is due next (None: never again). It
+        may raise QueueFull or StoreError: it is called again, then."""
+        self._things, self._what, self._first, self._fire, self._clock = things, what, first, fire, clock
         self._due: dict[K, tuple[str, float | None]] = {}
         self._heap: list[tuple[float, int, K]] = []
         self._pushed = 0  # orders what is due at the same time
         self._changed = asyncio.Event()
+        self._keys: set[K] | None = set()  # of the things that changed; None: any may have
         self._task: asyncio.Task[None] | None = None
         self._seen = clock()
 
@@ -54,16 +56,21 @@ class Timetable(Generic[K]):
         if self._task is not None:
             self._task.cancel()
 
-    def changed(self) -> None:
-        """A thing is another one now, or there is one more or less."""
+    def changed(self, *keys: K) -> None:
+        """These things are others now, or gone, or new; of no keys, any may be."""
+        self._keys = self._keys | set(keys) if keys and self._keys is not None else None
         self._changed.set()
 
     async def _run(self) -> None:
         while True:
-            changed = self._changed.is_set()
             self._changed.clear()
-            if changed or self._clock() < self._seen - BACK:
+            keys, self._keys = self._keys, set()
+            if keys is None or self._clock() < self._seen - BACK:
                 self.look()
+            else:
+                now = self._clock()
+                for key in keys:
+                    self._look_at(key, now, False)
             await self.fire()
             first = self._heap[0][0] if self._heap else math.inf
             with contextlib.suppress(TimeoutError):
@@ -74,16 +81,24 @@ class Timetable(Generic[K]):
         now = self._clock()
         back = now < self._seen - BACK
         self._seen = now if back else max(now, self._seen)
-        found: dict[K, tuple[str, float | None]] = {}
-        for key, what in self._things():
-            known = self._due.get(key)
-            if known is None or known[0] != what or back:
-                known = what, self._first(key, now, back)
-            found[key] = known
-        self._due = found
-        self._heap = [(when, n, key) for n, (key, (_, when)) in enumerate(found.items()) if when is not None]
+        things = list(self._things())
+        for key in self._due.keys() - set(things):
+            del self._due[key]
+        for key in things:
+            self._look_at(key, now, back)
+        self._heap = [
+            (when, n, key) for n, (key, (_, when)) in enumerate(self._due.items()) if when is not None
+        ]
         self._pushed = len(self._heap)
         heapify(self._heap)
+
+    def _look_at(self, key: K, now: float, back: bool) -> None:
+        what, known = self._what(key), self._due.get(key)
+        if what is None:
+            self._due.pop(key, None)
+        elif known is None or known[0] != what or back:
+            self._due[key] = what, self._first(key, now, back)
+            self._push(key)
 
     async def fire(self) -> None:
         """What is due by now, each once."""

@@ -23,17 +23,21 @@ class Scheduled:
         """clock: epoch seconds."""
         self._catalog = catalog
         self._putting = putting
-        timetable = Timetable(self._rules, self._first, self._fire, clock)
+        timetable = Timetable(self._rules, self._what, self._first, self._fire, clock)
         self.start, self.close, self.changed = timetable.start, timetable.close, timetable.changed
         self.look, self.fire = timetable.look, timetable.fire
 
-    def _rules(self) -> Iterator[tuple[Key, str]]:
+    def _rules(self) -> Iterator[Key]:
         for place in self._catalog.places():
             bus = Bus(place, DEFAULT)
-            for name, record in self._catalog.rules(bus).items():
-                expression = record.get("ScheduleExpression")
-                if expression and record["State"] != "DISABLED":
-                    yield (bus, name), f"{expression} {record['_since']}"
+            for name in self._catalog.rules(bus):
+                yield bus, name
+
+    def _what(self, key: Key) -> str | None:
+        record = self._catalog.rules(key[0]).get(key[1])
+        if record is None or not record.get("ScheduleExpression") or record["State"] == "DISABLED":
+            return None
+        return f"{record['ScheduleExpression']} {record['_since']}"
 
     def _first(self, key: Key, now: float, back: bool) -> float | None:
         record = self._catalog.rules(key[0])[key[1]]
