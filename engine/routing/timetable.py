@@ -97,7 +97,11 @@ class Timetable(Generic[K]):
         if what is None:
             self._due.pop(key, None)
         elif known is None or known[0] != what or back:
-            self._due[key] = what, self._first(key, now, back)
+            try:
+                self._due[key] = what, self._first(key, now, back)
+            except Exception as error:
+                self._due[key] = what, None
+                self._complain(f"when {key} is due could not be found", error)
             self._push(key)
 
     async def fire(self) -> None:
@@ -128,14 +132,17 @@ class Timetable(Generic[K]):
             following = await self._fire(key, when, now)
         except (QueueFull, StoreError):
             return None
-        except Exception as error:  # a mistake of ours with one thing stops no other
-            context = {"message": f"{key} could not be fired", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+        except Exception as error:
+            self._complain(f"{key} could not be fired", error)
             return None
         if self._due.get(key) == (what, when):
             self._due[key] = what, following
             self._push(key)
         return key
+
+    def _complain(self, message: str, error: Exception) -> None:
+        """A mistake of ours with one thing stops no other."""
+        asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
 
     def _push(self, key: K) -> None:
         _, when = self._due.get(key, ("", None))

@@ -145,7 +145,8 @@ def _request(job: Job, target: Mapping[str, Any], execution: str, attempt: int) 
     for word, value in words.items():
         input = input.replace(f"<aws.scheduler.{word}>", value)
     try:
-        return requests.request(target, input, place, job.schedule)
+        token = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{job.schedule} {job.scheduled}"))
+        return requests.request(target, input, place, job.schedule, token)
     except requests.InvalidInput as error:
         raise CallFailed("InvalidInput", str(error), retriable=False) from None
 

@@ -12,7 +12,7 @@ from . import requests
 from .catalog import DEFAULT, SCHEDULES, Catalog, Key, gone, now, page
 from .faults import conflict, full, invalid
 from .repeats import Deletions, digest
-from .timing import LATE, InvalidZone, expression_of, same_times, zone_of
+from .timing import LATE, InvalidZone, begin, due, expression_of, same_times, zone_of
 
 MOST = 1_000_000  # of a region and account
 _DEFAULTS = {"ScheduleExpressionTimezone": "UTC", "State": "ENABLED", "ActionAfterCompletion": "NONE"}
@@ -133,6 +133,10 @@ def _check(record: Record, at: float, same: bool) -> None:
             raise invalid("The StartDate you specify cannot be earlier than 5 minutes ago.")
         if start is not None and end is not None and start >= end:
             raise invalid("The StartDate you specify must come before the EndDate.")
+    try:
+        due(record, begin(record))
+    except (ValueError, OverflowError, OSError):
+        raise invalid("The StartDate you specify is not valid.") from None
     flexible = record["FlexibleTimeWindow"]
     if (flexible["Mode"] == "FLEXIBLE") is (flexible.get("MaximumWindowInMinutes") is None):
         needed = (

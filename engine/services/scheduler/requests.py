@@ -51,9 +51,26 @@ class InvalidInput(ValueError):
     """An Input that is no request of the target's."""
 
 
-def request(target: Target, input: str, place: Place, schedule: str) -> Request:
-    """input: as it is after its keywords were replaced. place, schedule: of the schedule, and its ARN. Raises
-    InvalidInput."""
+def request(target: Target, input: str, place: Place, schedule: str, token: str) -> Request:
+    """input: as it is after its keywords were replaced. place, schedule: of the schedule, and its ARN. token: what
+    makes a second attempt the same request, where the operation has such a member. Raises InvalidInput."""
+    found = _request(target, input, place, schedule)
+    return found._replace(
+        members=dict.fromkeys(_tokens(found.service, found.operation), token) | found.members
+    )
+
+
+@functools.lru_cache(1024)
+def _tokens(service: str, operation: str) -> tuple[str, ...]:
+    return tuple(_model(service).operation_model(operation).idempotent_members)
+
+
+@functools.lru_cache(32)
+def _model(service: str) -> ServiceModel:
+    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
+
+
+def _request(target: Target, input: str, place: Place, schedule: str) -> Request:
     if universal := _UNIVERSAL.fullmatch(target["Arn"]):
         service, operation = _universal(universal["service"], universal["action"])
         return Request(service, operation, _object(input), place)
@@ -117,7 +134,7 @@ def _universal(service: str, action: str) -> tuple[str, str]:
     if _READS.match(action):
         raise InvalidInput(f"{action} only reads: it is not supported.")
     try:
-        model = ServiceModel(Loader().load_service_model(name, "service-2"), name)
+        model = _model(name)
     except UnknownServiceError:
         raise InvalidInput(f"there is no service {service}.") from None
     operation = next((each for each in model.operation_names if each.lower() == action.lower()), None)
