@@ -33,7 +33,6 @@ class ScheduleOperations:
 
     async def create_schedule(self, members: Members, caller: Caller) -> Members:
         key = _key(members, caller)
-        self._catalog.group(key.place, key.group)
         record = _record(key, members, None)
         async with self._catalog.changes.lock:
             self._catalog.group(key.place, key.group)
