@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,9 +19,16 @@ from clients import moto_server
 from served import REGION, ROLE, RUNTIME, Served
 from support import until
 
+from engine.durable.queue_rows import QueueRows
+from engine.durable.records import Records
+from engine.durable.state import States
+from engine.durable.store import Store
 from engine.hosting.archives import pack
+from engine.services.events.archived import ArchivedRows
+from engine.services.sqs.deduplication import TakenRows
 
 ACCOUNT = "000000000000"
+KINDS = [Records(), QueueRows(), TakenRows(), ArchivedRows()]  # what a server opens its store with
 OFF = {"Mode": "OFF"}
 NOTES = """
 import json, os
@@ -470,3 +479,36 @@ def test_each_schedule_is_due_once_whatever_kills_the_server(tmp_path: Path, nam
     assert served.stop() == 0
     # A delivery that a kill cut short is made again, with the same row: at least once, and no schedule is due twice.
     assert len(seen) <= total + 3 * 16
+
+
+@pytest.mark.promise(138)
+def test_what_is_too_old_when_there_is_a_server_again_is_a_dead_letter(tmp_path: Path, name: str) -> None:
+    """Two schedules that came due ten minutes ago, in the state of a server that did not run then."""
+    served = Served(tmp_path / "state")
+    url = served.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    scheduler = served.client("scheduler")
+    target, dead = arn(name), {"DeadLetterConfig": {"Arn": arn(name)}}
+    for which, policy in (
+        ("old", {"MaximumEventAgeInSeconds": 60}),
+        ("late", {"MaximumEventAgeInSeconds": 3600}),
+    ):
+        create(scheduler, f"{name}-{which}", target, at(3600), Input=which, RetryPolicy=policy, **dead)
+    assert served.stop() == 0
+    earlier = time.time() - 600
+    store = Store(tmp_path / "state", KINDS)
+    with contextlib.closing(store):
+        (state,) = States(store).all()
+        with state.change() as change:
+            for id, record in state.owned("scheduler-schedules", "default").items():
+                expression = time.strftime("at(%Y-%m-%dT%H:%M:%S)", time.gmtime(earlier))
+                moved = {**record, "ScheduleExpression": expression, "_since": earlier - 3600}
+                change.put("scheduler-schedules", "default", id, moved)
+    served = Served(tmp_path / "state")
+    messages = received(served.client("sqs"), served.url + urlsplit(url).path, 2)
+    late, old = sorted(messages, key=lambda each: len(each.get("MessageAttributes", {})))
+    assert late["Body"] == "late"
+    found = {key: each["StringValue"] for key, each in old["MessageAttributes"].items()}
+    assert found["EXHAUSTED_RETRY_CONDITION"] == "MaximumEventAgeInSeconds"
+    assert (found["ERROR_CODE"], found["RETRY_ATTEMPTS"]) == ("EventAgeExceeded", "0")
+    assert json.loads(old["Body"])["MessageBody"] == "old"
+    assert served.stop() == 0
