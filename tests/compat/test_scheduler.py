@@ -283,9 +283,8 @@ def test_what_is_not_there(scheduler: Any, name: str) -> None:
 
 @pytest.mark.promise(137)
 def test_a_queue_gets_the_input_with_its_keywords(scheduler: Any, sqs: Any, name: str) -> None:
-    url = sqs.create_queue(
-        QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true", "ContentBasedDeduplication": "true"}
-    )
+    fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    url = sqs.create_queue(QueueName=f"{name}.fifo", Attributes=fifo)["QueueUrl"]
     words = ["schedule-arn", "scheduled-time", "execution-id", "attempt-number"]
     text = json.dumps({word: f"<aws.scheduler.{word}>" for word in words})
     expression = at(1)
