@@ -1,7 +1,9 @@
-"""When an event runs again, and when it does not: Lambda's rules for asynchronous invocation. Pure."""
+"""When an event runs again, and when it does not: Lambda's rules for asynchronous invocation, and those of targets of
+rules and schedules. Pure."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +11,9 @@ RETRIES = 2  # AWS's default, and most
 MAX_AGE = 21_600.0  # seconds; AWS's default, and most
 DELAYS = (60.0, 120.0)  # seconds before the second and the third attempt
 BACK_OFF = (1.0, 300.0)  # seconds after a throttle or a system error, at first and at most
+
+TARGET_RETRIES = 185  # of a target's RetryPolicy: AWS's default, and most
+TARGET_MAX_AGE = 86_400.0  # seconds; AWS's default, and most
 
 # Conditions, as AWS's destinations name them, under which an event runs no more.
 SUCCESS = "Success"
@@ -44,3 +49,16 @@ def back_off(times: int) -> float:
     """Seconds to wait after so many throttles or system errors in a row."""
     first, most = BACK_OFF
     return min(most, first * 2.0 ** min(times - 1, 30))
+
+
+def of_target(policy: Config, attempts: int, age: float, after: float = 0.0) -> float | str:
+    """A target that may take it later refused it so many times: seconds until the next attempt, with jitter (not all
+    at once) and at least `after`; or which member of its RetryPolicy forbids one."""
+    if attempts > policy.get("MaximumRetryAttempts", TARGET_RETRIES):
+        return "MaximumRetryAttempts"
+    delay = max(after, back_off(attempts) * random.uniform(0.5, 1.0))
+    return (
+        "MaximumEventAgeInSeconds"
+        if age + delay > policy.get("MaximumEventAgeInSeconds", TARGET_MAX_AGE)
+        else delay
+    )

@@ -1,8 +1,9 @@
-"""EventBridge's schedules: rate(…), and cron(…) with six fields, L, W, LW and #; when one is due next. Pure.
+"""EventBridge's schedules: rate(…), cron(…) with six fields, L, W, LW and #, and at(…); when one is due next. Pure.
 
 A cron expression is minutes, hours, day of the month, month, day of the week (1 is Sunday) and year, of a wall clock.
 One of the two days is "?". **Daylight saving**: a local time that is skipped does not come that day; one that comes
-twice is due the first time only. So Scheduler documents it; rules are of UTC, which has neither.
+twice is due the first time only. So Scheduler documents it; rules are of UTC, which has neither. What is to be once,
+at a local time that is skipped, is due as much later as the clock is set forward: AWS documents nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 _RATE = re.compile(r"rate\(\s*([1-9]\d{0,9})\s+(minutes?|hours?|days?)\s*\)")
+_AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)", re.ASCII)
 _CRON = re.compile(r"cron\(\s*(.*?)\s*\)", re.DOTALL)
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
 _MONTHS = {
@@ -79,6 +81,29 @@ class Cron:
                     found = date(year, month, day)
                     if found >= first:
                         yield found
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Once, at a local time."""
+
+    local: datetime
+
+    def next(self, after: float, zone: tzinfo = UTC) -> float | None:
+        """Epoch seconds, later than `after`; None: it was before."""
+        due = self.local.replace(tzinfo=zone).timestamp()
+        return due if due > after else None
+
+
+def parse_once(expression: str) -> At | Rate | Cron:
+    """at(yyyy-mm-ddThh:mm:ss), too, which rules do not have. Raises InvalidSchedule."""
+    found = _AT.fullmatch(expression)
+    if found is None:
+        return parse(expression)
+    try:
+        return At(datetime.fromisoformat(found[1]))
+    except ValueError:
+        raise InvalidSchedule(expression) from None
 
 
 def parse(expression: str) -> Rate | Cron:

@@ -3,7 +3,6 @@ given up: then to the target's dead-letter queue, or into the log."""
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -22,8 +21,6 @@ from ...routing.targets import Message, Targets
 from .catalog import Bus
 
 SERVICE = "events"  # of the queues' names
-ATTEMPTS = 185  # retries
-MAX_AGE = 86_400.0  # seconds
 INVALID_JSON = "INVALID_JSON"  # what a template made of an event
 LOG_GROUP = "/aws/events/failed-invocations"
 _MISSING = ("NotFound", "NonExistent", "NoSuch", "DoesNotExist", "QueueDoesNotExist")
@@ -103,7 +100,7 @@ class Delivery:
         age = (self._queues.now() - row.first) / 1e9
         if standing.dead is not None:
             delay = retry.back_off(standing.attempts)
-            if failure.retriable and age + delay <= 2 * MAX_AGE:
+            if failure.retriable and age + delay <= 2 * retry.TARGET_MAX_AGE:
                 return Again(delay, _encode_standing(standing))
             self._drop(job, target, f"its dead-letter queue did not take it: {failure}")
             return None
@@ -150,14 +147,7 @@ def _step(target: Mapping[str, Any], attempts: int, age: float, failure: CallFai
     """Seconds until it is tried again; or the condition why it is not, "" where it would be in vain."""
     if not failure.retriable:
         return ""
-    policy = target.get("RetryPolicy") or {}
-    if attempts > policy.get("MaximumRetryAttempts", ATTEMPTS):
-        return "MaximumRetryAttempts"
-    delay = retry.back_off(attempts) * random.uniform(0.5, 1.0)  # with jitter: not all at once
-    delay = max(delay, getattr(failure, "after", 0.0))
-    return (
-        "MaximumEventAgeInSeconds" if age + delay > policy.get("MaximumEventAgeInSeconds", MAX_AGE) else delay
-    )
+    return retry.of_target(target.get("RetryPolicy") or {}, attempts, age, getattr(failure, "after", 0.0))
 
 
 def _code(failure: CallFailed) -> str:

@@ -10,7 +10,7 @@ import schedule_reference as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.routing.schedules import Cron, InvalidSchedule, Rate, parse
+from engine.routing.schedules import At, Cron, InvalidSchedule, Rate, parse, parse_once
 
 
 def times(expression: str, after: str, count: int, zone: str = "UTC") -> list[str]:
@@ -77,6 +77,93 @@ def test_a_local_time_that_is_skipped_does_not_come_and_one_that_comes_twice_com
     assert times("cron(0 9 * * ? *)", "2026-03-07 12:00", 2, "America/New_York") == [
         "2026-03-08 09:00-04:00", "2026-03-09 09:00-04:00",
     ]  # fmt: skip
+
+
+# Each expression's next ten times, as local times with their offsets: daylight saving, leap days, month ends.
+TEN = [
+    (
+        "cron(30 2 * * ? *)", "2026-03-06 12:00", "America/New_York",  # the 8th has no 02:30
+        "2026-03-07 02:30-05:00 " + " ".join(f"2026-03-{day:02} 02:30-04:00" for day in range(9, 18)),
+    ),
+    (
+        "cron(0/30 1-2 ? 3 1L *)", "2026-03-01 00:00", "Europe/Berlin",  # the hour from 2 to 3 is not there
+        "2026-03-29 01:00+01:00 2026-03-29 01:30+01:00 2027-03-28 01:00+01:00 2027-03-28 01:30+01:00 "
+        "2028-03-26 01:00+01:00 2028-03-26 01:30+01:00 2029-03-25 01:00+01:00 2029-03-25 01:30+01:00 "
+        "2030-03-31 01:00+01:00 2030-03-31 01:30+01:00",
+    ),
+    (
+        "cron(0,30 2 ? 10 1L *)", "2026-10-01 00:00", "Europe/Berlin",  # that hour is there twice
+        "2026-10-25 02:00+02:00 2026-10-25 02:30+02:00 2027-10-31 02:00+02:00 2027-10-31 02:30+02:00 "
+        "2028-10-29 02:00+02:00 2028-10-29 02:30+02:00 2029-10-28 02:00+02:00 2029-10-28 02:30+02:00 "
+        "2030-10-27 02:00+02:00 2030-10-27 02:30+02:00",
+    ),
+    (
+        "cron(0 12 29 2 ? *)", "2026-01-01 00:00", "Asia/Kolkata",
+        " ".join(f"{year}-02-29 12:00+05:30" for year in range(2028, 2068, 4)),
+    ),
+    (
+        "cron(0 9 L * ? *)", "2027-12-31 09:00", "America/New_York",
+        "2028-01-31 09:00-05:00 2028-02-29 09:00-05:00 2028-03-31 09:00-04:00 2028-04-30 09:00-04:00 "
+        "2028-05-31 09:00-04:00 2028-06-30 09:00-04:00 2028-07-31 09:00-04:00 2028-08-31 09:00-04:00 "
+        "2028-09-30 09:00-04:00 2028-10-31 09:00-04:00",
+    ),
+    (
+        "cron(0 9 LW * ? *)", "2026-01-01 00:00", "Australia/Lord_Howe",
+        "2026-01-30 09:00+11:00 2026-02-27 09:00+11:00 2026-03-31 09:00+11:00 2026-04-30 09:00+10:30 "
+        "2026-05-29 09:00+10:30 2026-06-30 09:00+10:30 2026-07-31 09:00+10:30 2026-08-31 09:00+10:30 "
+        "2026-09-30 09:00+10:30 2026-10-30 09:00+11:00",
+    ),
+    (
+        "cron(0 0 31 * ? *)", "2026-01-31 00:00", "UTC",
+        "2026-03-31 00:00+00:00 2026-05-31 00:00+00:00 2026-07-31 00:00+00:00 2026-08-31 00:00+00:00 "
+        "2026-10-31 00:00+00:00 2026-12-31 00:00+00:00 2027-01-31 00:00+00:00 2027-03-31 00:00+00:00 "
+        "2027-05-31 00:00+00:00 2027-07-31 00:00+00:00",
+    ),
+    (
+        "cron(59 23 ? * 6#5 *)", "2026-01-01 00:00", "Pacific/Auckland",
+        "2026-01-30 23:59+13:00 2026-05-29 23:59+12:00 2026-07-31 23:59+12:00 2026-10-30 23:59+13:00 "
+        "2027-01-29 23:59+13:00 2027-04-30 23:59+12:00 2027-07-30 23:59+12:00 2027-10-29 23:59+13:00 "
+        "2027-12-31 23:59+13:00 2028-03-31 23:59+13:00",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.promise(121)
+@pytest.mark.parametrize("expression, after, zone, expected", TEN)
+def test_the_next_ten_times(expression: str, after: str, zone: str, expected: str) -> None:
+    assert " ".join(times(expression, after, 10, zone)) == expected
+
+
+@pytest.mark.promise(121)
+@pytest.mark.parametrize(
+    "local, zone, expected",
+    [
+        ("2026-11-29T12:00:01", "UTC", "2026-11-29T12:00:01+00:00"),
+        ("2028-02-29T23:59:59", "Asia/Tokyo", "2028-02-29T14:59:59+00:00"),
+        ("2026-03-08T02:30:00", "America/New_York", "2026-03-08T07:30:00+00:00"),  # skipped: 03:30 EDT
+        ("2026-11-01T01:30:00", "America/New_York", "2026-11-01T05:30:00+00:00"),  # twice: the first
+    ],
+)
+def test_what_is_due_once(local: str, zone: str, expected: str) -> None:
+    at = parse_once(f"at({local})")
+    assert isinstance(at, At)
+    due = at.next(0.0, ZoneInfo(zone))
+    assert due is not None and datetime.fromtimestamp(due, UTC).isoformat() == expected
+    assert at.next(due, ZoneInfo(zone)) is None
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "at()", "at(2026-02-30T00:00:00)", "at(2026-01-01T24:00:00)", "at(2026-01-01)", "at(2026-01-01T00:00:00Z)",
+        "at(2026-01-01T00:00)", "at(2026-01-01 00:00:00)", "at(0000-01-01T00:00:00)", " at(2026-01-01T00:00:00)",
+    ],
+)  # fmt: skip
+def test_what_is_no_time(expression: str) -> None:
+    with pytest.raises(InvalidSchedule):
+        parse_once(expression)
+    with pytest.raises(InvalidSchedule):
+        parse(expression)
 
 
 @pytest.mark.promise(121)
