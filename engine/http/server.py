@@ -64,6 +64,7 @@ from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
 from ..services.logs.process import InvocationsEnded, LogsProcess
 from ..services.logs.service import Logs
+from ..services.sns.service import Sns
 from ..services.sqs.deduplication import TakenRows
 from ..services.sqs.service import Sqs
 from ..services.sts import Sts
@@ -214,6 +215,8 @@ class Server:
         stack.callback(destinations.close)
         bus = EventBridge(store, states, queues, targets, logs.send)
         stack.push_async_callback(bus.aclose)
+        topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
+        stack.push_async_callback(topics.aclose)
 
         def control(placement: Placement) -> Control:
             return Control(
@@ -243,6 +246,7 @@ class Server:
             Sts(),
             sqs,
             bus,
+            topics,
             *self._services,
         ]
         self._drains = [service.drain for service in services]
@@ -257,6 +261,7 @@ class Server:
         destinations.start()
         sqs.start()
         bus.start()
+        topics.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()

@@ -24,7 +24,7 @@ from served import REGION, Served
 
 KEY, SECRET = "AKIAEXAMPLE", "secret"
 SESSION = botocore.session.get_session()
-MODELS = {name: SESSION.get_service_model(name) for name in ("events", "lambda", "logs", "sqs", "sts")}
+MODELS = {name: SESSION.get_service_model(name) for name in ("events", "lambda", "logs", "sns", "sqs", "sts")}
 OPERATIONS = [(name, operation) for name, model in MODELS.items() for operation in model.operation_names]
 LABEL = re.compile(r"\{(\w+)\+?\}")
 HOSTILE = [
