@@ -12,7 +12,7 @@ from typing import Any
 from ...aws.faults import Fault
 from ...aws.service import Caller
 from ...durable.folder import StoreError
-from ...durable.queue import QueueFull, Queues
+from ...durable.queue import QueueFull
 from ...durable.store import Step, Store
 from ..sqs.deduplication import Deduplication, Taken
 from .catalog import Catalog, Topic
@@ -28,12 +28,11 @@ Members = dict[str, Any]
 
 class Publishing:
     def __init__(
-        self, catalog: Catalog, delivery: Delivery, store: Store, queues: Queues, deduplication: Deduplication
+        self, catalog: Catalog, delivery: Delivery, store: Store, deduplication: Deduplication
     ) -> None:
         self._catalog = catalog
         self._delivery = delivery
         self._store = store
-        self._queues = queues
         self._deduplication = deduplication
         self._number = 0  # of the last message of any FIFO topic
 
@@ -83,7 +82,7 @@ class Publishing:
         taken = self._deduplication.find(owner, key)
         if taken is not None:
             return _repeated(taken)
-        number = self._number = max(self._number + 1, self._queues.now())
+        number = self._number = max(self._number + 1, time.time_ns())
         message.sequence = str(_FIRST_SEQUENCE + number)
         steps = self._deduplication.remember(owner, key, message.id, number)
         try:

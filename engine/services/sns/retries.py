@@ -22,6 +22,10 @@ MANAGED: dict[str, Any] = {
     "numNoDelayRetries": 3, "numMinDelayRetries": 2, "backoffFunction": "exponential",
 }  # fmt: skip
 _COUNTS = ("numRetries", "numMaxDelayRetries", "numNoDelayRetries", "numMinDelayRetries")
+_MEMBERS = {
+    "healthyRetryPolicy", "defaultHealthyRetryPolicy", "throttlePolicy", "defaultThrottlePolicy", "requestPolicy",
+    "defaultRequestPolicy",
+}  # fmt: skip
 _FUNCTIONS = ("linear", "arithmetic", "geometric", "exponential")
 
 
@@ -36,10 +40,10 @@ def checked(text: str, parameter: str = "") -> dict[str, Any]:
         found = found.get(parameter)
     if not isinstance(found, dict):
         raise invalid("DeliveryPolicy: failed to parse JSON.")
-    healthy = _healthy(found)
-    if not isinstance(healthy, dict):
-        raise invalid("DeliveryPolicy: healthyRetryPolicy must be an object")
-    merged = {**_HEALTHY, **healthy}
+    for name, member in found.items():
+        if name in _MEMBERS and not isinstance(member, dict):
+            raise invalid(f"DeliveryPolicy: {name} must be an object")
+    merged = {**_HEALTHY, **_healthy(found)}
     for name in (*_COUNTS, "minDelayTarget", "maxDelayTarget"):
         if type(merged[name]) is not int or merged[name] < 0:
             raise invalid(f"DeliveryPolicy: {name} must be a whole number")
@@ -56,6 +60,11 @@ def checked(text: str, parameter: str = "") -> dict[str, Any]:
     rate = _throttle(found)
     if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or rate <= 0):
         raise invalid("DeliveryPolicy: maxReceivesPerSecond must be a number above 0")
+    kind = (found.get("requestPolicy") or found.get("defaultRequestPolicy") or {}).get(
+        "headerContentType", ""
+    )
+    if not isinstance(kind, str) or not kind.isprintable() or not kind.isascii():
+        raise invalid("DeliveryPolicy: headerContentType must be a media type")
     return found
 
 
@@ -66,7 +75,7 @@ def effective(topic: str | None, subscription: str | None = None) -> dict[str, A
     if own.get("disableSubscriptionOverrides"):
         overriding = {}
     found: dict[str, Any] = {
-        "defaultHealthyRetryPolicy": {**_HEALTHY, **(_healthy(own) or {}), **(_healthy(overriding) or {})},
+        "defaultHealthyRetryPolicy": {**_HEALTHY, **_healthy(own), **_healthy(overriding)},
         "disableSubscriptionOverrides": bool(own.get("disableSubscriptionOverrides")),
         "defaultRequestPolicy": {
             "headerContentType": CONTENT_TYPE,
@@ -116,4 +125,4 @@ def _healthy(policy: Mapping[str, Any]) -> Any:
 
 def _throttle(policy: Mapping[str, Any]) -> Any:
     found = policy.get("throttlePolicy") or policy.get("defaultThrottlePolicy") or {}
-    return found.get("maxReceivesPerSecond") if isinstance(found, dict) else 0
+    return found.get("maxReceivesPerSecond")

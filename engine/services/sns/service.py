@@ -53,7 +53,7 @@ class Sns(ModelService):
         catalog = Catalog(states, self._changes)
         self._delivery = Delivery(queues, targets, log, base)
         self._subscriptions = Subscriptions(catalog, self._delivery)
-        publishing = Publishing(catalog, self._delivery, store, queues, deduplication)
+        publishing = Publishing(catalog, self._delivery, store, deduplication)
         model = Model.load("sns", Wording(code="ValidationError"))
         found: dict[str, Handler] = {}
         for owner in (Topics(catalog), self._subscriptions, publishing):
