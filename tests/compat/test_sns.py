@@ -468,11 +468,11 @@ def test_an_http_endpoint_confirms_and_gets_messages(sns: Any, name: str, receiv
 @pytest.mark.promise(129)
 def test_a_link_does_nothing_but_what_it_is_for(server: Served, sns: Any, name: str) -> None:
     its = topic(sns, name)
-    link = f"{server.url}/sns?Action=DeleteTopic&Version=2010-03-31&TopicArn={its}"
+    link = f"{server.url}/_stoker/sns?Action=DeleteTopic&Version=2010-03-31&TopicArn={its}"
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(link)
     body = f"Action=DeleteTopic&Version=2010-03-31&TopicArn={its}".encode()
-    link = f"{server.url}/sns?Action=Unsubscribe&Version=2010-03-31&SubscriptionArn={its}:1"
+    link = f"{server.url}/_stoker/sns?Action=Unsubscribe&Version=2010-03-31&SubscriptionArn={its}:1"
     request = urllib.request.Request(link, body, method="GET")
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(request)

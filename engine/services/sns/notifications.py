@@ -18,7 +18,7 @@ NOTIFICATION, CONFIRMATION, UNSUBSCRIBED = (
 )
 # Messages are not signed: the text stands where AWS has a signature, so that whoever verifies one fails.
 SIGNATURE = base64.b64encode(b"This endpoint does not sign its messages.").decode()
-LINK = "/sns"  # the path of links in messages, that whoever has one may follow
+LINK = "/_stoker/sns"  # the path of links in messages, that whoever has one may follow
 VERSION = "2010-03-31"  # of the API
 _TEXTS = {
     CONFIRMATION: "You have chosen to subscribe to the topic {}.\nTo confirm the subscription, visit the "
