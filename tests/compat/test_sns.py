@@ -174,9 +174,10 @@ def test_a_function_gets_a_record(server: Served, sns: Any, name: str, tmp_path:
     (record,) = json.loads(note.read_text())["Records"]
     inner = record.pop("Sns")
     assert record == {"EventSource": "aws:sns", "EventVersion": "1.0", "EventSubscriptionArn": subscription}
-    sample = Path("/work/shared/events/samples/snsEvent.json")
-    if sample.exists():
-        assert inner.keys() == json.loads(sample.read_text())["Records"][0]["Sns"].keys()
+    assert inner.keys() == {
+        "SignatureVersion", "Timestamp", "Signature", "SigningCertUrl", "MessageId", "Message", "MessageAttributes",
+        "Type", "UnsubscribeUrl", "TopicArn", "Subject",
+    }  # fmt: skip
     assert STAMP.fullmatch(inner["Timestamp"])
     shown = {
         name: inner[name]
