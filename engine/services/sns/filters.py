@@ -33,7 +33,7 @@ def matches(text: str, scope: str, attributes: Mapping[str, tuple[str, str]], bo
     pattern = _parsed(text, scope)
     try:
         event = of_attributes(attributes) if scope == ATTRIBUTES else wire.decode(body.encode())
-        return isinstance(event, dict) and pattern.matches(event)
+        return isinstance(event, dict) and pattern.matches(_shortened(event))
     except (ValueError, RecursionError):
         return False
 
@@ -75,7 +75,7 @@ def _parsed(text: str, scope: str) -> Pattern:
         raise InvalidPattern(f"Filter policy can not have more than {KEYS} keys")
     if combinations > COMBINATIONS:
         raise InvalidPattern("Filter policy is too complex")
-    return compiled(described)
+    return compiled(_shortened(described))
 
 
 def _measured(described: Mapping[str, Any], scope: str, before: str, level: int, keys: set[str]) -> int:
@@ -95,6 +95,15 @@ def _measured(described: Mapping[str, Any], scope: str, before: str, level: int,
                 _check_value(each)
             combinations *= max(1, len(value)) * level
     return combinations
+
+
+def _shortened(value: Any) -> Any:
+    """Numbers count with their first six digits behind the point, as AWS compares them."""
+    if isinstance(value, float) and abs(value) <= _LARGEST:
+        return int(value * 1e6) / 1e6
+    if isinstance(value, dict):
+        return {key: _shortened(each) for key, each in value.items()}
+    return [_shortened(each) for each in value] if isinstance(value, list) else value
 
 
 def _is_policy(value: Any) -> bool:

@@ -61,6 +61,8 @@ def test_numbers() -> None:
     ]:
         assert taken(between, n=("Number", text)) is right, text
     assert not taken(between, n=string("1"))
+    assert taken({"n": [100.123456789]}, n=("Number", "100.1234567"))
+    assert not taken({"n": [100.123456789]}, n=("Number", "100.123455"))
     assert not taken({"n": ["7"]}, n=("Number", "7"))
 
 
