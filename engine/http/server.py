@@ -65,6 +65,7 @@ from ..services.lambda_.wording import WORDING
 from ..services.logs.process import InvocationsEnded, LogsProcess
 from ..services.logs.service import Logs
 from ..services.scheduler.service import Scheduler
+from ..services.sns.service import Sns
 from ..services.sqs.deduplication import TakenRows
 from ..services.sqs.service import Sqs
 from ..services.sts import Sts
@@ -217,6 +218,8 @@ class Server:
         stack.push_async_callback(bus.aclose)
         scheduler = Scheduler(states, queues, targets, clients, logs.send)
         stack.push_async_callback(scheduler.aclose)
+        topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
+        stack.push_async_callback(topics.aclose)
 
         def control(placement: Placement) -> Control:
             return Control(
@@ -247,6 +250,7 @@ class Server:
             sqs,
             bus,
             scheduler,
+            topics,
             *self._services,
         ]
         self._drains = [service.drain for service in services]
@@ -262,6 +266,7 @@ class Server:
         sqs.start()
         bus.start()
         scheduler.start()
+        topics.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()

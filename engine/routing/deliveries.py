@@ -26,12 +26,21 @@ Failed = Callable[[str, Leased, Exception], Awaitable[Again | None]]
 class Deliveries:
     """Of all queues of a service. Belongs to the event loop."""
 
-    def __init__(self, queues: Queues, service: str, send: Send, failed: Failed) -> None:
-        """failed: hears why a row was not sent. None: it is given up, and what comes of that is durable."""
+    def __init__(
+        self,
+        queues: Queues,
+        service: str,
+        send: Send,
+        failed: Failed,
+        at_once: Callable[[str], int] = lambda queue: AT_ONCE,
+    ) -> None:
+        """failed: hears why a row was not sent. None: it is given up, and what comes of that is durable. at_once: how
+        many of a queue are sent at a time; where that is one, a row that is tried again with no delay stays first."""
         self._queues = queues
         self._service = service
         self._send = send
         self._failed = failed
+        self._at_once = at_once
         self._running: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -46,7 +55,7 @@ class Deliveries:
             task.cancel()
 
     def _due(self, queue: str) -> None:
-        while self._running.get(queue, 0) < AT_ONCE and (rows := self._queues.lease(queue)):
+        while self._running.get(queue, 0) < self._at_once(queue) and (rows := self._queues.lease(queue)):
             self._running[queue] = self._running.get(queue, 0) + 1
             task = asyncio.get_running_loop().create_task(self._deliver(queue, rows[0]))
             self._tasks.add(task)
@@ -58,7 +67,9 @@ class Deliveries:
             if again is None:
                 self._queues.settle([row.id])
             else:
-                self._queues.release(row.id, again.delay, meta=again.meta)
+                released = self._queues.release(row.id, again.delay, meta=again.meta)
+                if self._at_once(queue) == 1:
+                    await released  # only then it is before those behind it
         finally:
             self._running[queue] -= 1
             if not self._running[queue]:

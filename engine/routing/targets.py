@@ -4,6 +4,7 @@ group, a stream, a state machine."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import time
 import uuid
@@ -38,7 +39,8 @@ Accept = Callable[[AcceptedEvent, bytes, Callable[[BaseException | None], None]]
 
 class Message(msgspec.Struct, array_like=True):
     """What is sent, whatever to. source, detail_type, resources: of an event on a bus; key: of an object in a bucket,
-    of a record in a stream, or of a message's group; attributes: of a message, by name its type and value."""
+    of a record in a stream, or of a message's group; attributes: of a message, by name its type and value, which is
+    base64 of a binary one; deduplication: of a message of a FIFO queue."""
 
     target: str  # an ARN
     body: bytes
@@ -47,6 +49,7 @@ class Message(msgspec.Struct, array_like=True):
     detail_type: str = ""
     resources: list[str] = []
     key: str = ""
+    deduplication: str = ""
 
 
 class Targets:
@@ -105,6 +108,8 @@ class Targets:
         }
         if message.key:
             sent["MessageGroupId"] = message.key
+        if message.deduplication:
+            sent["MessageDeduplicationId"] = message.deduplication
         try:
             await self._clients.call("sqs", "SendMessage", sent, place)
         except CallFailed:
@@ -210,9 +215,12 @@ def object_key(prefix: str, name: str) -> str:
     return time.strftime(f"{prefix}/{name}/%Y/%m/%d/%Y-%m-%dT%H.%M.%S-", now) + str(uuid.uuid4())
 
 
-def _attributes(message: Message) -> dict[str, dict[str, str]]:
+def _attributes(message: Message) -> dict[str, dict[str, Any]]:
     return {
-        name: {"DataType": type, "StringValue": value} for name, (type, value) in message.attributes.items()
+        name: {"DataType": type, "BinaryValue": base64.b64decode(value)}
+        if type.partition(".")[0] == "Binary"
+        else {"DataType": type, "StringValue": value}
+        for name, (type, value) in message.attributes.items()
     }
 
 

@@ -46,6 +46,7 @@ def server(moto: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_SQS", moto)
         patch.setenv("AWS_ENDPOINT_URL_EVENTS", moto)
+        patch.setenv("AWS_ENDPOINT_URL_SNS", moto)
         served = Served(folder / "state", "--aws-endpoint", moto, "--retry-delays", "0.02,0.02")
     yield served
     assert served.stop() == 0
@@ -326,7 +327,7 @@ def test_a_queue_of_this_server_must_be_there_and_one_that_cannot_be_asked_need_
         destined(served, arn, "Success", queue)
     served.client("sqs").create_queue(QueueName="later")
     destined(served, arn, "Success", queue)
-    destined(served, arn, "Success", f"arn:aws:sns:{REGION}:000000000000:nobody-serves-topics")
+    destined(served, arn, "RetriesExhausted", "arn:aws:s3:::nobody-serves-buckets")
     assert served.stop() == 0
 
 

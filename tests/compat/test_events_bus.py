@@ -587,7 +587,7 @@ def test_what_is_retried_and_what_is_not(events: Any, sqs: Any, receiver: Receiv
 
 @pytest.mark.slow
 def test_targets_that_another_endpoint_has(tmp_path: Path, name: str) -> None:
-    """moto's topics, streams and state machines."""
+    """moto's streams and state machines, and a topic of this server's."""
     with moto_server() as moto:
         served = Served(tmp_path / "state", "--aws-endpoint", moto)
         kinesis, sns, states = (served.client(each) for each in ("kinesis", "sns", "stepfunctions"))

@@ -25,7 +25,8 @@ from served import REGION, Served
 KEY, SECRET = "AKIAEXAMPLE", "secret"
 SESSION = botocore.session.get_session()
 MODELS = {
-    name: SESSION.get_service_model(name) for name in ("events", "lambda", "logs", "scheduler", "sqs", "sts")
+    name: SESSION.get_service_model(name)
+    for name in ("events", "lambda", "logs", "scheduler", "sns", "sqs", "sts")
 }
 OPERATIONS = [(name, operation) for name, model in MODELS.items() for operation in model.operation_names]
 LABEL = re.compile(r"\{(\w+)\+?\}")

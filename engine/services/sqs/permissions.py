@@ -71,14 +71,15 @@ def removed(policy: str | None, label: str) -> str:
     return json.dumps({**document, "Statement": kept}, separators=(",", ":")) if kept else ""
 
 
-def allows(policy: str | None, account: str, action: str, arn: str) -> bool:
-    """Does it let another account do this? Conditions are not evaluated: what has one lets nobody in."""
+def allows(policy: str | None, account: str, action: str, arn: str, service: str = "sqs") -> bool:
+    """Does it let another account do this? Conditions are not evaluated: what has one lets nobody in. service: whose
+    action it is."""
     statements = _statements(json.loads(policy)) if policy else []
     found = [
         each["Effect"]
         for each in statements
         if _names(each.get("Principal"), account)
-        and _covers(each.get("Action"), f"sqs:{action}".lower())
+        and _covers(each.get("Action"), f"{service}:{action}".lower())
         and _covers(each.get("Resource", arn), arn.lower())
         and (each.get("Effect") == "Deny" or (each.get("Effect") == "Allow" and "Condition" not in each))
     ]

@@ -52,12 +52,12 @@ class Sqs(Service):
         self._json, self._query = Model.load("sqs"), query_model()
         self._kinds = {name: _kinds(self._json.operation(name).input) for name in self._json.names}
         self.catalog = Catalog(states, rows)
-        deduplication = Deduplication(store.load(TakenRows()), rows.now)
-        self.sending = Sending(rows, deduplication)
+        self.deduplication = Deduplication(store.load(TakenRows()), rows.now)
+        self.sending = Sending(rows, self.deduplication)
         self.receiving = Receiving(self.catalog, rows)
         self.moves = Moves(self.catalog, rows)
         self._sweeper: asyncio.Task[None] | None = None
-        on = Operations(self.catalog, rows, deduplication)
+        on = Operations(self.catalog, rows, self.deduplication)
         self._allowed = on.allowed
         self._on_place: dict[str, OnPlace] = {
             "CancelMessageMoveTask": self.moves.cancel,

@@ -1,0 +1,1 @@
+"""Amazon SNS: topics, subscriptions with filter policies, and deliveries to them."""

@@ -1,0 +1,699 @@
+"""SNS by boto3: topics, subscriptions, and what comes to queues, functions and HTTP endpoints."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from botocore.exceptions import ClientError
+from served import REGION, ROLE, RUNTIME, Served
+from support import until
+
+from engine.hosting.archives import pack
+
+ACCOUNT = "000000000000"
+NOTES = """
+import json, os
+def handler(event, context):
+    with open(os.environ["NOTE"], "a") as file:
+        file.write(json.dumps(event) + "\\n")
+"""
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = Served(tmp_path_factory.mktemp("topics") / "state")
+    yield served
+    assert served.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def sns(server: Served) -> Any:
+    return server.client("sns")
+
+
+@pytest.fixture(scope="module")
+def sqs(server: Served) -> Any:
+    return server.client("sqs")
+
+
+@pytest.fixture
+def name() -> str:
+    """A topic, queue and function of the test's own."""
+    return f"t-{uuid.uuid4().hex[:12]}"
+
+
+def queue(sqs: Any, name: str, **attributes: str) -> tuple[str, str]:
+    """Its URL and ARN."""
+    url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    return url, f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+
+
+def topic(sns: Any, name: str, **attributes: str) -> str:
+    arn: str = sns.create_topic(Name=name, Attributes=attributes)["TopicArn"]
+    return arn
+
+
+def subscribed(sns: Any, topic: str, protocol: str, endpoint: str, **attributes: str) -> str:
+    made = sns.subscribe(
+        TopicArn=topic, Protocol=protocol, Endpoint=endpoint, Attributes=attributes, ReturnSubscriptionArn=True
+    )  # fmt: skip
+    arn: str = made["SubscriptionArn"]
+    return arn
+
+
+def received(sqs: Any, url: str, count: int = 1) -> list[dict[str, Any]]:
+    """The next messages, deleted."""
+    found: list[dict[str, Any]] = []
+
+    def enough() -> bool:
+        more = sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1, MessageAttributeNames=["All"],
+            AttributeNames=["All"],
+        ).get("Messages", [])  # fmt: skip
+        for each in more:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
+        found.extend(more)
+        return len(found) >= count
+
+    until(enough, 60, f"{count} messages")
+    assert len(found) == count, found
+    return found
+
+
+def bodies(sqs: Any, url: str, count: int) -> list[str]:
+    """What the next envelopes have, in order."""
+    return sorted(json.loads(each["Body"])["Message"] for each in received(sqs, url, count))
+
+
+def refused(call: Callable[..., Any], **members: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as error:
+        call(**members)
+    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
+
+
+# Delivery.
+
+
+@pytest.mark.promise(125)
+def test_a_queue_gets_the_envelope(sns: Any, sqs: Any, name: str) -> None:
+    url, arn = queue(sqs, name)
+    its = topic(sns, name)
+    subscription = subscribed(sns, its, "sqs", arn)
+    attributes = {
+        "kind": {"DataType": "String", "StringValue": "ä"},
+        "blob": {"DataType": "Binary", "BinaryValue": b"\0\xff"},
+        "n": {"DataType": "Number", "StringValue": "1.50"},
+    }
+    id = sns.publish(TopicArn=its, Message="Grüße <&>\n", Subject="Sub", MessageAttributes=attributes)[
+        "MessageId"
+    ]
+    assert UUID.fullmatch(id)
+    (message,) = received(sqs, url)
+    body = json.loads(message["Body"])
+    assert STAMP.fullmatch(body.pop("Timestamp"))
+    assert body.pop("Signature")
+    assert body.pop("SigningCertURL").startswith(f"https://sns.{REGION}.amazonaws.com/")
+    assert subscription in body.pop("UnsubscribeURL").replace("%3A", ":")
+    assert body == {
+        "Type": "Notification", "MessageId": id, "TopicArn": its, "Subject": "Sub", "Message": "Grüße <&>\n",
+        "SignatureVersion": "1",
+        "MessageAttributes": {
+            "kind": {"Type": "String", "Value": "ä"}, "blob": {"Type": "Binary", "Value": "AP8="},
+            "n": {"Type": "Number", "Value": "1.50"},
+        },
+    }  # fmt: skip
+    assert "MessageAttributes" not in message
+
+
+@pytest.mark.promise(125)
+def test_a_queue_gets_the_raw_message_with_its_attributes(sns: Any, sqs: Any, name: str) -> None:
+    url, arn = queue(sqs, name)
+    its = topic(sns, name)
+    subscribed(sns, its, "sqs", arn, RawMessageDelivery="true")
+    attributes = {
+        "kind": {"DataType": "String", "StringValue": "a"},
+        "blob": {"DataType": "Binary.png", "BinaryValue": b"\0\xff"},
+        "list": {"DataType": "String.Array", "StringValue": '["x", 1]'},
+    }
+    sns.publish(TopicArn=its, Message="plain", MessageAttributes=attributes)
+    (message,) = received(sqs, url)
+    assert message["Body"] == "plain"
+    assert message["MessageAttributes"] == attributes
+
+
+@pytest.mark.promise(125)
+def test_a_function_gets_a_record(server: Served, sns: Any, name: str, tmp_path: Path) -> None:
+    note = server.log.parent / f"{name}.notes"
+    (tmp_path / "app.py").write_text(NOTES)
+    function = server.client().create_function(
+        FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Timeout=20,
+        Code={"ZipFile": pack(tmp_path / "app.py")}, Environment={"Variables": {"NOTE": str(note)}},
+    )["FunctionArn"]  # fmt: skip
+    its = topic(sns, name)
+    subscription = subscribed(sns, its, "lambda", function)
+    structure = {"default": "for all", "lambda": "for functions"}
+    id = sns.publish(
+        TopicArn=its, Message=json.dumps(structure), MessageStructure="json",
+        MessageAttributes={"Test": {"DataType": "String", "StringValue": "TestString"}},
+    )["MessageId"]  # fmt: skip
+    until(lambda: note.exists() and note.read_text().endswith("\n"), 60, "an invocation")
+    (record,) = json.loads(note.read_text())["Records"]
+    inner = record.pop("Sns")
+    assert record == {"EventSource": "aws:sns", "EventVersion": "1.0", "EventSubscriptionArn": subscription}
+    assert inner.keys() == {
+        "SignatureVersion", "Timestamp", "Signature", "SigningCertUrl", "MessageId", "Message", "MessageAttributes",
+        "Type", "UnsubscribeUrl", "TopicArn", "Subject",
+    }  # fmt: skip
+    assert STAMP.fullmatch(inner["Timestamp"])
+    shown = {
+        name: inner[name]
+        for name in ("Type", "MessageId", "TopicArn", "Subject", "Message", "MessageAttributes")
+    }
+    assert shown == {
+        "Type": "Notification", "MessageId": id, "TopicArn": its, "Subject": None, "Message": "for functions",
+        "MessageAttributes": {"Test": {"Type": "String", "Value": "TestString"}},
+    }  # fmt: skip
+
+
+@pytest.mark.promise(126)
+def test_what_was_published_outlives_a_kill(tmp_path: Path, name: str) -> None:
+    """Deliveries to a queue that could not be reached, the topic and its subscription."""
+    first = Served(tmp_path / "state")
+    url, arn = queue(first.client("sqs"), name)
+    its = topic(first.client("sns"), name)
+    subscribed(first.client("sns"), its, "sqs", arn)
+    assert first.stop() == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")
+        dead = Served(tmp_path / "state")
+    for n in range(20):
+        dead.client("sns").publish(TopicArn=its, Message=f"{n:02}")
+    dead.process.kill()
+    with dead.process:
+        dead.process.wait()
+    alive = Served(tmp_path / "state")
+    assert [each["TopicArn"] for each in alive.client("sns").list_topics()["Topics"]] == [its]
+    at = alive.url + urlsplit(url).path
+    assert bodies(alive.client("sqs"), at, 20) == [f"{n:02}" for n in range(20)]
+    assert alive.stop() == 0
+
+
+@pytest.mark.promise(126)
+def test_events_and_function_destinations_come_to_topics(
+    server: Served, sns: Any, sqs: Any, name: str, tmp_path: Path
+) -> None:
+    url, arn = queue(sqs, name)
+    its = topic(sns, name)
+    subscribed(sns, its, "sqs", arn)
+    events = server.client("events")
+    events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))
+    assert events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": its}])["FailedEntryCount"] == 0
+    events.put_events(Entries=[{"Source": name, "DetailType": "d", "Detail": '{"n": 1}'}])
+    (body,) = bodies(sqs, url, 1)
+    assert json.loads(body)["detail"] == {"n": 1}
+    (tmp_path / "app.py").write_text("def handler(event, context):\n    return event\n")
+    api = server.client()
+    api.create_function(
+        FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler",
+        Code={"ZipFile": pack(tmp_path / "app.py")},
+    )  # fmt: skip
+    api.put_function_event_invoke_config(
+        FunctionName=name, DestinationConfig={"OnSuccess": {"Destination": its}}
+    )
+    api.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n": 2}')
+    (body,) = bodies(sqs, url, 1)
+    assert json.loads(body)["responsePayload"] == {"n": 2}
+
+
+# Filters.
+
+
+@pytest.mark.promise(127)
+def test_a_subscription_gets_what_its_filter_takes(sns: Any, sqs: Any, name: str) -> None:
+    its = topic(sns, name)
+    urls = {}
+    policies: dict[str, tuple[str, Any]] = {
+        "all": ("MessageAttributes", None),
+        "attributes": ("MessageAttributes", {"kind": ["a", {"prefix": "b"}], "n": [{"numeric": [">", 1]}]}),
+        "body": ("MessageBody", {"detail": {"n": [{"anything-but": [1]}]}}),
+    }
+    for which, (scope, policy) in policies.items():
+        urls[which], arn = queue(sqs, f"{name}-{which}")
+        more = {} if policy is None else {"FilterPolicy": json.dumps(policy), "FilterPolicyScope": scope}
+        subscribed(sns, its, "sqs", arn, **more)
+
+    def publish(text: str, kind: str, n: str) -> None:
+        given = {"kind": ("String", kind), "n": ("Number", n)}
+        attributes = {key: {"DataType": t, "StringValue": v} for key, (t, v) in given.items()}
+        sns.publish(TopicArn=its, Message=text, MessageAttributes=attributes)
+
+    one, two = '{"detail": {"n": 1}}', '{"detail": {"n": 2}}'
+    publish(one, "a", "2")
+    publish(two, "c", "2")
+    publish("none", "bc", "1.5")
+    publish("none", "a", "1")
+    assert bodies(sqs, urls["all"], 4) == sorted([one, two, "none", "none"])
+    assert bodies(sqs, urls["attributes"], 2) == sorted([one, "none"])
+    assert bodies(sqs, urls["body"], 1) == [two]
+    subscription = sns.list_subscriptions_by_topic(TopicArn=its)["Subscriptions"]
+    arn = next(each["SubscriptionArn"] for each in subscription if each["Endpoint"].endswith("-body"))
+    shown = sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
+    assert (json.loads(shown["FilterPolicy"]), shown["FilterPolicyScope"]) == (
+        policies["body"][1],
+        "MessageBody",
+    )
+    sns.set_subscription_attributes(SubscriptionArn=arn, AttributeName="FilterPolicy", AttributeValue="{}")
+    sns.publish(TopicArn=its, Message=one)
+    assert bodies(sqs, urls["body"], 1) == [one]
+
+
+# FIFO.
+
+
+@pytest.mark.promise(128)
+def test_a_fifo_topic_keeps_the_order_of_a_group_and_takes_a_message_once(
+    sns: Any, sqs: Any, name: str
+) -> None:
+    url, arn = queue(sqs, f"{name}.fifo", FifoQueue="true")
+    its = topic(sns, f"{name}.fifo", FifoTopic="true", ContentBasedDeduplication="true")
+    subscribed(sns, its, "sqs", arn)
+    results = [
+        sns.publish(TopicArn=its, Message=f"{n:02}", MessageGroupId=f"g{n % 2}")
+        for n in range(20)
+        for _ in (1, 2)
+    ]
+    assert results[0]["MessageId"] == results[1]["MessageId"]
+    assert results[0]["SequenceNumber"] == results[1]["SequenceNumber"]
+    numbers = [each["SequenceNumber"] for each in results[::2]]
+    assert numbers == sorted(set(numbers))
+    assert {len(number) for number in numbers} == {20}
+    found = received(sqs, url, 20)
+    for group in ("g0", "g1"):
+        mine = [
+            json.loads(each["Body"])["Message"]
+            for each in found
+            if each["Attributes"]["MessageGroupId"] == group
+        ]
+        assert mine == [f"{n:02}" for n in range(20) if f"g{n % 2}" == group]
+    envelope = json.loads(found[0]["Body"])
+    assert envelope.keys() == {
+        "Type", "MessageId", "SequenceNumber", "TopicArn", "Message", "Timestamp", "UnsubscribeURL",
+    }  # fmt: skip
+    sns.set_topic_attributes(TopicArn=its, AttributeName="FifoThroughputScope", AttributeValue="MessageGroup")
+    for group in ("g0", "g1", "g1"):
+        sns.publish(TopicArn=its, Message="m", MessageGroupId=group, MessageDeduplicationId="once")
+    assert len({json.loads(each["Body"])["MessageId"] for each in received(sqs, url, 1)}) == 1
+    assert refused(sns.publish, TopicArn=its, Message="m") == (
+        "InvalidParameter", "Invalid parameter: The MessageGroupId parameter is required for FIFO topics",
+    )  # fmt: skip
+    plain = topic(sns, f"{name}-2.fifo", FifoTopic="true")
+    assert refused(sns.publish, TopicArn=plain, Message="m", MessageGroupId="g") == (
+        "InvalidParameter", "Invalid parameter: The topic should either have ContentBasedDeduplication enabled or "
+        "MessageDeduplicationId provided explicitly",
+    )  # fmt: skip
+
+
+@pytest.mark.promise(128)
+def test_what_a_fifo_topic_took_is_known_after_a_kill(tmp_path: Path, name: str) -> None:
+    """With no subscription, too, where there is no delivery whose commit it could be in."""
+    dead = Served(tmp_path / "state")
+    sns = dead.client("sns")
+    its = topic(sns, f"{name}.fifo", FifoTopic="true", ContentBasedDeduplication="true")
+    before = sns.publish(TopicArn=its, Message="m", MessageGroupId="g")
+    dead.process.kill()
+    with dead.process:
+        dead.process.wait()
+    alive = Served(tmp_path / "state")
+    sns = alive.client("sns")
+    after = sns.publish(TopicArn=its, Message="m", MessageGroupId="g")
+    assert (after["MessageId"], after["SequenceNumber"]) == (before["MessageId"], before["SequenceNumber"])
+    other = sns.publish(TopicArn=its, Message="n", MessageGroupId="g")
+    assert other["SequenceNumber"] > before["SequenceNumber"]
+    assert alive.stop() == 0
+
+
+# Batches.
+
+
+@pytest.mark.promise(125)
+def test_each_entry_of_a_batch_has_an_id_or_an_error(sns: Any, sqs: Any, name: str) -> None:
+    url, arn = queue(sqs, name)
+    its = topic(sns, name)
+    subscribed(sns, its, "sqs", arn)
+    bad = {"X": {"DataType": "Wrong", "StringValue": "x"}}
+    result = sns.publish_batch(
+        TopicArn=its,
+        PublishBatchRequestEntries=[
+            {"Id": "1", "Message": "a"}, {"Id": "2", "Message": "b", "MessageAttributes": bad},
+            {"Id": "3", "Message": "c", "Subject": "\n"}, {"Id": "4", "Message": "d"},
+        ],
+    )  # fmt: skip
+    assert [each["Id"] for each in result["Successful"]] == ["1", "4"]
+    assert [(each["Id"], each["Code"], each["SenderFault"]) for each in result["Failed"]] == [
+        ("2", "ParameterValueInvalid", True), ("3", "InvalidParameter", True),
+    ]  # fmt: skip
+    assert bodies(sqs, url, 2) == ["a", "d"]
+
+    def batch(*ids: str, text: str = "m") -> tuple[str, str]:
+        entries = [{"Id": id, "Message": text} for id in ids]
+        return refused(sns.publish_batch, TopicArn=its, PublishBatchRequestEntries=entries)
+
+    assert batch()[0] == "EmptyBatchRequest"
+    assert batch(*map(str, range(11)))[0] == "TooManyEntriesInBatchRequest"
+    assert batch("a", "a")[0] == "BatchEntryIdsNotDistinct"
+    assert batch("a.b")[0] == "InvalidBatchEntryId"
+    assert batch("a", "b", text="x" * 140_000)[0] == "BatchRequestTooLong"
+    assert refused(sns.publish, TopicArn=its, Message="x" * 262_145) == (
+        "InvalidParameter", "Invalid parameter: Message too long",
+    )  # fmt: skip
+    sns.publish(TopicArn=its, Message="x" * 262_144)
+
+
+# HTTP endpoints.
+
+
+@dataclass
+class Receiver:
+    """An HTTP endpoint. statuses: of its next responses, then 200."""
+
+    url: str
+    statuses: list[int] = field(default_factory=list)
+    requests: list[tuple[dict[str, str], str]] = field(default_factory=list)
+
+    def nth(self, n: int) -> tuple[dict[str, str], str]:
+        until(lambda: len(self.requests) > n, 60, f"{n + 1} requests")
+        return self.requests[n]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            it.requests.append(({key.lower(): value for key, value in self.headers.items()}, body))
+            self.send_response(it.statuses.pop(0) if it.statuses else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    it = Receiver(f"http://127.0.0.1:{server.server_port}/hook")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield it
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def policy(retries: int) -> str:
+    """So many retries, at once."""
+    return json.dumps({"healthyRetryPolicy": {"numRetries": retries, "numNoDelayRetries": retries}})
+
+
+@pytest.mark.promise(129)
+def test_an_http_endpoint_confirms_and_gets_messages(sns: Any, name: str, receiver: Receiver) -> None:
+    its = topic(sns, name)
+    made = sns.subscribe(TopicArn=its, Protocol="http", Endpoint=receiver.url)
+    assert made["SubscriptionArn"] == "pending confirmation"
+    sns.publish(TopicArn=its, Message="too early")
+    headers, body = receiver.nth(0)
+    asked = json.loads(body)
+    assert headers["x-amz-sns-message-type"] == asked["Type"] == "SubscriptionConfirmation"
+    assert headers["x-amz-sns-topic-arn"] == asked["TopicArn"] == its
+    assert headers["content-type"] == "text/plain; charset=UTF-8"
+    (listed,) = sns.list_subscriptions_by_topic(TopicArn=its)["Subscriptions"]
+    assert listed["SubscriptionArn"] == "PendingConfirmation"
+    query = parse_qs(urlsplit(asked["SubscribeURL"]).query)
+    assert query["Token"] == [asked["Token"]]
+    with urllib.request.urlopen(asked["SubscribeURL"]) as response:  # unsigned
+        arn = re.search(rb"<SubscriptionArn>(.*)</SubscriptionArn>", response.read())[1].decode()  # type: ignore[index]
+    assert (
+        sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]["PendingConfirmation"] == "false"
+    )
+    id = sns.publish(TopicArn=its, Message="m", Subject="s")["MessageId"]
+    headers, body = receiver.nth(1)
+    assert (headers["x-amz-sns-message-type"], headers["x-amz-sns-message-id"]) == ("Notification", id)
+    assert headers["x-amz-sns-subscription-arn"] == arn
+    notified = json.loads(body)
+    assert (notified["Message"], notified["Subject"], notified["MessageId"]) == ("m", "s", id)
+    sns.set_subscription_attributes(
+        SubscriptionArn=arn, AttributeName="RawMessageDelivery", AttributeValue="true"
+    )
+    sns.publish(TopicArn=its, Message="raw")
+    headers, body = receiver.nth(2)
+    assert (headers["x-amz-sns-rawdelivery"], body) == ("true", "raw")
+    with urllib.request.urlopen(notified["UnsubscribeURL"]) as response:
+        assert response.status == 200
+    assert sns.list_subscriptions_by_topic(TopicArn=its)["Subscriptions"] == []
+    assert json.loads(receiver.nth(3)[1])["Type"] == "UnsubscribeConfirmation"
+    assert sns.get_topic_attributes(TopicArn=its)["Attributes"]["SubscriptionsDeleted"] == "1"
+
+
+@pytest.mark.promise(129)
+def test_a_link_does_nothing_but_what_it_is_for(server: Served, sns: Any, name: str) -> None:
+    its = topic(sns, name)
+    link = f"{server.url}/_stoker/sns?Action=DeleteTopic&Version=2010-03-31&TopicArn={its}"
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(link)
+    body = f"Action=DeleteTopic&Version=2010-03-31&TopicArn={its}".encode()
+    link = f"{server.url}/_stoker/sns?Action=Unsubscribe&Version=2010-03-31&SubscriptionArn={its}:1"
+    request = urllib.request.Request(link, body, method="GET")
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(request)
+    assert sns.get_topic_attributes(TopicArn=its)["Attributes"]["TopicArn"] == its
+
+
+@pytest.mark.promise(129)
+def test_what_an_endpoint_does_not_take_is_retried_and_then_a_dead_letter(
+    sns: Any, sqs: Any, name: str, receiver: Receiver
+) -> None:
+    url, dead = queue(sqs, name)
+    its = topic(sns, name)
+    arn = subscribed(
+        sns, its, "http", receiver.url, DeliveryPolicy=policy(2),
+        RedrivePolicy=json.dumps({"deadLetterTargetArn": dead}),
+    )  # fmt: skip
+    token = json.loads(receiver.nth(0)[1])["Token"]
+    assert refused(sns.confirm_subscription, TopicArn=its, Token="0" * 20)[0] == "InvalidParameter"
+    assert sns.confirm_subscription(TopicArn=its, Token=token)["SubscriptionArn"] == arn
+    receiver.statuses[:] = [500, 429]
+    sns.publish(TopicArn=its, Message="third time")
+    assert [json.loads(receiver.nth(n)[1])["Message"] for n in (1, 2, 3)] == ["third time"] * 3
+    receiver.statuses[:] = [404]
+    sns.publish(TopicArn=its, Message="refused")
+    (letter,) = received(sqs, url)
+    assert json.loads(letter["Body"])["Message"] == "refused"
+    found = {key: value["StringValue"] for key, value in letter["MessageAttributes"].items()}
+    assert found["ErrorCode"] == "404"
+    assert "status 404" in found["ErrorMessage"]
+    assert UUID.fullmatch(found["RequestID"])
+    receiver.statuses[:] = [500, 500, 503]
+    sns.publish(TopicArn=its, Message="exhausted")
+    (letter,) = received(sqs, url)
+    assert (json.loads(letter["Body"])["Message"], len(receiver.requests)) == ("exhausted", 8)
+
+
+@pytest.mark.promise(129)
+def test_what_nothing_takes_is_in_the_log(server: Served, sns: Any, name: str) -> None:
+    its = topic(sns, name)
+    subscribed(sns, its, "sqs", f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}-nowhere")
+    sns.publish(TopicArn=its, Message="lost")
+    logs, group = server.client("logs"), f"sns/{REGION}/{ACCOUNT}/{name}/Failure"
+
+    def warned() -> list[str]:
+        try:
+            found = logs.filter_log_events(logGroupName=group)["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+        return [each["message"] for each in found]
+
+    (line,) = until(warned, 60, "the log")
+    assert json.loads(line)["message"] == "lost"
+
+
+# The operations.
+
+
+def test_topics(sns: Any, name: str) -> None:
+    its = topic(sns, name, DisplayName="d")
+    assert topic(sns, name) == topic(sns, name, DisplayName="d") == its
+    assert refused(sns.create_topic, Name=name, Attributes={"DisplayName": "e"}) == (
+        "InvalidParameter", "Invalid parameter: Attributes Reason: Topic already exists with different attributes",
+    )  # fmt: skip
+    for bad in ("a b", "x" * 257, "x.fifo", "ä"):
+        assert refused(sns.create_topic, Name=bad) == ("InvalidParameter", "Invalid parameter: Topic Name")
+    assert refused(sns.create_topic, Name="x", Attributes={"FifoTopic": "true"})[0] == "InvalidParameter"
+    attributes = sns.get_topic_attributes(TopicArn=its)["Attributes"]
+    assert attributes["Owner"] == ACCOUNT
+    assert attributes["DisplayName"] == "d"
+    assert json.loads(attributes["Policy"])["Id"] == "__default_policy_ID"
+    healthy = json.loads(attributes["EffectiveDeliveryPolicy"])["http"]["defaultHealthyRetryPolicy"]
+    assert (healthy["numRetries"], healthy["minDelayTarget"]) == (3, 20)
+    sns.set_topic_attributes(TopicArn=its, AttributeName="DisplayName", AttributeValue="other")
+    assert sns.get_topic_attributes(TopicArn=its)["Attributes"]["DisplayName"] == "other"
+    wrong = {"TopicArn": its, "AttributeName": "Nothing", "AttributeValue": "x"}
+    assert refused(sns.set_topic_attributes, **wrong) == (
+        "InvalidParameter",
+        "Invalid parameter: AttributeName",
+    )
+    sns.delete_topic(TopicArn=its)
+    sns.delete_topic(TopicArn=its)
+    assert refused(sns.get_topic_attributes, TopicArn=its) == ("NotFound", "Topic does not exist")
+    assert refused(sns.publish, TopicArn=its, Message="m") == ("NotFound", "Topic does not exist")
+    assert refused(sns.publish, TopicArn="x", Message="m") == (
+        "InvalidParameter", "Invalid parameter: TopicArn Reason: An ARN must have at least 6 elements, not 1",
+    )  # fmt: skip
+
+
+def test_topics_and_subscriptions_come_in_pages(server: Served) -> None:
+    sns = server.client("sns", "eu-west-3")
+    for n in range(103):
+        arn = sns.create_topic(Name=f"page-{n:03}")["TopicArn"]
+    first = sns.list_topics()
+    assert len(first["Topics"]) == 100
+    assert len(sns.list_topics(NextToken=first["NextToken"])["Topics"]) == 3
+    for n in range(102):
+        sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=f"arn:aws:sqs:eu-west-3:{ACCOUNT}:q-{n}")
+    for method, members in (("list_subscriptions", {}), ("list_subscriptions_by_topic", {"TopicArn": arn})):
+        pages = list(sns.get_paginator(method).paginate(**members))
+        assert [len(each["Subscriptions"]) for each in pages] == [100, 2]
+
+
+def test_subscriptions(sns: Any, sqs: Any, name: str) -> None:
+    _, arn = queue(sqs, name)
+    its = topic(sns, name)
+    made = subscribed(sns, its, "sqs", arn, RawMessageDelivery="true")
+    assert subscribed(sns, its, "sqs", arn) == made
+    other = {
+        "TopicArn": its,
+        "Protocol": "sqs",
+        "Endpoint": arn,
+        "Attributes": {"RawMessageDelivery": "false"},
+    }
+    text = "Invalid parameter: Attributes Reason: Subscription already exists with different attributes"
+    assert refused(sns.subscribe, **other) == ("InvalidParameter", text)
+    shown = sns.get_subscription_attributes(SubscriptionArn=made)["Attributes"]
+    assert shown == {
+        "SubscriptionArn": made, "TopicArn": its, "Owner": ACCOUNT, "Protocol": "sqs", "Endpoint": arn,
+        "RawMessageDelivery": "true", "ConfirmationWasAuthenticated": "true", "PendingConfirmation": "false",
+        "SubscriptionPrincipal": f"arn:aws:iam::{ACCOUNT}:root",
+    }  # fmt: skip
+    for protocol, endpoint, text in [
+        ("wrong", "x", "Amazon SNS does not support this protocol string: wrong"),
+        ("sqs", "http://x", "SQS endpoint ARN"),
+        ("http", "https://x", "Endpoint must match the specified protocol"),
+        ("sqs", f"{arn}.fifo", "Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard "
+         "SNS topics"),
+        ("sms", "+123", "Protocol Reason: sms is not available on this endpoint."),
+    ]:  # fmt: skip
+        found = refused(sns.subscribe, TopicArn=its, Protocol=protocol, Endpoint=endpoint)
+        assert found == ("InvalidParameter", f"Invalid parameter: {text}")
+    assert (
+        sns.subscribe(TopicArn=its, Protocol="email", Endpoint="a@b.c")["SubscriptionArn"]
+        == "pending confirmation"
+    )
+    for attribute, value in [
+        ("RawMessageDelivery", "yes"), ("FilterPolicy", "["), ("FilterPolicy", '{"a": 1}'), ("FilterPolicyScope", "x"),
+        ("RedrivePolicy", "{}"), ("RedrivePolicy", json.dumps({"deadLetterTargetArn": f"{arn}.fifo"})),
+        ("DeliveryPolicy", '{"healthyRetryPolicy": {"numRetries": 101}}'), ("Nothing", "x"),
+    ]:  # fmt: skip
+        more = {"SubscriptionArn": made, "AttributeName": attribute, "AttributeValue": value}
+        assert refused(sns.set_subscription_attributes, **more)[0] == "InvalidParameter", (attribute, value)
+    sns.unsubscribe(SubscriptionArn=made)
+    sns.unsubscribe(SubscriptionArn=made)
+    assert refused(sns.get_subscription_attributes, SubscriptionArn=made) == (
+        "NotFound",
+        "Subscription does not exist",
+    )
+
+
+def test_tags_and_permissions(server: Served, sns: Any, name: str) -> None:
+    its = sns.create_topic(Name=name, Tags=[{"Key": "a", "Value": "1"}])["TopicArn"]
+    sns.tag_resource(ResourceArn=its, Tags=[{"Key": "b", "Value": "2"}])
+    sns.untag_resource(ResourceArn=its, TagKeys=["a"])
+    assert sns.list_tags_for_resource(ResourceArn=its)["Tags"] == [{"Key": "b", "Value": "2"}]
+    twice = [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]
+    assert refused(sns.tag_resource, ResourceArn=its, Tags=twice)[0] == "InvalidParameter"
+    assert refused(sns.list_tags_for_resource, ResourceArn=f"{its}x") == (
+        "ResourceNotFound",
+        "Resource does not exist",
+    )
+    other = server.client("sns", aws_access_key_id="111122223333")
+    assert refused(other.publish, TopicArn=its, Message="m")[0] == "AuthorizationError"
+    sns.add_permission(TopicArn=its, Label="l", AWSAccountId=["111122223333"], ActionName=["Publish"])
+    assert other.publish(TopicArn=its, Message="m")["MessageId"]
+    assert refused(other.delete_topic, TopicArn=its)[0] == "AuthorizationError"
+    again = {"TopicArn": its, "Label": "l", "AWSAccountId": ["111122223333"], "ActionName": ["Publish"]}
+    assert refused(sns.add_permission, **again) == (
+        "InvalidParameter",
+        "Invalid parameter: Statement already exists",
+    )
+    sns.remove_permission(TopicArn=its, Label="l")
+    assert refused(other.publish, TopicArn=its, Message="m")[0] == "AuthorizationError"
+
+
+def test_what_a_message_may_not_have(sns: Any, name: str) -> None:
+    its = topic(sns, name)
+    for members, text in [
+        ({"Message": ""}, "Empty message"), ({"Message": "m", "Subject": "x" * 101}, "Subject"),
+        ({"Message": "{", "MessageStructure": "json"}, "Message Structure - JSON message body failed to parse"),
+        ({"Message": "{}", "MessageStructure": "json"}, "Message Structure - No default entry in JSON message body"),
+    ]:  # fmt: skip
+        assert refused(sns.publish, TopicArn=its, **members) == (
+            "InvalidParameter",
+            f"Invalid parameter: {text}",
+        )
+    for attribute in [
+        {"DataType": "Number", "StringValue": "x"}, {"DataType": "String", "BinaryValue": b"x"},
+        {"DataType": "String"}, {"DataType": "Text", "StringValue": "x"},
+        {"DataType": "String.Array", "StringValue": "{}"},
+    ]:  # fmt: skip
+        found = refused(sns.publish, TopicArn=its, Message="m", MessageAttributes={"a": attribute})
+        assert found[0] == "ParameterValueInvalid", found
+    assert refused(sns.publish, Message="m")[0] == "InvalidParameter"
+    assert refused(sns.publish, Message="m", PhoneNumber="+123")[0] == "InvalidParameter"
+
+
+def test_every_operation_of_the_model_is_answered(sns: Any) -> None:
+    """Implemented, or refused with an error that the service has."""
+    model = sns.meta.service_model
+    errors = {shape.metadata["error"]["code"] for shape in model.error_shapes if "error" in shape.metadata}
+    sent = 0
+    for operation in model.operation_names:
+        shape = model.operation_model(operation).input_shape
+        required = shape.required_members if shape else []
+        members = {name: _any(shape.members[name]) for name in required}
+        method = next(name for name, of in sns.meta.method_to_api_mapping.items() if of == operation)
+        sent += 1
+        try:
+            getattr(sns, method)(**members)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] in {*errors, "ValidationError"}, (operation, error)
+    assert sent > 40
+
+
+def _any(shape: Any) -> Any:
+    if shape.type_name == "list":
+        return [_any(shape.member)]
+    if shape.type_name == "map":
+        return {"x": _any(shape.value)}
+    if shape.type_name == "structure":
+        return {name: _any(shape.members[name]) for name in shape.required_members}
+    return getattr(shape, "enum", None)[0] if getattr(shape, "enum", None) else "xxxxx"
