@@ -415,14 +415,20 @@ def test_what_a_target_does_not_take_goes_to_the_dead_letter_queue(
     }  # fmt: skip
     # A service that is not there now may be there later.
     policy = {"MaximumRetryAttempts": 1}
-    topic = arn("t", "sns")
+    machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:m"
     create(
-        scheduler, f"{name}-topic", topic, Input="<aws.scheduler.attempt-number>", RetryPolicy=policy, **dead
+        scheduler,
+        f"{name}-machine",
+        machine,
+        Input="<aws.scheduler.attempt-number>",
+        RetryPolicy=policy,
+        **dead,
     )
     (letter,) = received(sqs, url)
     found = {key: each["StringValue"] for key, each in letter["MessageAttributes"].items()}
     assert (found["EXHAUSTED_RETRY_CONDITION"], found["RETRY_ATTEMPTS"]) == ("MaximumRetryAttempts", "1")
-    assert json.loads(letter["Body"]) == {"Message": "2", "TopicArn": topic}
+    assert json.loads(letter["Body"])["input"] == "2"
+    assert json.loads(letter["Body"])["stateMachineArn"] == machine
 
 
 @pytest.mark.promise(133)
