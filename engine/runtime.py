@@ -229,10 +229,18 @@ def _silent(_function: str, _request_id: str, _text: str) -> None:
 _living: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
+def interrupted() -> bool:
+    """Does the program end by a KeyboardInterrupt?"""
+    kind = getattr(sys, "last_type", None)
+    return isinstance(kind, type) and issubclass(kind, KeyboardInterrupt)
+
+
 def _at_exit() -> None:
-    """What was accepted is done before the program ends, as of the standard library's executors."""
+    """What was accepted is done before the program ends, as of the standard library's executors, unless it was
+    interrupted."""
+    drain = 0.0 if interrupted() else limits.TIMEOUT_MAX
     for runtime in list(_living):
-        runtime.close(limits.TIMEOUT_MAX)
+        runtime.close(drain)
 
 
 def _in_child() -> None:

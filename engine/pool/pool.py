@@ -31,7 +31,7 @@ from .._native import ffi, lib
 from ..calls.dispatch import FunctionEntry, failure, read_outcome, refusal
 from ..calls.reaper import Reaper
 from ..config import FunctionConfig, Reference, main_module
-from ..runtime import Runtime
+from ..runtime import Runtime, interrupted
 from ..worker import tasks_setup
 
 PAYLOAD_BYTES = 1 << 30  # of one task, and of one result
@@ -359,9 +359,10 @@ _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 
 def _at_exit() -> None:
-    """As of the standard pools: the program ends once its tasks have."""
+    """As of the standard pools: the program ends once its tasks have, unless it was interrupted."""
+    ends = interrupted()
     for pool in list(_pools):
-        pool.shutdown(wait=True, cancel=False)
+        pool.shutdown(wait=not ends, cancel=ends)
 
 
 def _in_child() -> None:
