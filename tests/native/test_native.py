@@ -46,7 +46,6 @@ FOR_TESTS = {
     "STK_DEPTH",
     "STK_INVOKE",
     "STK_SHUTDOWN",
-    "STK_RESULT",
 }
 
 # Scenario, what is weakened, and how the checker must find out.

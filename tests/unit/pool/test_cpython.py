@@ -57,4 +57,4 @@ def test_cpythons_tests_of_process_pools() -> None:
         pytest.skip("this Python has no tests: install Debian's libpython3-testsuite, or CPython from source")
     failed = {name: outcome for name, outcome in outcomes.items() if outcome != "passed"}
     assert not failed
-    assert len(outcomes) >= 40
+    assert len(outcomes) > 30
