@@ -126,6 +126,7 @@ class _Callbacks:
     def _run(self) -> None:
         while (function := self._waiting.get()) is not None:
             function()
+            function = None  # while it waits for the next it refers to none: each has its function's slot
 
 
 class Engine:
