@@ -102,7 +102,8 @@ class Pool:
     # Submission.
 
     def submit(self, data: bytes, waiting: Waiting, timeout: float | None, imported: str = "") -> int:
-        """A task's ticket. imported: the module of its function. Raises RuntimeError, BrokenProcessPool, ValueError."""
+        """A task's ticket. imported: the module of its function. Raises RuntimeError, BrokenProcessPool,
+        PayloadTooLarge."""
         self.check_open()
         entry = self._entry
         if entry is None:
@@ -129,13 +130,13 @@ class Pool:
             raise RuntimeError("this Executor belongs to the process that made it: make another after a fork")
 
     def cancel(self, ticket: int) -> bool:
-        """Withdraw a task that has not begun."""
+        """Withdraw a task that has not begun. ticket: negative while it is being submitted."""
         runtime = self._runtime
-        return runtime is not None and bool(lib.stk_cancel(runtime.pointer, ticket))
+        return runtime is not None and ticket >= 0 and bool(lib.stk_cancel(runtime.pointer, ticket))
 
     def begun(self, ticket: int) -> bool:
         runtime = self._runtime
-        return runtime is not None and bool(lib.stk_begun(runtime.pointer, ticket))
+        return runtime is not None and ticket >= 0 and bool(lib.stk_begun(runtime.pointer, ticket))
 
     def pids(self) -> list[int]:
         """Of the workers that there are now."""
@@ -153,10 +154,9 @@ class Pool:
             runtime = Runtime(
                 payload_limit=PAYLOAD_BYTES, logs=_to_stdout, pin=False, spin=None, waiting_bytes=1 << 62
             )
-            self._reaper: Reaper = (
-                runtime.supervisor.call(  # so that replies for which nobody waits make room
-                    lambda: Reaper(runtime.dispatch, runtime.supervisor.loop, runtime.data_epoll, 0)
-                )
+            # So that replies for which nobody waits make room.
+            self._reaper: Reaper = runtime.supervisor.call(
+                lambda: Reaper(runtime.dispatch, runtime.supervisor.loop, runtime.data_epoll, 0)
             )
             main = main_module()
             setup = tasks_setup.Setup(
@@ -329,6 +329,10 @@ class Pool:
         while runtime.supervisor.knows(self._entry.index) and time.monotonic() < until:
             time.sleep(_LOOK_S)
         runtime.close(0.0)
+        with self._leading:  # what was submitted at the same moment as the end
+            while (n := lib.stk_reap(self._box)) > 0:
+                self._deliver(n)
+        self._hand_over()
         for fd in [self._setup_fd, *self._fds]:
             os.close(fd)
         _pools.discard(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -192,6 +193,26 @@ class TestDropIn:
         with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
             executor.submit(pow, 2, 3)
         executor.shutdown()
+
+    @pytest.mark.parametrize("cancel", [False, True])
+    def test_every_call_that_was_taken_ends(self, cancel: bool) -> None:
+        """Those, too, that are submitted at the moment of the shutdown."""
+        executor = Executor(1)
+        futures = [executor.submit(pow, 2, 3)]
+
+        def submit() -> None:
+            with contextlib.suppress(RuntimeError):
+                while True:
+                    futures.append(executor.submit(pow, 2, 3))
+
+        threads = [threading.Thread(target=submit) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        until(lambda: len(futures) > 50)
+        executor.shutdown(cancel_futures=cancel)
+        for thread in threads:
+            thread.join()
+        assert concurrent.futures.wait(futures, timeout=60).not_done == set()
 
     def test_shutdown_cancels_what_has_not_begun(self, tmp_path: Path) -> None:
         gate = tmp_path / "gate"
