@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(scope="session")
 def api(server: Served) -> Any:
     return server.client()
+
+
+@pytest.fixture(scope="module")
+def sqs(server: Served) -> Any:
+    return server.client("sqs")
+
+
+@pytest.fixture(scope="module")
+def events(server: Served) -> Any:
+    return server.client("events")
+
+
+@pytest.fixture(scope="module")
+def sns(server: Served) -> Any:
+    return server.client("sns")
+
+
+@pytest.fixture
+def name() -> str:
+    """Of whatever the test makes: no other test has it."""
+    return f"t-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture

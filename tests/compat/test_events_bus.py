@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
-import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
 from clients import moto_server
+from delivered import ACCOUNT, NOTES, entry, logged, put, queue, received, refused, rule
 from served import REGION, ROLE, RUNTIME, Served
 from support import until
 
 from engine.hosting.archives import pack
-
-ACCOUNT = "000000000000"
-NOTES = """
-import json, os
-def handler(event, context):
-    with open(os.environ["NOTE"], "a") as file:
-        file.write(json.dumps(event) + "\\n")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -36,74 +25,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served = Served(tmp_path_factory.mktemp("bus") / "state")
     yield served
     assert served.stop() == 0
-
-
-@pytest.fixture(scope="module")
-def events(server: Served) -> Any:
-    return server.client("events")
-
-
-@pytest.fixture(scope="module")
-def sqs(server: Served) -> Any:
-    return server.client("sqs")
-
-
-@pytest.fixture
-def name() -> str:
-    """A source, rule, bus and queue of the test's own."""
-    return f"t-{uuid.uuid4().hex[:12]}"
-
-
-def queue(sqs: Any, name: str, **attributes: str) -> tuple[str, str]:
-    """Its URL and ARN."""
-    url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
-    return url, f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
-
-
-def received(sqs: Any, url: str, count: int = 1) -> list[dict[str, Any]]:
-    """The next messages, deleted."""
-    found: list[dict[str, Any]] = []
-
-    def enough() -> bool:
-        more = sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1, MessageAttributeNames=["All"],
-            AttributeNames=["All"],
-        ).get("Messages", [])  # fmt: skip
-        for each in more:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
-        found.extend(more)
-        return len(found) >= count
-
-    until(enough, 60, f"{count} messages")
-    assert len(found) == count, found
-    return found
-
-
-def rule(events: Any, name: str, *targets: dict[str, Any], bus: str = "default", **pattern: Any) -> str:
-    """A rule for events of this source. Its ARN."""
-    pattern = {"source": [name], **pattern}
-    arn: str = events.put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps(pattern))["RuleArn"]
-    result = events.put_targets(
-        Rule=name, EventBusName=bus, Targets=[{"Id": str(n), **each} for n, each in enumerate(targets)]
-    )
-    assert result["FailedEntryCount"] == 0, result
-    return arn
-
-
-def entry(name: str, detail: Any = None, **more: Any) -> dict[str, Any]:
-    return {"Source": name, "DetailType": "test", "Detail": json.dumps(detail or {}), **more}
-
-
-def put(events: Any, *entries: dict[str, Any]) -> list[str]:
-    result = events.put_events(Entries=list(entries))
-    assert result["FailedEntryCount"] == 0, result
-    return [each["EventId"] for each in result["Entries"]]
-
-
-def refused(call: Callable[..., Any], **members: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as error:
-        call(**members)
-    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
 
 
 # Events, rules, targets.
@@ -228,15 +149,7 @@ def test_buses_that_lead_in_a_circle_end(server: Served, events: Any, sqs: Any, 
     rule(events, name, {"Arn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"}, {"Arn": arn}, bus=name)
     (id,) = put(events, entry(name, EventBusName=name))
     received(sqs, url, 17)
-
-    def logged() -> bool:
-        try:
-            found = server.client("logs").filter_log_events(logGroupName="/aws/events/failed-invocations")
-        except ClientError:
-            return False
-        return any(id in each["message"] for each in found["events"])
-
-    until(logged, 60, "the log")
+    logged(server, "/aws/events/failed-invocations", id)
     assert "Messages" not in sqs.receive_message(QueueUrl=url)
 
 
@@ -340,15 +253,7 @@ def test_what_a_target_does_not_take_goes_to_its_dead_letter_queue(events: Any, 
 def test_what_nothing_takes_is_in_the_log(server: Served, events: Any, name: str) -> None:
     rule(events, name, {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}-missing"})
     (id,) = put(events, entry(name, {"n": 1}))
-
-    def logged() -> bool:
-        try:
-            found = server.client("logs").filter_log_events(logGroupName="/aws/events/failed-invocations")
-        except ClientError:
-            return False
-        return any(id in each["message"] for each in found["events"])
-
-    until(logged, 60, "the log")
+    logged(server, "/aws/events/failed-invocations", id)
 
 
 @pytest.mark.slow
@@ -427,159 +332,6 @@ def test_what_an_archive_kept_is_replayed_to_the_rules_that_a_replay_names(
     assert refused(events.describe_archive, ArchiveName=name) == (
         "ResourceNotFoundException", f"Archive {name} does not exist.",
     )  # fmt: skip
-
-
-# API destinations.
-
-
-class Receiver:
-    """An HTTP server that keeps what it gets. responses: statuses and headers, in turn; then 200."""
-
-    def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.responses: list[tuple[int, dict[str, str]]] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                if self.path == "/token":
-                    receiver.requests.append({"form": parse_qs(body.decode())})
-                    return self.respond(
-                        200, {}, json.dumps({"access_token": "T", "token_type": "Bearer"}).encode()
-                    )
-                receiver.requests.append(
-                    {
-                        "path": self.path,
-                        "headers": dict(self.headers),
-                        "body": json.loads(body),
-                        "at": time.monotonic(),
-                    }
-                )
-                status, headers = receiver.responses.pop(0) if receiver.responses else (200, {})
-                return self.respond(status, headers, b"")
-
-            def respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
-                self.send_response(status)
-                for key, value in {**headers, "Content-Length": str(len(body))}.items():
-                    self.send_header(key, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
-def destination(events: Any, name: str, url: str, kind: str, auth: dict[str, Any], **more: Any) -> str:
-    connection = events.create_connection(Name=name, AuthorizationType=kind, AuthParameters=auth)[
-        "ConnectionArn"
-    ]
-    arn: str = events.create_api_destination(
-        Name=name, ConnectionArn=connection, InvocationEndpoint=url, HttpMethod="POST", **more
-    )["ApiDestinationArn"]
-    return arn
-
-
-@pytest.mark.promise(124)
-def test_an_api_destination_is_sent_to_as_its_connection_authorizes(
-    events: Any, receiver: Receiver, name: str
-) -> None:
-    auth = {
-        "BasicAuthParameters": {"Username": "u", "Password": "p"},
-        "InvocationHttpParameters": {
-            "HeaderParameters": [{"Key": "X-C", "Value": "c", "IsValueSecret": True}],
-            "BodyParameters": [{"Key": "added", "Value": "b"}],
-        },
-    }
-    arn = destination(events, name, f"{receiver.url}/orders/*", "BASIC", auth)
-    parameters = {
-        "PathParameterValues": ["$.detail.id"], "HeaderParameters": {"X-T": "t"},
-        "QueryStringParameters": {"q": "$.detail.q"},
-    }  # fmt: skip
-    rule(events, name, {"Arn": arn, "InputPath": "$.detail", "HttpParameters": parameters, "RoleArn": ROLE})
-    put(events, entry(name, {"id": "a/b", "q": 5}))
-    until(lambda: receiver.requests, 60, "the request")
-    (request,) = receiver.requests
-    assert (request["path"], request["body"]) == ("/orders/a%2Fb?q=5", {"id": "a/b", "q": 5, "added": "b"})
-    wanted = {
-        "User-Agent": "Amazon/EventBridge/ApiDestinations", "Content-Type": "application/json; charset=utf-8",
-        "Range": "bytes=0-1048575", "X-C": "c", "X-T": "t", "Authorization": "Basic dTpw",
-    }  # fmt: skip
-    assert wanted.items() <= request["headers"].items()
-    shown = events.describe_connection(Name=name)
-    assert "Password" not in json.dumps(shown["AuthParameters"])
-    (header,) = shown["AuthParameters"]["InvocationHttpParameters"]["HeaderParameters"]
-    assert header == {"Key": "X-C", "IsValueSecret": True}
-
-
-@pytest.mark.promise(124)
-def test_a_token_is_asked_for_once_and_again_when_it_is_old(
-    events: Any, receiver: Receiver, name: str
-) -> None:
-    auth = {
-        "OAuthParameters": {
-            "ClientParameters": {"ClientID": "i", "ClientSecret": "s"},
-            "AuthorizationEndpoint": f"{receiver.url}/token",
-            "HttpMethod": "POST",
-        }
-    }
-    arn = destination(events, name, f"{receiver.url}/x", "OAUTH_CLIENT_CREDENTIALS", auth)
-    rule(events, name, {"Arn": arn, "RoleArn": ROLE})
-    put(events, entry(name))
-    until(lambda: len(receiver.requests) == 2, 60, "a token and the request")
-    assert receiver.requests[0]["form"] == {
-        "grant_type": ["client_credentials"], "client_id": ["i"], "client_secret": ["s"],
-    }  # fmt: skip
-    assert receiver.requests[1]["headers"]["Authorization"] == "Bearer T"
-    receiver.responses = [(401, {})]
-    put(events, entry(name))
-    until(lambda: len(receiver.requests) == 5, 60, "refused, a token, and again")
-    assert [("form" in each) for each in receiver.requests] == [True, False, False, True, False]
-
-
-@pytest.mark.promise(124)
-def test_what_is_retried_and_what_is_not(events: Any, sqs: Any, receiver: Receiver, name: str) -> None:
-    url, dead = queue(sqs, name)
-    auth = {"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": "k"}}
-    arn = destination(events, name, f"{receiver.url}/x", "API_KEY", auth)
-    target = {
-        "Arn": arn,
-        "RoleArn": ROLE,
-        "DeadLetterConfig": {"Arn": dead},
-        "RetryPolicy": {"MaximumRetryAttempts": 1},
-    }
-    rule(events, name, target)
-    receiver.responses = [(503, {})]
-    put(events, entry(name, {"n": 1}))
-    until(lambda: len(receiver.requests) == 2, 60, "once more")  # and then it was taken
-    receiver.responses = [(429, {"Retry-After": "2"})]
-    put(events, entry(name, {"n": 2}))
-    until(lambda: len(receiver.requests) == 4, 60, "once more")
-    assert receiver.requests[3]["at"] - receiver.requests[2]["at"] >= 1.9
-    receiver.responses = [(404, {})]
-    put(events, entry(name, {"n": 3}))
-    (letter,) = received(sqs, url)
-    found = {key: value["StringValue"] for key, value in letter["MessageAttributes"].items()}
-    assert (found["ERROR_CODE"], found["RETRY_ATTEMPTS"]) == ("NO_RESOURCE", "0")
-    assert "EXHAUSTED_RETRY_CONDITION" not in found
-    receiver.responses = [(500, {}), (500, {})]
-    put(events, entry(name, {"n": 4}))
-    (letter,) = received(sqs, url)
-    found = {key: value["StringValue"] for key, value in letter["MessageAttributes"].items()}
-    assert (found["EXHAUSTED_RETRY_CONDITION"], found["RETRY_ATTEMPTS"]) == ("MaximumRetryAttempts", "1")
-    assert receiver.requests[0]["headers"]["X-Key"] == "k"
 
 
 # What other services have.

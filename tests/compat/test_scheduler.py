@@ -6,8 +6,7 @@ import contextlib
 import json
 import signal
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 from clients import moto_server
+from delivered import ACCOUNT, NOTES, logged, received, refused
 from served import REGION, ROLE, RUNTIME, Served
 from support import until
 
@@ -27,15 +27,8 @@ from engine.hosting.archives import pack
 from engine.services.events.archived import ArchivedRows
 from engine.services.sqs.deduplication import TakenRows
 
-ACCOUNT = "000000000000"
 KINDS = [Records(), QueueRows(), TakenRows(), ArchivedRows()]  # what a server opens its store with
 OFF = {"Mode": "OFF"}
-NOTES = """
-import json, os
-def handler(event, context):
-    with open(os.environ["NOTE"], "a") as file:
-        file.write(json.dumps(event) + "\\n")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +41,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def scheduler(server: Served) -> Any:
     return server.client("scheduler")
-
-
-@pytest.fixture(scope="module")
-def sqs(server: Served) -> Any:
-    return server.client("sqs")
-
-
-@pytest.fixture
-def name() -> str:
-    """A schedule, group and queue of the test's own."""
-    return f"t-{uuid.uuid4().hex[:12]}"
 
 
 def arn(name: str, service: str = "sqs") -> str:
@@ -83,31 +65,6 @@ def create(scheduler: Any, name: str, target: str, expression: str = "", **more:
 INNER = {
     "Input", "DeadLetterConfig", "RetryPolicy", "SqsParameters", "EventBridgeParameters", "KinesisParameters",
 }  # fmt: skip
-
-
-def received(sqs: Any, url: str, count: int = 1) -> list[dict[str, Any]]:
-    """The next messages, deleted."""
-    found: list[dict[str, Any]] = []
-
-    def enough() -> bool:
-        more = sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1, MessageAttributeNames=["All"],
-            AttributeNames=["All"],
-        ).get("Messages", [])  # fmt: skip
-        for each in more:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
-        found.extend(more)
-        return len(found) >= count
-
-    until(enough, 60, f"{count} messages")
-    assert len(found) == count, found
-    return found
-
-
-def refused(call: Callable[..., Any], **members: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as error:
-        call(**members)
-    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
 
 
 # Schedules and groups.
@@ -434,15 +391,7 @@ def test_what_a_target_does_not_take_goes_to_the_dead_letter_queue(
 @pytest.mark.promise(133)
 def test_what_nothing_takes_is_in_the_log(server: Served, scheduler: Any, name: str) -> None:
     made = create(scheduler, name, arn(f"{name}-missing"))
-
-    def logged() -> bool:
-        try:
-            found = server.client("logs").filter_log_events(logGroupName="/aws/scheduler/failed-invocations")
-        except ClientError:
-            return False
-        return any(made in each["message"] for each in found["events"])
-
-    until(logged, 60, "the log")
+    logged(server, "/aws/scheduler/failed-invocations", made)
 
 
 # Restarts.

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-import urllib.error
-import urllib.request
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
+from delivered import ACCOUNT, NOTES, queue, received, refused, subscribed, topic
 from served import REGION, ROLE, RUNTIME, Served
 from support import until
 
 from engine.hosting.archives import pack
 
-ACCOUNT = "000000000000"
-NOTES = """
-import json, os
-def handler(event, context):
-    with open(os.environ["NOTE"], "a") as file:
-        file.write(json.dumps(event) + "\\n")
-"""
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -40,69 +28,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert served.stop() == 0
 
 
-@pytest.fixture(scope="module")
-def sns(server: Served) -> Any:
-    return server.client("sns")
-
-
-@pytest.fixture(scope="module")
-def sqs(server: Served) -> Any:
-    return server.client("sqs")
-
-
-@pytest.fixture
-def name() -> str:
-    """A topic, queue and function of the test's own."""
-    return f"t-{uuid.uuid4().hex[:12]}"
-
-
-def queue(sqs: Any, name: str, **attributes: str) -> tuple[str, str]:
-    """Its URL and ARN."""
-    url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
-    return url, f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
-
-
-def topic(sns: Any, name: str, **attributes: str) -> str:
-    arn: str = sns.create_topic(Name=name, Attributes=attributes)["TopicArn"]
-    return arn
-
-
-def subscribed(sns: Any, topic: str, protocol: str, endpoint: str, **attributes: str) -> str:
-    made = sns.subscribe(
-        TopicArn=topic, Protocol=protocol, Endpoint=endpoint, Attributes=attributes, ReturnSubscriptionArn=True
-    )  # fmt: skip
-    arn: str = made["SubscriptionArn"]
-    return arn
-
-
-def received(sqs: Any, url: str, count: int = 1) -> list[dict[str, Any]]:
-    """The next messages, deleted."""
-    found: list[dict[str, Any]] = []
-
-    def enough() -> bool:
-        more = sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1, MessageAttributeNames=["All"],
-            AttributeNames=["All"],
-        ).get("Messages", [])  # fmt: skip
-        for each in more:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
-        found.extend(more)
-        return len(found) >= count
-
-    until(enough, 60, f"{count} messages")
-    assert len(found) == count, found
-    return found
-
-
 def bodies(sqs: Any, url: str, count: int) -> list[str]:
     """What the next envelopes have, in order."""
     return sorted(json.loads(each["Body"])["Message"] for each in received(sqs, url, count))
-
-
-def refused(call: Callable[..., Any], **members: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as error:
-        call(**members)
-    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
 
 
 # Delivery.
@@ -381,133 +309,6 @@ def test_each_entry_of_a_batch_has_an_id_or_an_error(sns: Any, sqs: Any, name: s
         "InvalidParameter", "Invalid parameter: Message too long",
     )  # fmt: skip
     sns.publish(TopicArn=its, Message="x" * 262_144)
-
-
-# HTTP endpoints.
-
-
-@dataclass
-class Receiver:
-    """An HTTP endpoint. statuses: of its next responses, then 200."""
-
-    url: str
-    statuses: list[int] = field(default_factory=list)
-    requests: list[tuple[dict[str, str], str]] = field(default_factory=list)
-
-    def nth(self, n: int) -> tuple[dict[str, str], str]:
-        until(lambda: len(self.requests) > n, 60, f"{n + 1} requests")
-        return self.requests[n]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            it.requests.append(({key.lower(): value for key, value in self.headers.items()}, body))
-            self.send_response(it.statuses.pop(0) if it.statuses else 200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    it = Receiver(f"http://127.0.0.1:{server.server_port}/hook")
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield it
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def policy(retries: int) -> str:
-    """So many retries, at once."""
-    return json.dumps({"healthyRetryPolicy": {"numRetries": retries, "numNoDelayRetries": retries}})
-
-
-@pytest.mark.promise(129)
-def test_an_http_endpoint_confirms_and_gets_messages(sns: Any, name: str, receiver: Receiver) -> None:
-    its = topic(sns, name)
-    made = sns.subscribe(TopicArn=its, Protocol="http", Endpoint=receiver.url)
-    assert made["SubscriptionArn"] == "pending confirmation"
-    sns.publish(TopicArn=its, Message="too early")
-    headers, body = receiver.nth(0)
-    asked = json.loads(body)
-    assert headers["x-amz-sns-message-type"] == asked["Type"] == "SubscriptionConfirmation"
-    assert headers["x-amz-sns-topic-arn"] == asked["TopicArn"] == its
-    assert headers["content-type"] == "text/plain; charset=UTF-8"
-    (listed,) = sns.list_subscriptions_by_topic(TopicArn=its)["Subscriptions"]
-    assert listed["SubscriptionArn"] == "PendingConfirmation"
-    query = parse_qs(urlsplit(asked["SubscribeURL"]).query)
-    assert query["Token"] == [asked["Token"]]
-    with urllib.request.urlopen(asked["SubscribeURL"]) as response:  # unsigned
-        arn = re.search(rb"<SubscriptionArn>(.*)</SubscriptionArn>", response.read())[1].decode()  # type: ignore[index]
-    assert (
-        sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]["PendingConfirmation"] == "false"
-    )
-    id = sns.publish(TopicArn=its, Message="m", Subject="s")["MessageId"]
-    headers, body = receiver.nth(1)
-    assert (headers["x-amz-sns-message-type"], headers["x-amz-sns-message-id"]) == ("Notification", id)
-    assert headers["x-amz-sns-subscription-arn"] == arn
-    notified = json.loads(body)
-    assert (notified["Message"], notified["Subject"], notified["MessageId"]) == ("m", "s", id)
-    sns.set_subscription_attributes(
-        SubscriptionArn=arn, AttributeName="RawMessageDelivery", AttributeValue="true"
-    )
-    sns.publish(TopicArn=its, Message="raw")
-    headers, body = receiver.nth(2)
-    assert (headers["x-amz-sns-rawdelivery"], body) == ("true", "raw")
-    with urllib.request.urlopen(notified["UnsubscribeURL"]) as response:
-        assert response.status == 200
-    assert sns.list_subscriptions_by_topic(TopicArn=its)["Subscriptions"] == []
-    assert json.loads(receiver.nth(3)[1])["Type"] == "UnsubscribeConfirmation"
-    assert sns.get_topic_attributes(TopicArn=its)["Attributes"]["SubscriptionsDeleted"] == "1"
-
-
-@pytest.mark.promise(129)
-def test_a_link_does_nothing_but_what_it_is_for(server: Served, sns: Any, name: str) -> None:
-    its = topic(sns, name)
-    link = f"{server.url}/_stoker/sns?Action=DeleteTopic&Version=2010-03-31&TopicArn={its}"
-    with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(link)
-    body = f"Action=DeleteTopic&Version=2010-03-31&TopicArn={its}".encode()
-    link = f"{server.url}/_stoker/sns?Action=Unsubscribe&Version=2010-03-31&SubscriptionArn={its}:1"
-    request = urllib.request.Request(link, body, method="GET")
-    with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(request)
-    assert sns.get_topic_attributes(TopicArn=its)["Attributes"]["TopicArn"] == its
-
-
-@pytest.mark.promise(129)
-def test_what_an_endpoint_does_not_take_is_retried_and_then_a_dead_letter(
-    sns: Any, sqs: Any, name: str, receiver: Receiver
-) -> None:
-    url, dead = queue(sqs, name)
-    its = topic(sns, name)
-    arn = subscribed(
-        sns, its, "http", receiver.url, DeliveryPolicy=policy(2),
-        RedrivePolicy=json.dumps({"deadLetterTargetArn": dead}),
-    )  # fmt: skip
-    token = json.loads(receiver.nth(0)[1])["Token"]
-    assert refused(sns.confirm_subscription, TopicArn=its, Token="0" * 20)[0] == "InvalidParameter"
-    assert sns.confirm_subscription(TopicArn=its, Token=token)["SubscriptionArn"] == arn
-    receiver.statuses[:] = [500, 429]
-    sns.publish(TopicArn=its, Message="third time")
-    assert [json.loads(receiver.nth(n)[1])["Message"] for n in (1, 2, 3)] == ["third time"] * 3
-    receiver.statuses[:] = [404]
-    sns.publish(TopicArn=its, Message="refused")
-    (letter,) = received(sqs, url)
-    assert json.loads(letter["Body"])["Message"] == "refused"
-    found = {key: value["StringValue"] for key, value in letter["MessageAttributes"].items()}
-    assert found["ErrorCode"] == "404"
-    assert "status 404" in found["ErrorMessage"]
-    assert UUID.fullmatch(found["RequestID"])
-    receiver.statuses[:] = [500, 500, 503]
-    sns.publish(TopicArn=its, Message="exhausted")
-    (letter,) = received(sqs, url)
-    assert (json.loads(letter["Body"])["Message"], len(receiver.requests)) == ("exhausted", 8)
 
 
 @pytest.mark.promise(129)
