@@ -31,9 +31,7 @@ from .log_tail import LogTail
 SCHEMA = 3
 _IDLE = 1.0  # seconds without a commit after which the files are tidied
 _LITTLE = 1 << 20  # bytes of room: hardly any
-_LOG_PAGES = (
-    250  # after which the log goes into the main file: a commit waits for that, and a start checks them
-)
+_LOG_PAGES = 250  # then the log goes into the main file: a commit waits for that, a start checks them
 _LOG_BYTES = 2 << 20  # that the log keeps when it starts anew
 _INCREMENTAL = 2  # SQLite's number for auto_vacuum=INCREMENTAL
 _VACUUM_PAGES = 256  # given back at a time: a commit that comes meanwhile waits for so many
