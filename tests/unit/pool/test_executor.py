@@ -74,6 +74,13 @@ class TestDropIn:
         executor.map(jobs.mark, [str(path)] * 300, ["x"] * 300)
         until(lambda: path.exists() and len(path.read_text()) == 300)
 
+    def test_maps_of_maps(self, executor: Executor) -> None:
+        """Its arguments are results that are waited for while it submits."""
+        doubled = executor.map(jobs.double, executor.map(jobs.double, range(300)))
+        assert list(doubled) == [4 * n for n in range(300)]
+        sums = executor.map(pow, (executor.submit(jobs.double, n).result() for n in range(100)), [1] * 100)
+        assert list(sums) == [2 * n for n in range(100)]
+
     def test_map_raises_in_its_place(self, executor: Executor) -> None:
         results = executor.map(divmod, [1, 1, 1, 1], [2, 3, 0, 5])
         assert [next(results), next(results)] == [(0, 1), (0, 1)]
