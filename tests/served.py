@@ -19,13 +19,12 @@ ECHO = "def handler(event, context):\n    return event\n"
 
 
 class Served:
-    """A running server."""
+    """A running server. program: what Python runs as `stoker`."""
 
-    def __init__(self, state: Path, *options: str) -> None:
+    def __init__(self, state: Path, *options: str, program: tuple[str, ...] = ("-m", "engine.cli")) -> None:
         command = [
             sys.executable,
-            "-m",
-            "engine.cli",
+            *program,
             "serve",
             "--port",
             "0",

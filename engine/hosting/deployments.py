@@ -197,16 +197,14 @@ class Fleet:
         """End a deployment's workers. What it has on the disk is in use until they have ended."""
         workers = self._workers(entry)
         self.runtime.stop(entry)
-        loop = asyncio.get_running_loop()
+        asyncio.get_running_loop().call_later(_LOOK, self._release, entry, workers, names)
 
-        def look() -> None:
-            # A later function may have its number.
-            if workers & self._workers(entry):
-                loop.call_later(_LOOK, look)
-            else:
-                self.packages.release(names)
-
-        loop.call_later(_LOOK, look)
+    def _release(self, entry: FunctionEntry, workers: set[int], names: Sequence[str]) -> None:
+        """Once those workers have ended; a later function may have the entry's number, and others."""
+        if workers & self._workers(entry):
+            asyncio.get_running_loop().call_later(_LOOK, self._release, entry, workers, names)
+        else:
+            self.packages.release(names)
 
     def _workers(self, entry: FunctionEntry) -> set[int]:
         with contextlib.suppress(KeyError):

@@ -103,6 +103,7 @@ class AsgiCycle(RequestResponseCycle):
         try:
             await super().run_asgi(app)
         finally:
+            self.scope["extensions"].clear()  # else the two keep each other until Python's collector comes
             self.hold.release()
 
     async def receive(self) -> Any:

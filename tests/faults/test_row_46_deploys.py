@@ -11,6 +11,7 @@ import http.client
 import io
 import json
 import os
+import signal
 import threading
 import time
 import zipfile
@@ -30,10 +31,10 @@ from .conftest import ECHO, Ledger, descriptors, lanes_mapped, wait_until
 
 CYCLES = int(os.environ.get("STOKER_DEPLOYS", "200"))  # of the soak
 WARM = 500  # cycles until what grows once has grown: caches, free lists, the allocator's arenas
-# Cycles between two readings, at least: what a deploy leaves in reference cycles (70 kB) lies there until Python's
-# collector comes, after 120 of them, so memory goes up and down by 10 MB. What stays is the lowest of so many.
+# Cycles between two readings, at least: freed memory goes back now and then. What stays is the lowest of so many.
 PERIOD = 200
 READ_EVERY = 5  # cycles
+UNCOLLECTED = 20  # cycles, of which each leaves nothing in cycles of references
 CLIENTS = 2
 LOGS_KEPT = 10  # functions whose log group is there a while longer than they
 A_CYCLE = 8 * 1024  # bytes that a few cycles may cost each: a slot alone that is not given back is 18 kB
@@ -264,6 +265,36 @@ def test_row_46_a_server_after_some_deploys(cycles: Cycles) -> None:
         assert size / PERIOD < A_CYCLE, (
             f"{name}: {size} bytes in {PERIOD} cycles\n{before.text()}\n{after.text()}"
         )
+
+
+@pytest.mark.promise(92)
+def test_row_46_a_deploy_leaves_nothing_to_pythons_collector(
+    nothing_is_left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What keeps itself, by a cycle of references, lies there until the collector comes, which is rare: an archive held
+    by the traceback of an error that names it, say."""
+    file = tmp_path / "garbage.json"
+    monkeypatch.setenv("GARBAGE", str(file))
+    server = Served(tmp_path / "state", program=(str(Path(__file__).with_name("garbage.py")),))
+
+    def found() -> dict[str, int]:
+        file.unlink(missing_ok=True)
+        server.process.send_signal(signal.SIGUSR1)
+        wait_until(file.exists)
+        return dict(json.loads(file.read_text()))
+
+    client = Client(server.url)
+    try:
+        for number in range(5):
+            client.cycle(number)
+        assert found(), "what is made once is found, too"
+        for number in range(5, 5 + UNCOLLECTED):
+            client.cycle(number)
+        each = {name: count for name, count in found().items() if count >= UNCOLLECTED}
+        assert not each, f"objects in {UNCOLLECTED} cycles"
+    finally:
+        client.close()
+        assert server.stop() == 0
 
 
 @pytest.mark.soak

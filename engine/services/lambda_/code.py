@@ -19,12 +19,11 @@ from .responses import invalid
 _PACKAGE = "_package"  # in a request: what its code was unpacked to
 
 
-class NotUnpacked(Exception):
-    """An operation waits for its package. make: makes it, in any thread, in use in `packages` until it is released.
-    Raises Fault, OSError."""
+class Upload:
+    """The package that an operation waits for. make: makes it, in any thread, in use in `packages` until it is
+    released. Raises Fault, OSError."""
 
     def __init__(self, request: Mapping[str, Any], packages: Packages, make: Callable[[], Package]) -> None:
-        super().__init__()
         self._request = request
         self.packages = packages
         self.make = make
@@ -32,6 +31,15 @@ class NotUnpacked(Exception):
     def with_package(self, package: Package) -> dict[str, Any]:
         """The request to carry out then."""
         return {**self._request, _PACKAGE: package}
+
+
+class NotUnpacked(Exception):
+    """An operation waits for its package. (Who catches it keeps the upload, not the error: that would keep itself, by
+    its traceback's frames, and the archive with it, until Python's collector comes.)"""
+
+    def __init__(self, upload: Upload) -> None:
+        super().__init__()
+        self.upload = upload
 
 
 def received(control: Control, request: Mapping[str, Any], code: Mapping[str, Any]) -> Package:
@@ -56,7 +64,7 @@ def received(control: Control, request: Mapping[str, Any], code: Mapping[str, An
             raise invalid("Uploaded file must be a non-empty zip")
         return control.packages.add(data)
 
-    raise NotUnpacked(request, control.packages, make)
+    raise NotUnpacked(Upload(request, control.packages, make))
 
 
 def _checked(control: Control, code: Mapping[str, Any]) -> Callable[[], bytes]:

@@ -27,7 +27,7 @@ from ...routing import recursion
 from ...routing.event import AcceptedEvent
 from ...routing.events import Events
 from . import catalog, malformed
-from .code import NotUnpacked
+from .code import NotUnpacked, Upload
 from .control import Control, Operation
 from .invocation import check_size, extras_of, log_result
 
@@ -95,7 +95,7 @@ class Lambda(ModelService):
         try:
             return await self._in_control(place, name, members)
         except NotUnpacked as error:
-            upload = error
+            upload = error.upload
         making = self._uploads.submit(upload.make)
         try:
             package = await asyncio.wrap_future(making)
@@ -109,7 +109,7 @@ class Lambda(ModelService):
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._operate, place, name, members)
 
-    def _release(self, upload: NotUnpacked, making: Future[Package]) -> None:
+    def _release(self, upload: Upload, making: Future[Package]) -> None:
         """Once its package is made and the operation on it, which may be under way, is over."""
         if not making.cancelled() and making.exception() is None:
             with contextlib.suppress(RuntimeError):  # the server has ended
