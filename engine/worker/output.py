@@ -10,17 +10,23 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 
 class Output(io.RawIOBase):
-    """A binary stream whose every write is one call of `append`: in a template a write to its descriptor, in
-    a worker a copy into the lane's log. One object for both, since the function's init may keep it."""
+    """A binary stream whose every write is one call of `append`: in a template, and in what a handler forks, a write
+    to its descriptor; in a worker a copy into the lane's log. One object for all: the function's init may keep it."""
+
+    append: Callable[[bytes], object]
 
     def __init__(self, fd: int) -> None:
         super().__init__()
         self._fd = fd
-        self.append: Callable[[bytes], object] = lambda data: os.write(fd, data)
+        self.to_descriptor()
+
+    def to_descriptor(self) -> None:
+        self.append = partial(_write, self._fd)
 
     def writable(self) -> bool:
         return True
@@ -32,6 +38,11 @@ class Output(io.RawIOBase):
         content = bytes(data)
         self.append(content)
         return len(content)
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
 
 
 def redirect() -> list[Output]:

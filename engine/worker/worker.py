@@ -89,12 +89,19 @@ class Worker:
             log, lane = lib.stk_worker_log, self.lane
             for stream in self._streams:
                 stream.append = lambda data: log(lane, data, len(data))
+            os.register_at_fork(after_in_child=self._forked)
             gc.enable()
             self._run()
         except BaseException as error:
             status = handler.exit_status(error)
         finally:  # even when stderr is broken: a worker must never go on as a template
             os._exit(status)
+
+    def _forked(self) -> None:
+        """In a child of the handler's: the lane is the worker's, the pipe behind the descriptors is for all."""
+        lib.stk_worker_forked(self.lane)
+        for stream in self._streams:
+            stream.to_descriptor()
 
     def _run(self) -> NoReturn:
         """Serve until the lane is shut down. Without a snapshot the function is initialised here first."""

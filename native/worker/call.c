@@ -1,28 +1,15 @@
 /* A handler's calls of other functions: a record in the worker's own lane, and the end of it in the engine's memory. */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <unistd.h>
-
 #include "shared/doorbell.h"
+#include "worker/lock.h"
 #include "worker/worker.h"
 
-enum { FREE = 0, TAKEN = 1, WANTED = 2 };
-
 static int ended(stk_worker *w) { return stk_load(&w->down->returned, STK_ACQUIRE) == w->calls; }
-
-/* 0: taken; -EINTR: a signal came first. */
-static int take(stk_worker *w) {
-    uint32_t was = FREE;
-    if (stk_swap_if(&w->calling, &was, TAKEN)) return 0;
-    while (stk_swap(&w->calling, WANTED) != FREE)
-        if (stk_sleep(&w->calling, WANTED, 0) == -EINTR) return -EINTR;
-    return 0;
-}
 
 void stk_worker_call_over(stk_worker *w, const stk_return *out) {
     if (w->holder != out) return;
     w->holder = NULL;
-    if (stk_swap(&w->calling, FREE) == WANTED) stk_wake(&w->calling);
+    stk_unlock(&w->calling);
 }
 
 int stk_worker_call_wait(stk_worker *w, stk_return *out, const uint8_t **data) {
@@ -40,13 +27,15 @@ int stk_worker_call_wait(stk_worker *w, stk_return *out, const uint8_t **data) {
 
 int stk_worker_call(stk_worker *w, const uint8_t *id, uint32_t hint, uint32_t flags, const uint8_t *name, uint64_t name_len,
                     const uint8_t *event, uint64_t len, stk_return *out, const uint8_t **data) {
-    if (getpid() != w->pid) return STK_W_OVER;
-    if (take(w) < 0) return STK_W_QUEUED;
+    if (w->forked) return STK_W_OVER;
+    if (stk_lock_or_signal(&w->calling) < 0) return STK_W_QUEUED;
     w->holder = out;
     stk_record *r = NULL;
+    stk_lock(&w->writing);
     int over = !w->busy || memcmp(w->event.id, id, sizeof w->event.id) != 0;
     if (!over) r = stk_worker_reserve(w, STK_CALL, name_len + len);
     if (!r) {
+        stk_unlock(&w->writing);
         stk_worker_call_over(w, out);
         return over ? STK_W_OVER : STK_W_BROKEN;
     }
@@ -59,6 +48,7 @@ int stk_worker_call(stk_worker *w, const uint8_t *id, uint32_t hint, uint32_t fl
     w->caller = w->event.seq;
     r->aux = hint;
     stk_worker_commit(w);
+    stk_unlock(&w->writing);
     stk_worker_doorbell(w);
     return stk_worker_call_wait(w, out, data);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "shared/doorbell.h"
+#include "worker/lock.h"
 
 enum { LOG_CHUNK = 8192 };
 
@@ -32,7 +33,6 @@ stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, 
     w->event_fd = event_fd;
     w->stdio_fd = stdio_fd;
     w->rung_at = UINT64_MAX;
-    w->pid = getpid();
     stk_ring_init(&w->rx, stk_ring_at(down), STK_RING, &w->up->head, &w->down->tail);
     stk_ring_init(&w->tx, stk_ring_at(up), STK_RING, &w->up->tail, &w->down->head);
     return w;
@@ -76,21 +76,32 @@ static void log_chunk(stk_worker *w, const uint8_t *data, uint64_t len) {
 }
 
 void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len) {
+    if (w->forked) return;
+    stk_lock(&w->writing);
     for (uint64_t at = 0; at < len; at += LOG_CHUNK)
         log_chunk(w, data + at, len - at < LOG_CHUNK ? len - at : LOG_CHUNK);
+    stk_unlock(&w->writing);
 }
 
-/* Moves what native code and child processes wrote to stdout and stderr into the log. < 0: the pipe is closed. */
-static int drain_stdio(stk_worker *w) {
+void stk_worker_forked(stk_worker *w) {
+    w->forked = 1;
+    stk_store(&w->writing, 0, STK_RELAXED); /* another thread may have held it, which is not in this process */
+    stk_store(&w->calling, 0, STK_RELAXED);
+}
+
+/* Moves what native code and child processes wrote to stdout and stderr into the log. Bytes; < 0: the pipe is closed. */
+static int64_t drain_stdio(stk_worker *w) {
     int waiting = 0, rc = 0;
+    int64_t moved = 0;
     uint8_t chunk[LOG_CHUNK];
     if (w->stdio_fd < 0) return 0;
     while ((rc = ioctl(w->stdio_fd, FIONREAD, &waiting)) == 0 && waiting > 0) {
         ssize_t n = read(w->stdio_fd, chunk, sizeof chunk);
         if (n <= 0) break;
-        log_chunk(w, chunk, (uint64_t)n);
+        stk_worker_log(w, chunk, (uint64_t)n);
+        moved += n;
     }
-    return rc;
+    return rc < 0 ? rc : moved;
 }
 
 /* Wait until `ready` holds: spin for as long as the engine allows, then sleep on the engine's bell with this sleep
@@ -158,8 +169,8 @@ static int is_in_place(const stk_worker *w, const uint8_t *data, uint64_t len) {
            data + len <= event + w->event.len;
 }
 
+/* The caller holds `writing`. */
 static int put(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len) {
-    if (w->busy && (w->event.flags & STK_WANT_TAIL)) drain_stdio(w);
     uint64_t end = stk_now();
     int in_place = is_in_place(w, data, len);
     stk_record *r = stk_worker_reserve(w, kind, in_place ? 0 : len);
@@ -185,12 +196,17 @@ static int put(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len) 
 }
 
 int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len) {
-    if (put(w, kind, data, len) < 0) return STK_W_BROKEN;
-    if (w->busy) {
+    if (w->forked) _exit(0);
+    if (w->busy && (w->event.flags & STK_WANT_TAIL)) drain_stdio(w);
+    stk_lock(&w->writing);
+    int rc = put(w, kind, data, len);
+    if (rc == 0 && w->busy) {
         stk_ring_release(&w->rx);
         w->busy = 0;
         w->stdio_due = 1;
     }
+    stk_unlock(&w->writing);
+    if (rc < 0) return rc;
     if (kind == STK_INIT_ERROR || (kind == STK_READY && !stk_ring_ready(&w->rx))) {
         if (stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
     } else if (kind != STK_READY) { /* a cold start's READY is read with its reply, or at the engine's next tick */
@@ -202,9 +218,9 @@ int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t
 int64_t stk_worker_next(stk_worker *w) {
     if (w->stdio_due) { /* after the reply, where it delays none */
         w->stdio_due = 0;
-        uint64_t before = w->tx.mine;
-        if (drain_stdio(w) < 0) _exit(STK_EXIT_NO_DOORBELL); /* the handler closed our descriptors */
-        if (w->tx.mine != before && stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
+        int64_t moved = drain_stdio(w);
+        /* < 0: the handler closed our descriptors */
+        if (moved < 0 || (moved > 0 && stk_ring_eventfd(w->event_fd) < 0)) _exit(STK_EXIT_NO_DOORBELL);
     }
     for (;;) {
         int rc = stk_ring_peek(&w->rx, &w->event, &w->payload);

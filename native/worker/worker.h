@@ -16,8 +16,12 @@ typedef struct stk_worker {
     uint64_t rung_at;         /* the engine's cursor when a log that fills up last rang it */
     int busy, stdio_due;
     int event_fd, stdio_fd;
-    int pid;
-    stk_a32 calling;          /* a lock for the threads of a handler: free, taken, wanted */
+    int forked;               /* a process that the handler forked: the lane is its parent's */
+    /* The lane's ring has one producer: who holds this. A handler's threads log and call, in C without Python's lock, while
+     * the first thread replies. (`event` changes without it: what a thread logs that its handler left behind may count
+     * as of the invocation before, the one after, or none.) */
+    stk_a32 writing;
+    stk_a32 calling;          /* a lock for the threads of a handler, over a whole call */
     const stk_return *holder; /* whose it is */
     uint64_t calls;           /* the handler's calls of other functions, over all its invocations */
     uint32_t caller;          /* the invocation, by its number, that the last one is of */
@@ -53,7 +57,11 @@ int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t
 /* Both, for the warm path: one call from Python per invocation. */
 int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len);
 
-/* Append to the log; never waits: what does not fit is counted in up->dropped. */
+/* In a child that the handler forked, first of all: it must leave the lane alone. What returns from the handler there ends
+ * (exit status 0), what it logs is dropped: it has descriptors 1 and 2. */
+void stk_worker_forked(stk_worker *w);
+
+/* Append to the log, from any thread; never waits for room: what does not fit is counted in up->dropped. */
 void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len);
 
 /* The handler calls another function, which it waits for; one thread of it at a time. call: 0 when it has ended: *out,
