@@ -2,8 +2,8 @@
 
 Botocore's model of a service says how a request is written and a response read, so any operation of any service can be
 called; only the transport is ours (httpcore). Where an operation goes: to the endpoint that AWS_ENDPOINT_URL_SERVICE
-names in the server's environment, as SDKs read it; else to this server, if it has the service; else to where other
-services are passed on to.
+names in the server's environment, as SDKs read it; else to this server, if it has the service; else upstream, where
+requests for other services are passed on to.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from .messages import Request, Response
 from .names import Place
 from .registry import Registry
 from .service import Caller, Service
+from .upstream import Unreachable, Upstream
 
 CONNECTIONS = 50
 _EXTENSIONS = {"timeout": {"connect": 5.0, "read": 60.0, "write": 60.0, "pool": 30.0}}  # seconds
@@ -45,12 +46,12 @@ class CallFailed(EngineError):
 
 
 class Clients:
-    """Calls operations on behalf of places. endpoint: of the services that the registry does not have; None: only an
-    endpoint that the environment names. Belongs to the event loop."""
+    """Calls operations on behalf of places. upstream: has the services that the registry has not. Belongs to the event
+    loop."""
 
-    def __init__(self, registry: Callable[[], Registry], endpoint: str | None) -> None:
+    def __init__(self, registry: Callable[[], Registry], upstream: Upstream) -> None:
         self._registry = registry
-        self._endpoint = endpoint
+        self._upstream = upstream
         self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS, keepalive_expiry=5.0)
 
     async def aclose(self) -> None:
@@ -65,12 +66,16 @@ class Clients:
         endpoint = named_endpoint(service)
         if not endpoint and (local := self._local(service)) is not None:
             return await _call_local(local, model, described, members, place)
-        endpoint = endpoint or self._endpoint
-        if not endpoint:
-            message = f"{service} is not served here: start the server with --aws-endpoint, or set {_variable(service)}"
-            raise CallFailed("EndpointNotFound", message, retriable=True)
+        try:
+            endpoint = endpoint or await self._upstream.endpoint(service, place.region)
+            credentials = await self._upstream.credentials(place)
+        except Unreachable as reason:
+            text = f"{service} {str(reason).rstrip('.')}, or set {_variable(service)}"
+            raise CallFailed("EndpointNotFound", text, retriable=True) from reason
         request = _written(model, described, members, endpoint)
-        _sign(request, model, place)
+        for name, value in self._upstream.headers(place).items():
+            request.headers[name] = value
+        _sign(request, model, place, credentials)
         prepared = request.prepare()
         headers = {
             name: value for name, value in prepared.headers.items() if name.lower() != "content-length"
@@ -122,26 +127,20 @@ def _written(
     return create_request_object(written)
 
 
-def _sign(request: AWSRequest, model: ServiceModel, place: Place) -> None:
+def _sign(request: AWSRequest, model: ServiceModel, place: Place, credentials: Credentials) -> None:
     signer = _SIGNERS.get(model.service_name, SigV4Auth)
-    signer(_credentials(place.account), str(model.signing_name), place.region).add_auth(request)
-
-
-def _credentials(account: str) -> Credentials:
-    """The user's, as SDKs find them in the environment; else an account's number, which emulators take for a key."""
-    key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if key and secret:
-        return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN"))
-    return Credentials(account, "stoker")
+    signer(credentials, str(model.signing_name), place.region).add_auth(request)
 
 
 def _read(
     model: ServiceModel, operation: OperationModel, status: int, headers: dict[str, str], body: bytes
 ) -> dict[str, Any]:
     """A response's members. Raises CallFailed for an error."""
+    # A body that is streamed is no text: the parser leaves alone what is not bytes.
+    stream = memoryview(body) if operation.has_streaming_output and status < 300 else body
     try:
         parsed: dict[str, Any] = create_parser(_protocol(model)).parse(
-            {"status_code": status, "headers": headers, "body": body}, operation.output_shape
+            {"status_code": status, "headers": headers, "body": stream}, operation.output_shape
         )
     except Exception as error:  # what a parser trips over: the endpoint is none of this service
         raise CallFailed(

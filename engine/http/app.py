@@ -19,7 +19,7 @@ from .asgi import AsgiCycle, ClientGone
 from .budget import FREE, MIB
 from .cycle import no_room
 from .door import Door
-from .passthrough import Passthrough, refusal
+from .passthrough import Passthrough, refusal, request_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -94,12 +94,12 @@ class App:
             self._door.check_page(request)
             claim = self._door.look(request, name, Access.SIGNED)
             body: bytes | None = None
-            if self._door.guarded and name not in _STREAMED:
+            if (self._door.guarded or self._passthrough.resigns) and name not in _STREAMED:
                 body = await read_body(cycle, request, BODY_BYTES, _COPIES)
                 receive = replay(body, receive)
             else:
                 await cycle.reserve(STREAM)
-            self._door.enter(request, claim, body)
+            caller = self._door.enter(request, claim, body)
         except TooLarge:
             fault = Fault(
                 "RequestEntityTooLargeException", f"Request must be smaller than {BODY_BYTES} bytes"
@@ -109,27 +109,7 @@ class App:
             status = STATUS.get(fault.code, 403)
             await respond(send, refusal(request, status, fault.code, fault.message or ""), cycle)
         else:
-            await self._passthrough.forward(scope, receive, send)
-
-
-def request_of(scope: Scope) -> Request:
-    """An ASGI scope as a request, its body not read yet."""
-    return Request(
-        method=scope["method"],
-        path=scope["raw_path"].decode("latin-1"),
-        query=scope["query_string"].decode("latin-1"),
-        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-        scheme=scope.get("scheme", "http"),
-        client=(scope.get("client") or ("127.0.0.1", 0))[0],
-        port=(scope.get("server") or ("", None))[1] or _port_of(scope),
-    )
-
-
-def _port_of(scope: Scope) -> int:
-    """By a Unix socket: the one that the client meant."""
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    port = host.rpartition(b":")[2]
-    return int(port) if port.isdigit() and len(port) < 6 else 80
+            await self._passthrough.forward(scope, receive, send, caller.place, body)
 
 
 async def left(cycle: AsgiCycle) -> None:

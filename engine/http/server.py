@@ -24,11 +24,13 @@ import uvloop
 from .. import errors, limits
 from ..aws.clients import Clients
 from ..aws.model import Model
+from ..aws.moto import MotoServer, check_installed
 from ..aws.names import Place
 from ..aws.registry import Registry
 from ..aws.service import Service
 from ..aws.sessions import Sessions
 from ..aws.sigv4 import Verifier, load_credentials
+from ..aws.upstream import Aws, Upstream
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
 from ..durable.queue import MAX_BYTES, Queues
@@ -101,6 +103,7 @@ class Options:
     region: str = "us-east-1"
     account: str = "000000000000"
     auth: Path | None = None
+    aws: str | None = None  # "moto", "real"
     aws_endpoint: str | None = None
     workers: int = WORKERS
     retry_delays: tuple[float, ...] = DELAYS
@@ -128,15 +131,22 @@ class _Uvicorn(uvicorn.Server):
 
 
 class Server:
-    """One server. `url` is known once `serve` has called `ready`. services: those beside the engine's own."""
+    """One server. `url` is known once `serve` has called `ready`. services: those beside the engine's own; report:
+    gets a line for the user."""
 
-    def __init__(self, options: Options, services: Sequence[Service] = ()) -> None:
+    def __init__(
+        self,
+        options: Options,
+        services: Sequence[Service] = (),
+        report: Callable[[str], object] = lambda line: None,
+    ) -> None:
         self.options = options
         self.url = ""
         self._services = services
         self._drains: list[Callable[[], None]] = []
         self._inside: Inside
         self._sessions = Sessions()
+        self._report = report
 
     def run(self, ready: Callable[[Server], None]) -> None:
         """Serve until SIGINT or SIGTERM. Raises EngineError when it cannot start."""
@@ -176,6 +186,8 @@ class Server:
         stack.callback(executor.shutdown)
         probed = loop.run_in_executor(executor, interpreters, options.python)  # takes as long as the store
         store = stack.enter_context(contextlib.closing(Store(options.state, kinds)))
+        upstream = self._upstream()
+        stack.push_async_callback(upstream.aclose)
         self._inside = stack.enter_context(contextlib.closing(Inside(options.state)))
         states = States(store)
         queues = stack.enter_context(contextlib.closing(Queues(store, max_bytes=options.queue_bytes)))
@@ -209,7 +221,7 @@ class Server:
         endings = Endings(counters, logs.send)
         events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
         stack.callback(events.close)
-        clients = Clients(lambda: registry, options.aws_endpoint)
+        clients = Clients(lambda: registry, upstream)
         stack.push_async_callback(clients.aclose)
         targets = Targets(clients, hosting, events.accept, place)
         destinations = Destinations(queues, targets, hosting, endings)
@@ -227,7 +239,7 @@ class Server:
                 place=placement.place,
                 packages=packages,
                 runtimes=tuple(pythons),
-                fetch=fetcher(options.aws_endpoint),
+                fetch=fetcher(clients, placement.place, loop) if upstream else None,
                 base_url=lambda: self.url,
                 warmed=placement.invoker.warmed,
                 exists=lambda arn: asyncio.run_coroutine_threadsafe(targets.exists(arn), loop).result(),
@@ -254,12 +266,13 @@ class Server:
             *self._services,
         ]
         self._drains = [service.drain for service in services]
-        passthrough = Passthrough(options.aws_endpoint)
+        passthrough = Passthrough(upstream)
         stack.push_async_callback(passthrough.aclose)
         registry = Registry(services)
         app = App(registry, door, passthrough)
         endpoint = Endpoint(hosting, events, model, door)
         most = options.max_connections or min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        await upstream.start()
         hosting.start()
         events.start()
         destinations.start()
@@ -287,6 +300,13 @@ class Server:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=GRACE,
         )
+
+    def _upstream(self) -> Upstream:
+        if self.options.aws == "moto":
+            return MotoServer(self._report)
+        if self.options.aws == "real":
+            return Aws(lambda: self.url)
+        return Upstream(self.options.aws_endpoint)
 
     def _door(self, place: Place) -> Door:
         auth = self.options.auth
@@ -320,6 +340,12 @@ def check(options: Options) -> None:
             f"--host {options.host}: whoever can reach it could run code here. Add --auth FILE, with the "
             "credentials that requests must be signed with, or stay on 127.0.0.1"
         )
+    if options.aws and options.aws_endpoint:
+        raise errors.InvalidConfiguration(
+            f"--aws {options.aws} and --aws-endpoint: the other services are at one of them"
+        )
+    if options.aws == "moto":
+        check_installed()
     if len(options.account) != 12 or not options.account.isdigit():
         raise errors.InvalidConfiguration(f"--account {options.account}: an account id has twelve digits")
     if options.inflight * budget.MIB < budget.LEAST:
