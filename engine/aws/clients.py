@@ -29,6 +29,7 @@ from .messages import Request, Response
 from .names import Place
 from .registry import Registry
 from .service import Caller, Service
+from .streams import StreamedService
 from .upstream import Unreachable, Upstream
 
 CONNECTIONS = 50
@@ -58,14 +59,21 @@ class Clients:
         await self._pool.aclose()
 
     async def call(
-        self, service: str, operation: str, members: Mapping[str, Any], place: Place
+        self,
+        service: str,
+        operation: str,
+        members: Mapping[str, Any],
+        place: Place,
+        *,
+        upstream: bool = False,
     ) -> dict[str, Any]:
-        """The result's members. service: botocore's name of it ("sqs"). Raises CallFailed."""
+        """The result's members. service: botocore's name of it ("sqs"). upstream: whoever else has the service. Raises
+        CallFailed."""
         model = _model(service)
         described = model.operation_model(operation)
-        endpoint = named_endpoint(service)
-        if not endpoint and (local := self._local(service)) is not None:
-            return await _call_local(local, model, described, members, place)
+        endpoint = None if upstream else named_endpoint(service)
+        if not endpoint and not upstream and (local := self._local(service)) is not None:
+            return await self._call_local(local, model, described, members, place)
         try:
             endpoint = endpoint or await self._upstream.endpoint(service, place.region)
             credentials = await self._upstream.credentials(place)
@@ -90,25 +98,37 @@ class Clients:
         found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
         return _read(model, described, response.status, found, response.content)
 
+    async def _call_local(
+        self,
+        service: Service,
+        model: ServiceModel,
+        operation: OperationModel,
+        members: Mapping[str, Any],
+        place: Place,
+    ) -> dict[str, Any]:
+        endpoint = "http://localhost"
+        if isinstance(service, StreamedService) and self._upstream:  # which the request may go on to
+            endpoint = await self._upstream.endpoint(model.service_name, place.region)
+        written = _written(model, operation, members, endpoint)
+        if isinstance(service, StreamedService):
+            _sign(written, model, place, await self._upstream.credentials(place))
+        sent = written.prepare()
+        parts = urlsplit(sent.url)
+        body = sent.body.encode() if isinstance(sent.body, str) else bytes(sent.body or b"")
+        headers = [(name.lower(), _text(value)) for name, value in sent.headers.items()]
+        request = Request(
+            sent.method, parts.path or "/", parts.query, [*headers, ("host", parts.netloc)], body
+        )
+        try:
+            response: Response = await service.call(request, Caller(place))
+        except Fault as fault:
+            response = service.error(request, fault)
+        found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        return _read(model, operation, response.status, found, response.body)
+
     def _local(self, service: str) -> Service | None:
         name = str(_model(service).signing_name)
         return next((each for each in self._registry() if each.signing_name == name), None)
-
-
-async def _call_local(
-    service: Service, model: ServiceModel, operation: OperationModel, members: Mapping[str, Any], place: Place
-) -> dict[str, Any]:
-    sent = _written(model, operation, members, "http://localhost").prepare()
-    parts = urlsplit(sent.url)
-    body = sent.body.encode() if isinstance(sent.body, str) else bytes(sent.body or b"")
-    headers = [(name.lower(), _text(value)) for name, value in sent.headers.items()]
-    request = Request(sent.method, parts.path or "/", parts.query, headers, body)
-    try:
-        response: Response = await service.call(request, Caller(place))
-    except Fault as fault:
-        response = service.error(request, fault)
-    found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
-    return _read(model, operation, response.status, found, response.body)
 
 
 def _written(

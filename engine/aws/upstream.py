@@ -116,6 +116,8 @@ class Aws(Upstream):
         return True
 
     async def endpoint(self, service: str, region: str) -> str:
+        if not service:
+            raise Unreachable("cannot be passed on: the request is signed for none.")
         found = self._endpoints.get((service, region))
         if found is None:
             found = await self._in_thread(lambda: self._resolved(service, region))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -16,23 +16,15 @@ from ..aws.messages import Request, Response
 from ..aws.names import Place
 from ..aws.registry import signing_name
 from ..aws.resigning import has_own_signature, resigned, unchunked
+from ..aws.streams import ClientGone, Receive, Scope, Send, pieces, request_of, respond
 from ..aws.upstream import Origin, Unreachable, Upstream
 from ..services.urls.conversion import HOP_BY_HOP
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 CONNECTIONS = 100
-IDLE = 60.0  # seconds that a client may take for the next piece of its request
 # Seconds; SQS polls last up to 20.
 EXTENSIONS = {"timeout": {"connect": 5.0, "read": 120.0, "write": 60.0, "pool": 30.0}}
 # The services whose signatures name them alike; X-Amz-Target tells them apart.
 _BY_TARGET = {"dynamodbstreams_20120810": "dynamodbstreams"}
-
-
-class ClientGone(Exception):
-    """The client left, or fell silent, before the request was complete."""
 
 
 class Passthrough:
@@ -52,20 +44,28 @@ class Passthrough:
         return self._upstream.resigns
 
     async def forward(
-        self, scope: Scope, receive: Receive, send: Send, place: Place, body: bytes | None = None
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        place: Place,
+        *,
+        body: bytes | None = None,
+        service: str | None = None,
     ) -> None:
-        """An ASGI application for the scope "http". place: the caller's. body: where it was read already."""
+        """An ASGI application for the scope "http". place: the caller's; body: where it was read already; service: its
+        signing name, where the request does not tell."""
         request = request_of(scope)
-        service = signing_name(request) or ""
+        service = service or signing_name(request) or ""
         target = request.header("x-amz-target").partition(".")[0].lower()
         try:
             endpoint = await self._upstream.endpoint(_BY_TARGET.get(target, service), place.region)
         except Unreachable as reason:
             status, code = (502, "BadGateway") if self._upstream else (501, "NotImplemented")
             return await _refuse(request, send, status, code, str(reason))
-        pieces = _Body(receive)
-        relay = asyncio.ensure_future(self._relay(request, service, endpoint, pieces, body, send, place))
-        gone = asyncio.ensure_future(pieces.gone())
+        incoming = _Body(receive)
+        relay = asyncio.ensure_future(self._relay(request, service, endpoint, incoming, body, send, place))
+        gone = asyncio.ensure_future(incoming.gone())
         try:
             await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -123,7 +123,7 @@ class Passthrough:
         except Unreachable as reason:
             await _refuse(request, send, 502, "BadGateway", str(reason))
         except Fault as fault:
-            await _send(send, refusal(request, 400, fault.code, fault.message or ""))
+            await respond(send, refusal(request, 400, fault.code, fault.message or ""))
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             if started:
                 raise  # half an answer was sent: only closing the connection can say that it is not whole
@@ -139,43 +139,14 @@ class _Body:
         self.complete = asyncio.Event()
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        more = True
-        while more:
-            try:
-                message = await asyncio.wait_for(self._receive(), IDLE)
-            except TimeoutError:
-                raise ClientGone from None
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            more = message.get("more_body", False)
-            if message.get("body"):
-                yield message["body"]
+        async for piece in pieces(self._receive):
+            yield piece
         self.complete.set()
 
     async def gone(self) -> None:
         await self.complete.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
-
-
-def request_of(scope: Scope) -> Request:
-    """An ASGI scope as a request, its body not read yet."""
-    return Request(
-        method=scope["method"],
-        path=(scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1"),
-        query=scope.get("query_string", b"").decode("latin-1"),
-        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-        scheme=scope.get("scheme", "http"),
-        client=(scope.get("client") or ("127.0.0.1", 0))[0],
-        port=(scope.get("server") or ("", None))[1] or _port_of(scope),
-    )
-
-
-def _port_of(scope: Scope) -> int:
-    """By a Unix socket: the one that the client meant."""
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    port = host.rpartition(b":")[2]
-    return int(port) if port.isdigit() and len(port) < 6 else 80
 
 
 def _url(endpoint: str, request: Request) -> str:
@@ -210,15 +181,7 @@ def _wire(header: tuple[str, str]) -> tuple[bytes, bytes]:
 
 async def _refuse(request: Request, send: Send, status: int, code: str, reason: str) -> None:
     service = signing_name(request) or "The service that this request is for"
-    await _send(send, refusal(request, status, code, f"{service} {reason}"))
-
-
-async def _send(send: Send, response: Response) -> None:
-    length = (b"content-length", b"%d" % len(response.body))
-    await send(
-        {"type": "http.response.start", "status": response.status, "headers": [*response.headers, length]}
-    )
-    await send({"type": "http.response.body", "body": response.body})
+    await respond(send, refusal(request, status, code, f"{service} {reason}"))
 
 
 def refusal(request: Request, status: int, code: str, message: str) -> Response:

@@ -66,6 +66,7 @@ from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
 from ..services.logs.process import InvocationsEnded, LogsProcess
 from ..services.logs.service import Logs
+from ..services.s3.service import S3
 from ..services.scheduler.service import Scheduler
 from ..services.sns.service import Sns
 from ..services.sqs.deduplication import TakenRows
@@ -233,6 +234,11 @@ class Server:
         topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
         stack.push_async_callback(topics.aclose)
 
+        passthrough = Passthrough(upstream)
+        stack.push_async_callback(passthrough.aclose)
+        s3 = S3(states, queues, targets, clients, bus.publish, passthrough.forward, logs.send)
+        stack.callback(s3.close)
+
         def control(placement: Placement) -> Control:
             return Control(
                 state=placement.state,
@@ -264,10 +270,9 @@ class Server:
             scheduler,
             topics,
             *self._services,
+            s3,
         ]
         self._drains = [service.drain for service in services]
-        passthrough = Passthrough(upstream)
-        stack.push_async_callback(passthrough.aclose)
         registry = Registry(services)
         app = App(registry, door, passthrough)
         endpoint = Endpoint(hosting, events, model, door)
@@ -280,6 +285,7 @@ class Server:
         bus.start()
         scheduler.start()
         topics.start()
+        s3.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
