@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 from botocore.auth import S3SigV4Auth, SigV4Auth
-from botocore.awsrequest import AWSRequest, create_request_object, prepare_request_dict
+from botocore.awsrequest import AWSRequest, HeadersDict, create_request_object, prepare_request_dict
 from botocore.credentials import Credentials
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
@@ -160,7 +160,7 @@ def _read(
     stream = memoryview(body) if operation.has_streaming_output and status < 300 else body
     try:
         parsed: dict[str, Any] = create_parser(_protocol(model)).parse(
-            {"status_code": status, "headers": headers, "body": stream}, operation.output_shape
+            {"status_code": status, "headers": HeadersDict(headers), "body": stream}, operation.output_shape
         )
     except Exception as error:  # what a parser trips over: the endpoint is none of this service
         raise CallFailed(

@@ -71,8 +71,12 @@ class Told:
     def records(self, count: int = 1) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for message in received(self.sqs, self.url, count):
-            parse(model=S3Model, event=message["Body"])
-            found += json.loads(message["Body"])["Records"]
+            records = json.loads(message["Body"])["Records"]
+            if (
+                records[0]["eventVersion"] == "2.1"
+            ):  # its model wants a size of the later kinds, too: AWS gives none
+                parse(model=S3Model, event=message["Body"])
+            found += records
         return sorted(found, key=lambda record: record["s3"]["object"].get("sequencer", ""))
 
 
@@ -171,7 +175,9 @@ def test_what_is_told_of(
         about, name = record["s3"]["object"], record["eventName"]
         assert about["key"] == key
         if name.startswith("ObjectCreated"):
-            assert about["size"] == 4 and about["eTag"].startswith(MD5 if name[-6:] != "Upload" else "")
+            assert about["size"] == 4
+        if "Removed" not in name:
+            assert about["eTag"] == MD5 or (name.endswith("Upload") and about["eTag"].endswith("-1"))
         assert ("sequencer" in about) == (record["eventVersion"] == "2.1")
     if "ObjectRestore:Completed" in events:
         (completed,) = (each for each in records if each["eventName"] == "ObjectRestore:Completed")
@@ -347,7 +353,7 @@ def test_what_was_acknowledged_is_told_after_a_kill(tmp_path: Path) -> None:
     pytest.importorskip("moto")
     server = Served(tmp_path / "state", "--aws", "moto")
     s3, sqs = server.client("s3"), server.client("sqs")
-    url, arn = queue(sqs, "outlives")
+    _, arn = queue(sqs, "outlives")
     bucket(s3, "killed", QueueConfigurations=[to_queue(arn)])
     for n in range(50):
         s3.put_object(Bucket="killed", Key=f"{n}", Body=b"body")
