@@ -50,6 +50,13 @@ OPTIONS = (
     ),
     option("--aws-endpoint URL", "where requests for other AWS services are passed on to"),
     option(
+        "--bucket NAME=directory:///PATH",
+        "an S3 bucket that is a folder of this machine: what comes into it is told of as uploads are (pip install "
+        "'stoker[watch]'). Given as often as needed",
+        action="append",
+        default=[],
+    ),
+    option(
         "--python PATH",
         "another interpreter, for functions of its version: one with msgspec and cffi. Given as often as needed; "
         "python3.11 to python3.14 on the PATH are found without",
@@ -120,6 +127,7 @@ def run(options: argparse.Namespace) -> int:
     values |= {
         "retry_delays": delays,
         "python": tuple(options.python),
+        "bucket": tuple(options.bucket),
         "allow_host": tuple(options.allow_host),
         "pass_env": tuple(options.pass_env),
         "share": tuple(os.path.abspath(path) for path in options.share),

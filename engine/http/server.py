@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib.util
 import ipaddress
 import os
 import resource
@@ -66,6 +67,8 @@ from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
 from ..services.logs.process import InvocationsEnded, LogsProcess
 from ..services.logs.service import Logs
+from ..services.s3.folders import Folder, parse_bucket
+from ..services.s3.records import Bucket as S3Bucket
 from ..services.s3.service import S3
 from ..services.scheduler.service import Scheduler
 from ..services.sns.service import Sns
@@ -106,6 +109,7 @@ class Options:
     auth: Path | None = None
     aws: str | None = None  # "moto", "real"
     aws_endpoint: str | None = None
+    bucket: tuple[str, ...] = ()  # NAME=directory:///PATH
     workers: int = WORKERS
     retry_delays: tuple[float, ...] = DELAYS
     queue_bytes: int = MAX_BYTES
@@ -236,8 +240,12 @@ class Server:
 
         passthrough = Passthrough(upstream)
         stack.push_async_callback(passthrough.aclose)
-        s3 = S3(states, queues, targets, clients, bus.publish, passthrough.forward, logs.send)
-        stack.callback(s3.close)
+        folders = {S3Bucket(name, place): Folder(path) for name, path in map(parse_bucket, options.bucket)}
+        s3 = S3(
+            states, queues, targets, clients, bus.publish, passthrough.forward, logs.send, store, folders,
+            upstream=bool(upstream),
+        )  # fmt: skip
+        stack.push_async_callback(s3.aclose)
 
         def control(placement: Placement) -> Control:
             return Control(
@@ -245,7 +253,7 @@ class Server:
                 place=placement.place,
                 packages=packages,
                 runtimes=tuple(pythons),
-                fetch=fetcher(clients, placement.place, loop) if upstream else None,
+                fetch=fetcher(clients, placement.place, loop) if upstream or folders else None,
                 base_url=lambda: self.url,
                 warmed=placement.invoker.warmed,
                 exists=lambda arn: asyncio.run_coroutine_threadsafe(targets.exists(arn), loop).result(),
@@ -285,7 +293,7 @@ class Server:
         bus.start()
         scheduler.start()
         topics.start()
-        s3.start()
+        await s3.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
@@ -352,6 +360,13 @@ def check(options: Options) -> None:
         )
     if options.aws == "moto":
         check_installed()
+    names = [parse_bucket(each)[0] for each in options.bucket]
+    if len(names) > len(set(names)):
+        raise errors.InvalidConfiguration(f"--bucket {', '.join(names)}: a bucket is one folder")
+    if names and importlib.util.find_spec("watchfiles") is None:
+        raise errors.InvalidConfiguration(
+            "--bucket: watchfiles is not installed: pip install 'stoker[watch]'"
+        )
     if len(options.account) != 12 or not options.account.isdigit():
         raise errors.InvalidConfiguration(f"--account {options.account}: an account id has twelve digits")
     if options.inflight * budget.MIB < budget.LEAST:

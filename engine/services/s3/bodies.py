@@ -9,6 +9,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel, Shape
 from botocore.parsers import create_parser
 
+from ...aws.shapes import xml_members
 from .faults import malformed
 
 FORM_HEAD = 64 * 1024  # bytes of a form that are looked at: its fields stand before the file
@@ -80,6 +81,11 @@ def deletions(request: bytes, response: bytes) -> list[Deleted]:
         for each in asked.get("Objects") or ()
         if (each["Key"], each.get("VersionId")) not in failed
     ]
+
+
+def rendered(shape: str, members: dict[str, Any]) -> str:
+    """The members of a body, by the name of its shape, as XML."""
+    return "".join(xml_members(_shape(shape), members))
 
 
 def _shape(name: str) -> Shape:

@@ -13,18 +13,23 @@ from ...aws.messages import Request, Response
 from ...aws.names import Place
 from ...aws.service import Caller
 from ...aws.streams import Receive, Scope, Send, StreamedService, read_whole, request_of, respond
+from ...durable.folder import StoreError
 from ...durable.queue import Queues
 from ...durable.state import States
+from ...durable.store import Store
 from ...observe.records import FunctionOutput
 from ...routing.targets import Targets
 from ..lambda_.policies import permits
-from . import configurations
+from . import bodies, configurations
 from .addressing import Target, target
 from .delivery import Delivery, Permitted
 from .faults import error, no_bucket, xml
+from .folder_requests import FolderRequests
+from .folders import Folder
 from .notifying import Notifications, Publish
 from .observing import EVENTS, READ, happened
 from .records import Bucket, Cause
+from .watching import Watch
 
 PRINCIPAL = "s3.amazonaws.com"  # as whom functions' policies know S3
 BODY_BYTES = 1 << 20  # of a notification configuration
@@ -33,7 +38,7 @@ Forward = Callable[..., Any]
 
 
 class S3(StreamedService):
-    """Belongs to one event loop; call `start` in it, and `close`."""
+    """Belongs to one event loop; call `start` in it, and `aclose`."""
 
     name = signing_name = "s3"
     unsigned_paths = re.compile("/")  # what is signed by nothing and nobody's else: forms, and public buckets
@@ -47,18 +52,35 @@ class S3(StreamedService):
         publish: Publish,
         forward: Forward,
         log: Callable[[FunctionOutput], object],
+        store: Store,
+        folders: Mapping[Bucket, Folder],
+        upstream: bool,
     ) -> None:
+        """folders: what lies on this machine; upstream: is there anywhere else where buckets are?"""
         self._clients = clients
         self._forward = forward
         permitted = _permitted(states)
         self._delivery = Delivery(queues, targets, permitted, log)
         self._notifications = Notifications(states, targets, self._delivery, permitted, publish)
+        self._upstream = upstream
+        self._own = {bucket.name: bucket for bucket in folders}
+        self._watches = [
+            Watch(bucket, folder, store, states, self._notifications.notify)
+            for bucket, folder in folders.items()
+        ]
+        self._folders = {
+            bucket.name: FolderRequests(bucket, folder, watch)
+            for (bucket, folder), watch in zip(folders.items(), self._watches, strict=True)
+        }
 
-    def start(self) -> None:
-        """Go on with what the last run left."""
+    async def start(self) -> None:
+        """Go on with what the last run left. Raises StoreError."""
         self._delivery.start()
+        for watch in self._watches:
+            await watch.start()
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
+        await asyncio.gather(*(watch.aclose() for watch in self._watches))
         self._delivery.close()
         self._notifications.close()
 
@@ -70,10 +92,24 @@ class S3(StreamedService):
                 await respond(send, await self._configure(request, about, receive, caller))
             elif about.operation == "GetBucketNotificationConfiguration":
                 await respond(send, await self._configured(about, caller))
+            elif about.bucket in self._folders:
+                await self._folders[about.bucket].stream(request, about, receive, send, caller)
+            elif about.operation == "ListBuckets" and self._own and not self._upstream:
+                await respond(send, self._listed(caller))
             else:
                 await self._pass_on(scope, receive, send, request, about, caller)
         except Fault as fault:
             await respond(send, self.error(request, fault))
+        except StoreError as refusal:
+            text = f"We encountered an internal error. Please try again. ({refusal})"
+            await respond(send, self.error(request, Fault("InternalError", text)))
+
+    def _listed(self, caller: Caller) -> Response:
+        account = caller.place.account
+        buckets = [{"Name": name, "CreationDate": 0} for name in sorted(self._own)]
+        members = {"Buckets": buckets, "Owner": {"ID": account}}
+        text = bodies.rendered("ListBucketsOutput", members)
+        return xml(200, f"<ListAllMyBucketsResult>{text}</ListAllMyBucketsResult>".encode())
 
     def error(self, request: Request, fault: Fault) -> Response:
         return error(fault, request.path, head=request.method == "HEAD")
@@ -123,6 +159,8 @@ class S3(StreamedService):
 
     async def _bucket(self, name: str, caller: Caller) -> Bucket:
         """Raises Fault: there is none, or it is not the caller's."""
+        if name in self._own:
+            return self._own[name]
         known = self._notifications.find(name)
         try:
             found = await self._clients.call(
