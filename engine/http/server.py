@@ -7,11 +7,8 @@ import contextlib
 import gc
 import importlib.util
 import ipaddress
-import os
 import resource
 import signal
-import socket
-import stat
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,6 +80,7 @@ from .browsers import Browsers
 from .door import Door
 from .inside import Inside
 from .invoke import Endpoint
+from .listening import listen, url_of
 from .passthrough import Passthrough
 from .protocol import Protocol
 
@@ -380,51 +378,6 @@ def _loopback(host: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
-
-
-def listen(options: Options) -> socket.socket:
-    """The socket to serve on. Raises InvalidConfiguration when it cannot be had."""
-    uds, host, port = options.uds, options.host, options.port
-    family = socket.AF_UNIX if uds else socket.AF_INET6 if ":" in host else socket.AF_INET
-    with contextlib.ExitStack() as failed:
-        sock = failed.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        try:
-            if uds:
-                _free(uds)
-                sock.bind(uds)
-                os.chmod(uds, 0o600)
-            else:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                sock.bind((host, port))
-            sock.listen(1024)
-        except OSError as error:
-            remedy = "" if uds else ". Is another server there? --port 0 takes any port that is free"
-            reason = f"cannot listen on {uds or f'{host}:{port}'}: {error.strerror or error}{remedy}"
-            raise errors.InvalidConfiguration(reason) from None
-        failed.pop_all()
-        return sock
-
-
-def _free(path: str) -> None:
-    """A stale socket is removed; one that another server answers on is left alone."""
-    if not os.path.lexists(path):
-        return
-    if not stat.S_ISSOCK(os.lstat(path).st_mode):
-        raise errors.InvalidConfiguration(f"--uds {path} is there, and is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-        else:
-            raise errors.InvalidConfiguration(f"--uds {path}: another server answers there")
-
-
-def url_of(options: Options, sock: socket.socket) -> str:
-    if options.uds:
-        return "http://localhost"
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    return f"http://{host}:{sock.getsockname()[1]}"
 
 
 def _log_folder(state: Path, place: Place) -> Path:
