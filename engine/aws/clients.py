@@ -73,7 +73,10 @@ class Clients:
         described = model.operation_model(operation)
         endpoint = None if upstream else named_endpoint(service)
         if not endpoint and not upstream and (local := self._local(service)) is not None:
-            return await self._call_local(local, model, described, members, place)
+            try:
+                return await self._call_local(local, model, described, members, place)
+            except Unreachable as reason:
+                raise CallFailed("EndpointNotFound", f"{service} {reason}", retriable=True) from reason
         try:
             endpoint = endpoint or await self._upstream.endpoint(service, place.region)
             credentials = await self._upstream.credentials(place)

@@ -191,6 +191,8 @@ class Server:
         store = stack.enter_context(contextlib.closing(Store(options.state, kinds)))
         upstream = self._upstream()
         stack.push_async_callback(upstream.aclose)
+        upstream_started = loop.create_task(upstream.start())  # it takes as long as all the rest
+        stack.callback(upstream_started.cancel)
         self._inside = stack.enter_context(contextlib.closing(Inside(options.state)))
         states = States(store)
         queues = stack.enter_context(contextlib.closing(Queues(store, max_bytes=options.queue_bytes)))
@@ -283,7 +285,7 @@ class Server:
         app = App(registry, door, passthrough)
         endpoint = Endpoint(hosting, events, model, door)
         most = options.max_connections or min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
-        await upstream.start()
+        await upstream_started
         hosting.start()
         events.start()
         destinations.start()

@@ -48,7 +48,7 @@ def form_key(content_type: str, head: bytes) -> str:
             if filename := _FILE.search(headers):
                 file = filename[1].rpartition(b"\\")[2].rpartition(b"/")[2]
             break
-    return key.replace(b"${filename}", file).decode("utf-8", "surrogateescape")
+    return key.replace(b"${filename}", file).decode("utf-8", "replace")
 
 
 def parsed(body: bytes, shape: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from .watching import Watch
 PAGE = 1000  # keys of a listing
 XML_BYTES = 4 << 20  # of a request
 PIECE = 256 * 1024
+LISTED_BYTES = 1 << 20  # of a file that is read because a listing has its ETag
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 # What an object keeps of the headers that it was put with, beside x-amz-meta-*.
 _KEPT = {
@@ -134,8 +135,9 @@ class FolderRequests:
 
     def _listed(self, entry: Entry, name: Callable[[str], str]) -> dict[str, Any] | None:
         with contextlib.suppress(OSError, Fault):
+            etag = self._folder.etag(entry, at_most=LISTED_BYTES)
             return {
-                "Key": name(entry.key), "LastModified": entry.modified, "ETag": f'"{self._folder.etag(entry)}"',
+                "Key": name(entry.key), "LastModified": entry.modified, "ETag": f'"{etag}"' if etag else None,
                 "Size": entry.size, "StorageClass": "STANDARD",
             }  # fmt: skip
         return None  # it is gone meanwhile
@@ -180,7 +182,8 @@ class FolderRequests:
         if request.header("if-none-match") == "*" and self._folder.entry(about.key):
             raise Fault("PreconditionFailed", _PRECONDITION, Condition="If-None-Match")
         if request.header("if-match"):
-            _check_conditions(request, f'"{self._folder.etag(self._folder.existing(about.key))}"')
+            there = self._folder.existing(about.key)
+            _check_conditions(request, f'"{await _in_thread(lambda: self._folder.etag(there))}"')
         kept = _kept(request)
         declared = request.header("x-amz-content-sha256")
         digest = declared if SIGNATURE.fullmatch(declared) else ""
@@ -203,9 +206,10 @@ class FolderRequests:
         path, file = self._folder.stage()
         try:
             with file:
-                sha256, size = hashlib.sha256(), 0
+                sha256, md5, size = hashlib.sha256(), hashlib.md5(), 0
                 async for piece in pieces:
                     size += len(piece)
+                    md5.update(piece)
                     if digest:
                         sha256.update(piece)
                     await _in_thread(functools.partial(file.write, piece))
@@ -218,12 +222,12 @@ class FolderRequests:
                 await _in_thread(lambda: self._folder.path(key).mkdir(parents=True, exist_ok=True))
                 return hashlib.md5().hexdigest()
             entry = await _in_thread(lambda: self._folder.staged(path, key, kept))
-            self._watch.expect(key, entry)
-            await _in_thread(lambda: self._folder.place(path, key))
+            etag = md5.hexdigest()
+            self._folder.knows(entry, etag)
+            async with self._watch.changing(key, entry, Happening(event, key, entry.size, etag), cause):
+                await _in_thread(lambda: self._folder.place(path, key))
         finally:
             path.unlink(missing_ok=True)
-        etag: str = await _in_thread(lambda: self._folder.etag(entry))
-        await self._watch.tell(Happening(event, key, entry.size, etag), entry, cause)
         return etag
 
     async def _copy(self, request: Request, about: Target, _receive: Receive, caller: Caller) -> Response:
@@ -246,11 +250,11 @@ class FolderRequests:
     async def _remove(self, key: str, cause: Cause) -> None:
         """What is not there is gone. Raises Fault."""
         entry = self._folder.entry(key)
-        if entry is not None and entry.stamp:
-            self._watch.expect(key, None)
-        await _in_thread(lambda: self._folder.delete(key))
-        if entry is not None and entry.stamp:
-            await self._watch.tell(Happening("ObjectRemoved:Delete", key), None, cause)
+        if entry is None or not entry.stamp:
+            await _in_thread(lambda: self._folder.delete(key))
+            return
+        async with self._watch.changing(key, None, Happening("ObjectRemoved:Delete", key), cause):
+            await _in_thread(lambda: self._folder.delete(key))
 
     async def _delete_many(
         self, request: Request, _about: Target, receive: Receive, caller: Caller

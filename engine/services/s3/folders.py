@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import hashlib
 import heapq
 import json
@@ -23,7 +22,7 @@ from .faults import invalid
 SCHEME = "directory://"
 STAGED = ".stoker-"  # what the names of files begin with that are not objects yet
 KEY_BYTES = 1024
-_PIECE = 1 << 20
+_ETAGS = 10_000  # kept
 _ATTRIBUTE = "user.stoker.s3"  # a file's extended attribute: what its object has beside its bytes
 
 
@@ -60,7 +59,7 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._etag = functools.lru_cache(maxsize=10_000)(self._digest)
+        self._etags: dict[tuple[str, str], str] = {}  # by key and stamp
 
     def path(self, key: str) -> Path:
         """Raises Fault for a key that no file could have."""
@@ -116,13 +115,23 @@ class Folder:
             raise _no_key(key)
         return found
 
-    def etag(self, entry: Entry) -> str:
-        """The MD5 of its bytes, in hexadecimal digits. Raises OSError."""
-        return hashlib.md5().hexdigest() if not entry.stamp else self._etag(entry.key, entry.stamp)
+    def etag(self, entry: Entry, at_most: int | None = None) -> str:
+        """The MD5 of its bytes, in hexadecimal digits; "" where more than `at_most` had to be read for it. Raises
+        OSError."""
+        if not entry.stamp:
+            return hashlib.md5().hexdigest()
+        found = self._etags.get((entry.key, entry.stamp), "")
+        if not found and (at_most is None or entry.size <= at_most):
+            with open(self.path(entry.key), "rb") as file:
+                found = hashlib.file_digest(file, "md5").hexdigest()
+            self.knows(entry, found)
+        return found
 
-    def _digest(self, key: str, _stamp: str) -> str:
-        with open(self.path(key), "rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest()
+    def knows(self, entry: Entry, etag: str) -> None:
+        if len(self._etags) >= _ETAGS:
+            with contextlib.suppress(RuntimeError):  # another thread has put one meanwhile
+                self._etags.pop(next(iter(self._etags)), None)
+        self._etags[entry.key, entry.stamp] = etag
 
     def stage(self) -> tuple[Path, BinaryIO]:
         """A file that is no object yet."""

@@ -163,7 +163,7 @@ def test_event(bucket: Bucket, cause: Cause) -> bytes:
 
 def encoded(key: str) -> str:
     """As in a form, but for slashes."""
-    return quote_plus(key, safe="/*", errors="surrogateescape")
+    return quote_plus(key, safe="/*")
 
 
 def _iso(at: float) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ RETRY_S = 5.0  # at most, until one is that could not be told of
 STILL_S = 0.5  # that a file is left alone, where it cannot be told whether anyone writes it
 RESCAN_S = 60.0  # between two looks at the whole folder, for what no event came of; and 100 times as long as one takes
 ADDRESS = "127.0.0.1"
+_UNTOLD = "untold"  # the stamp of no file
 # Tells of what happened; also: goes into the same commit, unless it returns False. Raises Fault.
 Tell = Callable[[str, Sequence[Happening], Cause, tuple[Step, ...]], Awaitable[bool]]
 
@@ -48,6 +50,7 @@ class Watch:
         }
         self._forgotten = [key for key in records if self._fresh]
         self._looking: set[str] = set()
+        self._busy: Counter[str] = Counter()  # keys that requests are changing
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
 
@@ -65,12 +68,28 @@ class Watch:
 
     # What requests do is told of by them.
 
-    def expect(self, key: str, entry: Entry | None) -> None:
-        """This file, or none, is about to be there."""
-        self._know(key, entry.stamp if entry else "")
+    @contextlib.asynccontextmanager
+    async def changing(
+        self, key: str, entry: Entry | None, happening: Happening, cause: Cause
+    ) -> AsyncIterator[None]:
+        """`async with`: inside, this file comes into its place, or, None, goes; at its end that is told of, durably.
+        Raises Fault, StoreError: then it is told of later."""
+        self._busy[key] += 1
+        try:
+            yield
+            self._know(key, entry.stamp if entry else "")
+            try:
+                await self._put(happening, entry, cause)
+            except (Fault, StoreError):
+                self._known[key] = _UNTOLD
+                self._look(key)
+                raise
+        finally:
+            self._busy[key] -= 1
+            if not self._busy[key]:
+                del self._busy[key]
 
-    async def tell(self, happening: Happening, entry: Entry | None, cause: Cause) -> None:
-        """Done once it is durable. Raises Fault."""
+    async def _put(self, happening: Happening, entry: Entry | None, cause: Cause) -> None:
         key, name = happening.key, self._bucket.name
         partition = self._bucket.place.partition
         step: Step = Delete(partition, TABLE, name, key)
@@ -135,6 +154,9 @@ class Watch:
         try:
             since, seen, delay = time.monotonic(), "", LOOK_S
             while True:
+                if key in self._busy:
+                    await asyncio.sleep(LOOK_S)
+                    continue
                 entry = self._entry(key)
                 with contextlib.suppress(Fault, StoreError, OSError):
                     stamp = entry.stamp if entry else ""
@@ -168,7 +190,7 @@ class Watch:
         before, stamp = self._known.get(key, ""), entry.stamp if entry else ""
         self._know(key, stamp)
         try:
-            await self.tell(happening, entry, Cause.of(Caller(self._bucket.place), ADDRESS))
+            await self._put(happening, entry, Cause.of(Caller(self._bucket.place), ADDRESS))
         except (Fault, StoreError):
             if self._known.get(key, "") == stamp:  # no request has put another meanwhile
                 self._know(key, before)
