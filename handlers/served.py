@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import uploads
 from botocore.config import Config
 from run import EXPECTED, HERE, duration, event_of, short, wrong
 
@@ -27,9 +28,10 @@ CALLS = 200
 ROLE = "arn:aws:iam::000000000000:role/sample"
 
 
-def start(state: Path) -> tuple[subprocess.Popen[str], str]:
+def start(folder: Path) -> tuple[subprocess.Popen[str], str]:
     """A server on a free port. Its process, and its URL."""
-    command = [sys.executable, "-m", "engine.cli", "serve", "--port", "0", "--state", str(state)]
+    command = [sys.executable, "-m", "engine.cli", "serve", "--port", "0", "--state", str(folder / "state")]
+    command += uploads.option(folder)
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
     assert server.stdout is not None
     line = server.stdout.readline()
@@ -148,6 +150,10 @@ def main() -> int:
                     faults.append(name)
                     print(f"  WRONG: {fault}")
                 print(flush=True)
+            if fault := uploads.run(api, client("s3", url)):
+                faults.append(uploads.SAMPLE)
+                print(f"  WRONG: {fault}")
+            print(flush=True)
             fault = by_url(api, HERE / BY_URL)
             if fault:
                 faults.append(BY_URL)

@@ -2,8 +2,8 @@
 
 Botocore's model of a service says how a request is written and a response read, so any operation of any service can be
 called; only the transport is ours (httpcore). Where an operation goes: to the endpoint that AWS_ENDPOINT_URL_SERVICE
-names in the server's environment, as SDKs read it; else to this server, if it has the service; else to where other
-services are passed on to.
+names in the server's environment, as SDKs read it; else to this server, if it has the service; else upstream, where
+requests for other services are passed on to.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 from botocore.auth import S3SigV4Auth, SigV4Auth
-from botocore.awsrequest import AWSRequest, create_request_object, prepare_request_dict
+from botocore.awsrequest import AWSRequest, HeadersDict, create_request_object, prepare_request_dict
 from botocore.credentials import Credentials
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
@@ -29,6 +29,8 @@ from .messages import Request, Response
 from .names import Place
 from .registry import Registry
 from .service import Caller, Service
+from .streams import StreamedService
+from .upstream import Unreachable, Upstream
 
 CONNECTIONS = 50
 _EXTENSIONS = {"timeout": {"connect": 5.0, "read": 60.0, "write": 60.0, "pool": 30.0}}  # seconds
@@ -45,32 +47,46 @@ class CallFailed(EngineError):
 
 
 class Clients:
-    """Calls operations on behalf of places. endpoint: of the services that the registry does not have; None: only an
-    endpoint that the environment names. Belongs to the event loop."""
+    """Calls operations on behalf of places. upstream: has the services that the registry has not. Belongs to the event
+    loop."""
 
-    def __init__(self, registry: Callable[[], Registry], endpoint: str | None) -> None:
+    def __init__(self, registry: Callable[[], Registry], upstream: Upstream) -> None:
         self._registry = registry
-        self._endpoint = endpoint
+        self._upstream = upstream
         self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS, keepalive_expiry=5.0)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
 
     async def call(
-        self, service: str, operation: str, members: Mapping[str, Any], place: Place
+        self,
+        service: str,
+        operation: str,
+        members: Mapping[str, Any],
+        place: Place,
+        *,
+        upstream: bool = False,
     ) -> dict[str, Any]:
-        """The result's members. service: botocore's name of it ("sqs"). Raises CallFailed."""
+        """The result's members. service: botocore's name of it ("sqs"). upstream: whoever else has the service. Raises
+        CallFailed."""
         model = _model(service)
         described = model.operation_model(operation)
-        endpoint = named_endpoint(service)
-        if not endpoint and (local := self._local(service)) is not None:
-            return await _call_local(local, model, described, members, place)
-        endpoint = endpoint or self._endpoint
-        if not endpoint:
-            message = f"{service} is not served here: start the server with --aws-endpoint, or set {_variable(service)}"
-            raise CallFailed("EndpointNotFound", message, retriable=True)
+        endpoint = None if upstream else named_endpoint(service)
+        if not endpoint and not upstream and (local := self._local(service)) is not None:
+            try:
+                return await self._call_local(local, model, described, members, place)
+            except Unreachable as reason:
+                raise CallFailed("EndpointNotFound", f"{service} {reason}", retriable=True) from reason
+        try:
+            endpoint = endpoint or await self._upstream.endpoint(service, place.region)
+            credentials = await self._upstream.credentials(place)
+        except Unreachable as reason:
+            text = f"{service} {str(reason).rstrip('.')}, or set {_variable(service)}"
+            raise CallFailed("EndpointNotFound", text, retriable=True) from reason
         request = _written(model, described, members, endpoint)
-        _sign(request, model, place)
+        for name, value in self._upstream.headers(place).items():
+            request.headers[name] = value
+        _sign(request, model, place, credentials)
         prepared = request.prepare()
         headers = {
             name: value for name, value in prepared.headers.items() if name.lower() != "content-length"
@@ -85,25 +101,37 @@ class Clients:
         found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
         return _read(model, described, response.status, found, response.content)
 
+    async def _call_local(
+        self,
+        service: Service,
+        model: ServiceModel,
+        operation: OperationModel,
+        members: Mapping[str, Any],
+        place: Place,
+    ) -> dict[str, Any]:
+        endpoint = "http://localhost"
+        if isinstance(service, StreamedService) and self._upstream:  # which the request may go on to
+            endpoint = await self._upstream.endpoint(model.service_name, place.region)
+        written = _written(model, operation, members, endpoint)
+        if isinstance(service, StreamedService):
+            _sign(written, model, place, await self._upstream.credentials(place))
+        sent = written.prepare()
+        parts = urlsplit(sent.url)
+        body = sent.body.encode() if isinstance(sent.body, str) else bytes(sent.body or b"")
+        headers = [(name.lower(), _text(value)) for name, value in sent.headers.items()]
+        request = Request(
+            sent.method, parts.path or "/", parts.query, [*headers, ("host", parts.netloc)], body
+        )
+        try:
+            response: Response = await service.call(request, Caller(place))
+        except Fault as fault:
+            response = service.error(request, fault)
+        found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        return _read(model, operation, response.status, found, response.body)
+
     def _local(self, service: str) -> Service | None:
         name = str(_model(service).signing_name)
         return next((each for each in self._registry() if each.signing_name == name), None)
-
-
-async def _call_local(
-    service: Service, model: ServiceModel, operation: OperationModel, members: Mapping[str, Any], place: Place
-) -> dict[str, Any]:
-    sent = _written(model, operation, members, "http://localhost").prepare()
-    parts = urlsplit(sent.url)
-    body = sent.body.encode() if isinstance(sent.body, str) else bytes(sent.body or b"")
-    headers = [(name.lower(), _text(value)) for name, value in sent.headers.items()]
-    request = Request(sent.method, parts.path or "/", parts.query, headers, body)
-    try:
-        response: Response = await service.call(request, Caller(place))
-    except Fault as fault:
-        response = service.error(request, fault)
-    found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
-    return _read(model, operation, response.status, found, response.body)
 
 
 def _written(
@@ -122,26 +150,20 @@ def _written(
     return create_request_object(written)
 
 
-def _sign(request: AWSRequest, model: ServiceModel, place: Place) -> None:
+def _sign(request: AWSRequest, model: ServiceModel, place: Place, credentials: Credentials) -> None:
     signer = _SIGNERS.get(model.service_name, SigV4Auth)
-    signer(_credentials(place.account), str(model.signing_name), place.region).add_auth(request)
-
-
-def _credentials(account: str) -> Credentials:
-    """The user's, as SDKs find them in the environment; else an account's number, which emulators take for a key."""
-    key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if key and secret:
-        return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN"))
-    return Credentials(account, "stoker")
+    signer(credentials, str(model.signing_name), place.region).add_auth(request)
 
 
 def _read(
     model: ServiceModel, operation: OperationModel, status: int, headers: dict[str, str], body: bytes
 ) -> dict[str, Any]:
     """A response's members. Raises CallFailed for an error."""
+    # A body that is streamed is no text: the parser leaves alone what is not bytes.
+    stream = memoryview(body) if operation.has_streaming_output and status < 300 else body
     try:
         parsed: dict[str, Any] = create_parser(_protocol(model)).parse(
-            {"status_code": status, "headers": headers, "body": body}, operation.output_shape
+            {"status_code": status, "headers": HeadersDict(headers), "body": stream}, operation.output_shape
         )
     except Exception as error:  # what a parser trips over: the endpoint is none of this service
         raise CallFailed(

@@ -21,7 +21,9 @@ examples:
   stoker serve
   stoker serve --port 0 --state /var/lib/stoker
   stoker serve --host 0.0.0.0 --auth credentials     what is signed with those keys may come in
-  stoker serve --aws-endpoint http://127.0.0.1:5000  all other services are passed on, to moto's server say
+  stoker serve --aws moto                            all other services are moto's server, started and ended with this
+  stoker serve --aws real                            they are AWS's, with your credentials
+  stoker serve --aws-endpoint http://127.0.0.1:5000  they are at another endpoint
 """
 
 
@@ -40,7 +42,20 @@ OPTIONS = (
     option("--region REGION", "the region in every ARN (default: us-east-1)", default="us-east-1"),
     option("--account ACCOUNT", "the account in every ARN (default: 000000000000)", default="000000000000"),
     option("--auth FILE", "credentials, as ~/.aws/credentials has them, to sign with"),
+    option(
+        "--aws moto|real",
+        "what other AWS services are: moto's server, in memory (pip install 'stoker[aws]'), or AWS, to which requests "
+        "go signed with your credentials",
+        choices=("moto", "real"),
+    ),
     option("--aws-endpoint URL", "where requests for other AWS services are passed on to"),
+    option(
+        "--bucket NAME=directory:///PATH",
+        "an S3 bucket that is a folder of this machine: what comes into it is told of as uploads are (pip install "
+        "'stoker[watch]'). Given as often as needed",
+        action="append",
+        default=[],
+    ),
     option(
         "--python PATH",
         "another interpreter, for functions of its version: one with msgspec and cffi. Given as often as needed; "
@@ -112,12 +127,13 @@ def run(options: argparse.Namespace) -> int:
     values |= {
         "retry_delays": delays,
         "python": tuple(options.python),
+        "bucket": tuple(options.bucket),
         "allow_host": tuple(options.allow_host),
         "pass_env": tuple(options.pass_env),
         "share": tuple(os.path.abspath(path) for path in options.share),
     }
     try:
-        Server(Options(**values)).run(_ready)
+        Server(Options(**values), report=_report).run(_ready)
     except OSError as error:
         if error.filename is None or not Path(os.fsdecode(error.filename)).is_relative_to(values["state"]):
             raise
@@ -126,11 +142,22 @@ def run(options: argparse.Namespace) -> int:
     return OK
 
 
+def _report(line: str) -> None:
+    print(f"stoker: {line}", file=sys.stderr, flush=True)
+
+
 def _ready(server: Server) -> None:
     url, options = server.url, server.options
     where = f"unix:{options.uds}" if options.uds else url
     print(f"stoker: serving the Lambda API on {where}", flush=True)
     print(f"  state      {options.state}", file=sys.stderr)
+    if options.aws:
+        where = (
+            "moto's server, in memory"
+            if options.aws == "moto"
+            else "AWS, with your credentials: whoever calls here uses them"
+        )
+        print(f"  other AWS  {where}", file=sys.stderr)
     if not options.uds:
         print(f"  try        export AWS_ENDPOINT_URL={url}", file=sys.stderr)
         print("             stoker deploy handlers/echo && aws lambda list-functions", file=sys.stderr)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from functools import partial
 from typing import Any
 
@@ -15,15 +15,12 @@ from ..aws.messages import Request, Response
 from ..aws.protocols.base import STATUS
 from ..aws.registry import Registry, signing_name
 from ..aws.service import BODY_BYTES, Access, Service
-from .asgi import AsgiCycle, ClientGone
+from ..aws.streams import ClientGone, Receive, Scope, Send, StreamedService, request_of
+from .asgi import AsgiCycle
 from .budget import FREE, MIB
 from .cycle import no_room
 from .door import Door
 from .passthrough import Passthrough, refusal
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # Services whose bodies are streamed on: the signature covers a hash that a header declares, which the receiver checks.
 _STREAMED = frozenset({"s3"})
@@ -53,8 +50,8 @@ class App:
         with contextlib.suppress(ClientGone):
             request = request_of(scope)
             service = self._registry.find(request)
-            if service is None:
-                await self._pass_on(request, scope, cycle, send)
+            if service is None or isinstance(service, StreamedService):
+                await self._stream(request, service, scope, cycle, send)
                 return
             response = await self._respond(service, request, cycle)
             request.body = b""
@@ -86,20 +83,22 @@ class App:
             fault = Fault("ServiceException", "Internal error", Type="Service")
         return service.error(request, fault)
 
-    async def _pass_on(self, request: Request, scope: Scope, cycle: AsgiCycle, send: Send) -> None:
-        """A request for a service that is not served here."""
+    async def _stream(
+        self, request: Request, service: StreamedService | None, scope: Scope, cycle: AsgiCycle, send: Send
+    ) -> None:
+        """A request for a service that is streamed, or, None, is not served here."""
         name = signing_name(request) or ""
         receive: Receive = cycle.receive
         try:
             self._door.check_page(request)
             claim = self._door.look(request, name, Access.SIGNED)
             body: bytes | None = None
-            if self._door.guarded and name not in _STREAMED:
+            if (self._door.guarded or self._passthrough.resigns) and name not in _STREAMED:
                 body = await read_body(cycle, request, BODY_BYTES, _COPIES)
                 receive = replay(body, receive)
             else:
                 await cycle.reserve(STREAM)
-            self._door.enter(request, claim, body)
+            caller = self._door.enter(request, claim, body)
         except TooLarge:
             fault = Fault(
                 "RequestEntityTooLargeException", f"Request must be smaller than {BODY_BYTES} bytes"
@@ -109,27 +108,10 @@ class App:
             status = STATUS.get(fault.code, 403)
             await respond(send, refusal(request, status, fault.code, fault.message or ""), cycle)
         else:
-            await self._passthrough.forward(scope, receive, send)
-
-
-def request_of(scope: Scope) -> Request:
-    """An ASGI scope as a request, its body not read yet."""
-    return Request(
-        method=scope["method"],
-        path=scope["raw_path"].decode("latin-1"),
-        query=scope["query_string"].decode("latin-1"),
-        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-        scheme=scope.get("scheme", "http"),
-        client=(scope.get("client") or ("127.0.0.1", 0))[0],
-        port=(scope.get("server") or ("", None))[1] or _port_of(scope),
-    )
-
-
-def _port_of(scope: Scope) -> int:
-    """By a Unix socket: the one that the client meant."""
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    port = host.rpartition(b":")[2]
-    return int(port) if port.isdigit() and len(port) < 6 else 80
+            if service is not None:
+                await service.stream(scope, receive, send, caller)
+            else:
+                await self._passthrough.forward(scope, receive, send, caller.place, body=body)
 
 
 async def left(cycle: AsgiCycle) -> None:

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from ..aws.streams import ClientGone
 from .budget import FREE, WRITTEN, Hold
 from .cycle import Header, no_room
 
 if TYPE_CHECKING:
     from .protocol import Protocol
-
-
-class ClientGone(Exception):
-    """There is nobody left to respond to."""
 
 
 class _Joined:

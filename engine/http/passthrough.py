@@ -1,64 +1,71 @@
-"""Requests for other AWS services, passed on to another endpoint as they are (an emulator of these services, say)."""
+"""Requests for other AWS services, passed on to where these are: as they came, or signed again."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 import httpcore
 
 from .. import wire
+from ..aws.chunked import decoded, is_chunked
+from ..aws.faults import Fault
 from ..aws.messages import Request, Response
+from ..aws.names import Place
 from ..aws.registry import signing_name
-from ..errors import InvalidConfiguration
+from ..aws.resigning import has_own_signature, resigned, unchunked
+from ..aws.streams import ClientGone, Receive, Scope, Send, pieces, request_of, respond
+from ..aws.upstream import Origin, Unreachable, Upstream
 from ..services.urls.conversion import HOP_BY_HOP
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 CONNECTIONS = 100
-IDLE = 60.0  # seconds that a client may take for the next piece of its request
 # Seconds; SQS polls last up to 20.
 EXTENSIONS = {"timeout": {"connect": 5.0, "read": 120.0, "write": 60.0, "pool": 30.0}}
-
-
-class ClientGone(Exception):
-    """The client left, or fell silent, before the request was complete."""
+# The services whose signatures name them alike; X-Amz-Target tells them apart.
+_BY_TARGET = {"dynamodbstreams_20120810": "dynamodbstreams"}
 
 
 class Passthrough:
-    """Passes requests on to `endpoint` ("http://127.0.0.1:5000"); with None it refuses them and says why.
+    """Passes requests on to `upstream`; where that has no endpoint it refuses them and says why.
 
-    Raises InvalidConfiguration when the endpoint is no such URL. Bodies are streamed both ways, a piece at a time. The
-    Host header stays the client's: it is signed, it may hold a bucket's name, and the URLs that the service answers
-    with then lead back here.
+    Bodies are streamed both ways, a piece at a time. The Host header stays the client's, unless the request is signed
+    again: it is signed, it may hold a bucket's name, and the URLs that the service answers with then lead back here.
     """
 
-    def __init__(self, endpoint: str | None) -> None:
-        self._endpoint = endpoint
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
         self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS, keepalive_expiry=5.0)
-        if endpoint is not None:
-            try:
-                parts = urlsplit(endpoint)
-                host, port = parts.hostname, parts.port
-            except ValueError as error:
-                raise InvalidConfiguration(f"{endpoint!r} is no URL: {error}") from None
-            if parts.scheme not in ("http", "https") or not host or parts.path.strip("/") or parts.query:
-                raise InvalidConfiguration(f"{endpoint!r} is no endpoint: http://HOST:PORT is")
-            self._origin = (parts.scheme, host, port)
 
-    async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application for the scope "http"."""
-        if self._endpoint is None:
-            reason = "is not served here; start the server with --aws-endpoint to have it passed on."
-            return await _refuse(scope, send, 501, "NotImplemented", reason)
-        body = _Body(receive)
-        relay = asyncio.ensure_future(self._relay(scope, body, send))
-        gone = asyncio.ensure_future(body.gone())
+    @property
+    def resigns(self) -> bool:
+        """Are requests signed again, for which their bodies are read first?"""
+        return self._upstream.resigns
+
+    async def forward(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        place: Place,
+        *,
+        body: bytes | None = None,
+        service: str | None = None,
+    ) -> None:
+        """An ASGI application for the scope "http". place: the caller's; body: where it was read already; service: its
+        signing name, where the request does not tell."""
+        request = request_of(scope)
+        service = service or signing_name(request) or ""
+        target = request.header("x-amz-target").partition(".")[0].lower()
+        try:
+            endpoint = await self._upstream.endpoint(_BY_TARGET.get(target, service), place.region)
+        except Unreachable as reason:
+            status, code = (502, "BadGateway") if self._upstream else (501, "NotImplemented")
+            return await _refuse(request, send, status, code, str(reason))
+        incoming = _Body(receive)
+        relay = asyncio.ensure_future(self._relay(request, service, endpoint, incoming, body, send, place))
+        gone = asyncio.ensure_future(incoming.gone())
         try:
             await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -73,40 +80,55 @@ class Passthrough:
         """Closes the connections that were kept."""
         await self._pool.aclose()
 
-    async def _relay(self, scope: Scope, body: _Body, send: Send) -> None:
+    async def _relay(
+        self, request: Request, service: str, endpoint: str, body: _Body, whole: bytes | None, send: Send,
+        place: Place,
+    ) -> None:  # fmt: skip
         started = False
-        headers = _end_to_end(scope["headers"], "expect")
-        names = {name.lower() for name, _ in scope["headers"]}
-        content = body.pieces() if names & {b"transfer-encoding", b"content-length"} else None
-        if content is None:
-            body.complete.set()
-        elif b"content-length" not in names:
-            headers.append((b"transfer-encoding", b"chunked"))
+        names = {name for name, _ in request.headers}
+        content = body.pieces() if names & {"transfer-encoding", "content-length"} else None
         try:
+            if content is None:
+                body.complete.set()
+            headers, url = _end_to_end(request.headers, "expect"), _url(endpoint, request)
+            if self._upstream.resigns and not has_own_signature(request.headers):
+                if content is not None and _signed_chunks(request):
+                    headers, content = unchunked(headers), decoded(content)
+                credentials = await self._upstream.credentials(place)
+                url, headers = resigned(
+                    request.method, url, headers, whole, credentials, service, place.region
+                )
+            headers += self._upstream.headers(place).items()
+            if content is not None and "content-length" not in {name for name, _ in headers}:
+                headers.append(("transfer-encoding", "chunked"))
             async with self._pool.stream(
-                scope["method"], self._url(scope), headers=headers, content=content, extensions=EXTENSIONS
-            ) as response:
-                kept = _end_to_end(response.headers, "date", "server")  # which our own server sets
+                request.method, _target(url), headers=[_wire(pair) for pair in headers], content=content,
+                extensions=EXTENSIONS,
+            ) as response:  # fmt: skip
+                found = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in response.headers]
+                kept = _end_to_end(found, "date", "server")  # which our own server sets
                 started = True
-                await send({"type": "http.response.start", "status": response.status, "headers": kept})
+                await send(
+                    {
+                        "type": "http.response.start",
+                        "status": response.status,
+                        "headers": [_wire(pair) for pair in kept],
+                    }
+                )
                 async for piece in response.aiter_stream():
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 await send({"type": "http.response.body", "body": b""})
         except ClientGone:
             return
+        except Unreachable as reason:
+            await _refuse(request, send, 502, "BadGateway", str(reason))
+        except Fault as fault:
+            await respond(send, refusal(request, 400, fault.code, fault.message or ""))
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             if started:
                 raise  # half an answer was sent: only closing the connection can say that it is not whole
             cause = str(error) or type(error).__name__
-            reason = f"could not be reached at {self._endpoint}: {cause}"
-            await _refuse(scope, send, 502, "BadGateway", reason)
-
-    def _url(self, scope: Scope) -> httpcore.URL:
-        scheme, host, port = self._origin
-        target = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
-        if scope.get("query_string"):
-            target += b"?" + scope["query_string"]
-        return httpcore.URL(scheme=scheme, host=host, port=port, target=target)
+            await _refuse(request, send, 502, "BadGateway", f"could not be reached at {endpoint}: {cause}")
 
 
 class _Body:
@@ -117,17 +139,8 @@ class _Body:
         self.complete = asyncio.Event()
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        more = True
-        while more:
-            try:
-                message = await asyncio.wait_for(self._receive(), IDLE)
-            except TimeoutError:
-                raise ClientGone from None
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            more = message.get("more_body", False)
-            if message.get("body"):
-                yield message["body"]
+        async for piece in pieces(self._receive):
+            yield piece
         self.complete.set()
 
     async def gone(self) -> None:
@@ -136,22 +149,39 @@ class _Body:
             pass
 
 
-def _end_to_end(headers: list[tuple[bytes, bytes]], *dropped: str) -> list[tuple[bytes, bytes]]:
+def _url(endpoint: str, request: Request) -> str:
+    scheme, host, port = Origin.of(endpoint)
+    name = f"[{host}]" if ":" in host else host
+    path = request.path if request.path.startswith("/") else f"/{request.path}"
+    query = f"?{request.query}" if request.query else ""
+    return f"{scheme}://{name}{f':{port}' if port else ''}{path}{query}"
+
+
+def _target(url: str) -> httpcore.URL:
+    """With the path as it is: nothing is decoded, or split at a semicolon."""
+    *origin, target = url.split("/", 3)
+    scheme, host, port = Origin.of("/".join(origin))
+    return httpcore.URL(scheme=scheme, host=host, port=port, target=f"/{target}".encode("latin-1"))
+
+
+def _signed_chunks(request: Request) -> bool:
+    """Is each chunk of the body signed, with a key that the new signature is not made with?"""
+    return is_chunked(request.headers) and "AWS4" in request.header("x-amz-content-sha256")
+
+
+def _end_to_end(headers: Any, *dropped: str) -> list[tuple[str, str]]:
     """The headers that are for the other end, but for those dropped."""
     stays_here = HOP_BY_HOP.union(dropped)
-    lower = ((name.lower(), value) for name, value in headers)
-    return [(name, value) for name, value in lower if name.decode("latin-1") not in stays_here]
+    return [(name, value) for name, value in headers if name not in stays_here]
 
 
-async def _refuse(scope: Scope, send: Send, status: int, code: str, reason: str) -> None:
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    query = scope.get("query_string", b"").decode("latin-1")
-    request = Request(scope["method"], scope["path"], query, headers)
+def _wire(header: tuple[str, str]) -> tuple[bytes, bytes]:
+    return header[0].encode("latin-1"), header[1].encode("latin-1")
+
+
+async def _refuse(request: Request, send: Send, status: int, code: str, reason: str) -> None:
     service = signing_name(request) or "The service that this request is for"
-    response = refusal(request, status, code, f"{service} {reason}")
-    length = (b"content-length", b"%d" % len(response.body))
-    await send({"type": "http.response.start", "status": status, "headers": [*response.headers, length]})
-    await send({"type": "http.response.body", "body": response.body})
+    await respond(send, refusal(request, status, code, f"{service} {reason}"))
 
 
 def refusal(request: Request, status: int, code: str, message: str) -> Response:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib.util
 import ipaddress
-import os
 import resource
 import signal
-import socket
-import stat
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +22,13 @@ import uvloop
 from .. import errors, limits
 from ..aws.clients import Clients
 from ..aws.model import Model
+from ..aws.moto import MotoServer, check_installed
 from ..aws.names import Place
 from ..aws.registry import Registry
 from ..aws.service import Service
 from ..aws.sessions import Sessions
 from ..aws.sigv4 import Verifier, load_credentials
+from ..aws.upstream import Aws, Upstream
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
 from ..durable.queue import MAX_BYTES, Queues
@@ -64,6 +64,9 @@ from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
 from ..services.logs.process import InvocationsEnded, LogsProcess
 from ..services.logs.service import Logs
+from ..services.s3.folders import Folder, parse_bucket
+from ..services.s3.records import Bucket as S3Bucket
+from ..services.s3.service import S3
 from ..services.scheduler.service import Scheduler
 from ..services.sns.service import Sns
 from ..services.sqs.deduplication import TakenRows
@@ -77,6 +80,7 @@ from .browsers import Browsers
 from .door import Door
 from .inside import Inside
 from .invoke import Endpoint
+from .listening import listen, url_of
 from .passthrough import Passthrough
 from .protocol import Protocol
 
@@ -101,7 +105,9 @@ class Options:
     region: str = "us-east-1"
     account: str = "000000000000"
     auth: Path | None = None
+    aws: str | None = None  # "moto", "real"
     aws_endpoint: str | None = None
+    bucket: tuple[str, ...] = ()  # NAME=directory:///PATH
     workers: int = WORKERS
     retry_delays: tuple[float, ...] = DELAYS
     queue_bytes: int = MAX_BYTES
@@ -128,15 +134,22 @@ class _Uvicorn(uvicorn.Server):
 
 
 class Server:
-    """One server. `url` is known once `serve` has called `ready`. services: those beside the engine's own."""
+    """One server. `url` is known once `serve` has called `ready`. services: those beside the engine's own; report:
+    gets a line for the user."""
 
-    def __init__(self, options: Options, services: Sequence[Service] = ()) -> None:
+    def __init__(
+        self,
+        options: Options,
+        services: Sequence[Service] = (),
+        report: Callable[[str], object] = lambda line: None,
+    ) -> None:
         self.options = options
         self.url = ""
         self._services = services
         self._drains: list[Callable[[], None]] = []
         self._inside: Inside
         self._sessions = Sessions()
+        self._report = report
 
     def run(self, ready: Callable[[Server], None]) -> None:
         """Serve until SIGINT or SIGTERM. Raises EngineError when it cannot start."""
@@ -176,6 +189,10 @@ class Server:
         stack.callback(executor.shutdown)
         probed = loop.run_in_executor(executor, interpreters, options.python)  # takes as long as the store
         store = stack.enter_context(contextlib.closing(Store(options.state, kinds)))
+        upstream = self._upstream()
+        stack.push_async_callback(upstream.aclose)
+        upstream_started = loop.create_task(upstream.start())  # it takes as long as all the rest
+        stack.callback(upstream_started.cancel)
         self._inside = stack.enter_context(contextlib.closing(Inside(options.state)))
         states = States(store)
         queues = stack.enter_context(contextlib.closing(Queues(store, max_bytes=options.queue_bytes)))
@@ -209,7 +226,7 @@ class Server:
         endings = Endings(counters, logs.send)
         events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
         stack.callback(events.close)
-        clients = Clients(lambda: registry, options.aws_endpoint)
+        clients = Clients(lambda: registry, upstream)
         stack.push_async_callback(clients.aclose)
         targets = Targets(clients, hosting, events.accept, place)
         destinations = Destinations(queues, targets, hosting, endings)
@@ -221,13 +238,22 @@ class Server:
         topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
         stack.push_async_callback(topics.aclose)
 
+        passthrough = Passthrough(upstream)
+        stack.push_async_callback(passthrough.aclose)
+        folders = {S3Bucket(name, place): Folder(path) for name, path in map(parse_bucket, options.bucket)}
+        s3 = S3(
+            states, queues, targets, clients, bus.publish, passthrough.forward, logs.send, store, folders,
+            upstream=bool(upstream),
+        )  # fmt: skip
+        stack.push_async_callback(s3.aclose)
+
         def control(placement: Placement) -> Control:
             return Control(
                 state=placement.state,
                 place=placement.place,
                 packages=packages,
                 runtimes=tuple(pythons),
-                fetch=fetcher(options.aws_endpoint),
+                fetch=fetcher(clients, placement.place, loop) if upstream or folders else None,
                 base_url=lambda: self.url,
                 warmed=placement.invoker.warmed,
                 exists=lambda arn: asyncio.run_coroutine_threadsafe(targets.exists(arn), loop).result(),
@@ -252,14 +278,14 @@ class Server:
             scheduler,
             topics,
             *self._services,
+            s3,
         ]
         self._drains = [service.drain for service in services]
-        passthrough = Passthrough(options.aws_endpoint)
-        stack.push_async_callback(passthrough.aclose)
         registry = Registry(services)
         app = App(registry, door, passthrough)
         endpoint = Endpoint(hosting, events, model, door)
         most = options.max_connections or min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        await upstream_started
         hosting.start()
         events.start()
         destinations.start()
@@ -267,6 +293,7 @@ class Server:
         bus.start()
         scheduler.start()
         topics.start()
+        await s3.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
@@ -287,6 +314,13 @@ class Server:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=GRACE,
         )
+
+    def _upstream(self) -> Upstream:
+        if self.options.aws == "moto":
+            return MotoServer(self._report)
+        if self.options.aws == "real":
+            return Aws(lambda: self.url)
+        return Upstream(self.options.aws_endpoint)
 
     def _door(self, place: Place) -> Door:
         auth = self.options.auth
@@ -320,6 +354,19 @@ def check(options: Options) -> None:
             f"--host {options.host}: whoever can reach it could run code here. Add --auth FILE, with the "
             "credentials that requests must be signed with, or stay on 127.0.0.1"
         )
+    if options.aws and options.aws_endpoint:
+        raise errors.InvalidConfiguration(
+            f"--aws {options.aws} and --aws-endpoint: the other services are at one of them"
+        )
+    if options.aws == "moto":
+        check_installed()
+    names = [parse_bucket(each)[0] for each in options.bucket]
+    if len(names) > len(set(names)):
+        raise errors.InvalidConfiguration(f"--bucket {', '.join(names)}: a bucket is one folder")
+    if names and importlib.util.find_spec("watchfiles") is None:
+        raise errors.InvalidConfiguration(
+            "--bucket: watchfiles is not installed: pip install 'stoker[watch]'"
+        )
     if len(options.account) != 12 or not options.account.isdigit():
         raise errors.InvalidConfiguration(f"--account {options.account}: an account id has twelve digits")
     if options.inflight * budget.MIB < budget.LEAST:
@@ -333,51 +380,6 @@ def _loopback(host: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
-
-
-def listen(options: Options) -> socket.socket:
-    """The socket to serve on. Raises InvalidConfiguration when it cannot be had."""
-    uds, host, port = options.uds, options.host, options.port
-    family = socket.AF_UNIX if uds else socket.AF_INET6 if ":" in host else socket.AF_INET
-    with contextlib.ExitStack() as failed:
-        sock = failed.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        try:
-            if uds:
-                _free(uds)
-                sock.bind(uds)
-                os.chmod(uds, 0o600)
-            else:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                sock.bind((host, port))
-            sock.listen(1024)
-        except OSError as error:
-            remedy = "" if uds else ". Is another server there? --port 0 takes any port that is free"
-            reason = f"cannot listen on {uds or f'{host}:{port}'}: {error.strerror or error}{remedy}"
-            raise errors.InvalidConfiguration(reason) from None
-        failed.pop_all()
-        return sock
-
-
-def _free(path: str) -> None:
-    """A stale socket is removed; one that another server answers on is left alone."""
-    if not os.path.lexists(path):
-        return
-    if not stat.S_ISSOCK(os.lstat(path).st_mode):
-        raise errors.InvalidConfiguration(f"--uds {path} is there, and is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-        else:
-            raise errors.InvalidConfiguration(f"--uds {path}: another server answers there")
-
-
-def url_of(options: Options, sock: socket.socket) -> str:
-    if options.uds:
-        return "http://localhost"
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    return f"http://{host}:{sock.getsockname()[1]}"
 
 
 def _log_folder(state: Path, place: Place) -> Path:

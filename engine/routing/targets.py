@@ -40,7 +40,7 @@ Accept = Callable[[AcceptedEvent, bytes, Callable[[BaseException | None], None]]
 class Message(msgspec.Struct, array_like=True):
     """What is sent, whatever to. source, detail_type, resources: of an event on a bus; key: of an object in a bucket,
     of a record in a stream, or of a message's group; attributes: of a message, by name its type and value, which is
-    base64 of a binary one; deduplication: of a message of a FIFO queue."""
+    base64 of a binary one; deduplication: of a message of a FIFO queue; subject: of one to a topic."""
 
     target: str  # an ARN
     body: bytes
@@ -50,6 +50,7 @@ class Message(msgspec.Struct, array_like=True):
     resources: list[str] = []
     key: str = ""
     deduplication: str = ""
+    subject: str = ""
 
 
 class Targets:
@@ -119,6 +120,7 @@ class Targets:
     async def _sns(self, message: Message, place: Place, _name: str) -> None:
         sent = {
             "TopicArn": message.target, "Message": _text(message.body), "MessageAttributes": _attributes(message),
+            **({"Subject": message.subject} if message.subject else {}),
         }  # fmt: skip
         await self._clients.call("sns", "Publish", sent, place)
 

@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,12 @@ from PIL import Image, ImageOps
 
 SIZE = int(os.environ.get("SIZE", "128"))
 QUALITY = 85
+# Set: pictures are objects of S3, and thumbnails are put into their buckets, under keys that begin with this.
+OUTPUT = os.environ.get("OUTPUT_PREFIX", "")
+if OUTPUT:
+    import boto3
+
+    s3 = boto3.client("s3")
 
 # Pillow imports its file formats at the first open; doing it here keeps that out of a call.
 Image.init()
@@ -37,6 +44,8 @@ def bucket_folder(name: str) -> Path:
 
 def get_object(bucket: str, key: str) -> bytes:
     """One object's bytes. A key that climbs out of its bucket names no object."""
+    if OUTPUT:
+        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     folder = bucket_folder(bucket)
     path = (folder / key).resolve()
     if not path.is_relative_to(folder) or not path.is_file():
@@ -67,9 +76,18 @@ def shrink(data: bytes, size: int) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     thumbnails = []
+    received = time.time()
     for record in event["Records"]:
         bucket = record["s3"]["bucket"]["name"]
         key = unquote_plus(record["s3"]["object"]["key"])  # S3 sends keys form-encoded
         source, thumbnail = shrink(get_object(bucket, key), SIZE)
+        if OUTPUT:
+            s3.put_object(
+                Bucket=bucket,
+                Key=f"{OUTPUT}{key.rpartition('.')[0]}.jpg",
+                Body=base64.b64decode(thumbnail.pop("data")),
+                ContentType="image/jpeg",
+                Metadata={"received": f"{received:.6f}"},
+            )
         thumbnails.append({"bucket": bucket, "key": key, "source": source, "thumbnail": thumbnail})
     return {"thumbnails": thumbnails}

@@ -232,7 +232,7 @@ def test_an_event_is_accepted_and_run(curl: Curl, server: Served, deploy: Deploy
         (["{}/2015-03-31/nothing"], 404, "UnknownOperationException", b"<UnknownOperationException/>\n"),
         (["-X", "PATCH", "{}/2015-03-31/functions"], 404, "UnknownOperationException",
          b"<UnknownOperationException/>\n"),
-        (["{}/nothing"], 501, "NotImplemented", b"start the server with --aws-endpoint"),
+        (["{}/nothing"], 501, "NotImplemented", b"start the server with --aws or --aws-endpoint"),
     ],
     ids=["nobody", "no-path", "no-method", "no-service"],
 )  # fmt: skip

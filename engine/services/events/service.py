@@ -80,6 +80,10 @@ class EventBridge(ModelService):
         await self._http.aclose()
         self._changes.close()
 
+    async def publish(self, place: Place, event: Mapping[str, Any]) -> None:
+        """An event of an AWS service's, on the default bus: done once it is durable. Raises QueueFull, StoreError."""
+        await self._putting.put(self._catalog.any_bus(None, place), event)
+
     async def _to_bus(self, job: Job, target: Mapping[str, Any], body: bytes) -> None:
         """Another bus of this server gets the event as it is."""
         try:

@@ -74,6 +74,7 @@ def _checked(control: Control, code: Mapping[str, Any]) -> Callable[[], bytes]:
         raise invalid("Please provide a source for function code.")
     if fetch is None:
         raise invalid(
-            f"There is no S3 to fetch s3://{bucket}/{key} from: start the server with --aws-endpoint, or send ZipFile"
+            f"There is no S3 to fetch s3://{bucket}/{key} from: start the server with --aws, --aws-endpoint or "
+            "--bucket, or send ZipFile"
         )
     return lambda: fetch(bucket, key, code.get("S3ObjectVersion"))

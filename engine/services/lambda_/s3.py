@@ -1,41 +1,27 @@
-"""Code that lies in S3: fetched from the endpoint that serves AWS's other services."""
+"""Code that lies in S3: fetched from the S3 that this server has, or knows."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
+from ...aws.clients import CallFailed, Clients
 from ...aws.faults import Fault
+from ...aws.names import Place
 
 Fetch = Callable[[str, str, str | None], bytes]
 
 
-def fetcher(endpoint: str | None) -> Fetch | None:
-    """Fetches (bucket, key, version) from the S3 at `endpoint`, raising Fault; None when there is none."""
-    if endpoint is None:
-        return None
+def fetcher(clients: Clients, place: Place, loop: asyncio.AbstractEventLoop) -> Fetch:
+    """Fetches (bucket, key, version) on behalf of a place, in any thread but the loop's, raising Fault."""
 
     def fetch(bucket: str, key: str, version: str | None) -> bytes:
-        import botocore.session
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        session = botocore.session.get_session()
-        session.set_credentials("stoker", "stoker")
-        client = session.create_client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=60),
-        )
+        wanted = {"Bucket": bucket, "Key": key, **({"VersionId": version} if version else {})}
+        call = clients.call("s3", "GetObject", wanted, place)
         try:
-            wanted = {"Bucket": bucket, "Key": key, **({"VersionId": version} if version else {})}
-            data: bytes = client.get_object(**wanted)["Body"].read()
-            return data
-        except ClientError as error:
-            details = error.response["Error"]
-            text = "S3 Error Code: {Code}. S3 Error Message: {Message}".format(**details)
-        except BotoCoreError as error:
-            text = str(error)
+            return bytes(asyncio.run_coroutine_threadsafe(call, loop).result()["Body"])
+        except CallFailed as failed:
+            text = f"S3 Error Code: {failed.code}. S3 Error Message: {failed.message}"
         raise Fault("InvalidParameterValueException", f"Error occurred while GetObject. {text}", Type="User")
 
     return fetch

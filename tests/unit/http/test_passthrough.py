@@ -24,7 +24,9 @@ from clients import moto_server
 from support import until
 
 from engine.aws import service as aws
+from engine.aws.names import Place
 from engine.aws.registry import signing_name
+from engine.aws.upstream import Upstream
 from engine.errors import InvalidConfiguration
 from engine.http.passthrough import Passthrough
 
@@ -64,16 +66,16 @@ def test_service_of(headers: dict[str, str], query: str, service: str | None) ->
 )
 def test_what_is_no_endpoint(endpoint: str) -> None:
     with pytest.raises(InvalidConfiguration, match="is no"):
-        Passthrough(endpoint)
+        Upstream(endpoint)
 
 
 @contextmanager
 def front(endpoint: str | None) -> Iterator[str]:
     """A server that passes everything on to the endpoint; its own URL."""
-    passthrough = Passthrough(endpoint)
+    passthrough = Passthrough(Upstream(endpoint))
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await passthrough.forward(scope, receive, send)
+        await passthrough.forward(scope, receive, send, Place("eu-west-1", "000000000000"))
 
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, http="httptools", loop="uvloop", lifespan="off", log_level="critical")
