@@ -64,6 +64,7 @@ from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
 from ..services.logs.process import InvocationsEnded, LogsProcess
 from ..services.logs.service import Logs
+from ..services.logs.subscriptions import Subscriptions
 from ..services.scheduler.service import Scheduler
 from ..services.sns.service import Sns
 from ..services.sqs.deduplication import TakenRows
@@ -218,6 +219,8 @@ class Server:
         stack.push_async_callback(bus.aclose)
         scheduler = Scheduler(states, queues, targets, clients, logs.send)
         stack.push_async_callback(scheduler.aclose)
+        subscriptions = Subscriptions(logs, store, states, queues, targets, hosting, logs.send)
+        stack.callback(subscriptions.close)
         topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
         stack.push_async_callback(topics.aclose)
 
@@ -245,7 +248,7 @@ class Server:
             Health(counters, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
             CodeArchive(packages, model),
             lambda_,
-            Logs(logs),
+            Logs(logs, subscriptions),
             Sts(),
             sqs,
             bus,
@@ -267,6 +270,7 @@ class Server:
         bus.start()
         scheduler.start()
         topics.start()
+        subscriptions.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
