@@ -30,6 +30,7 @@ from .errors import (
 
 if TYPE_CHECKING:
     from .aio import AsyncEngine, AsyncFunction
+    from .bus import AsyncBus, AsyncRule, Bus, Rule
     from .durable.folder import StoreError
     from .durable.queue import QueueFull
     from .observe.report import Reply, Timings
@@ -41,9 +42,12 @@ if TYPE_CHECKING:
     from .worker.context import Context
 
 __all__ = [
+    "AsyncBus",
     "AsyncEngine",
     "AsyncFunction",
     "AsyncQueue",
+    "AsyncRule",
+    "Bus",
     "Context",
     "Engine",
     "EngineClosed",
@@ -63,6 +67,7 @@ __all__ = [
     "Queue",
     "QueueFull",
     "Reply",
+    "Rule",
     "StoreError",
     "Timings",
     "TooManyRequests",
@@ -71,9 +76,12 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AsyncBus": ".bus",
     "AsyncEngine": ".aio",
     "AsyncFunction": ".aio",
     "AsyncQueue": ".queues",
+    "AsyncRule": ".bus",
+    "Bus": ".bus",
     "Context": ".worker.context",
     "Engine": ".sync",
     "Executor": ".pool.executor",
@@ -83,6 +91,7 @@ _LAZY = {
     "Queue": ".queues",
     "QueueFull": ".durable.queue",
     "Reply": ".observe.report",
+    "Rule": ".bus",
     "StoreError": ".durable.folder",
     "Timings": ".observe.report",
     "__version__": ".version",

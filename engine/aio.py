@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,9 +18,12 @@ from .calls.reaper import Reaper
 from .config import configure
 from .observe.report import Reply, reply
 from .observe.stats import FunctionStats
+from .routing import retry
 from .runtime import Runtime
 
 if TYPE_CHECKING:
+    from .bus import AsyncBus, AsyncRule
+    from .bus_routing import Router
     from .queues import AsyncQueue, QueueStore
 
 
@@ -130,6 +133,10 @@ class AsyncFunction:
         return f"<AsyncFunction {self.name}>"
 
 
+def _name_of(function: AsyncFunction | str) -> str:
+    return function if isinstance(function, str) else function.name
+
+
 class AsyncEngine:
     """As Engine, awaited. Belongs to the loop in which it is entered or first used."""
 
@@ -145,6 +152,7 @@ class AsyncEngine:
     ) -> None:
         self._state = None if state is None else Path(state)
         self._queues: QueueStore | None = None
+        self._router: Router | None = None
         self._runtime = Runtime(
             payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes
         )
@@ -200,13 +208,67 @@ class AsyncEngine:
         self, name: str, *, max_receives: int | None = None, dead_letters: str | None = None
     ) -> AsyncQueue:
         """As Engine.queue."""
+        return self._queue_store().queue(name, max_receives, dead_letters)
+
+    def _queue_store(self) -> QueueStore:
         from .queues import QueueStore
 
         self._reaping()
         self._runtime.check_open()
         if self._queues is None:
             self._queues = QueueStore(self._state)
-        return self._queues.queue(name, max_receives, dead_letters)
+        return self._queues
+
+    async def bus(self) -> AsyncBus:
+        """As Engine.bus."""
+        from .bus import AsyncBus
+
+        return AsyncBus(self._routing())
+
+    def _routing(self) -> Router:
+        from .bus_routing import Router
+
+        store = self._queue_store()
+        if self._router is None:
+            self._router = Router(store, self._runtime, self._reaping())
+        return self._router
+
+    async def on(
+        self,
+        pattern: Mapping[str, Any],
+        function: AsyncFunction | str,
+        *,
+        retries: int = retry.RETRIES,
+        retry_delays: Sequence[float] = retry.DELAYS,
+        max_age: float = retry.MAX_AGE,
+        dead_letters: str | None = None,
+    ) -> AsyncRule:
+        """As Engine.on."""
+        from .bus import on
+        from .bus_routing import Policy
+
+        policy = Policy(retries, tuple(retry_delays), max_age, dead_letters)
+        return await on(self._routing(), pattern, _name_of(function), policy)
+
+    async def schedule(
+        self,
+        expression: str,
+        function: AsyncFunction | str,
+        *,
+        event: Any = None,
+        zone: str = "UTC",
+        name: str | None = None,
+        retries: int = retry.RETRIES,
+        retry_delays: Sequence[float] = retry.DELAYS,
+        max_age: float = retry.MAX_AGE,
+        dead_letters: str | None = None,
+    ) -> AsyncRule:
+        """As Engine.schedule."""
+        from .bus import schedule
+        from .bus_routing import Policy
+
+        policy = Policy(retries, tuple(retry_delays), max_age, dead_letters)
+        return await schedule(self._routing(), expression, _name_of(function), policy, name, zone, event)
 
     def stats(self) -> dict[str, FunctionStats]:
         """As Engine.stats."""
@@ -214,6 +276,10 @@ class AsyncEngine:
 
     async def close(self, drain: float = limits.DRAIN_TIMEOUT) -> None:
         """As Engine.close; the loop goes on meanwhile."""
+        if self._router is not None:
+            end = asyncio.get_running_loop().time() + drain
+            await self._router.close(drain)
+            drain = max(0.0, end - asyncio.get_running_loop().time())
         await asyncio.get_running_loop().run_in_executor(None, self._runtime.close_processes, drain)
         if self._reaper is not None:
             self._reaper.flush()

@@ -1,8 +1,8 @@
 """The durable queue as an engine has it: named queues of JSON values, put, received, and settled.
 
-What is put is on the disk before `put` returns. What is received is the receiver's for a time, and comes back unless it
-was deleted by then: at least once. With a state directory all of it outlives the process, and a SIGKILL; else it lies
-in a temporary directory, and goes with the engine.
+What is received is the receiver's for a time, and comes back unless it was deleted by then: at least once. With a state
+directory, what is put is on the disk before `put` returns, and outlives the process, and a SIGKILL; else it lies in a
+temporary directory, and goes with the engine.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from . import wire
 from .calls.dispatch import encode_event
 from .durable.queue import Leased, Queues
 from .durable.queue_rows import QueueRows
+from .durable.records import Records
 from .durable.store import Store
 from .errors import EngineClosed, InvalidConfiguration
 
@@ -167,8 +168,9 @@ class QueueStore:
         self._end = (
             weakref.finalize(self, shutil.rmtree, folder, True) if state is None else None
         )  # at exit at last
-        self._store = Store(folder, [QueueRows()])
-        self.queues = Queues(self._store)
+        self.durable = state is not None
+        self.store = Store(folder, [QueueRows(), Records()], sync=self.durable)
+        self.queues = Queues(self.store)
         self.queues.listen(SERVICE, self._due)
         self._coming: dict[str, asyncio.Future[None]] = {}
         self._closed = False
@@ -205,7 +207,7 @@ class QueueStore:
             for row in list(self._coming):
                 self._due(row)
             self.queues.close()
-            await self.loop.run_in_executor(None, self._store.close)
+            await self.loop.run_in_executor(None, self.store.close)
             if self._end is not None:
                 self._end()
 
@@ -218,13 +220,17 @@ class QueueThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="stoker-queues", daemon=True)
         self._thread.start()
         try:
-            self._store = self.run(self._open(state))
+            self.store = self.run(self._open(state))
         except BaseException:
             self._stop()
             raise
 
     async def _open(self, state: Path | None) -> QueueStore:
         return QueueStore(state)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         if not self._thread.is_alive():
@@ -238,11 +244,11 @@ class QueueThread:
             raise
 
     def queue(self, name: str, max_receives: int | None, dead_letters: str | None) -> Queue:
-        return Queue(self, self._store.queue(name, max_receives, dead_letters))
+        return Queue(self, self.store.queue(name, max_receives, dead_letters))
 
     def close(self) -> None:
         if self._thread.is_alive():
-            self.run(self._store.close())
+            self.run(self.store.close())
             self._stop()
 
     def _stop(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,9 +22,11 @@ from .config import configure
 from .errors import FunctionError
 from .observe.report import Reply, reply
 from .observe.stats import FunctionStats
+from .routing import retry
 from .runtime import Runtime
 
 if TYPE_CHECKING:
+    from .bus import Bus, BusThread, Rule
     from .queues import Queue, QueueThread
 
 
@@ -75,6 +77,10 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<Function {self.name}>"
+
+
+def _name_of(function: Function | str) -> str:
+    return function if isinstance(function, str) else function.name
 
 
 class _Submitted(Future[Any]):
@@ -135,7 +141,7 @@ class Engine:
     payload_limit: bytes of one event or result. logs: where handlers' output goes: True (the default) to
     stderr, False nowhere, or a callable (function name, request id, text). pin: give each worker one core.
     spin: seconds to spin before sleeping (default: measured). waiting_bytes: of all payloads in line.
-    state: a directory for what is in its queues; without one that goes with the engine.
+    state: a directory for what is in its queues and on its bus; without one that goes with the engine.
     """
 
     def __init__(
@@ -150,6 +156,7 @@ class Engine:
     ) -> None:
         self._state = None if state is None else Path(state)
         self._queues: QueueThread | None = None
+        self._bus: BusThread | None = None
         self._runtime = Runtime(
             payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes
         )
@@ -211,13 +218,81 @@ class Engine:
 
         On the disk before `put` returns: in the engine's state directory, which one process at a time may have open, or
         else in a temporary one that goes with the engine. Raises InvalidConfiguration, StoreError, EngineClosed."""
+        with self._opening:
+            return self._queue_thread().queue(name, max_receives, dead_letters)
+
+    def _queue_thread(self) -> QueueThread:
         from .queues import QueueThread
 
         self._runtime.check_open()
+        if self._queues is None:
+            self._queues = QueueThread(self._state)
+        return self._queues
+
+    def bus(self) -> Bus:
+        """The engine's bus, on which events are put for the functions that are interested. Raises StoreError,
+        EngineClosed."""
+        return self._bus_thread().bus
+
+    def _bus_thread(self) -> BusThread:
+        from .bus import BusThread
+
         with self._opening:
-            if self._queues is None:
-                self._queues = QueueThread(self._state)
-        return self._queues.queue(name, max_receives, dead_letters)
+            thread = self._queue_thread()
+            if self._bus is None:
+                self._bus = BusThread(thread, self._runtime, self._reaper)
+        return self._bus
+
+    def on(
+        self,
+        pattern: Mapping[str, Any],
+        function: Function | str,
+        *,
+        retries: int = retry.RETRIES,
+        retry_delays: Sequence[float] = retry.DELAYS,
+        max_age: float = retry.MAX_AGE,
+        dead_letters: str | None = None,
+    ) -> Rule:
+        """Invoke the function on each event on the bus that matches a pattern, in the language of EventBridge's event
+        patterns; {} matches all. At least once, and not in order.
+
+        One that fails is tried again, `retries` times, `retry_delays` seconds after the first failure, the second, …
+        (the last of them again and again), but not when the event is older than `max_age` seconds by then. Then it is
+        put on the engine's queue `dead_letters`, with the reason, or, without one, into the log. With a state
+        directory, events that an earlier engine accepted are run once the function is named here again.
+
+        Raises InvalidConfiguration, FunctionNotFound, StoreError, EngineClosed."""
+        from .bus_routing import Policy
+
+        policy = Policy(retries, tuple(retry_delays), max_age, dead_letters)
+        return self._bus_thread().on(pattern, _name_of(function), policy)
+
+    def schedule(
+        self,
+        expression: str,
+        function: Function | str,
+        *,
+        event: Any = None,
+        zone: str = "UTC",
+        name: str | None = None,
+        retries: int = retry.RETRIES,
+        retry_delays: Sequence[float] = retry.DELAYS,
+        max_age: float = retry.MAX_AGE,
+        dead_letters: str | None = None,
+    ) -> Rule:
+        """Invoke the function at times: rate(5 minutes), cron(0 8 ? * MON-FRI *) or at(2030-01-31T08:00:00), as
+        EventBridge Scheduler has them, the last two in a time zone of the IANA's. It gets `event`, or else
+        EventBridge's scheduled event.
+
+        At each time once: with a state directory, a schedule of the same `name` (by default made of the function's and
+        the expression) and the same times goes on where an earlier engine left it, and makes up once for those that
+        passed meanwhile. The rest is as with `on`. Raises InvalidConfiguration, InvalidEvent, FunctionNotFound,
+        StoreError, EngineClosed."""
+        from .bus_routing import Policy
+
+        policy = Policy(retries, tuple(retry_delays), max_age, dead_letters)
+        thread = self._bus_thread()
+        return thread.schedule(expression, _name_of(function), policy, name, zone, event)
 
     def stats(self) -> dict[str, FunctionStats]:
         """Per function: counters, queue depth, workers, latency quantiles."""
@@ -226,8 +301,13 @@ class Engine:
     def close(self, drain: float = limits.DRAIN_TIMEOUT) -> None:
         """Accept nothing more, let what was accepted end (for at most `drain` seconds), end every worker.
 
-        Idempotent. What has not ended by then raises EngineClosed in its caller.
+        Idempotent. What has not ended by then raises EngineClosed in its caller. Of events on the bus, what runs ends;
+        what does not yet stays in the state directory, or, without one, is run.
         """
+        with self._opening:
+            bus = self._bus
+        if bus is not None:
+            drain = bus.close(drain)
         self._runtime.close(drain)
         self._callbacks.close()
         with self._opening:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pipeline
 import uploads
 from botocore.config import Config
 from run import EXPECTED, HERE, duration, event_of, short, wrong
@@ -158,9 +159,14 @@ def main() -> int:
             if fault:
                 faults.append(BY_URL)
                 print(f"  WRONG: {fault}")
-            print(
-                f"{len(EXPECTED) - len(faults)} of {len(EXPECTED)} samples answered as they should, deployed by boto3"
-            )
+            print(flush=True)
+            fault = pipeline.run(url)
+            if fault:
+                faults.append("order-pipeline")
+                print(f"  WRONG: {fault}")
+            print(flush=True)
+            total = len(EXPECTED) + 1
+            print(f"{total - len(faults)} of {total} samples answered as they should, deployed by boto3")
             if "--stay" in sys.argv:
                 return stay(url, server)
         finally:

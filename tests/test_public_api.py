@@ -12,10 +12,11 @@ import pytest
 import engine
 
 NAMES = [
-    "AsyncEngine", "AsyncFunction", "AsyncQueue", "Context", "Engine", "EngineClosed", "EngineError", "Executor",
-    "Function",
+    "AsyncBus", "AsyncEngine", "AsyncFunction", "AsyncQueue", "AsyncRule", "Bus", "Context", "Engine", "EngineClosed",
+    "EngineError", "Executor", "Function",
     "FunctionCrashed", "FunctionError", "FunctionNotFound", "FunctionStats", "FunctionTimeout", "InitError",
-    "InvalidConfiguration", "InvalidEvent", "Message", "PayloadTooLarge", "Queue", "QueueFull", "Reply", "StoreError",
+    "InvalidConfiguration", "InvalidEvent", "Message", "PayloadTooLarge", "Queue", "QueueFull", "Reply", "Rule",
+    "StoreError",
     "Timings", "TooManyRequests",
     "UnsupportedPlatform", "__version__",
 ]  # fmt: skip
@@ -34,6 +35,15 @@ FUNCTION = (
 )
 
 QUEUE = "(self, name: 'str', *, max_receives: 'int | None' = None, dead_letters: 'str | None' = None) -> '{}'"
+POLICY = (
+    "retries: 'int' = 2, retry_delays: 'Sequence[float]' = (60.0, 120.0), max_age: 'float' = 21600.0, "
+    "dead_letters: 'str | None' = None"
+)
+ON = f"(self, pattern: 'Mapping[str, Any]', function: '{{}} | str', *, {POLICY}) -> '{{}}'"
+SCHEDULE = (
+    "(self, expression: 'str', function: '{} | str', *, event: 'Any' = None, zone: 'str' = 'UTC', "
+    f"name: 'str | None' = None, {POLICY}) -> '{{}}'"
+)
 PUT = "(self, value: 'Any', *, delay: 'float' = 0.0) -> 'int'"
 RECEIVE = "(self, n: 'int' = 1, *, wait: 'float' = 0.0, lease: 'float' = 30.0) -> 'list[Message]'"
 
@@ -86,6 +96,16 @@ SIGNATURES = {
     "Context.get_remaining_time_in_millis": "(self) -> 'int'",
     "Engine.queue": QUEUE.format("Queue"),
     "AsyncEngine.queue": QUEUE.format("AsyncQueue"),
+    "Engine.bus": "(self) -> 'Bus'",
+    "Engine.on": ON.format("Function", "Rule"),
+    "Engine.schedule": SCHEDULE.format("Function", "Rule"),
+    "AsyncEngine.bus": "(self) -> 'AsyncBus'",
+    "AsyncEngine.on": ON.format("AsyncFunction", "AsyncRule"),
+    "AsyncEngine.schedule": SCHEDULE.format("AsyncFunction", "AsyncRule"),
+    "Bus.put": "(self, event: 'Mapping[str, Any]') -> 'int'",
+    "AsyncBus.put": "(self, event: 'Mapping[str, Any]') -> 'int'",
+    "Rule.remove": "(self) -> 'None'",
+    "AsyncRule.remove": "(self) -> 'None'",
     "Queue.put": PUT,
     "Queue.receive": RECEIVE,
     "Queue.delete": "(self, *messages: 'Message') -> 'None'",
@@ -106,10 +126,14 @@ SIGNATURES = {
 
 # Public members of each class, its dataclass fields among them.
 MEMBERS = {
-    "Engine": "close drain_on_signal function queue stats",
+    "Engine": "bus close drain_on_signal function on queue schedule stats",
     "Function": "invoke invoke_raw map name remove submit workers",
     "Executor": "map schedule shutdown submit workers",
-    "AsyncEngine": "close function queue stats",
+    "AsyncEngine": "bus close function on queue schedule stats",
+    "Bus": "put",
+    "AsyncBus": "put",
+    "Rule": "remove",
+    "AsyncRule": "remove",
     "Queue": "delete depth extend name purge put receive release",
     "AsyncQueue": "delete depth extend name purge put receive release",
     "Message": "age attempts id value",

@@ -70,8 +70,10 @@ class Kind(Protocol[Row_co]):
 class Store:
     """The rows of one state directory. Owned by one process at a time. Raises StoreError."""
 
-    def __init__(self, folder: Path, kinds: Sequence[Kind[object]] = ()) -> None:
+    def __init__(self, folder: Path, kinds: Sequence[Kind[object]] = (), *, sync: bool = True) -> None:
+        """sync: False of a folder that goes with the process: nothing waits for the disk."""
         self._folder = folder
+        self._sync = sync
         self._id = claim(folder)
         self._path = folder / DATABASE
         self._lock = _take(folder / LOCK)
@@ -201,7 +203,7 @@ class Store:
             if connection.execute("PRAGMA page_count").fetchone() == (0,):  # else it would be written to
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA synchronous={'FULL' if self._sync else 'OFF'}")
             connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
             return connection

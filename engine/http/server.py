@@ -64,6 +64,7 @@ from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
 from ..services.logs.process import InvocationsEnded, LogsProcess
 from ..services.logs.service import Logs
+from ..services.logs.subscriptions import Subscriptions
 from ..services.s3.folders import Folder, parse_bucket
 from ..services.s3.records import Bucket as S3Bucket
 from ..services.s3.service import S3
@@ -235,6 +236,8 @@ class Server:
         stack.push_async_callback(bus.aclose)
         scheduler = Scheduler(states, queues, targets, clients, logs.send)
         stack.push_async_callback(scheduler.aclose)
+        subscriptions = Subscriptions(logs, store, states, queues, targets, hosting, logs.send)
+        stack.callback(subscriptions.close)
         topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
         stack.push_async_callback(topics.aclose)
 
@@ -271,7 +274,7 @@ class Server:
             Health(counters, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
             CodeArchive(packages, model),
             lambda_,
-            Logs(logs),
+            Logs(logs, subscriptions),
             Sts(),
             sqs,
             bus,
@@ -294,6 +297,7 @@ class Server:
         scheduler.start()
         topics.start()
         await s3.start()
+        subscriptions.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()

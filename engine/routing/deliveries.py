@@ -46,15 +46,22 @@ class Deliveries:
 
     def start(self) -> None:
         """Take up what an earlier server did not deliver."""
-        self._queues.listen(self._service, self._due)
+        self._queues.listen(self._service, self.due)
         for queue in self._queues.queues(self._service):
-            self._due(queue)
+            self.due(queue)
 
     def close(self) -> None:
         for task in self._tasks:
             task.cancel()
 
-    def _due(self, queue: str) -> None:
+    async def idle(self, seconds: float) -> None:
+        """Until nothing is being sent, and nothing is due that may be; for at most so long."""
+        end = asyncio.get_running_loop().time() + seconds
+        while self._tasks and (left := end - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+
+    def due(self, queue: str) -> None:
+        """More of this queue may be sent than before, or there is more to send."""
         while self._running.get(queue, 0) < self._at_once(queue) and (rows := self._queues.lease(queue)):
             self._running[queue] = self._running.get(queue, 0) + 1
             task = asyncio.get_running_loop().create_task(self._deliver(queue, rows[0]))
@@ -74,7 +81,7 @@ class Deliveries:
             self._running[queue] -= 1
             if not self._running[queue]:
                 del self._running[queue]
-        self._due(queue)
+        self.due(queue)
 
     async def _attempt(self, queue: str, row: Leased) -> Again | None:
         try:

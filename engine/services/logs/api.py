@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ... import wire
 from ...aws.faults import Fault
 from ...aws.messages import Request as HttpRequest
 from ...aws.messages import Response
@@ -15,8 +13,10 @@ from ...aws.model import Model
 from ...aws.service import operations_of
 from ...aws.validate import Wording
 from .disk import Key, Meta, StoredEvent, Stream
+from .filters import FilterOperations
 from .pattern import InvalidPattern, compile_pattern
 from .store import DAY_MS, PAGE_EVENTS, LogNotFound, LogStore
+from .tokens import position, read_position, token, untoken
 
 RETENTION_DAYS = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
@@ -27,7 +27,6 @@ TOO_OLD_MS = 14 * DAY_MS
 TOO_NEW_MS = 2 * 60 * 60 * 1000
 LIST_LIMIT = 50
 TAGS = 50
-_POSITION = 10**43  # a token's 56 digits: epoch ms, then the sequence
 _INVALID = "InvalidParameterException"
 WORDING = Wording(_INVALID, pattern_first=True, one_by_one=True)
 
@@ -41,7 +40,10 @@ class LogsApi:
         self._store = store
         self._prefix = f"arn:aws:logs:{region}:{account}:log-group:"
         self._service = Model.load("logs", WORDING)
-        self._operations: Mapping[str, Callable[[Request], Request | None]] = operations_of(self, "call")
+        filters = operations_of(FilterOperations(store))
+        self._operations: Mapping[str, Callable[[Request], Request | None]] = {
+            **operations_of(self, "call"), **filters,
+        }  # fmt: skip
 
     def call(self, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         """Status, headers, body. target: X-Amz-Target ("Logs_20140328.GetLogEvents"). Never raises."""
@@ -58,7 +60,7 @@ class LogsApi:
         described, labels = self._service.match(request)
         operation = self._operations.get(described.name)
         if operation is None:
-            text = f"{described.name} is not supported: log groups, streams and events are"
+            text = f"{described.name} is not supported: log groups, streams, events and filters are"
             raise Fault("UnknownOperationException", text)
         members = self._service.parse(described, labels, request)
         self._service.validate(described, members)
@@ -95,7 +97,7 @@ class LogsApi:
             raise Fault(_INVALID, text)
         identifiers, log_class = r.get("logGroupIdentifiers"), r.get("logGroupClass")
         selected = None if identifiers is None else {self._name(i) for i in identifiers}
-        after = _untoken(r.get("nextToken"), 1)
+        after = untoken(r.get("nextToken"), str)
         names = [
             name
             for name in self._store.groups()
@@ -108,7 +110,7 @@ class LogsApi:
         limit = r.get("limit", LIST_LIMIT)
         result: Request = {"logGroups": [self._group(n, brief=bool(part)) for n in names[:limit]]}
         if len(names) > limit:
-            result["nextToken"] = _token(names[limit - 1])
+            result["nextToken"] = token(names[limit - 1])
         return result
 
     def _group(self, name: str, brief: bool) -> Request:
@@ -117,7 +119,7 @@ class LogsApi:
         group = {"logGroupName": name, "creationTime": meta.created, "arn": f"{arn}:*", "logGroupArn": arn}
         if brief:
             return group
-        group |= {"metricFilterCount": 0, "storedBytes": self._store.stored_bytes(name)}
+        group |= {"metricFilterCount": len(meta.metrics), "storedBytes": self._store.stored_bytes(name)}
         group |= {"logGroupClass": meta.log_class, "deletionProtectionEnabled": False}
         return group if meta.retention_days is None else group | {"retentionInDays": meta.retention_days}
 
@@ -187,7 +189,7 @@ class LogsApi:
         if by_time and prefix is not None:
             raise Fault(_INVALID, "Cannot order by LastEventTime with a logStreamNamePrefix.")
         down = r.get("descending", False)
-        after = _untoken(r.get("nextToken"), 2)
+        after = untoken(r.get("nextToken"), int, str)
         streams = (s for s in self._store.streams(group) if s.name.startswith(prefix or ""))
         found = {((s.last or 0) if by_time else 0, s.name): s for s in streams}
         keys = sorted(found, reverse=down)
@@ -197,21 +199,21 @@ class LogsApi:
         limit = r.get("limit", LIST_LIMIT)
         result: Request = {"logStreams": [self._stream(group, found[k]) for k in keys[:limit]]}
         if len(keys) > limit:
-            result["nextToken"] = _token(*keys[limit - 1])
+            result["nextToken"] = token(*keys[limit - 1])
         return result
 
     def _stream(self, group: str, s: Stream) -> Request:
         stream: Request = {"logStreamName": s.name, "creationTime": s.created}
         if s.last is not None:
             stream |= {"firstEventTimestamp": s.first, "lastEventTimestamp": s.last}
-            stream |= {"lastIngestionTime": s.ingested, "uploadSequenceToken": _position((s.last, 0))}
+            stream |= {"lastIngestionTime": s.ingested, "uploadSequenceToken": position((s.last, 0))}
         return stream | {"arn": f"{self._prefix}{group}:log-stream:{s.name}", "storedBytes": 0}
 
     # Events
 
     def get_log_events(self, r: Request) -> Request:
         group, token = self._named(r), r.get("nextToken")
-        at = None if token is None else _read_position(token)
+        at = None if token is None else read_position(token)
         forward = r.get("startFromHead", False) if token is None else token.startswith("f/")
         start, end = r.get("startTime"), r.get("endTime")
         limit = r.get("limit", PAGE_EVENTS)
@@ -221,8 +223,8 @@ class LogsApi:
             first, last = _key(page.events[0]), _key(page.events[-1])
         return {
             "events": [_event(e) for e in page.events],
-            "nextForwardToken": f"f/{_position(last)}",
-            "nextBackwardToken": f"b/{_position(first)}",
+            "nextForwardToken": f"f/{position(last)}",
+            "nextBackwardToken": f"b/{position(first)}",
         }
 
     def filter_log_events(self, r: Request) -> Request:
@@ -236,8 +238,8 @@ class LogsApi:
             missing = next((n for n in names if n not in there), None)
             if missing is not None:
                 raise LogNotFound("stream", missing)
-        token = _untoken(r.get("nextToken"), 3)
-        forward = bool(token[0]) if token else r.get("startFromHead", True)
+        at = untoken(r.get("nextToken"), int, int, int)
+        forward = bool(at[0]) if at else r.get("startFromHead", True)
         end = r.get("endTime")
         page = self._store.filter(
             group,
@@ -247,18 +249,18 @@ class LogsApi:
             prefix=r.get("logStreamNamePrefix", ""),
             matches=compile_pattern(r.get("filterPattern", "")),
             from_head=forward,
-            at=(token[1], token[2]) if token else None,
+            at=(at[1], at[2]) if at else None,
             limit=r.get("limit", PAGE_EVENTS),
         )
         events = page.events if forward else page.events[::-1]
         result: Request = {
             "events": [
-                {**_event(e), "logStreamName": e.stream, "eventId": _position(_key(e))} for e in events
+                {**_event(e), "logStreamName": e.stream, "eventId": position(_key(e))} for e in events
             ],
             "searchedLogStreams": [],
         }
         if page.at is not None:
-            result["nextToken"] = _token(int(forward), *page.at)
+            result["nextToken"] = token(int(forward), *page.at)
         return result
 
     def put_log_events(self, r: Request) -> Request:
@@ -282,7 +284,7 @@ class LogsApi:
         kept = events[max(expired, old) : len(events) - new]
         self._store.append(group, stream, [(e["timestamp"], e["message"]) for e in kept])
         self._store.flush()
-        result: Request = {"nextSequenceToken": _position((now, 0))}
+        result: Request = {"nextSequenceToken": position((now, 0))}
         rejected = {"tooOldLogEventEndIndex": old, "expiredLogEventEndIndex": expired}
         rejection = {name: n for name, n in rejected.items() if n}
         if new:
@@ -296,32 +298,3 @@ def _event(event: StoredEvent) -> Request:
 
 def _key(event: StoredEvent) -> Key:
     return event.timestamp, event.sequence
-
-
-def _position(key: Key) -> str:
-    return f"{key[0] * _POSITION + key[1]:056d}"
-
-
-def _read_position(token: str) -> Key:
-    digits = token[2:]
-    if token[:2] not in ("f/", "b/") or len(digits) != 56 or not (digits.isascii() and digits.isdigit()):
-        raise Fault(_INVALID, "The specified nextToken is invalid.")
-    return divmod(int(digits), _POSITION)
-
-
-def _token(*parts: int | str) -> str:
-    return base64.urlsafe_b64encode(wire.encode(parts)).decode()
-
-
-def _untoken(token: str | None, parts: int) -> list[Any]:
-    """A token's parts: numbers, and a name last where there are fewer than three."""
-    if token is None:
-        return []
-    try:
-        found = wire.decode(base64.urlsafe_b64decode(token))
-    except (ValueError, RecursionError):
-        found = None
-    kinds = [str] if parts == 1 else [int, str] if parts == 2 else [int, int, int]
-    if not isinstance(found, list) or [type(f) for f in found] != kinds:
-        raise Fault(_INVALID, "The specified nextToken is invalid.")
-    return found

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -25,6 +26,18 @@ class StoredEvent(msgspec.Struct, array_like=True, gc=False):
     sequence: int = 0  # not on disk: the segment's name and the line's number give it
 
 
+class Filter(msgspec.Struct):
+    """A subscription filter or a metric filter. members: the others of its description; created: epoch ms; id: told
+    apart from one of the same name later; after: the sequence behind which it begins."""
+
+    name: str
+    pattern: str
+    members: dict[str, Any]
+    created: int
+    id: str
+    after: int = 0
+
+
 class Meta(msgspec.Struct):
     """What is kept of a group beside its events. Times in epoch ms."""
 
@@ -35,6 +48,8 @@ class Meta(msgspec.Struct):
     tags: dict[str, str] = {}
     streams: dict[str, int] = {}  # made without an event: when
     gone: dict[str, int] = {}  # deleted streams: events up to this sequence are not there
+    subscriptions: list[Filter] = []
+    metrics: list[Filter] = []
 
 
 class Stream(msgspec.Struct):
@@ -111,8 +126,20 @@ def read_meta(folder: Path) -> Meta | None:
         return None
 
 
-def write_meta(folder: Path, meta: Meta) -> None:
-    """All of it or nothing."""
+def write_meta(folder: Path, meta: Meta, sync: bool = False) -> None:
+    """All of it or nothing. sync: it is on the disk then."""
     new = folder / (META + ".new")
-    new.write_bytes(msgspec.json.encode(meta))
+    with new.open("wb") as file:
+        file.write(msgspec.json.encode(meta))
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
     new.replace(folder / META)
+
+
+def is_subscribed(folder: Path) -> bool:
+    """Has the group a subscription filter?"""
+    try:
+        return b'"subscriptions":[{' in (folder / META).read_bytes()
+    except OSError:
+        return False

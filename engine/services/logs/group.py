@@ -37,10 +37,10 @@ class Group:
         self._next = 0 if self._segments else 1  # the next event's sequence; 0: not yet counted
         self._size = 0  # of the segment that is written
 
-    def change(self, edit: Callable[[Meta], None]) -> None:
+    def change(self, edit: Callable[[Meta], None], sync: bool = False) -> None:
         with self.lock:
             edit(self.meta)
-            write_meta(self.folder, self.meta)
+            write_meta(self.folder, self.meta, sync)
 
     # Writing
 

@@ -24,6 +24,9 @@ _ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.
 _ABSENT = object()
 
 
+Extract = Callable[[str], dict[str, str]]
+
+
 class InvalidPattern(ValueError):
     """A filter pattern that is malformed."""
 
@@ -41,6 +44,68 @@ def compile_pattern(pattern: str) -> Matcher:
     if pattern.startswith("["):
         return _fields(pattern)
     return _terms(pattern)
+
+
+def extractor(pattern: str) -> Extract:
+    """What a metric filter may take of a message: fields by "$name", or "$N" where the pattern has "..."; of JSON what
+    the pattern's selectors find; of terms nothing. pattern: one that compiles, and that the message matches."""
+    pattern = pattern.strip()
+    if pattern.startswith("{"):
+        return _json_extractor(pattern)
+    if pattern.startswith("["):
+        return _field_extractor(pattern)
+    return lambda message: {}
+
+
+def _json_extractor(pattern: str) -> Extract:
+    selectors = {
+        text for kind, text in _Reader(pattern[1:-1]).tokens if kind == "word" and text.startswith("$")
+    }
+    steps = {selector: _steps(selector) for selector in sorted(selectors)}
+
+    def extract(message: str) -> dict[str, str]:
+        document = wire.decode(message.encode())
+        found = {selector: _select(document, each)[:1] for selector, each in steps.items()}
+        return {
+            selector: value if isinstance(value, str) else wire.encode(value).decode()
+            for selector, values in found.items()
+            for value in values
+            if value is not _ABSENT
+        }
+
+    return extract
+
+
+def _field_extractor(pattern: str) -> Extract:
+    names: list[str] = []
+    fresh, depth = True, 0
+    for kind, text in _Reader(pattern[1:-1]).tokens:
+        depth += {"(": 1, ")": -1}.get(text, 0) if kind == "op" else 0
+        if fresh and kind == "word":
+            names.append(text)
+            fresh = False
+        fresh = fresh or ((kind, text) == ("op", ",") and depth == 0)
+
+    def extract(message: str) -> dict[str, str]:
+        fields = _split(message)
+        gap = names.index("...") if "..." in names else len(names)
+        behind = len(fields) - (len(names) - gap - 1)
+        found = {}
+        for n, value in enumerate(fields):
+            name = names[n] if n < gap else names[gap + 1 + n - behind] if n >= behind else str(n + 1)
+            found[f"${name}"] = value
+        return found
+
+    return extract
+
+
+def _split(message: str) -> list[str]:
+    """A message's fields: words, and what stands in quotes or brackets."""
+    return ["".join(g for g in m.groups() if g is not None) for m in _FIELD.finditer(message)]
+
+
+def _steps(selector: str) -> list[str]:
+    return [next(g for g in m.groups() if g is not None) for m in _STEP.finditer(selector)]
 
 
 def _terms(pattern: str) -> Matcher:
@@ -166,7 +231,7 @@ def _json(pattern: str) -> Matcher:
 def _selection(reader: _Reader) -> Test:
     kind, selector = reader.next()
     reader.expect(kind == "word" and selector.startswith("$"))
-    steps = [next(g for g in m.groups() if g is not None) for m in _STEP.finditer(selector)]
+    steps = _steps(selector)
     kind, word = reader.next()
     if kind == "word":
         phrase = f"{word} {reader.next()[1]}".upper()
@@ -262,7 +327,7 @@ def _fields(pattern: str) -> Matcher:
     fixed = [t for t in tests if t is not None]
 
     def matches(message: str) -> bool:
-        fields = ["".join(g for g in m.groups() if g is not None) for m in _FIELD.finditer(message)]
+        fields = _split(message)
         surplus = len(fields) - len(fixed)
         if surplus < 0 or (surplus and gap < 0):
             return False

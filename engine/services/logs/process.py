@@ -16,14 +16,18 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ...errors import EngineError
 from ...observe.log import log_events
 from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord
+from .reading import FilterRead
 
 if TYPE_CHECKING:
     from .api import LogsApi
@@ -50,16 +54,44 @@ class OperationRequest(msgspec.Struct, tag=True, array_like=True):
     body: bytes
 
 
-class OperationResponse(msgspec.Struct, array_like=True):
+class ReadRequest(msgspec.Struct, tag=True, array_like=True):
+    """What the subscription filters of a group match, behind these sequences, by the filters' ids."""
+
+    number: int
+    account: str
+    region: str
+    group: str
+    places: dict[str, int]
+
+
+class WatchRequest(msgspec.Struct, tag=True, array_like=True):
+    """Say which groups with subscription filters there are, and which have new events from now on."""
+
+
+class OperationResponse(msgspec.Struct, tag=True, array_like=True):
     number: int
     status: int
     headers: dict[str, str]
     body: bytes
 
 
-Message = InvocationsEnded | FunctionOutput | OperationRequest
+class ReadResponse(msgspec.Struct, tag=True, array_like=True):
+    number: int
+    filters: list[FilterRead]
+
+
+class Grown(msgspec.Struct, tag=True, array_like=True):
+    """A group with subscription filters has new events: until it is read, this is not said again."""
+
+    account: str
+    region: str
+    group: str
+
+
+Message = InvocationsEnded | FunctionOutput | OperationRequest | ReadRequest | WatchRequest
+Reply = OperationResponse | ReadResponse | Grown
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
-_decode_response = msgspec.msgpack.Decoder(OperationResponse).decode
+_decode_reply: Callable[[bytes], Reply] = msgspec.msgpack.Decoder(Reply).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -69,7 +101,8 @@ class LogsProcess:
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)
         self._numbers = itertools.count(1)
-        self._requests: dict[int, asyncio.Future[OperationResponse]] = {}
+        self._requests: dict[int, asyncio.Future[Any]] = {}
+        self._on_grown: Callable[[Grown], object] = lambda grown: None
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -104,12 +137,30 @@ class LogsProcess:
     async def request(self, account: str, region: str, target: str, body: bytes) -> OperationResponse:
         """Carry out an operation. Raises EngineError when the process is gone."""
         number = next(self._numbers)
-        future: asyncio.Future[OperationResponse] = asyncio.get_running_loop().create_future()
+        response: OperationResponse = await self._ask(
+            number, OperationRequest(number, account, region, target, body)
+        )
+        return response
+
+    async def read(self, account: str, region: str, group: str, places: dict[str, int]) -> list[FilterRead]:
+        """What a group's subscription filters match; none of a group that is gone. Raises EngineError when the
+        process is gone."""
+        number = next(self._numbers)
+        response: ReadResponse = await self._ask(number, ReadRequest(number, account, region, group, places))
+        return response.filters
+
+    def watch(self, on_grown: Callable[[Grown], object]) -> None:
+        """Call it, in the loop, with each group that has subscription filters now, and whenever one has new events."""
+        self._on_grown = on_grown
+        self.send(WatchRequest())
+
+    async def _ask(self, number: int, message: Message) -> Any:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._requests[number] = future
         try:
             if self._writer is None or self._writer.transport.is_closing():
                 raise EngineError("the log's process has ended")
-            self.send(OperationRequest(number, account, region, target, body))
+            self.send(message)
             return await future
         finally:
             self._requests.pop(number, None)
@@ -118,10 +169,13 @@ class LogsProcess:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 (length,) = _HEAD.unpack(await reader.readexactly(_HEAD.size))
-                response = _decode_response(await reader.readexactly(length))
-                future = self._requests.get(response.number)
+                reply = _decode_reply(await reader.readexactly(length))
+                if isinstance(reply, Grown):
+                    self._on_grown(reply)
+                    continue
+                future = self._requests.get(reply.number)
                 if future is not None and not future.done():
-                    future.set_result(response)
+                    future.set_result(reply)
         for future in self._requests.values():
             if not future.done():
                 future.set_exception(EngineError("the log's process has ended"))
@@ -146,8 +200,12 @@ class LogsProcess:
 class Places:
     """The process's side: a store of log groups for each account and region, opened when it is first needed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reply: Callable[[Reply], object] = lambda reply: None) -> None:
+        """reply: called from any thread."""
         self._folder = folder
+        self._reply = reply
+        self._watched = False
+        self._grown: set[tuple[str, str, str]] = set()  # that were said to have
         self._stores: dict[tuple[str, str], LogStore] = {}
         self._apis: dict[tuple[str, str], LogsApi] = {}
 
@@ -157,7 +215,43 @@ class Places:
             from .store import LogStore
 
             found = self._stores[account, region] = LogStore(self._folder / account / region)
+            found.on_written = partial(self._on_written, found, account, region)
         return found
+
+    def _on_written(self, store: LogStore, account: str, region: str, groups: list[str]) -> None:
+        from .store import LogNotFound
+
+        for group in groups if self._watched else ():
+            with contextlib.suppress(LogNotFound):
+                if store.meta(group).subscriptions:
+                    self._say(account, region, group)
+
+    def _say(self, account: str, region: str, group: str) -> None:
+        key = account, region, group
+        if key not in self._grown:
+            self._grown.add(key)
+            self._reply(Grown(*key))
+
+    def _watch(self) -> None:
+        from .disk import is_subscribed, name_of
+
+        self._watched = True
+        for folder in self._folder.glob("*/*/*/"):
+            if is_subscribed(folder) and (name := name_of(folder)) is not None:
+                self._say(folder.parent.parent.name, folder.parent.name, name)
+
+    def _read(self, message: ReadRequest) -> ReadResponse:
+        from .store import LogNotFound
+        from .subscribed import read
+
+        self._grown.discard(
+            (message.account, message.region, message.group)
+        )  # before: what comes now is said again
+        try:
+            store = self.store(message.account, message.region)
+            return ReadResponse(message.number, read(store, message.group, message.places))
+        except (LogNotFound, OSError):
+            return ReadResponse(message.number, [])
 
     def api(self, account: str, region: str) -> LogsApi:
         found = self._apis.get((account, region))
@@ -171,7 +265,7 @@ class Places:
         for store in self._stores.values():
             store.close()
 
-    def take(self, message: Message) -> OperationResponse | None:
+    def take(self, message: Message) -> Reply | None:
         if isinstance(message, InvocationsEnded):
             of = message.deployment
             events = log_events(of, message.records)
@@ -179,6 +273,10 @@ class Places:
         elif isinstance(message, FunctionOutput):
             store = self.store(message.account, message.region)
             store.append(message.log_group, message.log_stream, [(message.at, message.text)])
+        elif isinstance(message, WatchRequest):
+            self._watch()
+        elif isinstance(message, ReadRequest):
+            return self._read(message)
         else:
             api = self.api(message.account, message.region)
             return OperationResponse(message.number, *api.call(message.target, message.body))
@@ -190,8 +288,15 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends with its server, not before
         signal.signal(number, signal.SIG_IGN)
     fd, folder = sys.argv[1:]
-    places = Places(Path(folder))
     sock = socket.socket(fileno=int(fd))
+    sending = threading.Lock()
+
+    def send(reply: Reply) -> None:
+        encoded = _encode(reply)
+        with sending, contextlib.suppress(OSError):  # the server has gone: the end comes soon
+            sock.sendall(_HEAD.pack(len(encoded)) + encoded)
+
+    places = Places(Path(folder), send)
     with sock, sock.makefile("rb") as stream, contextlib.suppress(ConnectionError):
         while head := stream.read(_HEAD.size):
             (length,) = _HEAD.unpack(head)
@@ -199,9 +304,8 @@ def main() -> None:
             if len(data) < length:
                 break
             for message in _decode(data):
-                response = places.take(message)
-                if response is not None:
-                    encoded = _encode(response)
-                    sock.sendall(_HEAD.pack(len(encoded)) + encoded)
+                reply = places.take(message)
+                if reply is not None:
+                    send(reply)
     places.close()
     os._exit(0)

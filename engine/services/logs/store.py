@@ -94,6 +94,7 @@ class LogStore:
         self._urgent = threading.Event()  # and it should not wait
         self._arrived = threading.Condition()
         self._closed = False
+        self.on_written: Callable[[list[str]], object] = lambda groups: None  # called from any thread
         self._swept = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="stoker-logs", daemon=True)
         self._thread.start()
@@ -158,6 +159,7 @@ class LogStore:
                 self._size -= sizes.total()
         with self._arrived:
             self._arrived.notify_all()
+        self.on_written(list(batches))
 
     def _write(self, name: str, batch: list[Raw], lost: _Dropped | None, size: int) -> None:
         if not batch:
@@ -246,9 +248,9 @@ class LogStore:
         """What is kept of a group beside its events; not to be changed in place."""
         return self._group(name).meta
 
-    def change(self, name: str, edit: Callable[[Meta], None]) -> None:
-        """Change retention_days or tags."""
-        self._group(name).change(edit)
+    def change(self, name: str, edit: Callable[[Meta], None], *, sync: bool = False) -> None:
+        """Change retention_days, tags or filters. sync: on the disk when this returns."""
+        self._group(name).change(edit, sync)
 
     def put_retention(self, name: str, days: int | None) -> None:
         """None: for ever."""
@@ -333,6 +335,15 @@ class LogStore:
         if not from_head:
             events.reverse()
         return Page(events, more)
+
+    def last_sequence(self, group: str) -> int:
+        """Of the event that was written last; 0: there is none."""
+        return self._flushed(group).last_sequence()
+
+    def arrived(self, group: str, sequence: int) -> Iterator[StoredEvent]:
+        """Events that were written after that one, as they arrived."""
+        found = self._flushed(group)
+        return found.after(sequence, self._oldest(found))
 
     def follow(
         self, group: str, since: int = 0, *, stop: Callable[[], bool] = lambda: False

@@ -19,6 +19,14 @@ EVENT = json.dumps(
     }
 )  # fmt: skip
 
+USERS = json.dumps(
+    {
+        "user": {"id": 1, "email": "John.Stiles@example.com"},
+        "users": [{"id": 2, "email": "John.Doe@example.com"}, {"id": 3, "email": "Jane.Doe@example.com"}],
+        "actions": ["GET", "PUT", "DELETE"], "coordinates": [[0, 1, 2], [4, 5, 6], [7, 8, 9]],
+    }
+)  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("pattern", "message", "matches"),
@@ -68,6 +76,17 @@ EVENT = json.dumps(
         ("[ip, server=Test || server=Prod, ...]", ACCESS, True),
         ('[ip, s, u, t, request="*html*", ...]', ACCESS, True),
         ("[...]", ACCESS, True),
+        ('{ ($.user.id = 1) && ($.users[0].email = "John.Doe@example.com") }', USERS, True),
+        (
+            '{ $.user.id = 1 || $.coordinates[0][1] = "x" && $.actions[2] = "x" }',
+            USERS,
+            True,
+        ),  # && binds tighter
+        ('{ ($.user.id = 1 || $.coordinates[0][1] = "x") && $.actions[2] = "x" }', USERS, False),
+        ("{ $.coordinates[1][2] = 6 }", USERS, True),
+        ("[ip=%127\\.0\\.0\\.[1-9]%, ...]", ACCESS, True),
+        ("[w1!=%WARN%, w2]", "ERROR x", True),
+        ('?ERROR ?"exact phrase"', "an exact phrase", True),
     ],
 )
 def test_a_pattern(pattern: str, message: str, matches: bool) -> None:

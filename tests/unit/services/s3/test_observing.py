@@ -100,7 +100,7 @@ STATEMENT = {
 }  # fmt: skip
 
 
-@pytest.mark.promise(205)
+@pytest.mark.promise(138)
 @pytest.mark.parametrize(
     ("changed", "permitted"),
     [
