@@ -3,8 +3,10 @@ credentials that it accepts."""
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import botocore.exceptions
 import pytest
 from served import ROLE, RUNTIME, Served
+from support import until
 
 from engine.hosting.archives import pack
 
@@ -64,6 +67,18 @@ def variables(event, context):
     return {name: os.environ.get(name) for name in event}
 """
 HANDLERS = ("echo", "caller", "get", "recur", "variables")
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """By a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=60)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(str(self._path))
 
 
 def create(api: Any, folder: Path, *names: str) -> None:
@@ -125,11 +140,25 @@ def test_a_function_that_invokes_itself_is_stopped_as_on_aws(calling: Served) ->
 
 @pytest.mark.promise(107)
 def test_a_server_on_a_unix_socket_alone_is_reached(tmp_path: Path) -> None:
+    """There is no port, and boto3 in a function needs none."""
     served = Served(tmp_path / "state", "--uds", str(tmp_path / "socket"))
+    connection = UnixConnection(tmp_path / "socket")
+
+    def send(method: str, path: str, body: Any = None) -> Any:
+        connection.request(method, f"/2015-03-31/functions{path}", json.dumps(body))
+        return json.loads(connection.getresponse().read())
+
     try:
-        assert served.process.poll() is None
-        assert not (tmp_path / "state" / "endpoint").exists()
+        (tmp_path / "app.py").write_text(SOURCE)
+        code = {"ZipFile": base64.b64encode(pack(tmp_path / "app.py")).decode()}
+        function = {"FunctionName": "caller", "Runtime": RUNTIME, "Role": ROLE, "Handler": "app.caller"}
+        send("POST", "", {**function, "Timeout": 60, "Code": code})
+        until(lambda: send("GET", "/caller/configuration")["State"] == "Active", what="the function")
+        event = {"service": "sts", "operation": "get_caller_identity", "members": {}}
+        families, identity = send("POST", "/caller/invocations", event)
+        assert (set(families), identity["Account"]) == ({"AF_UNIX"}, "000000000000")
     finally:
+        connection.close()
         assert served.stop() == 0
 
 
