@@ -31,8 +31,9 @@ ARROWS = {
     "hosting": "errors limits wire _native config calls observe runtime durable aws",
     "routing": "wire calls observe durable aws hosting",
     "services": "errors limits wire observe durable aws hosting routing",
+    "sources": "limits wire observe durable aws hosting routing services",
     "load": "errors limits version _native config calls aio",
-    "http": "errors limits wire control calls observe runtime durable aws hosting routing services",
+    "http": "errors limits wire control calls observe runtime durable aws hosting routing services sources",
     "cli": "errors limits wire _native control observe runtime sync hosting load http",
 }  # fmt: skip
 # The face names what it shows and loads it when asked; it also has the version.

@@ -48,10 +48,13 @@ class Clients:
     """Calls operations on behalf of places. endpoint: of the services that the registry does not have; None: only an
     endpoint that the environment names. Belongs to the event loop."""
 
-    def __init__(self, registry: Callable[[], Registry], endpoint: str | None) -> None:
+    def __init__(
+        self, registry: Callable[[], Registry], endpoint: str | None, connections: int = CONNECTIONS
+    ) -> None:
+        """connections: at a time, in all."""
         self._registry = registry
         self._endpoint = endpoint
-        self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS, keepalive_expiry=5.0)
+        self._pool = httpcore.AsyncConnectionPool(max_connections=connections, keepalive_expiry=5.0)
 
     async def aclose(self) -> None:
         await self._pool.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Mapping
 from typing import Any
@@ -63,7 +64,7 @@ class Receiving:
             )
         end = time.monotonic() + wait
         while True:
-            found = await self._take(queue, n, seconds, wanted)
+            found = await self.take(queue, n, seconds, wanted)
             if found or not await queue.polls.wait(end - time.monotonic(), call.left):
                 break
         if queue.polls and queue.messages.ready():
@@ -74,7 +75,7 @@ class Receiving:
             self._attempts.keep(queue.id, attempt, found)
         return {"Messages": found}
 
-    async def _take(self, queue: Queue, n: int, seconds: int, wanted: Wanted) -> list[Result]:
+    async def take(self, queue: Queue, n: int, seconds: int, wanted: Wanted) -> list[Result]:
         """Up to n messages that are due, as they are shown. What is too old is gone; what was received too often
         goes to the dead-letter queue."""
         rows, line = self._rows, queue.messages
@@ -160,6 +161,10 @@ class Receiving:
 
     async def _deleted(self, queue: Queue, found: list[int | None]) -> None:
         """Once that is durable, and any deletion that was on its way. Raises Fault when the disk refuses it."""
+        await stored(self._settled(queue, found), deadline())
+
+    def _settled(self, queue: Queue, found: list[int | None]) -> asyncio.Future[None]:
+        """Rows of which their lines hear once that is durable."""
         ids = list(dict.fromkeys(id for id in found if id is not None))
         future = self._rows.settle(ids)
 
@@ -171,23 +176,33 @@ class Receiving:
 
         if ids:
             future.add_done_callback(gone)  # whether somebody still waits for it or not
-        await stored(future, deadline())
+        return future
+
+    def remove(self, queue: Queue, handles: list[str]) -> int:
+        """Delete messages without waiting for the disk; whose handles have expired stay. How many are gone."""
+        ids: list[int | None] = []
+        for handle in handles:
+            with contextlib.suppress(Fault):
+                ids.append(self._deletable(queue, handle))
+        self._settled(queue, ids)
+        return len(ids)
 
     async def change(self, queue: Queue, members: Mapping[str, Any], call: Call) -> None:
-        await self._changed(queue, members["ReceiptHandle"], members["VisibilityTimeout"])
+        await self.hide(queue, members["ReceiptHandle"], members["VisibilityTimeout"])
 
     async def change_batch(self, queue: Queue, members: Mapping[str, Any], call: Call) -> Result:
         entries: batches.Entries = members["Entries"]
         batches.check(entries, "ChangeMessageVisibilityBatchRequestEntry", "ReceiptHandle")
         outcomes: list[Awaitable[Result] | Fault] = [
-            self._changed(
+            self.hide(
                 queue, entry["ReceiptHandle"], entry.get("VisibilityTimeout", queue.settings.visibility)
             )
             for entry in entries
         ]
         return await batches.gathered(entries, outcomes)
 
-    async def _changed(self, queue: Queue, text: str, seconds: int) -> Result:
+    async def hide(self, queue: Queue, text: str, seconds: int) -> Result:
+        """From now on for so many seconds. Raises Fault."""
         if not 0 <= seconds <= limits.SQS_VISIBILITY:
             raise invalid_value(
                 seconds, "VisibilityTimeout", f"Must be >= 0 and <= {limits.SQS_VISIBILITY}, if provided."
