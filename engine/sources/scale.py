@@ -22,7 +22,7 @@ class Scale:
 
     @property
     def limit(self) -> int:
-        return int(self._value)
+        return int(self._value + 1e-6)  # what many small steps sum up to
 
     def observe(self, now: float, backlog: bool) -> int:
         """Were all pollers busy with messages waiting, or not? The new limit."""
