@@ -73,6 +73,7 @@ from ..services.sqs.service import Sqs
 from ..services.sts import Sts
 from ..services.urls.service import PATH as LAMBDA_URL
 from ..services.urls.service import FunctionUrlRequests
+from ..sources.failures import Failures
 from ..sources.mappings import Mappings
 from . import budget
 from .app import App
@@ -245,7 +246,11 @@ class Server:
         polling = Clients(lambda: registry, options.aws_endpoint, POLLS)
         stack.push_async_callback(polling.aclose)
         mapped = MappingCounters()
-        mappings = Mappings(hosting, polling, sqs, changes, mapped, options.workers, lambda_.settle_soon)
+        failures = Failures(queues, targets, mapped)
+        stack.callback(failures.close)
+        mappings = Mappings(
+            hosting, polling, sqs, changes, failures, mapped, options.workers, lambda_.settle_soon
+        )
         stack.callback(mappings.close)
         await loop.run_in_executor(executor, lambda_.settle)
         Collection(states, packages, loop.call_soon_threadsafe)
@@ -278,6 +283,7 @@ class Server:
         bus.start()
         scheduler.start()
         topics.start()
+        failures.start()
         mappings.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.

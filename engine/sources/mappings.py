@@ -23,15 +23,22 @@ from ..observe.mappings import MappingCounters
 from ..routing.grammar import InvalidPattern
 from ..services.sqs.service import Sqs
 from . import checks, words
+from .failures import Failures
 from .function import Function
 from .settings import TABLE, Settings, acts_as
 from .source import Consumer
 from .sqs.consumer import SqsConsumer
 from .sqs.local import LocalReader
+from .sqs.reader import Reader
 from .sqs.remote import RemoteReader
 from .status import Status
+from .streams.api import Stream
+from .streams.consumer import StreamConsumer
+from .streams.dynamodb import DynamoDb
+from .streams.flow import GivenUp
+from .streams.kinesis import Kinesis
 
-KINDS = ("sqs",)
+KINDS = ("sqs", "kinesis", "dynamodb")
 PROGRESS = "event-source-progress"  # by UUID: under "" the last result, under a shard's id how far it is
 _SAVED = 1.0  # seconds between two times that a mapping's last result is written
 
@@ -58,6 +65,7 @@ class Mappings:
         clients: Clients,
         sqs: Sqs,
         changes: Changes,
+        failures: Failures,
         counters: MappingCounters,
         workers: int,
         settle: Callable[[Place], object],
@@ -72,6 +80,7 @@ class Mappings:
         self._workers = workers
         self._settle = settle
         self._changes = changes
+        self._failures = failures
         self._kept: dict[str, _Kept] = {}
         self._reached: dict[str, Record] = {}
         self._lock = threading.Lock()
@@ -181,17 +190,35 @@ class Mappings:
             return
         kept.name = settings.function
         kept.consumer = self._consumer(settings, kept)
-        kept.consumer.start()
+        await kept.consumer.start()
 
     def _consumer(self, settings: Settings, kept: _Kept) -> Consumer:
         function = Function(kept.placement, settings, self._workers)
-        own = not named_endpoint("sqs")
-        reader = (
-            LocalReader(self._sqs, settings.source, settings.window)
-            if own
-            else RemoteReader(self._clients, settings)
+        if settings.kind == "sqs":
+            reader: Reader = RemoteReader(self._clients, settings)
+            if not named_endpoint("sqs"):
+                reader = LocalReader(self._sqs, settings.source, settings.window)
+            return SqsConsumer(settings, reader, function, kept.status)
+        stream: Stream = (
+            Kinesis(self._clients, settings)
+            if settings.kind == "kinesis"
+            else DynamoDb(self._clients, settings)
         )
-        return SqsConsumer(settings, reader, function, kept.status)
+        state, uuid = kept.placement.state, settings.uuid
+
+        async def write(records: Mapping[str, Record | None]) -> None:
+            await self._changes.write(
+                state, *((PROGRESS, uuid, id, record) for id, record in records.items())
+            )
+
+        async def report(shard: str, given: GivenUp) -> None:
+            if settings.destination:
+                arn = settings.place.arn(f"event-source-mapping:{uuid}")
+                await self._failures.put(settings, arn, shard, stream.batch_info, given)
+
+        return StreamConsumer(
+            settings, stream, function, kept.status, lambda: state.owned(PROGRESS, uuid), write, report
+        )
 
     async def _forget(self, uuid: str, kept: _Kept) -> None:
         self._kept.pop(uuid, None)

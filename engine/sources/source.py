@@ -8,7 +8,8 @@ from typing import Protocol
 class Consumer(Protocol):
     """Of one enabled mapping. Belongs to the event loop."""
 
-    def start(self) -> None: ...
+    async def start(self) -> None:
+        """Begin to poll; done when nothing that comes from now on is missed, or after a while."""
 
     async def stop(self) -> None:
         """Poll no more; done once the batches in flight are settled."""

@@ -45,7 +45,7 @@ class SqsConsumer:
         self._room: list[asyncio.Future[None]] = []  # of those who wait for one less to be invoked
         self._failures = 0  # of the source, in a row
 
-    def start(self) -> None:
+    async def start(self) -> None:
         self._running = True
         self._begin()
 
