@@ -13,8 +13,11 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from clients import moto_server
 from mapped import Fed
 from served import Served
 from support import until
@@ -28,6 +31,15 @@ SOURCE = """
 import os
 def handler(event, context):
     bodies = "".join(record["body"] + "\\n" for record in event["Records"])
+    file = os.open(NOTE, os.O_WRONLY | os.O_APPEND)
+    os.write(file, bodies.encode())
+    os.close(file)
+"""
+STREAMED = """
+import base64, os, time
+def handler(event, context):
+    time.sleep(0.005)
+    bodies = "".join(base64.b64decode(record["kinesis"]["data"]).decode() + "\\n" for record in event["Records"])
     file = os.open(NOTE, os.O_WRONLY | os.O_APPEND)
     os.write(file, bodies.encode())
     os.close(file)
@@ -117,6 +129,70 @@ def consumed(tmp_path: Path, kills: int, records: int) -> None:
     assert (failures, code) == ([], 0)
     assert lost == {"q": set(), "f.fifo": set()}
     assert disordered == []
+
+
+def streamed(tmp_path: Path, kills: int, records: int) -> None:
+    """A stream of two shards, in moto's server, which is not killed."""
+    with moto_server() as moto:
+        kinesis: Any = boto3.client(
+            "kinesis", endpoint_url=moto, region_name="us-east-1", aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )  # fmt: skip
+        kinesis.create_stream(StreamName="s", ShardCount=2)
+        described = kinesis.describe_stream(StreamName="s")["StreamDescription"]
+        state = tmp_path / "state"
+        served = Served(state, "--aws-endpoint", moto)
+        fed = Fed(served, tmp_path, STREAMED)
+        fed.map(
+            described["StreamARN"], StartingPosition="TRIM_HORIZON", ParallelizationFactor=3, BatchSize=20
+        )
+        numbers: dict[str, int] = {}
+        sent = []
+        for n in range(records):
+            key = str(n % GROUPS)
+            sent.append(f"{key}:{numbers.setdefault(key, 0)}")
+            numbers[key] += 1
+        for at in range(0, records, 500):
+            entries = [{"Data": body.encode(), "PartitionKey": body[0]} for body in sent[at : at + 500]]
+            assert kinesis.put_records(StreamName="s", Records=entries)["FailedRecordCount"] == 0
+
+        def done() -> list[str]:
+            return fed.note.read_text().split()
+
+        moments = random.Random(SEED)
+        for kill in range(1, kills + 1):
+            until(lambda kill=kill: len(set(done())) >= records * kill // (kills + 2), 120, "progress")
+            time.sleep(moments.uniform(0.0, 0.1))  # the moment of the kill
+            served.process.kill()
+            served.process.wait()
+            served = Served(state, "--aws-endpoint", moto)
+        with contextlib.suppress(BaseException):
+            until(lambda: len(set(done())) >= records, 120)
+        code = served.stop()
+    came = done()
+    first: dict[str, list[int]] = {}
+    for body in dict.fromkeys(came):
+        key, _, number = body.partition(":")
+        first.setdefault(key, []).append(int(number))
+    disordered = [key for key, order in first.items() if order != sorted(order)]
+    lost, twice = set(sent) - set(came), len(came) - len(set(came))
+    print(f"\n{kills} kills: {records} records of {GROUPS} keys; lost {len(lost)}, twice {twice}, "
+          f"keys out of order {disordered}")  # fmt: skip
+    assert (code, lost, disordered) == (0, set(), [])
+
+
+@pytest.mark.slow
+@pytest.mark.promise(410)
+@pytest.mark.timeout(120 + 30 * KILLS)
+def test_a_kill_loses_no_record_of_a_stream(tmp_path: Path) -> None:
+    streamed(tmp_path, KILLS, RECORDS)
+
+
+@pytest.mark.soak
+@pytest.mark.promise(410)
+@pytest.mark.timeout(900)
+def test_twenty_kills_lose_none_of_20_000_records(tmp_path: Path) -> None:
+    streamed(tmp_path, 20, 20_000)
 
 
 @pytest.mark.slow

@@ -56,6 +56,8 @@ class Stream(Protocol):
     async def read(self, shard: str, iterator: str) -> Page: ...
 
 
-# Codes after which an iterator is asked for anew, and those after which only what is still there can be read.
+# Codes after which an iterator is asked for anew, those after which only what is still there can be read, and those of
+# a stream that is not there.
 EXPIRED = ("ExpiredIterator", "ExpiredIteratorException")
 TRIMMED = ("TrimmedDataAccessException", "InvalidArgumentException", "ValidationException")
+GONE = ("ResourceNotFoundException",)

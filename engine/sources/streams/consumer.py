@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ...aws.clients import CallFailed
+from ...durable.folder import StoreError
 from ...durable.state import Record
 from .. import backoff, words
 from ..function import Function
 from ..settings import Settings
 from ..status import Status
-from .api import Stream
+from .api import GONE, Stream
 from .flow import GivenUp
 from .lineage import readable
 from .shard import ShardReader
@@ -84,6 +86,8 @@ class StreamConsumer:
                 self._failures += 1
                 wait = min(_LONGEST, max(0.2, backoff.delay(self._failures)))
                 self._complain(error)
+                if isinstance(error, CallFailed) and error.code in GONE:
+                    await self._forget()
             self._begun.set()
             if self._running:
                 waiting = asyncio.ensure_future(self._event.wait())
@@ -98,6 +102,18 @@ class StreamConsumer:
             self._status.say(words.INTERNAL)
             context = {"message": f"the mapping {self._settings.uuid} failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
+
+    async def _forget(self) -> None:
+        """The stream is not there any more: one that has its name some time is another one, and read from its
+        beginning."""
+        for reader in list(self._readers.values()):
+            reader.stop()
+        while self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+        self._done.clear()
+        if shards := [id for id in self._saved() if id not in ("", BEGUN)]:
+            with contextlib.suppress(StoreError):
+                await self._write(dict.fromkeys(shards))
 
     async def _look(self) -> None:
         """Which shards there are, and which of them may be read now. Raises CallFailed and StoreError."""
@@ -126,7 +142,16 @@ class StreamConsumer:
             await self._report(id, given)
 
         reader = ShardReader(
-            self._stream, id, self._settings, self._function, self._status, saved, save, report, fresh
+            self._stream,
+            id,
+            self._settings,
+            self._function,
+            self._status,
+            saved,
+            save,
+            report,
+            self._event.set,
+            fresh,
         )
         await reader.begin()
         self._readers[id] = reader

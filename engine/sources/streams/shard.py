@@ -16,7 +16,7 @@ from ..batches import event
 from ..function import Function, How
 from ..settings import Settings
 from ..status import Status
-from .api import EXPIRED, TRIMMED, Page, Position, Raw, Stream
+from .api import EXPIRED, GONE, TRIMMED, Page, Position, Raw, Stream
 from .flow import Checkpoint, Flow, GivenUp, Invocation
 from .records import Record, Rules
 
@@ -39,12 +39,13 @@ class ShardReader:
 
     def __init__(
         self, stream: Stream, shard: str, settings: Settings, function: Function, status: Status,
-        saved: dict[str, Any], save: Save, report: Report, fresh: bool,
+        saved: dict[str, Any], save: Save, report: Report, lost: Callable[[], object], fresh: bool,
     ) -> None:  # fmt: skip
-        """saved: what `save` was given last. report: done once a report is durable. fresh: the mapping begins now."""
+        """saved: what `save` was given last. report: done once a report is durable. lost: called when the stream seems
+        not to be there any more. fresh: the mapping begins now."""
         self._stream, self._shard, self._settings = stream, shard, settings
         self._function, self._status = function, status
-        self._saved, self._save, self._report = saved, save, report
+        self._saved, self._save, self._report, self._lost = saved, save, report, lost
         start = Checkpoint(saved.get("sequence"), saved.get("window"), saved.get("state"))
         self._flow = Flow(rules_of(settings), start)
         self._read = start.sequence  # the last that was read
@@ -306,6 +307,8 @@ class ShardReader:
         if isinstance(error, CallFailed):
             kind, source = self._settings.kind, self._settings.source
             self._status.say(words.of_call(kind, source, error.code, error.message))
+            if error.code in GONE:
+                self._lost()
         else:
             self._complain_of(error)
 
