@@ -1,7 +1,7 @@
 """A shard's flow under random schedules, with a clock of the test's own: functions that fail, throttles, kills.
 
 Records are read, invocations begin and end in any order, and now and then the server is killed and goes on from what
-it had written down. STOKER_STREAM_SCHEDULES: how many schedules of each kind (200; 10,000 take two minutes).
+it had written down. STOKER_STREAM_SCHEDULES: how many schedules of each kind (200; 10,000 take some minutes).
 """
 
 from __future__ import annotations
@@ -169,6 +169,7 @@ many = settings(
 
 
 @pytest.mark.promise(413)
+@pytest.mark.timeout(900)
 @many
 @given(st.integers(0, 1 << 32), RULES, st.integers(1, 5), st.sampled_from((0.0, 0.1)), st.booleans())
 def test_every_record_is_done_or_given_up_and_keys_keep_their_order(
@@ -191,6 +192,7 @@ def test_every_record_is_done_or_given_up_and_keys_keep_their_order(
 
 
 @pytest.mark.promise(414)
+@pytest.mark.timeout(900)
 @many
 @given(st.integers(0, 1 << 32), WINDOWS, st.booleans())
 def test_sums_of_windows_are_exact(seed: int, rules: Rules, kills: bool) -> None:
