@@ -169,6 +169,9 @@ class Mappings:
                 with self._lock:
                     self._reached[uuid] = record
                 self._settle(kept.placement.place)
+        except Exception as error:  # it is this mapping's alone
+            kept.status.say(words.INTERNAL)
+            self._loop.call_exception_handler({"message": f"the mapping {uuid} failed", "exception": error})
         finally:
             kept.task = None
 
