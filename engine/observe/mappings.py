@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 COUNTS = (
     "PolledEventCount", "FilteredOutEventCount", "InvokedEventCount", "FailedInvokeEventCount", "DroppedEventCount",
-    "OnFailureDestinationDeliveredEventCount", "DeletedEventCount",
+    "OnFailureDestinationDeliveredEventCount", "DeletedEventCount", "RecursiveInvocationsDropped",
 )  # fmt: skip
 GAUGES = ("IteratorAge", "OffsetLag")  # milliseconds; records
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from enum import Enum
 from typing import NamedTuple
 
+from .. import wire
 from ..aws.faults import Fault
 from ..hosting.invoker import Usage, new_id
 from ..hosting.placements import Placement
+from ..routing.recursion import MOST, allowed, begin, hop
 from . import words
 from .settings import Settings
 
@@ -39,9 +42,11 @@ class Function:
 
     def __init__(self, placement: Placement, settings: Settings, workers: int) -> None:
         """workers: of one version at most."""
+        self._placement = placement
         self._invoker = placement.invoker
         self._name, self._qualifier = settings.function, settings.qualifier
         self._arn = settings.function_arn
+        self._plain = placement.place.function(settings.function)
         self._workers = workers
         self._waiters: set[asyncio.Future[None]] = set()
 
@@ -85,9 +90,19 @@ class Function:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def invoke(self, event: bytes) -> Invoked:
+    def loops(self, trace: str) -> bool:
+        """Was it invoked too often in the chain of invocations that this trace header is of?"""
+        if "Lineage=" not in trace:
+            return False
+        _, before = hop(trace, self._plain)
+        return before >= MOST and not allowed(self._placement, self._name)
+
+    async def invoke(self, event: bytes, trace: str = "") -> Invoked:
+        """trace: the header of what caused it."""
+        id = new_id()
+        extras = wire.Extras(trace=hop(trace or begin(id, time.time()), self._plain)[0])
         try:
-            result = await self._invoker.result(self._name, self._qualifier, event, new_id())
+            result = await self._invoker.result(self._name, self._qualifier, event, id, extras)
         except Fault as fault:
             result = fault
         if not isinstance(result, Fault):

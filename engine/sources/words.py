@@ -7,6 +7,9 @@ OK = "OK"
 NO_RECORDS = "No records processed"
 FAILED = "PROBLEM: Function call failed"
 INTERNAL = "PROBLEM: internal Lambda error. Please contact Lambda customer support."
+RECURSIVE = (
+    "PROBLEM: Lambda has detected your function being invoked in a recursive loop with other AWS resources"
+)
 THROTTLED = "PROBLEM: Function call failed: Rate Exceeded."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +275,36 @@ def test_what_is_refused(fed: Fed, sqs: Any, name: str) -> None:
     assert create(fifo, MaximumBatchingWindowInSeconds=1) == (INVALID, text)
     text = "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
     assert create(arn, BatchSize=11) == (INVALID, text)
+
+
+LOOP = """
+import json, os, urllib.request
+def handler(event, context):
+    with open(NOTE, "a") as file:
+        file.write(json.dumps(event) + "\\n")
+    for record in event["Records"]:
+        body = json.dumps({"QueueUrl": record["body"], "MessageBody": record["body"]}).encode()
+        trace = os.environ["_X_AMZN_TRACE_ID"]
+        headers = {"X-Amz-Target": "AmazonSQS.SendMessage", "X-Amzn-Trace-Id": trace}
+        urllib.request.urlopen(urllib.request.Request(os.environ["AWS_ENDPOINT_URL"], body, headers)).read()
+"""
+
+
+@pytest.mark.promise(408)
+def test_a_loop_through_a_queue_is_stopped(server: Served, sqs: Any, name: str) -> None:
+    fed = Fed(server, server.log.parent, LOOP, Timeout=10)
+    _, dead_arn = queue(sqs, f"{name}-dead")
+    policy = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1})
+    url, arn = queue(sqs, name, VisibilityTimeout="10", RedrivePolicy=policy)
+    uuid = fed.map(arn)
+    send(sqs, url, url)
+
+    def dropped() -> int:
+        with urllib.request.urlopen(f"{server.url}/_stoker/health") as response:
+            counts: dict[str, int] = json.load(response)["mappings"]
+        return counts.get("RecursiveInvocationsDropped", 0)
+
+    until(dropped, what="the end of the loop")
+    assert len(fed.events()) == 16
+    fed.drop(uuid)
+    assert length(sqs, url) == 1

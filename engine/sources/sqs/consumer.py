@@ -229,10 +229,17 @@ class SqsConsumer:
                     break
 
     async def _invoked(self, batch: list[Message]) -> bool:
-        payload = event(batch)
+        every = len(batch)
+        batch = [each for each in batch if not (each.trace and self._function.loops(each.trace))]
+        if len(batch) < every:  # those come again, until a redrive policy takes them
+            self._status.count("RecursiveInvocationsDropped", every - len(batch))
+            self._status.say(words.RECURSIVE)
+            if not batch:
+                return False
+        payload, trace = event(batch), next((each.trace for each in batch if each.trace), "")
         refusals = 0
         while True:
-            result = await self._function.invoke(payload)
+            result = await self._function.invoke(payload, trace)
             if result.how is not How.REFUSED:
                 break
             refusals += 1
@@ -259,7 +266,7 @@ class SqsConsumer:
         if done:
             await self._delete(done)
         self._status.ok()
-        return not failed
+        return not failed and len(batch) == every
 
     async def _delete(self, messages: list[Message]) -> None:
         for attempt in range(1, _DELETES + 1):

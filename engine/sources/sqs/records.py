@@ -12,9 +12,10 @@ from ..batches import Encoded
 
 @dataclass(slots=True)
 class Message(Encoded):
-    """handle: what its queue knows it by."""
+    """handle: what its queue knows it by; trace: the header of what sent it."""
 
     handle: str
+    trace: str = ""
 
 
 def record(message: Mapping[str, Any], source: str, region: str) -> dict[str, Any]:
@@ -48,5 +49,6 @@ def _attribute(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def encoded(message: Mapping[str, Any], shown: Mapping[str, Any]) -> Message:
     """shown: its record."""
-    group = message.get("Attributes", {}).get("MessageGroupId", "")
-    return Message(message["MessageId"], group, wire.encode(shown), message["ReceiptHandle"])
+    attributes = message.get("Attributes", {})
+    group, trace = attributes.get("MessageGroupId", ""), attributes.get("AWSTraceHeader", "")
+    return Message(message["MessageId"], group, wire.encode(shown), message["ReceiptHandle"], trace)
