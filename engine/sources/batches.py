@@ -33,13 +33,13 @@ class Gathering:
         self._window = window
         self.count = 0
         self._bytes = FRAME
-        self._begun: float | None = None
+        self.begun: float | None = None
 
     def add(self, size: int, now: float) -> None:
         self.count += 1
         self._bytes += size + 1
-        if self._begun is None:
-            self._begun = now
+        if self.begun is None:
+            self.begun = now
 
     @property
     def missing(self) -> int:
@@ -49,7 +49,7 @@ class Gathering:
         """Seconds for which it may grow."""
         if not self.missing or self._bytes >= BYTES:
             return 0.0
-        begun = now if self._begun is None else self._begun
+        begun = now if self.begun is None else self.begun
         return max(0.0, begun + self._window - now)
 
 

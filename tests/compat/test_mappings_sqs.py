@@ -33,6 +33,12 @@ def own(server: Served, tmp_path_factory: pytest.TempPathFactory) -> Fed:
 
 
 @pytest.fixture
+def patient(server: Served, tmp_path_factory: pytest.TempPathFactory) -> Fed:
+    """One that may take its time."""
+    return Fed(server, shared(server, tmp_path_factory), Timeout=20)
+
+
+@pytest.fixture
 def short(sqs: Any, name: str) -> tuple[str, str]:
     """A queue whose messages are hidden for a second. Its URL and ARN."""
     return queue(sqs, name, VisibilityTimeout="1")
@@ -141,53 +147,55 @@ def test_a_window_gathers_and_is_not_waited_for_in_vain(own: Fed, sqs: Any, shor
 
 
 @pytest.mark.promise(404)
-def test_an_event_has_6_mb_at_most(own: Fed, sqs: Any, short: tuple[str, str]) -> None:
-    url, arn = short
-    uuid = own.map(arn, Enabled=False)
+def test_an_event_has_6_mb_at_most(patient: Fed, sqs: Any, name: str) -> None:
+    url, arn = queue(sqs, name, VisibilityTimeout="60")
+    uuid = patient.map(arn, Enabled=False)
     for n in range(8):
         send(sqs, url, str(n) + "x" * 1_000_000)
-    own.update(uuid, Enabled=True)
-    own.wait(8)
-    assert sorted(body[0] for body in own.bodies()) == list("01234567")
-    assert max(len(json.dumps(event)) for event in own.events()) < 6 * 1024 * 1024
-    assert max(len(event["Records"]) for event in own.events()) >= 3
-    own.drop(uuid)
+    patient.update(uuid, Enabled=True)
+    patient.wait(8)
+    assert sorted(body[0] for body in patient.bodies()) == list("01234567")
+    assert max(len(json.dumps(event)) for event in patient.events()) < 6 * 1024 * 1024
+    assert max(len(event["Records"]) for event in patient.events()) >= 3
+    patient.drop(uuid)
 
 
 @pytest.mark.promise(405)
-def test_a_groups_messages_are_in_order_and_one_batch_at_a_time(own: Fed, sqs: Any, name: str) -> None:
+def test_a_groups_messages_are_in_order_and_one_batch_at_a_time(patient: Fed, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, f"{name}.fifo", FifoQueue="true", VisibilityTimeout="30")
-    uuid = own.map(arn, BatchSize=2, Enabled=False)
+    uuid = patient.map(arn, BatchSize=2, Enabled=False)
     for n in range(4):
         for group in "ab":
             send(sqs, url, f"wait {group}{n}", group=group)
-    own.update(uuid, Enabled=True)
-    until(lambda: len(own.events()) == 2, what="a batch of each group")
-    assert [{record["body"][5] for record in event["Records"]} for event in own.events()] in (
+    patient.update(uuid, Enabled=True)
+    until(lambda: len(patient.events()) == 2, what="a batch of each group")
+    assert [{record["body"][5] for record in event["Records"]} for event in patient.events()] in (
         [{"a"}, {"b"}], [{"b"}, {"a"}],
     )  # fmt: skip
-    own.gate.touch()
-    own.wait(8)
+    patient.gate.touch()
+    patient.wait(8)
     for group in "ab":
-        assert [body for body in own.bodies() if body[5] == group] == [f"wait {group}{n}" for n in range(4)]
-    record = own.records()[0]["attributes"]
+        assert [body for body in patient.bodies() if body[5] == group] == [
+            f"wait {group}{n}" for n in range(4)
+        ]
+    record = patient.records()[0]["attributes"]
     assert {"SequenceNumber", "MessageGroupId", "MessageDeduplicationId"} <= set(record)
     until(lambda: length(sqs, url) == 0, what="the deletion")
-    own.drop(uuid)
+    patient.drop(uuid)
 
 
 @pytest.mark.promise(406)
-def test_no_more_run_at_once_than_the_mapping_may(own: Fed, sqs: Any, name: str) -> None:
+def test_no_more_run_at_once_than_the_mapping_may(patient: Fed, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name, VisibilityTimeout="30")
-    uuid = own.map(arn, BatchSize=1, ScalingConfig={"MaximumConcurrency": 2}, Enabled=False)
+    uuid = patient.map(arn, BatchSize=1, ScalingConfig={"MaximumConcurrency": 2}, Enabled=False)
     send(sqs, url, *(f"wait {n}" for n in range(12)))
-    own.update(uuid, Enabled=True)
-    own.wait(2)
+    patient.update(uuid, Enabled=True)
+    patient.wait(2)
     invisible = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     assert invisible["ApproximateNumberOfMessagesNotVisible"] == "2"  # the others are nobody's yet
-    own.gate.touch()
-    own.wait(12)
-    own.drop(uuid)
+    patient.gate.touch()
+    patient.wait(12)
+    patient.drop(uuid)
 
 
 @pytest.mark.promise(406)
@@ -205,28 +213,31 @@ def test_a_throttled_function_loses_nothing(own: Fed, sqs: Any, short: tuple[str
 
 
 @pytest.mark.promise(407)
-def test_states_follow_what_runs(own: Fed, sqs: Any, name: str) -> None:
+def test_states_follow_what_runs(patient: Fed, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name, VisibilityTimeout="30")
-    uuid = own.map(arn, BatchSize=1)
+    uuid = patient.map(arn, BatchSize=1)
     send(sqs, url, "wait 1")
-    own.wait(1)
-    own.api.update_event_source_mapping(UUID=uuid, Enabled=False)
+    patient.wait(1)
+    patient.api.update_event_source_mapping(UUID=uuid, Enabled=False)
     send(sqs, url, "2")
-    assert own.get(uuid)["State"] == "Disabling"  # until the batch in flight is done
-    own.gate.touch()
-    own.reaches(uuid, "Disabled")
+    assert patient.get(uuid)["State"] == "Disabling"  # until the batch in flight is done
+    patient.gate.touch()
+    patient.reaches(uuid, "Disabled")
     assert length(sqs, url) == 1
-    assert own.bodies() == ["wait 1"]
-    own.update(uuid, Enabled=True, BatchSize=5)
-    assert own.get(uuid)["BatchSize"] == 5
-    own.wait(2)
-    own.gate.unlink()
+    assert patient.bodies() == ["wait 1"]
+    patient.update(uuid, Enabled=True, BatchSize=5)
+    assert patient.get(uuid)["BatchSize"] == 5
+    patient.wait(2)
+    patient.gate.unlink()
     send(sqs, url, "wait 3")
-    own.wait(3)
-    own.api.delete_event_source_mapping(UUID=uuid)
-    assert own.get(uuid)["State"] == "Deleting"
-    own.gate.touch()
-    until(lambda: uuid not in str(own.api.list_event_source_mappings(FunctionName=own.name)), what="the end")
+    patient.wait(3)
+    patient.api.delete_event_source_mapping(UUID=uuid)
+    assert patient.get(uuid)["State"] == "Deleting"
+    patient.gate.touch()
+    until(
+        lambda: uuid not in str(patient.api.list_event_source_mappings(FunctionName=patient.name)),
+        what="the end",
+    )
     until(lambda: length(sqs, url) == 0, what="the settling of what was in flight")
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Sequence
-from typing import Any
 
 from ...aws.clients import CallFailed
 from .. import backoff, reports, words
@@ -20,10 +19,11 @@ from ..function import Function, How
 from ..scale import Scale
 from ..settings import Settings
 from ..status import Status
-from .reader import Reader
+from .reader import Reader, Received
 from .records import Message, encoded, record
 
 _IDLE = 3600.0  # seconds after which a poll that nothing came to begins anew
+_WAITED = 1.0  # seconds in a batch after which messages are hidden anew for their invocation
 _DELETES = 5  # attempts to delete a batch
 
 
@@ -78,11 +78,11 @@ class SqsConsumer:
             self._gathering.add(task)
             messages: list[Message] = []
             try:
-                messages = await self._gathered()
+                messages, begun = await self._gathered()
                 self._gathering.discard(task)
                 if messages:
                     self._make_room(len(messages))
-                    await self._deliver(messages)
+                    await self._deliver(messages, begun)
             except Exception as error:  # it is this mapping's alone
                 self._gathering.add(task)
                 await self._complain(error)
@@ -108,12 +108,13 @@ class SqsConsumer:
 
     # Receiving.
 
-    async def _gathered(self) -> list[Message]:
-        """The messages of a batch, or of several; none, when none came. Stopped, it has what there is."""
+    async def _gathered(self) -> tuple[list[Message], float | None]:
+        """The messages of a batch, or of several, and when the first of them came; none, when none did. Stopped, it
+        has what there is."""
         while problem := self._function.problem():
             self._status.say(problem)
             if await self._interrupted(self._function.changed()):
-                return []
+                return [], None
         if self._function.closed:
             self._status.say(words.THROTTLED)
         found: list[Message] = []
@@ -125,7 +126,7 @@ class SqsConsumer:
                     received = await self._reader.receive(max(1, gathering.missing), wait, self._function)
                 except CallFailed:
                     if found:
-                        return found
+                        return found, gathering.begun
                     raise
                 self._failures = 0
                 passed = await self._passed(received)
@@ -134,12 +135,12 @@ class SqsConsumer:
                 found += passed
                 wait = gathering.left(time.monotonic())
                 if wait <= 0 or not (found or received) or not self._running:
-                    return found
+                    return found, gathering.begun
                 if not found:
                     wait = _IDLE
         except asyncio.CancelledError:
             self._stopped()
-            return found
+            return found, gathering.begun
 
     def _stopped(self) -> None:
         """The task was told to go on without what it waited for. Raises CancelledError when it was not by us."""
@@ -157,15 +158,16 @@ class SqsConsumer:
             return True
         return False
 
-    async def _passed(self, received: Sequence[dict[str, Any]]) -> list[Message]:
+    async def _passed(self, received: Sequence[Received]) -> list[Message]:
         """Those that pass the filters; the others are deleted."""
         self._status.count("PolledEventCount", len(received))
         passed: list[Message] = []
         dropped: list[Message] = []
         filters, source, region = self._settings.filters, self._settings.source, self._settings.region
-        for each in received:
+        for handle, each in received:
             shown = record(each, source, region)
-            (passed if filters.passes(shown, each["Body"]) else dropped).append(encoded(each, shown))
+            message = encoded(each, handle, shown)
+            (passed if filters.passes(shown, each["Body"]) else dropped).append(message)
         if dropped:
             self._status.count("FilteredOutEventCount", len(dropped))
             await self._delete(dropped)
@@ -185,9 +187,10 @@ class SqsConsumer:
 
     # Invoking.
 
-    async def _deliver(self, messages: list[Message]) -> None:
+    async def _deliver(self, messages: list[Message], begun: float | None) -> None:
+        """begun: when the first of them was received, by the monotonic clock."""
         size = self._settings.batch_size
-        if self._settings.window:
+        if begun is not None and time.monotonic() - begun > _WAITED:
             await self._keep(messages)
         groups = by_group(messages) if self._fifo else [messages]
         batches = [batch for group in groups for batch in split(group, size)]

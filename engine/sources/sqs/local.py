@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from ... import limits
 from ...aws.clients import CallFailed
@@ -12,6 +11,7 @@ from ...services.sqs.messages import Wanted
 from ...services.sqs.queues import Queue
 from ...services.sqs.service import Sqs
 from ..function import Function
+from .reader import Received
 from .records import Message
 
 _EVERYTHING = Wanted(["All"], ["All"])
@@ -37,11 +37,11 @@ class LocalReader:
             raise CallFailed(NO_QUEUE, NO_QUEUE_TEXT, retriable=True)
         return queue
 
-    async def receive(self, n: int, seconds: float, function: Function) -> list[dict[str, Any]]:
+    async def receive(self, n: int, seconds: float, function: Function) -> list[Received]:
         while True:
             queue = self._queue()
             full, problem = function.full(), function.problem()
-            found: list[dict[str, Any]] = []
+            found: list[Received] = []
             if full is None and not problem:
                 hidden = self._hidden(queue)
                 found = await self._sqs.receiving.take(queue, min(n, self.most), hidden, _EVERYTHING)
@@ -61,7 +61,7 @@ class LocalReader:
     async def delete(self, messages: Iterable[Message]) -> int:
         """It does not wait for the disk: what is not deleted in a crash comes again."""
         queue = self._sqs.catalog.by_arn(self._source)
-        return 0 if queue is None else self._sqs.receiving.remove(queue, [each.handle for each in messages])
+        return 0 if queue is None else self._sqs.receiving.remove(queue, (each.handle for each in messages))
 
     async def keep(self, messages: Iterable[Message]) -> bool:
         queue = self._queue()

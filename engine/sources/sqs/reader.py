@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from ..function import Function
 from .records import Message
 
+Received = tuple[Any, dict[str, Any]]  # what the reader knows a message by, and as ReceiveMessage shows it
+
 
 class Reader(Protocol):
     """Raises CallFailed, each of its methods. many: may several receives wait at once? most: messages of one;
@@ -17,8 +19,8 @@ class Reader(Protocol):
     most: int
     patience: float
 
-    async def receive(self, n: int, seconds: float, function: Function) -> list[dict[str, Any]]:
-        """Up to n messages, as ReceiveMessage shows them; none when there were none for so long. function: nothing is
+    async def receive(self, n: int, seconds: float, function: Function) -> list[Received]:
+        """Up to n messages; none when there were none for so long. function: nothing is
         received while it is full."""
 
     async def delete(self, messages: Iterable[Message]) -> int:

@@ -12,9 +12,9 @@ from ..batches import Encoded
 
 @dataclass(slots=True)
 class Message(Encoded):
-    """handle: what its queue knows it by; trace: the header of what sent it."""
+    """handle: what its reader knows it by; trace: the header of what sent it."""
 
-    handle: str
+    handle: Any
     trace: str = ""
 
 
@@ -47,8 +47,8 @@ def _attribute(value: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "stringListValues": [], "binaryListValues": [], "dataType": value["DataType"]}
 
 
-def encoded(message: Mapping[str, Any], shown: Mapping[str, Any]) -> Message:
+def encoded(message: Mapping[str, Any], handle: Any, shown: Mapping[str, Any]) -> Message:
     """shown: its record."""
     attributes = message.get("Attributes", {})
     group, trace = attributes.get("MessageGroupId", ""), attributes.get("AWSTraceHeader", "")
-    return Message(message["MessageId"], group, wire.encode(shown), message["ReceiptHandle"], trace)
+    return Message(message["MessageId"], group, wire.encode(shown), handle, trace)

@@ -9,6 +9,7 @@ from typing import Any
 from ...aws.clients import CallFailed, Clients
 from ..function import Function
 from ..settings import Settings
+from .reader import Received
 from .records import Message
 
 _WAIT = 20  # seconds: AWS's longest poll
@@ -35,14 +36,14 @@ class RemoteReader:
             self._url = ""  # it may be elsewhere from now on
             raise
 
-    async def receive(self, n: int, seconds: float, function: Function) -> list[dict[str, Any]]:
+    async def receive(self, n: int, seconds: float, function: Function) -> list[Received]:
         while (full := function.full()) is not None:
             await function.changed(full)
         found = await self._call(
             "ReceiveMessage", MaxNumberOfMessages=min(n, self.most), WaitTimeSeconds=min(_WAIT, math.ceil(seconds)),
             AttributeNames=["All"], MessageAttributeNames=["All"],
         )  # fmt: skip
-        return list(found.get("Messages") or ())
+        return [(each["ReceiptHandle"], each) for each in found.get("Messages") or ()]
 
     async def delete(self, messages: Iterable[Message]) -> int:
         left, deleted = list(messages), 0
