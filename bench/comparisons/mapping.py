@@ -23,7 +23,7 @@ from bench.report import Figure, Outcome, rate
 COMMAND = "python -m bench.run --only mapping"
 ACCOUNT, REGION = "000000000000", "us-east-1"
 BODY = json.dumps({"message": "x" * 85})
-SIZES = {1: 3_000, 10: 20_000, 100: 20_000}  # messages by the size of a batch
+SIZES = {1: 1_500, 10: 6_000, 100: 10_000}  # messages by the size of a batch
 IDLE, IDLE_SECONDS = 1_000, 5.0
 FLOOR = "a loop by hand"
 
@@ -124,7 +124,7 @@ def _series(count: int, begin: float) -> Series:
 def mapping(effort: Effort) -> Outcome:
     """Queues that are full already: from the mapping's start to the last deletion."""
     out = Outcome()
-    rounds = min(effort.rounds, 5)
+    rounds = min(effort.rounds, 3)
     folder = VENVS / f"mapping-{os.getpid()}"
     folder.mkdir(parents=True)
     with ExitStack() as stack:

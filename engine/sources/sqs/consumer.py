@@ -226,7 +226,7 @@ class SqsConsumer:
         finally:
             self._invoking -= 1
             while self._room:
-                waiter = self._room.pop()
+                waiter = self._room.pop(0)
                 if not waiter.done():
                     waiter.set_result(None)
                     break

@@ -27,6 +27,14 @@ Save = Callable[[dict[str, Any]], Awaitable[None]]
 Report = Callable[[GivenUp], Awaitable[None]]
 
 
+_EPOCH = time.time() - time.monotonic()
+
+
+def _now() -> float:
+    """Epoch seconds, by a clock that does not jump."""
+    return _EPOCH + time.monotonic()
+
+
 def rules_of(settings: Settings) -> Rules:
     return Rules(
         settings.batch_size, settings.window, settings.parallel, settings.bisect, settings.retries,
@@ -102,7 +110,7 @@ class ShardReader:
         if not self._ended and self._flow.room:
             waits.append(self._again - time.monotonic())
         if (at := self._flow.wake_at()) is not None and not self._waiting:
-            waits.append(at - time.time())
+            waits.append(at - _now())
         wait = min(waits, default=_LONGEST)
         if wait > 0 and self._running and not (self._ended and self._flow.settled):
             with contextlib.suppress(TimeoutError):
@@ -123,7 +131,7 @@ class ShardReader:
         finally:
             self._reading = None
         self._failures = 0
-        now = time.time()
+        now = _now()
         for raw in page.records:
             self._feed(raw, now)
         self._iterator, self._ended = page.next, page.next is None
@@ -191,7 +199,7 @@ class ShardReader:
             self._waiting = True
             self._task(self._until_changed())
             return
-        for made in self._flow.next(time.time()):
+        for made in self._flow.next(_now()):
             self._task(self._invoke(made))
         for given in self._flow.given_up():
             if given.lane not in self._reporting:
@@ -213,8 +221,12 @@ class ShardReader:
 
     async def _until_changed(self) -> None:
         """Room in the function, or the end of this."""
+        full = self._function.full()
+        if full is None and not self._function.problem():  # since it was looked at last
+            self._waiting = False
+            return
         halted = asyncio.ensure_future(self._halt.wait())
-        changed = asyncio.ensure_future(self._function.changed(self._function.full()))
+        changed = asyncio.ensure_future(self._function.changed(full))
         try:
             await asyncio.wait((halted, changed), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -235,7 +247,7 @@ class ShardReader:
 
     async def _invoke(self, made: Invocation) -> None:
         result = await self._function.invoke(self._event_of(made))
-        now, count = time.time(), len(made.records)
+        now, count = _now(), len(made.records)
         if result.how in (How.REFUSED, How.GONE):
             self._status.say(result.words)
             self._flow.refused(made, now)
