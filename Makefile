@@ -16,7 +16,7 @@ TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver libpython3
 # Tests that mind no neighbours; the others count processes and cores, or want a core for themselves.
 CROWD := tests/compat tests/security tests/unit/aws tests/unit/cli tests/unit/durable tests/unit/hosting tests/unit/http \
 	tests/unit/load tests/unit/observe/test_lines.py tests/unit/pool tests/unit/routing \
-	tests/unit/services tests/unit/test_embedding.py \
+	tests/unit/services tests/unit/sources tests/unit/test_embedding.py \
 	tests/browser tests/native tests/faults/test_row_08_server.py tests/faults/test_row_11_events.py \
 	tests/faults/test_row_31_json.py tests/faults/test_row_36_packages.py tests/faults/test_row_46_disk.py \
 	tests/faults/test_row_47_floods.py tests/faults/test_rows_08_to_10_store.py \

@@ -25,6 +25,7 @@ from run import EXPECTED, HERE, duration, event_of, short, wrong
 from engine.hosting.archives import pack
 
 BY_URL = "http-api"  # the sample that is made for HTTP
+BY_QUEUE = "orders"  # and the one that is made for a queue
 CALLS = 200
 ROLE = "arn:aws:iam::000000000000:role/sample"
 
@@ -107,6 +108,31 @@ def by_url(api: Any, sample: Path) -> str:
         )
 
 
+def by_queue(api: Any, sqs: Any, sample: Path) -> str:
+    """Send the messages of its event to a queue, with an event source mapping. What was wrong, or an empty string."""
+    records = json.loads(event_of(sample).read_bytes())["Records"]
+    queue = sqs.create_queue(QueueName=sample.name, Attributes={"VisibilityTimeout": "60"})["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    api.create_event_source_mapping(
+        FunctionName=sample.name, EventSourceArn=arn, FunctionResponseTypes=["ReportBatchItemFailures"]
+    )
+    begin = time.monotonic()
+    entries = [{"Id": str(n), "MessageBody": record["body"]} for n, record in enumerate(records)]
+    sqs.send_message_batch(QueueUrl=queue, Entries=entries)
+    wanted = len(EXPECTED[sample.name]["batchItemFailures"])  # they come again, the others are deleted
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    left = -1
+    while left != wanted and time.monotonic() < begin + 20:
+        found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+        left = sum(map(int, found.values()))
+    took = (time.monotonic() - begin) * 1e3
+    print(f"{sample.name}  (event source mapping of {arn})")
+    print(
+        f"  {len(entries)} messages sent; after {took:.0f} ms {left} are left, which the function reported as failed"
+    )
+    return "" if left == wanted else f"{left} messages were left in its queue, not {wanted}"
+
+
 def logged(logs: Any, name: str) -> str:
     """Read a function's log back. What was wrong with it, or an empty string."""
     end = time.monotonic() + 10
@@ -158,6 +184,10 @@ def main() -> int:
             fault = by_url(api, HERE / BY_URL)
             if fault:
                 faults.append(BY_URL)
+                print(f"  WRONG: {fault}")
+            fault = by_queue(api, client("sqs", url), HERE / BY_QUEUE)
+            if fault:
+                faults.append(BY_QUEUE)
                 print(f"  WRONG: {fault}")
             print(flush=True)
             fault = pipeline.run(url)

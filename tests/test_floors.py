@@ -33,8 +33,9 @@ ARROWS = {
     "sync": "errors limits _native config calls observe runtime queues routing bus_routing bus",
     "aio": "errors limits wire _native config calls observe runtime queues routing bus_routing bus",
     "services": "errors limits wire observe durable aws hosting routing",
+    "sources": "limits wire observe durable aws hosting routing services",
     "load": "errors limits version _native config calls aio",
-    "http": "errors limits wire control calls observe runtime durable aws hosting routing services",
+    "http": "errors limits wire control calls observe runtime durable aws hosting routing services sources",
     "cli": "errors limits wire _native control observe runtime sync hosting load http",
 }  # fmt: skip
 # The face names what it shows and loads it when asked; it also has the version.

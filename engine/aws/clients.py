@@ -50,10 +50,13 @@ class Clients:
     """Calls operations on behalf of places. upstream: has the services that the registry has not. Belongs to the event
     loop."""
 
-    def __init__(self, registry: Callable[[], Registry], upstream: Upstream) -> None:
+    def __init__(
+        self, registry: Callable[[], Registry], upstream: Upstream, connections: int = CONNECTIONS
+    ) -> None:
+        """connections: at a time, in all."""
         self._registry = registry
         self._upstream = upstream
-        self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS, keepalive_expiry=5.0)
+        self._pool = httpcore.AsyncConnectionPool(max_connections=connections, keepalive_expiry=5.0)
 
     async def aclose(self) -> None:
         await self._pool.aclose()

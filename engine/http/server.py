@@ -31,6 +31,7 @@ from ..aws.sigv4 import Verifier, load_credentials
 from ..aws.upstream import Aws, Upstream
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
+from ..durable.changes import Changes
 from ..durable.queue import MAX_BYTES, Queues
 from ..durable.queue_rows import QueueRows
 from ..durable.records import Records
@@ -46,6 +47,7 @@ from ..hosting.packages import Packages
 from ..hosting.placements import Hosting, Placement
 from ..hosting.sandboxing import sandboxing
 from ..observe.counters import Counters
+from ..observe.mappings import MappingCounters
 from ..observe.outcomes import OutcomeBatch, Outcomes
 from ..routing.destinations import Destinations
 from ..routing.earlier import EventRows
@@ -75,6 +77,8 @@ from ..services.sqs.service import Sqs
 from ..services.sts import Sts
 from ..services.urls.service import PATH as LAMBDA_URL
 from ..services.urls.service import FunctionUrlRequests
+from ..sources.failures import Failures
+from ..sources.mappings import Mappings
 from . import budget
 from .app import App
 from .browsers import Browsers
@@ -92,6 +96,7 @@ SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connect
 SWITCH = 0.0001  # seconds after which a thread that wants the interpreter gets it from one that is busy
 GRACE = 30  # seconds that requests in flight have at the end
 CONNECTIONS = 1024  # by default: every synchronous invocation of an account at once, and some
+POLLS = 4096  # connections of event source mappings, most of which wait in a long poll
 EXTRAS_BYTES = 16 * 1024  # beyond the event: what its context says
 
 
@@ -198,6 +203,7 @@ class Server:
         states = States(store)
         queues = stack.enter_context(contextlib.closing(Queues(store, max_bytes=options.queue_bytes)))
         sqs = stack.enter_context(contextlib.closing(Sqs(store, states, queues)))
+        changes = stack.enter_context(contextlib.closing(Changes("sources")))
         packages = Packages(options.state / "code", options.state / "opt")
         stack.callback(packages.close)
         logs = LogsProcess(_log_folder(options.state, place))
@@ -260,18 +266,28 @@ class Server:
                 base_url=lambda: self.url,
                 warmed=placement.invoker.warmed,
                 exists=lambda arn: asyncio.run_coroutine_threadsafe(targets.exists(arn), loop).result(),
+                sources=mappings,
                 function_url=lambda url_id: f"{self.url}{LAMBDA_URL}{url_id}/",
             )
 
         model = Model.load("lambda", WORDING)
         lambda_ = Lambda(model, hosting, events, executor, control)
+        polling = Clients(lambda: registry, upstream, POLLS)
+        stack.push_async_callback(polling.aclose)
+        mapped = MappingCounters()
+        failures = Failures(queues, targets, mapped)
+        stack.callback(failures.close)
+        mappings = Mappings(
+            hosting, polling, sqs, changes, failures, mapped, options.workers, lambda_.settle_soon
+        )
+        stack.callback(mappings.close)
         await loop.run_in_executor(executor, lambda_.settle)
         Collection(states, packages, loop.call_soon_threadsafe)
         door = self._door(place)
         held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded),
-            Health(counters, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
+            Health(counters, mapped, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
             CodeArchive(packages, model),
             lambda_,
             Logs(logs, subscriptions),
@@ -283,7 +299,7 @@ class Server:
             *self._services,
             s3,
         ]
-        self._drains = [service.drain for service in services]
+        self._drains = [mappings.close, *(service.drain for service in services)]
         registry = Registry(services)
         app = App(registry, door, passthrough)
         endpoint = Endpoint(hosting, events, model, door)
@@ -298,6 +314,8 @@ class Server:
         topics.start()
         await s3.start()
         subscriptions.start()
+        failures.start()
+        mappings.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()

@@ -10,6 +10,7 @@ from ..aws.faults import Fault
 from ..aws.messages import Request, Response
 from ..aws.service import Access, Caller, Service
 from ..observe.counters import Counters
+from ..observe.mappings import MappingCounters
 
 _JSON = [(b"content-type", b"application/json")]
 
@@ -21,9 +22,12 @@ class Health(Service):
     paths = re.compile(r"[A-Z]+ /_stoker/health\Z")
     body_bytes = 64 * 1024
 
-    def __init__(self, counters: Counters, transport: Callable[[], dict[str, int]]) -> None:
+    def __init__(
+        self, counters: Counters, mappings: MappingCounters, transport: Callable[[], dict[str, int]]
+    ) -> None:
         """transport: figures of the server's connections."""
         self._counters = counters
+        self._mappings = mappings
         self._transport = transport
 
     def access(self, request: Request) -> Access:
@@ -36,6 +40,7 @@ class Health(Service):
             "errors": sum(counted["errors"].values()),
             "throttles": sum(counted["throttles"].values()),
             "events": dict(counted["events"]),
+            "mappings": self._mappings.totals(),
         }
         return Response(200, list(_JSON), wire.encode({"status": "running", **totals, **self._transport()}))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ...aws.names import Place
 from ...aws.service import operations_of
@@ -20,6 +20,19 @@ Response = dict[str, Any]
 Operation = Callable[[Request], Response]  # raises Fault
 
 
+class Sources(Protocol):
+    """What polls for event source mappings, asked in the control thread."""
+
+    def check(self, kind: str, source: str, timeout: int) -> None:
+        """Raises Fault for a source that AWS would refuse for a function with this timeout, in seconds."""
+
+    def reached(self, record: Record) -> bool:
+        """Does it do what this record of a mapping says?"""
+
+    def progress(self, record: Record) -> Mapping[str, Any]:
+        """A mapping's members that change by themselves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """One region's and account's records, and the means that operations on them need.
@@ -27,7 +40,7 @@ class Control:
     runtimes: what this server can run. fetch: S3's (bucket, key, version) to bytes, None without an S3.
     base_url: of this server; function_url: of a function URL's id. warmed: how many workers a (name, qualifier) has,
     None if it cannot be initialised; as many as requested, without it. exists: is there what an ARN names, as far as
-    that can be asked? now: epoch seconds."""
+    that can be asked? sources: None: mappings are kept, and nothing polls. now: epoch seconds."""
 
     state: State
     place: Place
@@ -38,6 +51,7 @@ class Control:
     function_url: Callable[[str], str] = lambda url_id: f"http://127.0.0.1/lambda-url/{url_id}/"
     warmed: Callable[[str, str], int | None] | None = None
     exists: Callable[[str], bool] = lambda arn: True
+    sources: Sources | None = None
     now: Callable[[], float] = time.time
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ... import wire
 from ...durable.state import Record
 from ...routing.grammar import InvalidPattern, parse
 from .responses import invalid
@@ -59,6 +60,7 @@ _DEFAULTS: dict[str, Record] = {
     **dict.fromkeys(("kafka", "mq", "documentdb"), _OTHER),
 }
 _FILTERS = 10
+_DATA = {"kinesis": "data", "dynamodb": "dynamodb"}  # of a stream's record
 _NO_POSITION = (
     "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: "
     "Member must not be null."
@@ -129,16 +131,18 @@ def check(kind: str, request: Mapping[str, Any], whole: Mapping[str, Any]) -> No
             raise invalid(f"Unsupported starting position for arn type: {arn}")
         if whole.get("StartingPositionTimestamp") is None:
             raise invalid("Need to specify a timestamp")
-    if kind == "sqs" and whole["BatchSize"] > 10:
-        if arn.endswith(".fifo"):
+    if kind == "sqs" and arn.endswith(".fifo"):
+        if whole["MaximumBatchingWindowInSeconds"]:
+            raise invalid("Batching window is not supported for FIFO queues")
+        if whole["BatchSize"] > 10:
             raise invalid("Batch size must be at most 10 for FIFO queues")
-        if not whole["MaximumBatchingWindowInSeconds"]:
-            raise invalid(_NO_WINDOW)
+    if kind == "sqs" and whole["BatchSize"] > 10 and not whole["MaximumBatchingWindowInSeconds"]:
+        raise invalid(_NO_WINDOW)
     filters = (request.get("FilterCriteria") or {}).get("Filters") or []
     if len(filters) > _FILTERS:
         raise invalid(f"Number of filters exceeds the limit of {_FILTERS}.")
     for each in filters:
-        if "Pattern" in each and not _is_pattern(each["Pattern"]):
+        if "Pattern" in each and not _is_pattern(kind, each["Pattern"]):
             raise invalid("Invalid filter pattern definition.")
 
 
@@ -160,8 +164,12 @@ def _unsupported(member: str) -> str:
     return f"Unsupported {member} parameter for given event source mapping type."
 
 
-def _is_pattern(text: str) -> bool:
+def _is_pattern(kind: str, text: str) -> bool:
+    """A stream's data can only be matched as JSON."""
     try:
-        return bool(parse(text).alternatives != [()])
+        if parse(text).alternatives == [()]:
+            return False
     except InvalidPattern:
         return False
+    data = _DATA.get(kind)
+    return data is None or not isinstance(wire.decode(text.encode()).get(data), list)

@@ -1,4 +1,5 @@
-"""Event source mappings: which queue or stream feeds which function. Stored and validated; the id is the UUID."""
+"""Event source mappings: which queue or stream feeds which function; the id is the UUID. What polls is elsewhere, and
+says when it does what a mapping's record asks for."""
 
 from __future__ import annotations
 
@@ -18,14 +19,29 @@ class EventSources(Operations):
     """The operations on event source mappings."""
 
     def settle(self) -> None:
-        """What is pending is done."""
+        """What is pending, and done by what polls, is as it was asked to be."""
+        sources = self.control.sources
         for uuid, record in self.by_owner(_TABLE).items():
+            if record["State"] not in _PENDING | {"Deleting"} or not (
+                sources is None or sources.reached(record)
+            ):
+                continue
             if record["State"] == "Deleting":
                 self.discard(_TABLE, uuid)
-            elif record["State"] in _PENDING:
+            else:
                 self.put(
                     _TABLE, uuid, "", {**record, "State": "Enabled" if record["_enabled"] else "Disabled"}
                 )
+
+    def _shown(self, record: Record) -> Response:
+        sources = self.control.sources
+        return public(record) if sources is None else {**public(record), **sources.progress(record)}
+
+    def _check_source(self, kind: str, settings: Record, function: str) -> None:
+        """Raises Fault."""
+        if self.control.sources is not None and settings.get("EventSourceArn"):
+            _, record = version(self.control, {"FunctionName": function})
+            self.control.sources.check(kind, settings["EventSourceArn"], record["Timeout"])
 
     def create_event_source_mapping(self, request: Request) -> Response:
         kind, uuid = kind_of(request), self.control.new_id()
@@ -33,6 +49,7 @@ class EventSources(Operations):
         check(kind, request, settings)
         arn = _function(self.control, request["FunctionName"])
         self._check_unique(kind, settings, arn)
+        self._check_source(kind, settings, request["FunctionName"])
         enabled = request.get("Enabled") is not False
         record: Record = {
             "UUID": uuid,
@@ -83,7 +100,7 @@ class EventSources(Operations):
         return record
 
     def get_event_source_mapping(self, request: Request) -> Response:
-        return public(self._found(request))
+        return self._shown(self._found(request))
 
     def list_event_source_mappings(self, request: Request) -> Response:
         arn = None
@@ -92,7 +109,7 @@ class EventSources(Operations):
             arn = self.place.function(name.name, name.qualifier)
         source = request.get("EventSourceArn")
         found = [
-            public(record)
+            self._shown(record)
             for record in self.by_owner(_TABLE).values()
             if (not arn or record["FunctionArn"] == arn)
             and (not source or record.get("EventSourceArn") == source)
@@ -110,12 +127,13 @@ class EventSources(Operations):
         if request.get("FunctionName"):
             new["FunctionArn"] = _function(self.control, request["FunctionName"])
             self._check_unique(kind, new, new["FunctionArn"], but=record["UUID"])
+            self._check_source(kind, new, request["FunctionName"])
         new |= {"LastModified": round(self.control.now(), 3), "State": "Updating"}
         if request.get("Enabled") is not None and request["Enabled"] != record["_enabled"]:
             new["_enabled"] = request["Enabled"]
             new["State"] = "Enabling" if request["Enabled"] else "Disabling"
         self.put(_TABLE, record["UUID"], "", new)
-        return public(new)
+        return self._shown(new)
 
     def delete_event_source_mapping(self, request: Request) -> Response:
         record = {**self._found(request), "State": "Deleting"}
@@ -123,7 +141,7 @@ class EventSources(Operations):
         with self.state.change() as change:
             change.put(_TABLE, record["UUID"], "", record)
             discard(self.state, change, "tags", arn)
-        return public(record)
+        return self._shown(record)
 
 
 def _function(control: Control, text: str) -> str:

@@ -77,6 +77,11 @@ class Lambda(ModelService):
         for placement in self._hosting.all():
             self.plane(placement.place).settle()
 
+    def settle_soon(self, place: Place) -> None:
+        """What is pending there may be done: from any thread."""
+        with contextlib.suppress(RuntimeError):  # the server has ended
+            self._executor.submit(lambda: self.plane(place).settle())
+
     async def call(self, request: Request, caller: Caller) -> Response:
         operation, labels = self.model.match(request)
         members = self.model.parse(operation, labels, request)

@@ -51,8 +51,12 @@ class Queue:
         if isinstance(self.messages, Groups):
             self.messages.floor = record.get("_floor", 0)
 
-    def handle(self, id: int, receive: int, at: int) -> str:
-        return encode(self._secret, Handle(id, receive, at, self._run))
+    def handle(self, id: int, receive: int, at: int) -> Handle:
+        return Handle(id, receive, at, self._run)
+
+    def text(self, handle: Handle) -> str:
+        """As clients have it."""
+        return encode(self._secret, handle)
 
     def handled(self, text: str) -> Handle:
         """Raises Fault."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any
 
 from ... import limits
@@ -14,6 +15,7 @@ from ...durable.queue import Queues as Rows
 from . import attempts, batches, messages
 from .call import Call
 from .faults import invalid_value, ranged
+from .handles import Handle
 from .messages import Meta, Wanted
 from .queues import Catalog, Queue
 from .stored import deadline, stored
@@ -63,7 +65,7 @@ class Receiving:
             )
         end = time.monotonic() + wait
         while True:
-            found = await self._take(queue, n, seconds, wanted)
+            found = [shown for _, shown in await self.take(queue, n, seconds, wanted)]
             if found or not await queue.polls.wait(end - time.monotonic(), call.left):
                 break
         if queue.polls and queue.messages.ready():
@@ -74,11 +76,11 @@ class Receiving:
             self._attempts.keep(queue.id, attempt, found)
         return {"Messages": found}
 
-    async def _take(self, queue: Queue, n: int, seconds: int, wanted: Wanted) -> list[Result]:
+    async def take(self, queue: Queue, n: int, seconds: int, wanted: Wanted) -> list[tuple[Handle, Result]]:
         """Up to n messages that are due, as they are shown. What is too old is gone; what was received too often
         goes to the dead-letter queue."""
         rows, line = self._rows, queue.messages
-        shown: list[Result] = []
+        shown: list[tuple[Handle, Result]] = []
         given: list[tuple[int, Meta]] = []
         while len(shown) < n:
             room = limits.SQS_IN_FLIGHT - line.in_flight()
@@ -103,10 +105,13 @@ class Receiving:
                 await stored(future, end)
         return shown
 
-    def _shown(self, queue: Queue, row: Leased, meta: Meta, now: int, wanted: Wanted) -> Result:
+    def _shown(
+        self, queue: Queue, row: Leased, meta: Meta, now: int, wanted: Wanted
+    ) -> tuple[Handle, Result]:
         number = messages.sequence(row.id) if queue.fifo else None
         handle = queue.handle(row.id, row.attempts, queue.messages.received_at(row.id, now))
-        return messages.received(messages.decode(row.value), meta, row.attempts, number, handle, wanted)
+        text = queue.text(handle)
+        return handle, messages.received(messages.decode(row.value), meta, row.attempts, number, text, wanted)
 
     def _is_dead(self, queue: Queue, row: Leased, meta: Meta) -> bool:
         """Was it received too often? Then it goes where the queue's redrive policy says, if that is there."""
@@ -129,7 +134,7 @@ class Receiving:
     # What a receipt handle is for.
 
     async def delete(self, queue: Queue, members: Mapping[str, Any], call: Call) -> None:
-        await self._deleted(queue, [self._deletable(queue, members["ReceiptHandle"])])
+        await self._deleted(queue, [self._deletable(queue, queue.handled(members["ReceiptHandle"]))])
 
     async def delete_batch(self, queue: Queue, members: Mapping[str, Any], call: Call) -> Result:
         entries: batches.Entries = members["Entries"]
@@ -138,7 +143,7 @@ class Receiving:
         ids = []
         for entry in entries:
             try:
-                ids.append(self._deletable(queue, entry["ReceiptHandle"]))
+                ids.append(self._deletable(queue, queue.handled(entry["ReceiptHandle"])))
                 outcomes.append({})
             except Fault as fault:
                 outcomes.append(fault)
@@ -148,18 +153,21 @@ class Receiving:
             outcomes = [outcome if isinstance(outcome, Fault) else fault for outcome in outcomes]
         return batches.result(entries, outcomes)
 
-    def _deletable(self, queue: Queue, text: str) -> int | None:
+    def _deletable(self, queue: Queue, handle: Handle) -> int | None:
         """The row of a handle; None: there is none, or its deletion is on its way. Raises Fault."""
-        handle = queue.handled(text)
         standing = self._rows.standing(handle.id)
         if standing is None or not queue.messages.owns(standing.queue):
             return None
         if not queue.messages.deletable(handle):
-            raise invalid_value(text, "ReceiptHandle", "The receipt handle has expired.")
+            raise invalid_value(queue.text(handle), "ReceiptHandle", "The receipt handle has expired.")
         return handle.id
 
     async def _deleted(self, queue: Queue, found: list[int | None]) -> None:
         """Once that is durable, and any deletion that was on its way. Raises Fault when the disk refuses it."""
+        await stored(self._settled(queue, found), deadline())
+
+    def _settled(self, queue: Queue, found: list[int | None]) -> asyncio.Future[None]:
+        """Rows of which their lines hear once that is durable."""
         ids = list(dict.fromkeys(id for id in found if id is not None))
         future = self._rows.settle(ids)
 
@@ -171,31 +179,42 @@ class Receiving:
 
         if ids:
             future.add_done_callback(gone)  # whether somebody still waits for it or not
-        await stored(future, deadline())
+        return future
+
+    def remove(self, queue: Queue, handles: Iterable[Handle]) -> int:
+        """Delete messages without waiting for the disk; whose handles have expired stay. How many are gone."""
+        ids: list[int | None] = []
+        for handle in handles:
+            with contextlib.suppress(Fault):
+                ids.append(self._deletable(queue, handle))
+        self._settled(queue, ids)
+        return len(ids)
 
     async def change(self, queue: Queue, members: Mapping[str, Any], call: Call) -> None:
-        await self._changed(queue, members["ReceiptHandle"], members["VisibilityTimeout"])
+        handle = queue.handled(members["ReceiptHandle"])
+        await self.hide(queue, handle, members["VisibilityTimeout"])
 
     async def change_batch(self, queue: Queue, members: Mapping[str, Any], call: Call) -> Result:
         entries: batches.Entries = members["Entries"]
         batches.check(entries, "ChangeMessageVisibilityBatchRequestEntry", "ReceiptHandle")
-        outcomes: list[Awaitable[Result] | Fault] = [
-            self._changed(
-                queue, entry["ReceiptHandle"], entry.get("VisibilityTimeout", queue.settings.visibility)
-            )
-            for entry in entries
-        ]
+        outcomes: list[Awaitable[Result] | Fault] = []
+        for entry in entries:
+            seconds = entry.get("VisibilityTimeout", queue.settings.visibility)
+            try:
+                outcomes.append(self.hide(queue, queue.handled(entry["ReceiptHandle"]), seconds))
+            except Fault as fault:
+                outcomes.append(fault)
         return await batches.gathered(entries, outcomes)
 
-    async def _changed(self, queue: Queue, text: str, seconds: int) -> Result:
+    async def hide(self, queue: Queue, handle: Handle, seconds: int) -> Result:
+        """From now on for so many seconds. Raises Fault."""
         if not 0 <= seconds <= limits.SQS_VISIBILITY:
             raise invalid_value(
                 seconds, "VisibilityTimeout", f"Must be >= 0 and <= {limits.SQS_VISIBILITY}, if provided."
             )
-        handle = queue.handled(text)
         standing = self._rows.standing(handle.id)
         if standing is None or not queue.messages.owns(standing.queue):
-            raise invalid_value(text, "ReceiptHandle", _NOT_THERE)
+            raise invalid_value(queue.text(handle), "ReceiptHandle", _NOT_THERE)
         if (self._rows.now() - handle.at) / 1e9 + seconds > limits.SQS_VISIBILITY:
             reason = f"Total VisibilityTimeout for the message is beyond the limit [{limits.SQS_VISIBILITY} seconds]"
             raise invalid_value(seconds, "VisibilityTimeout", reason)
@@ -205,7 +224,7 @@ class Receiving:
             else:
                 await stored(self._rows.release(handle.id), deadline())
         elif queue.fifo:
-            raise invalid_value(text, "ReceiptHandle", _NOT_THERE)
+            raise invalid_value(queue.text(handle), "ReceiptHandle", _NOT_THERE)
         return {}
 
     def _again(self, queue: Queue, attempt: str, seconds: int) -> list[Result] | None:

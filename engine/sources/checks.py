@@ -1,0 +1,53 @@
+"""What AWS asks a source when a mapping of it is made."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..aws.clients import CallFailed, Clients
+from ..aws.faults import Fault
+from ..aws.names import Place
+
+_PATIENCE = 5.0  # seconds; a source that cannot be asked now may be there
+_NO_QUEUE = (
+    "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. "
+    "SQS Error Message: The specified queue does not exist."
+)
+_MISSING = ("NonExistentQueue", "QueueDoesNotExist", "ResourceNotFound")
+
+
+def _invalid(message: str) -> Fault:
+    return Fault("InvalidParameterValueException", message, Type="User")
+
+
+async def check(clients: Clients, kind: str, source: str, timeout: int) -> None:
+    """timeout: the function's, in seconds. Raises Fault."""
+    place = Place(*source.split(":")[3:5])
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            if kind == "sqs":
+                await _queue(clients, source, place, timeout)
+            elif kind == "kinesis":
+                name = {"StreamName": source.rpartition(":stream/")[2].partition("/")[0]}
+                await clients.call("kinesis", "DescribeStreamSummary", name, place)
+            elif kind == "dynamodb":
+                stream = {"StreamArn": source, "Limit": 1}
+                await clients.call("dynamodbstreams", "DescribeStream", stream, place)
+    except TimeoutError:
+        return
+    except CallFailed as failed:
+        if any(each in failed.code for each in _MISSING):
+            raise _invalid(_NO_QUEUE if kind == "sqs" else f"Stream not found: {source}") from failed
+
+
+async def _queue(clients: Clients, source: str, place: Place, timeout: int) -> None:
+    named = {"QueueName": source.rsplit(":", 1)[1], "QueueOwnerAWSAccountId": place.account}
+    url = (await clients.call("sqs", "GetQueueUrl", named, place))["QueueUrl"]
+    asked = {"QueueUrl": url, "AttributeNames": ["VisibilityTimeout"]}
+    found: dict[str, Any] = await clients.call("sqs", "GetQueueAttributes", asked, place)
+    hidden = int((found.get("Attributes") or {}).get("VisibilityTimeout", timeout))
+    if hidden < timeout:
+        raise _invalid(
+            f"Queue visibility timeout: {hidden} seconds is less than Function timeout: {timeout} seconds"
+        )

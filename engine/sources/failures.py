@@ -1,0 +1,120 @@
+"""Reports of batches that were given up, to their mappings' destinations: rows of a durable queue, each until it is
+there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from .. import wire
+from ..aws.clients import CallFailed
+from ..durable.folder import StoreError
+from ..durable.queue import Leased, QueueFull, Queues
+from ..observe.mappings import MappingCounters
+from ..routing import retry
+from ..routing.deliveries import Again, Deliveries
+from ..routing.targets import Message, Targets, object_key
+from .batches import event
+from .settings import Settings
+from .streams.records import EXHAUSTED, GivenUp
+
+SERVICE = "mapping"  # of the queues' names
+_FULL = 1.0  # seconds until a report that could not be queued is tried again
+
+
+class Report(msgspec.Struct, array_like=True):
+    """mapping: its ARN; records: how many it is about."""
+
+    mapping: str
+    message: Message
+    records: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Report).decode
+
+
+def report(settings: Settings, shard: str, batch_info: str, given: GivenUp, now: float) -> dict[str, Any]:
+    """AWS's record of a batch that was given up, without its records. batch_info: the member that describes it."""
+    records, (request_id, version, failed) = given.piece.records, given.piece.last
+    found: dict[str, Any] = {
+        "requestContext": {
+            "requestId": request_id or str(uuid.uuid4()),
+            "functionArn": settings.function_arn,
+            "condition": given.condition,
+            "approximateInvokeCount": given.piece.invoked,
+        },
+        "responseContext": {
+            "statusCode": 200,
+            "executedVersion": version or "$LATEST",
+            "functionError": "Unhandled" if failed else None,
+        },
+        "version": "1.0",
+        "timestamp": _text(now),
+        batch_info: {
+            "shardId": shard,
+            "startSequenceNumber": records[0].id,
+            "endSequenceNumber": records[-1].id,
+            "approximateArrivalOfFirstRecord": _text(records[0].arrived),
+            "approximateArrivalOfLastRecord": _text(records[-1].arrived),
+            "batchSize": len(records),
+            "streamArn": settings.source,
+        },
+    }
+    if given.condition != EXHAUSTED and not given.piece.invoked:
+        del found["responseContext"]  # there was no response
+    return found
+
+
+def _text(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Failures:
+    """Of all mappings. Belongs to the event loop."""
+
+    def __init__(self, queues: Queues, targets: Targets, counters: MappingCounters) -> None:
+        self._queues = queues
+        self._targets = targets
+        self._counters = counters
+        deliveries = Deliveries(queues, SERVICE, self._send, self._failed)
+        self.start, self.close = deliveries.start, deliveries.close
+
+    async def put(
+        self, settings: Settings, mapping: str, shard: str, batch_info: str, given: GivenUp
+    ) -> None:
+        """Done once nothing can lose the report."""
+        described = report(settings, shard, batch_info, given, time.time())
+        target, key = settings.destination, ""
+        body = wire.encode(described)
+        if ":s3:" in target:  # has the records, too
+            key = object_key(f"aws/lambda/{settings.uuid}", shard)
+            body = body[:-1] + b',"payload":' + event(given.piece.records) + b"}"
+        kept = _encode(Report(mapping, Message(target, body, key=key), len(given.piece.records)))
+        while True:
+            try:
+                await self._queues.put(f"{SERVICE}:{settings.place.partition}/{settings.uuid}", kept)
+                return
+            except (QueueFull, StoreError):
+                await asyncio.sleep(_FULL)
+
+    async def _send(self, _queue: str, row: Leased) -> None:
+        kept = _decode(row.value)
+        await self._targets.send(kept.message)
+        self._counters.add(kept.mapping, "OnFailureDestinationDeliveredEventCount", kept.records)
+
+    async def _failed(self, _queue: str, row: Leased, error: Exception) -> Again | None:
+        """Until it is as old as an event may be."""
+        delay = retry.back_off(row.attempts)
+        retriable = error.retriable if isinstance(error, CallFailed) else True
+        if retriable and (self._queues.now() - row.first) / 1e9 + delay <= retry.MAX_AGE:
+            return Again(delay)
+        kept = _decode(row.value)
+        context = {"message": f"{kept.mapping} could not report to {kept.message.target}", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+        return None

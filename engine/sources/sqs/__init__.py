@@ -1,0 +1,1 @@
+"""Mappings of Amazon SQS queues: this server's own, and those of other endpoints."""

@@ -1,0 +1,63 @@
+"""What a stream's service is asked for, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .lineage import Shard
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where to begin in a shard. after: a sequence number; else kind: TRIM_HORIZON, LATEST or AT_TIMESTAMP, and at:
+    epoch seconds."""
+
+    kind: str = "TRIM_HORIZON"
+    at: float = 0.0
+    after: str = ""
+
+
+@dataclass(slots=True)
+class Raw:
+    """A record as it was read. shown: as it is in an event; seen: as filters see it; data: its data, where filters see
+    that as JSON."""
+
+    sequence: str
+    key: str
+    arrived: float
+    shown: dict[str, Any]
+    seen: Mapping[str, Any]
+    data: bytes | None = None
+
+
+@dataclass(slots=True)
+class Page:
+    """next: the iterator to go on with; None: the shard is at its end. behind: seconds that the end of what was read
+    lies behind the present; None: that is not known."""
+
+    records: list[Raw] = field(default_factory=list)
+    next: str | None = None
+    behind: float | None = None
+
+
+class Stream(Protocol):
+    """Raises CallFailed. pause: seconds between two reads of a shard that found nothing; batch_info: the member that
+    describes a batch in a report to a destination."""
+
+    pause: float
+    batch_info: str
+
+    async def shards(self) -> list[Shard]: ...
+
+    async def iterator(self, shard: str, position: Position) -> str: ...
+
+    async def read(self, shard: str, iterator: str) -> Page: ...
+
+
+# Codes after which an iterator is asked for anew, those after which only what is still there can be read, and those of
+# a stream that is not there.
+EXPIRED = ("ExpiredIterator", "ExpiredIteratorException")
+TRIMMED = ("TrimmedDataAccessException", "InvalidArgumentException", "ValidationException")
+GONE = ("ResourceNotFoundException",)

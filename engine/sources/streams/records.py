@@ -1,0 +1,50 @@
+"""Records of a shard, and the rules by which a mapping hands them to its function. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..batches import Encoded
+
+
+@dataclass(slots=True)
+class Record(Encoded):
+    """id: its sequence number; group: its partition key; arrived: epoch seconds; index: its place in what was read."""
+
+    arrived: float
+    index: int = 0
+
+
+class Rules(NamedTuple):
+    """As Settings has them: seconds, and -1 for no limit of retries and age."""
+
+    batch_size: int = 100
+    window: float = 0.0
+    parallel: int = 1
+    bisect: bool = False
+    retries: int = -1
+    max_age: float = -1.0
+    tumbling: float = 0.0
+
+
+@dataclass(slots=True)
+class Piece:
+    """Records that are to be tried together. attempts: retries that were consumed; invoked: how often they were
+    invoked with; last: the last invocation's request id, version, and whether the function failed."""
+
+    records: list[Record]
+    attempts: int = 0
+    invoked: int = 0
+    last: tuple[str, str, bool] = ("", "", False)
+
+
+class GivenUp(NamedTuple):
+    """A piece that the function will not see again. condition: AWS's."""
+
+    lane: int
+    piece: Piece
+    condition: str
+
+
+EXHAUSTED, TOO_OLD = "RetryAttemptsExhausted", "RecordAgeExceeded"
