@@ -29,11 +29,12 @@ ARROWS = {
     "aio": "errors limits wire _native config calls observe runtime queues",
     "aws": "errors wire",
     "hosting": "errors limits wire _native config calls observe runtime durable aws",
+    "deploy": "errors aws hosting",
     "routing": "wire calls observe durable aws hosting",
-    "services": "errors limits wire observe durable aws hosting routing",
+    "services": "errors limits wire observe durable aws hosting deploy routing",
     "load": "errors limits version _native config calls aio",
     "http": "errors limits wire control calls observe runtime durable aws hosting routing services",
-    "cli": "errors limits wire _native control observe runtime sync hosting load http",
+    "cli": "errors limits wire _native control observe runtime sync aws hosting deploy load http",
 }  # fmt: skip
 # The face names what it shows and loads it when asked; it also has the version.
 FACE = {"", "cli"}

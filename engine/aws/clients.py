@@ -60,7 +60,7 @@ class Clients:
         self, service: str, operation: str, members: Mapping[str, Any], place: Place
     ) -> dict[str, Any]:
         """The result's members. service: botocore's name of it ("sqs"). Raises CallFailed."""
-        model = _model(service)
+        model = service_model(service)
         described = model.operation_model(operation)
         endpoint = named_endpoint(service)
         if not endpoint and (local := self._local(service)) is not None:
@@ -86,7 +86,7 @@ class Clients:
         return _read(model, described, response.status, found, response.content)
 
     def _local(self, service: str) -> Service | None:
-        name = str(_model(service).signing_name)
+        name = str(service_model(service).signing_name)
         return next((each for each in self._registry() if each.signing_name == name), None)
 
 
@@ -173,5 +173,5 @@ def _text(value: Any) -> str:
 
 
 @functools.cache
-def _model(service: str) -> ServiceModel:
+def service_model(service: str) -> ServiceModel:
     return ServiceModel(Loader().load_service_model(service, "service-2"), service)

@@ -54,6 +54,8 @@ from ..routing.events import Events
 from ..routing.retry import DELAYS
 from ..routing.targets import Targets
 from ..runtime import Runtime
+from ..services.cloudformation.artifacts import Artifacts
+from ..services.cloudformation.service import CloudFormation
 from ..services.events.archived import ArchivedRows
 from ..services.events.service import EventBridge
 from ..services.health import Health
@@ -220,6 +222,9 @@ class Server:
         stack.push_async_callback(scheduler.aclose)
         topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
         stack.push_async_callback(topics.aclose)
+        artifacts = Artifacts(options.state / "artifacts")
+        stacks = CloudFormation(states, clients, artifacts)
+        stack.push_async_callback(stacks.aclose)
 
         def control(placement: Placement) -> Control:
             return Control(
@@ -251,6 +256,8 @@ class Server:
             bus,
             scheduler,
             topics,
+            artifacts,
+            stacks,
             *self._services,
         ]
         self._drains = [service.drain for service in services]
@@ -267,6 +274,7 @@ class Server:
         bus.start()
         scheduler.start()
         topics.start()
+        await stacks.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
