@@ -10,13 +10,14 @@ from urllib.parse import unquote, urlsplit
 from ...aws.clients import CallFailed, Clients
 from ...aws.faults import Fault
 from ...aws.names import Place
-from ...deploy import dynamic, parameters, sam, template
+from ...deploy import dynamic, parameters, template
 from ...deploy.changes import changes
 from ...deploy.documents import BYTES, Missing, load
 from ...deploy.journal import Record
 from ...deploy.kinds import KINDS
 from ...deploy.kinds.base import NotMade
 from ...deploy.program import Program, Stack
+from ...deploy.sam import Transform
 from ...deploy.template import Template
 from .artifacts import Artifacts
 from .catalog import Catalog
@@ -61,6 +62,10 @@ class Preparing:
         self._catalog = catalog
         self._clients = clients
         self._artifacts = artifacts
+        self._transform = Transform()
+
+    async def aclose(self) -> None:
+        await self._transform.aclose()
 
     def aws(self, place: Place) -> ServerAws:
         return ServerAws(self._clients, self._artifacts, place)
@@ -90,7 +95,7 @@ class Preparing:
         try:
             document = load(text)
             if template.SAM in template.transforms(document):
-                document = await sam.transformed(document, values, place.region)
+                document = await self._transform(document, values, place.region)
         except Missing as error:
             raise Fault("ValidationError", str(error)) from None
         found = template.of({name: each for name, each in document.items() if name != "Transform"})

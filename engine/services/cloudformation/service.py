@@ -34,7 +34,7 @@ class CloudFormation(ModelService):
         self._changes = Changes("cloudformation")
         self._artifacts = artifacts
         self._catalog = Catalog(states, self._changes)
-        preparing = Preparing(self._catalog, clients, artifacts)
+        preparing = self._preparing = Preparing(self._catalog, clients, artifacts)
         self._stacks = Stacks(self._catalog, preparing)
         model = Model.load("cloudformation", Wording(code="ValidationError"))
         operations: dict[str, Handler] = {}
@@ -62,6 +62,7 @@ class CloudFormation(ModelService):
 
     async def aclose(self) -> None:
         await self._stacks.aclose()
+        await self._preparing.aclose()
         self._changes.close()
 
     async def _prune(self) -> None:
