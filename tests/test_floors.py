@@ -27,16 +27,17 @@ ARROWS = {
     "queues": "errors wire calls durable",
     "aws": "errors wire",
     "hosting": "errors limits wire _native config calls observe runtime durable aws",
+    "deploy": "errors aws hosting",
     "routing": "wire calls observe durable aws hosting",
     "bus_routing": "errors wire calls runtime durable queues routing",
     "bus": "limits calls runtime queues bus_routing",
     "sync": "errors limits _native config calls observe runtime queues routing bus_routing bus",
     "aio": "errors limits wire _native config calls observe runtime queues routing bus_routing bus",
-    "services": "errors limits wire observe durable aws hosting routing",
+    "services": "errors limits wire observe durable aws hosting deploy routing",
     "sources": "limits wire observe durable aws hosting routing services",
     "load": "errors limits version _native config calls aio",
     "http": "errors limits wire control calls observe runtime durable aws hosting routing services sources",
-    "cli": "errors limits wire _native control observe runtime sync hosting load http",
+    "cli": "errors limits wire _native control observe runtime sync aws hosting deploy load http",
 }  # fmt: skip
 # The face names what it shows and loads it when asked; it also has the version.
 FACE = {"", "cli"}

@@ -72,7 +72,7 @@ class Clients:
     ) -> dict[str, Any]:
         """The result's members. service: botocore's name of it ("sqs"). upstream: whoever else has the service. Raises
         CallFailed."""
-        model = _model(service)
+        model = service_model(service)
         described = model.operation_model(operation)
         endpoint = None if upstream else named_endpoint(service)
         if not endpoint and not upstream and (local := self._local(service)) is not None:
@@ -133,7 +133,7 @@ class Clients:
         return _read(model, operation, response.status, found, response.body)
 
     def _local(self, service: str) -> Service | None:
-        name = str(_model(service).signing_name)
+        name = str(service_model(service).signing_name)
         return next((each for each in self._registry() if each.signing_name == name), None)
 
 
@@ -198,5 +198,5 @@ def _text(value: Any) -> str:
 
 
 @functools.cache
-def _model(service: str) -> ServiceModel:
+def service_model(service: str) -> ServiceModel:
     return ServiceModel(Loader().load_service_model(service, "service-2"), service)

@@ -13,7 +13,9 @@ from ..errors import EngineError
 from .status import UsageError, option
 
 ENDPOINT = "http://127.0.0.1:9001"
-SERVER = option("--endpoint URL", "the server (default: $STOKER_ENDPOINT, or port 9001 here)")
+SERVER = option(
+    "--endpoint URL", "the server (default: $STOKER_ENDPOINT, or $AWS_ENDPOINT_URL, or port 9001 here)"
+)
 
 
 class ServerError(EngineError):
@@ -22,25 +24,52 @@ class ServerError(EngineError):
 
 def client(options: argparse.Namespace, service: str = "lambda") -> Any:
     """A botocore client of the server. Raises UsageError."""
-    import botocore.session
     from botocore.config import Config
+
+    session, region = _session()
+    return session.create_client(
+        service,
+        endpoint_url=_endpoint(options),
+        region_name=region,
+        config=Config(retries={"max_attempts": 1}, read_timeout=910, parameter_validation=False),
+    )
+
+
+def put(options: argparse.Namespace, path: str, data: bytes) -> None:
+    """Bring the server a file that it keeps under `path`, which has the file's digest; one that it has is not sent
+    again. Raises UsageError, ServerError."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.httpsession import URLLib3Session
+
+    session, region = _session()
+    http, url = URLLib3Session(timeout=910), _endpoint(options).rstrip("/") + path
+    for method, body in ("HEAD", b""), ("PUT", data):
+        request = AWSRequest(method, url, data=body)
+        SigV4Auth(session.get_credentials(), "cloudformation", region).add_auth(request)
+        response = http.send(request.prepare())
+        if response.status_code == 200:
+            return
+        if method == "PUT" or response.status_code != 404:
+            raise ServerError(f"{response.status_code}: {response.text or f'{url} cannot be had'}")
+
+
+def _session() -> tuple[Any, str]:
+    """Botocore's session, with credentials whatever there are, and its region."""
+    import botocore.session
 
     session = botocore.session.get_session()
     if session.get_credentials() is None:
         session.set_credentials("stoker", "stoker")
-    return session.create_client(
-        service,
-        endpoint_url=_endpoint(options),
-        region_name=session.get_config_variable("region") or "us-east-1",
-        config=Config(retries={"max_attempts": 1}, read_timeout=910, parameter_validation=False),
-    )
+    return session, session.get_config_variable("region") or "us-east-1"
 
 
 def _endpoint(options: argparse.Namespace) -> str:
     """The server's URL. Raises UsageError when it is none."""
     from urllib.parse import urlsplit
 
-    text = str(options.endpoint or os.environ.get("STOKER_ENDPOINT") or ENDPOINT)
+    named = os.environ.get("STOKER_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL")
+    text = str(options.endpoint or named or ENDPOINT)
     try:
         parts = urlsplit(text)
         right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0

@@ -1,4 +1,4 @@
-"""`stoker deploy`: packs a directory or a file, and creates the function on a server or updates it."""
+"""`stoker deploy`: a directory or a file becomes a function on a server; a template becomes a stack."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import limits
-from .client import SERVER, client, server_errors
+from . import stacks
+from .client import SERVER, ServerError, client, server_errors
 from .status import OK, UsageError, option
 from .terminal import unguarded
 
@@ -21,29 +22,34 @@ _CHUNK = 64 * 1024  # a smaller upload gets no bar
 _BAR = 28  # characters
 
 _DESCRIPTION = """\
-Packs a directory, or one file, and creates the function or updates it.
+Packs a directory, or one file, and creates the function or updates it. A template, of AWS SAM or CloudFormation, makes
+a stack or updates it: the code that it names is packed, with its requirements.txt installed.
 
 examples:
   stoker deploy handlers/echo
   stoker deploy thumbs.py:handler --name thumbnail --memory 512 --url
+  stoker deploy template.yaml --stack shop --parameter Stage=dev
 """
 
 
-PARSER = {"help": "deploy a function to a server", "description": _DESCRIPTION}
+PARSER = {"help": "deploy a function or a template to a server", "description": _DESCRIPTION}
 OPTIONS = (
-    option("source DIR|FILE.py[:FUNCTION]", "what to pack"),
+    option("source DIR|FILE.py[:FUNCTION]|TEMPLATE", "what to pack, or a template (.yaml, .yml, .json)"),
     option("--name NAME", "the function's name (default: the directory's or file's)"),
     option("--handler HANDLER", "MODULE.FUNCTION in the directory (default: app.handler)"),
     option("--memory MB", "its memory limit", type=int),
     option("--timeout SECONDS", "its timeout", type=int),
     option("--env NAME=VALUE", "an environment variable", action="append", default=[]),
     option("--url", "give it a URL of its own, too"),
+    *stacks.OPTIONS,
     SERVER,
 )
 
 
 @server_errors()
 def run(options: argparse.Namespace) -> int:
+    if options.source.endswith(stacks.SUFFIXES):
+        return _stack(options)
     source, handler = _source(options)
     name = options.name or _name(source)
     archive = _archive(source)
@@ -57,6 +63,33 @@ def run(options: argparse.Namespace) -> int:
     if options.url:
         done = f"{done}: {_url(api, name)}"
     print(f"{name} {done}")
+    return OK
+
+
+def _stack(options: argparse.Namespace) -> int:
+    """Deploy a template."""
+    api, name = stacks.connect(options), stacks.stack_name(options)
+    url, document = stacks.template_of(options)
+    before = stacks.stack(api, name)
+    if before is not None and before["StackStatus"] in (
+        "ROLLBACK_COMPLETE",
+        "ROLLBACK_FAILED",
+        "DELETE_FAILED",
+    ):
+        stacks.run(api, before["StackId"], api.delete_stack, StackName=name)  # it can only be deleted
+        before = None
+    planned = stacks.change_set(api, options, name, before, url, document)
+    if planned["Status"] == "FAILED":
+        api.delete_change_set(ChangeSetName=planned["ChangeSetId"])
+        if stacks.NO_CHANGES not in planned.get("StatusReason", ""):
+            raise ServerError(f"{name}: {planned.get('StatusReason')}")
+        print(f"{name} unchanged: it is what {options.source} says")
+        return OK
+    given = {"ChangeSetName": planned["ChangeSetId"]}
+    after = stacks.run(api, planned["StackId"], api.execute_change_set, **given)
+    print(f"{name} {'created' if before is None else 'updated'}")
+    for each in after.get("Outputs", []):
+        print(f"  {each['OutputKey']} = {each['OutputValue']}")
     return OK
 
 

@@ -169,11 +169,16 @@ def _bad(why: str = "") -> Fault:
     return Fault("InvalidParameterValueException", f"{text} ({why})" if why else text, Type="User")
 
 
-def pack(source: Path) -> bytes:
-    """A folder, or one .py file, as an archive: the same files make the same bytes. Raises OSError."""
+def pack(source: Path, *, beside: Path | None = None, under: str = "") -> bytes:
+    """A folder, or one .py file, as an archive: the same files make the same bytes. Raises OSError.
+
+    beside: a folder whose files are in it, too, where the source has none of their names. under: a path in the archive
+    that the source's files go to ("python/")."""
+    found = {name: path for path, name in _packed(beside)} if beside else {}
+    found |= {under + name: path for path, name in _packed(source)}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, name in _packed(source):
+        for name, path in sorted(found.items(), key=lambda pair: pair[0].split("/")):
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
             info.create_system = 3

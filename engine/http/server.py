@@ -56,6 +56,8 @@ from ..routing.events import Events
 from ..routing.retry import DELAYS
 from ..routing.targets import Targets
 from ..runtime import Runtime
+from ..services.cloudformation.artifacts import Artifacts
+from ..services.cloudformation.service import CloudFormation
 from ..services.events.archived import ArchivedRows
 from ..services.events.service import EventBridge
 from ..services.health import Health
@@ -246,6 +248,9 @@ class Server:
         stack.callback(subscriptions.close)
         topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
         stack.push_async_callback(topics.aclose)
+        artifacts = Artifacts(options.state / "artifacts")
+        stacks = CloudFormation(states, clients, artifacts)
+        stack.push_async_callback(stacks.aclose)
 
         passthrough = Passthrough(upstream)
         stack.push_async_callback(passthrough.aclose)
@@ -296,6 +301,8 @@ class Server:
             bus,
             scheduler,
             topics,
+            artifacts,
+            stacks,
             *self._services,
             s3,
         ]
@@ -316,6 +323,7 @@ class Server:
         subscriptions.start()
         failures.start()
         mappings.start()
+        await stacks.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()

@@ -1,0 +1,174 @@
+"""Stacks as commands see them: a template brought to the server, a change set of it, what comes of its execution."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .client import ServerError, client, put
+from .status import UsageError, option
+from .texts import pair
+
+SUFFIXES = (".yaml", ".yml", ".json", ".template")
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+OPTIONS = (
+    option("--stack NAME", "the stack's name (default: that of the template's directory)"),
+    option(
+        "--parameter NAME=VALUE", "of the template. Given as often as needed", action="append", default=[]
+    ),
+)
+NO_CHANGES = "didn't contain changes"
+_PAUSE = 0.1  # seconds between two looks at a stack's events
+_FAILED = re.compile(r"FAILED|ROLLBACK")
+
+
+def stack_name(options: argparse.Namespace) -> str:
+    """--stack, or else the name of the directory that the template lies in."""
+    if options.stack:
+        return str(options.stack)
+    name = re.sub(r"[^a-zA-Z0-9-]", "-", Path(options.source).resolve().parent.name).strip("-")
+    if not re.match(r"[a-zA-Z]", name):
+        raise UsageError(f"what is the stack of {options.source} to be called? Say --stack")
+    return name[:128]
+
+
+def template_of(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """A template without local paths, brought to the server: its URL there, and what it declares. Raises UsageError,
+    EngineError."""
+    from ..aws.faults import Fault
+    from ..deploy.artifacts import PATH
+    from ..deploy.documents import load
+    from ..deploy.packaging import packaged
+
+    source = Path(options.source)
+    uploaded: set[str] = set()
+
+    def upload(data: bytes) -> str:
+        digest = hashlib.sha256(data).hexdigest()
+        if digest not in uploaded:
+            put(options, f"{PATH}{digest}", data)
+            uploaded.add(digest)
+        return digest
+
+    try:
+        document = load(source.read_text())
+        made = packaged(document, source.resolve().parent, upload, print)
+    except Fault as fault:
+        raise UsageError(f"{source}: {fault.message}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {source}: {error}") from None
+    return f"http://stoker{PATH}{upload(json.dumps(made).encode())}", document
+
+
+def change_set(
+    api: Any, options: argparse.Namespace, name: str, before: dict[str, Any] | None, url: str, declared: Any
+) -> dict[str, Any]:
+    """A change set, described. before: the stack as it is."""
+    given = dict(pair("--parameter", text) for text in options.parameter)
+    new = before is None or before["StackStatus"] == "REVIEW_IN_PROGRESS"
+    kept = [] if new or before is None else [each["ParameterKey"] for each in before.get("Parameters", [])]
+    values: list[dict[str, Any]] = [
+        {"ParameterKey": key, "ParameterValue": value} for key, value in given.items()
+    ]
+    values += [
+        {"ParameterKey": key, "UsePreviousValue": True}
+        for key in kept
+        if key not in given and key in (declared.get("Parameters") or {})
+    ]
+    made = api.create_change_set(
+        StackName=name, ChangeSetName=f"stoker-{uuid.uuid4().hex[:16]}", TemplateURL=url, Parameters=values,
+        Capabilities=CAPABILITIES, ChangeSetType="CREATE" if new else "UPDATE",
+    )  # fmt: skip
+    described = api.describe_change_set(ChangeSetName=made["Id"])
+    found: dict[str, Any] = dict(described)
+    while token := described.get("NextToken"):
+        described = api.describe_change_set(ChangeSetName=made["Id"], NextToken=token)
+        found["Changes"] = found["Changes"] + described["Changes"]
+    return found
+
+
+def stack(api: Any, name: str) -> dict[str, Any] | None:
+    """None: there is none of that name."""
+    from botocore.exceptions import ClientError
+
+    try:
+        found: dict[str, Any] = api.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in error.response["Error"].get("Message", ""):
+            return None
+        raise
+    return found
+
+
+def run(api: Any, id: str, operation: Any, **members: Any) -> dict[str, Any]:
+    """Have an operation done on a stack, and say what becomes of its resources. The stack afterwards. Raises
+    ServerError: it failed, and why."""
+    begun = {each["EventId"] for each in _events(api, id)}
+    failed: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            operation(**members)
+        except Exception as error:
+            failed.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    why = ""
+    while True:
+        asking.join(_PAUSE)
+        if failed:
+            raise failed[0]
+        found = stack(api, id)
+        fresh = [each for each in _events(api, id) if each["EventId"] not in begun]
+        begun |= {each["EventId"] for each in fresh}
+        for each in reversed(fresh):
+            why = why or _say(each)
+        if found is None or (not asking.is_alive() and not found["StackStatus"].endswith("_IN_PROGRESS")):
+            break
+        time.sleep(_PAUSE)
+    if found is not None and _FAILED.search(found["StackStatus"]):
+        raise ServerError(
+            f"{found['StackName']}: {found['StackStatus']}: {why or found.get('StackStatusReason', '')}"
+        )
+    return found or {}
+
+
+def _events(api: Any, id: str) -> Iterator[dict[str, Any]]:
+    """Newest first, back to the beginning of the operation that was begun last."""
+    members: dict[str, Any] = {"StackName": id}
+    while True:
+        found = api.describe_stack_events(**members)
+        for each in found["StackEvents"]:
+            yield each
+            if (
+                each["LogicalResourceId"] == each["StackName"]
+                and each.get("ResourceStatusReason") == "User Initiated"
+            ):
+                return
+        if "NextToken" not in found:
+            return
+        members["NextToken"] = found["NextToken"]
+
+
+def _say(each: dict[str, Any]) -> str:
+    """A line for what is over. Why it failed, "" if it did not."""
+    status, reason = each["ResourceStatus"], each.get("ResourceStatusReason", "")
+    if not status.endswith("_IN_PROGRESS") and each["ResourceType"] != "AWS::CloudFormation::Stack":
+        line = f"{status:<16} {each['ResourceType']:<36} {each['LogicalResourceId']}"
+        print(f"{line}  {reason}" if reason else line, flush=True)
+        if status.endswith("_FAILED"):
+            return f"{each['LogicalResourceId']}: {reason}"
+    return ""
+
+
+def connect(options: argparse.Namespace) -> Any:
+    return client(options, "cloudformation")

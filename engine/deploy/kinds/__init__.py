@@ -1,0 +1,12 @@
+"""The types of resources that a template may have, and who makes each: one table."""
+
+from __future__ import annotations
+
+from . import apigateway, elsewhere, events, iam, lambda_, local, messaging
+from .base import Kind
+
+KINDS: dict[str, Kind] = {
+    kind.type: kind
+    for module in (lambda_, messaging, events, iam, apigateway, elsewhere, local)
+    for kind in module.KINDS
+}

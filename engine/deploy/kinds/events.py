@@ -1,0 +1,300 @@
+"""AWS::Events, AWS::Scheduler and AWS::Logs: buses, rules, archives, connections, schedules, log groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ...aws.clients import CallFailed
+from ..shaping import has, lowered, shaped
+from .base import GONE, Aws, Kind, Made, NotMade, Wanted, retag, send, tags
+
+_PER_CALL = 10  # targets of one request
+
+
+def _listed(properties: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags(properties).items()]
+
+
+class _Named(Kind):
+    """What has its name in Name and its ARN in the response, with Create, Update and Delete in front of one noun."""
+
+    name = "Name"
+    noun: ClassVar[str]
+    arn: ClassVar[str]  # the member of a response that has its ARN
+    own_name: ClassVar[str] = "Name"  # what the operations call its name
+
+    async def create(self, aws: Aws, wanted: Wanted) -> Made:
+        made = await send(aws, self.service, f"Create{self.noun}", self._given(wanted, wanted.name))
+        return self._made(wanted.name, made)
+
+    async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
+        operation = f"Update{self.noun}"
+        kept = has(self.service, operation)
+        given = {name: value for name, value in self._given(wanted, before.id).items() if name in kept}
+        await send(aws, self.service, operation, given)
+        return Made(before.id, before.attributes)
+
+    async def delete(self, aws: Aws, before: Made) -> None:
+        await aws.call(self.service, f"Delete{self.noun}", {self.own_name: before.id})
+
+    def _given(self, wanted: Wanted, name: str) -> dict[str, Any]:
+        given = {**wanted.without(self.name), self.own_name: name}
+        if "Tags" in given:
+            given["Tags"] = _listed(given)
+        return given
+
+    def _made(self, name: str, found: Mapping[str, Any]) -> Made:
+        return Made(name, {"Arn": found[self.arn], "Name": name})
+
+
+class EventBus(_Named):
+    type = "AWS::Events::EventBus"
+    service = "events"
+    noun, arn = "EventBus", "EventBusArn"
+    probe = ("DescribeEventBus", "Name")
+    fixed = frozenset({"EventSourceName"})
+
+    async def create(self, aws: Aws, wanted: Wanted) -> Made:
+        given = self._given(wanted, wanted.name)
+        policy = given.pop("Policy", None)
+        made = await send(aws, "events", "CreateEventBus", given)
+        if policy is not None:
+            await send(aws, "events", "PutPermission", {"EventBusName": wanted.name, "Policy": policy})
+        return self._made(wanted.name, made)
+
+
+class Archive(_Named):
+    type = "AWS::Events::Archive"
+    service = "events"
+    name = "ArchiveName"
+    own_name = "ArchiveName"
+    longest = 48
+    noun, arn = "Archive", "ArchiveArn"
+    probe = ("DescribeArchive", "ArchiveName")
+    fixed = frozenset({"SourceArn"})
+
+    def _given(self, wanted: Wanted, name: str) -> dict[str, Any]:
+        given = super()._given(wanted, name)
+        if "SourceArn" in given:
+            given["EventSourceArn"] = given.pop("SourceArn")
+        return given
+
+
+class Connection(_Named):
+    type = "AWS::Events::Connection"
+    service = "events"
+    noun, arn = "Connection", "ConnectionArn"
+    probe = ("DescribeConnection", "Name")
+
+    async def create(self, aws: Aws, wanted: Wanted) -> Made:
+        made = await super().create(aws, wanted)
+        found = await aws.call("events", "DescribeConnection", {"Name": wanted.name})
+        made.attributes["SecretArn"] = found.get("SecretArn", "")
+        return made
+
+
+class ApiDestination(_Named):
+    type = "AWS::Events::ApiDestination"
+    service = "events"
+    noun, arn = "ApiDestination", "ApiDestinationArn"
+    probe = ("DescribeApiDestination", "Name")
+
+
+class EventBusPolicy(Kind):
+    type = "AWS::Events::EventBusPolicy"
+    service = "events"
+    fixed = frozenset({"EventBusName", "StatementId"})
+
+    async def create(self, aws: Aws, wanted: Wanted) -> Made:
+        given = dict(wanted.properties)
+        if statement := given.pop("Statement", None):
+            document = {"Sid": given["StatementId"], **statement}
+            given = {
+                "EventBusName": given.get("EventBusName", "default"),
+                "Policy": {"Version": "2012-10-17", "Statement": [document]},
+            }
+        await send(aws, "events", "PutPermission", given)
+        return Made(f"{wanted.get('EventBusName', 'default')}|{wanted.get('StatementId')}")
+
+    async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
+        return await self.create(aws, wanted)
+
+    async def delete(self, aws: Aws, before: Made) -> None:
+        bus, _, statement = before.id.partition("|")
+        await aws.call("events", "RemovePermission", {"EventBusName": bus, "StatementId": statement})
+
+
+class Rule(Kind):
+    type = "AWS::Events::Rule"
+    service = "events"
+    name = "Name"
+    fixed = frozenset({"EventBusName"})
+
+    async def exists(self, aws: Aws, wanted: Wanted) -> bool:
+        try:
+            await aws.call("events", "DescribeRule", self._named(wanted.name, wanted.properties))
+        except CallFailed as error:
+            if error.code in GONE:
+                return False
+            raise
+        return True
+
+    async def create(self, aws: Aws, wanted: Wanted) -> Made:
+        return await self._put(aws, wanted, wanted.name, [])
+
+    async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
+        ids = {str(each.get("Id")) for each in wanted.get("Targets") or []}
+        old = [str(each.get("Id")) for each in before.properties.get("Targets") or []]
+        return await self._put(
+            aws, wanted, before.id.rpartition("|")[2], [each for each in old if each not in ids]
+        )
+
+    async def _put(self, aws: Aws, wanted: Wanted, name: str, gone: list[str]) -> Made:
+        named = self._named(name, wanted.properties)
+        bus = {key: value for key, value in named.items() if key != "Name"}
+        given = wanted.without("Targets", "Tags")
+        if "Tags" in wanted.properties:
+            given["Tags"] = _listed(wanted.properties)
+        made = await send(aws, "events", "PutRule", {**given, **named})
+        if gone:
+            await aws.call("events", "RemoveTargets", {"Rule": name, **bus, "Ids": gone})
+        targets = wanted.get("Targets") or []
+        for start in range(0, len(targets), _PER_CALL):
+            given = {"Rule": name, **bus, "Targets": targets[start : start + _PER_CALL]}
+            failed = (await send(aws, "events", "PutTargets", given)).get("FailedEntries") or []
+            if failed:
+                raise NotMade(f"{failed[0].get('ErrorCode')}: {failed[0].get('ErrorMessage')}")
+        bus_name = str(wanted.get("EventBusName") or "default").rpartition("/")[2]
+        return Made(name if bus_name == "default" else f"{bus_name}|{name}", {"Arn": made["RuleArn"]})
+
+    async def delete(self, aws: Aws, before: Made) -> None:
+        name = before.id.rpartition("|")[2]
+        named = self._named(name, before.properties)
+        bus = {key: value for key, value in named.items() if key != "Name"}
+        found = await aws.call("events", "ListTargetsByRule", {"Rule": name, **bus})
+        if ids := [each["Id"] for each in found.get("Targets", [])]:
+            await aws.call("events", "RemoveTargets", {"Rule": name, **bus, "Ids": ids})
+        await aws.call("events", "DeleteRule", named)
+
+    @staticmethod
+    def _named(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+        bus = properties.get("EventBusName")
+        return {"Name": name, **({"EventBusName": bus} if bus else {})}
+
+
+class ScheduleGroup(_Named):
+    type = "AWS::Scheduler::ScheduleGroup"
+    service = "scheduler"
+    noun, arn = "ScheduleGroup", "ScheduleGroupArn"
+    probe = ("GetScheduleGroup", "Name")
+
+    async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
+        arn = before.attributes["Arn"]
+        await retag(
+            before.properties, wanted.properties,
+            lambda fresh: aws.call("scheduler", "TagResource", {
+                "ResourceArn": arn, "Tags": [{"Key": key, "Value": value} for key, value in fresh.items()],
+            }),
+            lambda gone: aws.call("scheduler", "UntagResource", {"ResourceArn": arn, "TagKeys": gone}),
+        )  # fmt: skip
+        return Made(before.id, before.attributes)
+
+
+class Schedule(Kind):
+    type = "AWS::Scheduler::Schedule"
+    service = "scheduler"
+    name = "Name"
+    fixed = frozenset({"GroupName"})
+
+    async def exists(self, aws: Aws, wanted: Wanted) -> bool:
+        try:
+            await aws.call("scheduler", "GetSchedule", self._named(wanted.name, wanted.properties))
+        except CallFailed as error:
+            if error.code in GONE:
+                return False
+            raise
+        return True
+
+    async def create(self, aws: Aws, wanted: Wanted) -> Made:
+        made = await send(aws, "scheduler", "CreateSchedule", {**wanted.properties, "Name": wanted.name})
+        return Made(wanted.name, {"Arn": made["ScheduleArn"]})
+
+    async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
+        await send(aws, "scheduler", "UpdateSchedule", {**wanted.properties, "Name": before.id})
+        return Made(before.id, before.attributes)
+
+    async def delete(self, aws: Aws, before: Made) -> None:
+        await aws.call("scheduler", "DeleteSchedule", self._named(before.id, before.properties))
+
+    @staticmethod
+    def _named(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+        group = properties.get("GroupName")
+        return {"Name": name, **({"GroupName": group} if group else {})}
+
+
+class LogGroup(Kind):
+    type = "AWS::Logs::LogGroup"
+    service = "logs"
+    name = "LogGroupName"
+    longest = 512
+
+    async def exists(self, aws: Aws, wanted: Wanted) -> bool:
+        found = await aws.call("logs", "DescribeLogGroups", {"logGroupNamePrefix": wanted.name})
+        return any(each["logGroupName"] == wanted.name for each in found.get("logGroups", []))
+
+    async def create(self, aws: Aws, wanted: Wanted) -> Made:
+        given = lowered(wanted.without("LogGroupName", "RetentionInDays", "Tags"))
+        given |= {"logGroupName": wanted.name, "tags": tags(wanted.properties)}
+        await aws.call("logs", "CreateLogGroup", shaped("logs", "CreateLogGroup", given))
+        await self._retain(aws, wanted.name, wanted.properties)
+        arn = f"arn:aws:logs:{aws.place.region}:{aws.place.account}:log-group:{wanted.name}:*"
+        return Made(wanted.name, {"Arn": arn})
+
+    async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
+        if before.properties.get("RetentionInDays") != wanted.get("RetentionInDays"):
+            await self._retain(aws, before.id, wanted.properties)
+            if "RetentionInDays" not in wanted.properties:
+                await aws.call("logs", "DeleteRetentionPolicy", {"logGroupName": before.id})
+        arn = before.attributes["Arn"].removesuffix(":*")
+        await retag(
+            before.properties, wanted.properties,
+            lambda fresh: aws.call("logs", "TagResource", {"resourceArn": arn, "tags": fresh}),
+            lambda gone: aws.call("logs", "UntagResource", {"resourceArn": arn, "tagKeys": gone}),
+        )  # fmt: skip
+        return Made(before.id, before.attributes)
+
+    async def delete(self, aws: Aws, before: Made) -> None:
+        await aws.call("logs", "DeleteLogGroup", {"logGroupName": before.id})
+
+    @staticmethod
+    async def _retain(aws: Aws, name: str, properties: Mapping[str, Any]) -> None:
+        if "RetentionInDays" in properties:
+            given = {"logGroupName": name, "retentionInDays": properties["RetentionInDays"]}
+            await send(aws, "logs", "PutRetentionPolicy", given)
+
+
+class SubscriptionFilter(Kind):
+    type = "AWS::Logs::SubscriptionFilter"
+    service = "logs"
+    name = "FilterName"
+    longest = 512
+    fixed = frozenset({"LogGroupName"})
+
+    async def create(self, aws: Aws, wanted: Wanted) -> Made:
+        given = lowered({**wanted.properties, "FilterName": wanted.name})
+        await aws.call("logs", "PutSubscriptionFilter", shaped("logs", "PutSubscriptionFilter", given))
+        return Made(wanted.name)
+
+    async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
+        return await self.create(aws, wanted)
+
+    async def delete(self, aws: Aws, before: Made) -> None:
+        given = {"logGroupName": before.properties["LogGroupName"], "filterName": before.id}
+        await aws.call("logs", "DeleteSubscriptionFilter", given)
+
+
+KINDS: tuple[Kind, ...] = (
+    EventBus(), EventBusPolicy(), Archive(), Connection(), ApiDestination(), Rule(), ScheduleGroup(), Schedule(),
+    LogGroup(), SubscriptionFilter(),
+)  # fmt: skip

@@ -1,0 +1,173 @@
+"""A template, checked as a whole before anything is made of it: its sections, names, types and references."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..aws.faults import Fault
+from .graph import needs, ordered, references
+
+RESOURCES, PARAMETERS, OUTPUTS = 500, 200, 200  # AWS's quotas of a template
+SECTIONS = {
+    "AWSTemplateFormatVersion", "Conditions", "Description", "Globals", "Hooks", "Mappings", "Metadata", "Outputs",
+    "Parameters", "Resources", "Rules", "Transform",
+}  # fmt: skip
+ATTRIBUTES = {
+    "Condition", "Connectors", "CreationPolicy", "DeletionPolicy", "DependsOn", "IgnoreGlobals", "Metadata",
+    "Properties", "Type", "UpdatePolicy", "UpdateReplacePolicy",
+}  # fmt: skip
+SAM = "AWS::Serverless-2016-10-31"
+EXTENSIONS = "AWS::LanguageExtensions"
+_LOGICAL = re.compile(r"[A-Za-z0-9]{1,255}", re.ASCII)
+_PSEUDO = {
+    f"AWS::{name}"
+    for name in (
+        "AccountId", "NotificationARNs", "NoValue", "Partition", "Region", "StackId", "StackName", "URLSuffix",
+    )
+}  # fmt: skip
+_NAMED_IAM = {
+    "AWS::IAM::Group": "GroupName", "AWS::IAM::ManagedPolicy": "ManagedPolicyName", "AWS::IAM::Role": "RoleName",
+    "AWS::IAM::User": "UserName", "AWS::IAM::InstanceProfile": "InstanceProfileName",
+}  # fmt: skip
+_IAM = {*_NAMED_IAM, "AWS::IAM::AccessKey", "AWS::IAM::Policy", "AWS::IAM::UserToGroupAddition"}
+
+
+@dataclass(frozen=True)
+class Template:
+    """The sections of one, after its transforms."""
+
+    document: Mapping[str, Any]
+
+    def section(self, name: str) -> dict[str, Any]:
+        return self.document.get(name) or {}
+
+    @property
+    def resources(self) -> dict[str, dict[str, Any]]:
+        return self.section("Resources")
+
+    @property
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        return self.section("Parameters")
+
+    @property
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        return self.section("Outputs")
+
+    @property
+    def description(self) -> str | None:
+        return self.document.get("Description")
+
+    def capabilities(self) -> list[str]:
+        """What its user must agree to."""
+        found = {each.get("Type"): each for each in self.resources.values()}
+        if not any(kind in _IAM for kind in found):
+            return []
+        named = any(
+            _NAMED_IAM.get(each["Type"], "-") in (each.get("Properties") or {})
+            for each in self.resources.values()
+        )
+        return ["CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"]
+
+    def check(self, kinds: Mapping[str, Any] | None = None) -> None:
+        """Raises Fault, in AWS's words. kinds: the types that can be made, where that matters."""
+        _check_resources(self.resources, set(self.section("Conditions")))
+        for name, quota in ("Parameters", PARAMETERS), ("Outputs", OUTPUTS):
+            if len(self.section(name)) > quota:
+                raise format_error(
+                    f"Number of {name.lower()}, {len(self.section(name))}, is greater than {quota}"
+                )
+        if kinds is not None:
+            unknown = {n: r["Type"] for n, r in self.resources.items() if not known(r["Type"], kinds)}
+            if unknown:
+                listed = ", ".join(f"{kind} ({name})" for name, kind in sorted(unknown.items()))
+                raise format_error(f"Unrecognized resource types: [{listed}]")
+        names = set(self.resources) | set(self.parameters) | _PSEUDO
+        lost = {name: set(_named(each)) - names for name, each in self.resources.items()}
+        if missing := sorted(set().union(*lost.values())):
+            raise format_error(
+                f"Unresolved resource dependencies [{', '.join(missing)}] in the Resources block of the template"
+            )
+        missing = sorted(
+            set().union(*(references(each.get("Value")) for each in self.outputs.values())) - names
+        )
+        if missing:
+            raise format_error(
+                f"Unresolved resource dependencies [{', '.join(missing)}] in the Outputs block of the template"
+            )
+        ordered({name: needs(each, self.resources) for name, each in self.resources.items()})
+
+
+def of(document: Mapping[str, Any]) -> Template:
+    """Raises Fault for sections that are none, or not of the form that they must have."""
+    if strange := sorted(set(document) - SECTIONS):
+        raise format_error(f"Invalid template property or properties [{', '.join(strange)}]")
+    for name in SECTIONS - {"AWSTemplateFormatVersion", "Description", "Transform"}:
+        section = document.get(name)
+        if section is not None and not isinstance(section, dict):
+            raise format_error(f"[/{name}] must be an object")
+    for name in "Parameters", "Outputs", "Resources":
+        for key, each in (document.get(name) or {}).items():
+            if not isinstance(each, dict):
+                raise format_error(f"[/{name}/{key}] must be an object")
+    for key, each in (document.get("Outputs") or {}).items():
+        if "Value" not in each:
+            raise format_error(
+                f"Output {key} is malformed. [/Outputs/{key}] Every Outputs member must contain a Value"
+            )
+    for key, each in (document.get("Parameters") or {}).items():
+        if "Type" not in each:
+            raise format_error(f"[/Parameters/{key}] Every Parameters object must contain a Type member.")
+    if not document.get("Resources"):
+        raise format_error("At least one Resources member must be defined.")
+    return Template(document)
+
+
+def transforms(document: Mapping[str, Any]) -> list[str]:
+    """The macros that a template asks for. Raises Fault for one that is not here."""
+    named = document.get("Transform") or []
+    found = [named] if isinstance(named, str | dict) else named
+    for each in found:
+        if each not in (SAM, EXTENSIONS):
+            name = each.get("Name") if isinstance(each, dict) else each
+            raise Fault("ValidationError", f"No transform named {name} found.")
+    return list(found)
+
+
+def known(kind: str, kinds: Mapping[str, Any]) -> bool:
+    return kind in kinds or (kind.startswith("Custom::") and "Custom::" in kinds)
+
+
+def format_error(text: str) -> Fault:
+    return Fault("ValidationError", f"Template format error: {text}")
+
+
+def _named(resource: Mapping[str, Any]) -> set[str]:
+    named = resource.get("DependsOn") or []
+    return references(resource.get("Properties", {})) | set([named] if isinstance(named, str) else named)
+
+
+def _check_resources(resources: Mapping[str, Any], conditions: set[str]) -> None:
+    if len(resources) > RESOURCES:
+        raise format_error(
+            f"Number of resources, {len(resources)}, is greater than maximum allowed, {RESOURCES}"
+        )
+    for name, resource in resources.items():
+        if not _LOGICAL.fullmatch(name):
+            raise format_error(f"Resource name {name} is non alphanumeric.")
+        if not isinstance(resource.get("Type"), str):
+            raise format_error(f"[/Resources/{name}] Every Resources object must contain a Type member.")
+        if strange := sorted(set(resource) - ATTRIBUTES):
+            raise format_error(f"Invalid template resource property '{strange[0]}'")
+        if not isinstance(resource.get("Properties") or {}, dict):
+            raise format_error(f"[/Resources/{name}/Properties] must be an object")
+        condition = resource.get("Condition")
+        if condition is not None and condition not in conditions:
+            raise format_error(
+                f"Unresolved condition dependency {condition} in the Resources block of the template"
+            )
+        for policy in "DeletionPolicy", "UpdateReplacePolicy":
+            if resource.get(policy) not in (None, "Delete", "Retain", "Snapshot", "RetainExceptOnCreate"):
+                raise format_error(f"Unrecognized {policy} {resource[policy]} for resource {name}")

@@ -1,0 +1,100 @@
+"""Code and templates that `stoker deploy` brings along, by their digests: what S3 is where there is no S3.
+
+PUT /_stoker/artifacts/SHA256 keeps a body, HEAD says whether it is there. A template names one as an object of the
+bucket "stoker-artifacts". What no stack names goes when the server starts, if it is older than an hour: it may be on
+its way into a stack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import re
+import time
+import uuid
+from collections.abc import Container
+from pathlib import Path
+
+from ...aws.faults import Fault
+from ...aws.messages import Request, Response
+from ...aws.service import Caller, Service
+from ...deploy.artifacts import BUCKET, PATH
+from ...deploy.kinds.base import NotMade
+from ...hosting import disk
+
+KEPT = 3600.0  # seconds
+_ROUTE = re.compile(rf"(?:PUT|HEAD) {PATH}([0-9a-f]{{64}})\Z")
+_URL = re.compile(rf"https?://[^/]+{PATH}([0-9a-f]{{64}})\Z")
+
+
+class Artifacts(Service):
+    """Of one server."""
+
+    name = "artifacts"
+    paths = _ROUTE
+    signed_for = "cloudformation"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def call(self, request: Request, caller: Caller) -> Response:
+        found = _ROUTE.match(f"{request.method} {request.path}")
+        assert found is not None
+        path = self._folder / found[1]
+        if request.method == "HEAD":
+            return Response(200 if path.exists() else 404, [], b"")
+        await asyncio.get_running_loop().run_in_executor(None, self._keep, path, request.body)
+        return Response(200, [], b"")
+
+    def error(self, request: Request, fault: Fault) -> Response:
+        status = (
+            413
+            if fault.code == "RequestEntityTooLargeException"
+            else 403
+            if "Signature" in fault.code
+            else 400
+        )
+        return Response(status, [(b"content-type", b"text/plain")], (fault.message or fault.code).encode())
+
+    def read(self, bucket: str, key: str) -> bytes | None:
+        """An object of the bucket, None of any other. Raises NotMade."""
+        if bucket != BUCKET:
+            return None
+        try:
+            return (self._folder / key).read_bytes()
+        except OSError:
+            raise NotMade(f"s3://{bucket}/{key} was not uploaded here") from None
+
+    def of_url(self, url: str) -> bytes | None:
+        """Raises NotMade."""
+        found = _URL.fullmatch(url)
+        return self.read(BUCKET, found[1]) if found else None
+
+    def collect(self, named: Container[str]) -> None:
+        """Let go what is not named."""
+        if not self._folder.is_dir():
+            return
+        oldest = time.time() - KEPT
+        for path in self._folder.iterdir():
+            with contextlib.suppress(OSError):
+                if path.name not in named and path.stat().st_mtime < oldest:
+                    path.unlink()
+
+    def _keep(self, path: Path, body: bytes) -> None:
+        """Whole, and on the disk, before it is there under its name."""
+        if hashlib.sha256(body).hexdigest() != path.name:
+            raise Fault("ValidationError", f"the body is not what {path.name} is the SHA-256 of")
+        self._folder.mkdir(exist_ok=True)
+        new = self._folder / f"{path.name}.{uuid.uuid4().hex}"
+        try:
+            with new.open("wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            new.rename(path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+        disk.sync(self._folder)

@@ -1,0 +1,614 @@
+"""Stacks: templates by `stoker`, by boto3 and by the AWS CLI, against a server; and its kill in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from clients import AWS_CLI, moto_server, needs_aws_cli
+from delivered import logged
+from served import REGION, RUNTIME, Served
+from support import until
+
+from engine.cli.main import main
+
+TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+Run = Callable[..., tuple[int, str, str]]
+ALL = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = Served(tmp_path_factory.mktemp("stacks") / "state")
+    yield served
+    assert served.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def cloud(server: Served) -> Any:
+    return server.client("cloudformation")
+
+
+@pytest.fixture
+def run(server: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `stoker`: exit status, stdout and stderr."""
+    monkeypatch.setenv("STOKER_ENDPOINT", server.url)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        status = main(arguments)
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return command
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Callable[[str], Path]:
+    """A copy of one of the templates, for the Python that runs this."""
+
+    def copied(name: str) -> Path:
+        folder = tmp_path / name
+        shutil.copytree(TEMPLATES / name, folder)
+        (path,) = folder.glob("template.*")
+        path.write_text(path.read_text().replace("python3.11", RUNTIME))
+        return path
+
+    return copied
+
+
+def body(name: str = "plain") -> str:
+    (path,) = (TEMPLATES / name).glob("template.*")
+    return path.read_text().replace("python3.11", RUNTIME)
+
+
+def outputs(cloud: Any, name: str) -> dict[str, str]:
+    found = cloud.describe_stacks(StackName=name)["Stacks"][0]
+    return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
+
+
+def status(cloud: Any, name: str) -> str:
+    return str(cloud.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
+
+
+def given(**values: str) -> list[dict[str, str]]:
+    return [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
+
+
+def created(cloud: Any, name: str, **values: str) -> str:
+    """The id of a stack of the plain template."""
+    made = cloud.create_stack(
+        StackName=name, TemplateBody=body(), Capabilities=ALL, Parameters=given(**values)
+    )
+    return str(made["StackId"])
+
+
+def refused(code: str, call: Callable[..., Any], **members: Any) -> str:
+    with pytest.raises(ClientError) as error:
+        call(**members)
+    assert error.value.response["Error"]["Code"] == code
+    return str(error.value.response["Error"]["Message"])
+
+
+# By the `stoker` command.
+
+
+@pytest.mark.promise(167)
+def test_a_template_from_its_deployment_to_its_end(
+    run: Run, cloud: Any, api: Any, template: Callable[[str], Path], name: str
+) -> None:
+    path = str(template("hello"))
+    done, out, _ = run("diff", path, "--stack", name)
+    assert done == 0
+    assert "+ AWS::Lambda::Function                HelloWorldFunction" in out
+    with pytest.raises(ClientError, match="does not exist"):
+        cloud.describe_stacks(StackName=name)
+    done, out, err = run("deploy", path, "--stack", name)
+    assert (done, err) == (0, "")
+    assert f"{name} created" in out
+    url = outputs(cloud, name)["HelloWorldUrl"]
+    assert json.load(urllib.request.urlopen(url)) == {"message": "hello world"}
+    assert run("deploy", path, "--stack", name) == (0, f"{name} unchanged: it is what {path} says\n", "")
+    done, out, _ = run("diff", path, "--stack", name, "--parameter", "Greeting=bonjour")
+    assert out == "~ AWS::Lambda::Function                HelloWorldFunction  (Environment)\n"
+    assert run("deploy", path, "--stack", name, "--parameter", "Greeting=bonjour")[0] == 0
+    assert json.load(urllib.request.urlopen(url)) == {"message": "bonjour"}
+    # What is saved is live, and what was said before still holds.
+    code = Path(path).parent / "hello_world/app.py"
+    code.write_text(code.read_text().replace('"message"', '"text"'))
+    assert run("deploy", path, "--stack", name)[0] == 0
+    assert json.load(urllib.request.urlopen(url)) == {"text": "bonjour"}
+    done, out, _ = run("delete", name)
+    assert out.endswith(f"{name} deleted\n")
+    assert not [each for each in api.list_functions()["Functions"] if each["FunctionName"].startswith(name)]
+    assert run("delete", name) == (1, f"{name} is no stack\n", "")
+
+
+@pytest.mark.promise(167)
+def test_a_bus_and_a_queue(
+    run: Run, server: Served, cloud: Any, api: Any, template: Callable[[str], Path], name: str
+) -> None:
+    assert run("deploy", str(template("orders")), "--stack", name)[0] == 0
+    found = outputs(cloud, name)
+    entry = {"Source": "shop", "DetailType": "placed", "Detail": '{"n": 7}', "EventBusName": found["Bus"]}
+    assert server.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+    logged(server, f"/aws/lambda/{found['Function']}", 'got {"n": 7}')
+    mapping = api.get_event_source_mapping(UUID=found["Mapping"])
+    queue = found["Queue"].rpartition("/")[2]
+    assert mapping["EventSourceArn"].rpartition(":")[2] == queue
+    assert mapping["BatchSize"] == 5
+    attributes = server.client("sqs").get_queue_attributes(QueueUrl=found["Queue"], AttributeNames=["All"])
+    assert attributes["Attributes"]["VisibilityTimeout"] == "180"
+    assert json.loads(attributes["Attributes"]["RedrivePolicy"])["maxReceiveCount"] == 3
+    assert run("delete", name)[0] == 0
+    buses = server.client("events").list_event_buses()["EventBuses"]
+    assert [each["Name"] for each in buses if each["Name"].startswith(name)] == []
+
+
+@pytest.mark.promise(167)
+def test_a_topic_and_conditions(
+    run: Run, server: Served, cloud: Any, template: Callable[[str], Path], name: str
+) -> None:
+    path = str(template("notify"))
+    assert run("deploy", path, "--stack", name)[0] == 0
+    found = outputs(cloud, name)
+    assert "AuditQueue" not in found
+    server.client("sns").publish(TopicArn=found["Topic"], Message="ahoy")
+    logged(server, f"/aws/lambda/{found['Function']}", "got ahoy")
+    exports = {each["Name"]: each["Value"] for each in cloud.list_exports()["Exports"]}
+    assert exports[f"{name}-topic"] == found["Topic"]
+    done, out, _ = run("deploy", path, "--stack", name, "--parameter", "Stage=prod")
+    assert done == 0
+    assert "CREATE_COMPLETE  AWS::SQS::Queue                      Audit" in out
+    assert outputs(cloud, name)["AuditQueue"].startswith(f"arn:aws:sqs:{REGION}:")
+    done, out, _ = run("deploy", path, "--stack", name, "--parameter", "Stage=dev")
+    assert "DELETE_COMPLETE  AWS::SQS::Queue                      Audit" in out
+    done, _, err = run("deploy", path, "--stack", name, "--parameter", "Stage=test")
+    assert done == 2
+    assert "Parameter 'Stage' must be one of AllowedValues" in err
+    assert run("delete", name)[0] == 0
+
+
+@pytest.mark.promise(167)
+def test_schedules(run: Run, server: Served, cloud: Any, template: Callable[[str], Path], name: str) -> None:
+    path = template("nightly")
+    assert run("deploy", str(path), "--stack", name)[0] == 0
+    found = outputs(cloud, name)
+    logged(server, f"/aws/lambda/{found['Function']}", "got it was due")
+    scheduler = server.client("scheduler")
+    kept = scheduler.get_schedule(Name=found["Schedule"], GroupName=f"{name}-group")
+    assert kept["Target"]["Arn"].endswith(found["Function"])
+    assert run("delete", name)[0] == 0
+    groups = scheduler.list_schedule_groups()["ScheduleGroups"]
+    assert [each["Name"] for each in groups if each["Name"].startswith(name)] == []
+
+
+@pytest.mark.promise(167)
+def test_a_layer_versions_and_an_alias(
+    run: Run, cloud: Any, api: Any, template: Callable[[str], Path], name: str
+) -> None:
+    path = str(template("layered"))
+    assert run("deploy", path, "--stack", name)[0] == 0
+
+    def said() -> Any:
+        alias = outputs(cloud, name)["Alias"]
+        return json.load(api.invoke(FunctionName=alias, Payload=b"{}")["Payload"])
+
+    assert said() == "said one"
+    assert api.get_function_configuration(FunctionName=f"{name}-speaker")["MemorySize"] == 192
+    assert outputs(cloud, name)["Version"] == "1"
+    assert run("deploy", path, "--stack", name, "--parameter", "Word=two")[0] == 0
+    assert said() == "said two"
+    assert outputs(cloud, name)["Version"] == "2"
+    assert run("delete", name)[0] == 0
+
+
+def test_what_a_template_names_and_is_not_there(run: Run, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "template.yaml"
+    path.write_text(
+        "Resources:\n  F:\n    Type: AWS::Lambda::Function\n    Properties:\n      Code: nowhere/\n"
+    )
+    done, _, err = run("deploy", str(path), "--stack", name)
+    assert done == 2
+    assert err == f"stoker deploy: F: Code is {tmp_path / 'nowhere'}, which is not there\n"
+    path.write_text("Resources:\n  Box:\n    Type: AWS::EC2::Instance\n")
+    done, _, err = run("deploy", str(path), "--stack", name)
+    assert done == 2
+    assert "Unrecognized resource types: [AWS::EC2::Instance (Box)]" in err
+    path.write_text("Resources: [")
+    assert "YAML not well-formed" in run("deploy", str(path), "--stack", name)[2]
+
+
+@pytest.mark.promise(169)
+def test_requirements_are_installed_once(
+    run: Run, cloud: Any, api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    import zipfile
+
+    wheel = tmp_path / "thing-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("thing.py", "WORD = 'installed'\n")
+        archive.writestr("thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+        archive.writestr(
+            "thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("thing-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "requirements.txt").write_text(f"# what it needs\n{wheel}\n")
+    (source / "app.py").write_text("import thing\n\ndef handler(event, context):\n    return thing.WORD\n")
+    role = "arn:aws:iam::000000000000:role/test"
+    properties = {"Runtime": RUNTIME, "Handler": "app.handler", "Role": role, "Code": "src"}
+    resources = {"F": {"Type": "AWS::Lambda::Function", "Properties": properties}}
+    path = tmp_path / "template.json"
+    path.write_text(json.dumps({"Resources": resources, "Outputs": {"F": {"Value": {"Ref": "F"}}}}))
+    done, out, err = run("deploy", str(path), "--stack", name)
+    assert done == 0, err
+    assert f"installing {source / 'requirements.txt'}\n" in out
+    function = outputs(cloud, name)["F"]
+    assert json.load(api.invoke(FunctionName=function, Payload=b"{}")["Payload"]) == "installed"
+    wheel.unlink()
+    done, out, err = run("deploy", str(path), "--stack", name)
+    assert out == f"{name} unchanged: it is what {path} says\n"
+    (source / "requirements.txt").write_text("./nothing-of-that-name.whl\n")
+    done, _, err = run("deploy", str(path), "--stack", name)
+    assert done == 2
+    assert "could not be installed" in err
+
+
+# By boto3.
+
+
+@pytest.mark.promise(168)
+def test_events_are_awss_in_awss_order(cloud: Any, name: str) -> None:
+    id = created(cloud, name)
+    assert status(cloud, name) == "CREATE_COMPLETE"
+    events = cloud.describe_stack_events(StackName=name)["StackEvents"][::-1]
+    stack = [
+        (each["ResourceStatus"], each.get("ResourceStatusReason"))
+        for each in events
+        if each["PhysicalResourceId"] == id
+    ]
+    assert stack == [("CREATE_IN_PROGRESS", "User Initiated"), ("CREATE_COMPLETE", None)]
+    function = [each for each in events if each["LogicalResourceId"] == "Function"]
+    assert [(each["ResourceStatus"], each.get("ResourceStatusReason")) for each in function] == [
+        ("CREATE_IN_PROGRESS", None), ("CREATE_IN_PROGRESS", "Resource creation Initiated"), ("CREATE_COMPLETE", None),
+    ]  # fmt: skip
+    order = [each["LogicalResourceId"] for each in events if each["ResourceStatus"] == "CREATE_COMPLETE"]
+    assert order.index("Role") < order.index("Function") < order.index("Logs")
+    shown = cloud.describe_stack_resource(StackName=name, LogicalResourceId="Function")["StackResourceDetail"]
+    assert shown["PhysicalResourceId"].startswith(f"{name}-Function-")
+    listed = cloud.list_stack_resources(StackName=name)["StackResourceSummaries"]
+    assert [each["LogicalResourceId"] for each in listed] == ["Function", "Logs", "Queue", "Role"]
+    assert cloud.get_template(StackName=name)["TemplateBody"] == json.loads(body())
+    cloud.delete_stack(StackName=name)
+    assert status(cloud, id) == "DELETE_COMPLETE"
+    assert "does not exist" in refused("ValidationError", cloud.describe_stacks, StackName=name)
+
+
+@pytest.mark.promise(168)
+def test_the_same_again_is_no_update(cloud: Any, name: str) -> None:
+    id = created(cloud, name)
+    same = {"StackName": name, "TemplateBody": body(), "Capabilities": ALL}
+    assert refused("ValidationError", cloud.update_stack, **same) == "No updates are to be performed."
+    assert f"Stack [{name}] already exists" == refused("AlreadyExistsException", cloud.create_stack, **same)
+    written = json.dumps(json.loads(body()) | {"Description": "written otherwise"})
+    same = {"StackName": name, "TemplateBody": written, "Capabilities": ALL}
+    assert refused("ValidationError", cloud.update_stack, **same) == "No updates are to be performed."
+    cloud.create_change_set(ChangeSetName="nothing", **same)
+    found = cloud.describe_change_set(ChangeSetName="nothing", StackName=name)
+    assert found["Status"] == "FAILED"
+    assert found["StatusReason"].startswith("The submitted information didn't contain changes.")
+    assert "[FAILED]" in refused(
+        "InvalidChangeSetStatus", cloud.execute_change_set, ChangeSetName="nothing", StackName=name
+    )
+    cloud.delete_stack(StackName=id)
+
+
+@pytest.mark.promise(168)
+def test_a_creation_that_fails_leaves_nothing(server: Served, cloud: Any, api: Any, name: str) -> None:
+    created(cloud, name, Fails="yes")
+    assert status(cloud, name) == "ROLLBACK_COMPLETE"
+    events = cloud.describe_stack_events(StackName=name)["StackEvents"]
+    (failed,) = [each for each in events if each["ResourceStatus"] == "CREATE_FAILED"]
+    assert failed["LogicalResourceId"] == "Broken"
+    assert "Function not found" in failed["ResourceStatusReason"]
+    (begun,) = [each for each in events if each["ResourceStatus"] == "ROLLBACK_IN_PROGRESS"]
+    said = "The following resource(s) failed to create: [Broken]. Rollback requested by user."
+    assert begun["ResourceStatusReason"] == said
+    assert not [each for each in api.list_functions()["Functions"] if each["FunctionName"].startswith(name)]
+    assert "QueueUrls" not in server.client("sqs").list_queues(QueueNamePrefix=name)
+    again = {"StackName": name, "TemplateBody": body(), "Capabilities": ALL}
+    assert "is in ROLLBACK_COMPLETE state and can not be updated." in refused(
+        "ValidationError", cloud.update_stack, **again
+    )
+    cloud.delete_stack(StackName=name)
+
+
+@pytest.mark.promise(168)
+def test_an_update_that_fails_is_rolled_back(server: Served, cloud: Any, api: Any, name: str) -> None:
+    created(cloud, name)
+    before = outputs(cloud, name)
+    cloud.update_stack(
+        StackName=name, TemplateBody=body(), Capabilities=ALL, Parameters=given(Fails="yes", Depth="9")
+    )
+    assert status(cloud, name) == "UPDATE_ROLLBACK_COMPLETE"
+    assert outputs(cloud, name) == before
+    sqs = server.client("sqs")
+    attributes = sqs.get_queue_attributes(QueueUrl=before["Queue"], AttributeNames=["DelaySeconds"])
+    assert attributes["Attributes"]["DelaySeconds"] == "1"
+    configuration = api.get_function_configuration(FunctionName=before["Function"])
+    assert configuration["Environment"]["Variables"] == {"DEPTH": "1"}
+    stack = [
+        each["ResourceStatus"]
+        for each in cloud.describe_stack_events(StackName=name)["StackEvents"]
+        if each["LogicalResourceId"] == name
+    ]
+    assert stack[:4][::-1] == [
+        "UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE",
+    ]  # fmt: skip
+    # It goes on from there.
+    more = {"TemplateBody": body(), "Capabilities": ALL, "Parameters": given(Depth="9")}
+    cloud.update_stack(StackName=name, **more)
+    assert status(cloud, name) == "UPDATE_COMPLETE"
+    attributes = sqs.get_queue_attributes(QueueUrl=before["Queue"], AttributeNames=["DelaySeconds"])
+    assert attributes["Attributes"]["DelaySeconds"] == "9"
+    cloud.delete_stack(StackName=name)
+
+
+@pytest.mark.promise(168)
+def test_replacements_and_what_is_retained(server: Served, cloud: Any, name: str) -> None:
+    def queues(first: str, **more: Any) -> str:
+        first_ = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": f"{name}-{first}"}, **more}
+        second = {"Type": "AWS::SQS::Queue", "Properties": {
+            "RedrivePolicy": {"deadLetterTargetArn": {"Fn::GetAtt": "First.Arn"}, "maxReceiveCount": 2}}}  # fmt: skip
+        return json.dumps({"Resources": {"First": first_, "Second": second}})
+
+    sqs = server.client("sqs")
+
+    def named() -> list[str]:
+        found = sqs.list_queues(QueueNamePrefix=name).get("QueueUrls", [])
+        return sorted(each.rpartition("/")[2] for each in found)
+
+    cloud.create_stack(StackName=name, TemplateBody=queues("a"))
+    changed = queues("b", UpdateReplacePolicy="Retain", DeletionPolicy="Retain")
+    cloud.create_change_set(StackName=name, ChangeSetName="c", TemplateBody=changed)
+    planned = cloud.describe_change_set(StackName=name, ChangeSetName="c")["Changes"]
+    shown = {
+        each["ResourceChange"]["LogicalResourceId"]: each["ResourceChange"]["Replacement"] for each in planned
+    }
+    assert shown == {"First": "True", "Second": "False"}
+    cloud.execute_change_set(StackName=name, ChangeSetName="c")
+    assert status(cloud, name) == "UPDATE_COMPLETE"
+    assert [each for each in named() if "Second" not in each] == [
+        f"{name}-b"
+    ]  # the old one's own policy was to go
+    cloud.update_stack(StackName=name, TemplateBody=queues("d", DeletionPolicy="Retain"))
+    assert [each for each in named() if "Second" not in each] == [f"{name}-b", f"{name}-d"]
+    cloud.delete_stack(StackName=name)
+    assert named() == [f"{name}-b", f"{name}-d"]
+    # Somebody else's queue is neither taken over nor deleted.
+    cloud.create_stack(StackName=name, TemplateBody=queues("b"))
+    assert status(cloud, name) == "ROLLBACK_COMPLETE"
+    assert f"{name}-b" in named()
+    cloud.delete_stack(StackName=name)
+    assert named() == [f"{name}-b", f"{name}-d"]
+
+
+@pytest.mark.promise(168)
+def test_exports_hold_what_others_import(cloud: Any, name: str) -> None:
+    queue = {"Type": "AWS::SQS::Queue"}
+    export = {"Arn": {"Value": {"Fn::GetAtt": ["Q", "Arn"]}, "Export": {"Name": f"{name}-arn"}}}
+    cloud.create_stack(
+        StackName=name, TemplateBody=json.dumps({"Resources": {"Q": queue}, "Outputs": export})
+    )
+    policy = {"deadLetterTargetArn": {"Fn::ImportValue": f"{name}-arn"}, "maxReceiveCount": 1}
+    user = {"Resources": {"Q": {"Type": "AWS::SQS::Queue", "Properties": {"RedrivePolicy": policy}}}}
+    cloud.create_stack(StackName=f"{name}-user", TemplateBody=json.dumps(user))
+    assert status(cloud, f"{name}-user") == "CREATE_COMPLETE"
+    assert cloud.list_imports(ExportName=f"{name}-arn")["Imports"] == [f"{name}-user"]
+    assert refused("ValidationError", cloud.delete_stack, StackName=name) == (
+        f"Export {name}-arn cannot be deleted as it is in use by {name}-user"
+    )
+    cloud.delete_stack(StackName=f"{name}-user")
+    cloud.delete_stack(StackName=name)
+
+
+@pytest.mark.promise(168)
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({}, "Template format error: At least one Resources member must be defined."),
+        ({"Resources": {"Q": {}}}, "[/Resources/Q] Every Resources object must contain a Type member."),
+        ({"Resources": {"Q-1": {"Type": "AWS::SQS::Queue"}}}, "Resource name Q-1 is non alphanumeric."),
+        ({"Resources": {"Q": {"Type": "AWS::X::Y"}}}, "Unrecognized resource types: [AWS::X::Y (Q)]"),
+        ({"Resources": {"Q": {"Type": "AWS::SQS::Queue", "DependsOn": "R"}}},
+         "Unresolved resource dependencies [R] in the Resources block of the template"),
+        ({"Resources": {"Q": {"Type": "AWS::SQS::Queue", "DependsOn": "R"},
+                        "R": {"Type": "AWS::SQS::Queue", "DependsOn": "Q"}}},
+         "Circular dependency between resources: [Q, R]"),
+        ({"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Parameters": {"P": {"Type": "String"}}},
+         "Parameters: [P] must have values"),
+        ({"Resources": {"R": {"Type": "AWS::IAM::Role", "Properties": {"RoleName": "r"}}}},
+         "Requires capabilities : [CAPABILITY_NAMED_IAM]"),
+        ({"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Transform": "Mine"}, "No transform named Mine found."),
+    ],
+)  # fmt: skip
+def test_what_is_refused(cloud: Any, name: str, document: Any, message: str) -> None:
+    code = "InsufficientCapabilitiesException" if "Requires" in message else "ValidationError"
+    assert message in refused(code, cloud.create_stack, StackName=name, TemplateBody=json.dumps(document))
+    with pytest.raises(ClientError, match="does not exist"):
+        cloud.describe_stacks(StackName=name)
+
+
+def test_a_template_is_summarised(cloud: Any) -> None:
+    found = cloud.get_template_summary(TemplateBody=body("notify"))
+    assert found["DeclaredTransforms"] == ["AWS::Serverless-2016-10-31"]
+    assert "AWS::Serverless::Function" in found["ResourceTypes"]
+    assert found["Parameters"][0]["ParameterConstraints"]["AllowedValues"] == ["dev", "prod"]
+    checked = cloud.validate_template(TemplateBody=body("plain"))
+    assert checked["Capabilities"] == ["CAPABILITY_IAM"]
+    assert [each["ParameterKey"] for each in checked["Parameters"]] == ["Fails", "Depth"]
+
+
+# By the AWS CLI, and with other services.
+
+
+@needs_aws_cli
+@pytest.mark.promise(168)
+def test_aws_cloudformation_deploy(server: Served, cloud: Any, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "template.json"
+    path.write_text(body())
+
+    def deploy(*more: str) -> subprocess.CompletedProcess[str]:
+        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+        command = [
+            str(AWS_CLI),
+            "cloudformation",
+            "deploy",
+            "--template-file",
+            str(path),
+            "--stack-name",
+            name,
+        ]
+        return subprocess.run(
+            [*command, "--capabilities", "CAPABILITY_IAM", *more], capture_output=True, text=True, check=False,
+            env={**os.environ, **keys, "AWS_ENDPOINT_URL": server.url},
+        )  # fmt: skip
+
+    done = deploy()
+    assert done.returncode == 0, done.stderr
+    assert f"Successfully created/updated stack - {name}" in done.stdout
+    done = deploy()
+    assert done.returncode == 0
+    assert "No changes to deploy" in done.stdout
+    done = deploy("--parameter-overrides", "Depth=4")
+    assert done.returncode == 0
+    assert f"Successfully created/updated stack - {name}" in done.stdout
+    cloud.delete_stack(StackName=name)
+
+
+@pytest.mark.promise(170)
+def test_types_of_other_services_are_passed_on(tmp_path: Path) -> None:
+    resources = {
+        "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"VersioningConfiguration": {"Status": "Enabled"}}},
+        "Table": {"Type": "AWS::DynamoDB::Table", "Properties": {
+            "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            "StreamSpecification": {"StreamViewType": "NEW_IMAGE"}}},
+        "Stream": {"Type": "AWS::Kinesis::Stream", "Properties": {"ShardCount": "1"}},
+        "Parameter": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": {"Ref": "Bucket"}}},
+        "Secret": {"Type": "AWS::SecretsManager::Secret", "Properties": {"GenerateSecretString": {
+            "SecretStringTemplate": "{\"user\": \"me\"}", "GenerateStringKey": "password"}}},
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {
+            "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []},
+            "ManagedPolicyArns": ["arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"],
+            "Policies": [{"PolicyName": "p", "PolicyDocument": {"Version": "2012-10-17", "Statement": []}}]}},
+        "Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {
+            "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]}, "DefinitionSubstitutions": {"End": "Done"},
+            "DefinitionString": '{"StartAt": "${End}", "States": {"Done": {"Type": "Succeed"}}}'}},
+    }  # fmt: skip
+    queue = {
+        "Type": "AWS::SQS::Queue",
+        "Properties": {"QueueName": {"Fn::Sub": "q-{{resolve:ssm:${Parameter}}}"}},
+    }
+    resources["Queue"] = queue
+    whole = {"Resources": resources, "Outputs": {"Table": {"Value": {"Fn::GetAtt": ["Table", "StreamArn"]}}}}
+    with moto_server() as moto:
+        served = Served(tmp_path / "state", "--aws-endpoint", moto)
+        cloud = served.client("cloudformation")
+        s3 = served.client("s3")
+        s3.create_bucket(Bucket="templates")
+        s3.put_object(Bucket="templates", Key="a/template.json", Body=json.dumps(whole))
+        url = f"{served.url}/templates/a/template.json"
+        cloud.create_stack(StackName="other", TemplateURL=url, Capabilities=["CAPABILITY_IAM"])
+        events = cloud.describe_stack_events(StackName="other")["StackEvents"]
+        failed = [each for each in events if each["ResourceStatus"] == "CREATE_FAILED"]
+        assert status(cloud, "other") == "CREATE_COMPLETE", failed
+        ids = {
+            each["LogicalResourceId"]: each["PhysicalResourceId"]
+            for each in cloud.list_stack_resources(StackName="other")["StackResourceSummaries"]
+        }
+        assert s3.get_bucket_versioning(Bucket=ids["Bucket"])["Status"] == "Enabled"
+        assert ids["Queue"].rpartition("/")[2] == f"q-{ids['Bucket']}"
+        secret = served.client("secretsmanager").get_secret_value(SecretId=ids["Secret"])["SecretString"]
+        assert set(json.loads(secret)) == {"user", "password"}
+        described = served.client("stepfunctions").describe_state_machine(stateMachineArn=ids["Machine"])
+        assert json.loads(described["definition"])["StartAt"] == "Done"
+        assert ":stream/" in outputs(cloud, "other")["Table"]
+        cloud.delete_stack(StackName="other")
+        assert status(cloud, cloud.list_stacks()["StackSummaries"][0]["StackId"]) == "DELETE_COMPLETE"
+        assert [each["Name"] for each in s3.list_buckets()["Buckets"]] == ["templates"]
+        assert served.client("dynamodb").list_tables()["TableNames"] == []
+        assert served.stop() == 0
+
+
+# The server's end in the middle.
+
+
+@pytest.mark.promise(171)
+@pytest.mark.parametrize("verb", ["create", "update"])
+def test_a_server_killed_in_the_middle_goes_on(tmp_path: Path, verb: str) -> None:
+    """Whatever it had done by then: it is rolled back at the next start, and the next deployment goes on."""
+
+    def whole(count: int, delay: int) -> str:
+        each = {"Type": "AWS::SQS::Queue", "Properties": {"DelaySeconds": delay}}
+        return json.dumps({"Resources": {f"Q{number}": each for number in range(count)}})
+
+    served = Served(tmp_path / "state")
+    cloud = served.client("cloudformation")
+    if verb == "update":
+        cloud.create_stack(StackName="s", TemplateBody=whole(60, 1))
+
+    def deploy() -> None:
+        operation = cloud.create_stack if verb == "create" else cloud.update_stack
+        with pytest.raises(Exception, match=r"."):
+            operation(StackName="s", TemplateBody=whole(120, 2))
+
+    asking = threading.Thread(target=deploy)
+    asking.start()
+    watching = served.client("cloudformation")
+
+    def some() -> bool:
+        try:
+            events = watching.describe_stack_events(StackName="s")["StackEvents"]
+        except ClientError:
+            return False
+        fresh = [each for each in events if each["ResourceStatus"] == f"{verb.upper()}_COMPLETE"]
+        return len(fresh) > 4 and status(watching, "s") == f"{verb.upper()}_IN_PROGRESS"
+
+    until(some, what="a few resources")
+    served.process.send_signal(signal.SIGKILL)
+    served.process.wait()
+    asking.join()
+    served = Served(tmp_path / "state")
+    cloud = served.client("cloudformation")
+    done = "ROLLBACK_COMPLETE" if verb == "create" else "UPDATE_ROLLBACK_COMPLETE"
+    until(lambda: status(cloud, "s") == done, what=done)
+    sqs = served.client("sqs")
+    urls = sqs.list_queues(QueueNamePrefix="s-", MaxResults=1000).get("QueueUrls", [])
+    assert len(urls) == (0 if verb == "create" else 60)
+    for url in urls[::10]:
+        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["DelaySeconds"])
+        assert attributes["Attributes"] == {"DelaySeconds": "1"}
+    if verb == "create":
+        cloud.delete_stack(StackName="s")
+        cloud.create_stack(StackName="s", TemplateBody=whole(3, 2))
+    else:
+        cloud.update_stack(StackName="s", TemplateBody=whole(3, 2))
+    assert status(cloud, "s") == f"{verb.upper()}_COMPLETE"
+    assert len(sqs.list_queues(QueueNamePrefix="s-").get("QueueUrls", [])) == 3
+    cloud.delete_stack(StackName="s")
+    assert "QueueUrls" not in sqs.list_queues(QueueNamePrefix="s-")
+    assert served.stop() == 0

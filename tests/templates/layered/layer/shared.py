@@ -1,0 +1,5 @@
+"""What functions share."""
+
+
+def said(word):
+    return f"said {word}"

@@ -1,0 +1,9 @@
+"""Says a word by its layer."""
+
+import os
+
+import shared
+
+
+def handler(event, context):
+    return shared.said(os.environ["WORD"])

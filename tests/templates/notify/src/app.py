@@ -1,0 +1,6 @@
+"""Logs each message."""
+
+
+def handler(event, context):
+    for record in event["Records"]:
+        print("got", record["Sns"]["Message"])

@@ -1,0 +1,7 @@
+"""Logs what it gets."""
+
+import json
+
+
+def handler(event, context):
+    print("got", json.dumps(event.get("detail", event)))
