@@ -46,7 +46,7 @@ def spin_budget() -> int:
 def to_stderr(_function: str, _request_id: str, text: str) -> None:
     """The default log sink: what a handler prints appears on this process's stderr."""
     with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be closed, or None
-        sys.stderr.write(text.replace("\r", "\n").replace("\u00a0", " "))
+        sys.stderr.write(text)
 
 
 class Runtime:

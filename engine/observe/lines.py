@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .. import wire
+from .. import frames, wire
 
 ON_DEMAND = "on-demand"
 SUCCESS = "success"
@@ -145,7 +145,7 @@ def begins_init(message: str) -> bool:
 def error_line(error_type: str, message: str, stack_trace: list[str], at: int, form: LogFormat) -> str:
     """How Lambda's runtime logs what ended an init. at: epoch ms."""
     if form.log_format != "JSON":
-        return f"[ERROR] {error_type}: {message}\n"
+        return frames.framed(f"[ERROR] {error_type}: {message}", at / 1000)
     record = {
         "timestamp": iso(at)[:19] + "Z",
         "level": "ERROR",
@@ -216,21 +216,21 @@ def _json_init(i: InvocationLog, begin: int, own: list[LogEvent], record: Any) -
 
 
 def _own(i: InvocationLog, begin: int, end: int, keepends: bool) -> Iterator[LogEvent]:
-    """A function's output, an event per line. A line that says when it was logged has that time."""
+    """A function's output, an event for each record, and otherwise for each line. What says when it was logged has
+    that time."""
     if not i.output:
         return
     at = begin
-    pieces = i.output.split("\n")
-    if not pieces[-1]:
-        pieces.pop()
-    for line in pieces:
-        logged = _logged_at(line)
+    whole, rest = frames.events(i.output)
+    if rest:
+        made, event = frames.cut_off(rest)
+        whole.append((made, event if made else event + "\n"))
+    for made, event in whole:
+        logged = made or _logged_at(event)
         if logged is not None:
             at = min(max(at, logged), end)
-        if keepends:
-            yield at, line + "\n"
-        elif line:  # an event may not be empty
-            yield at, line
+        if keepends or (event := event.removesuffix("\n")):
+            yield at, event
 
 
 def _logged_at(line: str) -> int | None:

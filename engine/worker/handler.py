@@ -99,13 +99,13 @@ def exit_status(error: BaseException) -> int:
     return 1
 
 
-def error_line(error: dict[str, Any]) -> str:
-    """The log line of an error object: one event, so its line breaks are carriage returns; or JSON, if logs are."""
+def error_record(error: dict[str, Any], indent: str = " ") -> str:
+    """The log record of an error object: its lines, or JSON, if logs are. indent: AWS's runtime has no-break spaces."""
     if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        return json.dumps({"timestamp": stamp, "level": "ERROR", **error}) + "\n"
+        return json.dumps({"timestamp": stamp, "level": "ERROR", **error})
     text = f"[ERROR] {error['errorType']}: {error['errorMessage']}"
     if error["stackTrace"]:
         text += "\nTraceback (most recent call last):\n" + "".join(error["stackTrace"])
     lines = text.rstrip("\n").split("\n")
-    return "\r".join("\u00a0" * (len(s) - len(s.lstrip(" "))) + s.lstrip(" ") for s in lines) + "\n"
+    return "\n".join(indent * (len(s) - len(s.lstrip(" "))) + s.lstrip(" ") for s in lines)

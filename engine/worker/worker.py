@@ -36,7 +36,10 @@ class Worker:
         self._encode: Callable[[Any], bytes] = marshaller() if spec.deployed.strict else wire.encode
         self._fast_encode = self._encode if spec.deployed.strict else wire.fast_encode
         self._streams = output.redirect()
-        self._logs = output.LambdaLogHandler() if spec.plain else output.install_logging()
+        self.records = output.Records(self._streams[0], spec.deployed.strict)
+        self._logs = (
+            output.LambdaLogHandler(self.records) if spec.plain else output.install_logging(self.records)
+        )
         self._context = context.bind(
             function_name=spec.name,
             function_version=spec.deployed.version,
@@ -123,7 +126,7 @@ class Worker:
 
     def _init_failed(self, error: Exception) -> NoReturn:
         described = handler.error_object(error, "")
-        self._say(handler.error_line(described))
+        self.log_error(described)
         data = wire.encode(described)[: lib.STK_INLINE]
         lib.stk_worker_reply(self.lane, lib.STK_INIT_ERROR, data, len(data))
         os._exit(1)
@@ -226,7 +229,7 @@ class Worker:
     def _fail(self, error: Exception, header: Any) -> None:
         """Log what the handler raised, and reply with Lambda's error object."""
         described = handler.error_object(error, _id_of(header))
-        self._say(handler.error_line(described))
+        self.log_error(described)
         try:
             data = wire.encode(described)
         except Exception:  # a message that UTF-8 cannot hold
@@ -237,10 +240,8 @@ class Worker:
             data = wire.encode({**described, "errorMessage": message, "stackTrace": []})
         self._reply_error(data)
 
-    def _say(self, text: str) -> None:
-        """Into the log, whatever the function made of sys.stdout."""
-        data = text.encode("utf-8", "backslashreplace")
-        lib.stk_worker_log(self.lane, data, len(data))
+    def log_error(self, described: dict[str, Any]) -> None:
+        self.records.error(handler.error_record(described, self.records.indent))
 
     def _too_large(self, limit: int) -> None:
         message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."

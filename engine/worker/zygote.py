@@ -207,7 +207,7 @@ class Template:
                 result = wire.Initialised(unsafe=_unsafe_to_fork(self.sock.fileno()))
             except Exception as error:  # what is none (SystemExit) ends the process, as on Lambda
                 described = handler.error_object(error, "")
-                print(handler.error_line(described), end="", flush=True)
+                self.worker.log_error(described)
                 result = wire.Initialised(error=_short(described))
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):
