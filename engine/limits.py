@@ -18,6 +18,7 @@ MEMORY_MIN = 128
 MEMORY_MAX = 10_240
 ENVIRONMENT_BYTES = 4096
 INIT_TIMEOUT = 10.0  # seconds
+INIT_TIMEOUT_AHEAD = 130.0  # with provisioned concurrency or SnapStart; or its timeout, if that is longer
 LOG_TAIL_BYTES = 4096
 NAME_CHARS = 64
 PROCESSES = 1024  # processes and threads of one execution environment

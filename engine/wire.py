@@ -12,6 +12,7 @@ import decimal
 import json
 import math
 import socket
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,6 +99,14 @@ def detach(payload: bytes | memoryview) -> tuple[Extras, bytes | memoryview]:
     return _extras.decode(payload[4:end]), payload[end:]
 
 
+def log_stream(first: str, born: int) -> str:
+    """The log stream of one of a deployment's workers. first: its first worker's, and its init's; born: when this one
+    was, epoch us, 0: it is the first one."""
+    if not born:
+        return first
+    return f"{time.strftime('%Y/%m/%d', time.gmtime(born // 1_000_000))}{first[10:-16]}{born:016x}"
+
+
 class Sandbox(msgspec.Struct, frozen=True):
     """What a deployed function's processes see of the machine: see worker/sandbox.py."""
 
@@ -115,7 +124,12 @@ class Deployed(msgspec.Struct, frozen=True):
     version: str = "$LATEST"
     arn: str = ""  # "": made of region, account and name
     log_group: str = ""  # "": /aws/lambda/NAME
-    log_stream: str = ""  # "": one of each worker's own
+    log_stream: str = ""  # of its first worker: log_stream() above has the others'; "": each makes its own
+    initialization: str = ""  # AWS_LAMBDA_INITIALIZATION_TYPE; "": as it is initialised
+    trace: str = (
+        ""  # of an invocation that nothing traced, what follows root and parent; "": it has no header
+    )
+    clock: int = 0  # ns that CLOCK_MONOTONIC is behind the time of day, for that header
     path_first: list[str] = []  # sys.path entries before all but the code
     base: dict[str, str] | None = (
         None  # all variables beside Lambda's and the function's own; None: the engine's
@@ -173,6 +187,7 @@ class Fork(msgspec.Struct, tag=True):
     lane: int
     core: int
     more: bool = False  # may the function have another worker after this one?
+    born: int = 0  # epoch us; 0: it is the first one
 
 
 # Template to engine.

@@ -40,6 +40,8 @@ class Outcome:
     done: int
     peak_kib: int
     cold: bool
+    born: int = 0  # of its worker: wire.log_stream
+    again: int = 0  # ns that an init took within it, after one that had taken too long
 
 
 class FunctionSlot:
@@ -207,6 +209,7 @@ def read_outcome(o: Any) -> Outcome:
         done=o.t_done,
         peak_kib=o.peak_kib,
         cold=bool(o.cold),
+        born=o.born,
     )
 
 

@@ -91,16 +91,22 @@ class Reaper:
             self._deliver(n)
 
     def submit(
-        self, entry: FunctionEntry, data: bytes, done: LastChunk, flags: int = 0, id: bytes | None = None
+        self,
+        entry: FunctionEntry,
+        data: bytes,
+        done: LastChunk,
+        flags: int = 0,
+        id: bytes | None = None,
+        timeout_ns: int = 0,
     ) -> int:
-        """Accept an invocation; `done` is called in the loop. Its ticket. `id`: its request id, 16 bytes.
-        Raises what refusal() makes."""
+        """Accept an invocation; `done` is called in the loop. Its ticket. `id`: its request id, 16 bytes; timeout_ns: 0
+        for its function's. Raises what refusal() makes."""
         if self._closed:
             raise errors.EngineClosed("the engine is closed")
         token = self._next_token()
         self._waiting[token] = (done, entry.raw)
         ticket: int = _submit_as(
-            self._box, entry.index, token, flags, ffi.NULL if id is None else id, data, len(data)
+            self._box, entry.index, token, flags, ffi.NULL if id is None else id, timeout_ns, data, len(data)
         )
         if ticket < 0:
             del self._waiting[token]

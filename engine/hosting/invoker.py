@@ -20,11 +20,11 @@ from ..aws.faults import Fault
 from ..aws.names import LATEST, Place
 from ..calls.dispatch import Outcome, error_payload, uuid_text
 from ..durable.state import Change, State
-from ..errors import EngineError, FunctionError, InvalidEvent, TooManyRequests
+from ..errors import EngineError, FunctionError, FunctionTimeout, InvalidEvent, TooManyRequests
 from ..observe.lines import error_line
 from ..observe.outcomes import Throttle
 from ..observe.records import InvocationRecord, invocation_record
-from .deployments import Deployment, Fleet
+from .deployments import CLOCK, Deployment, Fleet, InitTimedOut
 
 _EXTRAS: int = lib.STK_EXTRAS
 
@@ -66,6 +66,7 @@ class Result:
     deployment: Deployment
     record: InvocationRecord | None  # None: it has no log
     at: float  # epoch seconds of its end
+    began: int  # of its beginning
 
 
 # Called with a Result, or with AWS's refusal.
@@ -143,6 +144,13 @@ class Invoker:
         thread."""
         alias = self._state.get("alias", name, qualifier)
         return self._fleet.warmed(name, alias["FunctionVersion"] if alias else qualifier)
+
+    def sampled(self, name: str, qualifier: str | None) -> bool:
+        """Are its invocations traced, unless their caller has decided?"""
+        try:
+            return self.route(name, qualifier).deployment.sampled
+        except Fault:
+            return False
 
     def usage(self, name: str) -> Usage:
         return self._usage.get(name) or self._usage.setdefault(name, Usage(self._reserved_of(name)))
@@ -269,18 +277,25 @@ def _result(deployment: Deployment, outcome: Outcome | EngineError, id: bytes) -
     assert entry is not None
     record = invocation_record(entry, outcome, now * 1e3)
     _publish(deployment, record)
+    began = ((outcome.started or outcome.done) + CLOCK) // 1_000_000_000  # as the worker has it
     if outcome.status == lib.STK_OK:
-        return Result(outcome.data, False, outcome.request_id, version, deployment, record, now)
+        return Result(outcome.data, False, outcome.request_id, version, deployment, record, now, began)
     try:
         payload = error_payload(entry, outcome)
     except EngineError as error:
         return _refused(deployment, error)
-    return Result(payload, True, outcome.request_id, version, deployment, record, now)
+    return Result(payload, True, outcome.request_id, version, deployment, record, now, began)
 
 
 def _init_failed(deployment: Deployment, error: FunctionError, request_id: str, now: float) -> Result:
     """The result of an invocation that ended with its init. What the init itself wrote is in the log already; of that,
     the result's tail has the error."""
+    if isinstance(error, InitTimedOut):
+        error = FunctionTimeout(request_id, error.seconds)
+        record = InvocationRecord(request_id, now * 1e3, int(error.timeout * 1e9), 0, "timeout", cold=True)
+        _publish(deployment, record)
+        payload = wire.encode(error.payload())
+        return Result(payload, True, request_id, deployment.key[1], deployment, record, now, int(now))
     status = "timeout" if error.error_type == "Sandbox.Timedout" else "error"
     record = InvocationRecord(
         request_id, now * 1e3, 0, 0, status, error.error_type,
@@ -294,12 +309,15 @@ def _init_failed(deployment: Deployment, error: FunctionError, request_id: str, 
         own = msgspec.structs.replace(record, output=text)
     body = {"errorMessage": error.error_message, "errorType": error.error_type, "requestId": ""}
     payload = wire.encode({**body, "stackTrace": error.stack_trace})
-    return Result(payload, True, request_id, deployment.key[1], deployment, own, now)
+    return Result(payload, True, request_id, deployment.key[1], deployment, own, now, int(now))
 
 
 def _publish(deployment: Deployment, record: InvocationRecord) -> None:
     if record.cold:
         record.init_at, deployment.init_began = deployment.init_began, 0.0
+        if deployment.init_lost_ms:
+            record.init_ms, deployment.init_lost_ms = deployment.init_lost_ms, 0.0
+            record.init_status, record.again = "timeout", True
     deployment.outcomes.ended(record)
 
 

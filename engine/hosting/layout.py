@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import limits, wire
-from ..aws.names import Place
+from ..aws.names import LATEST, Place
 from ..config import FunctionConfig, Reference, parse_reference
 from ..errors import InitError
+from ..observe.lines import ON_DEMAND
 from . import disk, environment
 from .packages import Packages, merged_name
 from .sandboxing import Sandboxing
@@ -34,6 +35,7 @@ class Layout:
     log_stream: str
     path_first: list[str]
     base: dict[str, str]
+    initialization: str  # of AWS_LAMBDA_INITIALIZATION_TYPE
     python: str
     sandbox: wire.Sandbox | None
 
@@ -77,6 +79,7 @@ class Layouts:
         if logging.get("LogFormat") == "JSON":
             base["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
             base["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel", "INFO")
+        initialization = _initialization(record, warm)
         config = FunctionConfig(
             reference=_reference(record["Handler"]),
             name=record["FunctionName"],
@@ -90,7 +93,7 @@ class Layouts:
             raw=False,
             waiting=limits.CONCURRENCY_MAX,
             keep_alive=limits.KEEP_ALIVE,
-            init_timeout=limits.INIT_TIMEOUT,
+            init_timeout=_init_timeout(record, initialization),
         )
         return Layout(
             config=config,
@@ -100,6 +103,7 @@ class Layouts:
             log_stream=f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{record['Version']}]{os.urandom(16).hex()}",
             path_first=path_first,
             base=base,
+            initialization=initialization,
             python=self.pythons[runtime],
             sandbox=sandbox,
         )
@@ -164,6 +168,18 @@ def _over(source: Path, target: Path) -> None:
             there.symlink_to(os.readlink(entry.path))
         else:
             os.link(entry.path, there)
+
+
+def _initialization(record: Mapping[str, Any], warm: int) -> str:
+    if record.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions" and record["Version"] != LATEST:
+        return "snap-start"
+    return "provisioned-concurrency" if warm else ON_DEMAND
+
+
+def _init_timeout(record: Mapping[str, Any], initialization: str) -> float:
+    """Seconds: what is initialised before it is invoked has more time for it."""
+    timeout = float(record["Timeout"])
+    return limits.INIT_TIMEOUT if initialization == ON_DEMAND else max(limits.INIT_TIMEOUT_AHEAD, timeout)
 
 
 def _reference(handler: str) -> Reference:

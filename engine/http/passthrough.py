@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,14 +14,17 @@ import httpcore
 from .. import wire
 from ..aws.messages import Request, Response
 from ..aws.registry import signing_name
+from ..aws.sessions import Sessions
 from ..errors import InvalidConfiguration
 from ..services.urls.conversion import HOP_BY_HOP
 
+Header = tuple[bytes, bytes]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 CONNECTIONS = 100
+_KEY = re.compile(rb"Credential=([^/,]+)/")
 IDLE = 60.0  # seconds that a client may take for the next piece of its request
 # Seconds; SQS polls last up to 20.
 EXTENSIONS = {"timeout": {"connect": 5.0, "read": 120.0, "write": 60.0, "pool": 30.0}}
@@ -38,8 +42,11 @@ class Passthrough:
     with then lead back here.
     """
 
-    def __init__(self, endpoint: str | None) -> None:
+    def __init__(self, endpoint: str | None, sessions: Sessions | None = None, account: str = "") -> None:
+        """sessions: the server's, whose keys mean nothing elsewhere; account: the server's own."""
         self._endpoint = endpoint
+        self._sessions = sessions
+        self._account = account
         self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS, keepalive_expiry=5.0)
         if endpoint is not None:
             try:
@@ -75,7 +82,7 @@ class Passthrough:
 
     async def _relay(self, scope: Scope, body: _Body, send: Send) -> None:
         started = False
-        headers = _end_to_end(scope["headers"], "expect")
+        headers = self._known_elsewhere(_end_to_end(scope["headers"], "expect"))
         names = {name.lower() for name, _ in scope["headers"]}
         content = body.pieces() if names & {b"transfer-encoding", b"content-length"} else None
         if content is None:
@@ -100,6 +107,23 @@ class Passthrough:
             cause = str(error) or type(error).__name__
             reason = f"could not be reached at {self._endpoint}: {cause}"
             await _refuse(scope, send, 502, "BadGateway", reason)
+
+    def _known_elsewhere(self, headers: list[Header]) -> list[Header]:
+        """A function's key is the server's own: its account's number, which other emulators know as a key, is there
+        instead; for the server's own account, a key that names none."""
+        values = dict(headers)
+        token, found = values.get(b"x-amz-security-token"), _KEY.search(values.get(b"authorization", b""))
+        if self._sessions is None or not token or not found:
+            return headers
+        session = self._sessions.find(found[1].decode("latin-1"), token.decode("latin-1"))
+        if session is None:
+            return headers
+        key = b"stoker" if session.account == self._account else session.account.encode()
+        return [
+            (name, value.replace(found[1], key, 1) if name == b"authorization" else value)
+            for name, value in headers
+            if name != b"x-amz-security-token"
+        ]
 
     def _url(self, scope: Scope) -> httpcore.URL:
         scheme, host, port = self._origin
@@ -136,7 +160,7 @@ class _Body:
             pass
 
 
-def _end_to_end(headers: list[tuple[bytes, bytes]], *dropped: str) -> list[tuple[bytes, bytes]]:
+def _end_to_end(headers: list[Header], *dropped: str) -> list[Header]:
     """The headers that are for the other end, but for those dropped."""
     stays_here = HOP_BY_HOP.union(dropped)
     lower = ((name.lower(), value) for name, value in headers)

@@ -254,7 +254,7 @@ class Server:
             *self._services,
         ]
         self._drains = [service.drain for service in services]
-        passthrough = Passthrough(options.aws_endpoint)
+        passthrough = Passthrough(options.aws_endpoint, self._sessions, options.account)
         stack.push_async_callback(passthrough.aclose)
         registry = Registry(services)
         app = App(registry, door, passthrough)
@@ -292,25 +292,22 @@ class Server:
         auth = self.options.auth
         browsers = Browsers((self.options.host, *self.options.allow_host), addresses=auth is not None)
         if auth is None:
-            return Door(place, None, {}, browsers)
+            return Door(place, None, {}, browsers, self._sessions)
         credentials = load_credentials(auth)
         accounts = {key: each.account for key, each in credentials.items() if each.account}
         return Door(place, Verifier(credentials, region=None, sessions=self._sessions), accounts, browsers)
 
     def _variables(self, place: Place, record: Mapping[str, Any]) -> dict[str, str]:
-        """What a function of a place finds in its environment: the way back here, and credentials: those of its role
-        where requests must be signed, else an account's number is a key of that account."""
-        variables = {"AWS_ENDPOINT_URL": self.url, self._inside.VARIABLE: self._inside.address(self.url)}
-        if self.options.auth is not None:
-            role = record["Role"].rpartition("/")[2]
-            session = self._sessions.issue(place.account, role, record["FunctionName"])
-            made = (session.key, session.secret, session.token)
-            return variables | dict(zip(environment.CREDENTIALS, made, strict=True))
-        if place.account != self.options.account:
-            variables |= {"AWS_ACCESS_KEY_ID": place.account, "AWS_SECRET_ACCESS_KEY": "stoker"}
-        else:
-            variables |= {"AWS_ACCESS_KEY_ID": "stoker", "AWS_SECRET_ACCESS_KEY": "stoker"}
-        return variables
+        """What a function of a place finds in its environment: the way back here, and its role's credentials."""
+        role = record["Role"].rpartition("/")[2]
+        session = self._sessions.issue(place.account, role, record["FunctionName"])
+        made = (session.key, session.secret, session.token)
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_LAMBDA_RUNTIME_API": self.url.removeprefix("http://"),
+            self._inside.VARIABLE: self._inside.address(self.url),
+            **dict(zip(environment.CREDENTIALS, made, strict=True)),
+        }
 
 
 def check(options: Options) -> None:

@@ -73,7 +73,7 @@ class Context(msgspec.Struct, eq=False, dict=True, weakref=True):
         if self._calls is None:
             text = 'a deployed function invokes others by boto3.client("lambda"): context.invoke is for embedded ones'
             raise errors.EngineError(text)
-        return self._calls.invoke(self._header, name, event, os.environ.get("_X_AMZN_TRACE_ID", ""))
+        return self._calls.invoke(self._header, name, event, os.environ.get(_TRACE, ""))
 
     def log(self, message: Any) -> None:
         """Write to the function's log."""
@@ -87,6 +87,9 @@ class Context(msgspec.Struct, eq=False, dict=True, weakref=True):
             f"invoked_function_arn={self.invoked_function_arn},client_context={self.client_context},"
             f"identity={self.identity},tenant_id={self.tenant_id}])"
         )
+
+
+_TRACE = "_X_AMZN_TRACE_ID"
 
 
 class _Bag:
@@ -111,13 +114,37 @@ def extend(context: Context, extras: wire.Extras) -> bool:
     if extras.tenant:
         own["tenant_id"] = extras.tenant
     if extras.trace:
-        os.environ["_X_AMZN_TRACE_ID"] = extras.trace
+        os.environ[_TRACE] = extras.trace
     return bool(extras.trace)
 
 
-def forget_trace() -> bool:
+class Trace:
+    """The trace header of the invocations that come without one. It is made when something reads it: os.environ has
+    values as bytes, and decodes them."""
+
+    def __init__(self, header: Any, tail: str, clock: int) -> None:
+        """header: of the invocation in hand; tail, clock: wire.Deployed's."""
+        self._header = header
+        self._tail = tail
+        self._clock = clock
+
+    def __bytes__(self) -> bytes:
+        id = self._header[REQUEST_ID].hex()
+        start = int.from_bytes(self._header[START_NS], sys.byteorder) + self._clock
+        return f"Root=1-{start // 1_000_000_000:08x}-{id[:24]};Parent={id[16:]}{self._tail}".encode()
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return bytes(self).decode(encoding, errors)
+
+    def install(self) -> None:
+        vars(os.environ)["_data"][_TRACE.encode()] = self
+
+
+def forget_trace(trace: Trace | None) -> bool:
     """The next invocation is another's: it must not go on with this one's trace, nor with its lineage."""
-    os.environ.pop("_X_AMZN_TRACE_ID", None)
+    os.environ.pop(_TRACE, None)
+    if trace is not None:
+        trace.install()
     return False
 
 

@@ -70,20 +70,21 @@ class Worker:
         if self.sandbox is not None:
             self.sandbox.own_tmp()
         _reseed()
-        if self.spec.plain:
-            return
-        deployed = self.spec.deployed
-        log_stream = (
-            deployed.log_stream or f"{time.strftime('%Y/%m/%d')}/[{deployed.version}]{os.urandom(16).hex()}"
-        )
-        os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self._context.log_stream_name = log_stream
+        if not (self.spec.plain or self.spec.deployed.log_stream):
+            day = time.strftime("%Y/%m/%d")
+            self._set_log_stream(f"{day}/[{self.spec.deployed.version}]{os.urandom(16).hex()}")
 
-    def serve(self, fds: list[int], core: int) -> NoReturn:
+    def _set_log_stream(self, name: str) -> None:
+        os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self._context.log_stream_name = name
+
+    def serve(self, fds: list[int], core: int, born: int) -> NoReturn:
         """Its life with a lane, of these descriptors: it never returns."""
         global current
         current = self
         status = 1
         try:
+            if self.spec.deployed.log_stream:
+                self._set_log_stream(wire.log_stream(self.spec.deployed.log_stream, born))
             self.lane = lib.stk_worker_born(*fds, core, self.spec.large, self.spec.max_reply)
             if self.lane == ffi.NULL:
                 os._exit(_NEXT_FAILED)
@@ -138,13 +139,18 @@ class Worker:
         view = memoryview(down).toreadonly()
         header = ffi.buffer(ffi.addressof(lane, "event"), context.HEADER_BYTES)
         self._logs.request_id = lambda: _id_of(header)
+        trace = (
+            context.Trace(header, spec.deployed.trace, spec.deployed.clock) if spec.deployed.trace else None
+        )
+        if trace is not None:
+            trace.install()
         fast_decode, fast_encode, raw = wire.fast_decode, self._fast_encode, spec.raw
         reply_next, max_reply = lib.stk_worker_reply_next, spec.max_reply
         packed = self._next()
         traced = False
         while True:
             if traced:
-                traced = context.forget_trace()
+                traced = context.forget_trace(trace)
             if packed >= 0:
                 at = packed >> 20
                 end = at + (packed & 0xFFFFF)

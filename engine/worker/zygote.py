@@ -263,7 +263,7 @@ class Template:
                 for fd in self._not_for_children():
                     os.close(fd)
                 self.worker.prepare(self.data_bytes, self.pid)
-                self.worker.serve(fds, message.core)
+                self.worker.serve(fds, message.core, message.born)
             finally:  # whatever happened: it must never go on as a template
                 os._exit(1)
         pidfd = os.pidfd_open(pid)
