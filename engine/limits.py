@@ -66,6 +66,8 @@ RESERVED_VARIABLES = frozenset(
         "LAMBDA_RUNTIME_DIR",
     }
 )  # fmt: skip
+# Beginnings of the names of variables that an interpreter, the dynamic linker or AWS's runtime reads at its start.
+VARIABLES_AT_START = ("PYTHON", "LD_", "LC_", "MALLOC_", "GLIBC_TUNABLES", "AWS_LAMBDA_EXEC_WRAPPER")
 RESERVED_DEPLOYED = RESERVED_VARIABLES | {
     "AWS_REGION", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 }  # fmt: skip

@@ -137,6 +137,7 @@ class Deployed(msgspec.Struct, frozen=True):
     python: str = ""  # the interpreter that runs it; "": the engine's own
     strict: bool = False  # responses as AWS's runtime writes them, and no others
     sandbox: Sandbox | None = None
+    fresh: bool = False  # its interpreter must start with its environment
 
 
 class FunctionSpec(msgspec.Struct, frozen=True):
@@ -158,6 +159,13 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     max_reply: int
     deployed: Deployed
     plain: bool = False  # no Lambda function: nothing of Lambda's in its environment and logging
+
+
+_function_specs: msgspec.json.Decoder[FunctionSpec] = msgspec.json.Decoder(FunctionSpec)
+
+
+def function_spec(data: bytes) -> FunctionSpec:
+    return _function_specs.decode(data)
 
 
 # Engine to zygote: with the template's socket and the write end of its output pipe attached.

@@ -170,6 +170,7 @@ int stk_mount_bind(const char *source, const char *target);
 int stk_mount_read_only(const char *target, int recursive);
 int stk_enter_root(void);
 int stk_use_capabilities(int all);
+int stk_pass_capabilities(int on);
 int stk_drop_capabilities(void);
 int stk_namespaces_probe(void);
 

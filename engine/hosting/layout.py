@@ -38,6 +38,7 @@ class Layout:
     initialization: str  # of AWS_LAMBDA_INITIALIZATION_TYPE
     python: str
     sandbox: wire.Sandbox | None
+    fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,9 @@ class Layouts:
         task, opt = str(self.packages.tree(record["_digest"])), ""
         if layers:
             opt = str(self._merged(layers))
+        # The dynamic linker looks at LD_LIBRARY_PATH when a program starts.
+        fresh = _has_libraries(task, f"{task}/lib", f"{opt}/lib" if opt else "")
+        fresh = fresh or any(name.startswith(limits.VARIABLES_AT_START) for name in self.passed)
         sandbox = self._sandbox(task, opt, record.get("EphemeralStorage", {}).get("Size", _TMP_MB))
         if sandbox is not None:
             task, opt = _TASK, opt and _OPT
@@ -106,6 +110,7 @@ class Layouts:
             initialization=initialization,
             python=self.pythons[runtime],
             sandbox=sandbox,
+            fresh=fresh,
         )
 
     def _sandbox(self, task: str, opt: str, tmp_mb: int) -> wire.Sandbox | None:
@@ -150,6 +155,14 @@ class Layouts:
             if not place.exists():
                 raise
         return place
+
+
+def _has_libraries(*folders: str) -> bool:
+    """Is there a shared library that programs find by LD_LIBRARY_PATH?"""
+    for folder in filter(os.path.isdir, folders):
+        if any(name.startswith("lib") and ".so" in name for name in os.listdir(folder)):
+            return True
+    return False
 
 
 def _over(source: Path, target: Path) -> None:

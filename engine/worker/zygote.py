@@ -25,6 +25,7 @@ import os
 import resource
 import select
 import signal
+import site
 import socket
 import sys
 import time
@@ -33,7 +34,7 @@ from typing import Any, NoReturn
 
 from .. import wire
 from .._native import lib
-from . import bytecode, endpoint, handler, worker
+from . import bytecode, endpoint, fresh, handler, worker
 from . import process_tree as watch
 from .sandbox import Sandbox
 from .spare import CALM_MS, Spare
@@ -135,7 +136,24 @@ def _become_template(spec: wire.FunctionSpec, fds: list[int], foreign: list[int]
         os.dup2(output_fd, 2)
         os.close(output_fd)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        Template(spec, socket.socket(fileno=sock_fd)).run()
+        template = Template(spec, socket.socket(fileno=sock_fd))
+        if fresh.needs(spec):
+            template.become_fresh()
+        template.run()
+    except BaseException as error:
+        status = handler.exit_status(error)
+    finally:
+        os._exit(status)
+
+
+def resume(sock_fd: int, spec: bytes) -> NoReturn:
+    """The same in a new program: bootstrap.py."""
+    status = 1
+    try:
+        lib.stk_pdeathsig(signal.SIGKILL)  # a wrapper may have put itself between
+        os.set_inheritable(sock_fd, False)
+        bytecode.keep_only_of_settled_sources()
+        Template(wire.function_spec(spec), socket.socket(fileno=sock_fd), fresh=True).run()
     except BaseException as error:
         status = handler.exit_status(error)
     finally:
@@ -145,9 +163,11 @@ def _become_template(spec: wire.FunctionSpec, fds: list[int], foreign: list[int]
 class Template:
     """One function's initialised interpreter, and its workers' parent."""
 
-    def __init__(self, spec: wire.FunctionSpec, sock: socket.socket) -> None:
+    def __init__(self, spec: wire.FunctionSpec, sock: socket.socket, fresh: bool = False) -> None:
+        """fresh: it is a program of its own, in its sandbox and with its variables already."""
         self.spec = spec
         self.sock = sock
+        self.fresh = fresh
         self.workers: dict[int, tuple[int, int]] = {}  # pidfd: (pid, lane)
         self.own: set[int] = set()  # children that the init started
         self.poll = select.poll()
@@ -183,19 +203,47 @@ class Template:
                     self._fork(message, fds)
                     break  # its pidfd may have the number of a dead spare's, whose end is in this list, too: look anew
 
+    def become_fresh(self) -> NoReturn:
+        """Go on as a new program, if the function needs that."""
+        if sandbox := self._entered(self.spec.path or sys.path):
+            sandbox.leave_for_exec()
+        with contextlib.suppress(OSError):
+            os.chdir(self.spec.code or ".")
+        inherited = os.environ if self.spec.deployed.base is None else {}
+        fresh.become(self.spec, {**inherited, **lambda_variables(self.spec)}, self.sock.fileno())
+
+    def _set_variables(self) -> None:
+        if not self.fresh:
+            variables = lambda_variables(self.spec)
+            if self.spec.deployed.base is not None:
+                os.environ.clear()
+            os.environ.update(variables)
+        if self.spec.deployed.base is not None:
+            sys.dont_write_bytecode = True  # a package is as it was deployed
+        time.tzset()
+
+    def _set_path(self, behind: list[str]) -> None:
+        spec = self.spec
+        own = (
+            [p for p in os.environ.get("PYTHONPATH", "").split(":") if p and p not in behind]
+            if self.fresh
+            else []
+        )
+        sys.path[:] = [
+            p for p in ([spec.code] if spec.code else []) + spec.deployed.path_first + own + behind if p
+        ]
+        for path in spec.deployed.path_first:
+            if path.endswith("site-packages"):
+                site.addsitedir(path)  # for its .pth files
+
     def _initialise(self) -> None:
         spec = self.spec
         started = time.perf_counter()
-        behind = spec.path or sys.path
-        variables = lambda_variables(spec)
-        if spec.deployed.base is not None:
-            os.environ.clear()
-            sys.dont_write_bytecode = True  # a package is as it was deployed
-        os.environ.update(variables)
-        time.tzset()
+        behind = spec.path or list(sys.path)
+        self._set_variables()
         endpoint.route()
         sandbox = self._entered(behind)
-        sys.path[:] = [p for p in ([spec.code] if spec.code else []) + spec.deployed.path_first + behind if p]
+        self._set_path(behind)
         with contextlib.suppress(OSError):
             os.chdir(spec.code or ".")
         result = wire.Initialised()
@@ -233,7 +281,7 @@ class Template:
             return None
         sandbox = Sandbox(self.spec.deployed.sandbox, path)
         try:
-            sandbox.enter()
+            sandbox.enter_again() if self.fresh else sandbox.enter()
         except OSError as error:
             fault = handler.RuntimeFault("Runtime.Unknown", f"the sandbox could not be entered: {error}")
             described = _short(handler.error_object(fault, ""))
