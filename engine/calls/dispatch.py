@@ -272,22 +272,27 @@ def failure(entry: FunctionEntry, outcome: Outcome) -> errors.EngineError:
 
 def _described(kind: type[errors.FunctionError], outcome: Outcome) -> errors.FunctionError:
     try:
-        error = wire.decode(outcome.data)
-        return kind(
-            str(error.get("errorType", "Unhandled")),
-            str(error.get("errorMessage", "")),
-            [str(line) for line in error.get("stackTrace") or []],
-            outcome.request_id,
-        )
-    except (ValueError, AttributeError):  # a worker that does not keep to the protocol
+        return errors.described(kind, wire.decode(outcome.data), outcome.request_id)
+    except (ValueError, AttributeError, TypeError):  # a worker that does not keep to the protocol
         return kind("Runtime.Unknown", outcome.data[:256].decode("utf-8", "replace"), [], outcome.request_id)
 
 
 def error_payload(entry: FunctionEntry, outcome: Outcome) -> bytes:
     """The response body of a failed invocation, as Lambda's Invoke has it."""
     if outcome.status in (FAULT, lib.STK_INIT):
-        return outcome.data
+        return _as_lambda_has_it(outcome.data) if b'"traceback":' in outcome.data else outcome.data
     error = failure(entry, outcome)
     if isinstance(error, errors.FunctionError):
         return wire.encode(error.payload())
     raise error
+
+
+def _as_lambda_has_it(data: bytes) -> bytes:
+    """An error object without what only an embedded function's has."""
+    try:
+        error = wire.decode(data)
+        return wire.encode(
+            {name: value for name, value in error.items() if name not in ("traceback", "notes")}
+        )
+    except (ValueError, AttributeError):
+        return data

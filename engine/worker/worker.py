@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from .. import limits, wire
 from .._native import ffi, lib
-from . import context, handler, output
+from . import context, coroutines, handler, output
 from .calls import Calls
 from .marshal import marshaller
 from .sandbox import Sandbox
@@ -60,9 +60,14 @@ class Worker:
 
     def load(self) -> None:
         """Import the handler. Raises handler.RuntimeFault, or what the module raises."""
-        self.handler = handler.load(
-            self.spec.module, self.spec.attribute, self.spec.main_file, self.spec.main_name
-        )
+        spec = self.spec
+        found = handler.load(spec.module, spec.attribute, spec.main_file, spec.main_name)
+        if not (spec.deployed.strict or spec.plain):
+            if why := coroutines.misfit(found, f"{spec.module}.{spec.attribute}"):
+                raise handler.RuntimeFault(handler.MISFIT, why)
+            if coroutines.is_async(found):
+                found = coroutines.Loop().running(found)
+        self.handler = found
 
     def prepare(self, data_bytes: int, parent: int) -> None:
         """What a forked worker does first: all that needs no lane."""
@@ -128,7 +133,14 @@ class Worker:
     def _init_failed(self, error: Exception) -> NoReturn:
         described = handler.error_object(error, "")
         self.log_error(described)
-        data = wire.encode(described)[: lib.STK_INLINE]
+        if not self.spec.deployed.strict:
+            described = handler.with_traceback(described, error)
+        data = wire.encode(described)
+        if len(data) > lib.STK_INLINE:
+            message = described["errorMessage"][:4096]
+            data = wire.encode(
+                {**described, "errorMessage": message, "stackTrace": [], handler.TRACEBACK: ""}
+            )
         lib.stk_worker_reply(self.lane, lib.STK_INIT_ERROR, data, len(data))
         os._exit(1)
 
@@ -236,14 +248,18 @@ class Worker:
         """Log what the handler raised, and reply with Lambda's error object."""
         described = handler.error_object(error, _id_of(header))
         self.log_error(described)
+        if not self.spec.deployed.strict:
+            described = handler.with_traceback(described, error)
         try:
             data = wire.encode(described)
         except Exception:  # a message that UTF-8 cannot hold
             described["errorMessage"] = ascii(described["errorMessage"])
-            data = wire.encode({**described, "stackTrace": []})
+            data = wire.encode({**described, "stackTrace": [], handler.TRACEBACK: ""})
         if len(data) > self.spec.max_reply:
             message = described["errorMessage"][:1024]
-            data = wire.encode({**described, "errorMessage": message, "stackTrace": []})
+            data = wire.encode(
+                {**described, "errorMessage": message, "stackTrace": [], handler.TRACEBACK: ""}
+            )
         self._reply_error(data)
 
     def log_error(self, described: dict[str, Any]) -> None:

@@ -256,6 +256,8 @@ class Template:
             except Exception as error:  # what is none (SystemExit) ends the process, as on Lambda
                 described = handler.error_object(error, "")
                 self.worker.log_error(described)
+                if not spec.deployed.strict:
+                    described = handler.with_traceback(described, error)
                 result = wire.Initialised(error=_short(described))
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):
@@ -404,5 +406,5 @@ def _short(described: dict[str, Any]) -> str:
     data = wire.encode(described)
     if len(data) > 65536:
         message = str(described["errorMessage"])[:4096]
-        data = wire.encode({**described, "errorMessage": message, "stackTrace": []})
+        data = wire.encode({**described, "errorMessage": message, "stackTrace": [], handler.TRACEBACK: ""})
     return data.decode()
