@@ -64,14 +64,17 @@ def _finite(value: Any) -> Any:
 
 
 def raw_reply(data: Any) -> bytes | memoryview:
-    """What a raw handler returned, as bytes lie: anything that has a buffer, not copied; a str as UTF-8."""
+    """What a raw handler returned: anything with a buffer, not copied where that is in one piece; a str as UTF-8."""
     if type(data) is bytes:
         return data
     if isinstance(data, str):
         return data.encode()
     if data is None:
         return b""
-    return memoryview(data).cast("B")
+    view = memoryview(data)
+    return (
+        view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
+    )  # of every other item: a copy
 
 
 class Extras(msgspec.Struct, omit_defaults=True):
@@ -158,6 +161,9 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     large: int  # bytes of a lane's large area
     max_reply: int
     deployed: Deployed
+    changed: dict[
+        str, str | None
+    ] = {}  # of the embedder's variables since the zygote has them; None: it is gone
     plain: bool = False  # no Lambda function: nothing of Lambda's in its environment and logging
 
 

@@ -46,7 +46,7 @@ SIGNATURES = {
     "Function.invoke": "(self, event: 'Any' = None) -> 'Any'",
     "Function.invoke_raw": "(self, payload: 'bytes | bytearray | memoryview' = b'null') -> 'Reply'",
     "Function.submit": "(self, event: 'Any' = None) -> 'Future[Any]'",
-    "Function.map": "(self, events: 'Iterable[Any]', *, ahead: 'int' = 64) -> 'Iterator[Any]'",
+    "Function.map": "(self, events: 'Iterable[Any]', *, ahead: 'int' = 64, return_exceptions: 'bool' = False, ordered: 'bool' = True) -> 'Iterator[Any]'",
     "Function.workers": "(self) -> 'list[int]'",
     "Function.remove": "(self) -> 'None'",
     "Executor.__init__": (
@@ -72,7 +72,7 @@ SIGNATURES = {
     "AsyncEngine.close": "(self, drain: 'float' = 30.0) -> 'None'",
     "AsyncFunction.invoke": "(self, event: 'Any' = None) -> 'Any'",
     "AsyncFunction.invoke_raw": "(self, payload: 'bytes | bytearray | memoryview' = b'null') -> 'Reply'",
-    "AsyncFunction.map": "(self, events: 'Iterable[Any] | Any', *, ahead: 'int' = 64) -> 'AsyncIterator[Any]'",
+    "AsyncFunction.map": "(self, events: 'Iterable[Any] | Any', *, ahead: 'int' = 64, return_exceptions: 'bool' = False, ordered: 'bool' = True) -> 'AsyncIterator[Any]'",
     "AsyncFunction.workers": "(self) -> 'list[int]'",
     "AsyncFunction.remove": "(self) -> 'None'",
     "FunctionError.__init__": (
@@ -113,7 +113,7 @@ MEMBERS = {
     "Queue": "delete depth extend name purge put receive release",
     "AsyncQueue": "delete depth extend name purge put receive release",
     "Message": "age attempts id value",
-    "AsyncFunction": "invoke invoke_raw map name remove workers",
+    "AsyncFunction": "invoke invoke_raw map name remove submit workers",
     "Context": (
         "aws_request_id client_context function_name function_version get_remaining_time_in_millis identity "
         "invoke invoked_function_arn log log_group_name log_stream_name memory_limit_in_mb tenant_id"

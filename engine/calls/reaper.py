@@ -8,6 +8,7 @@ ring, and the loop sleeps in epoll like any other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import select
 from collections.abc import Callable
@@ -62,7 +63,8 @@ class Reaper:
 
     def close(self) -> None:
         """Look no more. What was submitted and is not done is abandoned."""
-        self._loop.remove_reader(self._epoll.fileno())
+        with contextlib.suppress(RuntimeError):  # the loop was closed before
+            self._loop.remove_reader(self._epoll.fileno())
         self._closed = True
         ffi.release(self._box)
 
@@ -76,7 +78,7 @@ class Reaper:
         ticket: int = _submit(self._box, entry.index, token, flags, data, len(data))
         if ticket < 0:
             del self._waiting[token]
-            raise refusal(ticket, self._dispatch.payload_limit, len(data))
+            raise refusal(ticket, self._dispatch.payload_limit, len(data), entry)
         self.heat()
         return ticket
 
@@ -110,7 +112,7 @@ class Reaper:
         )
         if ticket < 0:
             del self._waiting[token]
-            raise refusal(ticket, self._dispatch.payload_limit, len(data))
+            raise refusal(ticket, self._dispatch.payload_limit, len(data), entry)
         return ticket
 
     def heat(self) -> None:

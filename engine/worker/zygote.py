@@ -209,11 +209,21 @@ class Template:
             sandbox.leave_for_exec()
         with contextlib.suppress(OSError):
             os.chdir(self.spec.code or ".")
+        self._follow_changes()
         inherited = os.environ if self.spec.deployed.base is None else {}
         fresh.become(self.spec, {**inherited, **lambda_variables(self.spec)}, self.sock.fileno())
 
+    def _follow_changes(self) -> None:
+        """The embedder's environment is not what it was when the zygote got it."""
+        for name, value in self.spec.changed.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
     def _set_variables(self) -> None:
         if not self.fresh:
+            self._follow_changes()
             variables = lambda_variables(self.spec)
             if self.spec.deployed.base is not None:
                 os.environ.clear()

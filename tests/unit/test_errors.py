@@ -50,7 +50,7 @@ class TestTheHandlersOwn:
         assert error.function_error == "Unhandled"
         assert str(error) == "Trouble: some text"
         assert len(error.request_id) == 36
-        assert error.__cause__ is None
+        assert "raise Trouble(event)" in str(error.__cause__)
 
     def test_the_stack_trace_has_the_users_frames_only(self, function: Function) -> None:
         with pytest.raises(FunctionError) as caught:
