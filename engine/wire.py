@@ -32,6 +32,18 @@ def decode(data: bytes | bytearray | memoryview) -> Any:
         return json.loads(bytes(data))
 
 
+def decode_json(data: bytes | bytearray | memoryview) -> Any:
+    """The same without NaN and Infinity, which Lambda does not take in an event."""
+    try:
+        return fast_decode(data)
+    except _FALL_BACK:
+        return json.loads(bytes(data), parse_constant=_no_number)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _default(value: Any) -> Any:
     if isinstance(value, decimal.Decimal):
         number = float(value) if value.is_finite() else math.nan

@@ -46,7 +46,8 @@ SIGNATURES = {
     "Function.invoke": "(self, event: 'Any' = None) -> 'Any'",
     "Function.invoke_raw": "(self, payload: 'bytes | bytearray | memoryview' = b'null') -> 'Reply'",
     "Function.submit": "(self, event: 'Any' = None) -> 'Future[Any]'",
-    "Function.map": "(self, events: 'Iterable[Any]', *, ahead: 'int' = 64, return_exceptions: 'bool' = False, ordered: 'bool' = True) -> 'Iterator[Any]'",
+    "Function.map": "(self, events: 'Iterable[Any]', *, ahead: 'int' = 64, "
+    "return_exceptions: 'bool' = False, ordered: 'bool' = True) -> 'Iterator[Any]'",
     "Function.workers": "(self) -> 'list[int]'",
     "Function.remove": "(self) -> 'None'",
     "Executor.__init__": (
@@ -72,7 +73,8 @@ SIGNATURES = {
     "AsyncEngine.close": "(self, drain: 'float' = 30.0) -> 'None'",
     "AsyncFunction.invoke": "(self, event: 'Any' = None) -> 'Any'",
     "AsyncFunction.invoke_raw": "(self, payload: 'bytes | bytearray | memoryview' = b'null') -> 'Reply'",
-    "AsyncFunction.map": "(self, events: 'Iterable[Any] | Any', *, ahead: 'int' = 64, return_exceptions: 'bool' = False, ordered: 'bool' = True) -> 'AsyncIterator[Any]'",
+    "AsyncFunction.map": "(self, events: 'Iterable[Any] | Any', *, ahead: 'int' = 64, "
+    "return_exceptions: 'bool' = False, ordered: 'bool' = True) -> 'AsyncIterator[Any]'",
     "AsyncFunction.workers": "(self) -> 'list[int]'",
     "AsyncFunction.remove": "(self) -> 'None'",
     "FunctionError.__init__": (

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from .. import limits, wire
 from .._native import ffi, lib
-from . import context, coroutines, handler, output
+from . import context, coroutines, handler, output, runtime_modules
 from .calls import Calls
 from .marshal import marshaller
 from .sandbox import Sandbox
@@ -67,7 +67,7 @@ class Worker:
                 raise handler.RuntimeFault(handler.MISFIT, why)
             if coroutines.is_async(found):
                 found = coroutines.Loop().running(found)
-        self.handler = found
+        self.handler = runtime_modules.as_changed(found) if spec.deployed.strict else found
 
     def prepare(self, data_bytes: int, parent: int) -> None:
         """What a forked worker does first: all that needs no lane."""
@@ -133,7 +133,9 @@ class Worker:
     def _init_failed(self, error: Exception) -> NoReturn:
         described = handler.error_object(error, "")
         self.log_error(described)
-        if not self.spec.deployed.strict:
+        if self.spec.deployed.strict:
+            runtime_modules.init_failed(described)
+        else:
             described = handler.with_traceback(described, error)
         data = wire.encode(described)
         if len(data) > lib.STK_INLINE:
@@ -227,7 +229,7 @@ class Worker:
     def _decode_again(self, payload: bytes | memoryview, header: Any) -> Any:
         """What the fast decoder refused, as Lambda's runtime would take it."""
         try:
-            return wire.decode(payload)
+            return wire.decode_json(payload) if self.spec.deployed.strict else wire.decode(payload)
         except Exception as error:
             fault = handler.RuntimeFault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}")
             data = wire.encode(handler.error_object(fault, _id_of(header)))

@@ -32,9 +32,11 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import msgspec
+
 from .. import wire
 from .._native import lib
-from . import bytecode, endpoint, fresh, handler, worker
+from . import aside, bytecode, endpoint, fresh, handler, runtime_modules, worker
 from . import process_tree as watch
 from .sandbox import Sandbox
 from .spare import CALM_MS, Spare
@@ -165,7 +167,7 @@ class Template:
 
     def __init__(self, spec: wire.FunctionSpec, sock: socket.socket, fresh: bool = False) -> None:
         """fresh: it is a program of its own, in its sandbox and with its variables already."""
-        self.spec = spec
+        self.spec = _with_handler(spec, os.environ.get("_HANDLER", "")) if fresh else spec
         self.sock = sock
         self.fresh = fresh
         self.workers: dict[int, tuple[int, int]] = {}  # pidfd: (pid, lane)
@@ -258,6 +260,10 @@ class Template:
             os.chdir(spec.code or ".")
         result = wire.Initialised()
         self.worker = worker.Worker(spec, sandbox)
+        if not spec.plain:
+            aside.make_way([spec.code, *spec.deployed.path_first])
+        if spec.deployed.strict:
+            runtime_modules.install()
         if spec.snapshot:
             try:
                 self.worker.load()
@@ -266,7 +272,9 @@ class Template:
             except Exception as error:  # what is none (SystemExit) ends the process, as on Lambda
                 described = handler.error_object(error, "")
                 self.worker.log_error(described)
-                if not spec.deployed.strict:
+                if spec.deployed.strict:
+                    runtime_modules.init_failed(described)
+                else:
                     described = handler.with_traceback(described, error)
                 result = wire.Initialised(error=_short(described))
             for stream in (sys.stdout, sys.stderr):
@@ -366,6 +374,14 @@ class Template:
         _report(self.sock, wire.WorkerEnded(lane, status, peak))
 
 
+def _with_handler(spec: wire.FunctionSpec, handler: str) -> wire.FunctionSpec:
+    """A function as its wrapper has left it: AWS's runtime looks for the handler that the variable names."""
+    module, found, attribute = handler.rpartition(".")
+    if not found or handler == f"{spec.module}.{spec.attribute}":
+        return spec
+    return msgspec.structs.replace(spec, module=module, attribute=attribute, main_file="", main_name="")
+
+
 def _snapshot_hooks() -> Callable[[], None] | None:
     """Run the before-snapshot hooks; what is to run in each worker after its fork. Raises handler.RuntimeFault."""
     module: Any = sys.modules.get("snapshot_restore_py")
@@ -397,9 +413,18 @@ def _unsafe_to_fork(own_socket: int) -> str:
         return f"its init left {threads - 1} thread{'s' * (threads > 2)} running"
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/self/fd/{name}").startswith("socket:") and int(name) != own_socket:
+            is_socket = os.readlink(f"/proc/self/fd/{name}").startswith("socket:") and int(name) != own_socket
+            if is_socket and not _only_sends(int(name)):
                 return "its init left a socket open"
     return ""
+
+
+def _only_sends(fd: int) -> bool:
+    """A datagram socket that is neither bound nor connected: each process may send by it (X-Ray's SDK makes one)."""
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return False
+        return int(sock.getsockname()[1]) == 0
 
 
 def _data_bytes() -> int:
