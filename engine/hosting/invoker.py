@@ -35,7 +35,15 @@ class Usage:
 
     reserved: int | None  # its own concurrency
     in_flight: int = 0
+    provisioned: int = 0  # of that, what is kept for versions with provisioned concurrency
+    beside: int = 0  # in flight beyond what is provisioned for their versions
     waiters: list[Callable[[], object]] = field(default_factory=list)  # called once, when an invocation ends
+
+    @property
+    def left(self) -> int:
+        """How many more may begin that find none provisioned. Of a function that reserves."""
+        assert self.reserved is not None
+        return self.reserved - self.provisioned - self.beside
 
     def wake(self) -> None:
         waiters, self.waiters = self.waiters, []
@@ -153,7 +161,10 @@ class Invoker:
             return False
 
     def usage(self, name: str) -> Usage:
-        return self._usage.get(name) or self._usage.setdefault(name, Usage(self._reserved_of(name)))
+        found = self._usage.get(name)
+        if found is None:
+            found = self._usage[name] = Usage(self._reserved_of(name), provisioned=self._provisioned_of(name))
+        return found
 
     def full(self, name: str, most: int) -> Usage | None:
         """What must end before another invocation may begin: the function's own (of which there are its reserved
@@ -161,9 +172,15 @@ class Invoker:
         usage = self.usage(name)
         if usage.in_flight >= (most if usage.reserved is None else usage.reserved):
             return usage
+        if usage.reserved is not None and usage.left <= 0 and not usage.provisioned:
+            return usage
         if usage.reserved is None and self._unreserved.in_flight >= self._account_limit - self._reserved:
             return self._unreserved
         return None
+
+    def _provisioned_of(self, name: str) -> int:
+        records = self._state.owned("provisioned", name).values()
+        return sum(record["RequestedProvisionedConcurrentExecutions"] for record in records)
 
     def _reserved_of(self, name: str) -> int | None:
         record = self._state.get("concurrency", name)
@@ -179,13 +196,15 @@ class Invoker:
         `id`, or a new one. Raises Fault: TooManyRequestsException, when nothing may be accepted now."""
         usage = route.usage
         shared = self._unreserved
+        beside = route.deployment.in_flight >= route.deployment.warm
         if usage.reserved is not None:
-            if usage.in_flight >= usage.reserved:
+            if beside and usage.left <= 0:
                 raise _throttle(route.deployment, "ReservedFunctionConcurrentInvocationLimitExceeded")
         elif shared.in_flight >= self._account_limit - self._reserved:
             raise _throttle(route.deployment, "ConcurrentInvocationLimitExceeded")
         counted = usage if usage.reserved is not None else shared
         usage.in_flight += 1
+        usage.beside += beside
         if counted is not usage:
             counted.in_flight += 1
         id = id or new_id()
@@ -199,6 +218,7 @@ class Invoker:
 
         def on_outcome(outcome: Outcome | EngineError) -> None:
             usage.in_flight -= 1
+            usage.beside -= beside
             if counted is not usage:
                 counted.in_flight -= 1
                 if counted.waiters:
@@ -231,6 +251,8 @@ class Invoker:
             elif table == "concurrency":
                 self.usage(owner).reserved = self._reserved_of(owner)
                 self._reserved = self._all_reserved()
+            elif table == "provisioned":
+                self.usage(owner).provisioned = self._provisioned_of(owner)
         self.routes.clear()
         for name in {
             owner for table, owner, *_ in change.steps if table in ("function", "alias", "provisioned")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,6 +47,7 @@ class Passthrough:
         """sessions: the server's, whose keys mean nothing elsewhere; account: the server's own."""
         self._endpoint = endpoint
         self._sessions = sessions
+        self._warned = False
         self._account = account
         self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS, keepalive_expiry=5.0)
         if endpoint is not None:
@@ -63,6 +65,7 @@ class Passthrough:
         if self._endpoint is None:
             reason = "is not served here; start the server with --aws-endpoint to have it passed on."
             return await _refuse(scope, send, 501, "NotImplemented", reason)
+        self._warn_of_stacks(scope)
         body = _Body(receive)
         relay = asyncio.ensure_future(self._relay(scope, body, send))
         gone = asyncio.ensure_future(body.gone())
@@ -75,6 +78,19 @@ class Passthrough:
         if not relay.cancelled():
             relay.result()
         return None
+
+    def _warn_of_stacks(self, scope: Scope) -> None:
+        """What CloudFormation deploys elsewhere is not here: said once."""
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        query = scope.get("query_string", b"").decode("latin-1")
+        service = signing_name(Request(scope["method"], scope["path"], query, headers))
+        if service == "cloudformation" and not self._warned:
+            self._warned = True
+            print(
+                f"stoker: CloudFormation is served by {self._endpoint}: the functions of its stacks are deployed there "
+                "and not here. Deploy them by Lambda's own API (boto3, stoker deploy, Terraform)",
+                file=sys.stderr,
+            )
 
     async def aclose(self) -> None:
         """Closes the connections that were kept."""

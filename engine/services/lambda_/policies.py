@@ -130,6 +130,8 @@ class Policies(Operations):
         before = self.state.get(*key)
         check_revision(request, before, "GetLayerPolicy")
         principal, organization = request["Principal"], request.get("OrganizationId")
+        if organization and principal != "*":
+            raise invalid("An organization ID can only be specified with the principal '*'.")
         if _ACCOUNT.fullmatch(principal):
             principal = _account(principal)
         conditions = {"StringEquals": {"aws:PrincipalOrgID": organization}} if organization else {}

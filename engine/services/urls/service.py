@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ... import limits
+from ... import limits, wire
+from ...aws import traces
 from ...aws.faults import Fault
 from ...aws.messages import Headers, Request, Response
 from ...aws.service import Access, Caller, Service
@@ -61,14 +62,16 @@ class FunctionUrlRequests(Service):
     async def _invoke(
         self, placement: Placement, owner: Json, request: Request, identity: Json | None
     ) -> conversion.Response:
-        id = uuid.uuid4()
+        id, now = uuid.uuid4(), time.time()
         url_id, path = _target(request)
-        event = conversion.event(
-            request, url_id, path, placement.place.region, time.time(), str(id), caller=identity
-        )
+        event = conversion.event(request, url_id, path, placement.place.region, now, str(id), caller=identity)
         if len(event) > limits.EVENT_BYTES:
             return conversion.too_large()
-        result = await placement.invoker.result(owner["name"], owner["qualifier"] or None, event, id.bytes)
+        qualifier = owner["qualifier"] or None
+        trace = request.header("x-amzn-trace-id") or conversion.trace_id(now, str(id))
+        sampled = placement.invoker.sampled(owner["name"], qualifier)
+        extras = wire.Extras(trace=traces.completed(trace, id.bytes, now, sampled))
+        result = await placement.invoker.result(owner["name"], qualifier, event, id.bytes, extras)
         if isinstance(result, Fault):
             raise malformed.explained(result, event)
         status, headers, body = conversion.response(result.payload, result.failed)
