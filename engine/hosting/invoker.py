@@ -345,7 +345,9 @@ def _publish(deployment: Deployment, record: InvocationRecord) -> None:
 
 def _throttle(deployment: Deployment, reason: str) -> Fault:
     deployment.outcomes.throttled(Throttle(time.time(), reason))
-    return Fault("TooManyRequestsException", "Rate Exceeded.", Reason=reason, Type="User")
+    # As recorded, a function's own limit does not say when to come back.
+    after: dict[str, None] = {"retryAfterSeconds": None} if reason.startswith("ReservedFunction") else {}
+    return Fault("TooManyRequestsException", "Rate Exceeded.", Reason=reason, Type="User", **after)
 
 
 def _refused(deployment: Deployment, error: EngineError) -> Fault:

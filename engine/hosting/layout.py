@@ -61,7 +61,10 @@ class Layouts:
         kept. Raises OSError, InitError."""
         runtime = record["Runtime"]
         if runtime not in self.pythons:
-            text = f"The runtime {runtime} cannot be run here: this server runs {', '.join(self.pythons)}"
+            text = (
+                f"The runtime {runtime} cannot be run here: this server runs {', '.join(self.pythons)}. Another Python "
+                "is made known to it by `stoker serve --python PATH`; other languages it does not run"
+            )
             raise InitError("Runtime.InvalidRuntime", text)
         layers = record.get("_layers") or ()
         for digest in (record["_digest"], *layers):

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 import uvloop
@@ -175,6 +176,7 @@ class Server:
         executor = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
         stack.callback(executor.shutdown)
         probed = loop.run_in_executor(executor, interpreters, options.python)  # takes as long as the store
+        named = loop.run_in_executor(None, hosts_resolve)
         store = stack.enter_context(contextlib.closing(Store(options.state, kinds)))
         self._inside = stack.enter_context(contextlib.closing(Inside(options.state)))
         states = States(store)
@@ -231,7 +233,10 @@ class Server:
                 base_url=lambda: self.url,
                 warmed=placement.invoker.warmed,
                 exists=lambda arn: asyncio.run_coroutine_threadsafe(targets.exists(arn), loop).result(),
-                function_url=lambda url_id: f"{self.url}{LAMBDA_URL}{url_id}/",
+                warn=lambda text: print(f"stoker: {text}", file=sys.stderr, flush=True),
+                function_url=lambda url_id: function_url(
+                    self.url, url_id, placement.place.region, named.done() and named.result()
+                ),
             )
 
         model = Model.load("lambda", WORDING)
@@ -241,7 +246,7 @@ class Server:
         door = self._door(place)
         held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
-            FunctionUrlRequests(hosting, door.guarded),
+            FunctionUrlRequests(hosting, door.guarded, logs.send),
             Health(counters, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
             CodeArchive(packages, model),
             lambda_,
@@ -375,6 +380,23 @@ def url_of(options: Options, sock: socket.socket) -> str:
         return "http://localhost"
     host = f"[{options.host}]" if ":" in options.host else options.host
     return f"http://{host}:{sock.getsockname()[1]}"
+
+
+def hosts_resolve() -> bool:
+    """Do names below localhost lead to this machine here? RFC 6761 says so, not every resolver does."""
+    try:
+        found = socket.getaddrinfo("any.lambda-url.localhost", None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return bool(found) and all(_loopback(str(address[0])) for *_, address in found)
+
+
+def function_url(base: str, url_id: str, region: str, by_host: bool) -> str:
+    """A function URL: a host of its own, as on AWS, where that leads to a server on this machine; else a path."""
+    parts = urlsplit(base)
+    if by_host and parts.port and _loopback(parts.hostname or ""):
+        return f"http://{url_id}.lambda-url.{region}.localhost:{parts.port}/"
+    return f"{base}{LAMBDA_URL}{url_id}/"
 
 
 def _log_folder(state: Path, place: Place) -> Path:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from served import Served
+from served import Served, url_id
 from support import until
 
 SOURCE = """
@@ -98,3 +100,23 @@ def test_json_records_are_one_event_each(logged: Callable[..., list[str]]) -> No
     assert sum('"errorType": "ValueError"' in message for message in events) == 1
     (first,) = [message for message in events if '"message": "first' in message]
     assert first.endswith("}") and '"first\\nsecond"' in first
+
+
+@pytest.mark.promise(516)
+def test_why_a_function_url_s_response_is_a_502(server: Served, api: Any, deploy: Callable[..., str]) -> None:
+    name, logs = (
+        deploy('def handler(event, context):\n    return {"statusCode": "x"}\n'),
+        server.client("logs"),
+    )
+    url = api.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
+    with pytest.raises(urllib.error.HTTPError, match="502"):
+        urllib.request.urlopen(f"{server.url}/lambda-url/{url_id(url)}/")
+
+    def reasons() -> list[str]:
+        try:
+            page = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+        return [event["message"] for event in page["events"] if "502" in event["message"]]
+
+    assert "a statusCode is a number" in until(reasons)[0]

@@ -46,7 +46,7 @@ for name in ("post_invocation_result", "post_invocation_error"):
     setattr(bootstrap.LambdaRuntimeClient, name, post)
 def handler(event, context):
     if event == "fail": raise ValueError("asked for")
-    return calls
+    return list(calls)
 """
 
 

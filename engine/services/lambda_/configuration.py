@@ -91,7 +91,9 @@ def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Rec
     _at_most("MemorySize", new["MemorySize"], limits.MEMORY_MAX)
     _at_most("EphemeralStorage", new["EphemeralStorage"]["Size"], _STORAGE_MAX)
     if request.get("Runtime") is not None:
-        new["RuntimeVersionConfig"] = {"RuntimeVersionArn": _runtime(control, request["Runtime"])}
+        new["RuntimeVersionConfig"] = {
+            "RuntimeVersionArn": _runtime(control, new["FunctionName"], request["Runtime"])
+        }
     if request.get("Environment") is not None:
         _environment(new, request["Environment"])
     if request.get("Layers") is not None:
@@ -138,8 +140,9 @@ def _at_most(member: str, value: int, most: int) -> None:
         )
 
 
-def _runtime(control: Control, runtime: str) -> str:
-    """The ARN of the runtime's version. Raises Fault for one that cannot be run."""
+def _runtime(control: Control, name: str, runtime: str) -> str:
+    """The ARN of the runtime's version. Raises Fault for one that AWS does not take; warns of one that this server does
+    not run."""
     if runtime in _GONE:
         raise invalid(
             f"The runtime parameter of {runtime} is no longer supported for creating or updating AWS Lambda functions. "
@@ -147,14 +150,19 @@ def _runtime(control: Control, runtime: str) -> str:
         )
     if runtime not in control.runtimes:
         if runtime in RUNTIMES.split(", "):
-            raise invalid(
-                f"The runtime {runtime} cannot be run here: this server runs {', '.join(control.runtimes)}. "
-                "Another Python is made known to it by `stoker serve --python PATH`"
+            control.warn(
+                f"{name} has the runtime {runtime}: it can be created and read back, but not invoked: this server "
+                f"runs {', '.join(control.runtimes)}"
             )
+            return _runtime_arn(control, runtime)
         raise invalid(
             f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
             f"[{RUNTIMES}] or be a valid ARN"
         )
+    return _runtime_arn(control, runtime)
+
+
+def _runtime_arn(control: Control, runtime: str) -> str:
     return f"arn:aws:lambda:{control.place.region}::runtime:{hashlib.sha256(runtime.encode()).hexdigest()}"
 
 

@@ -111,6 +111,17 @@ def response(payload: bytes, function_error: bool = False) -> Response:
     return 200, [JSON], wire.encode(reply)
 
 
+def why_failed(payload: bytes) -> str:
+    """What is wrong with a reply that is no response; "" where nothing is."""
+    try:
+        reply = wire.decode(payload)
+        if isinstance(reply, dict) and "statusCode" in reply:
+            _whole(reply)
+    except (ValueError, RecursionError, TypeError) as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
 def failed() -> Response:
     """The function failed, or answered what is no HTTP response."""
     return 502, [JSON], b"Internal Server Error"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ... import limits, wire
@@ -13,7 +13,9 @@ from ...aws import traces
 from ...aws.faults import Fault
 from ...aws.messages import Headers, Request, Response
 from ...aws.service import Access, Caller, Service
+from ...hosting.invoker import Result
 from ...hosting.placements import Hosting, Placement
+from ...observe.records import FunctionOutput
 from ..lambda_ import malformed
 from . import conversion
 
@@ -33,8 +35,12 @@ class FunctionUrlRequests(Service):
     copies = 4  # the event has it once more, as Base64
     cross_site = True  # a URL's Cors configuration says who may
 
-    def __init__(self, hosting: Hosting, guarded: bool) -> None:
-        """guarded: the server verifies signatures; else one that is there is believed."""
+    def __init__(
+        self, hosting: Hosting, guarded: bool, log: Callable[[FunctionOutput], object] = lambda output: None
+    ) -> None:
+        """guarded: the server verifies signatures; else one that is there is believed. log: takes what is to be in a
+        function's log."""
+        self._log = log
         self._hosting = hosting
         self._guarded = guarded
 
@@ -75,7 +81,18 @@ class FunctionUrlRequests(Service):
         if isinstance(result, Fault):
             raise malformed.explained(result, event)
         status, headers, body = conversion.response(result.payload, result.failed)
+        if status == 502 and not result.failed and (why := conversion.why_failed(result.payload)):
+            self._explain(result, why)
         return status, [*headers, ("x-amzn-requestid", str(id))], body
+
+    def _explain(self, result: Result, why: str) -> None:
+        """Into the function's log: its caller sees a 502 and no more."""
+        info, born = result.deployment.info, result.record.born if result.record else 0
+        stream = wire.log_stream(info.log_stream, born)
+        text = f"[stoker] RequestId: {result.request_id}: what it returned is no HTTP response, so it is a 502: {why}\n"
+        self._log(
+            FunctionOutput(info.region, info.account, info.log_group, stream, int(result.at * 1000), text)
+        )
 
     def _find(self, request: Request) -> tuple[Placement | None, Json | None, Json | None]:
         """Where the URL's function is, whose URL it is, and its configuration."""

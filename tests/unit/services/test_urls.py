@@ -159,6 +159,11 @@ def test_a_whole_response() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("reply", [{"statusCode": 502}, {"a": 1}, "text", None])
+def test_what_is_right_needs_no_reason(reply: Any) -> None:
+    assert urls.why_failed(json.dumps(reply).encode()) == ""
+
+
 def test_bodies() -> None:
     def body(**reply: Any) -> bytes:
         return urls.response(json.dumps({"statusCode": 200, **reply}).encode())[2]
@@ -185,7 +190,9 @@ def test_bodies() -> None:
     ],
 )  # fmt: skip
 def test_a_malformed_response_is_a_failure(reply: Any) -> None:
-    assert urls.response(json.dumps(reply).encode()) == urls.failed()
+    payload = json.dumps(reply).encode()
+    assert urls.response(payload) == urls.failed()
+    assert urls.why_failed(payload)
 
 
 def test_failures() -> None:
