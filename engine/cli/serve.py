@@ -78,6 +78,11 @@ OPTIONS = (
         "beyond them the one idle for longest is closed, then 503 (default: 1024, or half the limit of descriptors)",
         type=int,
     ),
+    option(
+        "--strict",
+        "function URLs of AuthType NONE need the policy that AWS asks for (default: one line says that it lacks)",
+        action="store_true",
+    ),
     option("--workers WORKERS", "of one version at most (default: 64)", type=int, default=64),
     option(
         "--queue-bytes BYTES",

@@ -112,6 +112,7 @@ class Options:
     sandbox: str = "auto"
     share: tuple[str, ...] = ()
     inflight: int = budget.DEFAULT // budget.MIB  # MB
+    strict: bool = False
     max_connections: int | None = None  # None: as many as descriptors allow, within reason
 
 
@@ -246,7 +247,7 @@ class Server:
         door = self._door(place)
         held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
-            FunctionUrlRequests(hosting, door.guarded, logs.send),
+            FunctionUrlRequests(hosting, door.guarded, logs.send, options.strict),
             Health(counters, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
             CodeArchive(packages, model),
             lambda_,

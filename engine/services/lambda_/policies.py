@@ -184,6 +184,22 @@ def _allow(
     return {**statement, "Condition": conditions} if conditions else statement
 
 
+def opens_url(record: Mapping[str, Any] | None) -> bool:
+    """Does a function's policy let everybody call its URL of AuthType NONE?"""
+    for statement in _statements(record):
+        action, principal = statement.get("Action"), statement.get("Principal")
+        actions = action if isinstance(action, list) else [action]
+        kinds = (statement.get("Condition") or {}).get("StringEquals") or {}
+        if (
+            statement.get("Effect") == "Allow"
+            and principal in ("*", {"AWS": "*"})
+            and {"lambda:InvokeFunctionUrl", "lambda:*", "*"} & set(actions)
+            and kinds.get("lambda:FunctionUrlAuthType", "NONE") == "NONE"
+        ):
+            return True
+    return False
+
+
 def _statements(record: Mapping[str, Any] | None) -> list[Any]:
     found = record["Document"]["Statement"] if record else []
     return found if isinstance(found, list) else [found]

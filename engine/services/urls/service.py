@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from ...aws.service import Access, Caller, Service
 from ...hosting.invoker import Result
 from ...hosting.placements import Hosting, Placement
 from ...observe.records import FunctionOutput
-from ..lambda_ import malformed
+from ..lambda_ import malformed, policies
 from . import conversion
 
 PATH = "/lambda-url/"
@@ -36,11 +37,17 @@ class FunctionUrlRequests(Service):
     cross_site = True  # a URL's Cors configuration says who may
 
     def __init__(
-        self, hosting: Hosting, guarded: bool, log: Callable[[FunctionOutput], object] = lambda output: None
+        self,
+        hosting: Hosting,
+        guarded: bool,
+        log: Callable[[FunctionOutput], object] = lambda output: None,
+        strict: bool = False,
     ) -> None:
         """guarded: the server verifies signatures; else one that is there is believed. log: takes what is to be in a
-        function's log."""
+        function's log. strict: a URL that anybody may call needs a policy that says so, as on AWS."""
         self._log = log
+        self._strict = strict
+        self._warned: set[str] = set()  # functions whose URL has no such policy
         self._hosting = hosting
         self._guarded = guarded
 
@@ -58,6 +65,8 @@ class FunctionUrlRequests(Service):
         if preflight is not None:
             return _response(preflight)
         identity = None
+        if record.get("AuthType") == "NONE":
+            self._check_policy(placement, owner)
         if record.get("AuthType") == "AWS_IAM":
             if not self._guarded and not request.header("authorization"):
                 raise Fault("AccessDeniedException", "Forbidden")
@@ -84,6 +93,22 @@ class FunctionUrlRequests(Service):
         if status == 502 and not result.failed and (why := conversion.why_failed(result.payload)):
             self._explain(result, why)
         return status, [*headers, ("x-amzn-requestid", str(id))], body
+
+    def _check_policy(self, placement: Placement, owner: Json) -> None:
+        """Raises Fault where that is strict; else it is said, once."""
+        name, qualifier = owner["name"], owner["qualifier"]
+        arn = placement.place.function(name, qualifier or None)
+        if arn in self._warned or policies.opens_url(placement.state.get("policy", name, qualifier)):
+            return
+        if self._strict:
+            raise Fault("AccessDeniedException", "Forbidden")
+        self._warned.add(arn)
+        print(
+            f"stoker: {arn} has no policy that lets anybody call its URL: on AWS, and with --strict, that is a 403. "
+            "Add one by AddPermission: Action lambda:InvokeFunctionUrl, Principal *, FunctionUrlAuthType NONE",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def _explain(self, result: Result, why: str) -> None:
         """Into the function's log: its caller sees a 502 and no more."""
