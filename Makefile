@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(wildcard native/*.h native/*/*.c native/*/*.h) native/build.py
 EXTENSION := engine/_native.abi3.so
-CLIENTS := build/clients/awscli/installed build/clients/moto/installed
+CLIENTS := build/clients/awscli/installed build/clients/moto/installed build/clients/sdks/installed
 CODE := engine bench tests handlers native/build.py setup.py
 # What some tests are built with or run under. Without Relacy the model checks fail, saying what to install; without
 # the rest tests are skipped, saying why.
@@ -109,8 +109,11 @@ $(VENV)/developed: pyproject.toml $(VENV)/installed
 # What tests have as clients and neighbours. Not in .venv: they pin the versions of what Stoker needs itself.
 build/clients/awscli/installed: CLIENT := awscli>=1.32,<2
 build/clients/moto/installed: CLIENT := moto[server]>=5,<6
+# What functions of tests import: each of these changes the runtime or reads from it.
+build/clients/sdks/installed: CLIENT := sentry-sdk>=2,<3" "aws-xray-sdk>=2.14,<3" "aws-lambda-powertools[tracer]>=3,<4" \
+	"opentelemetry-sdk>=1.30,<2" "opentelemetry-instrumentation-aws-lambda>=0.51b0,<1
 $(CLIENTS): | $(VENV)/installed
-	@echo "installing $(CLIENT), in an environment of its own"
+	@echo installing "$(CLIENT)", in an environment of its own
 	@$(BIN)/python -m venv $(@D)
 	@$(@D)/bin/python -m pip -q install "$(CLIENT)"
 	@touch $@

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import errors, limits, wire
 from ._native import lib
@@ -19,12 +19,15 @@ from .config import configure
 from .observe.report import Reply, reply
 from .observe.stats import FunctionStats
 from .routing import retry
-from .runtime import Runtime
+from .runtime import NOT_PICKLED, Runtime
 
 if TYPE_CHECKING:
     from .bus import AsyncBus, AsyncRule
     from .bus_routing import Router
     from .queues import AsyncQueue, QueueStore
+
+
+_OTHER_LOOP = "an AsyncEngine belongs to one event loop: make another for this one"
 
 
 class AsyncFunction:
@@ -54,13 +57,25 @@ class AsyncFunction:
             except Exception:
                 data = encode_event(event)
         future = self._create_future()
-        ticket = self._start(entry, data, future)
         try:
+            ticket = self._start(entry, data, future)
             value = await future
         except asyncio.CancelledError:
             self._reaper.withdraw(ticket)
             raise
+        except RuntimeError:  # asyncio's, of a future of another loop, or one that is closed
+            self._check_loop()
+            raise
         return self._result(entry, value) if type(value) is Outcome else value
+
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise errors.EngineError(_OTHER_LOOP) from None
+
+    def submit(self, event: Any = None) -> asyncio.Task[Any]:
+        """Run the handler in the background: a task of its invocation."""
+        self._check_loop()
+        return self._loop.create_task(self.invoke(event))
 
     def _result(self, entry: FunctionEntry, outcome: Outcome) -> Any:
         self._dispatch.log(entry, outcome)
@@ -71,6 +86,7 @@ class AsyncFunction:
     async def invoke_raw(self, payload: bytes | bytearray | memoryview = b"null") -> Reply:
         """As Function.invoke_raw."""
         entry = self._runtime.entry(self.name)
+        self._check_loop()
         future: asyncio.Future[Any] = self._loop.create_future()
         ticket = self._start(entry, raw_event(payload), future, lib.STK_WANT_TAIL)
         try:
@@ -81,9 +97,17 @@ class AsyncFunction:
         self._dispatch.log(entry, outcome)
         return reply(entry, outcome)
 
-    async def map(self, events: Iterable[Any] | Any, *, ahead: int = batch.AHEAD) -> AsyncIterator[Any]:
-        """The results for many events (an iterable, asynchronous or not), in their order; at most `ahead`
+    async def map(
+        self,
+        events: Iterable[Any] | Any,
+        *,
+        ahead: int = batch.AHEAD,
+        return_exceptions: bool = False,
+        ordered: bool = True,
+    ) -> AsyncIterator[Any]:
+        """The results for many events (an iterable, asynchronous or not), as Function.map; at most `ahead`
         events are read before the first result is yielded."""
+        self._check_loop()
         if ahead < 1:
             raise errors.InvalidConfiguration(f"ahead={ahead!r}: use 1 or more")
         entry = self._runtime.entry(self.name)
@@ -112,10 +136,22 @@ class AsyncFunction:
                     held = None
                 if not flying:
                     return
+                if not ordered:
+                    await asyncio.wait([future for _, future in flying], return_when=asyncio.FIRST_COMPLETED)
+                    flying.rotate(-next(i for i, (_, future) in enumerate(flying) if future.done()))
                 _, future = flying[0]
                 value = await future
                 flying.popleft()
-                yield self._result(entry, value) if type(value) is Outcome else value
+                if type(value) is not Outcome:
+                    yield value
+                    continue
+                try:
+                    value = self._result(entry, value)
+                except errors.EngineError as error:
+                    if not return_exceptions:
+                        raise
+                    value = error
+                yield value
         finally:
             for ticket, future in flying:
                 if future.cancel() or future.cancelled():  # the one that is awaited is cancelled already
@@ -131,6 +167,9 @@ class AsyncFunction:
 
     def __repr__(self) -> str:
         return f"<AsyncFunction {self.name}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(NOT_PICKLED.format(self))
 
 
 def _name_of(function: AsyncFunction | str) -> str:
@@ -167,7 +206,7 @@ class AsyncEngine:
                 self._runtime.dispatch, loop, self._runtime.data_epoll, self._runtime.spin_ns
             )
         elif loop is not self._loop:
-            raise errors.EngineError("an AsyncEngine belongs to one event loop: make another for this one")
+            raise errors.EngineError(_OTHER_LOOP)
         return self._reaper
 
     async def function(
@@ -273,6 +312,12 @@ class AsyncEngine:
     def stats(self) -> dict[str, FunctionStats]:
         """As Engine.stats."""
         return self._runtime.stats()
+
+    def __repr__(self) -> str:
+        return f"<AsyncEngine {self._runtime}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(NOT_PICKLED.format(self))
 
     async def close(self, drain: float = limits.DRAIN_TIMEOUT) -> None:
         """As Engine.close; the loop goes on meanwhile."""

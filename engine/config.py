@@ -60,6 +60,12 @@ def parse_reference(handler: str | Callable[..., Any]) -> Reference:
     module, found, attribute = handler.partition(":")
     if not found:
         module, found, attribute = handler.rpartition(".")
+    if module.endswith(".py") or (found == "." and attribute == "py"):
+        right = module.removesuffix(".py").strip("./").replace("/", ".")
+        name = attribute if found == ":" else "handler"
+        raise InvalidConfiguration(
+            f"bad handler {handler!r}: name the module, not its file: {right}:{name} (code= is its directory)"
+        )
     if module == "__main__":
         return _in_main(attribute)
     if not found or not module or not attribute or len(handler) > 128 or any(c.isspace() for c in handler):
@@ -200,7 +206,7 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
             raise InvalidConfiguration(f"environment: {key!r}={value!r}: names and values are strings")
         if not _VARIABLE.fullmatch(key):
             raise InvalidConfiguration(
-                f"environment: bad name {key!r}: a letter, then letters, digits or underscores"
+                f"environment: bad name {key!r}: use a letter, then letters, digits or underscores, two or more in all"
             )
         if key in limits.RESERVED_VARIABLES:
             raise InvalidConfiguration(f"environment: {key} is reserved: Lambda sets it itself")

@@ -54,6 +54,34 @@ class FunctionError(EngineError):
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
+class _RemoteTraceback(Exception):
+    """The cause of a FunctionError: how Python shows what the handler raised, with its own causes and notes, in the
+    worker."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+def described(kind: type[FunctionError], error: dict[str, Any], request_id: str = "") -> FunctionError:
+    """The error that an error object of Lambda's describes; of an embedded function, with its traceback as the cause,
+    and its notes."""
+    made = kind(
+        str(error.get("errorType", "Unhandled")),
+        str(error.get("errorMessage", "")),
+        [str(line) for line in error.get("stackTrace") or []],
+        request_id,
+    )
+    if text := error.get("traceback"):
+        made.__cause__ = _RemoteTraceback(str(text))
+    for note in error.get("notes") or ():
+        made.add_note(str(note))
+    return made
+
+
 class FunctionTimeout(FunctionError, TimeoutError):
     """The invocation ran past the function's timeout; its process was killed."""
 

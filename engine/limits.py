@@ -18,6 +18,7 @@ MEMORY_MIN = 128
 MEMORY_MAX = 10_240
 ENVIRONMENT_BYTES = 4096
 INIT_TIMEOUT = 10.0  # seconds
+INIT_TIMEOUT_AHEAD = 130.0  # with provisioned concurrency or SnapStart; or its timeout, if that is longer
 LOG_TAIL_BYTES = 4096
 NAME_CHARS = 64
 PROCESSES = 1024  # processes and threads of one execution environment
@@ -65,6 +66,8 @@ RESERVED_VARIABLES = frozenset(
         "LAMBDA_RUNTIME_DIR",
     }
 )  # fmt: skip
+# Beginnings of the names of variables that an interpreter, the dynamic linker or AWS's runtime reads at its start.
+VARIABLES_AT_START = ("PYTHON", "LD_", "LC_", "MALLOC_", "GLIBC_TUNABLES", "AWS_LAMBDA_EXEC_WRAPPER")
 RESERVED_DEPLOYED = RESERVED_VARIABLES | {
     "AWS_REGION", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 }  # fmt: skip

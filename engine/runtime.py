@@ -25,6 +25,10 @@ from .observe.stats import FunctionStats
 _SPIN_MIN_NS = 20_000
 _SPIN_MAX_NS = 200_000
 _EMBEDDED = wire.Deployed()
+NOT_PICKLED = (
+    "{} cannot be pickled: it belongs to the process that made its engine. A handler invokes other functions by their "
+    "names: context.invoke(name, event)"
+)
 
 
 def _open_standard_streams() -> None:
@@ -32,6 +36,23 @@ def _open_standard_streams() -> None:
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)
+
+
+def _check_threads() -> None:
+    """Raises UnsupportedPlatform where threads are not threads: the control loop has one, and waits in the kernel."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    by_gevent = gevent is not None and any(map(gevent.is_module_patched, ("threading", "select")))
+    if by_gevent or (eventlet is not None and any(map(eventlet.is_monkey_patched, ("thread", "select")))):
+        raise errors.UnsupportedPlatform(
+            f"{'gevent' if by_gevent else 'eventlet'} has replaced threads or select; an engine needs the system's: "
+            "patch without them (gevent.monkey.patch_all(thread=False, select=False)), or make the engine in a process "
+            "of its own"
+        )
+
+
+def _is_text(value: str) -> bool:
+    """Can JSON have it? Not what os.environ has of other bytes than UTF-8."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def spin_budget() -> int:
@@ -46,7 +67,7 @@ def spin_budget() -> int:
 def to_stderr(_function: str, _request_id: str, text: str) -> None:
     """The default log sink: what a handler prints appears on this process's stderr."""
     with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be closed, or None
-        sys.stderr.write(text.replace("\r", "\n").replace("\u00a0", " "))
+        sys.stderr.write(text)
 
 
 class Runtime:
@@ -69,7 +90,9 @@ class Runtime:
             raise errors.UnsupportedPlatform("stoker runs on Linux only for now")
         if not isinstance(payload_limit, int) or not 1 <= payload_limit <= 1 << 30:
             raise errors.InvalidConfiguration(f"payload_limit={payload_limit!r}: use 1 byte to 1 GiB")
+        _check_threads()
         _open_standard_streams()
+        self._environment = dict(os.environ)
         self.payload_limit = payload_limit
         self.reply_limit = reply_limit or (
             max(payload_limit, limits.REPLY_BYTES) if payload_limit >= limits.EVENT_BYTES else payload_limit
@@ -125,7 +148,7 @@ class Runtime:
         slot = FunctionSlot(self.pointer, int(config.timeout * 1e9), self.payload_limit, config.waiting)
         entry = FunctionEntry(
             slot.index, config.name, config.timeout, config.raw or raw_results, config.memory, deployed.version,
-            slot=slot, workers=config.concurrency,
+            slot=slot, workers=config.concurrency, waiting=config.waiting,
         )  # fmt: skip
         spec = wire.FunctionSpec(
             name=config.name,
@@ -144,10 +167,18 @@ class Runtime:
             max_reply=self.reply_limit,
             deployed=deployed,
             plain=plain,
+            changed=self._changed() if deployed.base is None else {},
         )
         bounds = Bounds(config.warm, config.concurrency, int(config.keep_alive * 1e9))
         state = FunctionState(slot, spec, bounds, config.init_timeout, log_name or config.name)
         return entry, self.supervisor.add(state)
+
+    def _changed(self) -> dict[str, str | None]:
+        """What is different in this process's environment since the zygote has got it; None: it is not there any
+        more."""
+        now = {name: value for name, value in os.environ.items() if _is_text(name) and _is_text(value)}
+        changed: dict[str, str | None] = {n: v for n, v in now.items() if self._environment.get(n) != v}
+        return changed | {name: None for name in self._environment if name not in os.environ}
 
     def started(self, entry: FunctionEntry, init_seconds: float | None) -> None:
         """A function is up: from now on its name means this one, for handlers that call it, too."""
@@ -170,6 +201,7 @@ class Runtime:
 
     def remove(self, name: str) -> None:
         """Stop the function of that name, and forget the name."""
+        self.check_open()
         with self._keys:
             entry = self.entry(name)
             del self.entries[name]
@@ -189,7 +221,11 @@ class Runtime:
         }
 
     def workers(self, name: str) -> list[int]:
+        self.check_open()
         return self.supervisor.workers(self.entry(name).index)
+
+    def __str__(self) -> str:
+        return "closed" if self._closed else f"of {', '.join(list(self.entries)) or 'no functions'}"
 
     @property
     def closed(self) -> bool:

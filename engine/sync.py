@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Condition, Thread, current_thread
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import limits
 from ._native import lib
@@ -23,7 +23,7 @@ from .errors import FunctionError
 from .observe.report import Reply, reply
 from .observe.stats import FunctionStats
 from .routing import retry
-from .runtime import Runtime
+from .runtime import NOT_PICKLED, Runtime
 
 if TYPE_CHECKING:
     from .bus import Bus, BusThread, Rule
@@ -62,10 +62,19 @@ class Function:
         entry = self._runtime.entry(self.name)
         return self._engine._submit(entry, raw_event(event) if entry.raw else encode_event(event))
 
-    def map(self, events: Iterable[Any], *, ahead: int = batch.AHEAD) -> Iterator[Any]:
-        """The results for many events, in their order. Reads at most `ahead` events before it yields, so an
-        endless iterator is welcome. The first failure is raised in its place and ends the iteration."""
-        return batch.run(self._dispatch, self._runtime.entry(self.name), events, ahead)
+    def map(
+        self,
+        events: Iterable[Any],
+        *,
+        ahead: int = batch.AHEAD,
+        return_exceptions: bool = False,
+        ordered: bool = True,
+    ) -> Iterator[Any]:
+        """The results for many events, in their order, or (`ordered=False`) as they come. Reads at most `ahead` events
+        before it yields, so an endless iterator is welcome. The first failure is raised in its place and ends the
+        iteration; with return_exceptions each is a result like any other."""
+        entry = self._runtime.entry(self.name)
+        return batch.run(self._dispatch, entry, events, ahead, return_exceptions, ordered)
 
     def workers(self) -> list[int]:
         """The process ids of its workers now."""
@@ -78,6 +87,9 @@ class Function:
     def __repr__(self) -> str:
         return f"<Function {self.name}>"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(NOT_PICKLED.format(self))
+
 
 def _name_of(function: Function | str) -> str:
     return function if isinstance(function, str) else function.name
@@ -87,16 +99,24 @@ class _Submitted(Future[Any]):
     """A future whose cancel() and running() reach into the engine."""
 
     _condition: Condition
+    _state: str
     _done_callbacks: list[Callable[[Future[Any]], object]]
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, name: str) -> None:
         super().__init__()
         self._owner = engine
+        self._name = name
         self.ticket = -1
         self.withdrawn = False
 
     def running(self) -> bool:
-        return not self.done() and bool(lib.stk_begun(self._owner._runtime.pointer, self.ticket))
+        if self.done() or self._owner._runtime.closed:
+            return False
+        return bool(lib.stk_begun(self._owner._runtime.pointer, self.ticket))
+
+    def __repr__(self) -> str:
+        state = "running" if self.running() else self._state.lower()
+        return f"<Future of {self._name}, {state}>"
 
     def cancel(self) -> bool:
         """Withdraw the invocation if it has not begun. False: it runs, or has ended."""
@@ -328,8 +348,14 @@ class Engine:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 
+    def __repr__(self) -> str:
+        return f"<Engine {self._runtime}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(NOT_PICKLED.format(self))
+
     def _submit(self, entry: FunctionEntry, data: bytes) -> Future[Any]:
-        future = _Submitted(self)
+        future = _Submitted(self, entry.name)
         dispatch = self._runtime.dispatch
 
         def finish(outcome: Outcome | None, value: Any) -> None:

@@ -12,6 +12,7 @@ import decimal
 import json
 import math
 import socket
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,18 @@ def decode(data: bytes | bytearray | memoryview) -> Any:
         return fast_decode(data)
     except _FALL_BACK:
         return json.loads(bytes(data))
+
+
+def decode_json(data: bytes | bytearray | memoryview) -> Any:
+    """The same without NaN and Infinity, which Lambda does not take in an event."""
+    try:
+        return fast_decode(data)
+    except _FALL_BACK:
+        return json.loads(bytes(data), parse_constant=_no_number)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _default(value: Any) -> Any:
@@ -63,14 +76,17 @@ def _finite(value: Any) -> Any:
 
 
 def raw_reply(data: Any) -> bytes | memoryview:
-    """What a raw handler returned, as bytes lie: anything that has a buffer, not copied; a str as UTF-8."""
+    """What a raw handler returned: anything with a buffer, not copied where that is in one piece; a str as UTF-8."""
     if type(data) is bytes:
         return data
     if isinstance(data, str):
         return data.encode()
     if data is None:
         return b""
-    return memoryview(data).cast("B")
+    view = memoryview(data)
+    return (
+        view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
+    )  # of every other item: a copy
 
 
 class Extras(msgspec.Struct, omit_defaults=True):
@@ -98,6 +114,14 @@ def detach(payload: bytes | memoryview) -> tuple[Extras, bytes | memoryview]:
     return _extras.decode(payload[4:end]), payload[end:]
 
 
+def log_stream(first: str, born: int) -> str:
+    """The log stream of one of a deployment's workers. first: its first worker's, and its init's; born: when this one
+    was, epoch us, 0: it is the first one."""
+    if not born:
+        return first
+    return f"{time.strftime('%Y/%m/%d', time.gmtime(born // 1_000_000))}{first[10:-16]}{born:016x}"
+
+
 class Sandbox(msgspec.Struct, frozen=True):
     """What a deployed function's processes see of the machine: see worker/sandbox.py."""
 
@@ -115,7 +139,12 @@ class Deployed(msgspec.Struct, frozen=True):
     version: str = "$LATEST"
     arn: str = ""  # "": made of region, account and name
     log_group: str = ""  # "": /aws/lambda/NAME
-    log_stream: str = ""  # "": one of each worker's own
+    log_stream: str = ""  # of its first worker: log_stream() above has the others'; "": each makes its own
+    initialization: str = ""  # AWS_LAMBDA_INITIALIZATION_TYPE; "": as it is initialised
+    trace: str = (
+        ""  # of an invocation that nothing traced, what follows root and parent; "": it has no header
+    )
+    clock: int = 0  # ns that CLOCK_MONOTONIC is behind the time of day, for that header
     path_first: list[str] = []  # sys.path entries before all but the code
     base: dict[str, str] | None = (
         None  # all variables beside Lambda's and the function's own; None: the engine's
@@ -123,6 +152,7 @@ class Deployed(msgspec.Struct, frozen=True):
     python: str = ""  # the interpreter that runs it; "": the engine's own
     strict: bool = False  # responses as AWS's runtime writes them, and no others
     sandbox: Sandbox | None = None
+    fresh: bool = False  # its interpreter must start with its environment
 
 
 class FunctionSpec(msgspec.Struct, frozen=True):
@@ -143,7 +173,17 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     large: int  # bytes of a lane's large area
     max_reply: int
     deployed: Deployed
+    changed: dict[
+        str, str | None
+    ] = {}  # of the embedder's variables since the zygote has them; None: it is gone
     plain: bool = False  # no Lambda function: nothing of Lambda's in its environment and logging
+
+
+_function_specs: msgspec.json.Decoder[FunctionSpec] = msgspec.json.Decoder(FunctionSpec)
+
+
+def function_spec(data: bytes) -> FunctionSpec:
+    return _function_specs.decode(data)
 
 
 # Engine to zygote: with the template's socket and the write end of its output pipe attached.
@@ -173,6 +213,7 @@ class Fork(msgspec.Struct, tag=True):
     lane: int
     core: int
     more: bool = False  # may the function have another worker after this one?
+    born: int = 0  # epoch us; 0: it is the first one
 
 
 # Template to engine.

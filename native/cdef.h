@@ -50,6 +50,7 @@ typedef struct {
     uint64_t log_len, log_dropped;
     uint64_t t_submit, t_dispatch, t_start, t_end, t_done;
     uint32_t peak_kib, cold;
+    uint64_t born;
     uint8_t id[16];
 } stk_outcome;
 
@@ -92,7 +93,7 @@ void stk_function_load(stk_engine *e, uint32_t fn, stk_load_now *out);
 int stk_pressed(stk_engine *e, uint32_t *out, int max);
 void stk_function_stats_read(stk_engine *e, uint32_t fn, stk_function_stats *out);
 int stk_lane_prepare(stk_engine *e);
-int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fds);
+int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, uint64_t born, stk_lane_fds *fds);
 void stk_lane_take(stk_engine *e, uint32_t lane);
 void stk_lane_handed_over(stk_engine *e, uint32_t lane);
 void stk_lane_retire(stk_engine *e, uint32_t lane);
@@ -119,7 +120,7 @@ void stk_cell_clear(stk_cell *cell);
 stk_box *stk_box_new(stk_engine *e, int is_loop, uint64_t *words, int max, uint8_t *buf, uint64_t cap);
 void stk_box_free(stk_box *box);
 int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data, uint64_t len);
-int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, const uint8_t *data, uint64_t len);
+int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, uint64_t timeout_ns, const uint8_t *data, uint64_t len);
 int64_t stk_submit_within(stk_box *box, uint32_t fn, uint64_t token, uint64_t timeout_ns, const uint8_t *data, uint64_t len);
 int stk_reap(stk_box *box);
 int stk_reap_spin(stk_box *box, uint64_t ns);
@@ -170,6 +171,7 @@ int stk_mount_bind(const char *source, const char *target);
 int stk_mount_read_only(const char *target, int recursive);
 int stk_enter_root(void);
 int stk_use_capabilities(int all);
+int stk_pass_capabilities(int on);
 int stk_drop_capabilities(void);
 int stk_namespaces_probe(void);
 

@@ -18,6 +18,12 @@ REGION = "us-east-1"
 ECHO = "def handler(event, context):\n    return event\n"
 
 
+def url_id(url: str) -> str:
+    """Of a function URL, whose host or path has it."""
+    host = url.split("/")[2]
+    return host.partition(".")[0] if ".lambda-url." in host else url.rstrip("/").rpartition("/")[2]
+
+
 class Served:
     """A running server. program: what Python runs as `stoker`."""
 

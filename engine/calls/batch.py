@@ -25,11 +25,18 @@ _WAIT_NS = 1_000_000_000
 _PENDING = object()
 
 
-def run(dispatch: Dispatch, entry: FunctionEntry, events: Iterable[Any], ahead: int) -> Iterator[Any]:
-    """The results of `events`, at most `ahead` of them read and not yet yielded."""
+def run(
+    dispatch: Dispatch,
+    entry: FunctionEntry,
+    events: Iterable[Any],
+    ahead: int,
+    keep_failures: bool = False,
+    ordered: bool = True,
+) -> Iterator[Any]:
+    """The results of `events`, at most `ahead` of them read and not yet yielded. keep_failures: errors are results."""
     if ahead < 1:
         raise errors.InvalidConfiguration(f"ahead={ahead!r}: use 1 or more")
-    return _run(dispatch, entry, iter(events), ahead)
+    return (_run if ordered else _as_they_come)(dispatch, entry, iter(events), ahead, keep_failures)
 
 
 class _Failed:
@@ -39,7 +46,9 @@ class _Failed:
         self.error = error
 
 
-def _run(dispatch: Dispatch, entry: FunctionEntry, events: Iterator[Any], ahead: int) -> Iterator[Any]:
+def _run(
+    dispatch: Dispatch, entry: FunctionEntry, events: Iterator[Any], ahead: int, keep_failures: bool
+) -> Iterator[Any]:
     words = ffi.new("uint64_t[]", ahead * 4)
     words_view = memoryview(ffi.buffer(words)).cast("Q")
     buffer = ffi.new("uint8_t[]", _BUFFER)
@@ -78,7 +87,7 @@ def _run(dispatch: Dispatch, entry: FunctionEntry, events: Iterator[Any], ahead:
                         if code == lib.STK_THROTTLED and last > first:
                             held = data  # others fill the line: go on when one of ours is done
                             break
-                        raise refusal(code, dispatch.payload_limit, len(data))
+                        raise refusal(code, dispatch.payload_limit, len(data), entry)
                     last += 1
             if first == last:
                 if not more and held is None:
@@ -108,8 +117,62 @@ def _run(dispatch: Dispatch, entry: FunctionEntry, events: Iterator[Any], ahead:
             slots[at] = _PENDING
             first += 1
             if type(value) is _Failed:
-                raise value.error
+                if not keep_failures:
+                    raise value.error
+                value = value.error
             yield value
+    finally:
+        ffi.release(box)
+
+
+def _as_they_come(
+    dispatch: Dispatch, entry: FunctionEntry, events: Iterator[Any], ahead: int, keep_failures: bool
+) -> Iterator[Any]:
+    """The same, in whatever order they end."""
+    words = ffi.new("uint64_t[]", ahead * 4)
+    words_view = memoryview(ffi.buffer(words)).cast("Q")
+    buffer = ffi.new("uint8_t[]", _BUFFER)
+    box = ffi.gc(lib.stk_box_new(dispatch.pointer, 0, words, ahead, buffer, _BUFFER), lib.stk_box_free)
+    flying = 0
+    held: bytes | None = None  # an event that found the line full
+    more = True
+    try:
+        while True:
+            while flying < ahead and (held is not None or more):
+                if held is None:
+                    try:
+                        event = next(events)
+                    except StopIteration:
+                        more = False
+                        break
+                    held = raw_event(event) if entry.raw else encode_event(event)
+                code = lib.stk_submit(box, entry.index, 0, 0, held, len(held))
+                if code < 0:
+                    if code == lib.STK_THROTTLED and flying:
+                        break  # others fill the line: go on when one of ours is done
+                    raise refusal(code, dispatch.payload_limit, len(held), entry)
+                flying += 1
+                held = None
+            if not flying:
+                return
+            n = lib.stk_reap_wait(box, _WAIT_NS)
+            got = words_view[: max(0, n) * 4].tolist()
+            values = []
+            for i in range(0, len(got), 4):
+                status = got[i + 1]
+                if status & 0xFFFF:
+                    values.append(_slow(dispatch, entry, got[i + 3]))
+                else:
+                    content = ffi.buffer(buffer + got[i + 2], status >> 32)[:]
+                    values.append(content if entry.raw else _decoded(content))
+            flying -= len(values)
+            for value in values:
+                if type(value) is _Failed:
+                    if not keep_failures:
+                        raise value.error
+                    yield value.error
+                else:
+                    yield value
     finally:
         ffi.release(box)
 

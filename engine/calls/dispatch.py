@@ -40,6 +40,8 @@ class Outcome:
     done: int
     peak_kib: int
     cold: bool
+    born: int = 0  # of its worker: wire.log_stream
+    again: int = 0  # ns that an init took within it, after one that had taken too long
 
 
 class FunctionSlot:
@@ -72,6 +74,7 @@ class FunctionEntry:
     init_seconds: float | None = 0.0  # None: each worker initialises itself
     slot: FunctionSlot | None = None  # that index's; None: of no engine
     workers: int = 1  # at most
+    waiting: int = 0  # at most
 
 
 class Cell:
@@ -118,7 +121,7 @@ class Dispatch:
                 return _decode(content)
             except Exception:  # what Lambda's runtime emits and the fast decoder refuses: NaN, say
                 return value_of(content)
-        outcome = self._finish(cell, n, data)
+        outcome = self._finish(entry, cell, n, data)
         self.log(entry, outcome)
         if outcome.status != OK:
             raise failure(entry, outcome)
@@ -128,11 +131,11 @@ class Dispatch:
         """The same with its whole record. Raises only what is not the function's failure (TooManyRequests, …)."""
         cell = self._cells.pop() if self._cells else Cell(self.pointer)
         n = lib.stk_cell_call(cell.pointer, entry.index, WANT_TAIL, data, len(data))
-        outcome = self._finish(cell, n, data)
+        outcome = self._finish(entry, cell, n, data)
         self.log(entry, outcome)
         return outcome
 
-    def _finish(self, cell: Cell, n: int, data: bytes) -> Outcome:
+    def _finish(self, entry: FunctionEntry, cell: Cell, n: int, data: bytes) -> Outcome:
         try:
             while n == lib.STK_SIGNALLED:  # Python's signal handlers run between the two calls
                 n = lib.stk_cell_wait(cell.pointer)
@@ -141,7 +144,7 @@ class Dispatch:
             raise
         if n < -1:
             self._cells.append(cell)
-            raise refusal(n, self.payload_limit, len(data))
+            raise refusal(n, self.payload_limit, len(data), entry)
         if n >= 0:
             data = cell.buffer[:n]
             self._cells.append(cell)
@@ -207,6 +210,7 @@ def read_outcome(o: Any) -> Outcome:
         done=o.t_done,
         peak_kib=o.peak_kib,
         cold=bool(o.cold),
+        born=o.born,
     )
 
 
@@ -224,10 +228,10 @@ def value_of(data: bytes) -> Any:
         raise errors.FunctionError("Runtime.InvalidResponse", message) from None
 
 
-def refusal(code: int, limit: int, size: int) -> errors.EngineError:
-    """Why an invocation was not accepted."""
+def refusal(code: int, limit: int, size: int, entry: FunctionEntry | None = None) -> errors.EngineError:
+    """Why an invocation was not accepted. entry: of the function that it was for."""
     if code == lib.STK_THROTTLED:
-        return errors.TooManyRequests("Rate Exceeded: every worker is busy and the waiting line is full")
+        return errors.TooManyRequests(f"Rate Exceeded: {_full(entry)}")
     if code == lib.STK_DEADLOCK:
         return errors.TooManyRequests(
             "Rate Exceeded: each worker of the function waits for one that it called, maybe for this (concurrency=…)"
@@ -243,6 +247,16 @@ def refusal(code: int, limit: int, size: int) -> errors.EngineError:
     if code == lib.STK_NO_MEMORY:
         return errors.TooManyRequests("no memory to hold the invocation", "ConcurrentInvocationLimitExceeded")
     return errors.EngineError(f"the invocation was not accepted: {code}")
+
+
+def _full(entry: FunctionEntry | None) -> str:
+    if entry is None:
+        return "every worker is busy and the waiting line is full"
+    workers = "its worker is" if entry.workers == 1 else f"its {entry.workers} workers are"
+    return (
+        f"{entry.name}: {workers} busy (concurrency={entry.workers}) and its waiting line is full "
+        f"(waiting={entry.waiting}). Raise those, or use map(), which submits no more than may wait"
+    )
 
 
 def failure(entry: FunctionEntry, outcome: Outcome) -> errors.EngineError:
@@ -269,22 +283,27 @@ def failure(entry: FunctionEntry, outcome: Outcome) -> errors.EngineError:
 
 def _described(kind: type[errors.FunctionError], outcome: Outcome) -> errors.FunctionError:
     try:
-        error = wire.decode(outcome.data)
-        return kind(
-            str(error.get("errorType", "Unhandled")),
-            str(error.get("errorMessage", "")),
-            [str(line) for line in error.get("stackTrace") or []],
-            outcome.request_id,
-        )
-    except (ValueError, AttributeError):  # a worker that does not keep to the protocol
+        return errors.described(kind, wire.decode(outcome.data), outcome.request_id)
+    except (ValueError, AttributeError, TypeError):  # a worker that does not keep to the protocol
         return kind("Runtime.Unknown", outcome.data[:256].decode("utf-8", "replace"), [], outcome.request_id)
 
 
 def error_payload(entry: FunctionEntry, outcome: Outcome) -> bytes:
     """The response body of a failed invocation, as Lambda's Invoke has it."""
     if outcome.status in (FAULT, lib.STK_INIT):
-        return outcome.data
+        return _as_lambda_has_it(outcome.data) if b'"traceback":' in outcome.data else outcome.data
     error = failure(entry, outcome)
     if isinstance(error, errors.FunctionError):
         return wire.encode(error.payload())
     raise error
+
+
+def _as_lambda_has_it(data: bytes) -> bytes:
+    """An error object without what only an embedded function's has."""
+    try:
+        error = wire.decode(data)
+        return wire.encode(
+            {name: value for name, value in error.items() if name not in ("traceback", "notes")}
+        )
+    except (ValueError, AttributeError):
+        return data

@@ -8,6 +8,7 @@ ring, and the loop sleeps in epoll like any other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import select
 from collections.abc import Callable
@@ -62,7 +63,8 @@ class Reaper:
 
     def close(self) -> None:
         """Look no more. What was submitted and is not done is abandoned."""
-        self._loop.remove_reader(self._epoll.fileno())
+        with contextlib.suppress(RuntimeError):  # the loop was closed before
+            self._loop.remove_reader(self._epoll.fileno())
         self._closed = True
         ffi.release(self._box)
 
@@ -76,7 +78,7 @@ class Reaper:
         ticket: int = _submit(self._box, entry.index, token, flags, data, len(data))
         if ticket < 0:
             del self._waiting[token]
-            raise refusal(ticket, self._dispatch.payload_limit, len(data))
+            raise refusal(ticket, self._dispatch.payload_limit, len(data), entry)
         self.heat()
         return ticket
 
@@ -91,20 +93,26 @@ class Reaper:
             self._deliver(n)
 
     def submit(
-        self, entry: FunctionEntry, data: bytes, done: LastChunk, flags: int = 0, id: bytes | None = None
+        self,
+        entry: FunctionEntry,
+        data: bytes,
+        done: LastChunk,
+        flags: int = 0,
+        id: bytes | None = None,
+        timeout_ns: int = 0,
     ) -> int:
-        """Accept an invocation; `done` is called in the loop. Its ticket. `id`: its request id, 16 bytes.
-        Raises what refusal() makes."""
+        """Accept an invocation; `done` is called in the loop. Its ticket. `id`: its request id, 16 bytes; timeout_ns: 0
+        for its function's. Raises what refusal() makes."""
         if self._closed:
             raise errors.EngineClosed("the engine is closed")
         token = self._next_token()
         self._waiting[token] = (done, entry.raw)
         ticket: int = _submit_as(
-            self._box, entry.index, token, flags, ffi.NULL if id is None else id, data, len(data)
+            self._box, entry.index, token, flags, ffi.NULL if id is None else id, timeout_ns, data, len(data)
         )
         if ticket < 0:
             del self._waiting[token]
-            raise refusal(ticket, self._dispatch.payload_limit, len(data))
+            raise refusal(ticket, self._dispatch.payload_limit, len(data), entry)
         return ticket
 
     def heat(self) -> None:

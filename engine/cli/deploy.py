@@ -7,6 +7,7 @@ import io
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from .client import SERVER, ServerError, client, server_errors
 from .status import OK, UsageError, option
 from .terminal import unguarded
 
-ROLE = "arn:aws:iam::000000000000:role/stoker"
+_ROLE = "arn:aws:iam::{}:role/stoker"  # of the caller's account: another's may not be passed
 _PAUSE = 0.02  # seconds between two looks at a function that is being updated
 _CHUNK = 64 * 1024  # a smaller upload gets no bar
 _BAR = 28  # characters
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if options.env:
         settings["Environment"] = {"Variables": dict(map(_variable, options.env))}
     configuration = {key: value for key, value in settings.items() if value is not None}
-    done = _put(api, name, archive, configuration)
+    done = _put(api, name, archive, configuration, lambda: _role(options))
     if options.url:
         done = f"{done}: {_url(api, name)}"
     print(f"{name} {done}")
@@ -93,6 +94,10 @@ def _stack(options: argparse.Namespace) -> int:
     return OK
 
 
+def _role(options: argparse.Namespace) -> str:
+    return _ROLE.format(client(options, "sts").get_caller_identity()["Account"])
+
+
 def _archive(source: Path) -> bytes:
     from ..hosting.archives import pack
 
@@ -106,14 +111,14 @@ def _archive(source: Path) -> bytes:
     return archive
 
 
-def _put(api: Any, name: str, archive: bytes, configuration: dict[str, Any]) -> str:
+def _put(api: Any, name: str, archive: bytes, configuration: dict[str, Any], role: Callable[[], str]) -> str:
     """Create or update the function, and wait until it is ready. Returns which of the two was done."""
     try:
         _settled(api, name)
     except api.exceptions.ResourceNotFoundException:
         runtime = f"python{sys.version_info[0]}.{sys.version_info[1]}"
         api.create_function(
-            FunctionName=name, Runtime=runtime, Role=ROLE, Code={"ZipFile": archive}, **configuration
+            FunctionName=name, Runtime=runtime, Role=role(), Code={"ZipFile": archive}, **configuration
         )
         done = "created"
     else:  # what may be refused goes first, so that nothing has changed then

@@ -93,6 +93,11 @@ OPTIONS = (
         "beyond them the one idle for longest is closed, then 503 (default: 1024, or half the limit of descriptors)",
         type=int,
     ),
+    option(
+        "--strict",
+        "function URLs of AuthType NONE need the policy that AWS asks for (default: one line says that it lacks)",
+        action="store_true",
+    ),
     option("--workers WORKERS", "of one version at most (default: 64)", type=int, default=64),
     option(
         "--queue-bytes BYTES",
@@ -114,7 +119,8 @@ def run(options: argparse.Namespace) -> int:
     from dataclasses import fields
 
     try:
-        from ..http.server import Options, Server
+        from ..http.options import Options
+        from ..http.server import Server
     except ImportError as error:
         raise UsageError(f'{error.name} is missing: pip install "stoker[serve]"') from None
     try:

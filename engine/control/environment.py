@@ -19,11 +19,11 @@ class Environment(Protocol):
     def full(self) -> bool:
         """It has as many requests for workers under way as it takes at a time."""
 
-    def spawn(self, lane: int, core: int, more: bool, fds: list[int]) -> None:
+    def spawn(self, lane: int, core: int, more: bool, born: int, fds: list[int]) -> None:
         """Make a worker for a lane, of these descriptors: down, up, event, and both ends of its output.
 
-        core: the one to pin it to, or -1; more: the function may have another worker after this one. Raises OSError
-        when the environment is gone.
+        core: the one to pin it to, or -1; more: the function may have another worker after this one; born: epoch us,
+        0: it is the function's first. Raises OSError when the environment is gone.
         """
 
     def worker_died(self, lane: int) -> None:

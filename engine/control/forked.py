@@ -57,8 +57,8 @@ class TemplateProcess:
     def full(self) -> bool:
         return self._watchdog.due >= FORKS_AT_ONCE
 
-    def spawn(self, lane: int, core: int, more: bool, fds: list[int]) -> None:
-        wire.send(self._sock, wire.Fork(lane, core, more), fds)
+    def spawn(self, lane: int, core: int, more: bool, born: int, fds: list[int]) -> None:
+        wire.send(self._sock, wire.Fork(lane, core, more, born), fds)
         self._watchdog.expect()
 
     def worker_died(self, lane: int) -> None:

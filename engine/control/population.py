@@ -27,6 +27,7 @@ class WorkerState:
     event_fd: int
     stdio_r: int
     began: int  # ns
+    born: int  # epoch us; 0: the function's first one
     pid: int = 0
     pidfd: int = -1
     ready: bool = False
@@ -34,6 +35,12 @@ class WorkerState:
     doomed: bool = False
     late: bool = False  # its init, or its after-restore hooks, took too long
     timer: asyncio.TimerHandle | None = None  # when they do
+
+    @property
+    def log_name(self) -> str:
+        """By which the log sink knows its output."""
+        name, first = self.function.log_name, self.function.spec.deployed.log_stream
+        return name.removesuffix(first) + wire.log_stream(first, self.born) if first else name
 
 
 @dataclass(slots=True)
@@ -56,6 +63,7 @@ class FunctionState:
     init_seconds: float = 0.0
     up: Future[float | None] = field(default_factory=Future)  # of its start; its init's seconds
     added: int = 0
+    births: int = 0  # workers that there were
     stopped: bool = False
     retry: asyncio.TimerHandle | None = None
 

@@ -6,6 +6,7 @@ import os
 
 from .. import errors, wire
 from .._native import lib
+from ..worker.handler import MISFIT
 from .population import FunctionState, Owner, Population
 
 
@@ -71,8 +72,10 @@ class Starts:
         """Fail the function's start."""
         if not state.up.done():
             error = wire.decode(payload)
-            trace = error.get("stackTrace") or []
-            state.up.set_exception(errors.InitError(error["errorType"], error["errorMessage"], trace))
+            if error["errorType"] == MISFIT:
+                state.up.set_exception(errors.InvalidConfiguration(error["errorMessage"]))
+            else:
+                state.up.set_exception(errors.described(errors.InitError, error))
 
 
 def exited(status: int) -> bytes:

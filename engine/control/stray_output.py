@@ -55,7 +55,7 @@ class StrayOutput:
         n = lib.stk_lane_orphan_log(self._population.engine, worker.lane, scratch, len(scratch))
         if n:
             text = bytes(ffi.buffer(scratch, n)).decode("utf-8", "replace")
-            self._population.log(worker.function.log_name, "", text)
+            self._population.log(worker.log_name, "", text)
 
     def flush_calls(self) -> None:
         """What invocations printed that handlers made, into the log."""

@@ -121,7 +121,7 @@ class Ticks:
             worker = self._population.workers.get(self._indices[i])
             if worker is not None and not worker.doomed:
                 text = "[stoker] the worker wrote nonsense into its lane: killed\n"
-                self._population.log(worker.function.log_name, "", text)
+                self._population.log(worker.log_name, "", text)
                 lib.stk_lane_doom(self._engine, worker.lane, lib.STK_CRASH, -signal.SIGKILL)
                 self._workers.kill(worker)
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+import time
 from collections import Counter
 
 from .._native import ffi, lib
@@ -51,12 +52,14 @@ class Workers:
         assert environment is not None
         fds = ffi.new("stk_lane_fds *")
         core = core_map.assign(self._cores, self._taken)
-        lane = lib.stk_lane_new(self._engine, state.key, core, fds)
+        born = time.time_ns() // 1000 if state.births else 0
+        lane = lib.stk_lane_new(self._engine, state.key, core, born, fds)
         if lane < 0:
             self._starts.no_process(state, -lane)
             return False
         self._loop.call_later(PREPARE_S, lib.stk_lane_prepare, self._engine)
-        worker = WorkerState(lane, state, core, fds.event_fd, fds.stdio_r, lib.stk_now())
+        worker = WorkerState(lane, state, core, fds.event_fd, fds.stdio_r, lib.stk_now(), born)
+        state.births += 1
         self._workers[lane] = state.workers[lane] = worker
         self._taken[core] += 1
         lib.stk_lane_take(self._engine, lane)
@@ -67,6 +70,7 @@ class Workers:
                 lane,
                 core if self._pin else -1,
                 len(state.workers) < state.bounds.maximum,
+                born,
                 [fds.down_fd, fds.up_fd, fds.event_fd, fds.stdio_r, fds.stdio_w],
             )
         except OSError:

@@ -132,7 +132,7 @@ def _file(source: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path, room: i
     with os.fdopen(fd, "wb") as file, source.open(member) as data:
         while chunk := data.read(_CHUNK):
             size += len(chunk)
-            if size > room:
+            if size >= room:  # AWS: smaller than its limit
                 text = f"Unzipped size must be smaller than {limits.UNZIPPED_BYTES} bytes"
                 raise Fault("InvalidParameterValueException", text, Type="User")
             file.write(chunk)

@@ -11,13 +11,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .._native import lib
+from ..aws import traces
 from ..aws.names import Place
 from ..calls.dispatch import FunctionEntry, Outcome
 from ..calls.reaper import Reaper
 from ..errors import EngineError, InitError
+from ..observe.lines import ON_DEMAND
 from ..observe.outcomes import Outcomes, Publisher
 from ..observe.records import DeploymentInfo, deployment_info
 from ..runtime import Runtime
@@ -33,16 +36,27 @@ _WANT_TAIL: int = lib.STK_WANT_TAIL
 # Members of a record that make another deployment when they change.
 _RUNS = (
     "_digest", "_layers", "Handler", "MemorySize", "Timeout", "Environment", "LoggingConfig", "FunctionArn", "Runtime",
-    "EphemeralStorage",
+    "EphemeralStorage", "TracingConfig",
 )  # fmt: skip
+CLOCK = (
+    time.time_ns() - time.monotonic_ns()
+)  # fixed, so that workers and the server agree on an invocation's time
+
+
+class InitTimedOut(InitError):
+    """An init that had taken too long took all of the function's timeout when it was done once more: seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("Sandbox.Timedout", f"Error: Task timed out after {seconds:.2f} seconds")
+        self.seconds = seconds
 
 
 class Deployment:
     """One version, running or not yet."""
 
     __slots__ = (
-        "broken", "early", "ended", "entry", "fleet", "idle_since", "in_flight", "init_began", "init_ms", "key",
-        "outcomes", "record", "reply_bytes", "reserved", "retired", "warm",
+        "broken", "early", "ended", "entry", "fleet", "idle_since", "in_flight", "init_began", "init_lost_ms",
+        "init_ms", "key", "outcomes", "record", "reply_bytes", "reserved", "retired", "sampled", "warm",
     )  # fmt: skip
 
     def __init__(self, fleet: Fleet, record: Mapping[str, Any], reserved: int | None, warm: int) -> None:
@@ -57,6 +71,8 @@ class Deployment:
         self.broken = False  # it could not be started, the last time that was tried
         self.init_ms = 0.0  # how long that took
         self.init_began = 0.0  # epoch ms; 0 once an invocation's record has it
+        self.init_lost_ms = 0.0  # of one that took too long; 0 once an invocation's record has it
+        self.sampled: bool = record.get("TracingConfig", {}).get("Mode") == "Active"
         info = deployment_info(record, fleet.place.region, fleet.place.account)
         self.outcomes = Publisher(fleet.outcomes, info)
         self.in_flight = 0
@@ -81,28 +97,32 @@ class Deployment:
             return
         self._submit(event, on_outcome, flags, id)
 
-    def _submit(self, event: bytes, on_outcome: OnOutcome, flags: int, id: bytes) -> None:
+    def _submit(self, event: bytes, on_outcome: OnOutcome, flags: int, id: bytes, spent: float = 0.0) -> None:
+        """spent: seconds of its timeout that an init has taken."""
+
         def done(outcome: Outcome | None, _value: Any) -> None:
             assert outcome is not None, "submitted with _WANT_TAIL"
+            outcome.again = int(spent * 1e9)
             self._over()
             on_outcome(outcome)
 
         assert self.entry is not None
         try:
-            self.fleet.reaper.submit(self.entry, event, done, flags | _WANT_TAIL, id)
+            left = int(max(0.001, self.record["Timeout"] - spent) * 1e9) if spent else 0
+            self.fleet.reaper.submit(self.entry, event, done, flags | _WANT_TAIL, id, left)
         except EngineError as error:
             self._over()
             on_outcome(error)
             return
         self.fleet.reaper.heat()
 
-    def up(self, entry: FunctionEntry) -> None:
-        """It runs: submit what came early."""
+    def up(self, entry: FunctionEntry, spent: float) -> None:
+        """It runs: submit what came early, which an init has cost so many seconds of its timeout."""
         self.entry = entry
         self.broken = False
         early, self.early = self.early or [], None
         for event, on_outcome, flags, id in early:
-            self._submit(event, on_outcome, flags, id)
+            self._submit(event, on_outcome, flags, id, spent)
 
     def failed(self, error: EngineError) -> None:
         """It could not be started: what came early fails with that; the next invocation tries again."""
@@ -217,41 +237,64 @@ class Fleet:
         task.add_done_callback(self._starting.discard)
 
     async def _start(self, deployment: Deployment) -> None:
-        entry: FunctionEntry | None = None
         began = time.monotonic()
+        spent = 0.0
         deployment.init_began = time.time() * 1e3
         try:
             layout = await asyncio.get_running_loop().run_in_executor(
                 None, self.layouts.of, self.place, deployment.record, deployment.reserved, deployment.warm
             )
-            entry, up = self._run(deployment, layout)
-            entry.init_seconds = await asyncio.wrap_future(up)
+            try:
+                entry = await self._run(deployment, layout)
+            except InitError as error:
+                if error.error_type != "Sandbox.Timedout" or layout.initialization != ON_DEMAND:
+                    raise
+                again = time.monotonic()
+                deployment.init_lost_ms = (again - began) * 1e3
+                entry = await self._run_in_invocation(deployment, layout)
+                spent = time.monotonic() - again
         except (EngineError, OSError, MemoryError) as error:
-            if entry is not None:
-                self.runtime.stop(entry)
             if not isinstance(error, EngineError):
                 error = InitError("Runtime.Unknown", str(error))
             deployment.init_ms = (time.monotonic() - began) * 1e3
             deployment.failed(error)
         else:
-            deployment.up(entry)
+            deployment.up(entry, spent)
         if deployment.retired and not deployment.in_flight:
             deployment.retire()
 
-    def _run(self, deployment: Deployment, layout: Layout) -> tuple[FunctionEntry, Any]:
+    async def _run_in_invocation(self, deployment: Deployment, layout: Layout) -> FunctionEntry:
+        """As AWS does when an init took too long: once more, as a part of the invocation, within its timeout."""
+        seconds = layout.config.timeout
+        try:
+            return await self._run(
+                deployment, replace(layout, config=replace(layout.config, init_timeout=seconds))
+            )
+        except InitError as error:
+            raise InitTimedOut(seconds) if error.error_type == "Sandbox.Timedout" else error from None
+
+    async def _run(self, deployment: Deployment, layout: Layout) -> FunctionEntry:
         # Tried again, it writes where it wrote before.
         stream = deployment.info.log_stream or layout.log_stream
         deployed = Deployed(
             version=layout.version, arn=layout.arn, log_group=layout.log_group, log_stream=stream,
             path_first=layout.path_first, base=layout.base, python=layout.python, strict=True,
-            sandbox=layout.sandbox,
+            sandbox=layout.sandbox, fresh=layout.fresh, initialization=layout.initialization, clock=CLOCK,
+            trace=traces.tail(self.place.function(deployment.key[0]), deployment.sampled),
         )  # fmt: skip
         place = self.place
         log_name = stream_arn(place, layout.log_group, stream)
-        started = self.runtime.start(layout.config, deployed, raw_results=True, log_name=log_name)
-        info = deployment_info(deployment.record, place.region, place.account, layout.log_group, stream)
+        entry, up = self.runtime.start(layout.config, deployed, raw_results=True, log_name=log_name)
+        info = deployment_info(
+            deployment.record, place.region, place.account, layout.log_group, stream, layout.initialization
+        )
         deployment.outcomes.describe(info)
-        return started
+        try:
+            entry.init_seconds = await asyncio.wrap_future(up)
+        except BaseException:
+            self.runtime.stop(entry)
+            raise
+        return entry
 
     def warmed(self, name: str, version: str) -> int | None:
         """How many workers are there for a version; None: it cannot be started. From any thread."""

@@ -20,11 +20,11 @@ from ..aws.faults import Fault
 from ..aws.names import LATEST, Place
 from ..calls.dispatch import Outcome, error_payload, uuid_text
 from ..durable.state import Change, State
-from ..errors import EngineError, FunctionError, InvalidEvent, TooManyRequests
+from ..errors import EngineError, FunctionError, FunctionTimeout, InvalidEvent, TooManyRequests
 from ..observe.lines import error_line
 from ..observe.outcomes import Throttle
 from ..observe.records import InvocationRecord, invocation_record
-from .deployments import Deployment, Fleet
+from .deployments import CLOCK, Deployment, Fleet, InitTimedOut
 
 _EXTRAS: int = lib.STK_EXTRAS
 
@@ -35,7 +35,15 @@ class Usage:
 
     reserved: int | None  # its own concurrency
     in_flight: int = 0
+    provisioned: int = 0  # of that, what is kept for versions with provisioned concurrency
+    beside: int = 0  # in flight beyond what is provisioned for their versions
     waiters: list[Callable[[], object]] = field(default_factory=list)  # called once, when an invocation ends
+
+    @property
+    def left(self) -> int:
+        """How many more may begin that find none provisioned. Of a function that reserves."""
+        assert self.reserved is not None
+        return self.reserved - self.provisioned - self.beside
 
     def wake(self) -> None:
         waiters, self.waiters = self.waiters, []
@@ -66,6 +74,7 @@ class Result:
     deployment: Deployment
     record: InvocationRecord | None  # None: it has no log
     at: float  # epoch seconds of its end
+    began: int  # of its beginning
 
 
 # Called with a Result, or with AWS's refusal.
@@ -144,8 +153,18 @@ class Invoker:
         alias = self._state.get("alias", name, qualifier)
         return self._fleet.warmed(name, alias["FunctionVersion"] if alias else qualifier)
 
+    def sampled(self, name: str, qualifier: str | None) -> bool:
+        """Are its invocations traced, unless their caller has decided?"""
+        try:
+            return self.route(name, qualifier).deployment.sampled
+        except Fault:
+            return False
+
     def usage(self, name: str) -> Usage:
-        return self._usage.get(name) or self._usage.setdefault(name, Usage(self._reserved_of(name)))
+        found = self._usage.get(name)
+        if found is None:
+            found = self._usage[name] = Usage(self._reserved_of(name), provisioned=self._provisioned_of(name))
+        return found
 
     def full(self, name: str, most: int) -> Usage | None:
         """What must end before another invocation may begin: the function's own (of which there are its reserved
@@ -153,9 +172,15 @@ class Invoker:
         usage = self.usage(name)
         if usage.in_flight >= (most if usage.reserved is None else usage.reserved):
             return usage
+        if usage.reserved is not None and usage.left <= 0 and not usage.provisioned:
+            return usage
         if usage.reserved is None and self._unreserved.in_flight >= self._account_limit - self._reserved:
             return self._unreserved
         return None
+
+    def _provisioned_of(self, name: str) -> int:
+        records = self._state.owned("provisioned", name).values()
+        return sum(record["RequestedProvisionedConcurrentExecutions"] for record in records)
 
     def _reserved_of(self, name: str) -> int | None:
         record = self._state.get("concurrency", name)
@@ -171,13 +196,15 @@ class Invoker:
         `id`, or a new one. Raises Fault: TooManyRequestsException, when nothing may be accepted now."""
         usage = route.usage
         shared = self._unreserved
+        beside = route.deployment.in_flight >= route.deployment.warm
         if usage.reserved is not None:
-            if usage.in_flight >= usage.reserved:
+            if beside and usage.left <= 0:
                 raise _throttle(route.deployment, "ReservedFunctionConcurrentInvocationLimitExceeded")
         elif shared.in_flight >= self._account_limit - self._reserved:
             raise _throttle(route.deployment, "ConcurrentInvocationLimitExceeded")
         counted = usage if usage.reserved is not None else shared
         usage.in_flight += 1
+        usage.beside += beside
         if counted is not usage:
             counted.in_flight += 1
         id = id or new_id()
@@ -191,6 +218,7 @@ class Invoker:
 
         def on_outcome(outcome: Outcome | EngineError) -> None:
             usage.in_flight -= 1
+            usage.beside -= beside
             if counted is not usage:
                 counted.in_flight -= 1
                 if counted.waiters:
@@ -223,6 +251,8 @@ class Invoker:
             elif table == "concurrency":
                 self.usage(owner).reserved = self._reserved_of(owner)
                 self._reserved = self._all_reserved()
+            elif table == "provisioned":
+                self.usage(owner).provisioned = self._provisioned_of(owner)
         self.routes.clear()
         for name in {
             owner for table, owner, *_ in change.steps if table in ("function", "alias", "provisioned")
@@ -269,18 +299,25 @@ def _result(deployment: Deployment, outcome: Outcome | EngineError, id: bytes) -
     assert entry is not None
     record = invocation_record(entry, outcome, now * 1e3)
     _publish(deployment, record)
+    began = ((outcome.started or outcome.done) + CLOCK) // 1_000_000_000  # as the worker has it
     if outcome.status == lib.STK_OK:
-        return Result(outcome.data, False, outcome.request_id, version, deployment, record, now)
+        return Result(outcome.data, False, outcome.request_id, version, deployment, record, now, began)
     try:
         payload = error_payload(entry, outcome)
     except EngineError as error:
         return _refused(deployment, error)
-    return Result(payload, True, outcome.request_id, version, deployment, record, now)
+    return Result(payload, True, outcome.request_id, version, deployment, record, now, began)
 
 
 def _init_failed(deployment: Deployment, error: FunctionError, request_id: str, now: float) -> Result:
     """The result of an invocation that ended with its init. What the init itself wrote is in the log already; of that,
     the result's tail has the error."""
+    if isinstance(error, InitTimedOut):
+        error = FunctionTimeout(request_id, error.seconds)
+        record = InvocationRecord(request_id, now * 1e3, int(error.timeout * 1e9), 0, "timeout", cold=True)
+        _publish(deployment, record)
+        payload = wire.encode(error.payload())
+        return Result(payload, True, request_id, deployment.key[1], deployment, record, now, int(now))
     status = "timeout" if error.error_type == "Sandbox.Timedout" else "error"
     record = InvocationRecord(
         request_id, now * 1e3, 0, 0, status, error.error_type,
@@ -294,18 +331,23 @@ def _init_failed(deployment: Deployment, error: FunctionError, request_id: str, 
         own = msgspec.structs.replace(record, output=text)
     body = {"errorMessage": error.error_message, "errorType": error.error_type, "requestId": ""}
     payload = wire.encode({**body, "stackTrace": error.stack_trace})
-    return Result(payload, True, request_id, deployment.key[1], deployment, own, now)
+    return Result(payload, True, request_id, deployment.key[1], deployment, own, now, int(now))
 
 
 def _publish(deployment: Deployment, record: InvocationRecord) -> None:
     if record.cold:
         record.init_at, deployment.init_began = deployment.init_began, 0.0
+        if deployment.init_lost_ms:
+            record.init_ms, deployment.init_lost_ms = deployment.init_lost_ms, 0.0
+            record.init_status, record.again = "timeout", True
     deployment.outcomes.ended(record)
 
 
 def _throttle(deployment: Deployment, reason: str) -> Fault:
     deployment.outcomes.throttled(Throttle(time.time(), reason))
-    return Fault("TooManyRequestsException", "Rate Exceeded.", Reason=reason, Type="User")
+    # As recorded, a function's own limit does not say when to come back.
+    after: dict[str, None] = {"retryAfterSeconds": None} if reason.startswith("ReservedFunction") else {}
+    return Fault("TooManyRequestsException", "Rate Exceeded.", Reason=reason, Type="User", **after)
 
 
 def _refused(deployment: Deployment, error: EngineError) -> Fault:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import limits, wire
-from ..aws.names import Place
+from ..aws.names import LATEST, Place
 from ..config import FunctionConfig, Reference, parse_reference
 from ..errors import InitError
+from ..observe.lines import ON_DEMAND
 from . import disk, environment
 from .packages import Packages, merged_name
 from .sandboxing import Sandboxing
@@ -34,8 +35,10 @@ class Layout:
     log_stream: str
     path_first: list[str]
     base: dict[str, str]
+    initialization: str  # of AWS_LAMBDA_INITIALIZATION_TYPE
     python: str
     sandbox: wire.Sandbox | None
+    fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,10 @@ class Layouts:
         kept. Raises OSError, InitError."""
         runtime = record["Runtime"]
         if runtime not in self.pythons:
-            text = f"The runtime {runtime} cannot be run here: this server runs {', '.join(self.pythons)}"
+            text = (
+                f"The runtime {runtime} cannot be run here: this server runs {', '.join(self.pythons)}. Another Python "
+                "is made known to it by `stoker serve --python PATH`; other languages it does not run"
+            )
             raise InitError("Runtime.InvalidRuntime", text)
         layers = record.get("_layers") or ()
         for digest in (record["_digest"], *layers):
@@ -66,6 +72,9 @@ class Layouts:
         task, opt = str(self.packages.tree(record["_digest"])), ""
         if layers:
             opt = str(self._merged(layers))
+        # The dynamic linker looks at LD_LIBRARY_PATH when a program starts.
+        fresh = _has_libraries(task, f"{task}/lib", f"{opt}/lib" if opt else "")
+        fresh = fresh or any(name.startswith(limits.VARIABLES_AT_START) for name in self.passed)
         sandbox = self._sandbox(task, opt, record.get("EphemeralStorage", {}).get("Size", _TMP_MB))
         if sandbox is not None:
             task, opt = _TASK, opt and _OPT
@@ -77,6 +86,7 @@ class Layouts:
         if logging.get("LogFormat") == "JSON":
             base["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
             base["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel", "INFO")
+        initialization = _initialization(record, warm)
         config = FunctionConfig(
             reference=_reference(record["Handler"]),
             name=record["FunctionName"],
@@ -90,7 +100,7 @@ class Layouts:
             raw=False,
             waiting=limits.CONCURRENCY_MAX,
             keep_alive=limits.KEEP_ALIVE,
-            init_timeout=limits.INIT_TIMEOUT,
+            init_timeout=_init_timeout(record, initialization),
         )
         return Layout(
             config=config,
@@ -100,8 +110,10 @@ class Layouts:
             log_stream=f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{record['Version']}]{os.urandom(16).hex()}",
             path_first=path_first,
             base=base,
+            initialization=initialization,
             python=self.pythons[runtime],
             sandbox=sandbox,
+            fresh=fresh,
         )
 
     def _sandbox(self, task: str, opt: str, tmp_mb: int) -> wire.Sandbox | None:
@@ -148,6 +160,14 @@ class Layouts:
         return place
 
 
+def _has_libraries(*folders: str) -> bool:
+    """Is there a shared library that programs find by LD_LIBRARY_PATH?"""
+    for folder in filter(os.path.isdir, folders):
+        if any(name.startswith("lib") and ".so" in name for name in os.listdir(folder)):
+            return True
+    return False
+
+
 def _over(source: Path, target: Path) -> None:
     for entry in os.scandir(source):
         there = target / entry.name
@@ -164,6 +184,18 @@ def _over(source: Path, target: Path) -> None:
             there.symlink_to(os.readlink(entry.path))
         else:
             os.link(entry.path, there)
+
+
+def _initialization(record: Mapping[str, Any], warm: int) -> str:
+    if record.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions" and record["Version"] != LATEST:
+        return "snap-start"
+    return "provisioned-concurrency" if warm else ON_DEMAND
+
+
+def _init_timeout(record: Mapping[str, Any], initialization: str) -> float:
+    """Seconds: what is initialised before it is invoked has more time for it."""
+    timeout = float(record["Timeout"])
+    return limits.INIT_TIMEOUT if initialization == ON_DEMAND else max(limits.INIT_TIMEOUT_AHEAD, timeout)
 
 
 def _reference(handler: str) -> Reference:

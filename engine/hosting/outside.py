@@ -1,4 +1,4 @@
-"""Output of functions outside their invocations: put together to whole lines, for the log stream that is its own."""
+"""Output of functions outside their invocations: put together to whole events, for the log stream that is its own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from .. import frames
 from ..aws.names import Place
 from ..observe.records import FunctionOutput
 
-_HOLD = 0.05  # seconds that the beginning of a line waits for its end
+_HOLD = 0.05  # seconds that the beginning of an event waits for its end
 
 
 def stream_arn(place: Place, log_group: str, log_stream: str) -> str:
@@ -30,9 +31,9 @@ class Outside:
 
     def _take(self, stream: str, at: int, text: str) -> None:
         since, held = self._held.pop(stream, (at, ""))
-        *lines, rest = (held + text).split("\n")
-        for line in lines:
-            self._send(_output(stream, since, line + "\n"))
+        whole, rest = frames.events(held + text)
+        for made, event in whole:
+            self._send(_output(stream, made or since, event))
             since = at
         if rest:
             if not self._held:
@@ -43,7 +44,8 @@ class Outside:
         """What has no end yet goes as it is."""
         held, self._held = self._held, {}
         for stream, (since, text) in held.items():
-            self._send(_output(stream, since, text))
+            made, event = frames.cut_off(text)
+            self._send(_output(stream, made or since, event))
 
 
 def _output(stream: str, at: int, text: str) -> FunctionOutput:

@@ -10,6 +10,7 @@ from ..aws.faults import Fault
 from ..aws.messages import Request
 from ..aws.names import Place
 from ..aws.service import Access, Caller
+from ..aws.sessions import Sessions
 from ..aws.sigv4 import Claim, Verifier
 from .browsers import Browsers
 
@@ -26,13 +27,20 @@ class Door:
     credentials file gives the key. What it does not name is `default`'s."""
 
     def __init__(
-        self, default: Place, verifier: Verifier | None, accounts: Mapping[str, str], browsers: Browsers
+        self,
+        default: Place,
+        verifier: Verifier | None,
+        accounts: Mapping[str, str],
+        browsers: Browsers,
+        sessions: Sessions | None = None,
     ) -> None:
-        """accounts: by access key, as the credentials file has them."""
+        """accounts: by access key, as the credentials file has them; sessions: whose keys are known without a verifier,
+        too."""
         self.default = default
         self.browsers = browsers
         self._verifier = verifier
         self._accounts = accounts
+        self._sessions = sessions
         self._callers: dict[str, Caller] = {}
 
     def check_page(self, request: Request) -> None:
@@ -58,31 +66,35 @@ class Door:
                 return Caller(
                     Place(self._region(claim.signed.scope[1]), session.account), session.key, session
                 )
-        return self.caller(request.header("authorization") or request.query)
+        return self.caller(
+            request.header("authorization") or request.query, request.header("x-amz-security-token")
+        )
 
     @property
     def guarded(self) -> bool:
         """Must requests be signed?"""
         return self._verifier is not None
 
-    def caller(self, credential: str) -> Caller:
-        """Whom an Authorization header or a presigned query names."""
+    def caller(self, credential: str, token: str = "") -> Caller:
+        """Whom an Authorization header or a presigned query names, with its session token if it has one."""
         # The signature behind the scope differs from request to request.
         scope = credential.partition(",")[0] if credential.startswith("AWS4") else unquote(credential)
         found = self._callers.get(scope)
         if found is None:
-            found = self._read(scope)
+            found = self._read(scope, token)
             if len(self._callers) >= _PLACES_KEPT:
                 self._callers.clear()
             self._callers[scope] = found
         return found
 
-    def _read(self, scope: str) -> Caller:
+    def _read(self, scope: str, token: str) -> Caller:
         match = _SCOPE.search(scope)
         if match is None:
             return Caller(self.default)
         key, region = match[1], match[2]
         region = self._region(region)
+        if self._sessions is not None and token and (session := self._sessions.find(key, token)):
+            return Caller(Place(region, session.account), key, session)
         account = self._accounts.get(key) or (key if _ACCOUNT.fullmatch(key) else self.default.account)
         return Caller(Place(region, account), key)
 

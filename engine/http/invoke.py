@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from .. import limits, wire
+from ..aws import traces
 from ..aws.faults import Fault
 from ..aws.messages import Request
 from ..aws.model import Model
@@ -32,6 +33,7 @@ DRY_RUN = "DryRun"
 _TYPE, _LOG, _CLIENT = b"x-amz-invocation-type", b"x-amz-log-type", b"x-amz-client-context"
 _TRACE, _TENANT, _DURABLE = b"x-amzn-trace-id", b"x-amz-tenant-id", b"x-amz-durable-execution-name"
 _AUTHORIZATION, _HOST, _ORIGIN, _SITE = b"authorization", b"host", b"origin", b"sec-fetch-site"
+_TOKEN = b"x-amz-security-token"
 _PAGE = frozenset({_ORIGIN, _SITE})
 _OPTIONS = frozenset({_TYPE, _LOG, _CLIENT, _TRACE, _TENANT, _DURABLE})
 _MEMBERS = {
@@ -43,7 +45,7 @@ _PLAIN_EVENT = {_TYPE: EVENT.encode()}  # with nothing in it that is still to be
 _REMAPPED: Header = (b"x-amzn-remapped-content-length", b"0")
 _HEADERS = (
     b"content-type: application/json\r\nx-amzn-requestid: %b\r\nx-amzn-remapped-content-length: 0\r\n"
-    b"x-amz-executed-version: %b\r\nx-amzn-trace-id: root=1-%08x-%b;sampled=0\r\n"
+    b"x-amz-executed-version: %b\r\nx-amzn-trace-id: %b\r\n"
 )
 Name = tuple[str, str | None]  # of a function, and its qualifier
 
@@ -137,10 +139,13 @@ class Endpoint:
             self._accept(cycle, placement, function, body or b"{}", extras)
             return
         request_id = new_id()
+        sampled = route.deployment.sampled
         if extras is not None and extras.trace:
+            extras.trace = traces.completed(extras.trace, request_id, time.time(), sampled)
             recursion.check(placement, function[0], extras)
         elif cycle.protocol.client is None:  # a function's, by the Unix socket, that nothing traced
-            extras = recursion.traced(placement, function[0], extras, request_id)
+            extras = recursion.traced(placement, function[0], extras, request_id, sampled)
+        trace = b"" if extras is None or not extras.trace else traces.response_header(extras.trace)
         with_tail = options.get(_LOG) == b"Tail"
 
         def on_result(result: Result | Fault) -> None:
@@ -150,7 +155,7 @@ class Endpoint:
             deployment, size = result.deployment, len(result.payload)
             if size > SMALL or deployment.reply_bytes:
                 deployment.reply_bytes = max(size, deployment.reply_bytes * 7 // 8) // SMALL * SMALL
-            if not cycle.succeed(_headers(result, with_tail), result.payload):
+            if not cycle.succeed(_headers(result, with_tail, trace), result.payload):
                 self._refuse(cycle, no_room(), uuid_text(request_id))
 
         if route.deployment.reply_bytes == 0:
@@ -192,7 +197,10 @@ class Endpoint:
             scope = authorization.partition(b",")[0]  # the signature behind it is another one each time
             found = self._placements.get(scope)
             if found is None:
-                found = self._hosting.of(self._door.caller(scope.decode("latin-1")).place)
+                token = next((value for name, value in cycle.headers if name == _TOKEN), b"")
+                found = self._hosting.of(
+                    self._door.caller(scope.decode("latin-1"), token.decode("latin-1")).place
+                )
                 if len(self._placements) >= _NAMES_KEPT:
                     self._placements.clear()
                 self._placements[scope] = found
@@ -258,10 +266,13 @@ def _request(cycle: InvokeCycle) -> Request:
     return Request("POST", path, query, headers)
 
 
-def _headers(result: Result, with_tail: bool) -> bytes:
-    """A response's headers, as lines."""
+def _headers(result: Result, with_tail: bool, trace: bytes) -> bytes:
+    """A response's headers, as lines. trace: "": the invocation's own, as its function makes it."""
     id = result.request_id.encode()
-    lines = _HEADERS % (id, result.version.encode(), int(result.at), id.replace(b"-", b"")[:24])
+    trace = trace or b"root=1-%08x-%b;sampled=%d" % (
+        result.began, id.replace(b"-", b"")[:24], result.deployment.sampled,
+    )  # fmt: skip
+    lines = _HEADERS % (id, result.version.encode(), trace)
     if result.failed:
         lines += b"x-amz-function-error: Unhandled\r\n"
     if with_tail:

@@ -6,12 +6,11 @@ import contextlib
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .. import errors
-
-if TYPE_CHECKING:
-    from .server import Options
+from ..services.urls.service import PATH as LAMBDA_URL
+from .options import Options, is_loopback
 
 
 def listen(options: Options) -> socket.socket:
@@ -57,3 +56,20 @@ def url_of(options: Options, sock: socket.socket) -> str:
         return "http://localhost"
     host = f"[{options.host}]" if ":" in options.host else options.host
     return f"http://{host}:{sock.getsockname()[1]}"
+
+
+def hosts_resolve() -> bool:
+    """Do names below localhost lead to this machine here? RFC 6761 says so, not every resolver does."""
+    try:
+        found = socket.getaddrinfo("any.lambda-url.localhost", None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return bool(found) and all(is_loopback(str(address[0])) for *_, address in found)
+
+
+def function_url(base: str, url_id: str, region: str, by_host: bool) -> str:
+    """A function URL: a host of its own, as on AWS, where that leads to a server on this machine; else a path."""
+    parts = urlsplit(base)
+    if by_host and parts.port and is_loopback(parts.hostname or ""):
+        return f"http://{url_id}.lambda-url.{region}.localhost:{parts.port}/"
+    return f"{base}{LAMBDA_URL}{url_id}/"

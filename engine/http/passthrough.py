@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from xml.sax.saxutils import escape
@@ -16,11 +17,15 @@ from ..aws.messages import Request, Response
 from ..aws.names import Place
 from ..aws.registry import signing_name
 from ..aws.resigning import has_own_signature, resigned, unchunked
+from ..aws.sessions import Sessions
 from ..aws.streams import ClientGone, Receive, Scope, Send, pieces, request_of, respond
 from ..aws.upstream import Origin, Unreachable, Upstream
 from ..services.urls.conversion import HOP_BY_HOP
 
+Header = tuple[str, str]
+
 CONNECTIONS = 100
+_KEY = re.compile(r"Credential=([^/,]+)/")
 # Seconds; SQS polls last up to 20.
 EXTENSIONS = {"timeout": {"connect": 5.0, "read": 120.0, "write": 60.0, "pool": 30.0}}
 # The services whose signatures name them alike; X-Amz-Target tells them apart.
@@ -34,8 +39,11 @@ class Passthrough:
     again: it is signed, it may hold a bucket's name, and the URLs that the service answers with then lead back here.
     """
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, sessions: Sessions | None = None, account: str = "") -> None:
+        """sessions: the server's, whose keys mean nothing elsewhere; account: the server's own."""
         self._upstream = upstream
+        self._sessions = sessions
+        self._account = account
         self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS, keepalive_expiry=5.0)
 
     @property
@@ -98,6 +106,8 @@ class Passthrough:
                 url, headers = resigned(
                     request.method, url, headers, whole, credentials, service, place.region
                 )
+            else:
+                headers = self._known_elsewhere(headers)
             headers += self._upstream.headers(place).items()
             if content is not None and "content-length" not in {name for name, _ in headers}:
                 headers.append(("transfer-encoding", "chunked"))
@@ -129,6 +139,23 @@ class Passthrough:
                 raise  # half an answer was sent: only closing the connection can say that it is not whole
             cause = str(error) or type(error).__name__
             await _refuse(request, send, 502, "BadGateway", f"could not be reached at {endpoint}: {cause}")
+
+    def _known_elsewhere(self, headers: list[Header]) -> list[Header]:
+        """A function's key is the server's own: its account's number, which other emulators know as a key, is there
+        instead; for the server's own account, a key that names none."""
+        values = dict(headers)
+        token, found = values.get("x-amz-security-token"), _KEY.search(values.get("authorization", ""))
+        if self._sessions is None or not token or not found:
+            return headers
+        session = self._sessions.find(found[1], token)
+        if session is None:
+            return headers
+        key = "stoker" if session.account == self._account else session.account
+        return [
+            (name, value.replace(found[1], key, 1) if name == "authorization" else value)
+            for name, value in headers
+            if name != "x-amz-security-token"
+        ]
 
 
 class _Body:

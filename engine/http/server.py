@@ -5,24 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import importlib.util
-import ipaddress
 import resource
 import signal
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 import uvloop
 
-from .. import errors, limits
+from .. import limits
 from ..aws.clients import Clients
 from ..aws.model import Model
-from ..aws.moto import MotoServer, check_installed
+from ..aws.moto import MotoServer
 from ..aws.names import Place
 from ..aws.registry import Registry
 from ..aws.service import Service
@@ -32,7 +29,7 @@ from ..aws.upstream import Aws, Upstream
 from ..calls.reaper import Reaper
 from ..control import cores as core_map
 from ..durable.changes import Changes
-from ..durable.queue import MAX_BYTES, Queues
+from ..durable.queue import Queues
 from ..durable.queue_rows import QueueRows
 from ..durable.records import Records
 from ..durable.state import States
@@ -53,7 +50,6 @@ from ..routing.destinations import Destinations
 from ..routing.earlier import EventRows
 from ..routing.endings import Endings
 from ..routing.events import Events
-from ..routing.retry import DELAYS
 from ..routing.targets import Targets
 from ..runtime import Runtime
 from ..services.cloudformation.artifacts import Artifacts
@@ -77,7 +73,6 @@ from ..services.sns.service import Sns
 from ..services.sqs.deduplication import TakenRows
 from ..services.sqs.service import Sqs
 from ..services.sts import Sts
-from ..services.urls.service import PATH as LAMBDA_URL
 from ..services.urls.service import FunctionUrlRequests
 from ..sources.failures import Failures
 from ..sources.mappings import Mappings
@@ -87,11 +82,11 @@ from .browsers import Browsers
 from .door import Door
 from .inside import Inside
 from .invoke import Endpoint
-from .listening import listen, url_of
+from .listening import function_url, hosts_resolve, listen, url_of
+from .options import Options, check
 from .passthrough import Passthrough
 from .protocol import Protocol
 
-WORKERS = 64  # of one version at most, unless its function reserves less
 KEEP = 600.0  # seconds that a version nobody invokes stays up
 SWEEP = 15.0
 SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner
@@ -100,32 +95,6 @@ GRACE = 30  # seconds that requests in flight have at the end
 CONNECTIONS = 1024  # by default: every synchronous invocation of an account at once, and some
 POLLS = 4096  # connections of event source mappings, most of which wait in a long poll
 EXTRAS_BYTES = 16 * 1024  # beyond the event: what its context says
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What `stoker serve` was asked for. port 0: any that is free."""
-
-    host: str = "127.0.0.1"
-    port: int = 9001
-    uds: str | None = None
-    state: Path = Path(".stoker")
-    region: str = "us-east-1"
-    account: str = "000000000000"
-    auth: Path | None = None
-    aws: str | None = None  # "moto", "real"
-    aws_endpoint: str | None = None
-    bucket: tuple[str, ...] = ()  # NAME=directory:///PATH
-    workers: int = WORKERS
-    retry_delays: tuple[float, ...] = DELAYS
-    queue_bytes: int = MAX_BYTES
-    python: tuple[str, ...] = ()
-    allow_host: tuple[str, ...] = ()
-    pass_env: tuple[str, ...] = ()
-    sandbox: str = "auto"
-    share: tuple[str, ...] = ()
-    inflight: int = budget.DEFAULT // budget.MIB  # MB
-    max_connections: int | None = None  # None: as many as descriptors allow, within reason
 
 
 class _Uvicorn(uvicorn.Server):
@@ -196,6 +165,7 @@ class Server:
         executor = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
         stack.callback(executor.shutdown)
         probed = loop.run_in_executor(executor, interpreters, options.python)  # takes as long as the store
+        named = loop.run_in_executor(None, hosts_resolve)
         store = stack.enter_context(contextlib.closing(Store(options.state, kinds)))
         upstream = self._upstream()
         stack.push_async_callback(upstream.aclose)
@@ -252,7 +222,7 @@ class Server:
         stacks = CloudFormation(states, clients, artifacts)
         stack.push_async_callback(stacks.aclose)
 
-        passthrough = Passthrough(upstream)
+        passthrough = Passthrough(upstream, self._sessions, options.account)
         stack.push_async_callback(passthrough.aclose)
         folders = {S3Bucket(name, place): Folder(path) for name, path in map(parse_bucket, options.bucket)}
         s3 = S3(
@@ -272,7 +242,10 @@ class Server:
                 warmed=placement.invoker.warmed,
                 exists=lambda arn: asyncio.run_coroutine_threadsafe(targets.exists(arn), loop).result(),
                 sources=mappings,
-                function_url=lambda url_id: f"{self.url}{LAMBDA_URL}{url_id}/",
+                warn=lambda text: print(f"stoker: {text}", file=sys.stderr, flush=True),
+                function_url=lambda url_id: function_url(
+                    self.url, url_id, placement.place.region, named.done() and named.result()
+                ),
             )
 
         model = Model.load("lambda", WORDING)
@@ -291,7 +264,7 @@ class Server:
         door = self._door(place)
         held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
-            FunctionUrlRequests(hosting, door.guarded),
+            FunctionUrlRequests(hosting, door.guarded, logs.send, options.strict),
             Health(counters, mapped, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
             CodeArchive(packages, model),
             lambda_,
@@ -356,60 +329,22 @@ class Server:
         auth = self.options.auth
         browsers = Browsers((self.options.host, *self.options.allow_host), addresses=auth is not None)
         if auth is None:
-            return Door(place, None, {}, browsers)
+            return Door(place, None, {}, browsers, self._sessions)
         credentials = load_credentials(auth)
         accounts = {key: each.account for key, each in credentials.items() if each.account}
         return Door(place, Verifier(credentials, region=None, sessions=self._sessions), accounts, browsers)
 
     def _variables(self, place: Place, record: Mapping[str, Any]) -> dict[str, str]:
-        """What a function of a place finds in its environment: the way back here, and credentials: those of its role
-        where requests must be signed, else an account's number is a key of that account."""
-        variables = {"AWS_ENDPOINT_URL": self.url, self._inside.VARIABLE: self._inside.address(self.url)}
-        if self.options.auth is not None:
-            role = record["Role"].rpartition("/")[2]
-            session = self._sessions.issue(place.account, role, record["FunctionName"])
-            made = (session.key, session.secret, session.token)
-            return variables | dict(zip(environment.CREDENTIALS, made, strict=True))
-        if place.account != self.options.account:
-            variables |= {"AWS_ACCESS_KEY_ID": place.account, "AWS_SECRET_ACCESS_KEY": "stoker"}
-        else:
-            variables |= {"AWS_ACCESS_KEY_ID": "stoker", "AWS_SECRET_ACCESS_KEY": "stoker"}
-        return variables
-
-
-def check(options: Options) -> None:
-    """Raises InvalidConfiguration when this would not be safe, or makes no sense."""
-    if options.auth is None and options.uds is None and not _loopback(options.host):
-        raise errors.InvalidConfiguration(
-            f"--host {options.host}: whoever can reach it could run code here. Add --auth FILE, with the "
-            "credentials that requests must be signed with, or stay on 127.0.0.1"
-        )
-    if options.aws and options.aws_endpoint:
-        raise errors.InvalidConfiguration(
-            f"--aws {options.aws} and --aws-endpoint: the other services are at one of them"
-        )
-    if options.aws == "moto":
-        check_installed()
-    names = [parse_bucket(each)[0] for each in options.bucket]
-    if len(names) > len(set(names)):
-        raise errors.InvalidConfiguration(f"--bucket {', '.join(names)}: a bucket is one folder")
-    if names and importlib.util.find_spec("watchfiles") is None:
-        raise errors.InvalidConfiguration(
-            "--bucket: watchfiles is not installed: pip install 'stoker[watch]'"
-        )
-    if len(options.account) != 12 or not options.account.isdigit():
-        raise errors.InvalidConfiguration(f"--account {options.account}: an account id has twelve digits")
-    if options.inflight * budget.MIB < budget.LEAST:
-        least = budget.LEAST // budget.MIB
-        raise errors.InvalidConfiguration(f"--inflight {options.inflight}: {least} MB are the least")
-    if options.max_connections is not None and options.max_connections < 1:
-        raise errors.InvalidConfiguration(f"--max-connections {options.max_connections}: one is the least")
-
-
-def _loopback(host: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
+        """What a function of a place finds in its environment: the way back here, and its role's credentials."""
+        role = record["Role"].rpartition("/")[2]
+        session = self._sessions.issue(place.account, role, record["FunctionName"])
+        made = (session.key, session.secret, session.token)
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_LAMBDA_RUNTIME_API": self.url.removeprefix("http://"),
+            self._inside.VARIABLE: self._inside.address(self.url),
+            **dict(zip(environment.CREDENTIALS, made, strict=True)),
+        }
 
 
 def _log_folder(state: Path, place: Place) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .. import wire
+from .. import frames, wire
 
 ON_DEMAND = "on-demand"
 SUCCESS = "success"
@@ -49,6 +49,7 @@ class InvocationLog:
     init_ms: float = 0.0
     init_status: str = SUCCESS
     init_at: float = 0.0  # epoch ms of its beginning; 0: just before the invocation
+    again: bool = False  # it took too long, and was done once more within the invocation
     initialization_type: str = ON_DEMAND  # "provisioned-concurrency", "snap-start"
     output: str = ""
     produced_bytes: int = 0
@@ -60,8 +61,19 @@ class InvocationLog:
     @property
     def billed_ms(self) -> int:
         """Since August 2025 an on-demand init is billed as the invocation is."""
-        init = self.init_ms if self.cold and self.initialization_type == ON_DEMAND else 0.0
-        return billed(self.duration_ms + init)
+        return billed(self.duration_ms + (self.reported_init or 0.0))
+
+    @property
+    def reported_init(self) -> float | None:
+        """The init that the report has: ms."""
+        return (
+            self.init_ms if self.cold and self.initialization_type == ON_DEMAND and not self.again else None
+        )
+
+    @property
+    def failed_before(self) -> bool:
+        """Did its init fail, and the invocation with that?"""
+        return self.init_status != SUCCESS and not self.again
 
     @property
     def init_began(self) -> int:
@@ -122,18 +134,28 @@ def _text(i: InvocationLog) -> Iterator[LogEvent]:
     if i.cold:
         runtime = f"Runtime Version: {i.runtime_version}\tRuntime Version ARN: {i.runtime_arn}"
         yield i.init_began, f"INIT_START {runtime}\n"
-        if i.init_status != SUCCESS:  # what an init that failed printed is its own, not the invocation's
+        if i.failed_before:  # what an init that failed printed is its own, not the invocation's
             yield from ((begin, message) for _, message in own)
             own = []
         if i.init_status != SUCCESS or i.initialization_type != ON_DEMAND:  # else it is not worth a line
-            yield begin, _init_report(i)
+            yield begin, _init_report(i, "init", i.init_ms, i.init_status)
     yield begin, start_line(i.request_id, i.version)
     yield from own
+    if i.again and i.status == "timeout":
+        yield end, _init_report(i, "invoke", i.duration_ms, i.status)
     yield end, end_line(i.request_id)
-    init_ms = i.init_ms if i.cold and i.initialization_type == ON_DEMAND else None
     status = i.status if i.status in ("error", "timeout") else None  # an exception leaves none in the text
     kind = i.error_type if i.status == "error" else None
-    report = (i.request_id, i.duration_ms, i.billed_ms, i.memory_size, i.max_memory, init_ms, status, kind)
+    report = (
+        i.request_id,
+        i.duration_ms,
+        i.billed_ms,
+        i.memory_size,
+        i.max_memory,
+        i.reported_init,
+        status,
+        kind,
+    )
     yield end, report_line(*report)
 
 
@@ -145,7 +167,7 @@ def begins_init(message: str) -> bool:
 def error_line(error_type: str, message: str, stack_trace: list[str], at: int, form: LogFormat) -> str:
     """How Lambda's runtime logs what ended an init. at: epoch ms."""
     if form.log_format != "JSON":
-        return f"[ERROR] {error_type}: {message}\n"
+        return frames.framed(f"[ERROR] {error_type}: {message}", at / 1000)
     record = {
         "timestamp": iso(at)[:19] + "Z",
         "level": "ERROR",
@@ -157,9 +179,9 @@ def error_line(error_type: str, message: str, stack_trace: list[str], at: int, f
     return wire.encode(record).decode() + "\n"
 
 
-def _init_report(i: InvocationLog) -> str:
-    text = f"INIT_REPORT Init Duration: {i.init_ms:.2f} ms\tPhase: init\tStatus: {i.init_status}"
-    if i.init_status == "error" and i.error_type:
+def _init_report(i: InvocationLog, phase: str, took: float, status: str) -> str:
+    text = f"INIT_REPORT Init Duration: {took:.2f} ms\tPhase: {phase}\tStatus: {status}"
+    if status == "error" and i.error_type:
         text += f"\tError Type: {i.error_type}"
     return text + "\n"
 
@@ -176,7 +198,7 @@ def _json(i: InvocationLog, form: LogFormat) -> Iterator[LogEvent]:
 
     if i.cold:
         yield from _json_init(i, begin, own, record)
-        if i.init_status != SUCCESS:
+        if i.failed_before:
             own = []
     arn = {"functionArn": i.function_arn} if i.function_arn else {}
     start = {"requestId": i.request_id, **arn, "version": i.version}
@@ -193,8 +215,8 @@ def _json(i: InvocationLog, form: LogFormat) -> Iterator[LogEvent]:
         "memorySizeMB": i.memory_size,
         "maxMemoryUsedMB": i.max_memory,
     }
-    if i.cold and i.initialization_type == ON_DEMAND:
-        metrics["initDurationMs"] = round(i.init_ms, 3)
+    if i.reported_init is not None:
+        metrics["initDurationMs"] = round(i.reported_init, 3)
     body = {"requestId": i.request_id, "metrics": metrics, "status": i.status, **failed}
     yield from record("INFO" if i.status == SUCCESS else "WARN", end, "report", body)
 
@@ -205,7 +227,7 @@ def _json_init(i: InvocationLog, begin: int, own: list[LogEvent], record: Any) -
     function = {"functionName": i.function_name, "functionVersion": i.version}
     yield from record("INFO", i.init_began, "initStart", {**phase, **versions, **function})
     ok = i.init_status == SUCCESS
-    if not ok:
+    if i.failed_before:
         yield from ((begin, message) for _, message in own)
     result: dict[str, Any] = {**phase, "status": i.init_status}
     if not ok and i.error_type:
@@ -216,21 +238,21 @@ def _json_init(i: InvocationLog, begin: int, own: list[LogEvent], record: Any) -
 
 
 def _own(i: InvocationLog, begin: int, end: int, keepends: bool) -> Iterator[LogEvent]:
-    """A function's output, an event per line. A line that says when it was logged has that time."""
+    """A function's output, an event for each record, and otherwise for each line. What says when it was logged has
+    that time."""
     if not i.output:
         return
     at = begin
-    pieces = i.output.split("\n")
-    if not pieces[-1]:
-        pieces.pop()
-    for line in pieces:
-        logged = _logged_at(line)
+    whole, rest = frames.events(i.output)
+    if rest:
+        made, event = frames.cut_off(rest)
+        whole.append((made, event if made else event + "\n"))
+    for made, event in whole:
+        logged = made or _logged_at(event)
         if logged is not None:
             at = min(max(at, logged), end)
-        if keepends:
-            yield at, line + "\n"
-        elif line:  # an event may not be empty
-            yield at, line
+        if keepends or (event := event.removesuffix("\n")):
+            yield at, event
 
 
 def _logged_at(line: str) -> int | None:

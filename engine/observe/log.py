@@ -46,6 +46,8 @@ def _invocation_log(info: DeploymentInfo, r: InvocationRecord) -> InvocationLog:
         init_ms=r.init_ms,
         init_status=r.init_status,
         init_at=r.init_at,
+        again=r.again,
+        initialization_type=info.initialization,
         output=r.output,
         produced_bytes=r.produced,
         function_name=info.function_name,

@@ -9,7 +9,7 @@ import msgspec
 
 from .._native import lib
 from ..calls.dispatch import FunctionEntry, Outcome
-from .lines import LogFormat
+from .lines import ON_DEMAND, LogFormat
 from .report import error_type, init_seconds, peak_kib
 
 _STATUS = {
@@ -27,7 +27,7 @@ class DeploymentInfo(msgspec.Struct, array_like=True, frozen=True):
     region: str
     account: str
     log_group: str  # "": it did not get so far as to have a log
-    log_stream: str
+    log_stream: str  # its first worker's
     function_name: str
     function_arn: str
     version: str
@@ -35,6 +35,7 @@ class DeploymentInfo(msgspec.Struct, array_like=True, frozen=True):
     runtime: str
     runtime_arn: str
     log_format: LogFormat
+    initialization: str = ON_DEMAND
 
 
 class InvocationRecord(msgspec.Struct, array_like=True, gc=False):
@@ -52,6 +53,8 @@ class InvocationRecord(msgspec.Struct, array_like=True, gc=False):
     init_ms: float = 0.0
     init_status: str = "success"
     init_at: float = 0.0  # epoch ms, 0 where it is not known
+    born: int = 0  # of its worker: wire.log_stream
+    again: bool = False  # the init had taken too long, and was done once more within this
 
 
 class FunctionOutput(msgspec.Struct, tag=True, array_like=True):
@@ -66,7 +69,12 @@ class FunctionOutput(msgspec.Struct, tag=True, array_like=True):
 
 
 def deployment_info(
-    record: Mapping[str, Any], region: str, account: str, log_group: str = "", log_stream: str = ""
+    record: Mapping[str, Any],
+    region: str,
+    account: str,
+    log_group: str = "",
+    log_stream: str = "",
+    initialization: str = ON_DEMAND,
 ) -> DeploymentInfo:
     """Of a version's record."""
     logging = record.get("LoggingConfig", {})
@@ -78,7 +86,7 @@ def deployment_info(
     return DeploymentInfo(
         region, account, log_group, log_stream, record["FunctionName"], record["FunctionArn"], record["Version"],
         record["MemorySize"], record.get("Runtime", ""),
-        record.get("RuntimeVersionConfig", {}).get("RuntimeVersionArn", ""), log_format,
+        record.get("RuntimeVersionConfig", {}).get("RuntimeVersionArn", ""), log_format, initialization,
     )  # fmt: skip
 
 
@@ -86,11 +94,20 @@ def invocation_record(entry: FunctionEntry, o: Outcome, at: float) -> Invocation
     """at: epoch ms."""
     if o.status == _OK and not o.cold:
         return InvocationRecord(
-            o.request_id, at, o.ended - o.started, o.peak_kib, "success", "", o.log, len(o.data)
+            o.request_id,
+            at,
+            o.ended - o.started + o.again,
+            o.peak_kib,
+            "success",
+            "",
+            o.log,
+            len(o.data),
+            born=o.born,
         )
     started = o.started or o.done
     return InvocationRecord(
-        o.request_id, at, max(0, (o.ended or o.done) - started), peak_kib(o), _STATUS.get(o.status, "error"),
+        o.request_id, at, max(0, (o.ended or o.done) - started) + o.again, peak_kib(o), _STATUS.get(o.status, "error"),
         error_type(entry, o) or "", o.log, len(o.data), o.cold,
         init_seconds(entry, o) * 1e3 if o.cold else 0.0, "error" if o.status == lib.STK_INIT else "success",
+        born=o.born,
     )  # fmt: skip

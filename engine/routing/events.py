@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from .. import wire
+from ..aws import traces
 from ..aws.faults import Fault
 from ..aws.names import LATEST, Place
 from ..durable.queue import Leased, QueueFull, Queues
@@ -28,7 +29,7 @@ from ..hosting.placements import Hosting, Placement
 from . import retry
 from .endings import Ended, Endings
 from .event import SERVICE, AcceptedEvent, decode, encode, function_of, queue_of
-from .recursion import MOST, allowed, begin, hop
+from .recursion import MOST, allowed, hop
 
 TURN = 0.001  # seconds of each turn of the loop in which events are begun
 NARROW = 16  # events of a function that may run at once, however quick they are
@@ -242,7 +243,8 @@ class Events:
     def _run(self, function: _Function, row: Leased, event: AcceptedEvent) -> None:
         placement = function.placement
         extras = wire.Extras() if event.extras is None else event.extras
-        trace, before = hop(extras.trace or begin(event.id, event.accepted), function.arn)
+        sampled = placement.invoker.sampled(event.name, event.qualifier)
+        trace, before = hop(traces.completed(extras.trace, event.id, event.accepted, sampled), function.arn)
         if before >= MOST and not allowed(placement, event.name):
             self._end(function, row, event, retry.RECURSIVE)
             return

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from urllib.parse import unquote
-from zlib import crc32
 
 from .. import wire
 from ..aws.faults import Fault
+from ..aws.traces import LINEAGE as _FIELD
+from ..aws.traces import begin, function_hash
 from ..hosting.placements import Placement
 
 MOST = 16  # invocations of one function in a chain
 _MOST_FUNCTIONS = 64  # in a chain's lineage; the first ones are forgotten
-_FIELD = "Lineage="
 _MESSAGE = (
     "Lambda has detected your function being invoked in a recursive loop with other AWS resources and stopped your "
     "function's invocation."
@@ -26,7 +26,7 @@ _MESSAGE = (
 def hop(trace: str, arn: str) -> tuple[str, int]:
     """The header for an invocation of this function that was caused with `trace`, and how many there were before
     it."""
-    mine = f"{crc32(arn.encode()):08x}"
+    mine = function_hash(arn)
     if _FIELD not in trace:
         return f"{trace};{_FIELD}{mine}:1", 0
     trace = unquote(trace)
@@ -48,10 +48,12 @@ def check(placement: Placement, name: str, extras: wire.Extras) -> None:
             raise Fault("RecursiveInvocationException", _MESSAGE, Type="User")
 
 
-def traced(placement: Placement, name: str, extras: wire.Extras | None, id: bytes) -> wire.Extras:
+def traced(
+    placement: Placement, name: str, extras: wire.Extras | None, id: bytes, sampled: bool
+) -> wire.Extras:
     """The first hop of what a function has called."""
     extras = extras or wire.Extras()
-    extras.trace, _ = hop(begin(id, time.time()), placement.place.function(name))
+    extras.trace, _ = hop(begin(id, time.time(), sampled), placement.place.function(name))
     return extras
 
 
@@ -59,12 +61,6 @@ def allowed(placement: Placement, name: str) -> bool:
     """May this function recur as often as it likes?"""
     record = placement.state.get("recursion", name)
     return record is not None and record["RecursiveLoop"] == "Allow"
-
-
-def begin(id: bytes, accepted: float) -> str:
-    """The header of an invocation that nothing traced."""
-    text = id.hex()
-    return f"Root=1-{int(accepted):08x}-{text[:24]};Parent={text[16:]};Sampled=0"
 
 
 def _pairs(text: str) -> list[tuple[str, int]]:

@@ -8,10 +8,11 @@ from enum import Enum
 from typing import NamedTuple
 
 from .. import wire
+from ..aws import traces
 from ..aws.faults import Fault
 from ..hosting.invoker import Usage, new_id
 from ..hosting.placements import Placement
-from ..routing.recursion import MOST, allowed, begin, hop
+from ..routing.recursion import MOST, allowed, hop
 from . import words
 from .settings import Settings
 
@@ -100,7 +101,9 @@ class Function:
     async def invoke(self, event: bytes, trace: str = "") -> Invoked:
         """trace: the header of what caused it."""
         id = new_id()
-        extras = wire.Extras(trace=hop(trace or begin(id, time.time()), self._plain)[0])
+        sampled = self._invoker.sampled(self._name, self._qualifier)
+        whole = traces.completed(trace, id, time.time(), sampled)
+        extras = wire.Extras(trace=hop(whole, self._plain)[0])
         try:
             result = await self._invoker.result(self._name, self._qualifier, event, id, extras)
         except Fault as fault:

@@ -31,7 +31,14 @@ class CognitoIdentity:
     cognito_identity_pool_id: str | None = None
 
 
-class Context(msgspec.Struct, eq=False, dict=True, weakref=True):
+class _Header(msgspec.Struct, eq=False, dict=True, weakref=True):
+    _header: bytes
+
+
+_OWN: Any = vars(_Header)["__dict__"]  # an instance's own attributes
+
+
+class Context(_Header, eq=False):
     """What a handler gets as its second argument.
 
     The members that are the same for every invocation of a worker are attributes of a class made once
@@ -39,7 +46,6 @@ class Context(msgspec.Struct, eq=False, dict=True, weakref=True):
     because those are made in half the time of an ordinary object, and one is made for every invocation.
     """
 
-    _header: bytes
     function_name: ClassVar[str] = ""
     function_version: ClassVar[str] = "$LATEST"
     memory_limit_in_mb: ClassVar[str] = "128"
@@ -50,6 +56,22 @@ class Context(msgspec.Struct, eq=False, dict=True, weakref=True):
     _calls: ClassVar[Calls | None] = None  # an embedded function's
     client_context: ClassVar[ClientContext | None] = None
     identity: ClassVar[CognitoIdentity] = CognitoIdentity()
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        """The members that vars() of Lambda's own context has."""
+        members = {name: getattr(self, name) for name in _MEMBERS}
+        return {**members, "_epoch_deadline_time_in_ms": self._deadline_ms, **_OWN.__get__(self)}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, for another process, too, knows what this one does, and invokes nothing."""
+        kept = {name: getattr(type(self), name) for name in _OF_A_WORKER}
+        return _again, (bytes(self._header), kept, _OWN.__get__(self))
+
+    @property
+    def _deadline_ms(self) -> int:
+        """Epoch ms of the function's timeout."""
+        return int(time.time() * 1000) + self.get_remaining_time_in_millis()
 
     @property
     def aws_request_id(self) -> str:
@@ -73,7 +95,7 @@ class Context(msgspec.Struct, eq=False, dict=True, weakref=True):
         if self._calls is None:
             text = 'a deployed function invokes others by boto3.client("lambda"): context.invoke is for embedded ones'
             raise errors.EngineError(text)
-        return self._calls.invoke(self._header, name, event, os.environ.get("_X_AMZN_TRACE_ID", ""))
+        return self._calls.invoke(self._header, name, event, os.environ.get(_TRACE, ""))
 
     def log(self, message: Any) -> None:
         """Write to the function's log."""
@@ -89,6 +111,22 @@ class Context(msgspec.Struct, eq=False, dict=True, weakref=True):
         )
 
 
+_TRACE = "_X_AMZN_TRACE_ID"
+
+
+_OF_A_WORKER = (
+    "function_name", "function_version", "memory_limit_in_mb", "invoked_function_arn", "log_group_name",
+    "log_stream_name",
+)  # fmt: skip
+_MEMBERS = ("aws_request_id", *_OF_A_WORKER, "client_context", "identity", "tenant_id")
+
+
+def _again(header: bytes, of_its_worker: dict[str, str], own: dict[str, Any]) -> Context:
+    made = bind(**of_its_worker)(header)
+    _OWN.__get__(made).update(own)
+    return made
+
+
 class _Bag:
     """An object whose attributes are a JSON object's members."""
 
@@ -98,7 +136,7 @@ class _Bag:
 
 def extend(context: Context, extras: wire.Extras) -> bool:
     """Give one invocation's context what only it has, and the environment its trace. Did that get one?"""
-    own = vars(context)
+    own = _OWN.__get__(context)
     if extras.arn:
         own["invoked_function_arn"] = extras.arn
     if extras.client:
@@ -111,13 +149,37 @@ def extend(context: Context, extras: wire.Extras) -> bool:
     if extras.tenant:
         own["tenant_id"] = extras.tenant
     if extras.trace:
-        os.environ["_X_AMZN_TRACE_ID"] = extras.trace
+        os.environ[_TRACE] = extras.trace
     return bool(extras.trace)
 
 
-def forget_trace() -> bool:
+class Trace:
+    """The trace header of the invocations that come without one. It is made when something reads it: os.environ has
+    values as bytes, and decodes them."""
+
+    def __init__(self, header: Any, tail: str, clock: int) -> None:
+        """header: of the invocation in hand; tail, clock: wire.Deployed's."""
+        self._header = header
+        self._tail = tail
+        self._clock = clock
+
+    def __bytes__(self) -> bytes:
+        id = self._header[REQUEST_ID].hex()
+        start = int.from_bytes(self._header[START_NS], sys.byteorder) + self._clock
+        return f"Root=1-{start // 1_000_000_000:08x}-{id[:24]};Parent={id[16:]}{self._tail}".encode()
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return bytes(self).decode(encoding, errors)
+
+    def install(self) -> None:
+        vars(os.environ)["_data"][_TRACE.encode()] = self
+
+
+def forget_trace(trace: Trace | None) -> bool:
     """The next invocation is another's: it must not go on with this one's trace, nor with its lineage."""
-    os.environ.pop("_X_AMZN_TRACE_ID", None)
+    os.environ.pop(_TRACE, None)
+    if trace is not None:
+        trace.install()
     return False
 
 

@@ -15,6 +15,9 @@ from typing import Any
 from . import main_module
 
 Handler = Callable[[Any, Any], Any]
+# Members of an embedded function's error object beside Lambda's (errors.py reads them).
+TRACEBACK, NOTES = "traceback", "notes"
+MISFIT = "Runtime.InvalidHandler"  # what is no handler at all
 
 
 class RuntimeFault(Exception):
@@ -63,16 +66,17 @@ def _import_main(name: str, path: str) -> Any:
     return module
 
 
+_IMPORTS = os.path.join(os.sep, "importlib", "__init__.py")
+_TEXT = 32_768  # characters of a traceback, at most
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def stack_trace(trace: TracebackType | None) -> list[str]:
     """A traceback's frames as lines, the runtime's own and the import machinery's left out."""
-    imports = os.path.join(os.sep, "importlib", "__init__.py")
     frames = (
         f for f in traceback.extract_tb(trace) if not f.filename.startswith((_OURS, "<frozen importlib"))
     )
-    return traceback.format_list([frame for frame in frames if imports not in frame.filename])
+    return traceback.format_list([frame for frame in frames if _IMPORTS not in frame.filename])
 
 
 def error_object(error: BaseException, request_id: str) -> dict[str, Any]:
@@ -88,6 +92,34 @@ def error_object(error: BaseException, request_id: str) -> dict[str, Any]:
     return {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
 
 
+def with_traceback(described: dict[str, Any], error: BaseException) -> dict[str, Any]:
+    """The error object, and how Python would print the error: with its causes, notes and sub-exceptions."""
+    shown = error.__cause__ if isinstance(error, RuntimeFault) else error
+    if shown is None:
+        return described
+    try:
+        whole = traceback.TracebackException.from_exception(shown)
+        _leave_out(whole, set())
+        text = "".join(whole.format())
+    except Exception:  # it cannot be shown
+        return described
+    if len(text) > _TEXT:
+        text = f"{text[: _TEXT // 2]}\n[…]\n{text[-_TEXT // 2 :]}"
+    notes = [str(note) for note in getattr(error, "__notes__", ())]
+    return {**described, TRACEBACK: text, NOTES: notes}
+
+
+def _leave_out(shown: traceback.TracebackException | None, done: set[int]) -> None:
+    """Take the runtime's own frames out, and those of the import machinery."""
+    if shown is None or id(shown) in done:
+        return
+    done.add(id(shown))
+    kept = [f for f in shown.stack if not f.filename.startswith((_OURS, "<frozen importlib"))]
+    shown.stack[:] = [frame for frame in kept if _IMPORTS not in frame.filename]
+    for other in (shown.__cause__, shown.__context__, *(getattr(shown, "exceptions", None) or ())):
+        _leave_out(other, done)
+
+
 def exit_status(error: BaseException) -> int:
     """The status that Python would exit with for an uncaught exception, printed to stderr as Python does."""
     if isinstance(error, SystemExit):
@@ -99,13 +131,13 @@ def exit_status(error: BaseException) -> int:
     return 1
 
 
-def error_line(error: dict[str, Any]) -> str:
-    """The log line of an error object: one event, so its line breaks are carriage returns; or JSON, if logs are."""
+def error_record(error: dict[str, Any], indent: str = " ") -> str:
+    """The log record of an error object: its lines, or JSON, if logs are. indent: AWS's runtime has no-break spaces."""
     if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        return json.dumps({"timestamp": stamp, "level": "ERROR", **error}) + "\n"
+        return json.dumps({"timestamp": stamp, "level": "ERROR", **error})
     text = f"[ERROR] {error['errorType']}: {error['errorMessage']}"
     if error["stackTrace"]:
         text += "\nTraceback (most recent call last):\n" + "".join(error["stackTrace"])
     lines = text.rstrip("\n").split("\n")
-    return "\r".join("\u00a0" * (len(s) - len(s.lstrip(" "))) + s.lstrip(" ") for s in lines) + "\n"
+    return "\n".join(indent * (len(s) - len(s.lstrip(" "))) + s.lstrip(" ") for s in lines)

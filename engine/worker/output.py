@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from .. import frames
+
 
 class Output(io.RawIOBase):
     """A binary stream whose every write is one call of `append`: in a template, and in what a handler forks, a write
@@ -57,6 +59,34 @@ def redirect() -> list[Output]:
     return outputs
 
 
+class Records:
+    """Where log records go: a deployed function's each in a frame, past whatever it made of sys.stdout; an embedded
+    one's to sys.stdout, each on lines of its own."""
+
+    def __init__(self, stream: Output, framed: bool) -> None:
+        self._stream = stream
+        self._framed = framed
+        self.indent = "\u00a0" if framed else " "  # of an error's traceback
+
+    def write(self, text: str, at: float) -> None:
+        """at: epoch seconds."""
+        if self._framed:
+            self._append(frames.framed(text, at))
+        else:
+            sys.stdout.write(_whole(text))
+
+    def error(self, text: str) -> None:
+        """One that must get there, whatever the function made of sys.stdout."""
+        self._append(frames.framed(text, time.time()) if self._framed else _whole(text))
+
+    def _append(self, text: str) -> None:
+        self._stream.append(text.encode("utf-8", "backslashreplace"))
+
+
+def _whole(text: str) -> str:
+    return text if text.endswith("\n") else text + "\n"
+
+
 class JsonFormatter(logging.Formatter):
     """A record as one line of JSON, with the members that AWS's Python runtime gives it."""
 
@@ -89,8 +119,9 @@ class LambdaLogHandler(logging.Handler):
 
     request_id: Callable[[], str]
 
-    def __init__(self, as_json: bool = False) -> None:
+    def __init__(self, records: Records, as_json: bool = False) -> None:
         super().__init__()
+        self._records = records
         text = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
         formatter = JsonFormatter() if as_json else logging.Formatter(text, "%Y-%m-%dT%H:%M:%S")
         formatter.converter = time.gmtime
@@ -100,15 +131,15 @@ class LambdaLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         record.aws_request_id = self.request_id()
         try:
-            sys.stdout.write(self.format(record))
+            self._records.write(self.format(record), record.created)
         except Exception:
             self.handleError(record)
 
 
-def install_logging() -> LambdaLogHandler:
+def install_logging(records: Records) -> LambdaLogHandler:
     """Give the root logger Lambda's handler, before the function's own code runs."""
     as_json = os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
-    handler = LambdaLogHandler(as_json)
+    handler = LambdaLogHandler(records, as_json)
     root = logging.getLogger()
     root.addHandler(handler)
     if as_json:

@@ -59,6 +59,15 @@ class Sandbox:
         _check(lib.stk_enter_namespaces(UID, GID), "a user namespace in another")
         _check(lib.stk_use_capabilities(0), "without capabilities")
 
+    def leave_for_exec(self) -> None:
+        """The next program of this process has what it needs to make workers. Raises OSError."""
+        _check(lib.stk_pass_capabilities(1), "capabilities")
+
+    def enter_again(self) -> None:
+        """In a new program of a process that has entered it: the capabilities that workers need for their /tmp are no
+        more its children's. Raises OSError."""
+        _check(lib.stk_pass_capabilities(0), "without capabilities")
+
     def initialised(self) -> None:
         """What the init wrote to /tmp, each worker finds there."""
         own = {Path(each).relative_to(TMP).parts[0] for each in self._in_tmp}

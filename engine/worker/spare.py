@@ -66,5 +66,5 @@ def _wait(worker: Worker, data_bytes: int, parent: int, sock: socket.socket, for
             os._exit(0)
         message, fds = received
         assert isinstance(message, wire.Fork)
-        worker.serve(fds, message.core)
+        worker.serve(fds, message.core, message.born)
     os._exit(1)

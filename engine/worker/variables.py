@@ -30,7 +30,8 @@ def lambda_variables(spec: wire.FunctionSpec) -> dict[str, str]:
         "AWS_LAMBDA_FUNCTION_NAME": spec.name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory),
         "AWS_LAMBDA_FUNCTION_VERSION": deployed.version,
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start" if spec.snapshot else "on-demand",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": deployed.initialization
+        or ("snap-start" if spec.snapshot else "on-demand"),
         "AWS_LAMBDA_LOG_GROUP_NAME": deployed.log_group or f"/aws/lambda/{spec.name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": "",
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",

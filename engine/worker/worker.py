@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from .. import limits, wire
 from .._native import ffi, lib
-from . import context, handler, output
+from . import context, coroutines, handler, output, runtime_modules
 from .calls import Calls
 from .marshal import marshaller
 from .sandbox import Sandbox
@@ -36,7 +36,10 @@ class Worker:
         self._encode: Callable[[Any], bytes] = marshaller() if spec.deployed.strict else wire.encode
         self._fast_encode = self._encode if spec.deployed.strict else wire.fast_encode
         self._streams = output.redirect()
-        self._logs = output.LambdaLogHandler() if spec.plain else output.install_logging()
+        self.records = output.Records(self._streams[0], spec.deployed.strict)
+        self._logs = (
+            output.LambdaLogHandler(self.records) if spec.plain else output.install_logging(self.records)
+        )
         self._context = context.bind(
             function_name=spec.name,
             function_version=spec.deployed.version,
@@ -57,9 +60,14 @@ class Worker:
 
     def load(self) -> None:
         """Import the handler. Raises handler.RuntimeFault, or what the module raises."""
-        self.handler = handler.load(
-            self.spec.module, self.spec.attribute, self.spec.main_file, self.spec.main_name
-        )
+        spec = self.spec
+        found = handler.load(spec.module, spec.attribute, spec.main_file, spec.main_name)
+        if not (spec.deployed.strict or spec.plain):
+            if why := coroutines.misfit(found, f"{spec.module}.{spec.attribute}"):
+                raise handler.RuntimeFault(handler.MISFIT, why)
+            if coroutines.is_async(found):
+                found = coroutines.Loop().running(found)
+        self.handler = runtime_modules.as_changed(found) if spec.deployed.strict else found
 
     def prepare(self, data_bytes: int, parent: int) -> None:
         """What a forked worker does first: all that needs no lane."""
@@ -67,20 +75,21 @@ class Worker:
         if self.sandbox is not None:
             self.sandbox.own_tmp()
         _reseed()
-        if self.spec.plain:
-            return
-        deployed = self.spec.deployed
-        log_stream = (
-            deployed.log_stream or f"{time.strftime('%Y/%m/%d')}/[{deployed.version}]{os.urandom(16).hex()}"
-        )
-        os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self._context.log_stream_name = log_stream
+        if not (self.spec.plain or self.spec.deployed.log_stream):
+            day = time.strftime("%Y/%m/%d")
+            self._set_log_stream(f"{day}/[{self.spec.deployed.version}]{os.urandom(16).hex()}")
 
-    def serve(self, fds: list[int], core: int) -> NoReturn:
+    def _set_log_stream(self, name: str) -> None:
+        os.environ["AWS_LAMBDA_LOG_STREAM_NAME"] = self._context.log_stream_name = name
+
+    def serve(self, fds: list[int], core: int, born: int) -> NoReturn:
         """Its life with a lane, of these descriptors: it never returns."""
         global current
         current = self
         status = 1
         try:
+            if self.spec.deployed.log_stream:
+                self._set_log_stream(wire.log_stream(self.spec.deployed.log_stream, born))
             self.lane = lib.stk_worker_born(*fds, core, self.spec.large, self.spec.max_reply)
             if self.lane == ffi.NULL:
                 os._exit(_NEXT_FAILED)
@@ -130,8 +139,17 @@ class Worker:
 
     def _init_failed(self, error: Exception) -> NoReturn:
         described = handler.error_object(error, "")
-        self._say(handler.error_line(described))
-        data = wire.encode(described)[: lib.STK_INLINE]
+        self.log_error(described)
+        if self.spec.deployed.strict:
+            runtime_modules.init_failed(described)
+        else:
+            described = handler.with_traceback(described, error)
+        data = wire.encode(described)
+        if len(data) > lib.STK_INLINE:
+            message = described["errorMessage"][:4096]
+            data = wire.encode(
+                {**described, "errorMessage": message, "stackTrace": [], handler.TRACEBACK: ""}
+            )
         lib.stk_worker_reply(self.lane, lib.STK_INIT_ERROR, data, len(data))
         os._exit(1)
 
@@ -142,13 +160,18 @@ class Worker:
         view = memoryview(down).toreadonly()
         header = ffi.buffer(ffi.addressof(lane, "event"), context.HEADER_BYTES)
         self._logs.request_id = lambda: _id_of(header)
+        trace = (
+            context.Trace(header, spec.deployed.trace, spec.deployed.clock) if spec.deployed.trace else None
+        )
+        if trace is not None:
+            trace.install()
         fast_decode, fast_encode, raw = wire.fast_decode, self._fast_encode, spec.raw
         reply_next, max_reply = lib.stk_worker_reply_next, spec.max_reply
         packed = self._next()
         traced = False
         while True:
             if traced:
-                traced = context.forget_trace()
+                traced = context.forget_trace(trace)
             if packed >= 0:
                 at = packed >> 20
                 end = at + (packed & 0xFFFFF)
@@ -213,7 +236,7 @@ class Worker:
     def _decode_again(self, payload: bytes | memoryview, header: Any) -> Any:
         """What the fast decoder refused, as Lambda's runtime would take it."""
         try:
-            return wire.decode(payload)
+            return wire.decode_json(payload) if self.spec.deployed.strict else wire.decode(payload)
         except Exception as error:
             fault = handler.RuntimeFault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}")
             data = wire.encode(handler.error_object(fault, _id_of(header)))
@@ -233,21 +256,23 @@ class Worker:
     def _fail(self, error: Exception, header: Any) -> None:
         """Log what the handler raised, and reply with Lambda's error object."""
         described = handler.error_object(error, _id_of(header))
-        self._say(handler.error_line(described))
+        self.log_error(described)
+        if not self.spec.deployed.strict:
+            described = handler.with_traceback(described, error)
         try:
             data = wire.encode(described)
         except Exception:  # a message that UTF-8 cannot hold
             described["errorMessage"] = ascii(described["errorMessage"])
-            data = wire.encode({**described, "stackTrace": []})
+            data = wire.encode({**described, "stackTrace": [], handler.TRACEBACK: ""})
         if len(data) > self.spec.max_reply:
             message = described["errorMessage"][:1024]
-            data = wire.encode({**described, "errorMessage": message, "stackTrace": []})
+            data = wire.encode(
+                {**described, "errorMessage": message, "stackTrace": [], handler.TRACEBACK: ""}
+            )
         self._reply_error(data)
 
-    def _say(self, text: str) -> None:
-        """Into the log, whatever the function made of sys.stdout."""
-        data = text.encode("utf-8", "backslashreplace")
-        lib.stk_worker_log(self.lane, data, len(data))
+    def log_error(self, described: dict[str, Any]) -> None:
+        self.records.error(handler.error_record(described, self.records.indent))
 
     def _too_large(self, limit: int) -> None:
         message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."

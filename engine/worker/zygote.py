@@ -25,15 +25,18 @@ import os
 import resource
 import select
 import signal
+import site
 import socket
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import msgspec
+
 from .. import wire
 from .._native import lib
-from . import bytecode, endpoint, handler, worker
+from . import aside, bytecode, endpoint, fresh, handler, runtime_modules, worker
 from . import process_tree as watch
 from .sandbox import Sandbox
 from .spare import CALM_MS, Spare
@@ -135,7 +138,24 @@ def _become_template(spec: wire.FunctionSpec, fds: list[int], foreign: list[int]
         os.dup2(output_fd, 2)
         os.close(output_fd)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        Template(spec, socket.socket(fileno=sock_fd)).run()
+        template = Template(spec, socket.socket(fileno=sock_fd))
+        if fresh.needs(spec):
+            template.become_fresh()
+        template.run()
+    except BaseException as error:
+        status = handler.exit_status(error)
+    finally:
+        os._exit(status)
+
+
+def resume(sock_fd: int, spec: bytes) -> NoReturn:
+    """The same in a new program: bootstrap.py."""
+    status = 1
+    try:
+        lib.stk_pdeathsig(signal.SIGKILL)  # a wrapper may have put itself between
+        os.set_inheritable(sock_fd, False)
+        bytecode.keep_only_of_settled_sources()
+        Template(wire.function_spec(spec), socket.socket(fileno=sock_fd), fresh=True).run()
     except BaseException as error:
         status = handler.exit_status(error)
     finally:
@@ -145,9 +165,11 @@ def _become_template(spec: wire.FunctionSpec, fds: list[int], foreign: list[int]
 class Template:
     """One function's initialised interpreter, and its workers' parent."""
 
-    def __init__(self, spec: wire.FunctionSpec, sock: socket.socket) -> None:
-        self.spec = spec
+    def __init__(self, spec: wire.FunctionSpec, sock: socket.socket, fresh: bool = False) -> None:
+        """fresh: it is a program of its own, in its sandbox and with its variables already."""
+        self.spec = _with_handler(spec, os.environ.get("_HANDLER", "")) if fresh else spec
         self.sock = sock
+        self.fresh = fresh
         self.workers: dict[int, tuple[int, int]] = {}  # pidfd: (pid, lane)
         self.own: set[int] = set()  # children that the init started
         self.poll = select.poll()
@@ -183,23 +205,65 @@ class Template:
                     self._fork(message, fds)
                     break  # its pidfd may have the number of a dead spare's, whose end is in this list, too: look anew
 
+    def become_fresh(self) -> NoReturn:
+        """Go on as a new program, if the function needs that."""
+        if sandbox := self._entered(self.spec.path or sys.path):
+            sandbox.leave_for_exec()
+        with contextlib.suppress(OSError):
+            os.chdir(self.spec.code or ".")
+        self._follow_changes()
+        inherited = os.environ if self.spec.deployed.base is None else {}
+        fresh.become(self.spec, {**inherited, **lambda_variables(self.spec)}, self.sock.fileno())
+
+    def _follow_changes(self) -> None:
+        """The embedder's environment is not what it was when the zygote got it."""
+        for name, value in self.spec.changed.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    def _set_variables(self) -> None:
+        if not self.fresh:
+            self._follow_changes()
+            variables = lambda_variables(self.spec)
+            if self.spec.deployed.base is not None:
+                os.environ.clear()
+            os.environ.update(variables)
+        if self.spec.deployed.base is not None:
+            sys.dont_write_bytecode = True  # a package is as it was deployed
+        time.tzset()
+
+    def _set_path(self, behind: list[str]) -> None:
+        spec = self.spec
+        own = (
+            [p for p in os.environ.get("PYTHONPATH", "").split(":") if p and p not in behind]
+            if self.fresh
+            else []
+        )
+        sys.path[:] = [
+            p for p in ([spec.code] if spec.code else []) + spec.deployed.path_first + own + behind if p
+        ]
+        for path in spec.deployed.path_first:
+            if path.endswith("site-packages"):
+                site.addsitedir(path)  # for its .pth files
+
     def _initialise(self) -> None:
         spec = self.spec
         started = time.perf_counter()
-        behind = spec.path or sys.path
-        variables = lambda_variables(spec)
-        if spec.deployed.base is not None:
-            os.environ.clear()
-            sys.dont_write_bytecode = True  # a package is as it was deployed
-        os.environ.update(variables)
-        time.tzset()
+        behind = spec.path or list(sys.path)
+        self._set_variables()
         endpoint.route()
         sandbox = self._entered(behind)
-        sys.path[:] = [p for p in ([spec.code] if spec.code else []) + spec.deployed.path_first + behind if p]
+        self._set_path(behind)
         with contextlib.suppress(OSError):
             os.chdir(spec.code or ".")
         result = wire.Initialised()
         self.worker = worker.Worker(spec, sandbox)
+        if not spec.plain:
+            aside.make_way([spec.code, *spec.deployed.path_first])
+        if spec.deployed.strict:
+            runtime_modules.install()
         if spec.snapshot:
             try:
                 self.worker.load()
@@ -207,7 +271,11 @@ class Template:
                 result = wire.Initialised(unsafe=_unsafe_to_fork(self.sock.fileno()))
             except Exception as error:  # what is none (SystemExit) ends the process, as on Lambda
                 described = handler.error_object(error, "")
-                print(handler.error_line(described), end="", flush=True)
+                self.worker.log_error(described)
+                if spec.deployed.strict:
+                    runtime_modules.init_failed(described)
+                else:
+                    described = handler.with_traceback(described, error)
                 result = wire.Initialised(error=_short(described))
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):
@@ -233,7 +301,7 @@ class Template:
             return None
         sandbox = Sandbox(self.spec.deployed.sandbox, path)
         try:
-            sandbox.enter()
+            sandbox.enter_again() if self.fresh else sandbox.enter()
         except OSError as error:
             fault = handler.RuntimeFault("Runtime.Unknown", f"the sandbox could not be entered: {error}")
             described = _short(handler.error_object(fault, ""))
@@ -263,7 +331,7 @@ class Template:
                 for fd in self._not_for_children():
                     os.close(fd)
                 self.worker.prepare(self.data_bytes, self.pid)
-                self.worker.serve(fds, message.core)
+                self.worker.serve(fds, message.core, message.born)
             finally:  # whatever happened: it must never go on as a template
                 os._exit(1)
         pidfd = os.pidfd_open(pid)
@@ -306,6 +374,14 @@ class Template:
         _report(self.sock, wire.WorkerEnded(lane, status, peak))
 
 
+def _with_handler(spec: wire.FunctionSpec, handler: str) -> wire.FunctionSpec:
+    """A function as its wrapper has left it: AWS's runtime looks for the handler that the variable names."""
+    module, found, attribute = handler.rpartition(".")
+    if not found or handler == f"{spec.module}.{spec.attribute}":
+        return spec
+    return msgspec.structs.replace(spec, module=module, attribute=attribute, main_file="", main_name="")
+
+
 def _snapshot_hooks() -> Callable[[], None] | None:
     """Run the before-snapshot hooks; what is to run in each worker after its fork. Raises handler.RuntimeFault."""
     module: Any = sys.modules.get("snapshot_restore_py")
@@ -337,9 +413,18 @@ def _unsafe_to_fork(own_socket: int) -> str:
         return f"its init left {threads - 1} thread{'s' * (threads > 2)} running"
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/self/fd/{name}").startswith("socket:") and int(name) != own_socket:
+            is_socket = os.readlink(f"/proc/self/fd/{name}").startswith("socket:") and int(name) != own_socket
+            if is_socket and not _only_sends(int(name)):
                 return "its init left a socket open"
     return ""
+
+
+def _only_sends(fd: int) -> bool:
+    """A datagram socket that is neither bound nor connected: each process may send by it (X-Ray's SDK makes one)."""
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return False
+        return int(sock.getsockname()[1]) == 0
 
 
 def _data_bytes() -> int:
@@ -356,5 +441,5 @@ def _short(described: dict[str, Any]) -> str:
     data = wire.encode(described)
     if len(data) > 65536:
         message = str(described["errorMessage"])[:4096]
-        data = wire.encode({**described, "errorMessage": message, "stackTrace": []})
+        data = wire.encode({**described, "errorMessage": message, "stackTrace": [], handler.TRACEBACK: ""})
     return data.decode()

@@ -64,7 +64,7 @@ void call_reset(stk_call *c) {
         c->out = NULL;
         c->out_cap = 0;
     }
-    c->out_len = c->t_dispatch = c->t_start = c->t_end = c->t_done = 0;
+    c->out_len = c->born = c->t_dispatch = c->t_start = c->t_end = c->t_done = 0;
     c->cold = c->peak_kib = c->woke = c->attempts = 0;
     c->timeout_ns = 0;
     c->sleeping = SLEEPS_NOT;
@@ -133,6 +133,7 @@ void call_outcome(const stk_call *c, stk_outcome *o) {
     o->t_done = c->t_done;
     o->peak_kib = c->peak_kib;
     o->cold = c->cold;
+    o->born = c->born;
     memcpy(o->id, c->id, sizeof o->id);
 }
 

@@ -127,7 +127,7 @@ void lane_drop_spare(stk_engine *e) {
     if (e->spare.down) lane_release(e, &e->spare);
 }
 
-int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fds) {
+int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, uint64_t born, stk_lane_fds *fds) {
     pthread_mutex_lock(&e->lock);
     stk_lane fresh = e->spare;
     memset(&e->spare, 0, sizeof e->spare);
@@ -149,6 +149,7 @@ int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fd
         l->state = LANE_STARTING;
         l->fn = fn;
         l->core = core;
+        l->born = born;
         l->idle_at = l->busy_at = STK_ABSENT;
         f->lanes[f->n_lanes++] = index;
         busy_add(e, l); /* so that its READY is read */

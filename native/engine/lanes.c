@@ -92,6 +92,7 @@ int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_un
     c->lane = l->index;
     c->seq = l->last;
     c->t_dispatch = now;
+    c->born = l->born;
     l->queue[l->last++ % STK_DEPTH] = c;
     f->in_lanes++;
     if (wants_loop(e, c)) stk_or(&l->down->asleep, STK_RING_LOOP, STK_RELAXED);

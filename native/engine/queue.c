@@ -225,9 +225,9 @@ int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, co
     return submit(box, fn, token, flags, NULL, 0, data, len);
 }
 
-int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, const uint8_t *data,
-                      uint64_t len) {
-    return submit(box, fn, token, flags, id, 0, data, len);
+int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, uint64_t timeout_ns,
+                      const uint8_t *data, uint64_t len) {
+    return submit(box, fn, token, flags, id, timeout_ns, data, len);
 }
 
 int64_t stk_submit_within(stk_box *box, uint32_t fn, uint64_t token, uint64_t timeout_ns, const uint8_t *data,

@@ -63,6 +63,7 @@ typedef struct stk_call {
     uint8_t id[16];
     uint64_t timeout_ns; /* its own; 0: its function's */
     uint64_t t_submit, t_dispatch, t_start, t_end, t_done;
+    uint64_t born; /* its lane's */
     uint32_t seq, cold, peak_kib;
     uint32_t woke;     /* its worker slept when it was placed */
     uint32_t attempts; /* weighted count of ready workers that died with it at the head: out_of_attempts */
@@ -82,6 +83,7 @@ typedef struct stk_call {
 
 typedef struct {
     uint32_t index, state, fn, core;
+    uint64_t born; /* tells its worker from earlier and later ones of the function: the engine's caller says how */
     stk_down *down;
     stk_up *up;
     stk_ring tx, rx;
@@ -176,6 +178,7 @@ typedef struct {
     uint64_t log_len, log_dropped;
     uint64_t t_submit, t_dispatch, t_start, t_end, t_done; /* ns, CLOCK_MONOTONIC; 0: did not happen */
     uint32_t peak_kib, cold;
+    uint64_t born; /* its lane's; 0 also when it came into none */
     uint8_t id[16];
 } stk_outcome;
 
@@ -229,7 +232,8 @@ void stk_function_stats_read(stk_engine *e, uint32_t fn, stk_function_stats *out
 /* Lanes. -errno on failure. `take` places the head of the line in the new lane at once, so that a
  * cold start's event is there before its worker. */
 int stk_lane_prepare(stk_engine *e); /* make the next lane's memory now; 0 or -errno */
-int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, stk_lane_fds *fds);
+/* born: what each outcome of its worker has. */
+int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, uint64_t born, stk_lane_fds *fds);
 void stk_lane_take(stk_engine *e, uint32_t lane);
 void stk_lane_handed_over(stk_engine *e, uint32_t lane); /* the worker has its descriptors: close ours */
 void stk_lane_retire(stk_engine *e, uint32_t lane);      /* finish its invocations, then SHUTDOWN */
@@ -275,10 +279,11 @@ void stk_cell_clear(stk_cell *cell);
 stk_box *stk_box_new(stk_engine *e, int is_loop, uint64_t *words, int max, uint8_t *buf, uint64_t cap);
 void stk_box_free(stk_box *box); /* invocations still in flight are abandoned */
 int64_t stk_submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *data, uint64_t len);
-/* The same with the caller's request id (16 bytes, or NULL): a retry keeps the id of the first attempt. */
-int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, const uint8_t *data,
-                      uint64_t len);
-/* The same with a timeout of its own, ns (0: the function's). */
+/* The same with the caller's request id (16 bytes, or NULL): a retry keeps the id of the first attempt; and with a
+ * timeout of its own, ns (0: the function's). */
+int64_t stk_submit_as(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags, const uint8_t *id, uint64_t timeout_ns,
+                      const uint8_t *data, uint64_t len);
+/* With a timeout alone. */
 int64_t stk_submit_within(stk_box *box, uint32_t fn, uint64_t token, uint64_t timeout_ns, const uint8_t *data,
                           uint64_t len);
 int stk_reap(stk_box *box);

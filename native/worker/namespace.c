@@ -84,6 +84,21 @@ int stk_use_capabilities(int all) {
     return set_capabilities(data);
 }
 
+int stk_pass_capabilities(int on) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &header, data) < 0) return -errno;
+    for (int i = 0; i < 2; i++) {
+        data[i].inheritable = on ? data[i].permitted : 0;
+        data[i].effective = 0;
+    }
+    if (!on && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) return -errno;
+    int result = set_capabilities(data);
+    for (unsigned cap = 0; on && result == 0 && cap < 64; cap++)
+        if (data[cap / 32].permitted >> cap % 32 & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0) result = -errno;
+    return result;
+}
+
 int stk_drop_capabilities(void) {
     struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return -errno;

@@ -18,6 +18,7 @@ int stk_enter_root(void);
 /* Which of its permitted capabilities it may use: all or none. */
 int stk_use_capabilities(int all);
 /* No capability any more, nor by executing a file that has some. */
+int stk_pass_capabilities(int on); /* does the next program of this process have them? Without them it goes on */
 int stk_drop_capabilities(void);
 /* Could a process of this one's do all that? Tried in a child. */
 int stk_namespaces_probe(void);

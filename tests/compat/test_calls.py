@@ -114,7 +114,7 @@ def calling(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         ("lambda", "get_function_configuration", {"FunctionName": "echo"}, "app.echo"),
         ("sqs", "create_queue", {"QueueName": "made-inside"}, "http://127.0.0.1:"),
         ("logs", "create_log_group", {"logGroupName": "made-inside"}, "{}"),
-        ("sts", "get_caller_identity", {}, "arn:aws:iam::000000000000:root"),
+        ("sts", "get_caller_identity", {}, "arn:aws:sts::000000000000:assumed-role/test/caller"),
     ],
 )
 def test_boto3_in_a_function_goes_by_the_socket(

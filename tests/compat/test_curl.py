@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from served import REGION, ROLE, RUNTIME, Served
+from served import REGION, ROLE, RUNTIME, Served, url_id
 from support import until
 
 from engine.hosting.archives import pack
@@ -108,7 +108,7 @@ def test_a_get_is_an_event(curl: Curl, server: Served, url: str) -> None:
     assert event["queryStringParameters"] == {"a": "1,2", "empty": ""}
     assert event["cookies"] == ["c=1", "d=2"]
     assert event["headers"]["x-many"] == "1,2"
-    assert event["headers"]["host"] == urlsplit(server.url).netloc
+    assert event["headers"]["host"] == urlsplit(url).netloc
     assert event["requestContext"]["http"] == {
         "method": "GET", "path": "/event", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "me",
     }  # fmt: skip
@@ -183,7 +183,7 @@ def test_cors_headers_stand_on_answers(curl: Curl, url: str) -> None:
 
 
 def test_the_host_may_name_the_function_as_on_aws(curl: Curl, server: Served, url: str) -> None:
-    id = url.rstrip("/").rpartition("/")[2]
+    id = url_id(url)
     host = f"{id}.lambda-url.{REGION}.on.aws"
     response = curl("--connect-to", f"::{urlsplit(server.url).netloc}", f"http://{host}/event?a=1")
     context = response.json["requestContext"]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from served import ROLE, ROOT, RUNTIME, Served
 from support import until
 
@@ -145,8 +144,8 @@ def test_a_python_that_is_gone_after_a_restart(
         assert result["errorMessage"].startswith(
             f"The runtime {other} cannot be run here: this server runs {RUNTIME}"
         )
-        with pytest.raises(ClientError, match="stoker serve --python PATH"):
-            served.client().update_function_configuration(FunctionName="other", Runtime=other)
+        assert "stoker serve --python PATH" in result["errorMessage"]
+        served.client().update_function_configuration(FunctionName="other", Runtime=other)
     finally:
         assert served.stop() == 0
 

@@ -14,7 +14,8 @@ from botocore.model import ServiceModel
 from engine.aws.faults import Fault
 from engine.aws.model import Model
 from engine.aws.service import Caller, ModelService
-from engine.http.server import Options, Server
+from engine.http.options import Options
+from engine.http.server import Server
 
 PROTOCOLS = ("rest-json", "json", "query")
 

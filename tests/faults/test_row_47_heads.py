@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from served import REGION
+from served import REGION, url_id
 
 from .conftest import wait_until
 from .flooded import HEAD, KEY, MIB, SECRET, UNFINISHED, Start, response
@@ -131,7 +131,7 @@ def test_row_47_who_may_come_in_is_told_to_go_on(start: Start) -> None:
     url = server.served.client(
         aws_access_key_id=KEY, aws_secret_access_key=SECRET
     ).create_function_url_config(FunctionName="f", AuthType="AWS_IAM")["FunctionUrl"]
-    path = "/" + url.split("/", 3)[3]
+    path = f"/lambda-url/{url_id(url)}/"
     assert server.ask(server.written(path, b"{}"))[0] == 200
     client = server.connect()
     client.sendall(server.written(path, b"", sign=False).replace(b"Length: 0", b"Length: 5000000"))

@@ -129,7 +129,7 @@ static inline void rig_close(rig *r) {
  * own. */
 static inline stk_worker *worker_new(rig *r, uint32_t *lane) {
     stk_lane_fds fds;
-    int32_t index = stk_lane_new(r->e, r->fn, 0, &fds);
+    int32_t index = stk_lane_new(r->e, r->fn, 0, 0, &fds);
     CHECK(index >= 0);
     stk_worker *w = stk_worker_open(fds.down_fd, fds.up_fd, dup(fds.event_fd), -1, LARGE, LARGE);
     CHECK(w);

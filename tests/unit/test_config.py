@@ -68,7 +68,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"environment": {1: "a"}}, "environment: 1='a': names and values are strings"),
     (
         {"environment": {"1A": "x"}},
-        "environment: bad name '1A': a letter, then letters, digits or underscores",
+        "environment: bad name '1A': use a letter, then letters, digits or underscores, two or more in all",
     ),
     ({"environment": {"A-B": "x"}}, "environment: bad name 'A-B'"),
     ({"environment": {"AB\n": "x"}}, "environment: bad name"),

@@ -153,8 +153,11 @@ class RestJson(Base):
         shape = self.errors.get(fault.code)
         for name, member in shape.members.items() if shape else ():
             if member.serialization.get("location") == "header":
-                value = str(fault.members.get(name, _RETRY_SECONDS))
-                response.headers.append((member.serialization["name"].lower().encode(), value.encode()))
+                value = fault.members.get(name, _RETRY_SECONDS)
+                if value is not None:
+                    response.headers.append(
+                        (member.serialization["name"].lower().encode(), str(value).encode())
+                    )
         return response
 
 

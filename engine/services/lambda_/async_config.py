@@ -11,10 +11,15 @@ from .control import Operations, Request, Response
 from .lookup import existing, latest, name_of
 from .responses import changed, invalid, not_found, paged, public
 
+_WHERE = r"[a-z0-9-]+:\d{12}"
+_ARN = (
+    rf"arn:aws[a-z-]*:(sqs:{_WHERE}:[a-zA-Z0-9_-]{{1,80}}(\.fifo)?|sns:{_WHERE}:[a-zA-Z0-9_-]{{1,256}}(\.fifo)?"
+    rf"|lambda:{_WHERE}:function:[a-zA-Z0-9-_]+(:[a-zA-Z0-9-_$]+)?|events:{_WHERE}:event-bus/[/.\-_A-Za-z0-9]{{1,256}})"
+)
 # S3 takes only what failed.
 _DESTINATIONS = {
-    "OnSuccess": re.compile(r"arn:aws[a-z-]*:(sqs|sns|lambda|events):.+"),
-    "OnFailure": re.compile(r"arn:aws[a-z-]*:(sqs|sns|lambda|events|s3):.+"),
+    "OnSuccess": re.compile(_ARN),
+    "OnFailure": re.compile(_ARN + r"|arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
 }
 _NO_FUNCTION = "The function doesn't exist."
 

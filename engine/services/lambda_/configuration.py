@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ... import limits
+from ...aws.faults import Fault
 from ...durable.state import Record
 from .control import Control
 from .responses import changed, invalid
@@ -43,7 +44,7 @@ _KEPT = (
     "EphemeralStorage",
 )
 # An empty one removes the one there was.
-_DEAD_LETTERS = re.compile(r"arn:aws[a-z-]*:(sqs|sns):[^:]+:\d{12}:.+")
+_DEAD_LETTERS = re.compile(r"arn:aws[a-z-]*:(sqs|sns):[a-z0-9-]+:\d{12}:[a-zA-Z0-9_-]{1,256}(\.fifo)?")
 _NO_QUEUE = (
     "Error occurred while SendMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The "
     "specified queue does not exist."
@@ -83,12 +84,16 @@ def defaults(control: Control, name: str) -> Record:
 def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Record:
     """A record as a create or update request changes it. Raises Fault."""
     refuse(request)
+    if (role := request.get("Role")) and role.split(":")[4] != control.place.account:
+        raise Fault("AccessDeniedException", "Cross-account pass role is not allowed.")
     new = changed(record, request, _KEPT, _OPTIONAL)
     _at_most("Timeout", new["Timeout"], int(limits.TIMEOUT_MAX))
     _at_most("MemorySize", new["MemorySize"], limits.MEMORY_MAX)
     _at_most("EphemeralStorage", new["EphemeralStorage"]["Size"], _STORAGE_MAX)
     if request.get("Runtime") is not None:
-        new["RuntimeVersionConfig"] = {"RuntimeVersionArn": _runtime(control, request["Runtime"])}
+        new["RuntimeVersionConfig"] = {
+            "RuntimeVersionArn": _runtime(control, new["FunctionName"], request["Runtime"])
+        }
     if request.get("Environment") is not None:
         _environment(new, request["Environment"])
     if request.get("Layers") is not None:
@@ -101,7 +106,7 @@ def applied(control: Control, record: Record, request: Mapping[str, Any]) -> Rec
     if request.get("TracingConfig") is not None:
         new["TracingConfig"] = {"Mode": request["TracingConfig"].get("Mode", "PassThrough")}
     if request.get("VpcConfig") is not None:
-        _vpc(new, request["VpcConfig"])
+        _vpc(control, new, request["VpcConfig"])
     if new.get("FileSystemConfigs") and not new.get("VpcConfig", {}).get("SubnetIds"):
         arn = new["FileSystemConfigs"][0]["Arn"]
         raise invalid(f"Function must be configured to execute in a VPC to reference access point {arn}")
@@ -135,8 +140,9 @@ def _at_most(member: str, value: int, most: int) -> None:
         )
 
 
-def _runtime(control: Control, runtime: str) -> str:
-    """The ARN of the runtime's version. Raises Fault for one that cannot be run."""
+def _runtime(control: Control, name: str, runtime: str) -> str:
+    """The ARN of the runtime's version. Raises Fault for one that AWS does not take; warns of one that this server does
+    not run."""
     if runtime in _GONE:
         raise invalid(
             f"The runtime parameter of {runtime} is no longer supported for creating or updating AWS Lambda functions. "
@@ -144,14 +150,19 @@ def _runtime(control: Control, runtime: str) -> str:
         )
     if runtime not in control.runtimes:
         if runtime in RUNTIMES.split(", "):
-            raise invalid(
-                f"The runtime {runtime} cannot be run here: this server runs {', '.join(control.runtimes)}. "
-                "Another Python is made known to it by `stoker serve --python PATH`"
+            control.warn(
+                f"{name} has the runtime {runtime}: it can be created and read back, but not invoked: this server "
+                f"runs {', '.join(control.runtimes)}"
             )
+            return _runtime_arn(control, runtime)
         raise invalid(
             f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
             f"[{RUNTIMES}] or be a valid ARN"
         )
+    return _runtime_arn(control, runtime)
+
+
+def _runtime_arn(control: Control, runtime: str) -> str:
     return f"arn:aws:lambda:{control.place.region}::runtime:{hashlib.sha256(runtime.encode()).hexdigest()}"
 
 
@@ -192,7 +203,13 @@ def _layers(control: Control, new: Record, arns: list[str]) -> None:
                 f"{seen[layer_arn]} and {arn} are versions of the same layer."
             )
         seen[layer_arn] = arn
-        layer = control.state.get("layer", name, number) if account == control.place.account else None
+        if account != control.place.account:
+            raise Fault(
+                "AccessDeniedException",
+                f"User: arn:aws:iam::{control.place.account}:root is not authorized to perform: lambda:GetLayerVersion "
+                f"on resource: {arn} because no resource-based policy allows the lambda:GetLayerVersion action",
+            )
+        layer = control.state.get("layer", name, number)
         if layer is None:
             raise invalid(f"Layer version {arn} does not exist.")
         layers[arn] = layer
@@ -208,7 +225,7 @@ def _layers(control: Control, new: Record, arns: list[str]) -> None:
 def check_size(record: Record) -> None:
     """Raises Fault when code and layers are too large together."""
     size = record.get("_unzipped", 0) + record.get("_layers_unzipped", 0)
-    if size > limits.UNZIPPED_BYTES:
+    if size >= limits.UNZIPPED_BYTES:
         raise invalid(
             f"Function code combined with layers exceeds the maximum allowed size of {limits.UNZIPPED_BYTES} bytes. "
             f"The actual size is {size} bytes."
@@ -231,7 +248,7 @@ def _logging(new: Record, request: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _vpc(new: Record, request: Mapping[str, Any]) -> None:
+def _vpc(control: Control, new: Record, request: Mapping[str, Any]) -> None:
     """Kept and returned; a function runs in this machine's network all the same."""
     subnets, groups = request.get("SubnetIds") or [], request.get("SecurityGroupIds") or []
     if bool(subnets) != bool(groups):
@@ -239,6 +256,6 @@ def _vpc(new: Record, request: Mapping[str, Any]) -> None:
     new["VpcConfig"] = {
         "SubnetIds": subnets,
         "SecurityGroupIds": groups,
-        "VpcId": "vpc-" + hashlib.sha256("".join(subnets).encode()).hexdigest()[:17] if subnets else "",
+        "VpcId": control.vpc_of(subnets) if subnets else "",
         "Ipv6AllowedForDualStack": bool(request.get("Ipv6AllowedForDualStack")),
     }

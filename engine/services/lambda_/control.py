@@ -40,7 +40,8 @@ class Control:
     runtimes: what this server can run. fetch: S3's (bucket, key, version) to bytes, None without an S3.
     base_url: of this server; function_url: of a function URL's id. warmed: how many workers a (name, qualifier) has,
     None if it cannot be initialised; as many as requested, without it. exists: is there what an ARN names, as far as
-    that can be asked? sources: None: mappings are kept, and nothing polls. now: epoch seconds."""
+    that can be asked? sources: None: mappings are kept, and nothing polls. vpc_of: the VPC of these subnets, "" where
+    there is no EC2 to be asked. warn: tells who runs the server. now: epoch seconds."""
 
     state: State
     place: Place
@@ -52,6 +53,8 @@ class Control:
     warmed: Callable[[str, str], int | None] | None = None
     exists: Callable[[str], bool] = lambda arn: True
     sources: Sources | None = None
+    vpc_of: Callable[[list[str]], str] = lambda subnets: ""
+    warn: Callable[[str], None] = lambda text: None
     now: Callable[[], float] = time.time
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
 

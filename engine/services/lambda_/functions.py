@@ -60,6 +60,8 @@ class Functions(Operations):
             raise invalid(
                 "Runtime and Handler are mandatory parameters for functions created with deployment packages."
             )
+        if request.get("Layers"):  # before the name, as AWS does
+            applied(self.control, defaults(self.control, name), {"Layers": request["Layers"]})
         if self.state.get("function", name, LATEST) is not None:
             raise conflict(f"Function already exist: {name}")
         check_number(request.get("Tags") or {})

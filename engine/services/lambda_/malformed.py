@@ -18,6 +18,7 @@ _PLAIN = re.compile(rb'[^"\\\x00-\x1f\x80-\xff]*')
 _LINE = re.compile(rb"\r\n|\r|\n")
 _NUMBER = re.compile(rb"-?(?P<whole>[0-9]*)(?P<point>\.[0-9]*)?(?P<exponent>[eE][+-]?[0-9]*)?")
 _WORD = re.compile(r"[\w$]*")
+_NO_NUMBERS = {"NaN", "Infinity"}
 _LITERALS = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
 
 
@@ -28,7 +29,7 @@ class _Wrong(Exception):
 def check(event: bytes) -> None:
     """Raises Fault for an event that is no JSON."""
     try:
-        wire.decode(event)
+        wire.decode_json(event)
     except (ValueError, RecursionError) as error:
         raise _refused(event, str(error)) from None
 
@@ -163,11 +164,17 @@ class _Reader:
         rest = self.data[at:].decode("utf-8", "replace")
         found = _WORD.match(rest)
         word = found[0] if found else ""
+        if word in _NO_NUMBERS:
+            return self._no_number(word, at + len(word))
         read = at + len(word.encode()) + 1  # the character behind it has been read, too
         if len(word) >= _TOKEN:
             word = word[:_TOKEN] + "..."
             read = at + len(word.encode()) - 3
         return _Wrong(f"Unrecognized token '{word}': was expecting {_VALUES}", min(read, len(self.data)))
+
+    def _no_number(self, word: str, read: int) -> _Wrong:
+        text = f"Non-standard token '{word}': enable `JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS` to allow"
+        return _Wrong(text, read)
 
     def _literal(self, at: int, word: bytes) -> int:
         end = at + len(word)
@@ -185,6 +192,8 @@ class _Reader:
         def broken(after: int, comment: str) -> _Wrong:
             return self._unexpected(min(after, len(self.data) - 1), comment, " in numeric value")
 
+        if not whole and self.data.startswith(b"-Infinity", at):
+            raise self._no_number("-Infinity", at + len("-Infinity"))
         if not whole:
             comment = "expected digit (0-9) to follow minus sign, for valid numeric value"
             raise broken(found.end("whole"), comment)

@@ -130,6 +130,8 @@ class Policies(Operations):
         before = self.state.get(*key)
         check_revision(request, before, "GetLayerPolicy")
         principal, organization = request["Principal"], request.get("OrganizationId")
+        if organization and principal != "*":
+            raise invalid("An organization ID can only be specified with the principal '*'.")
         if _ACCOUNT.fullmatch(principal):
             principal = _account(principal)
         conditions = {"StringEquals": {"aws:PrincipalOrgID": organization}} if organization else {}
@@ -218,6 +220,22 @@ def _allow(
     statement = {"Sid": request["StatementId"], "Effect": "Allow", "Principal": principal}
     statement |= {"Action": request["Action"], "Resource": resource}
     return {**statement, "Condition": conditions} if conditions else statement
+
+
+def opens_url(record: Mapping[str, Any] | None) -> bool:
+    """Does a function's policy let everybody call its URL of AuthType NONE?"""
+    for statement in _statements(record):
+        action, principal = statement.get("Action"), statement.get("Principal")
+        actions = action if isinstance(action, list) else [action]
+        kinds = (statement.get("Condition") or {}).get("StringEquals") or {}
+        if (
+            statement.get("Effect") == "Allow"
+            and principal in ("*", {"AWS": "*"})
+            and {"lambda:InvokeFunctionUrl", "lambda:*", "*"} & set(actions)
+            and kinds.get("lambda:FunctionUrlAuthType", "NONE") == "NONE"
+        ):
+            return True
+    return False
 
 
 def _statements(record: Mapping[str, Any] | None) -> list[Any]:

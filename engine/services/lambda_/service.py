@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from ... import limits
-from ...aws import eventstream
+from ...aws import eventstream, traces
 from ...aws.faults import Fault
 from ...aws.messages import Request, Response
 from ...aws.model import Model
@@ -152,7 +152,9 @@ class Lambda(ModelService):
             request.header("x-amzn-trace-id"),
             members.get("TenantId", ""),
         )
-        if extras is not None:
+        if extras is not None and extras.trace:
+            sampled = placement.invoker.sampled(name.name, name.qualifier)
+            extras.trace = traces.completed(extras.trace, id.bytes, time.time(), sampled)
             recursion.check(placement, name.name, extras)
         result = await placement.invoker.result(name.name, name.qualifier, payload, id.bytes, extras)
         if isinstance(result, Fault):

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ... import wire
 from ...errors import EngineError
 from ...observe.log import log_events
 from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord
@@ -268,8 +269,9 @@ class Places:
     def take(self, message: Message) -> Reply | None:
         if isinstance(message, InvocationsEnded):
             of = message.deployment
-            events = log_events(of, message.records)
-            self.store(of.account, of.region).append(of.log_group, of.log_stream, events)
+            store = self.store(of.account, of.region)
+            for born, records in _by_worker(message.records).items():
+                store.append(of.log_group, wire.log_stream(of.log_stream, born), log_events(of, records))
         elif isinstance(message, FunctionOutput):
             store = self.store(message.account, message.region)
             store.append(message.log_group, message.log_stream, [(message.at, message.text)])
@@ -281,6 +283,13 @@ class Places:
             api = self.api(message.account, message.region)
             return OperationResponse(message.number, *api.call(message.target, message.body))
         return None
+
+
+def _by_worker(records: list[InvocationRecord]) -> dict[int, list[InvocationRecord]]:
+    found: dict[int, list[InvocationRecord]] = {}
+    for record in records:
+        found.setdefault(record.born, []).append(record)
+    return found
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ def event(
     merged.setdefault("x-amzn-trace-id", trace_id(now, request_id))
     merged |= {"x-forwarded-for": request.client, "x-forwarded-proto": request.scheme}
     merged["x-forwarded-port"] = str(request.port)
+    merged |= {"x-amzn-tls-cipher-suite": "TLS_AES_128_GCM_SHA256", "x-amzn-tls-version": "TLSv1.3"}
     http = {"method": request.method, "path": path, "protocol": "HTTP/1.1", "sourceIp": request.client}
     if "user-agent" in merged:
         http["userAgent"] = merged["user-agent"]
@@ -55,7 +56,7 @@ def event(
         "accountId": caller["accountId"] if caller else "anonymous",
         "apiId": url_id,
         **({"authorizer": {"iam": dict(caller)}} if caller else {}),
-        "domainName": f"{url_id}.lambda-url.{region}.on.aws",
+        "domainName": _domain(merged.get("host", ""), url_id, region),
         "domainPrefix": url_id,
         "http": http,
         "requestId": request_id,
@@ -83,6 +84,12 @@ def event(
     return wire.encode(whole)
 
 
+def _domain(host: str, url_id: str, region: str) -> str:
+    """The request's own host, where it is the URL's; else what AWS would have."""
+    own = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    return own if own.startswith(f"{url_id}.lambda-url.") else f"{url_id}.lambda-url.{region}.on.aws"
+
+
 def trace_id(now: float, request_id: str) -> str:
     """An X-Ray trace header for a request that brought none."""
     return f"Root=1-{int(now):08x}-{request_id.replace('-', '')[:24]}"
@@ -101,7 +108,18 @@ def response(payload: bytes, function_error: bool = False) -> Response:
         return failed()
     if isinstance(reply, str):
         return 200, [JSON], reply.encode("utf-8", "replace")
-    return 200, [JSON], payload
+    return 200, [JSON], wire.encode(reply)
+
+
+def why_failed(payload: bytes) -> str:
+    """What is wrong with a reply that is no response; "" where nothing is."""
+    try:
+        reply = wire.decode(payload)
+        if isinstance(reply, dict) and "statusCode" in reply:
+            _whole(reply)
+    except (ValueError, RecursionError, TypeError) as error:
+        return str(error) or type(error).__name__
+    return ""
 
 
 def failed() -> Response:
@@ -165,8 +183,10 @@ def _whole(reply: dict[str, Any]) -> Response:
     """A response that the function wrote out. Raises ValueError or TypeError when it is none."""
     status = _status(reply["statusCode"])
     given, cookies, content = reply.get("headers") or {}, reply.get("cookies") or [], reply.get("body")
-    if not isinstance(given, dict) or not isinstance(cookies, list) or not isinstance(content, str | None):
-        raise ValueError("headers are an object, cookies a list, and a body is text")
+    if not isinstance(given, dict) or not isinstance(cookies, list):
+        raise ValueError("headers are an object, and cookies a list")
+    if content is not None and not isinstance(content, str):
+        content = wire.encode(content).decode()
     headers = []
     for name, value in given.items():
         lower = name.lower()

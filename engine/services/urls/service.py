@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ... import limits
+from ... import limits, wire
+from ...aws import traces
 from ...aws.faults import Fault
 from ...aws.messages import Headers, Request, Response
 from ...aws.service import Access, Caller, Service
+from ...hosting.invoker import Result
 from ...hosting.placements import Hosting, Placement
-from ..lambda_ import malformed
+from ...observe.records import FunctionOutput
+from ..lambda_ import malformed, policies
 from . import conversion
 
 PATH = "/lambda-url/"
@@ -32,8 +36,18 @@ class FunctionUrlRequests(Service):
     copies = 4  # the event has it once more, as Base64
     cross_site = True  # a URL's Cors configuration says who may
 
-    def __init__(self, hosting: Hosting, guarded: bool) -> None:
-        """guarded: the server verifies signatures; else one that is there is believed."""
+    def __init__(
+        self,
+        hosting: Hosting,
+        guarded: bool,
+        log: Callable[[FunctionOutput], object] = lambda output: None,
+        strict: bool = False,
+    ) -> None:
+        """guarded: the server verifies signatures; else one that is there is believed. log: takes what is to be in a
+        function's log. strict: a URL that anybody may call needs a policy that says so, as on AWS."""
+        self._log = log
+        self._strict = strict
+        self._warned: set[str] = set()  # functions whose URL has no such policy
         self._hosting = hosting
         self._guarded = guarded
 
@@ -51,6 +65,8 @@ class FunctionUrlRequests(Service):
         if preflight is not None:
             return _response(preflight)
         identity = None
+        if record.get("AuthType") == "NONE":
+            self._check_policy(placement, owner)
         if record.get("AuthType") == "AWS_IAM":
             if not self._guarded and not request.header("authorization"):
                 raise Fault("AccessDeniedException", "Forbidden")
@@ -61,18 +77,47 @@ class FunctionUrlRequests(Service):
     async def _invoke(
         self, placement: Placement, owner: Json, request: Request, identity: Json | None
     ) -> conversion.Response:
-        id = uuid.uuid4()
+        id, now = uuid.uuid4(), time.time()
         url_id, path = _target(request)
-        event = conversion.event(
-            request, url_id, path, placement.place.region, time.time(), str(id), caller=identity
-        )
+        event = conversion.event(request, url_id, path, placement.place.region, now, str(id), caller=identity)
         if len(event) > limits.EVENT_BYTES:
             return conversion.too_large()
-        result = await placement.invoker.result(owner["name"], owner["qualifier"] or None, event, id.bytes)
+        qualifier = owner["qualifier"] or None
+        trace = request.header("x-amzn-trace-id") or conversion.trace_id(now, str(id))
+        sampled = placement.invoker.sampled(owner["name"], qualifier)
+        extras = wire.Extras(trace=traces.completed(trace, id.bytes, now, sampled))
+        result = await placement.invoker.result(owner["name"], qualifier, event, id.bytes, extras)
         if isinstance(result, Fault):
             raise malformed.explained(result, event)
         status, headers, body = conversion.response(result.payload, result.failed)
+        if status == 502 and not result.failed and (why := conversion.why_failed(result.payload)):
+            self._explain(result, why)
         return status, [*headers, ("x-amzn-requestid", str(id))], body
+
+    def _check_policy(self, placement: Placement, owner: Json) -> None:
+        """Raises Fault where that is strict; else it is said, once."""
+        name, qualifier = owner["name"], owner["qualifier"]
+        arn = placement.place.function(name, qualifier or None)
+        if arn in self._warned or policies.opens_url(placement.state.get("policy", name, qualifier)):
+            return
+        if self._strict:
+            raise Fault("AccessDeniedException", "Forbidden")
+        self._warned.add(arn)
+        print(
+            f"stoker: {arn} has no policy that lets anybody call its URL: on AWS, and with --strict, that is a 403. "
+            "Add one by AddPermission: Action lambda:InvokeFunctionUrl, Principal *, FunctionUrlAuthType NONE",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _explain(self, result: Result, why: str) -> None:
+        """Into the function's log: its caller sees a 502 and no more."""
+        info, born = result.deployment.info, result.record.born if result.record else 0
+        stream = wire.log_stream(info.log_stream, born)
+        text = f"[stoker] RequestId: {result.request_id}: what it returned is no HTTP response, so it is a 502: {why}\n"
+        self._log(
+            FunctionOutput(info.region, info.account, info.log_group, stream, int(result.at * 1000), text)
+        )
 
     def _find(self, request: Request) -> tuple[Placement | None, Json | None, Json | None]:
         """Where the URL's function is, whose URL it is, and its configuration."""

@@ -253,7 +253,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(function=st.integers(0, 1), take=st.booleans())
     def new_lane(self, function: int, take: bool) -> None:
         fds = ffi.new("stk_lane_fds *")
-        lane = lib.stk_lane_new(self.engine, function, len(self.workers) % 2, fds)
+        lane = lib.stk_lane_new(self.engine, function, len(self.workers) % 2, 0, fds)
         assert lane >= 0
         expected = min(self.waiting(function), key=lambda t: self.calls[t].token, default=None)
         if take:

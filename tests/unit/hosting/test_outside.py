@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from engine.aws.names import Place
+from engine.frames import framed
 from engine.hosting.outside import Outside, stream_arn
 from engine.observe.records import FunctionOutput
 
@@ -40,6 +41,13 @@ def test_pieces_are_put_together() -> None:
         ("/aws/lambda/g", "s", "other\n"),
         ("/aws/lambda/f", "s", "three\n"),
     ]
+
+
+def test_a_record_is_one_event_wherever_it_is_cut() -> None:
+    record = framed("[ERROR] one\ntwo", 1_800_000_000)
+    for at in range(1, len(record)):
+        sent = asyncio.run(after(("f", "before"), ("f", record[:at]), ("f", record[at:] + record)))
+        assert [text for *_, text in sent] == ["before", "[ERROR] one\ntwo", "[ERROR] one\ntwo"]
 
 
 def test_a_line_without_an_end_is_not_kept_forever() -> None:

@@ -140,9 +140,9 @@ def test_an_archive_without_members_is_an_empty_tree(packages: Packages) -> None
 
 def test_the_limit_is_of_all_files_together(tmp_path: Path) -> None:
     archive = zipped(("a", b"x" * 60, 0), ("b", b"y" * 40, 0))
-    assert unpack(archive, tmp_path / "fits", limit=100) == 100
+    assert unpack(archive, tmp_path / "fits", limit=101) == 100
     with pytest.raises(Fault) as caught:
-        unpack(archive, tmp_path / "does-not", limit=99)
+        unpack(archive, tmp_path / "does-not", limit=100)
     assert caught.value.code == "InvalidParameterValueException"
     assert caught.value.message == "Unzipped size must be smaller than 262144000 bytes"
     assert caught.value.members == {"Type": "User"}

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.calls.dispatch import FunctionEntry, Outcome
+from engine.frames import framed
 from engine.observe.lines import InvocationLog, LogFormat, billed, error_line, render
 from engine.observe.log import tail
 from engine.observe.records import InvocationRecord, deployment_info, invocation_record
@@ -88,9 +89,21 @@ class TestText:
         assert "INIT_REPORT Init Duration: 110.10 ms\tPhase: init\tStatus: success\n" in messages(i)
         assert "Init Duration" not in messages(i)[-1]
 
-    def test_a_trace_joined_by_carriage_returns_is_one_event(self) -> None:
-        i = replace(WARM, output="[ERROR] T: a\rTraceback\r\u00a0x\nnext")
-        assert messages(i)[1:3] == ["[ERROR] T: a\rTraceback\r\u00a0x\n", "next\n"]
+    def test_a_record_is_one_event_and_has_its_time(self) -> None:
+        record = framed("[ERROR] T: a\nTraceback\n\u00a0x", (AT + 2) / 1000)
+        i = replace(WARM, output=f"be\nfore{record}{record}next")
+        assert [message for _, message in render(i, TEXT)][1:-2] == [
+            "be\n", "fore", *["[ERROR] T: a\nTraceback\n\u00a0x"] * 2, "next\n",
+        ]  # fmt: skip
+        assert [at - AT for at, _ in render(i, TEXT)][1:6] == [0, 0, 2, 2, 2]
+
+    def test_a_record_that_was_cut_off_is_what_there_is_of_it(self) -> None:
+        i = replace(WARM, output="before\n" + framed("one\ntwo", AT / 1000)[:-3])
+        assert messages(i)[1:-2] == ["before\n", "one\nt"]
+
+    def test_what_only_looks_like_a_record_is_shown(self) -> None:
+        i = replace(WARM, output="a\ufdd0b\ufdd2c\nd\n\ufdd0" + "9" * 20 + "\ufdd1e\ufdd2\n")
+        assert messages(i)[1:-2] == ["a", "b", "c\n", "d\n", "e", "\n"]
 
     def test_a_logged_line_has_its_own_time(self) -> None:
         logged = "[INFO]\t2025-01-01T00:00:00.020Z\tRID\tm"
@@ -203,7 +216,7 @@ def test_the_tail_is_the_invocation_s_own(form: str) -> None:
 
 def test_how_an_init_fails() -> None:
     error = ("Runtime.ImportModuleError", "no module", ["  File x"], AT)
-    assert error_line(*error, TEXT) == "[ERROR] Runtime.ImportModuleError: no module\n"
+    assert error_line(*error, TEXT) == framed("[ERROR] Runtime.ImportModuleError: no module", error[3] / 1000)
     assert json.loads(error_line(*error, LogFormat("JSON"))) == {
         "timestamp": "2025-01-01T00:00:00Z",
         "level": "ERROR",

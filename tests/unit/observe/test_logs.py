@@ -209,7 +209,7 @@ class TestTheTail:
     def test_a_failure_has_no_status(self, function: Function) -> None:
         r = function("fail").invoke_raw(b'"x"')
         assert r.log_tail.endswith(" MB\t\n")
-        assert "[ERROR] Trouble: x\r" in r.log_tail
+        assert "[ERROR] Trouble: x\n" in r.log_tail
 
 
 class TestReportLines:
@@ -256,19 +256,20 @@ class TestReportLines:
 
 
 class TestErrorLines:
-    def test_one_event_one_line(self) -> None:
-        line = handler.error_line(
-            {"errorType": "T", "errorMessage": "a\nb", "stackTrace": ['  File "x", line 1, in f\n    code\n']}
-        )
-        assert line == (
-            "[ERROR] T: a\rb\rTraceback (most recent call last):\r"
-            '\u00a0\u00a0File "x", line 1, in f\r\u00a0\u00a0\u00a0\u00a0code\n'
+    def test_it_is_indented_as_aws_does(self) -> None:
+        error = {
+            "errorType": "T",
+            "errorMessage": "a\nb",
+            "stackTrace": ['  File "x", line 1, in f\n    code\n'],
+        }
+        assert handler.error_record(error, "\u00a0") == (
+            "[ERROR] T: a\nb\nTraceback (most recent call last):\n"
+            '\u00a0\u00a0File "x", line 1, in f\n\u00a0\u00a0\u00a0\u00a0code'
         )
 
     def test_without_a_trace(self) -> None:
-        assert (
-            handler.error_line({"errorType": "T", "errorMessage": "m", "stackTrace": []}) == "[ERROR] T: m\n"
-        )
+        error = {"errorType": "T", "errorMessage": "m", "stackTrace": []}
+        assert handler.error_record(error) == "[ERROR] T: m"
 
 
 class TestTheStream:
@@ -283,7 +284,7 @@ class TestTheStream:
     def test_a_record_that_cannot_be_formatted_does_not_raise(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        lambda_handler = output.LambdaLogHandler()
+        lambda_handler = output.LambdaLogHandler(output.Records(output.Output(1), False))
         lambda_handler.emit(logging.LogRecord("n", logging.INFO, "f", 1, "%d", ("x",), None))
         assert "Logging error" in capsys.readouterr().err
         lambda_handler.request_id = lambda: "RID"

@@ -34,7 +34,7 @@ def test_throttles_and_system_errors_back_off_from_a_second_to_five_minutes() ->
 
 def test_a_chain_counts_each_of_its_functions() -> None:
     one, two = "arn:aws:lambda:r:a:function:one", "arn:aws:lambda:r:a:function:two"
-    trace = begin(bytes(range(16)), 1e9)
+    trace = begin(bytes(range(16)), 1e9, False)
     assert trace.startswith("Root=1-3b9aca00-000102")
     for n in range(MOST + 3):
         trace, before = hop(trace, one)

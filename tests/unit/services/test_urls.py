@@ -58,6 +58,8 @@ def test_the_whole_event() -> None:
             "x-forwarded-for": "127.0.0.1",
             "x-forwarded-proto": "http",
             "x-forwarded-port": "9001",
+            "x-amzn-tls-cipher-suite": "TLS_AES_128_GCM_SHA256",
+            "x-amzn-tls-version": "TLSv1.3",
         },
         "queryStringParameters": {"a": "1,2", "b": "x+y z", "empty": ""},
         "requestContext": {
@@ -135,8 +137,8 @@ def test_every_request_makes_an_event(path: str, query: str, headers: list[tuple
 @pytest.mark.parametrize(
     ("payload", "body"),
     [
-        (b'["hello", 3, true]', b'["hello", 3, true]'), (b'"hello"', b"hello"), (b"3", b"3"), (b"3.1", b"3.1"),
-        (b"true", b"true"), (b"null", b"null"), (b'{"hello": "world"}', b'{"hello": "world"}'),
+        (b'["hello", 3, true]', b'["hello",3,true]'), (b'"hello"', b"hello"), (b"3", b"3"), (b"3.1", b"3.1"),
+        (b"true", b"true"), (b"null", b"null"), (b'{"hello": "world"}', b'{"hello":"world"}'),
         (b'"\\u00fc"', "ü".encode()), (b'{"statusCode": 200, "body": "body123"}', b"body123"),
     ],
 )  # fmt: skip
@@ -157,6 +159,11 @@ def test_a_whole_response() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("reply", [{"statusCode": 502}, {"a": 1}, "text", None])
+def test_what_is_right_needs_no_reason(reply: Any) -> None:
+    assert urls.why_failed(json.dumps(reply).encode()) == ""
+
+
 def test_bodies() -> None:
     def body(**reply: Any) -> bytes:
         return urls.response(json.dumps({"statusCode": 200, **reply}).encode())[2]
@@ -164,6 +171,8 @@ def test_bodies() -> None:
     assert body() == b"" and body(body=None) == b""
     assert body(body="AP8=", isBase64Encoded=True) == b"\x00\xff"
     assert body(body="AP8=") == b"AP8="
+    assert body(body={"a": [1, "ü"]}) == '{"a":[1,"ü"]}'.encode()
+    assert body(body=[1]) == b"[1]"
     assert body(statusCode=204, body="x") == b""
 
 
@@ -177,11 +186,13 @@ def test_bodies() -> None:
         {"statusCode": 200, "headers": {"a\r\nb": "x"}}, {"statusCode": 200, "headers": {"a": ["x"]}},
         {"statusCode": 200, "headers": {"a": "\x00"}}, {"statusCode": 200, "cookies": "a=1"},
         {"statusCode": 200, "cookies": [1, None]}, {"statusCode": 200, "cookies": ["a\nb"]},
-        {"statusCode": 200, "body": {"a": 1}}, {"statusCode": 200, "body": "%%%", "isBase64Encoded": True},
+        {"statusCode": 200, "body": "%%%", "isBase64Encoded": True},
     ],
 )  # fmt: skip
 def test_a_malformed_response_is_a_failure(reply: Any) -> None:
-    assert urls.response(json.dumps(reply).encode()) == urls.failed()
+    payload = json.dumps(reply).encode()
+    assert urls.response(payload) == urls.failed()
+    assert urls.why_failed(payload)
 
 
 def test_failures() -> None:
@@ -287,3 +298,16 @@ def test_wildcards_with_credentials_are_spelt_out() -> None:
     assert answer is not None
     assert dict(answer[1])["access-control-allow-methods"] == "PUT"
     assert dict(answer[1])["access-control-allow-headers"] == "x-a,x-b"
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("abc123.lambda-url.eu-west-1.localhost:9001", "abc123.lambda-url.eu-west-1.localhost"),
+        ("abc123.lambda-url.eu-west-1.localhost", "abc123.lambda-url.eu-west-1.localhost"),
+        ("127.0.0.1:9001", "abc123.lambda-url.eu-west-1.on.aws"),
+        ("", "abc123.lambda-url.eu-west-1.on.aws"),
+    ],
+)
+def test_the_domain_is_the_host_s(host: str, domain: str) -> None:
+    assert event("GET", headers=[("Host", host)])["requestContext"]["domainName"] == domain

@@ -102,7 +102,10 @@ def test_each_qualifier_has_its_own(plane: Plane) -> None:
             {"OnSuccess": {"Destination": f"{ARN}function:g"}},
         ),
         ({"OnFailure": {"Destination": QUEUE}}, {"OnFailure": {"Destination": QUEUE}}),
-        ({"OnFailure": {"Destination": "arn:aws:s3:::b"}}, {"OnFailure": {"Destination": "arn:aws:s3:::b"}}),
+        (
+            {"OnFailure": {"Destination": "arn:aws:s3:::bucket"}},
+            {"OnFailure": {"Destination": "arn:aws:s3:::bucket"}},
+        ),
         ({"OnSuccess": {}}, {}),
         ({"OnFailure": {}}, {}),
         ({"OnFailure": {"Destination": ""}}, {}),

@@ -15,7 +15,8 @@ from engine.services.lambda_.records import KINDS
 @pytest.mark.parametrize("place", [Place("us-east-1", ACCOUNT), Place("eu-west-1", "222222222222")])
 def test_two_places_do_not_see_each_other(plane: Plane, place: Place, tmp_path: Path) -> None:
     other = Plane(tmp_path / "other", place=place)
-    assert plane.create()["FunctionArn"] != other.create()["FunctionArn"] == place.function("f")
+    role = f"arn:aws:iam::{place.account}:role/r"
+    assert plane.create()["FunctionArn"] != other.create(Role=role)["FunctionArn"] == place.function("f")
     plane.call("PutFunctionConcurrency", FunctionName="f", ReservedConcurrentExecutions=1)
     assert other.call("GetFunctionConcurrency", FunctionName="f") == {}
     other.call("DeleteFunction", FunctionName="f")

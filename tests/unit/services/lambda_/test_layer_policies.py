@@ -85,3 +85,13 @@ def test_a_layers_policy_refuses(layered: Plane) -> None:
         assert layered.refused("GetLayerVersionPolicy", **which) == missing
         assert layered.refused("AddLayerVersionPermission", **{**USE, **which}, StatementId="s") == missing
         assert layered.refused(remove, **which, StatementId="s") == missing
+
+
+def test_an_organisation_goes_with_everybody(layered: Plane) -> None:
+    code, _ = layered.refused(
+        "AddLayerVersionPermission",
+        **{**USE, "Principal": ACCOUNT},
+        StatementId="s",
+        OrganizationId="o-1234567890",
+    )
+    assert code == "InvalidParameterValueException"

@@ -7,7 +7,7 @@ import hashlib
 from typing import Any
 
 import pytest
-from control_plane import ARN, REGION, Plane, archive, function, invalid, not_found
+from control_plane import ACCOUNT, ARN, REGION, Plane, archive, function, invalid, not_found
 from support import until
 
 from engine import limits
@@ -171,6 +171,12 @@ def test_layers_that_a_function_cannot_have(plane: Plane) -> None:
     assert refused("arn:aws:lambda:us-west-2:111111111111:layer:shared:1") == invalid(
         f"Layers are not in the same region as the function. Layers are expected to be in region {REGION}."
     )
+    theirs = f"arn:aws:lambda:{REGION}:999999999999:layer:shared:1"
+    assert refused(theirs) == (
+        "AccessDeniedException",
+        f"User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: lambda:GetLayerVersion on resource: {theirs} "
+        "because no resource-based policy allows the lambda:GetLayerVersion action",
+    )
     code, _ = refused(f"{LAYER}shared")
     assert code == "ValidationException"
 
@@ -179,15 +185,23 @@ def test_code_and_layers_have_a_size_together(plane: Plane, monkeypatch: pytest.
     publish(plane, code=archive("#" * 700, "python/shared.py"))
     monkeypatch.setattr(limits, "UNZIPPED_BYTES", 1000)
     layers = [f"{LAYER}shared:1"]
-    plane.create(Layers=layers, Code={"ZipFile": archive("#" * 300)})
+    plane.create(Layers=layers, Code={"ZipFile": archive("#" * 299)})
     too_large = invalid(
         "Function code combined with layers exceeds the maximum allowed size of 1000 bytes. "
-        "The actual size is 1001 bytes."
+        "The actual size is 1000 bytes."
     )
-    code = archive("#" * 301)
+    code = archive("#" * 300)
     assert plane.refused("UpdateFunctionCode", FunctionName="f", ZipFile=code) == too_large
     assert (
         plane.refused("CreateFunction", **function("g", Layers=layers, Code={"ZipFile": code})) == too_large
     )
     plane.create("h", Code={"ZipFile": code})
     assert plane.refused("UpdateFunctionConfiguration", FunctionName="h", Layers=layers) == too_large
+
+
+def test_layers_are_looked_at_before_the_name(plane: Plane) -> None:
+    plane.create()
+    none = f"{LAYER}none:1"
+    assert plane.refused("CreateFunction", **function(Layers=[none])) == invalid(
+        f"Layer version {none} does not exist."
+    )

@@ -1,0 +1,80 @@
+"""What `stoker serve` was asked for, and whether it can be done safely."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import errors
+from ..aws.moto import check_installed
+from ..durable.queue import MAX_BYTES
+from ..routing.retry import DELAYS
+from ..services.s3.folders import parse_bucket
+from . import budget
+
+WORKERS = 64  # of one version at most, unless its function reserves less
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `stoker serve` was asked for. port 0: any that is free."""
+
+    host: str = "127.0.0.1"
+    port: int = 9001
+    uds: str | None = None
+    state: Path = Path(".stoker")
+    region: str = "us-east-1"
+    account: str = "000000000000"
+    auth: Path | None = None
+    aws: str | None = None  # "moto", "real"
+    aws_endpoint: str | None = None
+    bucket: tuple[str, ...] = ()  # NAME=directory:///PATH
+    workers: int = WORKERS
+    retry_delays: tuple[float, ...] = DELAYS
+    queue_bytes: int = MAX_BYTES
+    python: tuple[str, ...] = ()
+    allow_host: tuple[str, ...] = ()
+    pass_env: tuple[str, ...] = ()
+    sandbox: str = "auto"
+    share: tuple[str, ...] = ()
+    inflight: int = budget.DEFAULT // budget.MIB  # MB
+    strict: bool = False
+    max_connections: int | None = None  # None: as many as descriptors allow, within reason
+
+
+def check(options: Options) -> None:
+    """Raises InvalidConfiguration when this would not be safe, or makes no sense."""
+    if options.auth is None and options.uds is None and not is_loopback(options.host):
+        raise errors.InvalidConfiguration(
+            f"--host {options.host}: whoever can reach it could run code here. Add --auth FILE, with the "
+            "credentials that requests must be signed with, or stay on 127.0.0.1"
+        )
+    if options.aws and options.aws_endpoint:
+        raise errors.InvalidConfiguration(
+            f"--aws {options.aws} and --aws-endpoint: the other services are at one of them"
+        )
+    if options.aws == "moto":
+        check_installed()
+    names = [parse_bucket(each)[0] for each in options.bucket]
+    if len(names) > len(set(names)):
+        raise errors.InvalidConfiguration(f"--bucket {', '.join(names)}: a bucket is one folder")
+    if names and importlib.util.find_spec("watchfiles") is None:
+        raise errors.InvalidConfiguration(
+            "--bucket: watchfiles is not installed: pip install 'stoker[watch]'"
+        )
+    if len(options.account) != 12 or not options.account.isdigit():
+        raise errors.InvalidConfiguration(f"--account {options.account}: an account id has twelve digits")
+    if options.inflight * budget.MIB < budget.LEAST:
+        least = budget.LEAST // budget.MIB
+        raise errors.InvalidConfiguration(f"--inflight {options.inflight}: {least} MB are the least")
+    if options.max_connections is not None and options.max_connections < 1:
+        raise errors.InvalidConfiguration(f"--max-connections {options.max_connections}: one is the least")
+
+
+def is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
