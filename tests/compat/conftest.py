@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,7 +53,7 @@ def name() -> str:
 @pytest.fixture
 def named(api: Any, request: pytest.FixtureRequest) -> Iterator[str]:
     """A name that no other test has; a function of that name is deleted afterwards."""
-    name = request.node.name.replace("[", "-").replace("]", "").replace("_", "-")[-60:]
+    name = re.sub(r"[^a-zA-Z0-9]+", "-", request.node.name)[-60:].strip("-")
     yield name
     with contextlib.suppress(api.exceptions.ResourceNotFoundException):
         api.delete_function(FunctionName=name)
