@@ -13,6 +13,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from .handler import RuntimeFault
+
 Hook = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 Handler = Callable[[Any, Any], Any]
 
@@ -118,6 +120,28 @@ def init_failed(error: dict[str, Any]) -> None:
     """The SDKs hear of an init that failed."""
     if "bootstrap" in sys.modules:
         LambdaRuntimeClient().post_init_error(error)
+
+
+def snapshot_hooks() -> Callable[[], None] | None:
+    """Run the before-snapshot hooks; what is to run in each worker after its fork. Raises RuntimeFault."""
+    module: Any = sys.modules.get("snapshot_restore_py")
+    if module is None:
+        return None
+    try:
+        for function, args, kwargs in reversed(list(module.get_before_snapshot())):
+            function(*args, **kwargs)
+    except Exception as error:
+        raise RuntimeFault("Runtime.BeforeSnapshotError", str(error)) from error
+    after = list(module.get_after_restore())
+
+    def restore() -> None:
+        try:
+            for function, args, kwargs in after:
+                function(*args, **kwargs)
+        except Exception as error:
+            raise RuntimeFault("Runtime.AfterRestoreError", str(error)) from error
+
+    return restore if after else None
 
 
 _ORIGINAL = dict(vars(LambdaRuntimeClient))

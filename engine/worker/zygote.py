@@ -29,7 +29,6 @@ import site
 import socket
 import sys
 import time
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 import msgspec
@@ -38,11 +37,10 @@ from .. import wire
 from .._native import lib
 from . import aside, bytecode, endpoint, fresh, handler, runtime_modules, worker
 from . import process_tree as watch
+from .fork_safety import unsafe_to_fork
 from .sandbox import Sandbox
 from .spare import CALM_MS, Spare
 from .variables import lambda_variables
-
-_JOINED_S = 0.05  # a thread that was joined is listed for a moment more
 
 
 def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
@@ -267,8 +265,8 @@ class Template:
         if spec.snapshot:
             try:
                 self.worker.load()
-                self.worker.after_restore = _snapshot_hooks()
-                result = wire.Initialised(unsafe=_unsafe_to_fork(self.sock.fileno()))
+                self.worker.after_restore = runtime_modules.snapshot_hooks()
+                result = wire.Initialised(unsafe=unsafe_to_fork(self.sock.fileno()))
             except Exception as error:  # what is none (SystemExit) ends the process, as on Lambda
                 described = handler.error_object(error, "")
                 self.worker.log_error(described)
@@ -380,51 +378,6 @@ def _with_handler(spec: wire.FunctionSpec, handler: str) -> wire.FunctionSpec:
     if not found or handler == f"{spec.module}.{spec.attribute}":
         return spec
     return msgspec.structs.replace(spec, module=module, attribute=attribute, main_file="", main_name="")
-
-
-def _snapshot_hooks() -> Callable[[], None] | None:
-    """Run the before-snapshot hooks; what is to run in each worker after its fork. Raises handler.RuntimeFault."""
-    module: Any = sys.modules.get("snapshot_restore_py")
-    if module is None:
-        return None
-    try:
-        for function, args, kwargs in reversed(list(module.get_before_snapshot())):
-            function(*args, **kwargs)
-    except Exception as error:
-        raise handler.RuntimeFault("Runtime.BeforeSnapshotError", str(error)) from error
-    after = list(module.get_after_restore())
-
-    def restore() -> None:
-        try:
-            for function, args, kwargs in after:
-                function(*args, **kwargs)
-        except Exception as error:
-            raise handler.RuntimeFault("Runtime.AfterRestoreError", str(error)) from error
-
-    return restore if after else None
-
-
-def _unsafe_to_fork(own_socket: int) -> str:
-    """Why forking this initialised process would share what must not be shared; "" when it would not."""
-    until = time.monotonic() + _JOINED_S
-    while (threads := len(os.listdir("/proc/self/task"))) > 1 and time.monotonic() < until:
-        time.sleep(0.001)
-    if threads > 1:
-        return f"its init left {threads - 1} thread{'s' * (threads > 2)} running"
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            is_socket = os.readlink(f"/proc/self/fd/{name}").startswith("socket:") and int(name) != own_socket
-            if is_socket and not _only_sends(int(name)):
-                return "its init left a socket open"
-    return ""
-
-
-def _only_sends(fd: int) -> bool:
-    """A datagram socket that is neither bound nor connected: each process may send by it (X-Ray's SDK makes one)."""
-    with socket.socket(fileno=os.dup(fd)) as sock:
-        if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
-            return False
-        return int(sock.getsockname()[1]) == 0
 
 
 def _data_bytes() -> int:
