@@ -79,6 +79,8 @@ def _stack(options: argparse.Namespace) -> int:
     ):
         stacks.run(api, before["StackId"], api.delete_stack, StackName=name)  # it can only be deleted
         before = None
+    if before is not None and before["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
+        stacks.run(api, before["StackId"], api.continue_update_rollback, StackName=name)
     planned = stacks.change_set(api, options, name, before, url, document)
     if planned["Status"] == "FAILED":
         api.delete_change_set(ChangeSetName=planned["ChangeSetId"])

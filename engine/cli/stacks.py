@@ -135,7 +135,11 @@ def run(api: Any, id: str, operation: Any, **members: Any) -> dict[str, Any]:
         if found is None or (not asking.is_alive() and not found["StackStatus"].endswith("_IN_PROGRESS")):
             break
         time.sleep(_PAUSE)
-    if found is not None and _FAILED.search(found["StackStatus"]):
+    if (
+        found is not None
+        and _FAILED.search(found["StackStatus"])
+        and operation != api.continue_update_rollback
+    ):
         raise ServerError(
             f"{found['StackName']}: {found['StackStatus']}: {why or found.get('StackStatusReason', '')}"
         )

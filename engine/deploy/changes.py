@@ -40,7 +40,7 @@ class Change:
         if self.action == "Modify":
             kind = KINDS.get(self.type)
             change |= {"Replacement": self.replacement, "Scope": ["Properties"]}
-            fixed = (set(kind.fixed) | {kind.name}) if kind else set()
+            fixed = {each for each in self.names if kind and kind.replaced_by({each: 0}, {each: 1})}
             change["Details"] = [
                 {
                     "Target": {

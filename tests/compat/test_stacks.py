@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,6 @@ from engine.cli.main import main
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 Run = Callable[..., tuple[int, str, str]]
 ALL = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("stacks") / "state")
-    yield served
-    assert served.stop() == 0
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +199,8 @@ def test_a_layer_versions_and_an_alias(
     assert said() == "said one"
     assert api.get_function_configuration(FunctionName=f"{name}-speaker")["MemorySize"] == 192
     assert outputs(cloud, name)["Version"] == "1"
+    code = Path(path).parent / "src/app.py"  # SAM publishes a version of what has other code
+    code.write_text(code.read_text() + "# changed\n")
     assert run("deploy", path, "--stack", name, "--parameter", "Word=two")[0] == 0
     assert said() == "said two"
     assert outputs(cloud, name)["Version"] == "2"

@@ -335,10 +335,13 @@ class StateMachine(Kind):
         definition = wanted.get("DefinitionString") or wanted.get("Definition")
         if place := wanted.get("DefinitionS3Location"):
             uploaded = aws.artifact(place["Bucket"], place["Key"])
-            if uploaded is None:
+            if uploaded is not None:
+                definition = uploaded.decode()
+            else:
                 asked = {"Bucket": place["Bucket"], "Key": place["Key"]}
-                uploaded = (await aws.call("s3", "GetObject", asked))["Body"]
-            definition = uploaded.decode()
+                definition = (await aws.call("s3", "GetObject", asked))[
+                    "Body"
+                ]  # as text: botocore decodes it
         substitutions = wanted.get("DefinitionSubstitutions") or {}
         filled = _SUBSTITUTION.sub(
             lambda found: text(substitutions.get(found[1], found[0])), text(definition)

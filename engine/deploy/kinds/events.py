@@ -245,7 +245,9 @@ class LogGroup(Kind):
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         given = lowered(wanted.without("LogGroupName", "RetentionInDays", "Tags"))
-        given |= {"logGroupName": wanted.name, "tags": tags(wanted.properties)}
+        given |= {"logGroupName": wanted.name}
+        if found := tags(wanted.properties):
+            given["tags"] = found
         await aws.call("logs", "CreateLogGroup", shaped("logs", "CreateLogGroup", given))
         await self._retain(aws, wanted.name, wanted.properties)
         arn = f"arn:aws:logs:{aws.place.region}:{aws.place.account}:log-group:{wanted.name}:*"

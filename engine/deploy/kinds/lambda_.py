@@ -73,8 +73,9 @@ class Function(Kind):
             await self._settled(aws, before.id)
         if any(old.get(name) != wanted.get(name) for name in ("Code", "Architectures")):
             code = archive(aws, wanted.get("Code") or {}, str(wanted.get("Runtime", "")))
-            architectures = wanted.get("Architectures") or ["x86_64"]
-            given = {"FunctionName": before.id, "Architectures": architectures, **code}
+            given = {"FunctionName": before.id, **code}
+            if "Architectures" in {**old, **wanted.properties}:
+                given["Architectures"] = wanted.get("Architectures") or ["x86_64"]
             await send(aws, SERVICE, "UpdateFunctionCode", given)
             await self._settled(aws, before.id)
         await self._apart(aws, wanted, old)

@@ -174,16 +174,17 @@ class Preparing:
 
     async def _fetched(self, url: str, place: Place) -> str:
         try:
-            body = self._artifacts.of_url(url)
+            body: bytes | str | None = self._artifacts.of_url(url)
             if body is None:
                 bucket, key = _object(url)
                 asked = {"Bucket": bucket, "Key": key}
-                body = (await self._clients.call("s3", "GetObject", asked, place))["Body"]
+                found = await self._clients.call("s3", "GetObject", asked, place)
+                body = str(found["Body"])  # botocore's parser has decoded it
         except (CallFailed, NotMade) as error:
             raise Fault("ValidationError", f"S3 error: {error}") from None
         if len(body) > BYTES:
             raise Fault("ValidationError", f"Template may not exceed {BYTES} bytes in size.")
-        return body.decode("utf-8", "replace")
+        return body if isinstance(body, str) else body.decode("utf-8", "replace")
 
 
 def _attribute(record: Record, attribute: str | None) -> Any:

@@ -60,6 +60,9 @@ class CloudFormation(ModelService):
         self._artifacts.collect(named)
         self._stacks.recover()
 
+    def drain(self) -> None:
+        self._stacks.drain()
+
     async def aclose(self) -> None:
         await self._stacks.aclose()
         await self._preparing.aclose()

@@ -34,6 +34,7 @@ class Stacks:
         self._catalog = catalog
         self._preparing = preparing
         self._running: dict[str, asyncio.Task[None]] = {}  # by stack
+        self._ending = asyncio.Event()
 
     async def create_stack(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
         place, name = caller.place, members["StackName"]
@@ -46,7 +47,7 @@ class Stacks:
         if self._catalog.find(place, name) is not None:
             raise Fault("AlreadyExistsException", f"Stack [{name}] already exists")
         record = await self.begin(place, name, members, "CREATE_IN_PROGRESS")
-        await self._held(self.create(place, record, prepared))
+        await self.held(self.create(place, record, prepared))
         return {"StackId": record["StackId"]}
 
     async def update_stack(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
@@ -57,7 +58,7 @@ class Stacks:
         if self._preparing.differences(prepared, record, place) is None:
             raise Fault("ValidationError", NO_UPDATES)
         keep = bool(members.get("DisableRollback"))
-        await self._held(self.update(place, record, prepared, keep=keep))
+        await self.held(self.update(place, record, prepared, keep=keep))
         return {"StackId": record["StackId"]}
 
     async def delete_stack(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
@@ -76,7 +77,7 @@ class Stacks:
             await asyncio.wait({running})  # AWS takes over; here it is over soon
         record = self._catalog.stack(place, record["StackId"])
         running_ = Running(self._preparing.aws(place), self._catalog.journal(place, record))
-        await self._held(self._start(place, record, running_.delete()))
+        await self.held(self._start(place, record, running_.delete()))
         return {}
 
     async def continue_update_rollback(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
@@ -86,7 +87,7 @@ class Stacks:
             text = f"Stack:{record['StackId']} is in {record['StackStatus']} state and can not continue its rollback."
             raise Fault("ValidationError", text)
         running = Running(self._preparing.aws(place), self._catalog.journal(place, record))
-        await self._held(self._start(place, record, running.roll_back()))
+        await self.held(self._start(place, record, running.roll_back()))
         return {}
 
     async def update_termination_protection(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
@@ -152,11 +153,15 @@ class Stacks:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def held(self, task: asyncio.Task[None]) -> None:
-        await self._held(task)
+    def drain(self) -> None:
+        """The server is to end: nobody is held any more."""
+        self._ending.set()
 
-    async def _held(self, task: asyncio.Task[None]) -> None:
-        await asyncio.wait({task}, timeout=HELD)
+    async def held(self, task: asyncio.Task[None]) -> None:
+        """Waits for an operation, as long as a request may."""
+        ending = asyncio.ensure_future(self._ending.wait())
+        await asyncio.wait({task, ending}, timeout=HELD, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
 
     def _start(self, place: Place, record: Record, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         id = record["StackId"]

@@ -104,10 +104,10 @@ def test_yaml_has_short_forms_and_dates_stay_text() -> None:
     S: !Sub ["${x}", {x: !Select [0, !Ref L]}]
     J: !Join
       - ","
-      - - !If [Yes, a, !Ref "AWS::NoValue"]
+      - - !If [Prod, a, !Ref "AWS::NoValue"]
         - !Base64
           Fn::Sub: "${P}"
-    C: !Condition Yes
+    C: !Condition Prod
     """
     assert load(text) == {
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -116,9 +116,9 @@ def test_yaml_has_short_forms_and_dates_stay_text() -> None:
         "A": {"Fn::GetAtt": ["Q", "Deep.One"]},
         "S": {"Fn::Sub": ["${x}", {"x": {"Fn::Select": [0, {"Ref": "L"}]}}]},
         "J": {"Fn::Join": [
-            ",", [{"Fn::If": ["Yes", "a", {"Ref": "AWS::NoValue"}]}, {"Fn::Base64": {"Fn::Sub": "${P}"}}],
+            ",", [{"Fn::If": ["Prod", "a", {"Ref": "AWS::NoValue"}]}, {"Fn::Base64": {"Fn::Sub": "${P}"}}],
         ]},
-        "C": {"Condition": "Yes"},
+        "C": {"Condition": "Prod"},
     }  # fmt: skip
 
 
