@@ -18,6 +18,10 @@ STATUS = {
 }  # fmt: skip
 _CODES = {
     "AccessDeniedException": "AccessDenied",
+    "IncompleteSignatureException": "AuthorizationHeaderMalformed",
+    "InvalidSignatureException": "SignatureDoesNotMatch",
+    "MissingAuthenticationTokenException": "MissingAuthenticationToken",
+    "UnrecognizedClientException": "InvalidAccessKeyId",
     "ServiceException": "InternalError",
     "ServiceUnavailableException": "SlowDown",
 }
