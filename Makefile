@@ -103,7 +103,7 @@ $(VENV)/installed: pyproject.toml setup.py handlers/requirements.txt | $(VENV)/b
 
 $(VENV)/developed: pyproject.toml $(VENV)/installed
 	@echo "installing what tests, lint and measurements need"
-	@$(BIN)/python -m pip -q install --no-build-isolation -e ".[test,lint,bench]"
+	@$(BIN)/python -m pip -q install --no-build-isolation -e ".[test,aws,lint,bench]"
 	@touch $@ $(EXTENSION)
 
 # What tests have as clients and neighbours. Not in .venv: they pin the versions of what Stoker needs itself.

@@ -106,7 +106,8 @@ class App:
             await respond(send, refusal(request, 413, fault.code, fault.message or ""), cycle)
         except Fault as fault:
             status = STATUS.get(fault.code, 403)
-            await respond(send, refusal(request, status, fault.code, fault.message or ""), cycle)
+            response = refusal(request, status, fault.code, fault.message or "")
+            await respond(send, response if service is None else service.error(request, fault), cycle)
         else:
             if service is not None:
                 await service.stream(scope, receive, send, caller)

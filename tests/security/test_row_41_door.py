@@ -26,7 +26,7 @@ KEY, SECRET = "AKIAEXAMPLE", "secret"
 SESSION = botocore.session.get_session()
 MODELS = {
     name: SESSION.get_service_model(name)
-    for name in ("events", "lambda", "logs", "scheduler", "sns", "sqs", "sts")
+    for name in ("events", "lambda", "logs", "s3", "scheduler", "sns", "sqs", "sts")
 }
 OPERATIONS = [(name, operation) for name, model in MODELS.items() for operation in model.operation_names]
 LABEL = re.compile(r"\{(\w+)\+?\}")
@@ -69,7 +69,8 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def written(service: str, operation: str, label: str = "f") -> tuple[str, str, dict[str, str], bytes]:
     """An operation's request as botocore writes it, with `label` in each of its path's labels."""
     model: OperationModel = MODELS[service].operation_model(operation)
-    members = {}
+    in_host = LABEL.findall((model.endpoint or {}).get("hostPrefix", ""))
+    members: dict[str, str | int] = dict.fromkeys(in_host, label)
     for name in model.input_shape.members if model.input_shape else ():
         member = model.input_shape.members[name]
         if member.serialization.get("location") == "uri":

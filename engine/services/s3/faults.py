@@ -18,6 +18,10 @@ STATUS = {
 }  # fmt: skip
 _CODES = {
     "AccessDeniedException": "AccessDenied",
+    "IncompleteSignatureException": "AuthorizationHeaderMalformed",
+    "InvalidSignatureException": "SignatureDoesNotMatch",
+    "MissingAuthenticationTokenException": "MissingAuthenticationToken",
+    "UnrecognizedClientException": "InvalidAccessKeyId",
     "ServiceException": "InternalError",
     "ServiceUnavailableException": "SlowDown",
 }
@@ -46,7 +50,7 @@ def error(fault: Fault, resource: str = "", head: bool = False) -> Response:
     status = getattr(fault, "status", None) or STATUS.get(fault.code, 400)
     body = "".join(f"<{name}>{xml_text(str(value))}</{name}>" for name, value in members.items())
     text = "" if head else f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{body}</Error>'
-    return xml(status, text.encode(), id)
+    return xml(status, text.encode(), id, {"x-amzn-errortype": members["Code"]})  # all that a HEAD has
 
 
 def xml(status: int, body: bytes, id: str = "", headers: dict[str, str] | None = None) -> Response:
