@@ -225,6 +225,13 @@ def test_what_is_not_allowed_any_more_is_in_a_log(
     receiver.api.remove_permission(FunctionName=receiver.name, StatementId="logs")
     put(logs, group, "lost")
     logged(server, "/aws/logs/failed-deliveries", f"DeliveryFailed: {group} f {receiver.arn}: AccessDenied")
+    receiver.allow(group)
+    to = {"LogFormat": "Text", "LogGroup": group}  # its own log would initiate it, again and again
+    receiver.api.update_function_configuration(FunctionName=receiver.name, LoggingConfig=to)
+    put(logs, group, "lost too")
+    logged(
+        server, "/aws/logs/failed-deliveries", "reserved for the function logs of the destination function"
+    )
 
 
 @pytest.mark.promise(147)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import gzip
 import time
 import uuid
@@ -52,6 +53,7 @@ _NOT_EXECUTED = (
     "Could not execute the lambda function. Make sure you have given CloudWatch Logs permission to execute your "
     "function."
 )
+_OWN_GROUP = "The log group provided is reserved for the function logs of the destination function."
 Key = tuple[Place, str]  # a log group
 
 
@@ -119,7 +121,8 @@ class Subscriptions:
             how = "with" if vendor == "lambda" else "without"
             raise Fault(_INVALID, f"destinationArn for vendor {vendor} cannot be used {how} roleArn")
         if vendor == "lambda":
-            self._check_function(group, arn, place)
+            if (why := self._refused(group, arn, place)) is not None:
+                raise Fault(_INVALID, why)
             return
         job = Job(place.region, place.account, group, filter, arn, "test")
         try:
@@ -127,17 +130,17 @@ class Subscriptions:
         except CallFailed as failed:
             raise Fault(_INVALID, _UNTESTED[vendor]) from failed
 
-    def _check_function(self, group: str, arn: str, place: Place) -> None:
+    def _refused(self, group: str, arn: str, place: Place) -> str | None:
+        """Why a function gets nothing from a group; None: it may."""
         if not self._may_invoke(group, arn, place):
-            raise Fault(_INVALID, _NOT_EXECUTED)
+            return _NOT_EXECUTED
         name, _, qualifier = arn.split(":", 6)[6].partition(":")
         state = self._hosting.of(place).state
         alias = state.get("alias", name, qualifier)
         version = str(alias["FunctionVersion"]) if alias else qualifier or LATEST
         record = state.get("function", name, version) or {}
-        if group in (f"/aws/lambda/{name}", record.get("LoggingConfig", {}).get("LogGroup")):
-            text = "The log group provided is reserved for the function logs of the destination function."
-            raise Fault(_INVALID, text)
+        own = (f"/aws/lambda/{name}", record.get("LoggingConfig", {}).get("LogGroup"))
+        return _OWN_GROUP if group in own else None
 
     def _may_invoke(self, group: str, arn: str, place: Place) -> bool:
         region, account, kind, rest = [*arn.split(":", 6), "", "", "", ""][3:7]
@@ -152,10 +155,11 @@ class Subscriptions:
         )
 
     async def made(self, group: str, filter: str, arn: str, place: Place) -> None:
-        """A filter is there: its function gets a message, as AWS sends one."""
+        """A filter is there: its function gets a message, as AWS sends one, if there is room for it."""
         if ":lambda:" in arn:
             job = Job(place.region, place.account, group, filter, arn, "")
-            await self._queues.put(_line(place, group, filter), _control("Lambda"), meta=_encode(job))
+            with contextlib.suppress(QueueFull, StoreError):
+                await self._queues.put(_line(place, group, filter), _control("Lambda"), meta=_encode(job))
         self._on_grown(Grown(place.account, place.region, group))
 
     async def gone(self, place: Place, group: str, filter: str | None) -> None:
@@ -165,7 +169,8 @@ class Subscriptions:
             del self._progress[key]
         if found:
             steps = [Delete(place.partition, PROGRESS, group, name) for _, _, name in found]
-            await asyncio.wrap_future(self._store.commit(steps))
+            with contextlib.suppress(StoreError):  # what stays is of no filter
+                await asyncio.wrap_future(self._store.commit(steps))
 
     # Reading.
 
@@ -226,8 +231,8 @@ class Subscriptions:
     async def _send(self, _queue: str, row: Leased) -> None:
         job = _job(row.meta)
         place = Place(job.region, job.account)
-        if ":lambda:" in job.destination and not self._may_invoke(job.group, job.destination, place):
-            raise CallFailed("AccessDeniedException", _NOT_EXECUTED, retriable=False)
+        if ":lambda:" in job.destination and (why := self._refused(job.group, job.destination, place)):
+            raise CallFailed("AccessDeniedException", why, retriable=False)
         await self._targets.send(_message(job, row.value))
 
     async def _failed(self, _queue: str, row: Leased, error: Exception) -> Again | None:
