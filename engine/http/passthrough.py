@@ -14,7 +14,7 @@ from .. import wire
 from ..aws.messages import Request, Response
 from ..aws.registry import signing_name
 from ..errors import InvalidConfiguration
-from ..services.urls.conversion import HOP_BY_HOP
+from ..services.urls.payload import HOP_BY_HOP
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

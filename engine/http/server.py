@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 import uvloop
@@ -54,8 +55,10 @@ from ..routing.events import Events
 from ..routing.retry import DELAYS
 from ..routing.targets import Targets
 from ..runtime import Runtime
+from ..services.apigateway.service import ApiGateway
 from ..services.events.archived import ArchivedRows
 from ..services.events.service import EventBridge
+from ..services.execute_api.service import ExecuteApi
 from ..services.health import Health
 from ..services.lambda_.archive import CodeArchive
 from ..services.lambda_.control import Control
@@ -239,9 +242,14 @@ class Server:
         await loop.run_in_executor(executor, lambda_.settle)
         Collection(states, packages, loop.call_soon_threadsafe)
         door = self._door(place)
+        gateway = ApiGateway(states, self._api_url)
+        stack.push_async_callback(gateway.aclose)
+        apis = ExecuteApi(hosting, door.guarded, gateway.resets)
+        stack.push_async_callback(apis.aclose)
         held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded),
+            apis,
             Health(counters, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
             CodeArchive(packages, model),
             lambda_,
@@ -251,6 +259,7 @@ class Server:
             bus,
             scheduler,
             topics,
+            gateway,
             *self._services,
         ]
         self._drains = [service.drain for service in services]
@@ -287,6 +296,11 @@ class Server:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=GRACE,
         )
+
+    def _api_url(self, place: Place, api_id: str) -> str:
+        """Of an API: a host of its own, which leads here as all below .localhost do."""
+        port = urlsplit(self.url).port
+        return f"http://{api_id}.execute-api.{place.region}.localhost{f':{port}' if port else ''}"
 
     def _door(self, place: Place) -> Door:
         auth = self.options.auth
