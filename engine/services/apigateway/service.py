@@ -19,6 +19,13 @@ from ..apigatewayv2.catalog import Catalog
 from ..apigatewayv2.integrations import IntegrationOperations
 from ..apigatewayv2.routes import RouteOperations
 from ..apigatewayv2.stages import StageOperations
+from .authorizers import AuthorizerOperations as RestAuthorizerOperations
+from .catalog import Catalog as RestCatalog
+from .gateway_responses import GatewayResponseOperations
+from .keys import KeyOperations
+from .resources import ResourceOperations
+from .rest_apis import RestApiOperations
+from .stages import StageOperations as RestStageOperations
 
 BODY_BYTES = 7 << 20  # a document of 6 MB, AWS's limit, in its request
 _V2 = "/v2/"
@@ -46,7 +53,15 @@ class ApiGateway(Service):
             AuthorizerOperations(http),
         )  # fmt: skip
         self._http = ModelService(Model.load("apigatewayv2", _WORDING), _handlers(*owners))
-        self._rest = ModelService(Model.load("apigateway", _WORDING), {})
+        rest, model = RestCatalog(states, self._changes), Model.load("apigateway", _WORDING)
+        self._rest = ModelService(
+            model,
+            _handlers(
+                RestApiOperations(rest, model), ResourceOperations(rest, model), KeyOperations(rest, model),
+                RestAuthorizerOperations(rest, model), RestStageOperations(rest, model, self.resets),
+                GatewayResponseOperations(rest, model),
+            ),
+        )  # fmt: skip
 
     async def aclose(self) -> None:
         self._changes.close()

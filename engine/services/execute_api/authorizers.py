@@ -15,6 +15,7 @@ from .responses import Refused
 
 SECONDS = 10.0  # that an authorizer has; AWS's limit for HTTP APIs, and here for REST APIs, too
 _MOST = 10_000
+_DENIED = "User is not authorized to access this resource"
 _UNAUTHORIZED = "Unauthorized"  # what one fails with whose caller is to identify himself
 
 
@@ -29,8 +30,11 @@ class Decision:
 
     def check(self, arn: str) -> None:
         """Raises Refused."""
-        if not (self.policy if isinstance(self.policy, bool) else allows(self.policy, arn)):
-            raise Refused("ACCESS_DENIED")
+        effects = {"allow"} if self.policy is True else effects_of(self.policy, arn) if self.policy else set()
+        if "deny" in effects:
+            raise Refused("ACCESS_DENIED", message=f"{_DENIED} with an explicit deny")
+        if "allow" not in effects:
+            raise Refused("ACCESS_DENIED", message=_DENIED)
 
 
 class LambdaAuthorizers:
@@ -102,8 +106,9 @@ def _object(payload: bytes) -> dict[str, Any]:
     return reply
 
 
-def allows(policy: Mapping[str, Any], arn: str) -> bool:
-    """Does a policy document let its bearer call what the ARN names? A statement with a condition lets nobody in."""
+def effects_of(policy: Mapping[str, Any], arn: str) -> set[str]:
+    """What a policy document says of a call of what the ARN names: "allow", "deny", both or nothing. A statement with
+    a condition lets nobody in."""
     effects = set()
     for each in _listed(policy.get("Statement")):
         if (
@@ -113,7 +118,7 @@ def allows(policy: Mapping[str, Any], arn: str) -> bool:
             and not (each.get("Condition") and each.get("Effect") == "Allow")
         ):
             effects.add(str(each.get("Effect")).lower())
-    return "allow" in effects and "deny" not in effects
+    return effects
 
 
 def _listed(value: object) -> list[Any]:

@@ -181,7 +181,7 @@ class HttpApis:
         try:
             return status, headers, body_of(body.decode("latin-1"), True) if encoded else body
         except ValueError:
-            raise Refused("INTEGRATION_FAILURE") from None
+            raise Refused("BAD_REPLY") from None
 
     async def _proxied(self, integration: Mapping[str, Any], exchange: Exchange) -> Reply:
         request, method = exchange.request, integration["IntegrationMethod"]

@@ -36,11 +36,13 @@ _FAILED = (500, "Internal Server Error")
 
 
 class Refused(Exception):
-    """API Gateway's own response. kind: one of its gateway responses."""
+    """API Gateway's own response. kind: one of its gateway responses, or BAD_REPLY; message: where it is another than
+    usual."""
 
-    def __init__(self, kind: str, headers: Pairs | None = None) -> None:
+    def __init__(self, kind: str, headers: Pairs | None = None, message: str = "") -> None:
         super().__init__(kind)
         self.kind = kind
+        self.message = message
         self.headers = headers or []
 
 
@@ -64,11 +66,11 @@ def format_2(payload: bytes, failed: bool) -> Reply:
     try:
         reply = wire.decode(payload)
         if failed:
-            raise Refused("INTEGRATION_FAILURE")
+            raise Refused("BAD_REPLY")
         if isinstance(reply, dict) and "statusCode" in reply:
             return whole(reply, TEXT)
     except (ValueError, RecursionError, TypeError):
-        raise Refused("INTEGRATION_FAILURE") from None
+        raise Refused("BAD_REPLY") from None
     return 200, [JSON], reply.encode("utf-8", "replace") if isinstance(reply, str) else payload
 
 
@@ -81,7 +83,7 @@ def format_1(payload: bytes, failed: bool, untyped: tuple[str, str] = TEXT) -> t
             raise ValueError("a reply is an object")
         return _format_1(reply, untyped)
     except (ValueError, RecursionError, TypeError):
-        raise Refused("INTEGRATION_FAILURE") from None
+        raise Refused("BAD_REPLY") from None
 
 
 def _format_1(reply: Mapping[str, Any], untyped: tuple[str, str]) -> tuple[Reply, bool]:

@@ -127,6 +127,34 @@ def test_format_1_is_the_sample() -> None:
     assert APIGatewayProxyEvent(made).request_context.identity.source_ip == "192.0.2.1"
 
 
+@pytest.mark.promise(712)
+def test_a_rest_apis_event_is_the_sample() -> None:
+    """As the developer guide has it ("Lambda proxy integrations in API Gateway"): like format 1.0, but for a version,
+    with the resource's id, and the stage in the context's path only."""
+    path = "/prod/my/path"
+    made = events.rest(exchange(route="/my/path", path=path, stage="prod"), "abc123", lambda kind: False)
+    made["requestContext"]["requestId"] = "id"
+    context = {**SAMPLE_1["requestContext"], "resourceId": "abc123", "path": path, "stage": "prod"}
+    del context["authorizer"]
+    expected = {**SAMPLE_1, "requestContext": context}
+    del expected["version"]
+    assert own(json.loads(json.dumps(made)), "headers", "multiValueHeaders") == expected
+
+
+@pytest.mark.promise(714)
+def test_the_events_of_a_rest_apis_authorizers() -> None:
+    at = exchange(route="/my/path", path="/prod/my/path", stage="prod")
+    arn = "arn:aws:execute-api:us-east-1:123456789012:api-id/prod/POST/my/path"
+    assert events.token(at, "allow") == {"type": "TOKEN", "authorizationToken": "allow", "methodArn": arn}
+    made = events.authorizer_1(at, None, "abc123")
+    assert set(made) == set(SAMPLE_1) - {"version", "body", "isBase64Encoded"} | {"type", "methodArn"}
+    assert (made["type"], made["methodArn"], made["path"]) == ("REQUEST", arn, "/my/path")
+    assert (made["requestContext"]["path"], made["requestContext"]["resourceId"]) == (
+        "/prod/my/path",
+        "abc123",
+    )
+
+
 @pytest.mark.promise(705)
 def test_an_authorizers_event_in_format_2() -> None:
     made = events.authorizer_2(exchange(parameters={"parameter1": "value1"}), ["user1", "123"])
