@@ -583,3 +583,35 @@ def test_another_server_finds_what_was_made(tmp_path: Path) -> None:
         assert elsewhere.get_apis()["Items"] == []
     finally:
         server.stop()
+
+
+@pytest.mark.promise(713)
+def test_the_door(tmp_path: Path) -> None:
+    """Where requests must be signed: only who has the key configures an API or calls a route with AWS_IAM; pages of
+    other sites may call an API, and nothing else."""
+    credentials = tmp_path / "credentials"
+    credentials.write_text("[a]\naws_access_key_id=test\naws_secret_access_key=test\n")
+    server = Served(tmp_path / "state", "--auth", str(credentials))
+    try:
+        arn = function(server, "f", SOURCE, tmp_path)
+        client = server.client("apigatewayv2")
+        api_id = made(client, arn, "GET /open")
+        routed(client, api_id, arn, "GET /signed", AuthorizationType="AWS_IAM")
+        page = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+        assert send(server, api_id, "/open", headers=page).status == 200
+
+        def signed(secret: str, service: str) -> int:
+            request = AWSRequest("GET", f"http://{api_id}.execute-api.{REGION}.localhost/signed")
+            request.headers["Host"] = f"{api_id}.execute-api.{REGION}.localhost"
+            SigV4Auth(Credentials("test", secret), service, REGION).add_auth(request)
+            return send(server, api_id, "/signed", headers=dict(request.headers)).status
+
+        assert signed("test", "execute-api") == 200
+        assert {signed("wrong", "execute-api"), signed("test", "lambda")} == {403}
+        assert send(server, api_id, "/signed").json == {"message": "Forbidden"}
+        for path in ("/v2/apis", "/restapis", f"/v2/apis/{api_id}", "/_aws/execute-api/../../v2/apis"):
+            assert send(server, "127.0.0.1", path, headers={"Host": "127.0.0.1"}).status in (403, 404), path
+        with pytest.raises(ClientError):
+            server.client("apigatewayv2", aws_secret_access_key="wrong").get_apis()
+    finally:
+        server.stop()

@@ -113,7 +113,7 @@ def asked(server: Served, api: Api, path: str, *more: Any, **others: Any) -> tup
 # What configures them.
 
 
-@pytest.mark.promise(711)
+@pytest.mark.promise(707)
 def test_an_api_is_kept_as_it_was_given(client: Any) -> None:
     made = client.create_rest_api(
         name="mine", description="d", binaryMediaTypes=["image/png"], tags={"a": "b"}
@@ -142,7 +142,7 @@ def test_an_api_is_kept_as_it_was_given(client: Any) -> None:
     )
 
 
-@pytest.mark.promise(711)
+@pytest.mark.promise(707)
 def test_what_an_api_consists_of(client: Any, echo: str) -> None:
     api = Api(client)
     api.method("/pets/{id}", "GET", echo)
@@ -174,7 +174,7 @@ def test_what_an_api_consists_of(client: Any, echo: str) -> None:
     assert [each["path"] for each in client.get_resources(restApiId=api.id)["items"]] == ["/"]
 
 
-@pytest.mark.promise(711)
+@pytest.mark.promise(707)
 def test_what_makes_no_sense_is_refused(client: Any, echo: str, decider: str) -> None:
     api = Api(client)
     at = {"restApiId": api.id, "parentId": api.root}
@@ -227,7 +227,7 @@ def test_what_makes_no_sense_is_refused(client: Any, echo: str, decider: str) ->
 # Requests.
 
 
-@pytest.mark.promise(712)
+@pytest.mark.promise(708)
 def test_the_event_of_a_request(client: Any, server: Served, echo: str) -> None:
     api = Api(client)
     api.method("/pets/{id}", "ANY", echo)
@@ -256,7 +256,7 @@ def test_the_event_of_a_request(client: Any, server: Served, echo: str) -> None:
     assert context["identity"]["userAgent"] == "me" and "authorizer" not in context
 
 
-@pytest.mark.promise(712)
+@pytest.mark.promise(708)
 @pytest.mark.parametrize(
     ("reply", "status", "body"),
     [
@@ -281,7 +281,7 @@ def test_what_a_reply_means(
         assert [value for name, value in got.headers if name == "x-a"] == ["1", "2"]
 
 
-@pytest.mark.promise(712)
+@pytest.mark.promise(708)
 def test_binary_media_types(client: Any, server: Served, echo: str) -> None:
     plain, binary = Api(client), Api(client, binaryMediaTypes=["image/png"])
     for api in (plain, binary):
@@ -295,7 +295,7 @@ def test_binary_media_types(client: Any, server: Served, echo: str) -> None:
     assert send(server, plain.id, "/prod?reply=binary", headers=accepts).body == b"AP+A"
 
 
-@pytest.mark.promise(712)
+@pytest.mark.promise(708)
 def test_what_there_is_not(client: Any, server: Served, echo: str, folder: Path) -> None:
     api = Api(client)
     api.method("/a", "GET", echo)
@@ -313,7 +313,7 @@ def test_what_there_is_not(client: Any, server: Served, echo: str, folder: Path)
     assert asked(server, api, "/prod/shy/1")[0] == 200
 
 
-@pytest.mark.promise(712)
+@pytest.mark.promise(708)
 def test_a_mock(client: Any, server: Served) -> None:
     api = Api(client)
     api.method("/cors", "OPTIONS")
@@ -330,7 +330,7 @@ def test_a_mock(client: Any, server: Served) -> None:
     assert reply.header("access-control-allow-origin") == "*"
 
 
-@pytest.mark.promise(713)
+@pytest.mark.promise(709)
 def test_a_stage_serves_its_deployment(client: Any, server: Served, echo: str) -> None:
     api = Api(client)
     api.method("/a", "GET", echo)
@@ -354,7 +354,7 @@ def test_a_stage_serves_its_deployment(client: Any, server: Served, echo: str) -
     assert client.get_stages(restApiId=api.id)["item"] == []
 
 
-@pytest.mark.promise(714)
+@pytest.mark.promise(710)
 @pytest.mark.parametrize("kind", ["TOKEN", "REQUEST"])
 def test_a_lambda_authorizer(client: Any, server: Served, echo: str, decider: str, kind: str) -> None:
     api = Api(client)
@@ -386,7 +386,7 @@ def test_a_lambda_authorizer(client: Any, server: Served, echo: str, decider: st
     assert by("broken") == by("nothing") == (500, {"message": None})
 
 
-@pytest.mark.promise(714)
+@pytest.mark.promise(710)
 def test_a_method_that_needs_a_signature(client: Any, server: Served, echo: str) -> None:
     api = Api(client)
     api.method("/x", "GET", echo, authorizationType="AWS_IAM")
@@ -398,7 +398,7 @@ def test_a_method_that_needs_a_signature(client: Any, server: Served, echo: str)
     assert event["requestContext"]["identity"]["accountId"] == ACCOUNT
 
 
-@pytest.mark.promise(715)
+@pytest.mark.promise(711)
 def test_api_keys_and_usage_plans(client: Any, server: Served, echo: str) -> None:
     api = Api(client)
     api.method("/x", "GET", echo, apiKeyRequired=True)
@@ -442,7 +442,7 @@ def test_api_keys_and_usage_plans(client: Any, server: Served, echo: str) -> Non
     client.delete_usage_plan(usagePlanId=plan)
 
 
-@pytest.mark.promise(712)
+@pytest.mark.promise(708)
 def test_gateway_responses(client: Any, server: Served, echo: str) -> None:
     api = Api(client)
     api.method("/x", "GET", echo)
@@ -501,7 +501,7 @@ SWAGGER: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.promise(716)
+@pytest.mark.promise(712)
 def test_an_imported_document(client: Any, server: Served, echo: str, decider: str) -> None:
     """As AWS SAM's transform writes one."""
     body = json.dumps(SWAGGER).replace("URI", echo).replace("AUTH", decider)
@@ -534,7 +534,7 @@ def test_an_imported_document(client: Any, server: Served, echo: str, decider: s
     assert paths == {"/", "/{proxy+}", "/v1", "/v1/items", "/v1/items/{id}", "/v1/{proxy+}"}
 
 
-@pytest.mark.promise(711)
+@pytest.mark.promise(707)
 def test_another_server_finds_what_was_made(tmp_path: Path) -> None:
     server = Served(tmp_path / "state")
     try:

@@ -127,7 +127,7 @@ def test_format_1_is_the_sample() -> None:
     assert APIGatewayProxyEvent(made).request_context.identity.source_ip == "192.0.2.1"
 
 
-@pytest.mark.promise(712)
+@pytest.mark.promise(708)
 def test_a_rest_apis_event_is_the_sample() -> None:
     """As the developer guide has it ("Lambda proxy integrations in API Gateway"): like format 1.0, but for a version,
     with the resource's id, and the stage in the context's path only."""
@@ -141,7 +141,7 @@ def test_a_rest_apis_event_is_the_sample() -> None:
     assert own(json.loads(json.dumps(made)), "headers", "multiValueHeaders") == expected
 
 
-@pytest.mark.promise(714)
+@pytest.mark.promise(710)
 def test_the_events_of_a_rest_apis_authorizers() -> None:
     at = exchange(route="/my/path", path="/prod/my/path", stage="prod")
     arn = "arn:aws:execute-api:us-east-1:123456789012:api-id/prod/POST/my/path"
