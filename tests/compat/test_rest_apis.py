@@ -450,12 +450,12 @@ def test_gateway_responses(client: Any, server: Served, echo: str) -> None:
     assert (found["statusCode"], found["defaultResponse"]) == ("401", True)
     client.put_gateway_response(
         restApiId=api.id, responseType="MISSING_AUTHENTICATION_TOKEN", statusCode="404",
-        responseParameters={"gatewayresponse.header.X-Own": "'yes'"},
+        responseParameters={"gatewayresponse.header.X-Own": "'yes\r\nX-Injected: 1'"},
         responseTemplates={"application/json": '{"no": $context.error.messageString, "at": "$context.path"}'},
     )  # fmt: skip
     api.deploy()
     reply = send(server, api.id, "/prod/y")
-    assert (reply.status, reply.header("x-own")) == (404, "yes")
+    assert (reply.status, reply.header("x-own")) == (404, "yesX-Injected: 1")
     assert reply.json == {"no": "Missing Authentication Token", "at": "/prod/y"}
     client.delete_gateway_response(restApiId=api.id, responseType="MISSING_AUTHENTICATION_TOKEN")
     assert len(client.get_gateway_responses(restApiId=api.id, limit=100)["items"]) == 21
@@ -487,7 +487,8 @@ SWAGGER: dict[str, Any] = {
         },
         "/{proxy+}": {
             "x-amazon-apigateway-any-method": {
-                "x-amazon-apigateway-integration": {"type": "aws_proxy", "httpMethod": "POST", "uri": "URI"}
+                "security": [{"NONE": []}],
+                "x-amazon-apigateway-integration": {"type": "aws_proxy", "httpMethod": "POST", "uri": "URI"},
             }
         },
     },
@@ -507,6 +508,7 @@ def test_an_imported_document(client: Any, server: Served, echo: str, decider: s
     body = json.dumps(SWAGGER).replace("URI", echo).replace("AUTH", decider)
     made = client.import_rest_api(body=body.encode())
     assert (made["name"], made["version"], made["binaryMediaTypes"]) == ("imported", "1.0", ["image/png"])
+    assert "warnings" not in made
     api = Api(client)
     api.id = made["id"]
     found = {

@@ -11,7 +11,7 @@ from .authorizers import authorizer
 from .catalog import Members, new_id
 from .faults import bad, not_here
 from .gateway_responses import gateway_response
-from .openapi import PREFIX, Document
+from .openapi import NONE, PREFIX, Document
 from .resources import integration, integration_response, method, resource
 
 _AUTHORIZER = ("type", "authorizerUri", "authorizerCredentials", "identitySource", "identityValidationExpression",
@@ -132,6 +132,8 @@ def _method(
     members: Members = {"authorizationType": "NONE", "apiKeyRequired": False}
     for each, scopes in document.security(operation).items():
         scheme = schemes.get(each)
+        if each == NONE:
+            continue
         if scheme is None:
             imported.warnings.append(f"The security scheme {each} of {name} {record['path']} is not known")
         elif scheme.kind == "key":
@@ -149,6 +151,8 @@ def _method(
     }
     if responses:
         made["methodResponses"] = responses
+    if f"{PREFIX}request-validator" in operation:
+        imported.warnings.append(f"Requests for {name} {record['path']} are not validated by this endpoint")
     described = operation.get(f"{PREFIX}integration")
     if described is not None:
         made["methodIntegration"] = _integration(document.resolved(described), record["id"])

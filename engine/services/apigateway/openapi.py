@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-import yaml
 
 from ...aws.faults import Fault
 
 PREFIX = "x-amazon-apigateway-"
 ANY = f"{PREFIX}any-method"
+NONE = "NONE"  # a security scheme by which AWS SAM says that there is none
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 _DEPTH = 50
 Json = dict[str, Any]
@@ -107,6 +107,8 @@ def _loaded(text: str | bytes) -> Json:
     try:
         found = msgspec.json.decode(text)
     except msgspec.DecodeError:
+        import yaml
+
         try:
             found = yaml.safe_load(text)
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:

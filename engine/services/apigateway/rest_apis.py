@@ -174,6 +174,8 @@ def _record(members: Members, fixed: Members) -> Record:
         "endpointConfiguration": {"types": ["EDGE"], "ipAddressType": "ipv4"}, "tags": {}, **fixed,
         **kept(members, _KEPT),
     }  # fmt: skip
+    if "binaryMediaTypes" in record:  # templates write them as in patch paths
+        record["binaryMediaTypes"] = [each.replace("~1", "/") for each in record["binaryMediaTypes"]]
     _check(record)
     return record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cached_property
 
 from ...aws.faults import Fault
 from ...aws.messages import Request, Response
@@ -44,24 +45,32 @@ class ApiGateway(Service):
 
     def __init__(self, states: States, endpoint: Callable[[Place, str], str]) -> None:
         """endpoint: an API's URL, by its place and id."""
+        self.resets: dict[
+            tuple[str, str], int
+        ] = {}  # by API and stage: how often its authorizers' cache was emptied
         self._changes = Changes("apigateway")
-        http = Catalog(states, self._changes)
-        stages = StageOperations(http)
-        self.resets = stages.resets
+        self._states = states
+        self._endpoint = endpoint
+
+    @cached_property
+    def _http(self) -> ModelService:
+        """Made when it is first asked for, as the other: most servers have no APIs, and should start quickly."""
+        catalog = Catalog(self._states, self._changes)
         owners = (
-            ApiOperations(http, endpoint), RouteOperations(http), IntegrationOperations(http), stages,
-            AuthorizerOperations(http),
+            ApiOperations(catalog, self._endpoint), RouteOperations(catalog), IntegrationOperations(catalog),
+            StageOperations(catalog, self.resets), AuthorizerOperations(catalog),
         )  # fmt: skip
-        self._http = ModelService(Model.load("apigatewayv2", _WORDING), _handlers(*owners))
-        rest, model = RestCatalog(states, self._changes), Model.load("apigateway", _WORDING)
-        self._rest = ModelService(
-            model,
-            _handlers(
-                RestApiOperations(rest, model), ResourceOperations(rest, model), KeyOperations(rest, model),
-                RestAuthorizerOperations(rest, model), RestStageOperations(rest, model, self.resets),
-                GatewayResponseOperations(rest, model),
-            ),
+        return ModelService(Model.load("apigatewayv2", _WORDING), _handlers(*owners))
+
+    @cached_property
+    def _rest(self) -> ModelService:
+        catalog, model = RestCatalog(self._states, self._changes), Model.load("apigateway", _WORDING)
+        owners = (
+            RestApiOperations(catalog, model), ResourceOperations(catalog, model), KeyOperations(catalog, model),
+            RestAuthorizerOperations(catalog, model), RestStageOperations(catalog, model, self.resets),
+            GatewayResponseOperations(catalog, model),
         )  # fmt: skip
+        return ModelService(model, _handlers(*owners))
 
     async def aclose(self) -> None:
         self._changes.close()

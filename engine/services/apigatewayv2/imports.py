@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...durable.state import Record
-from ..apigateway.openapi import PREFIX, Document
+from ..apigateway.openapi import NONE, PREFIX, Document
 from .authorizers import authorizer
 from .catalog import DEFAULT, Members
 from .faults import bad
@@ -132,6 +132,8 @@ def _authorization(
     security: Mapping[str, list[str]], by_name: Mapping[str, str], imported: Imported, key: str
 ) -> Members:
     for name, scopes in security.items():
+        if name == NONE:
+            continue
         if name not in by_name:
             imported.warnings.append(f"The security scheme {name} of the route {key} has no authorizer")
             continue

@@ -21,11 +21,10 @@ VALUE = re.compile(r"[A-Za-z0-9\-._~:/?#&=,]*")
 
 
 class StageOperations:
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, resets: dict[tuple[str, str], int]) -> None:
+        """resets: by API and stage, how often the cache of its authorizers was emptied."""
         self._catalog = catalog
-        self.resets: dict[
-            tuple[str, str], int
-        ] = {}  # by API and stage: how often its authorizers' cache was emptied
+        self._resets = resets
 
     async def create_stage(self, members: Members, caller: Caller) -> Members:
         name, api_id, place = members["StageName"], members["ApiId"], caller.place
@@ -111,7 +110,7 @@ class StageOperations:
     async def reset_authorizers_cache(self, members: Members, caller: Caller) -> Members:
         key = members["ApiId"], members["StageName"]
         self._catalog.found(caller.place, STAGES, *key)
-        self.resets[key] = self.resets.get(key, 0) + 1
+        self._resets[key] = self._resets.get(key, 0) + 1
         return {}
 
     # Deployments.

@@ -111,9 +111,17 @@ def _format_1(reply: Mapping[str, Any], untyped: tuple[str, str]) -> tuple[Reply
 
 
 def response(reply: Reply, *more: tuple[str, str]) -> Response:
+    """Whatever configured them, headers have names and are one line each."""
     status, headers, body = reply
     pairs = [
-        (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
+        (name.lower().encode("latin-1"), _line(value).encode("latin-1", "replace"))
         for name, value in (*headers, *more)
+        if TOKEN.fullmatch(name) and name.lower() != "content-length"
     ]
-    return Response(status, [pair for pair in pairs if pair[0] != b"content-length"], body)
+    return Response(status, pairs, body)
+
+
+def _line(value: str) -> str:
+    return (
+        value if value.isprintable() else "".join(each for each in value if each == "\t" or ord(each) >= 32)
+    )

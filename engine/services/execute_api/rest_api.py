@@ -298,16 +298,11 @@ def _mocked(integration: Json, exchange: Exchange) -> Reply:
     for name, expression in (chosen.get("responseParameters") or {}).items():
         value = mapped(expression, exchange.value)
         if name.startswith("method.response.header.") and value is not None:
-            headers.append((name.removeprefix("method.response.header.").lower(), _line(value)))
+            headers.append((name.removeprefix("method.response.header.").lower(), value))
     if any(name == "content-type" for name, _ in headers[1:]):
         del headers[0]
     body = rendered((chosen.get("responseTemplates") or {}).get("application/json") or "", exchange.value)
     return int(chosen["statusCode"]), headers, body.encode()
-
-
-def _line(value: str) -> str:
-    """A header's value as it may stand on the wire."""
-    return re.sub(r"[^\t\x20-\x7e\x80-\xff]", "", value)
 
 
 def refused(refusal: Refused, own: Mapping[str, Record], exchange: Exchange | None) -> Reply:
@@ -334,5 +329,5 @@ def refused(refusal: Refused, own: Mapping[str, Record], exchange: Exchange | No
     for name, expression in (record.get("responseParameters") or {}).items():
         found = mapped(expression, exchange.value if exchange else lambda name: None)
         if found is not None:
-            headers.append((name.removeprefix("gatewayresponse.header.").lower(), _line(found)))
+            headers.append((name.removeprefix("gatewayresponse.header.").lower(), found))
     return status, headers, body
