@@ -38,7 +38,7 @@ class Browsers:
             raise Fault(
                 "AccessDeniedException",
                 f"Requests of web pages of other sites (Origin: {origin[:255] or 'unknown'}) are refused: call a "
-                "function URL, which has a Cors configuration",
+                "function URL or an API, which have CORS configurations",
             )
 
     def _allows(self, name: str) -> bool:

@@ -20,7 +20,7 @@ from ..aws.resigning import has_own_signature, resigned, unchunked
 from ..aws.sessions import Sessions
 from ..aws.streams import ClientGone, Receive, Scope, Send, pieces, request_of, respond
 from ..aws.upstream import Origin, Unreachable, Upstream
-from ..services.urls.conversion import HOP_BY_HOP
+from ..services.urls.payload import HOP_BY_HOP
 
 Header = tuple[str, str]
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 import uvloop
@@ -52,10 +53,12 @@ from ..routing.endings import Endings
 from ..routing.events import Events
 from ..routing.targets import Targets
 from ..runtime import Runtime
+from ..services.apigateway.service import ApiGateway
 from ..services.cloudformation.artifacts import Artifacts
 from ..services.cloudformation.service import CloudFormation
 from ..services.events.archived import ArchivedRows
 from ..services.events.service import EventBridge
+from ..services.execute_api.service import ExecuteApi
 from ..services.health import Health
 from ..services.lambda_.archive import CodeArchive
 from ..services.lambda_.control import Control
@@ -262,9 +265,14 @@ class Server:
         await loop.run_in_executor(executor, lambda_.settle)
         Collection(states, packages, loop.call_soon_threadsafe)
         door = self._door(place)
+        gateway = ApiGateway(states, self._api_url)
+        stack.push_async_callback(gateway.aclose)
+        apis = ExecuteApi(hosting, door.guarded, gateway.resets)
+        stack.push_async_callback(apis.aclose)
         held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded, logs.send, options.strict),
+            apis,
             Health(counters, mapped, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
             CodeArchive(packages, model),
             lambda_,
@@ -276,6 +284,7 @@ class Server:
             topics,
             artifacts,
             stacks,
+            gateway,
             *self._services,
             s3,
         ]
@@ -324,6 +333,11 @@ class Server:
         if self.options.aws == "real":
             return Aws(lambda: self.url)
         return Upstream(self.options.aws_endpoint)
+
+    def _api_url(self, place: Place, api_id: str) -> str:
+        """Of an API: a host of its own, which leads here as all below .localhost do."""
+        port = urlsplit(self.url).port
+        return f"http://{api_id}.execute-api.{place.region}.localhost{f':{port}' if port else ''}"
 
     def _door(self, place: Place) -> Door:
         auth = self.options.auth

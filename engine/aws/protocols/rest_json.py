@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from botocore.model import ServiceModel, Shape
+from botocore.model import ServiceModel, Shape, StructureShape
 
 from ... import wire
 from ..faults import Fault
@@ -96,6 +96,9 @@ class RestJson(Base):
             place, key = member.serialization.get("location"), member.serialization.get("name", name)
             if place == "uri":
                 out[name] = self._reader.text(member, labels[key])
+            elif place == "querystring" and member.type_name == "map":  # of all that no other member is
+                left = query.keys() - operation.fixed.keys() - self._named(operation.input)
+                out[name] = {each: self._reader.text(member.value, query[each][-1]) for each in sorted(left)}
             elif place == "querystring":
                 if key in query and member.type_name == "list":
                     out[name] = [self._reader.text(member.member, text) for text in query[key]]
@@ -115,6 +118,16 @@ class RestJson(Base):
         if inside and payload is None and request.body.strip():
             out |= self._reader.members(inside, self._reader.document(request.body))
         return out
+
+    @staticmethod
+    def _named(shape: StructureShape) -> set[str]:
+        """The query's parameters that are members."""
+        found = shape.members.items()
+        return {
+            member.serialization.get("name", name)
+            for name, member in found
+            if member.serialization.get("location") == "querystring" and member.type_name != "map"
+        }
 
     def render(self, operation: Operation, result: Mapping[str, Any], request_id: str) -> Response:
         response = self.response(operation.status, b"", request_id)

@@ -18,7 +18,7 @@ from ...hosting.invoker import Result
 from ...hosting.placements import Hosting, Placement
 from ...observe.records import FunctionOutput
 from ..lambda_ import malformed, policies
-from . import conversion
+from . import conversion, payload
 
 PATH = "/lambda-url/"
 Json = Mapping[str, Any]
@@ -70,20 +70,20 @@ class FunctionUrlRequests(Service):
         if record.get("AuthType") == "AWS_IAM":
             if not self._guarded and not request.header("authorization"):
                 raise Fault("AccessDeniedException", "Forbidden")
-            identity = _identity(placement.place.account, caller.key if self._guarded else "unverified")
+            identity = identity_of(placement.place.account, caller.key if self._guarded else "unverified")
         response = await self._invoke(placement, owner, request, identity)
         return _response(response, conversion.cors_headers(record.get("Cors"), request.headers))
 
     async def _invoke(
         self, placement: Placement, owner: Json, request: Request, identity: Json | None
-    ) -> conversion.Response:
+    ) -> payload.Response:
         id, now = uuid.uuid4(), time.time()
         url_id, path = _target(request)
         event = conversion.event(request, url_id, path, placement.place.region, now, str(id), caller=identity)
         if len(event) > limits.EVENT_BYTES:
             return conversion.too_large()
         qualifier = owner["qualifier"] or None
-        trace = request.header("x-amzn-trace-id") or conversion.trace_id(now, str(id))
+        trace = request.header("x-amzn-trace-id") or payload.trace_id(now, str(id))
         sampled = placement.invoker.sampled(owner["name"], qualifier)
         extras = wire.Extras(trace=traces.completed(trace, id.bytes, now, sampled))
         result = await placement.invoker.result(owner["name"], qualifier, event, id.bytes, extras)
@@ -134,7 +134,7 @@ class FunctionUrlRequests(Service):
     def too_large(self, request: Request) -> Response:
         return self._refusal(request, conversion.too_large())
 
-    def _refusal(self, request: Request, refusal: conversion.Response) -> Response:
+    def _refusal(self, request: Request, refusal: payload.Response) -> Response:
         _, _, record = self._find(request)
         return _response(refusal, conversion.cors_headers((record or {}).get("Cors"), request.headers))
 
@@ -147,7 +147,7 @@ def _target(request: Request) -> tuple[str, str]:
     return request.header("host").split(".", 1)[0], request.path
 
 
-def _identity(account: str, key: str) -> dict[str, Any]:
+def identity_of(account: str, key: str) -> dict[str, Any]:
     """The "iam" object of a signed request's event: everybody is the account's root here."""
     return {
         "accessKey": key,
@@ -160,18 +160,18 @@ def _identity(account: str, key: str) -> dict[str, Any]:
     }
 
 
-def _refused(fault: Fault) -> conversion.Response:
+def _refused(fault: Fault) -> payload.Response:
     if fault.code == "TooManyRequestsException":
-        return 429, [conversion.JSON], b'{"Message":"Rate Exceeded."}'
+        return 429, [payload.JSON], b'{"Message":"Rate Exceeded."}'
     if fault.code == "ServiceException":
         return conversion.failed()
     if fault.code == "ServiceUnavailableException":
-        return 503, [conversion.JSON], b'{"Message":"Service Unavailable"}'
-    denied = [conversion.JSON, ("x-amzn-ErrorType", "AccessDeniedException")]
+        return 503, [payload.JSON], b'{"Message":"Service Unavailable"}'
+    denied = [payload.JSON, ("x-amzn-ErrorType", "AccessDeniedException")]
     return 403, denied, b'{"Message":"Forbidden"}'
 
 
-def _response(response: conversion.Response, cors: Headers = ()) -> Response:
+def _response(response: payload.Response, cors: Headers = ()) -> Response:
     status, headers, body = response
     lower = ((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (*headers, *cors))
     return Response(status, [pair for pair in lower if pair[0] != b"content-length"], body)

@@ -1,0 +1,1 @@
+"""Requests to APIs of API Gateway: routes, authorizers, events for functions, and responses."""
