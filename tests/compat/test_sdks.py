@@ -13,7 +13,7 @@ from clients import SDKS, needs_sdks
 from served import RUNTIME, Served
 from support import until
 
-pytestmark = [needs_sdks, pytest.mark.promise(514)]
+pytestmark = needs_sdks
 
 Deploy = Callable[..., str]
 NOT_NEEDED = ("pip", "setuptools", "pkg_resources", "botocore", "_distutils_hack", "wrapt-stubs")
@@ -129,6 +129,7 @@ def invoke(api: Any, name: str, event: Any = None) -> Any:
     return json.loads(result["Payload"].read()), result["ResponseMetadata"]["RequestId"]
 
 
+@pytest.mark.promise(514)
 def test_sentry(api: Any, deploy: Deploy, layers: list[str]) -> None:
     name = deploy(SENTRY, Layers=layers, Timeout=30, MemorySize=256)
     failed, id = invoke(api, name, "fail")
@@ -136,6 +137,7 @@ def test_sentry(api: Any, deploy: Deploy, layers: list[str]) -> None:
     assert invoke(api, name)[0] == [["ValueError", id]]
 
 
+@pytest.mark.promise(514)
 def test_x_ray(api: Any, deploy: Deploy, layers: list[str]) -> None:
     name = deploy(XRAY, Layers=layers, Timeout=30, MemorySize=256, TracingConfig={"Mode": "Active"})
     for _ in range(2):
@@ -144,6 +146,7 @@ def test_x_ray(api: Any, deploy: Deploy, layers: list[str]) -> None:
         assert (f"Root={trace}", f"Parent={parent}", subsegment) == (root, parent_field, "work")
 
 
+@pytest.mark.promise(514)
 def test_powertools(server: Served, api: Any, deploy: Deploy, layers: list[str]) -> None:
     name = deploy(POWERTOOLS, Layers=layers, Timeout=30, MemorySize=256)
     records = [
@@ -172,6 +175,7 @@ def test_powertools(server: Served, api: Any, deploy: Deploy, layers: list[str])
     assert own == []  # no false warning
 
 
+@pytest.mark.promise(514)
 def test_opentelemetry_s_layer(api: Any, deploy: Deploy, layers: list[str]) -> None:
     variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel-instrument"}}
     name = deploy(OTEL, Layers=layers, Timeout=30, MemorySize=256, Environment=variables)
