@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from ..durable.state import State
@@ -11,20 +12,27 @@ from ..durable.state import State
 ACTION = "lambda:InvokeFunction"
 
 
-def may_invoke(state: State, function: str, qualifier: str, service: str, source: str, account: str) -> bool:
-    """Of a function, and the version or alias that is invoked ("": none). service: "logs.amazonaws.com"; source: the
-    ARN of what invokes it, and whose it is."""
-    record = state.get("policy", function, qualifier)
+def may_invoke(
+    state: State, function: str, qualifier: str | None, service: str, source: str, account: str
+) -> bool:
+    """As permits, of a function and the version or alias that is invoked (None or "": none)."""
+    return permits(state.get("policy", function, qualifier or ""), service, source, account)
+
+
+def permits(record: Mapping[str, Any] | None, service: str, source: str, account: str) -> bool:
+    """record: a policy's. service: "logs.amazonaws.com"; source: the ARN of what invokes the function, and whose it is.
+    Of conditions those on the source are known: with another, a statement that allows does not, and one that denies
+    does."""
     statements = record["Document"]["Statement"] if record else []
     context = {"aws:sourcearn": source, "aws:sourceaccount": account}
-    found = [
+    effects = [
         each["Effect"]
         for each in (statements if isinstance(statements, list) else [statements])
         if _is_principal(each.get("Principal"), service)
-        and any(_like(action, ACTION, fold=True) for action in _list(each.get("Action")))
-        and _holds(each.get("Condition") or {}, context)
+        and any(like(str(action), ACTION, any_case=True) for action in _list(each.get("Action")))
+        and _holds(each.get("Condition") or {}, context, unknown=each["Effect"] == "Deny")
     ]
-    return "Allow" in found and "Deny" not in found
+    return "Allow" in effects and "Deny" not in effects
 
 
 def _is_principal(principal: Any, service: str) -> bool:
@@ -36,27 +44,41 @@ def _is_principal(principal: Any, service: str) -> bool:
     return any(each in ("*", service) or regional.fullmatch(str(each)) for each in _list(principal))
 
 
-def _holds(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, str]) -> bool:
-    """An operator or a key that is not known holds for nothing."""
+def _holds(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, str], unknown: bool) -> bool:
     for operator, keys in conditions.items():
+        matches = _OPERATORS.get(operator.removesuffix("IfExists"))
         for key, wanted in keys.items():
             value = context.get(key.lower())
-            if value is None or operator not in _OPERATORS:
-                return False
-            if not any(_like(str(each), value, wild=_OPERATORS[operator]) for each in _list(wanted)):
+            if value is None or matches is None:
+                return unknown
+            if not any(matches(str(each), value) for each in _list(wanted)):
                 return False
     return True
 
 
-# Those of strings: have they wildcards?
-_OPERATORS = {"ArnLike": True, "ArnEquals": True, "StringLike": True, "StringEquals": False}
+def _arn_like(pattern: str, value: str) -> bool:
+    """Each of an ARN's six parts by itself, as AWS compares them."""
+    parts, found = pattern.split(":", 5), value.split(":", 5)
+    if len(parts) != len(found):
+        return pattern == "*"
+    return all(like(each, part) for each, part in zip(parts, found, strict=True))
 
 
-def _like(pattern: str, value: str, *, wild: bool = True, fold: bool = False) -> bool:
-    if not wild:
-        return pattern == value
-    parts = (".*" if each == "*" else "." if each == "?" else re.escape(each) for each in pattern)
-    return re.fullmatch("".join(parts), value, re.IGNORECASE if fold else 0) is not None
+def like(pattern: str, value: str, any_case: bool = False) -> bool:
+    """A pattern in which "*" stands for any characters and "?" for one."""
+    return _compiled(pattern, any_case).fullmatch(value) is not None
+
+
+@lru_cache(1000)
+def _compiled(pattern: str, any_case: bool) -> re.Pattern[str]:
+    escaped = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.compile(re.sub(r"(\.\*)+", ".*", escaped), re.DOTALL | (re.IGNORECASE if any_case else 0))
+
+
+# Of strings, and of ARNs.
+_OPERATORS = {
+    "ArnLike": _arn_like, "ArnEquals": _arn_like, "StringLike": like, "StringEquals": str.__eq__,
+}  # fmt: skip
 
 
 def _list(value: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ... import wire
-from ..lambda_.permissions import like
+from ...hosting.permissions import like
 from .exchange import Exchange
 from .functions import Function, Functions, NotInvoked
 from .responses import Refused

@@ -13,9 +13,9 @@ from ...aws.faults import Fault
 from ...aws.names import Place
 from ...durable.state import Change
 from ...hosting.invoker import Result
+from ...hosting.permissions import may_invoke
 from ...hosting.placements import Hosting, Placement
 from ..apigatewayv2.integrations import FUNCTION
-from ..lambda_.permissions import invocable
 
 PRINCIPAL = "apigateway.amazonaws.com"
 VARIABLE = re.compile(r"\$\{stageVariables\.(\w+)\}")
@@ -103,7 +103,7 @@ class Functions:
             if len(self._allowed) >= _MOST:
                 self._allowed.clear()
             state = self._hosting.of(function.place).state
-            found = self._allowed[key] = invocable(
+            found = self._allowed[key] = may_invoke(
                 state, function.name, function.qualifier, PRINCIPAL, source, account
             )
         return found

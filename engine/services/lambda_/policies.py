@@ -146,44 +146,6 @@ class Policies(Operations):
         return _response(self.state.get(*self._layer(request)), _NO_POLICY)
 
 
-def permits(record: Record | None, service: str, source: str, account: str) -> bool:
-    """May a service invoke the function of this policy on behalf of a resource (an ARN) of an account? Conditions but
-    those on its source are not evaluated: a statement that has another lets nobody in."""
-    effects = [
-        each["Effect"]
-        for each in _statements(record)
-        if _names(each.get("Principal"), service)
-        and any(_like(str(action).lower(), "lambda:invokefunction") for action in _each(each.get("Action")))
-        and _holds(each.get("Condition") or {}, source, account)
-    ]
-    return "Allow" in effects and "Deny" not in effects
-
-
-def _names(principal: object, service: str) -> bool:
-    if isinstance(principal, dict):
-        return service in _each(principal.get("Service")) or "*" in _each(principal.get("AWS"))
-    return principal == "*"
-
-
-def _holds(conditions: Mapping[str, Any], source: str, account: str) -> bool:
-    known = {"aws:sourcearn": source, "aws:sourceaccount": account}
-    return all(
-        operator.startswith(("Arn", "String")) and operator.endswith(("Like", "Equals")) and "Not" not in operator
-        and name.lower() in known
-        and any(_like(str(each), known[name.lower()]) for each in _each(values))
-        for operator, wanted in conditions.items()
-        for name, values in wanted.items()
-    )  # fmt: skip
-
-
-def _like(pattern: str, text: str) -> bool:
-    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), text) is not None
-
-
-def _each(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 def _account(id: str) -> dict[str, str]:
     return {"AWS": f"arn:aws:iam::{id}:root"}
 

@@ -17,9 +17,9 @@ from ...durable.folder import StoreError
 from ...durable.queue import Queues
 from ...durable.state import States
 from ...durable.store import Store
+from ...hosting.permissions import permits
 from ...observe.records import FunctionOutput
 from ...routing.targets import Targets
-from ..lambda_.policies import permits
 from . import bodies, configurations
 from .addressing import Target, target
 from .delivery import Delivery, Permitted

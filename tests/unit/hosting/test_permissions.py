@@ -51,6 +51,8 @@ def statement(**more: Any) -> dict[str, Any]:
         ({"Principal": "*"}, True),
         ({"Condition": {"ArnLike": {"AWS:SourceArn": "arn:aws:logs:*:*:log-group:/g:*"}}}, True),
         ({"Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:logs:*:*:log-group:/h:*"}}}, False),
+        ({"Condition": {"ArnEquals": {"aws:SourceArn": "arn:aws:logs:*"}}}, False),
+        ({"Condition": {"ArnLikeIfExists": {"aws:SourceArn": SOURCE}}}, True),
         ({"Condition": {"StringEquals": {"AWS:SourceAccount": "000000000000"}}}, True),
         ({"Condition": {"StringEquals": {"AWS:SourceAccount": "0000*"}}}, False),
         ({"Condition": {"StringLike": {"AWS:SourceAccount": ["1", "0000*"]}}}, True),
@@ -67,3 +69,9 @@ def test_several() -> None:
     assert allowed(statement(Action="x:y"), statement())
     assert not allowed(statement(), statement(Effect="Deny"))
     assert not allowed(statement(), qualifier="")
+
+
+def test_what_is_not_known_lets_nobody_in_and_keeps_out_whom_it_denies() -> None:
+    unknown = {"Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}}
+    assert not allowed(statement(**unknown), statement(Effect="Deny", **unknown))
+    assert not allowed(statement(), statement(Effect="Deny", **unknown))

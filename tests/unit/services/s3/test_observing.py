@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.aws.messages import Request
-from engine.services.lambda_.policies import permits
+from engine.hosting.permissions import permits
 from engine.services.s3.addressing import target
 from engine.services.s3.bodies import Deleted, deletions, form_key, is_error
 from engine.services.s3.records import Sequencer, encoded
