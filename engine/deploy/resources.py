@@ -251,10 +251,10 @@ class Resources:
         }  # fmt: skip
 
     async def _wanted(self, name: str, kind: Kind, record: Record) -> Wanted:
-        stack, properties = self._journal.stack, record["_properties"]
+        stack, properties = self._journal.stack, await looked_up(record["_properties"], self._aws)
         called = properties.get(kind.name) if kind.name else None
         called = called or record.get("_name") or generated(stack.name, name, kind, properties)
-        return Wanted(name, stack.name, stack.id, str(called), await looked_up(properties, self._aws))
+        return Wanted(name, stack.name, stack.id, str(called), properties)
 
 
 def settled(record: Record) -> Record:
