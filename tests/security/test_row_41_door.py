@@ -29,6 +29,7 @@ MODELS = {
     for name in (
         "apigateway",
         "apigatewayv2",
+        "cloudformation",
         "events",
         "lambda",
         "logs",
