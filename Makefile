@@ -98,7 +98,7 @@ $(VENV)/installed: pyproject.toml setup.py handlers/requirements.txt | $(VENV)/b
 	@command -v $${CC:-cc} >/dev/null || .ci/packages gcc libc6-dev
 	@echo "building, and installing what the samples need"
 	@$(BIN)/python -m pip -q install "setuptools>=77" "cffi>=1.17,<3"
-	@$(BIN)/python -m pip -q install --no-build-isolation -e ".[serve,watch]" -r handlers/requirements.txt
+	@$(BIN)/python -m pip -q install --no-build-isolation -e ".[aws,serve,watch]" -r handlers/requirements.txt
 	@touch $@ $(EXTENSION)
 
 $(VENV)/developed: pyproject.toml $(VENV)/installed

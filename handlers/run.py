@@ -53,6 +53,15 @@ EXPECTED: dict[str, Any] = {
             {"itemIdentifier": "e341fcc4-8893-4e25-a895-6254b5b7de15"},
         ]
     },
+    "ledger": {
+        "batchItemFailures": [
+            {"itemIdentifier": "271100000000036295176"},
+            {"itemIdentifier": "271100000000036295247"},
+            {"itemIdentifier": "271100000000036295340"},
+        ],
+        "turnover": 633940,
+        "uneven": {"t-1006": 190000, "t-1007": 2500},
+    },
     "http-api": {"statusCode": 201, "headers": {"Content-Type": "application/json"}},
     "numbers": {
         "observations": 252,

@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from run import EXPECTED, HERE, duration, event_of
-
-from engine.hosting.archives import pack
+from server import Connect, deploy, percentiles
 
 SAMPLE = "thumbnail"
 BUCKET = "pictures"
@@ -29,13 +27,10 @@ def option(folder: Path) -> list[str]:
     return ["--bucket", f"{BUCKET}=directory://{folder / BUCKET}"]
 
 
-def run(api: Any, s3: Any) -> str:
+def run(connect: Connect) -> str:
     """Deploy the function, upload, and print how long it took. What was wrong, or an empty string."""
-    arn = api.create_function(
-        FunctionName=FUNCTION, Runtime=f"python{sys.version_info[0]}.{sys.version_info[1]}",
-        Role="arn:aws:iam::000000000000:role/sample", Handler="app.handler", Code={"ZipFile": pack(HERE / SAMPLE)},
-        MemorySize=256, Timeout=30, Environment={"Variables": {"OUTPUT_PREFIX": OUTPUT}},
-    )["FunctionArn"]  # fmt: skip
+    api, s3 = connect("lambda"), connect("s3")
+    arn = deploy(api, HERE / SAMPLE, FUNCTION, Environment={"Variables": {"OUTPUT_PREFIX": OUTPUT}})
     api.add_permission(
         FunctionName=FUNCTION, StatementId="uploads", Action="lambda:InvokeFunction",
         Principal="s3.amazonaws.com", SourceArn=f"arn:aws:s3:::{BUCKET}",
@@ -65,15 +60,10 @@ def run(api: Any, s3: Any) -> str:
     with Image.open(io.BytesIO(thumbnail["Body"].read())) as image:
         found = {"format": image.format, "width": image.width, "height": image.height}
     cold = took.pop(0)
-    took.sort()
     print(
         f"{SAMPLE}  (initiated by uploads to s3://{BUCKET}, {len(picture):,} bytes each)\n  {json.dumps(found)}"
     )
-    p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
-    print(
-        f"  from put to handler p50 {duration(p50 * 1e9)}, p99 {duration(p99 * 1e9)} over {len(took)} uploads; "
-        f"the first, cold, {duration(cold * 1e9)}"
-    )
+    print(f"  from put to handler {percentiles(took)} uploads; the first, cold, {duration(cold * 1e9)}")
     expected = EXPECTED[SAMPLE]["thumbnails"][0]["thumbnail"]
     return "" if found == expected else f"the thumbnail is {found}, should be {expected}"
 

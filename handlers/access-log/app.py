@@ -1,8 +1,11 @@
 """Aggregates over web server access log lines that arrive as a Kinesis batch."""
 
 import base64
+import json
 import math
+import os
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,6 +20,12 @@ LINE = re.compile(
 )
 ROBOT = re.compile(r"bot\b|crawl|spider|slurp", re.IGNORECASE)
 TOP = 5
+# Set: the URL of a queue to which the aggregates of each batch are sent.
+OUTPUT = os.environ.get("OUTPUT_QUEUE", "")
+if OUTPUT:
+    import boto3
+
+    sqs = boto3.client("sqs")
 
 
 @lru_cache(maxsize=4096)
@@ -52,6 +61,17 @@ def top(counts: Counter[str]) -> list[list[Any]]:
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    received = time.time()
+    result = aggregates(event)
+    if OUTPUT:
+        records = [record["eventID"] for record in event["Records"]]
+        sqs.send_message(
+            QueueUrl=OUTPUT, MessageBody=json.dumps({**result, "received": received, "records": records})
+        )
+    return result
+
+
+def aggregates(event: dict[str, Any]) -> dict[str, Any]:
     statuses: Counter[str] = Counter()
     methods: Counter[str] = Counter()
     paths: Counter[str] = Counter()

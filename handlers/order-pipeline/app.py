@@ -1,5 +1,5 @@
-"""An order's way through four functions: checked when it is placed, invoiced once it is checked, shipped in rounds, and
-its buyer told of it."""
+"""An order's way through the functions of a shop: checked when it is placed, invoiced and shipped once it is checked,
+and its buyer told of it. What could not be shipped is tried again later."""
 
 import json
 import os
@@ -45,23 +45,26 @@ def invoice(event: dict[str, Any], _context: Any) -> None:
         publish("OrderInvoiced", {**order, "invoiced": time.time()})
 
 
-def ship(_event: dict[str, Any], _context: Any) -> dict[str, int]:
-    """By a schedule: whatever the topic has put into the queue since the round before. An order that no carrier takes
-    stays there, until the queue's redrive policy takes it to the dead letters."""
-    carriers, queue = json.loads(os.environ["CARRIERS"]), os.environ["QUEUE"]
-    done = {"shipped": 0, "left": 0}
-    while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
-        for message in messages:
-            order = json.loads(message["Body"])
-            receipt = {"QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"]}
-            if order["country"] in carriers:
-                publish("OrderShipped", {**order, "carrier": carriers[order["country"]]})
-                sqs.delete_message(**receipt)
-                done["shipped"] += 1
-            else:
-                sqs.change_message_visibility(**receipt, VisibilityTimeout=0)
-                done["left"] += 1
-    return done
+def ship(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """By the queue that the topic puts checked orders into. An order that no carrier takes goes back there, until the
+    queue's redrive policy takes it to the dead letters."""
+    carriers, shipped, failures = json.loads(os.environ["CARRIERS"]), time.time(), []
+    for record in event["Records"]:
+        order = json.loads(record["body"])
+        if order["country"] in carriers:
+            publish("OrderShipped", {**order, "carrier": carriers[order["country"]], "shipped": shipped})
+        else:
+            # At once: the queue's visibility timeout is for functions that did not come to an end.
+            sqs.change_message_visibility(
+                QueueUrl=os.environ["QUEUE"], ReceiptHandle=record["receiptHandle"], VisibilityTimeout=0
+            )
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}
+
+
+def redrive(_event: dict[str, Any], _context: Any) -> None:
+    """By a schedule: the dead letters go back to their queue, since there may be a carrier for them now."""
+    sqs.start_message_move_task(SourceArn=os.environ["DEAD"])
 
 
 def notify(event: dict[str, Any], _context: Any) -> None:
