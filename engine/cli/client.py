@@ -85,6 +85,7 @@ def server_errors() -> Iterator[None]:
     """Raises botocore's errors as ServerError, and UsageError where botocore is not installed."""
     try:
         from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+        from botocore.parsers import ResponseParserError
     except ImportError:
         raise UsageError('this needs botocore: pip install "stoker[serve]"') from None
     try:
@@ -96,5 +97,5 @@ def server_errors() -> Iterator[None]:
         raise ServerError(f"{error} Is the server running? Start it with: stoker serve") from None
     except BrokenPipeError:  # of our own output
         raise
-    except (BotoCoreError, OSError) as error:
+    except (BotoCoreError, ResponseParserError, OSError) as error:
         raise ServerError(str(error)) from None

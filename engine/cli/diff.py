@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 def _line(change: dict[str, Any]) -> str:
     line = f"{_SIGNS[change['Action']]} {change['ResourceType']:<36} {change['LogicalResourceId']}"
     names = [each["Target"]["Name"] for each in change.get("Details", [])]
-    said = [", ".join(names)] if names else []
-    said += [_REPLACED[change["Replacement"]]] if change.get("Replacement") in _REPLACED else []
-    said += ["kept"] if change.get("PolicyAction") == "Retain" else []
-    return f"{line}  ({'; '.join(said)})" if said else line
+    remarks = [", ".join(names)] if names else []
+    remarks += [_REPLACED[change["Replacement"]]] if change.get("Replacement") in _REPLACED else []
+    remarks += ["kept"] if change.get("PolicyAction") == "Retain" else []
+    return f"{line}  ({'; '.join(remarks)})" if remarks else line

@@ -179,9 +179,9 @@ class Running:
     ) -> None:  # fmt: skip
         stack = self._journal.stack
         before = {n: v for n, v in (record or self._journal.record).items() if n != "StackStatusReason"}
-        said = {"StackStatus": status, **({"StackStatusReason": reason} if reason else {}), **more}
+        changed = {"StackStatus": status, **({"StackStatusReason": reason} if reason else {}), **more}
         happened = [event(status, stack.name, STACK, stack.id, reason)]
-        await self._journal.write(stack={**before, **said}, resources=resources, events=happened)
+        await self._journal.write(stack={**before, **changed}, resources=resources, events=happened)
 
 
 def _backwards(records: Mapping[str, Record]) -> dict[str, set[str]]:

@@ -147,7 +147,7 @@ class Describing:
     async def _looked_at(
         self, members: dict[str, Any], place: Place
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A template as it was sent, and what is said of it. Raises Fault."""
+        """A template as it was sent, and its summary. Raises Fault."""
         try:
             document = load(await self._preparing.text(members, None, place))
         except Missing as error:
@@ -163,8 +163,8 @@ class Describing:
         reason = f"The following resource(s) require capabilities: [{', '.join(needed)}]" if needed else None
         if asked:
             needed = [*needed, "CAPABILITY_AUTO_EXPAND"]
-        said = {"Description": found.description, "Capabilities": needed, "CapabilitiesReason": reason}
-        return document, {**said, "DeclaredTransforms": asked}
+        shown = {"Description": found.description, "Capabilities": needed, "CapabilitiesReason": reason}
+        return document, {**shown, "DeclaredTransforms": asked}
 
     def _resource(self, place: Place, record: Record, logical: str) -> Record:
         found = self._catalog.resources(place, record).get(logical)
