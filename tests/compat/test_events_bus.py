@@ -496,8 +496,32 @@ def test_a_bus_lets_in_accounts_that_its_policy_names(
     assert events.list_event_buses(NamePrefix=name)["EventBuses"][0]["Arn"] == bus
 
 
+def test_an_archive_has_a_rule_that_only_it_changes(events: Any, name: str) -> None:
+    """As recorded of AWS by moto's test_archive_actual_events."""
+    bus = events.create_event_bus(Name=name)["EventBusArn"]
+    events.create_archive(ArchiveName=name, EventSourceArn=bus, EventPattern='{"source": ["s"]}')
+    its = f"Events-Archive-{name}"
+    (shown,) = events.list_rules(EventBusName=name)["Rules"]
+    assert shown["Name"] == its
+    assert shown["ManagedBy"] == "prod.vhs.events.aws.internal"
+    assert json.loads(shown["EventPattern"]) == {"source": ["s"], "replay-name": [{"exists": False}]}
+    assert events.describe_rule(Name=its, EventBusName=name)["Arn"] == shown["Arn"]
+    (target,) = events.list_targets_by_rule(Rule=its, EventBusName=name)["Targets"]
+    assert target["Arn"] == f"arn:aws:events:{REGION}:::"
+    assert "<aws.events.event.json>" in target["InputTransformer"]["InputTemplate"]
+    for change, members in [
+        (events.put_rule, {"Name": its, "EventPattern": '{"source": ["s"]}'}),
+        (events.disable_rule, {"Name": its}), (events.delete_rule, {"Name": its}),
+        (events.remove_targets, {"Rule": its, "Ids": [target["Id"]]}),
+    ]:  # fmt: skip
+        assert refused(change, EventBusName=name, **members)[0] == "ManagedRuleException"
+    events.delete_archive(ArchiveName=name)
+    assert events.list_rules(EventBusName=name)["Rules"] == []
+    assert refused(events.describe_rule, Name=its, EventBusName=name)[0] == "ResourceNotFoundException"
+
+
 def test_what_of_archives_replays_and_targets_is_refused(events: Any, name: str) -> None:
-    """As recorded of AWS by moto's tests."""
+    """As recorded of AWS by moto's tests and LocalStack's."""
     bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
     archive = f"arn:aws:events:{REGION}:{ACCOUNT}:archive/{name}"
     when = datetime(2026, 1, 1, tzinfo=UTC)
@@ -519,6 +543,14 @@ def test_what_of_archives_replays_and_targets_is_refused(events: Any, name: str)
     assert refused(events.list_archives, State="ENABLED", NamePrefix=name) == (
         "ValidationException",
         "At most one filter is allowed for ListArchives. Use either : State, EventSourceArn, or NamePrefix.",
+    )  # fmt: skip
+    assert refused(events.update_archive, ArchiveName=name) == (
+        "ValidationException", "At least one of EventPattern, RetentionDays or Description must be provided.",
+    )  # fmt: skip
+    events.start_replay(**replay)
+    until(lambda: events.describe_replay(ReplayName=name)["State"] == "COMPLETED")
+    assert refused(events.cancel_replay, ReplayName=name) == (
+        "IllegalStatusException", f"Replay {name} is not in a valid state for this operation.",
     )  # fmt: skip
     events.delete_archive(ArchiveName=name)
     fifo = {"Id": "f", "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}.fifo"}

@@ -29,6 +29,7 @@ CHUNK = 100  # events between two notes of how far a replay is
 SWEEP = 3600.0
 _AGAIN = 1.0  # until what could not be put is tried again
 _LIVE = ("STARTING", "RUNNING", "CANCELLING")
+_CHANGED = ("Description", "EventPattern", "RetentionDays", "KmsKeyIdentifier")
 Members = dict[str, Any]
 
 
@@ -80,10 +81,12 @@ class Archives:
         return self._made(caller.place, record)
 
     async def update_archive(self, members: Members, caller: Caller) -> Members:
+        if all(members.get(name) is None for name in _CHANGED):
+            raise invalid("At least one of EventPattern, RetentionDays or Description must be provided.")
         if (pattern := members.get("EventPattern")) is not None:
             pattern_of(pattern)
         async with self._catalog.changes.lock:
-            given = shown(members, "Description", "EventPattern", "RetentionDays", "KmsKeyIdentifier")
+            given = shown(members, *_CHANGED)
             record = {**self._archive(members["ArchiveName"], caller.place), **given}
             await self._catalog.write(caller.place, (ARCHIVES, record["ArchiveName"], "", record))
         return self._made(caller.place, record)
@@ -185,9 +188,8 @@ class Archives:
         async with self._catalog.changes.lock:
             record = self._replay(members["ReplayName"], caller.place)
             if record["State"] not in ("STARTING", "RUNNING"):
-                raise Fault(
-                    "IllegalStatusException", f"Replay {record['ReplayName']} is not in a valid state."
-                )
+                text = f"Replay {record['ReplayName']} is not in a valid state for this operation."
+                raise Fault("IllegalStatusException", text)
             await self._note(caller.place, {**record, "State": "CANCELLING"})
         made = arn(caller.place, f"replay/{record['ReplayName']}")
         return {"ReplayArn": made, "State": "CANCELLING"}

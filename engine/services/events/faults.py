@@ -25,6 +25,11 @@ def no_rule(name: str, bus: str) -> Fault:
     return missing(f"Rule {name} does not exist on EventBus {bus}.")
 
 
+def managed(name: str) -> Fault:
+    text = f"Rule {name} is managed by EventBridge: it changes with its archive, and ends with it."
+    return Fault("ManagedRuleException", text)
+
+
 def not_here(what: str) -> Fault:
     """A part of the service that needs AWS itself."""
     return Fault("OperationDisabledException", f"{what} are not available on this endpoint.")

@@ -12,7 +12,8 @@ from ...durable.state import Record
 from ...routing.inputs import RESERVED
 from ...routing.schedules import InvalidSchedule, parse
 from .catalog import DEFAULT, RULES, Bus, Catalog, now, page, pattern_of, shown
-from .faults import invalid
+from .faults import invalid, managed
+from .managed import shown_rule, shown_rules
 
 TARGETS = 100  # of a rule; AWS has 5 unless asked
 _KNOWN = re.compile(
@@ -45,6 +46,8 @@ class RuleOperations:
         name = members["Name"]
         async with self._catalog.changes.lock:
             before = self._catalog.rules(bus).get(name) or {}
+            if not before:
+                self._check_unmanaged(bus, name)
             tags = before.get("Tags") or {each["Key"]: each["Value"] for each in members.get("Tags") or ()}
             record = {
                 "Name": name, "EventPattern": pattern, "ScheduleExpression": schedule,
@@ -59,6 +62,7 @@ class RuleOperations:
         async with self._catalog.changes.lock:
             record = self._catalog.rules(bus).get(members["Name"])
             if record is None:
+                self._check_unmanaged(bus, members["Name"])
                 return
             if record["Targets"]:
                 raise invalid("Rule can't be deleted since it has targets.")
@@ -67,12 +71,12 @@ class RuleOperations:
 
     async def describe_rule(self, members: Members, caller: Caller) -> Members:
         bus = self._catalog.bus(members.get("EventBusName"), caller.place)
-        record = self._catalog.rule(bus, members["Name"])
+        record = shown_rule(self._catalog, bus, members["Name"])
         return {**_shown(bus, record), "CreatedBy": record["CreatedBy"]}
 
     async def list_rules(self, members: Members, caller: Caller) -> Members:
         bus = self._catalog.bus(members.get("EventBusName"), caller.place)
-        rules = self._catalog.rules(bus)
+        rules = shown_rules(self._catalog, bus)
         names, token = page(list(rules), members)
         return {"Rules": [_shown(bus, rules[name]) for name in names], "NextToken": token}
 
@@ -85,7 +89,20 @@ class RuleOperations:
     async def _state(self, members: Members, caller: Caller, state: str) -> None:
         bus = self._catalog.bus(members.get("EventBusName"), caller.place)
         async with self._catalog.changes.lock:
-            await self._put(bus, {**self._catalog.rule(bus, members["Name"]), "State": state})
+            await self._put(bus, {**self._own(bus, members["Name"]), "State": state})
+
+    def _own(self, bus: Bus, name: str) -> Record:
+        """A rule that may be changed. Raises Fault."""
+        record = self._catalog.rules(bus).get(name)
+        if record is None:
+            self._check_unmanaged(bus, name)
+            return self._catalog.rule(bus, name)
+        return record
+
+    def _check_unmanaged(self, bus: Bus, name: str) -> None:
+        """Raises Fault: an archive has that rule."""
+        if name in shown_rules(self._catalog, bus) and name not in self._catalog.rules(bus):
+            raise managed(name)
 
     async def _put(self, bus: Bus, record: Record) -> None:
         await self._catalog.write(bus.place, (RULES, bus.name, record["Name"], record))
@@ -99,7 +116,7 @@ class RuleOperations:
         for target in members["Targets"]:
             _check(target)
         async with self._catalog.changes.lock:
-            record = self._catalog.rule(bus, members["Rule"])
+            record = self._own(bus, members["Rule"])
             targets = dict(record["Targets"])
             for target in members["Targets"]:
                 if _KNOWN.fullmatch(target["Arn"]) is None:
@@ -126,7 +143,7 @@ class RuleOperations:
         bus = self._catalog.bus(members.get("EventBusName"), caller.place)
         failed = []
         async with self._catalog.changes.lock:
-            record = self._catalog.rule(bus, members["Rule"])
+            record = self._own(bus, members["Rule"])
             targets = dict(record["Targets"])
             for id in members["Ids"]:
                 if targets.pop(id, None) is None:
@@ -140,7 +157,7 @@ class RuleOperations:
 
     async def list_targets_by_rule(self, members: Members, caller: Caller) -> Members:
         bus = self._catalog.bus(members.get("EventBusName"), caller.place)
-        targets = self._catalog.rule(bus, members["Rule"])["Targets"]
+        targets = shown_rule(self._catalog, bus, members["Rule"])["Targets"]
         ids, token = page(list(targets), members)
         return {"Targets": [targets[id] for id in ids], "NextToken": token}
 
@@ -156,7 +173,7 @@ class RuleOperations:
 
 
 def _shown(bus: Bus, record: Record) -> Members:
-    names = ("Name", "EventPattern", "ScheduleExpression", "State", "Description", "RoleArn")
+    names = ("Name", "EventPattern", "ScheduleExpression", "State", "Description", "RoleArn", "ManagedBy")
     return {"Arn": bus.rule(record["Name"]), "EventBusName": bus.name, **shown(record, *names)}
 
 

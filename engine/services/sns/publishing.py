@@ -44,17 +44,18 @@ class Publishing:
             raise invalid("TopicArn or TargetArn", "no value for required parameter")
         parameter = "TopicArn" if members.get("TopicArn") else "TargetArn"
         topic, record = self._catalog.topic(arn, caller, "Publish", parameter)
-        return await self._begun(topic, record, members)
+        return await self._begun(topic, record, _made(topic, record, members))
 
     async def publish_batch(self, members: Members, caller: Caller) -> Members:
         entries = members.get("PublishBatchRequestEntries") or []
         check_batch(entries)
         topic, record = self._catalog.topic(members["TopicArn"], caller, "Publish")
+        messages = [_made(topic, record, entry) for entry in entries]  # one that is wrong refuses all
         # All are begun, in order, before one is waited for.
         begun: list[Awaitable[Members] | Fault] = []
-        for entry in entries:
+        for message in messages:
             try:
-                begun.append(self._begun(topic, record, entry))
+                begun.append(self._begun(topic, record, message))
             except Fault as fault:
                 begun.append(fault)
         good, bad = [], []
@@ -69,11 +70,8 @@ class Publishing:
                 bad.append(_failed(entry["Id"], Fault("InternalErrorException", str(error))))
         return {"Successful": good, "Failed": bad}
 
-    def _begun(
-        self, topic: Topic, record: Mapping[str, Any], members: Mapping[str, Any]
-    ) -> Awaitable[Members]:
+    def _begun(self, topic: Topic, record: Mapping[str, Any], message: Published) -> Awaitable[Members]:
         """What is awaited then is the disk. Raises Fault."""
-        message = made(topic, record, members, str(uuid.uuid4()), round(time.time(), 3))
         if not topic.fifo:
             return _acknowledged(self._put(topic, record, message, []), message)
         grouped = record["Attributes"].get("FifoThroughputScope") == "MessageGroup"
@@ -111,6 +109,10 @@ class Publishing:
         return asyncio.gather(*stored)
 
 
+def _made(topic: Topic, record: Mapping[str, Any], members: Mapping[str, Any]) -> Published:
+    return made(topic, record, members, str(uuid.uuid4()), round(time.time(), 3))
+
+
 def _wants(subscription: Mapping[str, Any], message: Published) -> bool:
     if subscription.get("_token"):  # not confirmed
         return False
@@ -139,8 +141,6 @@ def _result(id: str, sequence: str) -> Members:
 
 
 def _failed(id: str, fault: Fault) -> Members:
-    server = fault.code in ("ThrottledException", "InternalErrorException")
-    code = {"InvalidParameterValueException": "ParameterValueInvalid"}.get(
-        fault.code, fault.code.removesuffix("Exception")
-    )
-    return {"Id": id, "Code": code, "Message": fault.message or "", "SenderFault": not server}
+    """Of an entry that could not be kept: what is wrong with one was refused before."""
+    code = fault.code.removesuffix("Exception")
+    return {"Id": id, "Code": code, "Message": fault.message or "", "SenderFault": False}

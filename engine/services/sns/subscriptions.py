@@ -164,7 +164,7 @@ class Subscriptions:
         async with self._catalog.changes.lock:
             topic, id, record = self._catalog.subscription(members["SubscriptionArn"], caller)
             attributes = {each: before for each, before in record["Attributes"].items() if each != name}
-            if value and (name != "FilterPolicy" or value.strip() != "{}"):
+            if name in _BOOLEANS or (value and (name != "FilterPolicy" or value.strip() != "{}")):
                 attributes[name] = value
             _check(topic, record["Protocol"], attributes, "")
             await self._catalog.write(
@@ -256,5 +256,7 @@ def _check_redrive(topic: Topic, text: str, where: str) -> None:
     if not isinstance(arn, str) or not _QUEUE.fullmatch(arn):
         raise invalid(f"{where}RedrivePolicy: deadLetterTargetArn is an invalid arn")
     if arn.endswith(".fifo") != topic.fifo:
-        kind = "FIFO" if topic.fifo else "standard"
-        raise invalid(f"{where}RedrivePolicy: must use a {kind} queue as DLQ for a {kind} topic")
+        text = "a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic."
+        raise invalid(
+            f"{where}RedrivePolicy: must use {text if topic.fifo else 'a standard queue as DLQ for a standard topic'}"
+        )

@@ -28,6 +28,7 @@ _CHOICES = {
     "ContentBasedDeduplication": ("true", "false"), "FifoThroughputScope": ("Topic", "MessageGroup"),
     "FifoTopic": ("true", "false"), "SignatureVersion": ("1", "2"), "TracingConfig": ("PassThrough", "Active"),
 }  # fmt: skip
+_BOOLEANS = ("ContentBasedDeduplication", "FifoTopic")  # in letters of either case
 _OF_FIFO = ("ContentBasedDeduplication", "FifoThroughputScope")
 _KEPT = ("KmsMasterKeyId",)
 _DEFAULTS = {
@@ -46,7 +47,8 @@ class Topics:
         self._catalog = catalog
 
     async def create_topic(self, members: Members, caller: Caller) -> Members:
-        name, given = members["Name"], dict(members.get("Attributes") or {})
+        name = members["Name"]
+        given = {each: _plain(each, value) for each, value in (members.get("Attributes") or {}).items()}
         tags = _tags({}, members.get("Tags"))
         fifo = given.get("FifoTopic", "false") == "true"
         if not (_FIFO if fifo else _STANDARD).fullmatch(name):
@@ -105,7 +107,8 @@ class Topics:
         return {"Attributes": {**attributes, "Policy": _default_policy(topic), **own}}
 
     async def set_topic_attributes(self, members: Members, caller: Caller) -> None:
-        name, value = members["AttributeName"], members.get("AttributeValue") or ""
+        name = members["AttributeName"]
+        value = _plain(name, members.get("AttributeValue") or "")
         async with self._catalog.changes.lock:
             topic, record = self._catalog.topic(members["TopicArn"], caller, "SetTopicAttributes")
             if name == "FifoTopic":
@@ -175,6 +178,10 @@ class Topics:
             return self._catalog.topic(members["ResourceArn"], caller, "TagResource", "ResourceArn")
         except Fault as fault:
             raise (no_resource() if fault.message == no_topic().message else fault) from None
+
+
+def _plain(name: str, value: str) -> str:
+    return value.lower() if name in _BOOLEANS else value
 
 
 def _check(topic: Topic, name: str, value: str, parameter: str) -> None:
