@@ -260,9 +260,10 @@ def test_function_urls(apis: dict[Place, Any]) -> None:
         assert [each["FunctionUrl"] for each in listed] == [urls[place]]
 
 
-def test_event_source_mappings(apis: dict[Place, Any]) -> None:
+def test_event_source_mappings(server: Served, apis: dict[Place, Any]) -> None:
     created = {}
     for place, api in apis.items():
+        place.client(server, "sqs").create_queue(QueueName="queue")
         assert api.list_event_source_mappings()["EventSourceMappings"] == []
         queue = place.arn("queue", "sqs")
         mapping = api.create_event_source_mapping(FunctionName=NAME, EventSourceArn=queue)
