@@ -202,10 +202,8 @@ class TestInstructions:
         assert "no baseline for vax-gcc-3, only pdp11-gcc-2" in verdict.line
 
 
-def test_every_comparison_but_two_is_a_gate_and_so_is_the_count() -> None:
-    """Ray's, which is large to install, and that of events, which wants redis-server."""
-    assert {each.__name__ for each in gate.GATES} == {*gate.ALL, "instructions"} - {
-        "ray",
-        "events",
-        "made up",
-    }
+def test_every_comparison_but_three_is_a_gate_and_so_is_the_count() -> None:
+    """Ray's, which is large to install, that of events, which wants redis-server, and that of mappings, whose servers'
+    disks are busy with others' work."""
+    left_out = {"ray", "events", "mapping", "made up"}
+    assert {each.__name__ for each in gate.GATES} == {*gate.ALL, "instructions"} - left_out
