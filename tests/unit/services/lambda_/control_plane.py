@@ -94,7 +94,8 @@ class Plane:
         service().validate(described, request)
         try:
             response = self.operations[operation](request)
-        except NotUnpacked as upload:
+        except NotUnpacked as error:
+            upload = error.upload
             package = upload.make()
             try:
                 response = self.operations[operation](upload.with_package(package))
