@@ -32,9 +32,13 @@ class Outside:
     def _take(self, stream: str, at: int, text: str) -> None:
         since, held = self._held.pop(stream, (at, ""))
         whole, rest = frames.events(held + text)
+        # What was printed before a record is no later than that, though it came here later.
+        latest = min((made for made, _ in whole if made), default=since)
+        since = min(since, latest)
         for made, event in whole:
-            self._send(_output(stream, made or since, event))
-            since = at
+            since = max(since, made)
+            self._send(_output(stream, since, event))
+        since = max(since, at)
         if rest:
             if not self._held:
                 self._loop.call_later(_HOLD, self.flush)

@@ -199,12 +199,13 @@ def test_row_50_the_environment_is_lambdas_and_its_own(function: Do) -> None:
     do = function(Environment={"Variables": {"OWN": "value"}})
     variables = do("dict(os.environ)")
     assert set(variables) - set(of_functions()) == {
-        "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_EXECUTION_ENV",
+        "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_EXECUTION_ENV", "AWS_LAMBDA_RUNTIME_API",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION",
         "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
-        "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_XRAY_CONTEXT_MISSING", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT",
+        "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+        "AWS_XRAY_CONTEXT_MISSING", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT",
         "LANG", "LD_LIBRARY_PATH", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OWN", "PWD",
-        "STOKER_ENDPOINT", "STOKER_FUNCTION_ARN", "TZ", "_HANDLER",
+        "STOKER_ENDPOINT", "STOKER_FUNCTION_ARN", "TZ", "_HANDLER", "_X_AMZN_TRACE_ID",
     } - set(of_functions())  # fmt: skip
     assert variables["OWN"] == "value"
     assert variables["LD_LIBRARY_PATH"] == "/var/task:/var/task/lib"

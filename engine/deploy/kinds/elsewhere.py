@@ -339,9 +339,7 @@ class StateMachine(Kind):
                 definition = uploaded.decode()
             else:
                 asked = {"Bucket": place["Bucket"], "Key": place["Key"]}
-                definition = (await aws.call("s3", "GetObject", asked))[
-                    "Body"
-                ]  # as text: botocore decodes it
+                definition = bytes((await aws.call("s3", "GetObject", asked))["Body"]).decode()
         substitutions = wanted.get("DefinitionSubstitutions") or {}
         filled = _SUBSTITUTION.sub(
             lambda found: text(substitutions.get(found[1], found[0])), text(definition)

@@ -179,7 +179,7 @@ class Preparing:
                 bucket, key = _object(url)
                 asked = {"Bucket": bucket, "Key": key}
                 found = await self._clients.call("s3", "GetObject", asked, place)
-                body = str(found["Body"])  # botocore's parser has decoded it
+                body = bytes(found["Body"])
         except (CallFailed, NotMade) as error:
             raise Fault("ValidationError", f"S3 error: {error}") from None
         if len(body) > BYTES:
