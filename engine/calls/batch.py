@@ -1,4 +1,4 @@
-"""map(): many invocations from one thread, pipelined, results in order."""
+"""map(): many invocations from one thread, pipelined, results in order or as they come."""
 
 from __future__ import annotations
 
@@ -39,6 +39,13 @@ def run(
     return (_run if ordered else _as_they_come)(dispatch, entry, iter(events), ahead, keep_failures)
 
 
+def _box(dispatch: Dispatch, ahead: int) -> tuple[Any, memoryview, Any]:
+    """A box for so many invocations, the words in which it tells of those that are done, and their results."""
+    words, buffer = ffi.new("uint64_t[]", ahead * 4), ffi.new("uint8_t[]", _BUFFER)
+    box = ffi.gc(lib.stk_box_new(dispatch.pointer, 0, words, ahead, buffer, _BUFFER), lib.stk_box_free)
+    return box, memoryview(ffi.buffer(words)).cast("Q"), ffi.buffer(buffer)  # the two keep their memory
+
+
 class _Failed:
     __slots__ = ("error",)
 
@@ -49,11 +56,7 @@ class _Failed:
 def _run(
     dispatch: Dispatch, entry: FunctionEntry, events: Iterator[Any], ahead: int, keep_failures: bool
 ) -> Iterator[Any]:
-    words = ffi.new("uint64_t[]", ahead * 4)
-    words_view = memoryview(ffi.buffer(words)).cast("Q")
-    buffer = ffi.new("uint8_t[]", _BUFFER)
-    box = ffi.gc(lib.stk_box_new(dispatch.pointer, 0, words, ahead, buffer, _BUFFER), lib.stk_box_free)
-    results = ffi.buffer(buffer)
+    box, words, results = _box(dispatch, ahead)
     submit, reap_wait, index, raw = lib.stk_submit, lib.stk_reap_wait, entry.index, entry.raw
     fast_encode, fast_decode = wire.fast_encode, wire.fast_decode
     # Slots by token modulo `ahead`: token `first` is the next to yield, `last` the next to submit.
@@ -98,7 +101,7 @@ def _run(
                 n = reap_wait(box, _WAIT_NS)
                 if n <= 0:
                     continue  # a signal's handler has run, or nothing was done within a second
-                got = words_view[: n * 4].tolist()
+                got = words[: n * 4].tolist()
                 for i in range(0, n * 4, 4):
                     status = got[i + 1]
                     if status & 0xFFFF:
@@ -129,10 +132,8 @@ def _as_they_come(
     dispatch: Dispatch, entry: FunctionEntry, events: Iterator[Any], ahead: int, keep_failures: bool
 ) -> Iterator[Any]:
     """The same, in whatever order they end."""
-    words = ffi.new("uint64_t[]", ahead * 4)
-    words_view = memoryview(ffi.buffer(words)).cast("Q")
-    buffer = ffi.new("uint8_t[]", _BUFFER)
-    box = ffi.gc(lib.stk_box_new(dispatch.pointer, 0, words, ahead, buffer, _BUFFER), lib.stk_box_free)
+    box, words, results = _box(dispatch, ahead)
+    fast_encode, fast_decode, raw = wire.fast_encode, wire.fast_decode, entry.raw
     flying = 0
     held: bytes | None = None  # an event that found the line full
     more = True
@@ -145,7 +146,13 @@ def _as_they_come(
                     except StopIteration:
                         more = False
                         break
-                    held = raw_event(event) if entry.raw else encode_event(event)
+                    if raw:
+                        held = raw_event(event)
+                    else:
+                        try:
+                            held = fast_encode(event)
+                        except Exception:
+                            held = encode_event(event)
                 code = lib.stk_submit(box, entry.index, 0, 0, held, len(held))
                 if code < 0:
                     if code == lib.STK_THROTTLED and flying:
@@ -156,15 +163,21 @@ def _as_they_come(
             if not flying:
                 return
             n = lib.stk_reap_wait(box, _WAIT_NS)
-            got = words_view[: max(0, n) * 4].tolist()
+            got = words[: max(0, n) * 4].tolist()
             values = []
             for i in range(0, len(got), 4):
                 status = got[i + 1]
                 if status & 0xFFFF:
                     values.append(_slow(dispatch, entry, got[i + 3]))
                 else:
-                    content = ffi.buffer(buffer + got[i + 2], status >> 32)[:]
-                    values.append(content if entry.raw else _decoded(content))
+                    offset = got[i + 2]
+                    content: Any = results[offset : offset + (status >> 32)]
+                    if not raw:
+                        try:
+                            content = fast_decode(content)
+                        except Exception:
+                            content = _decoded(content)
+                    values.append(content)
             flying -= len(values)
             for value in values:
                 if type(value) is _Failed:
