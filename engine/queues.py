@@ -165,9 +165,8 @@ class QueueStore:
     def __init__(self, state: Path | None) -> None:
         self.loop = asyncio.get_running_loop()
         folder = Path(tempfile.mkdtemp(prefix="stoker-")) if state is None else state
-        self._end = (
-            weakref.finalize(self, shutil.rmtree, folder, True) if state is None else None
-        )  # at exit at last
+        # At exit at last.
+        self._end = weakref.finalize(self, shutil.rmtree, folder, True) if state is None else None
         self.durable = state is not None
         self.store = Store(folder, [QueueRows(), Records()], sync=self.durable)
         self.queues = Queues(self.store)

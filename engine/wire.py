@@ -84,9 +84,7 @@ def raw_reply(data: Any) -> bytes | memoryview:
     if data is None:
         return b""
     view = memoryview(data)
-    return (
-        view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
-    )  # of every other item: a copy
+    return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
 
 
 class Extras(msgspec.Struct, omit_defaults=True):
@@ -141,9 +139,8 @@ class Deployed(msgspec.Struct, frozen=True):
     log_group: str = ""  # "": /aws/lambda/NAME
     log_stream: str = ""  # of its first worker: log_stream() above has the others'; "": each makes its own
     initialization: str = ""  # AWS_LAMBDA_INITIALIZATION_TYPE; "": as it is initialised
-    trace: str = (
-        ""  # of an invocation that nothing traced, what follows root and parent; "": it has no header
-    )
+    # Of an invocation that nothing traced, what follows root and parent in its header; "": it has none.
+    trace: str = ""
     clock: int = 0  # ns that CLOCK_MONOTONIC is behind the time of day, for that header
     path_first: list[str] = []  # sys.path entries before all but the code
     base: dict[str, str] | None = (
@@ -173,9 +170,8 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     large: int  # bytes of a lane's large area
     max_reply: int
     deployed: Deployed
-    changed: dict[
-        str, str | None
-    ] = {}  # of the embedder's variables since the zygote has them; None: it is gone
+    # What is different of the embedder's variables since the zygote got them; None: it is gone.
+    changed: dict[str, str | None] = {}
     plain: bool = False  # no Lambda function: nothing of Lambda's in its environment and logging
 
 

@@ -18,9 +18,8 @@ class Calls:
     def __init__(self, lane: Any, large: int) -> None:
         self._lane = lane
         self._large = large  # bytes that a call may have
-        self._known: dict[
-            str, tuple[int, bool]
-        ] = {}  # by its name: a function's index, and whether it takes bytes
+        # By its name: a function's index, and whether it takes bytes.
+        self._known: dict[str, tuple[int, bool]] = {}
 
     def invoke(self, header: bytes, name: str, event: Any, trace: str) -> Any:
         """See Context.invoke. header: its own."""

@@ -33,9 +33,8 @@ def become(spec: wire.FunctionSpec, variables: dict[str, str], sock_fd: int) -> 
     os.lseek(fd, 0, os.SEEK_SET)
     os.set_inheritable(sock_fd, True)
     variables[_DESCRIPTORS] = f"{sock_fd} {fd}"
-    if (
-        spec.deployed.base is not None and _LIBRARIES in os.environ
-    ):  # which this interpreter may need to start
+    # This interpreter may need them to start.
+    if spec.deployed.base is not None and _LIBRARIES in os.environ:
         variables[_LIBRARIES] = f"{variables.get(_LIBRARIES, '')}:{os.environ[_LIBRARIES]}".strip(":")
     command = [sys.executable, _BOOTSTRAP]
     wrapper = variables.get(_WRAPPER)

@@ -93,9 +93,8 @@ def _build(plan: wire.Sandbox, kept: list[str], stack: contextlib.ExitStack) -> 
     sources = _sources(plan, kept, stack)
     links = [(name, os.readlink(f"/{name}")) for name in _SYSTEM if os.path.islink(f"/{name}")]
     users = Path("/etc/passwd").read_text(errors="replace") if os.path.exists("/etc/passwd") else ""
-    _check(
-        lib.stk_mount_new(b"tmpfs", TMP.encode(), b"mode=755,size=1m"), "a root"
-    )  # what is needed of it is open
+    # What is needed of the old one is open.
+    _check(lib.stk_mount_new(b"tmpfs", TMP.encode(), b"mode=755,size=1m"), "a root")
     os.chdir(TMP)
     for name, leads_to in links:
         os.symlink(leads_to, name)
