@@ -103,3 +103,17 @@ def script(source: str, *arguments: str, directory: Path, seconds: float = 60, c
     if check and done.returncode:
         pytest.fail(f"exit status {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+# As much of AWS's snapshot_restore_py as a function's init could use.
+LIBRARY = """
+_before, _after = [], []
+def register_before_snapshot(func, *args, **kwargs):
+    _before.append((func, args, kwargs))
+    return func
+def register_after_restore(func, *args, **kwargs):
+    _after.append((func, args, kwargs))
+    return func
+def get_before_snapshot(): return _before
+def get_after_restore(): return _after
+"""
