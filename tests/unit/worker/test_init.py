@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support import FUNCTIONS, LIBRARY, Logs, script, until
 
-from engine import FunctionError, InitError, InvalidConfiguration
+from engine import AsyncEngine, FunctionError, InitError, InvalidConfiguration
 from engine.config import Reference, parse_reference
 
 Function = Callable[..., Any]
