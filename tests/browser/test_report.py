@@ -14,6 +14,7 @@ pytest.importorskip("hdrh.histogram", reason="pip install stoker[load]")
 pytest.importorskip("selenium", reason="pip install selenium")
 import results
 from browsers import chromium, needs_chromium
+from support import until
 
 from engine.load.report.page import render
 
@@ -63,6 +64,8 @@ def opened(browser: Any, page: Path, view: str, scheme: str) -> list[dict[str, A
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     )
     browser.get(page.as_uri())
+    # On a busy machine the driver goes on before all of the page is there.
+    until(lambda: browser.execute_script("return document.readyState") == "complete", what="the page")
     charts: list[dict[str, Any]] = browser.execute_script(MEASURE)
     return charts
 
