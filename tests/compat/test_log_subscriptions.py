@@ -111,7 +111,11 @@ def test_a_function_gets_what_matches(logs: Any, group: str, receiver: Receiver)
     logs.create_log_stream(logGroupName=group, logStreamName="other")
     put(logs, group, "ERROR one", "INFO two", "WARN three \u00e9")
     put(logs, group, "ERROR four", stream="other")
-    until(lambda: len(receiver.messages()) == 3, 30, "three events")
+    until(
+        lambda: len(receiver.messages()) == 3 and len(receiver.records()) == 3,
+        30,
+        "three events, and the check",
+    )
     control, *data = sorted(receiver.records(), key=lambda each: (each["messageType"], each["logStream"]))
     text = "CWL CONTROL MESSAGE: Checking health of destination Lambda function."
     assert control["logEvents"][0].pop("timestamp")
