@@ -90,6 +90,19 @@ def test_a_creation_that_fails_leaves_nothing(server: Served, cloud: Any, api: A
     cloud.delete_stack(StackName=name)
 
 
+@pytest.mark.parametrize("kind", ["AWS::DynamoDB::Table", "AWS::StepFunctions::StateMachine"])
+def test_a_service_that_is_not_here(cloud: Any, name: str, kind: str) -> None:
+    """Nothing was made there, so nothing is to be deleted there."""
+    cloud.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": {"Elsewhere": {"Type": kind}}}))
+    assert status(cloud, name) == "ROLLBACK_COMPLETE"
+    events = cloud.describe_stack_events(StackName=name)["StackEvents"]
+    (reason,) = [each["ResourceStatusReason"] for each in events if each["ResourceStatus"] == "CREATE_FAILED"]
+    assert "is not served here" in reason
+    cloud.delete_stack(StackName=name)
+    with pytest.raises(ClientError, match="does not exist"):
+        cloud.describe_stacks(StackName=name)
+
+
 @pytest.mark.promise(168)
 def test_an_update_that_fails_is_rolled_back(server: Served, cloud: Any, api: Any, name: str) -> None:
     created(cloud, name)

@@ -97,7 +97,7 @@ class Kind:
         try:
             await aws.call(self.service, operation, {member: wanted.name})
         except CallFailed as error:
-            if error.code in GONE or error.code == NOT_SERVED:
+            if error.code in GONE:
                 return False
             raise
         return True

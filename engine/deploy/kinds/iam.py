@@ -30,6 +30,14 @@ class _Iam(Kind):
     service = "iam"
     noun: ClassVar[str]  # in its ARN
 
+    async def exists(self, aws: Aws, wanted: Wanted) -> bool:
+        try:
+            return await super().exists(aws, wanted)
+        except CallFailed as error:
+            if error.code != NOT_SERVED:
+                raise
+            return False
+
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         try:
             return await self.made(aws, wanted)
