@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from clients import moto_server
-from served import Served
+from served import ECHO, ROLE, RUNTIME, Served
 from stacks import ALL, body, created, given, outputs, status
 from support import until
 
@@ -172,6 +172,25 @@ def test_replacements_and_what_is_retained(server: Served, cloud: Any, name: str
     assert f"{name}-b" in named()
     cloud.delete_stack(StackName=name)
     assert named() == [f"{name}-b", f"{name}-d"]
+
+
+def test_what_a_template_no_longer_says_is_the_default(cloud: Any, api: Any, name: str) -> None:
+    code = {"Runtime": RUNTIME, "Handler": "index.handler", "Role": ROLE, "Code": {"ZipFile": ECHO}}
+
+    def template(**more: str) -> str:
+        url = {"TargetFunctionArn": {"Ref": "F"}, "AuthType": "NONE", **more}
+        resources = {
+            "F": {"Type": "AWS::Lambda::Function", "Properties": code},
+            "Url": {"Type": "AWS::Lambda::Url", "Properties": url},
+        }
+        return json.dumps({"Resources": resources, "Outputs": {"F": {"Value": {"Ref": "F"}}}})
+
+    cloud.create_stack(StackName=name, TemplateBody=template(InvokeMode="RESPONSE_STREAM"))
+    function = outputs(cloud, name)["F"]
+    assert api.get_function_url_config(FunctionName=function)["InvokeMode"] == "RESPONSE_STREAM"
+    cloud.update_stack(StackName=name, TemplateBody=template())
+    assert api.get_function_url_config(FunctionName=function)["InvokeMode"] == "BUFFERED"
+    cloud.delete_stack(StackName=name)
 
 
 @pytest.mark.promise(168)

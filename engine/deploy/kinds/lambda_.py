@@ -250,8 +250,9 @@ class Url(Kind):
         return Made(made["FunctionArn"], {name: made[name] for name in ("FunctionArn", "FunctionUrl")})
 
     async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
-        given = {"Cors": {}, "InvokeMode": "BUFFERED"} if "Cors" in before.properties else {}
-        await send(aws, SERVICE, "UpdateFunctionUrlConfig", {**given, **self._given(wanted.properties)})
+        defaults = {"Cors": {}, "InvokeMode": "BUFFERED"}
+        given = with_defaults(self._given(wanted.properties), before.properties, defaults)
+        await send(aws, SERVICE, "UpdateFunctionUrlConfig", given)
         return Made(before.id, before.attributes)
 
     async def delete(self, aws: Aws, before: Made) -> None:
