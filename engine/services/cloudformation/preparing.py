@@ -106,7 +106,7 @@ class Preparing:
         """Raises Fault."""
         text = await self.text(members, record, place)
         try:
-            declared = load(text).get("Parameters") or {}
+            declared = template.of(load(text)).parameters
         except Missing as error:
             raise Fault("ValidationError", str(error)) from None
         given: dict[str, str | None] = {
