@@ -304,9 +304,8 @@ class EventSourceMapping(Kind):
         return self._made(made)
 
     async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
-        given = wanted.without(*self.fixed, "Tags")
-        removed = {"FilterCriteria": {}, "FunctionResponseTypes": [], "ScalingConfig": {}, "Enabled": True}
-        given = {name: value for name, value in removed.items() if name in before.properties} | given
+        defaults = {"FilterCriteria": {}, "FunctionResponseTypes": [], "ScalingConfig": {}, "Enabled": True}
+        given = with_defaults(wanted.without(*self.fixed, "Tags"), before.properties, defaults)
         made = await send(aws, SERVICE, "UpdateEventSourceMapping", {"UUID": before.id, **given})
         return self._made(made)
 
