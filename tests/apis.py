@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from delivered import ACCOUNT
 from served import REGION, ROLE, RUNTIME, Served
 
 from engine.hosting.archives import pack
 
-ACCOUNT = "000000000000"
 ECHO = (
     "import json\ndef handler(event, context):\n    return {'statusCode': 200, 'body': json.dumps(event)}\n"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNTIME = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 ROLE = "arn:aws:iam::000000000000:role/test"
 REGION = "us-east-1"
+Run = Callable[..., tuple[int, str, str]]  # runs `stoker`: its exit status, stdout and stderr
 ECHO = "def handler(event, context):\n    return event\n"
 
 

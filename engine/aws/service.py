@@ -85,7 +85,7 @@ class Service:
         return ""
 
 
-def operations_of(owner: object, *others: str) -> dict[str, Callable[[dict[str, Any]], Any]]:
+def operations_of(owner: object, *others: str) -> dict[str, Callable[..., Any]]:
     """An object's public methods but `others`, by the operations that they are: create_alias is CreateAlias."""
     names = (name for name in vars(type(owner)) if not name.startswith("_") and name not in others)
     return {name.title().replace("_", ""): getattr(owner, name) for name in names}

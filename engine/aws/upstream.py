@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from botocore import session as botocore_session
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
 
@@ -97,9 +96,11 @@ class Aws(Upstream):
     resigns = True
 
     def __init__(self, own: Callable[[], str]) -> None:
+        from botocore.session import get_session  # loads half of botocore, which most servers do without
+
         super().__init__(None)
         self._own = own
-        self._session = botocore_session.get_session()
+        self._session = get_session()
         self._endpoints: dict[tuple[str, str], str] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stoker-aws")  # botocore's session is for one
         try:

@@ -8,10 +8,9 @@ from typing import Any
 
 from .graph import ordered
 from .intrinsics import UNKNOWN, resolve, unknown
+from .journal import Record, attribute_of
 from .kinds import KINDS
 from .program import Program
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def changes(program: Program, records: Mapping[str, Record]) -> list[Change]:
         record = records.get(name)
         if record is None or name in fresh:
             return UNKNOWN
-        return record["PhysicalResourceId"] if attribute is None else record["_attributes"][attribute]
+        return attribute_of(record, attribute)
 
     scope = program.scope(resource)
     there = program.resources(scope)

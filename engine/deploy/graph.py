@@ -36,9 +36,15 @@ def references(value: Any) -> set[str]:
 
 def needs(resource: Mapping[str, Any], names: Collection[str]) -> set[str]:
     """Which of `names` a resource of a template needs."""
-    named = resource.get("DependsOn") or []
-    named = [named] if isinstance(named, str) else named
-    return (references(resource.get("Properties", {})) | set(named)) & set(names)
+    return named(resource) & set(names)
+
+
+def named(resource: Mapping[str, Any]) -> set[str]:
+    """All names that it refers to or says that it depends on."""
+    depends = resource.get("DependsOn") or []
+    return references(resource.get("Properties", {})) | set(
+        [depends] if isinstance(depends, str) else depends
+    )
 
 
 def ordered(edges: Mapping[str, Collection[str]]) -> list[str]:

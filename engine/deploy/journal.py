@@ -35,6 +35,11 @@ class Journal(Protocol):
         """All of it or nothing: durable, then visible. resources: None for one that is no more. Raises StoreError."""
 
 
+def attribute_of(record: Record, name: str | None) -> Any:
+    """What Fn::GetAtt gives of a resource; None: what Ref does. Raises KeyError."""
+    return record["PhysicalResourceId"] if name is None else record["_attributes"][name]
+
+
 def event(status: str, logical: str, kind: str, id: str, reason: str = "", **more: Any) -> Record:
     """One of DescribeStackEvents'."""
     found = {

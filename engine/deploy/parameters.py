@@ -51,7 +51,7 @@ def shown(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -
     return [
         {
             "ParameterKey": name,
-            "ParameterValue": HIDDEN if _hidden(declared.get(name, {})) else value,
+            "ParameterValue": HIDDEN if hidden(declared.get(name, {})) else value,
         }
         for name, value in given.items()
     ]
@@ -61,7 +61,8 @@ def invalid(text: str) -> Fault:
     return Fault("ValidationError", text)
 
 
-def _hidden(declaration: Mapping[str, Any]) -> bool:
+def hidden(declaration: Mapping[str, Any]) -> bool:
+    """Is its value not to be shown?"""
     return str(declaration.get("NoEcho", "false")).lower() == "true"
 
 
@@ -70,9 +71,7 @@ def _check(name: str, declaration: Mapping[str, Any], value: str) -> None:
     described = declaration.get("ConstraintDescription")
 
     def refused(what: str) -> Fault:
-        return invalid(
-            f"Parameter '{name}' must {described or what}" if described else f"Parameter '{name}' {what}"
-        )
+        return invalid(f"Parameter '{name}' {f'must {described}' if described else what}")
 
     listed = kind.startswith("List<") or kind == "CommaDelimitedList"
     items = [each.strip() for each in value.split(",")] if listed else [value]

@@ -19,7 +19,7 @@ from ..aws.clients import CallFailed
 from ..aws.faults import Fault
 from .dynamic import looked_up
 from .intrinsics import Scope, resolve
-from .journal import Journal, Record, event
+from .journal import Journal, Record, attribute_of, event
 from .kinds import KINDS
 from .kinds.base import GONE, Aws, Kind, Made, NotMade, Wanted
 from .shaping import Unsupported
@@ -28,6 +28,7 @@ AT_ONCE = 16  # resources that are being changed
 _TAKEN = re.compile(r"Conflict|AlreadyExists|InUse|BucketAlreadyOwned|NameExists")
 _LETTERS = string.ascii_letters + string.digits
 _REPLACING = "Requested update requires the creation of a new physical resource; hence creating one."
+_POLICIES = ("_needs", "_deletion", "_replacing")  # which no service hears of
 _FAULTS = (CallFailed, NotMade, Unsupported, Fault, KeyError, TypeError, ValueError)
 
 
@@ -53,8 +54,7 @@ class Resources:
 
     def lookup(self, name: str, attribute: str | None) -> Any:
         """For a Scope: of those that there are. Raises KeyError."""
-        record = self._journal.resources[name]
-        return record["PhysicalResourceId"] if attribute is None else record["_attributes"][attribute]
+        return attribute_of(self._journal.resources[name], attribute)
 
     async def apply(self, name: str, resource: Mapping[str, Any], scope: Scope, needs: set[str]) -> None:
         """Make it what its template says. Raises Failed."""
@@ -77,9 +77,8 @@ class Resources:
                 await self._replace(name, kind, record, old)
             elif old["_properties"] != properties:
                 await self._update(name, kind, record, old)
-            elif any(old.get(each) != record[each] for each in ("_needs", "_deletion", "_replacing")):
-                kept = {each: record[each] for each in ("_needs", "_deletion", "_replacing")}
-                await self._journal.write(resources={name: {**old, **kept}})
+            elif (fresh := {**old, **{each: record[each] for each in _POLICIES}}) != old:
+                await self._journal.write(resources={name: fresh})
 
     async def restore(self, name: str) -> None:
         """Change it back to what the deployment under way found. Raises Failed."""
@@ -107,23 +106,13 @@ class Resources:
         """Delete it, or the one that it replaced. policy: instead of its own. Raises Failed."""
         async with self._turns:
             record = self._journal.resources[name]
-            kept = settled(record)
-            target = record["_before"] if replaced else record
-            after = kept if replaced else None
+            target, after = (record["_before"], settled(record)) if replaced else (record, None)
             own = target.get("_replacing" if replaced else "_deletion")
             if str(policy or own or "Delete") in ("Retain", "RetainExceptOnCreate"):
                 happened = [self._event(target, "DELETE_SKIPPED")]
                 await self._journal.write(resources={name: after}, events=happened)
                 return
-            await self._say(target, "DELETE_IN_PROGRESS")
-            try:
-                await self._delete(name, target)
-            except _FAULTS as error:
-                raise await self._failed(
-                    name, target, "DELETE_FAILED", reason_of(error), kept=record
-                ) from None
-            happened = [self._event(target, "DELETE_COMPLETE")]
-            await self._journal.write(resources={name: after}, events=happened)
+            await self._deleted(name, target, after)
 
     async def undo(self, name: str) -> None:
         """Delete what the deployment under way made; what it replaced stands again. Raises Failed."""
@@ -134,15 +123,7 @@ class Resources:
             await self.remove(name, policy="Delete" if policy == "RetainExceptOnCreate" else None)
             return
         async with self._turns:
-            await self._say(record, "DELETE_IN_PROGRESS")
-            try:
-                await self._delete(name, record)
-            except _FAULTS as error:
-                raise await self._failed(
-                    name, record, "DELETE_FAILED", reason_of(error), kept=record
-                ) from None
-            happened = [self._event(record, "DELETE_COMPLETE")]
-            await self._journal.write(resources={name: before}, events=happened)
+            await self._deleted(name, record, before)
 
     async def _create(self, name: str, kind: Kind, record: Record, reason: str = "") -> None:
         begun = "UPDATE" if record["_before"] else "CREATE"
@@ -199,6 +180,17 @@ class Resources:
         except _FAULTS as error:
             raise await self._failed(name, record, "UPDATE_FAILED", reason_of(error)) from None
         await self._done(name, record, made, "UPDATE_COMPLETE")
+
+    async def _deleted(self, name: str, target: Record, after: Record | None) -> None:
+        """target: what goes; after: the resource's record then. Raises Failed."""
+        await self._say(target, "DELETE_IN_PROGRESS")
+        try:
+            await self._delete(name, target)
+        except _FAULTS as error:
+            record = self._journal.resources[name]
+            raise await self._failed(name, target, "DELETE_FAILED", reason_of(error), kept=record) from None
+        happened = [self._event(target, "DELETE_COMPLETE")]
+        await self._journal.write(resources={name: after}, events=happened)
 
     async def _delete(self, name: str, record: Record) -> None:
         kind, id = KINDS[record["ResourceType"]], record["PhysicalResourceId"]

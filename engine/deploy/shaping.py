@@ -6,7 +6,7 @@ Templates give numbers and booleans as text as often as not, and documents as ob
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..aws.clients import service_model
@@ -26,10 +26,16 @@ def shaped(service: str, operation: str, properties: Mapping[str, Any]) -> dict[
     return found
 
 
-def has(service: str, operation: str) -> set[str]:
-    """The members that an operation's request may have."""
+def known(service: str, operation: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that an operation's request may have."""
     shape = service_model(service).operation_model(operation).input_shape
-    return set(shape.members) if shape else set()
+    return {name: value for name, value in properties.items() if name in shape.members}
+
+
+def only(properties: Mapping[str, Any], names: Collection[str]) -> None:
+    """Raises Unsupported for one of another name."""
+    if strange := sorted(set(properties) - set(names)):
+        raise Unsupported(f"Encountered unsupported property {strange[0]}")
 
 
 def lowered(value: Any) -> Any:
@@ -48,8 +54,7 @@ def _shaped(shape: Any, value: Any, path: str) -> Any:
             return value
         if not isinstance(value, dict):
             raise Unsupported(f"Value of property {path} must be an object")
-        if strange := sorted(set(value) - set(shape.members)):
-            raise Unsupported(f"Encountered unsupported property {strange[0]}")
+        only(value, shape.members)
         return {name: _shaped(shape.members[name], each, name) for name, each in value.items()}
     if kind == "list":
         if not isinstance(value, list):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..aws.faults import Fault
-from .graph import needs, ordered, references
+from .graph import named, needs, ordered, references
 
 RESOURCES, PARAMETERS, OUTPUTS = 500, 200, 200  # AWS's quotas of a template
 SECTIONS = {
@@ -62,14 +62,9 @@ class Template:
 
     def capabilities(self) -> list[str]:
         """What its user must agree to."""
-        found = {each.get("Type"): each for each in self.resources.values()}
-        if not any(kind in _IAM for kind in found):
-            return []
-        named = any(
-            _NAMED_IAM.get(each["Type"], "-") in (each.get("Properties") or {})
-            for each in self.resources.values()
-        )
-        return ["CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"]
+        found = [each for each in self.resources.values() if each.get("Type") in _IAM]
+        own = any(_NAMED_IAM.get(each["Type"], "-") in (each.get("Properties") or {}) for each in found)
+        return [] if not found else ["CAPABILITY_NAMED_IAM" if own else "CAPABILITY_IAM"]
 
     def check(self, kinds: Mapping[str, Any] | None = None) -> None:
         """Raises Fault, in AWS's words. kinds: the types that can be made, where that matters."""
@@ -80,20 +75,17 @@ class Template:
                     f"Number of {name.lower()}, {len(self.section(name))}, is greater than {quota}"
                 )
         if kinds is not None:
-            unknown = {n: r["Type"] for n, r in self.resources.items() if not known(r["Type"], kinds)}
+            unknown = {n: r["Type"] for n, r in self.resources.items() if r["Type"] not in kinds}
             if unknown:
                 listed = ", ".join(f"{kind} ({name})" for name, kind in sorted(unknown.items()))
                 raise format_error(f"Unrecognized resource types: [{listed}]")
         names = set(self.resources) | set(self.parameters) | _PSEUDO
-        lost = {name: set(_named(each)) - names for name, each in self.resources.items()}
-        if missing := sorted(set().union(*lost.values())):
+        if missing := sorted(set().union(*map(named, self.resources.values())) - names):
             raise format_error(
                 f"Unresolved resource dependencies [{', '.join(missing)}] in the Resources block of the template"
             )
-        missing = sorted(
-            set().union(*(references(each.get("Value")) for each in self.outputs.values())) - names
-        )
-        if missing:
+        shown = (references(each.get("Value")) for each in self.outputs.values())
+        if missing := sorted(set().union(*shown) - names):
             raise format_error(
                 f"Unresolved resource dependencies [{', '.join(missing)}] in the Outputs block of the template"
             )
@@ -136,17 +128,8 @@ def transforms(document: Mapping[str, Any]) -> list[str]:
     return list(found)
 
 
-def known(kind: str, kinds: Mapping[str, Any]) -> bool:
-    return kind in kinds or (kind.startswith("Custom::") and "Custom::" in kinds)
-
-
 def format_error(text: str) -> Fault:
     return Fault("ValidationError", f"Template format error: {text}")
-
-
-def _named(resource: Mapping[str, Any]) -> set[str]:
-    named = resource.get("DependsOn") or []
-    return references(resource.get("Properties", {})) | set([named] if isinstance(named, str) else named)
 
 
 def _check_resources(resources: Mapping[str, Any], conditions: set[str]) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import ECHO, ROLE, ROOT, RUNTIME, Served
+from served import ECHO, ROLE, ROOT, RUNTIME, Run, Served
 
+from engine.cli.main import main
 from engine.hosting.archives import pack
 
 __all__ = ["ROOT"]
@@ -42,6 +43,31 @@ def events(server: Served) -> Any:
 @pytest.fixture(scope="module")
 def sns(server: Served) -> Any:
     return server.client("sns")
+
+
+@pytest.fixture(scope="module")
+def cloud(server: Served) -> Any:
+    return server.client("cloudformation")
+
+
+@pytest.fixture
+def run(
+    server: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Run:
+    """Runs `stoker` in a directory of the test's own: exit status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STOKER_ENDPOINT", server.url)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        try:
+            status = main(arguments)
+        except SystemExit as left:
+            status = int(left.code or 0)
+        output = capsys.readouterr()
+        assert "Traceback" not in output.err
+        return status, output.out, output.err
+
+    return command
 
 
 @pytest.fixture

@@ -6,38 +6,16 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from served import Served
+from served import Run, Served
 
 from engine.cli import logs
 from engine.cli.main import main
 
-Run = Callable[..., tuple[int, str, str]]
 HANDLER = "def handler(event, context):\n    print('it says', event)\n    return event\n"
-
-
-@pytest.fixture
-def run(
-    server: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Run]:
-    """Runs `stoker` in a directory of the test's own: exit status, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STOKER_ENDPOINT", server.url)
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        try:
-            status = main(arguments)
-        except SystemExit as left:
-            status = int(left.code or 0)
-        output = capsys.readouterr()
-        assert "Traceback" not in output.err
-        return status, output.out, output.err
-
-    yield command
 
 
 def invoked(run: Run, url: str, name: str, event: str = "{}") -> Any:

@@ -1,88 +1,20 @@
-"""Stacks: templates by `stoker`, by boto3 and by the AWS CLI, against a server; and its kill in the middle."""
+"""Stacks by boto3: events, roll-backs, replacements, exports, other services; and the server's kill in the middle."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
-import subprocess
 import threading
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from clients import AWS_CLI, moto_server, needs_aws_cli
-from delivered import logged
-from served import REGION, RUNTIME, Served
+from clients import moto_server
+from served import ECHO, ROLE, RUNTIME, Served
+from stacks import ALL, body, created, given, outputs, status
 from support import until
-
-from engine.cli.main import main
-
-TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
-Run = Callable[..., tuple[int, str, str]]
-ALL = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-
-
-@pytest.fixture(scope="module")
-def cloud(server: Served) -> Any:
-    return server.client("cloudformation")
-
-
-@pytest.fixture
-def run(server: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `stoker`: exit status, stdout and stderr."""
-    monkeypatch.setenv("STOKER_ENDPOINT", server.url)
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        status = main(arguments)
-        output = capsys.readouterr()
-        return status, output.out, output.err
-
-    return command
-
-
-@pytest.fixture
-def template(tmp_path: Path) -> Callable[[str], Path]:
-    """A copy of one of the templates, for the Python that runs this."""
-
-    def copied(name: str) -> Path:
-        folder = tmp_path / name
-        shutil.copytree(TEMPLATES / name, folder)
-        (path,) = folder.glob("template.*")
-        path.write_text(path.read_text().replace("python3.11", RUNTIME))
-        return path
-
-    return copied
-
-
-def body(name: str = "plain") -> str:
-    (path,) = (TEMPLATES / name).glob("template.*")
-    return path.read_text().replace("python3.11", RUNTIME)
-
-
-def outputs(cloud: Any, name: str) -> dict[str, str]:
-    found = cloud.describe_stacks(StackName=name)["Stacks"][0]
-    return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
-
-
-def status(cloud: Any, name: str) -> str:
-    return str(cloud.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
-
-
-def given(**values: str) -> list[dict[str, str]]:
-    return [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
-
-
-def created(cloud: Any, name: str, **values: str) -> str:
-    """The id of a stack of the plain template."""
-    made = cloud.create_stack(
-        StackName=name, TemplateBody=body(), Capabilities=ALL, Parameters=given(**values)
-    )
-    return str(made["StackId"])
 
 
 def refused(code: str, call: Callable[..., Any], **members: Any) -> str:
@@ -90,178 +22,6 @@ def refused(code: str, call: Callable[..., Any], **members: Any) -> str:
         call(**members)
     assert error.value.response["Error"]["Code"] == code
     return str(error.value.response["Error"]["Message"])
-
-
-# By the `stoker` command.
-
-
-@pytest.mark.promise(167)
-def test_a_template_from_its_deployment_to_its_end(
-    run: Run, cloud: Any, api: Any, template: Callable[[str], Path], name: str
-) -> None:
-    path = str(template("hello"))
-    done, out, _ = run("diff", path, "--stack", name)
-    assert done == 0
-    assert "+ AWS::Lambda::Function                HelloWorldFunction" in out
-    with pytest.raises(ClientError, match="does not exist"):
-        cloud.describe_stacks(StackName=name)
-    done, out, err = run("deploy", path, "--stack", name)
-    assert (done, err) == (0, "")
-    assert f"{name} created" in out
-    url = outputs(cloud, name)["HelloWorldUrl"]
-    assert json.load(urllib.request.urlopen(url)) == {"message": "hello world"}
-    assert run("deploy", path, "--stack", name) == (0, f"{name} unchanged: it is what {path} says\n", "")
-    done, out, _ = run("diff", path, "--stack", name, "--parameter", "Greeting=bonjour")
-    assert out == "~ AWS::Lambda::Function                HelloWorldFunction  (Environment)\n"
-    assert run("deploy", path, "--stack", name, "--parameter", "Greeting=bonjour")[0] == 0
-    assert json.load(urllib.request.urlopen(url)) == {"message": "bonjour"}
-    # What is saved is live, and what was said before still holds.
-    code = Path(path).parent / "hello_world/app.py"
-    code.write_text(code.read_text().replace('"message"', '"text"'))
-    assert run("deploy", path, "--stack", name)[0] == 0
-    assert json.load(urllib.request.urlopen(url)) == {"text": "bonjour"}
-    done, out, _ = run("delete", name)
-    assert out.endswith(f"{name} deleted\n")
-    assert not [each for each in api.list_functions()["Functions"] if each["FunctionName"].startswith(name)]
-    assert run("delete", name) == (1, f"{name} is no stack\n", "")
-
-
-@pytest.mark.promise(167)
-def test_a_bus_and_a_queue(
-    run: Run, server: Served, cloud: Any, api: Any, template: Callable[[str], Path], name: str
-) -> None:
-    assert run("deploy", str(template("orders")), "--stack", name)[0] == 0
-    found = outputs(cloud, name)
-    entry = {"Source": "shop", "DetailType": "placed", "Detail": '{"n": 7}', "EventBusName": found["Bus"]}
-    assert server.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
-    logged(server, f"/aws/lambda/{found['Function']}", 'got {"n": 7}')
-    mapping = api.get_event_source_mapping(UUID=found["Mapping"])
-    queue = found["Queue"].rpartition("/")[2]
-    assert mapping["EventSourceArn"].rpartition(":")[2] == queue
-    assert mapping["BatchSize"] == 5
-    attributes = server.client("sqs").get_queue_attributes(QueueUrl=found["Queue"], AttributeNames=["All"])
-    assert attributes["Attributes"]["VisibilityTimeout"] == "180"
-    assert json.loads(attributes["Attributes"]["RedrivePolicy"])["maxReceiveCount"] == 3
-    assert run("delete", name)[0] == 0
-    buses = server.client("events").list_event_buses()["EventBuses"]
-    assert [each["Name"] for each in buses if each["Name"].startswith(name)] == []
-
-
-@pytest.mark.promise(167)
-def test_a_topic_and_conditions(
-    run: Run, server: Served, cloud: Any, template: Callable[[str], Path], name: str
-) -> None:
-    path = str(template("notify"))
-    assert run("deploy", path, "--stack", name)[0] == 0
-    found = outputs(cloud, name)
-    assert "AuditQueue" not in found
-    server.client("sns").publish(TopicArn=found["Topic"], Message="ahoy")
-    logged(server, f"/aws/lambda/{found['Function']}", "got ahoy")
-    exports = {each["Name"]: each["Value"] for each in cloud.list_exports()["Exports"]}
-    assert exports[f"{name}-topic"] == found["Topic"]
-    done, out, _ = run("deploy", path, "--stack", name, "--parameter", "Stage=prod")
-    assert done == 0
-    assert "CREATE_COMPLETE  AWS::SQS::Queue                      Audit" in out
-    assert outputs(cloud, name)["AuditQueue"].startswith(f"arn:aws:sqs:{REGION}:")
-    done, out, _ = run("deploy", path, "--stack", name, "--parameter", "Stage=dev")
-    assert "DELETE_COMPLETE  AWS::SQS::Queue                      Audit" in out
-    done, _, err = run("deploy", path, "--stack", name, "--parameter", "Stage=test")
-    assert done == 2
-    assert "Parameter 'Stage' must be one of AllowedValues" in err
-    assert run("delete", name)[0] == 0
-
-
-@pytest.mark.promise(167)
-def test_schedules(run: Run, server: Served, cloud: Any, template: Callable[[str], Path], name: str) -> None:
-    path = template("nightly")
-    assert run("deploy", str(path), "--stack", name)[0] == 0
-    found = outputs(cloud, name)
-    logged(server, f"/aws/lambda/{found['Function']}", "got it was due")
-    scheduler = server.client("scheduler")
-    kept = scheduler.get_schedule(Name=found["Schedule"], GroupName=f"{name}-group")
-    assert kept["Target"]["Arn"].endswith(found["Function"])
-    assert run("delete", name)[0] == 0
-    groups = scheduler.list_schedule_groups()["ScheduleGroups"]
-    assert [each["Name"] for each in groups if each["Name"].startswith(name)] == []
-
-
-@pytest.mark.promise(167)
-def test_a_layer_versions_and_an_alias(
-    run: Run, cloud: Any, api: Any, template: Callable[[str], Path], name: str
-) -> None:
-    path = str(template("layered"))
-    assert run("deploy", path, "--stack", name)[0] == 0
-
-    def said() -> Any:
-        alias = outputs(cloud, name)["Alias"]
-        return json.load(api.invoke(FunctionName=alias, Payload=b"{}")["Payload"])
-
-    assert said() == "said one"
-    assert api.get_function_configuration(FunctionName=f"{name}-speaker")["MemorySize"] == 192
-    assert outputs(cloud, name)["Version"] == "1"
-    code = Path(path).parent / "src/app.py"  # SAM publishes a version of what has other code
-    code.write_text(code.read_text() + "# changed\n")
-    assert run("deploy", path, "--stack", name, "--parameter", "Word=two")[0] == 0
-    assert said() == "said two"
-    assert outputs(cloud, name)["Version"] == "2"
-    assert run("delete", name)[0] == 0
-
-
-def test_what_a_template_names_and_is_not_there(run: Run, tmp_path: Path, name: str) -> None:
-    path = tmp_path / "template.yaml"
-    path.write_text(
-        "Resources:\n  F:\n    Type: AWS::Lambda::Function\n    Properties:\n      Code: nowhere/\n"
-    )
-    done, _, err = run("deploy", str(path), "--stack", name)
-    assert done == 2
-    assert err == f"stoker deploy: F: Code is {tmp_path / 'nowhere'}, which is not there\n"
-    path.write_text("Resources:\n  Box:\n    Type: AWS::EC2::Instance\n")
-    done, _, err = run("deploy", str(path), "--stack", name)
-    assert done == 2
-    assert "Unrecognized resource types: [AWS::EC2::Instance (Box)]" in err
-    path.write_text("Resources: [")
-    assert "YAML not well-formed" in run("deploy", str(path), "--stack", name)[2]
-
-
-@pytest.mark.promise(169)
-def test_requirements_are_installed_once(
-    run: Run, cloud: Any, api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    import zipfile
-
-    wheel = tmp_path / "thing-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("thing.py", "WORD = 'installed'\n")
-        archive.writestr("thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
-        archive.writestr(
-            "thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr("thing-1.0.dist-info/RECORD", "")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    source = tmp_path / "src"
-    source.mkdir()
-    (source / "requirements.txt").write_text(f"# what it needs\n{wheel}\n")
-    (source / "app.py").write_text("import thing\n\ndef handler(event, context):\n    return thing.WORD\n")
-    role = "arn:aws:iam::000000000000:role/test"
-    properties = {"Runtime": RUNTIME, "Handler": "app.handler", "Role": role, "Code": "src"}
-    resources = {"F": {"Type": "AWS::Lambda::Function", "Properties": properties}}
-    path = tmp_path / "template.json"
-    path.write_text(json.dumps({"Resources": resources, "Outputs": {"F": {"Value": {"Ref": "F"}}}}))
-    done, out, err = run("deploy", str(path), "--stack", name)
-    assert done == 0, err
-    assert f"installing {source / 'requirements.txt'}\n" in out
-    function = outputs(cloud, name)["F"]
-    assert json.load(api.invoke(FunctionName=function, Payload=b"{}")["Payload"]) == "installed"
-    wheel.unlink()
-    done, out, err = run("deploy", str(path), "--stack", name)
-    assert out == f"{name} unchanged: it is what {path} says\n"
-    (source / "requirements.txt").write_text("./nothing-of-that-name.whl\n")
-    done, _, err = run("deploy", str(path), "--stack", name)
-    assert done == 2
-    assert "could not be installed" in err
-
-
-# By boto3.
 
 
 @pytest.mark.promise(168)
@@ -328,6 +88,19 @@ def test_a_creation_that_fails_leaves_nothing(server: Served, cloud: Any, api: A
         "ValidationError", cloud.update_stack, **again
     )
     cloud.delete_stack(StackName=name)
+
+
+@pytest.mark.parametrize("kind", ["AWS::DynamoDB::Table", "AWS::StepFunctions::StateMachine"])
+def test_a_service_that_is_not_here(cloud: Any, name: str, kind: str) -> None:
+    """Nothing was made there, so nothing is to be deleted there."""
+    cloud.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": {"Elsewhere": {"Type": kind}}}))
+    assert status(cloud, name) == "ROLLBACK_COMPLETE"
+    events = cloud.describe_stack_events(StackName=name)["StackEvents"]
+    (reason,) = [each["ResourceStatusReason"] for each in events if each["ResourceStatus"] == "CREATE_FAILED"]
+    assert "is not served here" in reason
+    cloud.delete_stack(StackName=name)
+    with pytest.raises(ClientError, match="does not exist"):
+        cloud.describe_stacks(StackName=name)
 
 
 @pytest.mark.promise(168)
@@ -401,6 +174,25 @@ def test_replacements_and_what_is_retained(server: Served, cloud: Any, name: str
     assert named() == [f"{name}-b", f"{name}-d"]
 
 
+def test_what_a_template_no_longer_says_is_the_default(cloud: Any, api: Any, name: str) -> None:
+    code = {"Runtime": RUNTIME, "Handler": "index.handler", "Role": ROLE, "Code": {"ZipFile": ECHO}}
+
+    def template(**more: str) -> str:
+        url = {"TargetFunctionArn": {"Ref": "F"}, "AuthType": "NONE", **more}
+        resources = {
+            "F": {"Type": "AWS::Lambda::Function", "Properties": code},
+            "Url": {"Type": "AWS::Lambda::Url", "Properties": url},
+        }
+        return json.dumps({"Resources": resources, "Outputs": {"F": {"Value": {"Ref": "F"}}}})
+
+    cloud.create_stack(StackName=name, TemplateBody=template(InvokeMode="RESPONSE_STREAM"))
+    function = outputs(cloud, name)["F"]
+    assert api.get_function_url_config(FunctionName=function)["InvokeMode"] == "RESPONSE_STREAM"
+    cloud.update_stack(StackName=name, TemplateBody=template())
+    assert api.get_function_url_config(FunctionName=function)["InvokeMode"] == "BUFFERED"
+    cloud.delete_stack(StackName=name)
+
+
 @pytest.mark.promise(168)
 def test_exports_hold_what_others_import(cloud: Any, name: str) -> None:
     queue = {"Type": "AWS::SQS::Queue"}
@@ -435,6 +227,10 @@ def test_exports_hold_what_others_import(cloud: Any, name: str) -> None:
          "Circular dependency between resources: [Q, R]"),
         ({"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Parameters": {"P": {"Type": "String"}}},
          "Parameters: [P] must have values"),
+        ({"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Parameters": {"P": 1}},
+         "Template format error: [/Parameters/P] must be an object"),
+        ({"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Parameters": ["P"]},
+         "Template format error: [/Parameters] must be an object"),
         ({"Resources": {"R": {"Type": "AWS::IAM::Role", "Properties": {"RoleName": "r"}}}},
          "Requires capabilities : [CAPABILITY_NAMED_IAM]"),
         ({"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Transform": "Mine"}, "No transform named Mine found."),
@@ -455,43 +251,6 @@ def test_a_template_is_summarised(cloud: Any) -> None:
     checked = cloud.validate_template(TemplateBody=body("plain"))
     assert checked["Capabilities"] == ["CAPABILITY_IAM"]
     assert [each["ParameterKey"] for each in checked["Parameters"]] == ["Fails", "Depth"]
-
-
-# By the AWS CLI, and with other services.
-
-
-@needs_aws_cli
-@pytest.mark.promise(168)
-def test_aws_cloudformation_deploy(server: Served, cloud: Any, tmp_path: Path, name: str) -> None:
-    path = tmp_path / "template.json"
-    path.write_text(body())
-
-    def deploy(*more: str) -> subprocess.CompletedProcess[str]:
-        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
-        command = [
-            str(AWS_CLI),
-            "cloudformation",
-            "deploy",
-            "--template-file",
-            str(path),
-            "--stack-name",
-            name,
-        ]
-        return subprocess.run(
-            [*command, "--capabilities", "CAPABILITY_IAM", *more], capture_output=True, text=True, check=False,
-            env={**os.environ, **keys, "AWS_ENDPOINT_URL": server.url},
-        )  # fmt: skip
-
-    done = deploy()
-    assert done.returncode == 0, done.stderr
-    assert f"Successfully created/updated stack - {name}" in done.stdout
-    done = deploy("--no-fail-on-empty-changeset")
-    assert done.returncode == 0
-    assert "No changes to deploy" in done.stdout
-    done = deploy("--parameter-overrides", "Depth=4")
-    assert done.returncode == 0
-    assert f"Successfully created/updated stack - {name}" in done.stdout
-    cloud.delete_stack(StackName=name)
 
 
 @pytest.mark.promise(170)
@@ -553,9 +312,6 @@ def test_types_of_other_services_are_passed_on(tmp_path: Path) -> None:
         assert [each["Name"] for each in s3.list_buckets()["Buckets"]] == ["templates"]
         assert served.client("dynamodb").list_tables()["TableNames"] == []
         assert served.stop() == 0
-
-
-# The server's end in the middle.
 
 
 @pytest.mark.promise(171)

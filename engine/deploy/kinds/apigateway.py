@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar
 
-from ..shaping import has, lowered, shaped, text
-from .base import Aws, Kind, Made, Wanted, send, tags
+from ..shaping import lowered, shaped, text
+from .base import Aws, Kind, Made, Wanted, send, send_known, tags
 
 _V1, _V2 = "apigateway", "apigatewayv2"
 # What SAM gives a deployment's stage of its own; the real ones are resources.
@@ -187,12 +187,7 @@ class Method(Kind):
             await _lower(aws, "PutMethodResponse", {**key, **each})
         if integration := wanted.get("Integration"):
             given = {name: value for name, value in integration.items() if name != "IntegrationResponses"}
-            renamed = (
-                {"IntegrationHttpMethod": given.pop("IntegrationHttpMethod")}
-                if "IntegrationHttpMethod" in given
-                else {}
-            )
-            await _lower(aws, "PutIntegration", {**key, **given, **renamed})
+            await _lower(aws, "PutIntegration", {**key, **given})
             for each in integration.get("IntegrationResponses") or []:
                 await _lower(aws, "PutIntegrationResponse", {**key, **each})
         return Made("-".join(str(each) for each in key.values()))
@@ -214,8 +209,7 @@ class Api(Kind):
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         if "Body" in wanted.properties:
-            document = _filled(wanted)
-            given = {"Body": json.dumps(document)}
+            given = {"Body": json.dumps(_filled(wanted))}
             if "FailOnWarnings" in wanted.properties:
                 given["FailOnWarnings"] = wanted.get("FailOnWarnings")
             made = await send(aws, _V2, "ImportApi", given)
@@ -229,9 +223,7 @@ class Api(Kind):
             given = {"ApiId": before.id, "Body": json.dumps(_filled(wanted))}
             await send(aws, _V2, "ReimportApi", given)
         else:
-            kept = has(_V2, "UpdateApi")
-            given = {name: value for name, value in wanted.properties.items() if name in kept}
-            await send(aws, _V2, "UpdateApi", {"ApiId": before.id, **given})
+            await send_known(aws, _V2, "UpdateApi", {**wanted.properties, "ApiId": before.id})
         return Made(before.id, before.attributes)
 
     async def delete(self, aws: Aws, before: Made) -> None:
@@ -305,9 +297,7 @@ class HttpStage(Kind):
         return Made(wanted.name)
 
     async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
-        kept = has(_V2, "UpdateStage")
-        given = {name: value for name, value in wanted.properties.items() if name in kept}
-        await send(aws, _V2, "UpdateStage", {**given, "StageName": before.id})
+        await send_known(aws, _V2, "UpdateStage", {**wanted.properties, "StageName": before.id})
         return Made(before.id, before.attributes)
 
     async def delete(self, aws: Aws, before: Made) -> None:

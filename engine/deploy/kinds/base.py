@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 from ...aws.clients import CallFailed
 from ...aws.names import Place
 from ...errors import EngineError
-from ..shaping import shaped, text
+from ..shaping import known, shaped, text
 
 GONE = {
     "404", "AWS.SimpleQueueService.NonExistentQueue", "NoSuchBucket", "NoSuchEntity", "NoSuchEntityException",
@@ -73,10 +73,8 @@ class Kind:
     name: ClassVar[str] = ""  # the property that has its name; "" if a service gives it an id
     longest: ClassVar[int] = 64  # characters of a generated name
     fixed: ClassVar[frozenset[str]] = frozenset()  # properties that need another resource when they change
-    probe: ClassVar[tuple[str, str]] = (
-        "",
-        "",
-    )  # an operation that finds one by its name, and the member for the name
+    # An operation that finds one of its name, and the member that the physical id goes into.
+    probe: ClassVar[tuple[str, str]] = ("", "")
 
     def call_it(self, name: str, aws: Aws) -> str:
         """The physical id of one that will be called so."""
@@ -89,15 +87,19 @@ class Kind:
         names = set(self.fixed) | ({self.name} if self.name else set())
         return any(before.get(name) != wanted.get(name) for name in names)
 
+    def probed(self, aws: Aws, wanted: Wanted) -> dict[str, Any]:
+        """The members of the probe's request."""
+        return {self.probe[1]: self.call_it(wanted.name, aws)}
+
     async def exists(self, aws: Aws, wanted: Wanted) -> bool:
         """Is there one of that name, which is not this stack's?"""
-        operation, member = self.probe
+        operation, _ = self.probe
         if not operation:
             return False
         try:
-            await aws.call(self.service, operation, {member: wanted.name})
+            await aws.call(self.service, operation, self.probed(aws, wanted))
         except CallFailed as error:
-            if error.code in GONE or error.code == NOT_SERVED:
+            if error.code in GONE:
                 return False
             raise
         return True
@@ -121,12 +123,21 @@ async def send(aws: Aws, service: str, operation: str, properties: Mapping[str, 
     return await aws.call(service, operation, shaped(service, operation, properties))
 
 
+async def send_known(aws: Aws, service: str, operation: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, of those properties that the operation has."""
+    return await send(aws, service, operation, known(service, operation, properties))
+
+
 def tags(properties: Mapping[str, Any]) -> dict[str, str]:
     """A list of Key and Value, or an object, as an object."""
     given = properties.get("Tags") or {}
     if isinstance(given, list):
         return {str(each["Key"]): text(each.get("Value", "")) for each in given}
     return {str(key): text(value) for key, value in given.items()}
+
+
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 async def retag(

@@ -6,9 +6,8 @@ import json
 import re
 from typing import Any
 
-from ...aws.clients import CallFailed
-from ..shaping import Unsupported, lowered, text
-from .base import GONE, Aws, Kind, Made, NotMade, Wanted, retag, send, tags, until
+from ..shaping import lowered, only, text
+from .base import Aws, Kind, Made, NotMade, Wanted, retag, send, tag_list, tags, until
 
 # Properties of a bucket, and the operation and member that each is set by.
 _BUCKET = {
@@ -51,8 +50,7 @@ class Bucket(Kind):
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         name, region = wanted.name, aws.place.region
-        if strange := sorted(set(wanted.properties) - set(_BUCKET) - {"BucketName"}):
-            raise Unsupported(f"Encountered unsupported property {strange[0]}")
+        only(wanted.properties, {*_BUCKET, "BucketName"})
         where = {} if region == _LOCATED else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         await aws.call("s3", "CreateBucket", {"Bucket": name, **where})
         await self._configure(aws, wanted, {})
@@ -66,8 +64,7 @@ class Bucket(Kind):
         return Made(name, attributes)
 
     async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
-        if strange := sorted(set(wanted.properties) - set(_BUCKET) - {"BucketName"}):
-            raise Unsupported(f"Encountered unsupported property {strange[0]}")
+        only(wanted.properties, {*_BUCKET, "BucketName"})
         await self._configure(aws, wanted, before.properties)
         return Made(before.id, before.attributes)
 
@@ -122,7 +119,7 @@ class Table(Kind):
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         given = {**wanted.without(*self._APART), **self._common(wanted), "TableName": wanted.name}
-        if listed := [{"Key": key, "Value": value} for key, value in tags(wanted.properties).items()]:
+        if listed := tag_list(tags(wanted.properties)):
             given["Tags"] = listed
         await send(aws, "dynamodb", "CreateTable", given)
         table = await self._active(aws, wanted.name)
@@ -245,7 +242,7 @@ class Parameter(Kind):
     async def _put(aws: Aws, wanted: Wanted, name: str, overwrite: bool) -> Made:
         given = {**wanted.without("Tags"), "Name": name, "Overwrite": overwrite}
         if not overwrite:
-            given["Tags"] = [{"Key": key, "Value": value} for key, value in tags(wanted.properties).items()]
+            given["Tags"] = tag_list(tags(wanted.properties))
         await send(aws, "ssm", "PutParameter", given)
         return Made(name, {"Type": wanted.get("Type"), "Value": wanted.get("Value")})
 
@@ -283,7 +280,7 @@ class Secret(Kind):
         await retag(
             before.properties, wanted.properties,
             lambda fresh: aws.call("secretsmanager", "TagResource", {
-                "SecretId": before.id, "Tags": [{"Key": key, "Value": value} for key, value in fresh.items()],
+                "SecretId": before.id, "Tags": tag_list(fresh),
             }),
             lambda gone: aws.call("secretsmanager", "UntagResource", {"SecretId": before.id, "TagKeys": gone}),
         )  # fmt: skip
@@ -300,19 +297,10 @@ class StateMachine(Kind):
     name = "StateMachineName"
     longest = 80
     fixed = frozenset({"StateMachineType"})
+    probe = ("DescribeStateMachine", "stateMachineArn")
 
     def call_it(self, name: str, aws: Aws) -> str:
         return f"arn:aws:states:{aws.place.region}:{aws.place.account}:stateMachine:{name}"
-
-    async def exists(self, aws: Aws, wanted: Wanted) -> bool:
-        try:
-            arn = self.call_it(wanted.name, aws)
-            await aws.call("stepfunctions", "DescribeStateMachine", {"stateMachineArn": arn})
-        except CallFailed as error:
-            if error.code in GONE:
-                return False
-            raise
-        return True
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         listed = [{"key": key, "value": value} for key, value in tags(wanted.properties).items()]

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ...aws.clients import CallFailed
-from ..shaping import has, lowered, shaped
-from .base import GONE, Aws, Kind, Made, NotMade, Wanted, retag, send, tags
+from ..shaping import lowered, shaped
+from .base import Aws, Kind, Made, NotMade, Wanted, retag, send, send_known, tag_list, tags
 
 _PER_CALL = 10  # targets of one request
-
-
-def _listed(properties: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags(properties).items()]
 
 
 class _Named(Kind):
@@ -29,10 +24,7 @@ class _Named(Kind):
         return self._made(wanted.name, made)
 
     async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
-        operation = f"Update{self.noun}"
-        kept = has(self.service, operation)
-        given = {name: value for name, value in self._given(wanted, before.id).items() if name in kept}
-        await send(aws, self.service, operation, given)
+        await send_known(aws, self.service, f"Update{self.noun}", self._given(wanted, before.id))
         return Made(before.id, before.attributes)
 
     async def delete(self, aws: Aws, before: Made) -> None:
@@ -41,7 +33,7 @@ class _Named(Kind):
     def _given(self, wanted: Wanted, name: str) -> dict[str, Any]:
         given = {**wanted.without(self.name), self.own_name: name}
         if "Tags" in given:
-            given["Tags"] = _listed(given)
+            given["Tags"] = tag_list(tags(given))
         return given
 
     def _made(self, name: str, found: Mapping[str, Any]) -> Made:
@@ -130,15 +122,10 @@ class Rule(Kind):
     service = "events"
     name = "Name"
     fixed = frozenset({"EventBusName"})
+    probe = ("DescribeRule", "Name")
 
-    async def exists(self, aws: Aws, wanted: Wanted) -> bool:
-        try:
-            await aws.call("events", "DescribeRule", self._named(wanted.name, wanted.properties))
-        except CallFailed as error:
-            if error.code in GONE:
-                return False
-            raise
-        return True
+    def probed(self, aws: Aws, wanted: Wanted) -> dict[str, Any]:
+        return {**super().probed(aws, wanted), **self._bus(wanted.properties)}
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         return await self._put(aws, wanted, wanted.name, [])
@@ -151,12 +138,11 @@ class Rule(Kind):
         )
 
     async def _put(self, aws: Aws, wanted: Wanted, name: str, gone: list[str]) -> Made:
-        named = self._named(name, wanted.properties)
-        bus = {key: value for key, value in named.items() if key != "Name"}
+        bus = self._bus(wanted.properties)
         given = wanted.without("Targets", "Tags")
         if "Tags" in wanted.properties:
-            given["Tags"] = _listed(wanted.properties)
-        made = await send(aws, "events", "PutRule", {**given, **named})
+            given["Tags"] = tag_list(tags(wanted.properties))
+        made = await send(aws, "events", "PutRule", {**given, "Name": name})
         if gone:
             await aws.call("events", "RemoveTargets", {"Rule": name, **bus, "Ids": gone})
         targets = wanted.get("Targets") or []
@@ -169,18 +155,16 @@ class Rule(Kind):
         return Made(name if bus_name == "default" else f"{bus_name}|{name}", {"Arn": made["RuleArn"]})
 
     async def delete(self, aws: Aws, before: Made) -> None:
-        name = before.id.rpartition("|")[2]
-        named = self._named(name, before.properties)
-        bus = {key: value for key, value in named.items() if key != "Name"}
+        name, bus = before.id.rpartition("|")[2], self._bus(before.properties)
         found = await aws.call("events", "ListTargetsByRule", {"Rule": name, **bus})
         if ids := [each["Id"] for each in found.get("Targets", [])]:
             await aws.call("events", "RemoveTargets", {"Rule": name, **bus, "Ids": ids})
-        await aws.call("events", "DeleteRule", named)
+        await aws.call("events", "DeleteRule", {"Name": name, **bus})
 
     @staticmethod
-    def _named(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    def _bus(properties: Mapping[str, Any]) -> dict[str, Any]:
         bus = properties.get("EventBusName")
-        return {"Name": name, **({"EventBusName": bus} if bus else {})}
+        return {"EventBusName": bus} if bus else {}
 
 
 class ScheduleGroup(_Named):
@@ -193,9 +177,7 @@ class ScheduleGroup(_Named):
         arn = before.attributes["Arn"]
         await retag(
             before.properties, wanted.properties,
-            lambda fresh: aws.call("scheduler", "TagResource", {
-                "ResourceArn": arn, "Tags": [{"Key": key, "Value": value} for key, value in fresh.items()],
-            }),
+            lambda fresh: aws.call("scheduler", "TagResource", {"ResourceArn": arn, "Tags": tag_list(fresh)}),
             lambda gone: aws.call("scheduler", "UntagResource", {"ResourceArn": arn, "TagKeys": gone}),
         )  # fmt: skip
         return Made(before.id, before.attributes)
@@ -206,15 +188,10 @@ class Schedule(Kind):
     service = "scheduler"
     name = "Name"
     fixed = frozenset({"GroupName"})
+    probe = ("GetSchedule", "Name")
 
-    async def exists(self, aws: Aws, wanted: Wanted) -> bool:
-        try:
-            await aws.call("scheduler", "GetSchedule", self._named(wanted.name, wanted.properties))
-        except CallFailed as error:
-            if error.code in GONE:
-                return False
-            raise
-        return True
+    def probed(self, aws: Aws, wanted: Wanted) -> dict[str, Any]:
+        return {**super().probed(aws, wanted), **self._group(wanted.properties)}
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         made = await send(aws, "scheduler", "CreateSchedule", {**wanted.properties, "Name": wanted.name})
@@ -225,12 +202,13 @@ class Schedule(Kind):
         return Made(before.id, before.attributes)
 
     async def delete(self, aws: Aws, before: Made) -> None:
-        await aws.call("scheduler", "DeleteSchedule", self._named(before.id, before.properties))
+        named = {"Name": before.id, **self._group(before.properties)}
+        await aws.call("scheduler", "DeleteSchedule", named)
 
     @staticmethod
-    def _named(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    def _group(properties: Mapping[str, Any]) -> dict[str, Any]:
         group = properties.get("GroupName")
-        return {"Name": name, **({"GroupName": group} if group else {})}
+        return {"GroupName": group} if group else {}
 
 
 class LogGroup(Kind):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ...aws.clients import CallFailed
 from ..shaping import text
-from .base import GONE, NOT_SERVED, Aws, Kind, Made, Wanted, send, tags
+from .base import GONE, NOT_SERVED, Aws, Kind, Made, Wanted, send, tag_list, tags
 
 _AWS_MANAGED = "arn:aws:iam::aws:policy/"
 _NOTE = "IAM is not served here: kept as a name and an ARN"
@@ -20,7 +20,7 @@ def _arn(aws: Aws, kind: str, properties: Mapping[str, Any], name: str) -> str:
 
 
 def _listed(properties: Mapping[str, Any]) -> dict[str, Any]:
-    found = [{"Key": key, "Value": value} for key, value in tags(properties).items()]
+    found = tag_list(tags(properties))
     return {"Tags": found} if found else {}
 
 
@@ -29,6 +29,14 @@ class _Iam(Kind):
 
     service = "iam"
     noun: ClassVar[str]  # in its ARN
+
+    async def exists(self, aws: Aws, wanted: Wanted) -> bool:
+        try:
+            return await super().exists(aws, wanted)
+        except CallFailed as error:
+            if error.code != NOT_SERVED:
+                raise
+            return False
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         try:

@@ -250,8 +250,9 @@ class Url(Kind):
         return Made(made["FunctionArn"], {name: made[name] for name in ("FunctionArn", "FunctionUrl")})
 
     async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
-        given = {"Cors": {}, "InvokeMode": "BUFFERED"} if "Cors" in before.properties else {}
-        await send(aws, SERVICE, "UpdateFunctionUrlConfig", {**given, **self._given(wanted.properties)})
+        defaults = {"Cors": {}, "InvokeMode": "BUFFERED"}
+        given = with_defaults(self._given(wanted.properties), before.properties, defaults)
+        await send(aws, SERVICE, "UpdateFunctionUrlConfig", given)
         return Made(before.id, before.attributes)
 
     async def delete(self, aws: Aws, before: Made) -> None:
@@ -303,9 +304,8 @@ class EventSourceMapping(Kind):
         return self._made(made)
 
     async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
-        given = wanted.without(*self.fixed, "Tags")
-        removed = {"FilterCriteria": {}, "FunctionResponseTypes": [], "ScalingConfig": {}, "Enabled": True}
-        given = {name: value for name, value in removed.items() if name in before.properties} | given
+        defaults = {"FilterCriteria": {}, "FunctionResponseTypes": [], "ScalingConfig": {}, "Enabled": True}
+        given = with_defaults(wanted.without(*self.fixed, "Tags"), before.properties, defaults)
         made = await send(aws, SERVICE, "UpdateEventSourceMapping", {"UUID": before.id, **given})
         return self._made(made)
 

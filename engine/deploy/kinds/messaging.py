@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...aws.clients import CallFailed
-from ..shaping import Unsupported, text
-from .base import GONE, Aws, Kind, Made, Wanted, retag, send, tags
+from ..shaping import only, text
+from .base import GONE, Aws, Kind, Made, Wanted, retag, send, tag_list, tags, with_defaults
 
 _QUEUE_DEFAULTS = {
     "ContentBasedDeduplication": "false", "DelaySeconds": "0", "MaximumMessageSize": "1048576",
@@ -37,8 +37,7 @@ _SUBSCRIPTION = ("DeliveryPolicy", "FilterPolicy", "FilterPolicyScope", "RawMess
 
 def _attributes(properties: Mapping[str, Any], names: set[str], apart: tuple[str, ...]) -> dict[str, str]:
     """Raises Unsupported."""
-    if strange := sorted(set(properties) - names - set(apart)):
-        raise Unsupported(f"Encountered unsupported property {strange[0]}")
+    only(properties, {*names, *apart})
     return {name: text(value) for name, value in properties.items() if name in names}
 
 
@@ -62,8 +61,7 @@ class Queue(Kind):
 
     async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
         attributes = _attributes(wanted.properties, _QUEUE, ("QueueName", "Tags"))
-        removed = set(before.properties) - set(wanted.properties)
-        attributes |= {name: value for name, value in _QUEUE_DEFAULTS.items() if name in removed}
+        attributes = with_defaults(attributes, before.properties, _QUEUE_DEFAULTS)
         attributes.pop("FifoQueue", None)
         if attributes:
             await aws.call("sqs", "SetQueueAttributes", {"QueueUrl": before.id, "Attributes": attributes})
@@ -157,24 +155,16 @@ class Topic(Kind):
     name = "TopicName"
     longest = 250
     fixed = frozenset({"FifoTopic"})
+    probe = ("GetTopicAttributes", "TopicArn")
 
     def call_it(self, name: str, aws: Aws) -> str:
         return f"arn:aws:sns:{aws.place.region}:{aws.place.account}:{name}"
-
-    async def exists(self, aws: Aws, wanted: Wanted) -> bool:
-        try:
-            await aws.call("sns", "GetTopicAttributes", {"TopicArn": self.call_it(wanted.name, aws)})
-        except CallFailed as error:
-            if error.code in GONE:
-                return False
-            raise
-        return True
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         attributes = _attributes(wanted.properties, _TOPIC, ("TopicName", "Subscription", "Tags"))
         if attributes.get("FifoTopic") == "false":
             del attributes["FifoTopic"]
-        listed = [{"Key": key, "Value": value} for key, value in tags(wanted.properties).items()]
+        listed = tag_list(tags(wanted.properties))
         given = {"Name": wanted.name, "Attributes": attributes, "Tags": listed}
         arn = (await aws.call("sns", "CreateTopic", given))["TopicArn"]
         for each in wanted.get("Subscription") or []:
@@ -183,8 +173,7 @@ class Topic(Kind):
 
     async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
         attributes = _attributes(wanted.properties, _TOPIC, ("TopicName", "Subscription", "Tags"))
-        removed = set(before.properties) - set(wanted.properties)
-        attributes |= {name: value for name, value in _TOPIC_DEFAULTS.items() if name in removed}
+        attributes = with_defaults(attributes, before.properties, _TOPIC_DEFAULTS)
         attributes.pop("FifoTopic", None)
         for name, value in attributes.items():
             given = {"TopicArn": before.id, "AttributeName": name, "AttributeValue": value}
@@ -192,9 +181,7 @@ class Topic(Kind):
         await self._subscribe(aws, before.id, before.properties, wanted.properties)
         await retag(
             before.properties, wanted.properties,
-            lambda fresh: aws.call("sns", "TagResource", {
-                "ResourceArn": before.id, "Tags": [{"Key": key, "Value": value} for key, value in fresh.items()],
-            }),
+            lambda fresh: aws.call("sns", "TagResource", {"ResourceArn": before.id, "Tags": tag_list(fresh)}),
             lambda gone: aws.call("sns", "UntagResource", {"ResourceArn": before.id, "TagKeys": gone}),
         )  # fmt: skip
         return Made(before.id, before.attributes)

@@ -50,11 +50,11 @@ class AuthorizerOperations:
         return page(self._catalog.owned(caller.place, AUTHORIZERS, members["restApiId"]).values(), members)
 
     async def update_authorizer(self, members: Members, caller: Caller) -> Members:
-        shape = self._model.operation("UpdateAuthorizer").output
-        assert shape is not None
         async with self._catalog.changes.lock:
             known = self._found(members, caller)
-            record = authorizer(patched(shape, known, members.get("patchOperations"), ("id",)), known["id"])
+            record = authorizer(
+                patched(self._model.operation("UpdateAuthorizer"), known, members, ("id",)), known["id"]
+            )
             self._unique(caller, members["restApiId"], record)
             await self._catalog.write(caller.place, (AUTHORIZERS, members["restApiId"], record["id"], record))
         return record

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from ...aws.faults import Fault
+from ..apigatewayv2.faults import bad, conflict, not_here
 
-
-def bad(message: str) -> Fault:
-    return Fault("BadRequestException", message)
-
-
-def conflict(message: str) -> Fault:
-    return Fault("ConflictException", message)
+__all__ = ["bad", "conflict", "not_here"]
 
 
 def missing(what: str) -> Fault:
@@ -21,8 +16,3 @@ def missing(what: str) -> Fault:
 def full(what: str) -> Fault:
     message = f"Maximum number of {what} has been reached. Please contact AWS if you need additional {what}."
     return Fault("LimitExceededException", message)
-
-
-def not_here(what: str) -> Fault:
-    """A part of the service that this endpoint does not have."""
-    return Fault("NotImplementedException", f"{what} is not implemented by this endpoint.", Type="User")

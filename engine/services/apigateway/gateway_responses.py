@@ -83,12 +83,10 @@ class GatewayResponseOperations:
         return page([own.get(kind) or _default(kind) for kind in DEFAULTS], members)
 
     async def update_gateway_response(self, members: Members, caller: Caller) -> Members:
-        shape = self._model.operation("UpdateGatewayResponse").output
-        assert shape is not None
         async with self._catalog.changes.lock:
             known = self._found(members, caller)
             fixed = ("responseType", "defaultResponse")
-            changed = patched(shape, known, members.get("patchOperations"), fixed)
+            changed = patched(self._model.operation("UpdateGatewayResponse"), known, members, fixed)
             record = gateway_response(known["responseType"], changed)
             await self._catalog.write(
                 caller.place, (RESPONSES, members["restApiId"], record["responseType"], record)

@@ -57,11 +57,11 @@ class KeyOperations:
         return page(found, members)
 
     async def update_api_key(self, members: Members, caller: Caller) -> Members:
-        shape = self._model.operation("UpdateApiKey").output
-        assert shape is not None
         async with self._catalog.changes.lock:
             known = self._catalog.one(caller.place, API_KEYS, members["apiKey"])
-            record = patched(shape, known, members.get("patchOperations"), ("id", "value", "createdDate"))
+            record = patched(
+                self._model.operation("UpdateApiKey"), known, members, ("id", "value", "createdDate")
+            )
             record["lastUpdatedDate"] = time.time()
             await self._catalog.write(caller.place, (API_KEYS, known["id"], "", record))
         return _valued(record, False)
@@ -113,11 +113,9 @@ class KeyOperations:
         )
 
     async def update_usage_plan(self, members: Members, caller: Caller) -> Members:
-        shape = self._model.operation("UpdateUsagePlan").output
-        assert shape is not None
         async with self._catalog.changes.lock:
             known = self._catalog.one(caller.place, PLANS, members["usagePlanId"])
-            record = patched(shape, known, members.get("patchOperations"), ("id",))
+            record = patched(self._model.operation("UpdateUsagePlan"), known, members, ("id",))
             self._check(caller.place, record)
             await self._catalog.write(caller.place, (PLANS, known["id"], "", record))
         return public(record)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ...aws.faults import Fault
+from ..apigatewayv2.faults import bad
 
 PREFIX = "x-amazon-apigateway-"
 ANY = f"{PREFIX}any-method"
@@ -24,12 +24,10 @@ class Document:
         self.root = _loaded(text)
         version = str(self.root.get("openapi") or self.root.get("swagger") or "")
         if not isinstance(self.root.get("paths", {}), dict) or version[:2] not in ("2.", "3.", "2", "3"):
-            raise broken(
-                "Invalid OpenAPI input: neither 'openapi' nor 'swagger' names a version that is known"
-            )
+            raise bad("Invalid OpenAPI input: neither 'openapi' nor 'swagger' names a version that is known")
         self.version = int(version[0])
         if not isinstance(self.root.get("info", {}), dict):
-            raise broken("Invalid OpenAPI input: 'info' is no object")
+            raise bad("Invalid OpenAPI input: 'info' is no object")
 
     @property
     def info(self) -> Json:
@@ -58,18 +56,18 @@ class Document:
         """An object, or the one that its $ref means. Raises Fault."""
         for _ in range(_DEPTH):
             if not isinstance(part, dict):
-                raise broken("Invalid OpenAPI input: an object was expected")
+                raise bad("Invalid OpenAPI input: an object was expected")
             if "$ref" not in part:
                 return part
             part = self._at(str(part["$ref"]))
-        raise broken("Invalid OpenAPI input: a reference leads to itself")
+        raise bad("Invalid OpenAPI input: a reference leads to itself")
 
     def _at(self, reference: str) -> Any:
         found: Any = self.root
         for step in reference.removeprefix("#/").split("/"):
             name = step.replace("~1", "/").replace("~0", "~")
             if not reference.startswith("#/") or not isinstance(found, dict) or name not in found:
-                raise broken(f"Unable to find the reference {reference}")
+                raise bad(f"Unable to find the reference {reference}")
             found = found[name]
         return found
 
@@ -112,11 +110,7 @@ def _loaded(text: str | bytes) -> Json:
         try:
             found = yaml.safe_load(text)
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            raise broken(f"Unable to parse API definition because of a malformed document: {error}") from None
+            raise bad(f"Unable to parse API definition because of a malformed document: {error}") from None
     if not isinstance(found, dict):
-        raise broken("Unable to parse API definition because of a malformed document")
+        raise bad("Unable to parse API definition because of a malformed document")
     return found
-
-
-def broken(message: str) -> Fault:
-    return Fault("BadRequestException", message)

@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.model import Shape
 
+from ...aws.model import Operation
 from ...durable.state import Record
 from .faults import bad
 
@@ -20,14 +21,14 @@ _CATEGORIES = {
 
 
 def patched(
-    shape: Shape,
-    record: Mapping[str, Any],
-    operations: Iterable[Mapping[str, Any]] | None,
-    fixed: Iterable[str],
+    operation: Operation, record: Mapping[str, Any], members: Mapping[str, Any], fixed: Iterable[str]
 ) -> Record:
-    """A record after these operations. fixed: members that none may change. Raises Fault."""
+    """A record after a request's patches. operation: the request's, whose output is such a record; fixed: members that
+    none may change. Raises Fault."""
+    shape = operation.output
+    assert shape is not None
     changed = copy.deepcopy(dict(record))
-    for each in operations or ():
+    for each in members.get("patchOperations") or ():
         op, path, value = each.get("op"), each.get("path") or "", each.get("value")
         if op not in ("add", "remove", "replace"):
             raise bad(f"Invalid patch operation specified: {op}. Must be one of: [add, remove, replace]")

@@ -113,9 +113,7 @@ class ResourceOperations:
         async with self._catalog.changes.lock:
             record, found = self._method(members, caller)
             fixed = ("httpMethod", "methodIntegration", "methodResponses")
-            shape = self._model.operation("UpdateMethod").output
-            assert shape is not None
-            changed = patched(shape, found, members.get("patchOperations"), fixed)
+            changed = patched(self._model.operation("UpdateMethod"), found, members, fixed)
             authorizers = self._catalog.owned(caller.place, AUTHORIZERS, members["restApiId"])
             checked = method(members["httpMethod"], changed, authorizers)
             made = (
@@ -177,9 +175,9 @@ class ResourceOperations:
     async def update_integration(self, members: Members, caller: Caller) -> Members:
         async with self._catalog.changes.lock:
             record, found, made = self._integration(members, caller)
-            shape = self._model.operation("UpdateIntegration").output
-            assert shape is not None
-            changed = patched(shape, made, members.get("patchOperations"), ("type", "integrationResponses"))
+            changed = patched(
+                self._model.operation("UpdateIntegration"), made, members, ("type", "integrationResponses")
+            )
             new = integration(changed, changed.get("httpMethod"), record["id"])
             if "integrationResponses" in made:
                 new["integrationResponses"] = made["integrationResponses"]

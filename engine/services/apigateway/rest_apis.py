@@ -101,11 +101,9 @@ class RestApiOperations:
         return page(self._catalog.all(caller.place, APIS), members)
 
     async def update_rest_api(self, members: Members, caller: Caller) -> Members:
-        shape = self._model.operation("UpdateRestApi").output
-        assert shape is not None
         async with self._catalog.changes.lock:
             known = self._catalog.one(caller.place, APIS, members["restApiId"])
-            record = patched(shape, known, members.get("patchOperations"), _FIXED)
+            record = patched(self._model.operation("UpdateRestApi"), known, members, _FIXED)
             _check(record)
             await self._catalog.write(caller.place, (APIS, record["id"], "", record))
         return record

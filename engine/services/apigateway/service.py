@@ -10,7 +10,7 @@ from ...aws.faults import Fault
 from ...aws.messages import Request, Response
 from ...aws.model import Model
 from ...aws.names import Place
-from ...aws.service import Access, Caller, Handler, ModelService, Service
+from ...aws.service import Access, Caller, Handler, ModelService, Service, operations_of
 from ...aws.validate import Wording
 from ...durable.changes import Changes
 from ...durable.state import States
@@ -45,9 +45,8 @@ class ApiGateway(Service):
 
     def __init__(self, states: States, endpoint: Callable[[Place, str], str]) -> None:
         """endpoint: an API's URL, by its place and id."""
-        self.resets: dict[
-            tuple[str, str], int
-        ] = {}  # by API and stage: how often its authorizers' cache was emptied
+        # By API and stage, how often its authorizers' cache was emptied.
+        self.resets: dict[tuple[str, str], int] = {}
         self._changes = Changes("apigateway")
         self._states = states
         self._endpoint = endpoint
@@ -56,21 +55,21 @@ class ApiGateway(Service):
     def _http(self) -> ModelService:
         """Made when it is first asked for, as the other: most servers have no APIs, and should start quickly."""
         catalog = Catalog(self._states, self._changes)
-        owners = (
+        return _service(
+            Model.load("apigatewayv2", _WORDING),
             ApiOperations(catalog, self._endpoint), RouteOperations(catalog), IntegrationOperations(catalog),
             StageOperations(catalog, self.resets), AuthorizerOperations(catalog),
         )  # fmt: skip
-        return ModelService(Model.load("apigatewayv2", _WORDING), _handlers(*owners))
 
     @cached_property
     def _rest(self) -> ModelService:
         catalog, model = RestCatalog(self._states, self._changes), Model.load("apigateway", _WORDING)
-        owners = (
+        return _service(
+            model,
             RestApiOperations(catalog, model), ResourceOperations(catalog, model), KeyOperations(catalog, model),
             RestAuthorizerOperations(catalog, model), RestStageOperations(catalog, model, self.resets),
             GatewayResponseOperations(catalog, model),
         )  # fmt: skip
-        return ModelService(model, _handlers(*owners))
 
     async def aclose(self) -> None:
         self._changes.close()
@@ -91,11 +90,8 @@ class ApiGateway(Service):
         return self._of(request).operation(request)
 
 
-def _handlers(*owners: object) -> dict[str, Handler]:
-    """The owners' public methods, by the operations that they are."""
-    return {
-        name.title().replace("_", ""): getattr(owner, name)
-        for owner in owners
-        for name, member in vars(type(owner)).items()
-        if callable(member) and not name.startswith("_")
-    }
+def _service(model: Model, *owners: object) -> ModelService:
+    operations: dict[str, Handler] = {}
+    for owner in owners:
+        operations |= operations_of(owner)
+    return ModelService(model, operations)

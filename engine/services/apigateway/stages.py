@@ -84,8 +84,7 @@ class StageOperations:
         return {"item": [each for each in found if wanted in (None, each["deploymentId"])]}
 
     async def update_stage(self, members: Members, caller: Caller) -> Members:
-        api_id, shape = members["restApiId"], self._model.operation("UpdateStage").output
-        assert shape is not None
+        api_id = members["restApiId"]
         async with self._catalog.changes.lock:
             known = self._catalog.found(caller.place, STAGES, api_id, members["stageName"])
             fixed = (
@@ -95,7 +94,7 @@ class StageOperations:
                 "cacheClusterEnabled",
                 "clientCertificateId",
             )
-            record = patched(shape, known, members.get("patchOperations"), fixed)
+            record = patched(self._model.operation("UpdateStage"), known, members, fixed)
             _check(record)
             self._catalog.found(caller.place, DEPLOYMENTS, api_id, record["deploymentId"])
             record["lastUpdatedDate"] = time.time()
@@ -163,12 +162,11 @@ class StageOperations:
         return page([_shown(each, False) for each in newest], members)
 
     async def update_deployment(self, members: Members, caller: Caller) -> Members:
-        api_id, shape = members["restApiId"], self._model.operation("UpdateDeployment").output
-        assert shape is not None
+        api_id = members["restApiId"]
         async with self._catalog.changes.lock:
             known = self._catalog.found(caller.place, DEPLOYMENTS, api_id, members["deploymentId"])
             record = patched(
-                shape, known, members.get("patchOperations"), ("id", "createdDate", "apiSummary")
+                self._model.operation("UpdateDeployment"), known, members, ("id", "createdDate", "apiSummary")
             )
             await self._catalog.write(caller.place, (DEPLOYMENTS, api_id, record["id"], record))
         return _shown(record, True)

@@ -39,13 +39,12 @@ class Catalog:
 
     def all(self) -> Iterator[tuple[Place, Record]]:
         for state in self._states.all():
-            for _, record in self._stacks(state):
+            for record in self._stacks(state):
                 yield Place.of(state.partition), record
 
     def stacks(self, place: Place) -> list[Record]:
         """Newest first, deleted ones too."""
-        found = [record for _, record in self._stacks(self.state(place))]
-        return sorted(found, key=lambda record: -record["CreationTime"])
+        return sorted(self._stacks(self.state(place)), key=lambda record: -record["CreationTime"])
 
     def find(self, place: Place, name: str) -> Record | None:
         """By its name, a stack that is not deleted; by its id, any."""
@@ -88,11 +87,8 @@ class Catalog:
         there = (each for each in self.stacks(place) if each["StackStatus"] != DELETED)
         return [each["StackName"] for each in there if name in (each.get("_imports") or ())]
 
-    def _stacks(self, state: State) -> Iterator[tuple[str, Record]]:
-        for owner in state.owners(STACKS):
-            record = state.get(STACKS, owner)
-            if record is not None:
-                yield owner, record
+    def _stacks(self, state: State) -> Iterator[Record]:
+        return (record for owner in state.owners(STACKS) if (record := state.get(STACKS, owner)) is not None)
 
 
 class StackJournal:
@@ -137,6 +133,11 @@ class StackJournal:
 def key(record: Record) -> str:
     """Of a stack: the last part of its id."""
     return str(record["StackId"]).rpartition("/")[2]
+
+
+def public(record: Mapping[str, Any]) -> Record:
+    """A record without our private members."""
+    return {name: value for name, value in record.items() if not name.startswith("_")}
 
 
 def new_id(place: Place, name: str, kind: str = "stack") -> str:

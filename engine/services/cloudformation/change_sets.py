@@ -12,7 +12,7 @@ from ...aws.service import Caller
 from ...deploy.journal import STACK, Record, event
 from ...deploy.resources import now
 from ...deploy.template import Template
-from .catalog import CHANGE_SETS, REVIEW, STACKS, Catalog, check_name, key, new_id, page
+from .catalog import CHANGE_SETS, REVIEW, STACKS, Catalog, check_name, key, new_id, page, public
 from .preparing import Prepared, Preparing
 from .stacks import Stacks
 
@@ -80,9 +80,8 @@ class ChangeSets:
 
     def describe_change_set(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
         _, found = self._find(members, caller.place)
-        shown = {name: value for name, value in found.items() if not name.startswith("_")}
         changes, token = page(found["Changes"], members)
-        return {**shown, "Changes": changes, "NextToken": token}
+        return {**public(found), "Changes": changes, "NextToken": token}
 
     async def execute_change_set(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
         place = caller.place
@@ -101,12 +100,10 @@ class ChangeSets:
         done = {name: value for name, value in found.items() if name != "_prepared"}
         done |= {"ExecutionStatus": "EXECUTE_COMPLETE"}
         fresh = dict(record)
+        keep = bool(members.get("DisableRollback")) or found.get("OnStackFailure") == "DO_NOTHING"
         if found["_new"]:
-            failing = {"DO_NOTHING": True}.get(str(found.get("OnStackFailure")), False)
-            fresh |= {
-                "DisableRollback": bool(members.get("DisableRollback")) or failing,
-                "_on_failure": found.get("OnStackFailure"), "StackStatus": "CREATE_IN_PROGRESS",
-            }  # fmt: skip
+            failing = {"DisableRollback": keep, "_on_failure": found.get("OnStackFailure")}
+            fresh |= {**failing, "StackStatus": "CREATE_IN_PROGRESS"}
         # Every other change set was made for a stack that will not be any more.
         others = [
             (CHANGE_SETS, key(record), name, None)
@@ -120,7 +117,6 @@ class ChangeSets:
         if found["_new"]:
             task = self._stacks.create(place, fresh, prepared)
         else:
-            keep = bool(members.get("DisableRollback")) or found.get("OnStackFailure") == "DO_NOTHING"
             task = self._stacks.update(place, fresh, prepared, keep=keep)
         await self._stacks.held(task)
         return {}

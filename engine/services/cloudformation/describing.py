@@ -9,10 +9,10 @@ from ...aws.faults import Fault
 from ...aws.names import Place
 from ...aws.service import Caller
 from ...deploy import template
-from ...deploy.documents import Missing, load
 from ...deploy.journal import Record
-from .catalog import DELETED, Catalog, page
-from .preparing import Preparing
+from ...deploy.parameters import hidden
+from .catalog import DELETED, Catalog, page, public
+from .preparing import Preparing, document_of
 
 _NOT_CHECKED = {"StackDriftStatus": "NOT_CHECKED"}
 
@@ -104,9 +104,7 @@ class Describing:
         declared = document.get("Parameters") or {}
         shown = [
             {
-                "ParameterKey": name, "ParameterType": each.get("Type"), "Description": each.get("Description"),
-                "DefaultValue": None if "Default" not in each else str(each["Default"]),
-                "NoEcho": str(each.get("NoEcho", "false")).lower() == "true",
+                **_parameter(name, each), "ParameterType": each.get("Type"),
                 "ParameterConstraints": {"AllowedValues": [str(value) for value in each.get("AllowedValues") or ()]},
             }
             for name, each in declared.items()
@@ -120,15 +118,7 @@ class Describing:
     async def validate_template(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
         document, found = await self._looked_at(members, caller.place)
         declared = document.get("Parameters") or {}
-        shown = [
-            {
-                "ParameterKey": name, "Description": each.get("Description"),
-                "DefaultValue": None if "Default" not in each else str(each["Default"]),
-                "NoEcho": str(each.get("NoEcho", "false")).lower() == "true",
-            }
-            for name, each in declared.items()
-        ]  # fmt: skip
-        return {**found, "Parameters": shown}
+        return {**found, "Parameters": [_parameter(name, each) for name, each in declared.items()]}
 
     def list_exports(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
         there = sorted(self._catalog.exports(caller.place), key=lambda each: each[0])
@@ -148,10 +138,7 @@ class Describing:
         self, members: dict[str, Any], place: Place
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """A template as it was sent, and its summary. Raises Fault."""
-        try:
-            document = load(await self._preparing.text(members, None, place))
-        except Missing as error:
-            raise Fault("ValidationError", str(error)) from None
+        document = document_of(await self._preparing.text(members, None, place))
         asked = template.transforms(document)
         found = template.of(document)
         if not asked:
@@ -181,15 +168,18 @@ class Describing:
         raise Fault("ValidationError", f"Stack for {id} does not exist")
 
 
+def _parameter(name: str, declared: dict[str, Any]) -> Record:
+    default = None if "Default" not in declared else str(declared["Default"])
+    shown = {"ParameterKey": name, "Description": declared.get("Description"), "DefaultValue": default}
+    return {**shown, "NoEcho": hidden(declared)}
+
+
 def _shown(record: Record) -> Record:
-    return {
-        **{name: value for name, value in record.items() if not name.startswith("_")},
-        "DriftInformation": _NOT_CHECKED,
-    }
+    return {**public(record), "DriftInformation": _NOT_CHECKED}
 
 
 def _resource(record: Record, found: Record) -> Record:
     return {
-        **{name: value for name, value in found.items() if not name.startswith("_")}, "StackId": record["StackId"],
+        **public(found), "StackId": record["StackId"],
         "StackName": record["StackName"], "DriftInformation": {"StackResourceDriftStatus": "NOT_CHECKED"},
     }  # fmt: skip

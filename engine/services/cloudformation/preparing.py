@@ -13,7 +13,7 @@ from ...aws.names import Place
 from ...deploy import dynamic, parameters, template
 from ...deploy.changes import changes
 from ...deploy.documents import BYTES, Missing, load
-from ...deploy.journal import Record
+from ...deploy.journal import Record, attribute_of
 from ...deploy.kinds import KINDS
 from ...deploy.kinds.base import NotMade
 from ...deploy.program import Program, Stack
@@ -90,14 +90,13 @@ class Preparing:
             raise Fault("ValidationError", "There is no previous template to use.")
         return str(record["_body"])
 
-    async def template(self, text: str, values: Mapping[str, str], place: Place) -> Template:
+    async def template(self, document: dict[str, Any], values: Mapping[str, str], place: Place) -> Template:
         """Transformed and checked. Raises Fault."""
-        try:
-            document = load(text)
-            if template.SAM in template.transforms(document):
+        if template.SAM in template.transforms(document):
+            try:
                 document = await self._transform(document, values, place.region)
-        except Missing as error:
-            raise Fault("ValidationError", str(error)) from None
+            except Missing as error:
+                raise Fault("ValidationError", str(error)) from None
         found = template.of({name: each for name, each in document.items() if name != "Transform"})
         found.check(KINDS)
         return found
@@ -105,10 +104,8 @@ class Preparing:
     async def prepare(self, members: Mapping[str, Any], record: Record | None, place: Place) -> Prepared:
         """Raises Fault."""
         text = await self.text(members, record, place)
-        try:
-            declared = load(text).get("Parameters") or {}
-        except Missing as error:
-            raise Fault("ValidationError", str(error)) from None
+        document = document_of(text)
+        declared = template.of(document).parameters
         given: dict[str, str | None] = {
             each["ParameterKey"]: None if each.get("UsePreviousValue") else each.get("ParameterValue", "")
             for each in members.get("Parameters") or ()
@@ -119,7 +116,7 @@ class Preparing:
         if before.get("_body") == text and before.get("_resolved") == resolved and "_processed" in before:
             found = Template(before["_processed"])
         else:
-            found = await self.template(text, values, place)
+            found = await self.template(document, values, place)
         agreed = set(members.get("Capabilities") or ())
         for needed in found.capabilities():
             if not agreed & _AGREED[needed]:
@@ -168,7 +165,7 @@ class Preparing:
         found = [each.shown() for each in changes(program, records)]
         if found:
             return found
-        scope = program.scope(lambda name, attribute: _attribute(records[name], attribute))
+        scope = program.scope(lambda name, attribute: attribute_of(records[name], attribute))
         outputs = program.outputs(scope) != (record.get("Outputs") or [])
         return [] if outputs or record.get("Tags", []) != prepared.record["Tags"] else None
 
@@ -187,8 +184,12 @@ class Preparing:
         return body if isinstance(body, str) else body.decode("utf-8", "replace")
 
 
-def _attribute(record: Record, attribute: str | None) -> Any:
-    return record["PhysicalResourceId"] if attribute is None else record["_attributes"][attribute]
+def document_of(text: str) -> dict[str, Any]:
+    """A template as it was sent. Raises Fault."""
+    try:
+        return load(text)
+    except Missing as error:
+        raise Fault("ValidationError", str(error)) from None
 
 
 def _object(url: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import time
 
 from ...aws.clients import Clients
 from ...aws.model import Model
-from ...aws.service import Handler, ModelService
+from ...aws.service import Handler, ModelService, operations_of
 from ...aws.validate import Wording
 from ...durable.changes import Changes, Step
 from ...durable.state import States
@@ -38,15 +38,10 @@ class CloudFormation(ModelService):
         self._stacks = Stacks(self._catalog, preparing)
         model = Model.load("cloudformation", Wording(code="ValidationError"))
         operations: dict[str, Handler] = {}
-        for owner in (
-            self._stacks,
-            ChangeSets(self._catalog, preparing, self._stacks),
-            Describing(self._catalog, preparing),
-        ):
-            for name in vars(type(owner)):
-                operation = name.title().replace("_", "")
-                if operation in model.operations:
-                    operations[operation] = getattr(owner, name)
+        change_sets = ChangeSets(self._catalog, preparing, self._stacks)
+        for owner in (self._stacks, change_sets, Describing(self._catalog, preparing)):
+            operations |= operations_of(owner)
+        operations = {name: handler for name, handler in operations.items() if name in model.operations}
         super().__init__(model, operations)
 
     async def start(self) -> None:

@@ -13,7 +13,7 @@ from ...aws.service import Caller
 from ...deploy.journal import Record
 from ...deploy.resources import now
 from ...deploy.running import Running
-from .catalog import DELETED, REVIEW, STACKS, Catalog, check_name, key, new_id
+from .catalog import DELETED, REVIEW, STACKS, Catalog, check_name, key, new_id, public
 from .preparing import NO_UPDATES, Prepared, Preparing
 
 # Seconds that a request waits for its operation: what is done by then its client sees at its first look, and need not
@@ -76,8 +76,8 @@ class Stacks:
         if (running := self._running.get(record["StackId"])) is not None:
             await asyncio.wait({running})  # AWS takes over; here it is over soon
         record = self._catalog.stack(place, record["StackId"])
-        running_ = Running(self._preparing.aws(place), self._catalog.journal(place, record))
-        await self.held(self._start(place, record, running_.delete()))
+        work = Running(self._preparing.aws(place), self._catalog.journal(place, record)).delete()
+        await self.held(self._start(place, record, work))
         return {}
 
     async def continue_update_rollback(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
@@ -110,8 +110,8 @@ class Stacks:
     def create(self, place: Place, record: Record, prepared: Prepared) -> asyncio.Task[None]:
         async def run() -> None:
             journal = self._catalog.journal(place, record)
-            shown = {name: value for name, value in prepared.record.items() if not name.startswith("_")}
-            await journal.write(stack={**journal.record, **shown, "_pending": prepared.record})
+            shown = {**journal.record, **public(prepared.record)}
+            await journal.write(stack={**shown, "_pending": prepared.record})
             keep = record["DisableRollback"]
             running = Running(self._preparing.aws(place), journal, keep=keep)
             await running.create(self._preparing.program(prepared, record, place))

@@ -1,4 +1,4 @@
-"""Lambda authorizers: invoked, kept for a while, and what they decide."""
+"""Who may call an API: whoever signed, and whom Lambda authorizers let in; their decisions are kept for a while."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from ... import wire
 from ...hosting.permissions import like
+from ..urls.service import identity_of
 from .exchange import Exchange
 from .functions import Function, Functions, NotInvoked
 from .responses import Refused
@@ -35,6 +36,20 @@ class Decision:
             raise Refused("ACCESS_DENIED", message=f"{_DENIED} with an explicit deny")
         if "allow" not in effects:
             raise Refused("ACCESS_DENIED", message=_DENIED)
+
+
+def signer(exchange: Exchange, guarded: bool) -> dict[str, Any]:
+    """Who signed the request, as the "iam" object of an event; the exchange has it, too. guarded: the signature was
+    verified. Raises Refused: nobody did."""
+    if not guarded and not exchange.request.header("authorization"):
+        raise Refused("MISSING_AUTHENTICATION_TOKEN")
+    account = exchange.caller.place.account
+    identity = identity_of(account, exchange.caller.key if guarded else "unverified")
+    exchange.identity = {
+        "accessKey": identity["accessKey"], "accountId": account, "caller": account, "user": account,
+        "userArn": identity["userArn"],
+    }  # fmt: skip
+    return identity
 
 
 class LambdaAuthorizers:
@@ -65,11 +80,8 @@ class LambdaAuthorizers:
             result = await self._functions.invoke(function, source, account, wire.encode(event), b"", SECONDS)
         except NotInvoked:
             raise Refused("AUTHORIZER_CONFIGURATION_ERROR") from None
-        decision = (
-            _simple(result.payload)
-            if simple and not result.failed
-            else _decision(result.payload, result.failed)
-        )
+        plain = simple and not result.failed
+        decision = _simple(result.payload) if plain else _decision(result.payload, result.failed)
         if ttl:
             if len(self._kept) >= _MOST:
                 self._kept.clear()

@@ -71,20 +71,21 @@ def format_1(exchange: Exchange) -> Json:
     context["resourceId"] = exchange.route
     context["requestId"] = exchange.short
     context["authorizer"] = exchange.authorizer or {"claims": None, "scopes": None}
-    event["requestContext"] = context
     return event
 
 
 def rest(exchange: Exchange, resource_id: str, binary: Callable[[str], bool]) -> Json:
     """A REST API's event. binary: is a body of this content type, or one that is to be accepted, binary?"""
-    path = "/" + "/".join(exchange.path.split("/")[2:])
-    event = _proxy(exchange, exchange.route, path, lambda kind: False, binary)
+    event = _proxy(exchange, exchange.route, _behind_stage(exchange), lambda kind: False, binary)
     context = event["requestContext"]
     context["resourceId"] = resource_id
     if exchange.authorizer is not None:
         context["authorizer"] = exchange.authorizer
-    event["requestContext"] = context
     return event
+
+
+def _behind_stage(exchange: Exchange) -> str:
+    return "/" + "/".join(exchange.path.split("/")[2:])
 
 
 def _proxy(
@@ -189,14 +190,13 @@ def authorizer_1(exchange: Exchange, sources: list[str] | None, resource_id: str
     joined = {} if sources is None else {
         "version": "1.0", "identitySource": ",".join(sources), "authorizationToken": ",".join(sources)
     }  # fmt: skip
-    rest_path = "/" + "/".join(exchange.path.split("/")[2:])
     context = _context_1(exchange, resource) | {"resourceId": resource_id or exchange.route}
     return {
         "type": "REQUEST",
         "methodArn": exchange.method_arn,
         **joined,
         "resource": resource,
-        "path": rest_path if resource_id else exchange.path,
+        "path": _behind_stage(exchange) if resource_id else exchange.path,
         "httpMethod": exchange.request.method,
         "headers": headers,
         "multiValueHeaders": several,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from ... import limits
 from ...aws.faults import Fault
@@ -50,12 +51,17 @@ class Function:
     trusted: bool
 
 
-def function_of(uri: str, variables: Mapping[str, str], trusted: bool) -> Function | None:
-    """The function of an integration's URI, with a stage's variables filled in; None: it is none."""
-    found = FUNCTION.fullmatch(VARIABLE.sub(lambda match: variables.get(match[1], ""), uri))
-    if found is None:
+def function_of(
+    record: Mapping[str, Any] | None, uri: str, role: str, variables: Mapping[str, str]
+) -> Function | None:
+    """The function of an integration or authorizer, with a stage's variables filled in; None: it has none. uri, role:
+    its members for them."""
+    given = (record or {}).get(uri) or ""
+    found = FUNCTION.fullmatch(VARIABLE.sub(lambda match: variables.get(match[1], ""), given))
+    if record is None or found is None:
         return None
-    return Function(Place(found["region"], found["account"]), found["name"], found["qualifier"], trusted)
+    place = Place(found["region"], found["account"])
+    return Function(place, found["name"], found["qualifier"], trusted=bool(record.get(role)))
 
 
 class Functions:

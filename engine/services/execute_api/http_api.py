@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
-from urllib.parse import quote
 
 from ... import wire
 from ...aws.messages import Request, Response
 from ...aws.names import Place
 from ...durable.state import Record, State
 from ..apigatewayv2.catalog import AUTHORIZERS, DEFAULT, DEPLOYMENTS, INTEGRATIONS, ROUTES, STAGES
-from ..urls.payload import HOP_BY_HOP, JSON, body_of
-from ..urls.service import identity_of
+from ..urls.payload import body_of
 from . import cors, events, responses
-from .authorizers import LambdaAuthorizers
+from .authorizers import LambdaAuthorizers, signer
 from .exchange import Exchange
-from .functions import VARIABLE, Function, Functions, NotInvoked, function_of
-from .outgoing import Outgoing, Unreachable
-from .paths import Paths, split
-from .responses import Pairs, Refused, Reply
+from .functions import Function, Functions, NotInvoked, function_of
+from .outgoing import UNSENT, Outgoing, Unreachable, filled, kept
+from .paths import MATCHES, Match, Paths, split
+from .responses import Refused, Reply
 from .tokens import Tokens, invalid
-
-_MATCHES = 2_000  # requests' paths whose routes are kept
-_UNSENT = HOP_BY_HOP | {"host", "content-length", "x-amzn-trace-id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,46 +50,26 @@ class HttpStage:
         served = _served(state, api, stage)
         self.cors: Mapping[str, Any] | None = served["cors"]
         by_path: dict[str, dict[str, Route]] = {}
-        self._default: Route | None = None
+        default: Route | None = None
         for record in served["routes"]:
             made = self._route(record, served)
             if made.key == DEFAULT:
-                self._default = made
+                default = made
             else:
                 method, _, path = made.key.partition(" ")
                 by_path.setdefault(path, {})[method] = made
-        self._paths = Paths(by_path.items())
-        self._matches: dict[tuple[str, str], tuple[Route, dict[str, str]] | None] = {}
+        # Of a request's method and path.
+        self.match: Callable[[str, str], Match[Route] | None]
+        self.match = lru_cache(MATCHES)(partial(_match, Paths(by_path.items()), default))
 
     def _route(self, record: Record, served: Mapping[str, Any]) -> Route:
         integration = served["integrations"].get((record.get("Target") or "").partition("/")[2])
         authorizer = served["authorizers"].get(record.get("AuthorizerId"))
         return Route(
             record["RouteKey"], record["AuthorizationType"], record.get("AuthorizationScopes"), integration,
-            self._function(integration, "IntegrationUri", "CredentialsArn"), authorizer,
-            self._function(authorizer, "AuthorizerUri", "AuthorizerCredentialsArn"),
+            function_of(integration, "IntegrationUri", "CredentialsArn", self.variables), authorizer,
+            function_of(authorizer, "AuthorizerUri", "AuthorizerCredentialsArn", self.variables),
         )  # fmt: skip
-
-    def _function(self, record: Mapping[str, Any] | None, uri: str, role: str) -> Function | None:
-        found = (record or {}).get(uri) or ""
-        return function_of(found, self.variables, bool((record or {}).get(role))) if found else None
-
-    def match(self, method: str, rest: str) -> tuple[Route, dict[str, str]] | None:
-        """The route of a request, and its path's parameters."""
-        key = method, rest
-        if key in self._matches:
-            return self._matches[key]
-        if len(self._matches) >= _MATCHES:
-            self._matches.clear()
-        found = self._matches[key] = self._match(method, split(rest))
-        return found
-
-    def _match(self, method: str, segments: list[str]) -> tuple[Route, dict[str, str]] | None:
-        for routes, parameters in self._paths.matching(segments):
-            route = routes.get(method) or routes.get("ANY")
-            if route is not None:
-                return route, parameters
-        return (self._default, {}) if self._default is not None else None
 
     def signed(self, request: Request, rest: str) -> bool:
         """Must the request be?"""
@@ -101,6 +77,16 @@ class HttpStage:
             return False
         found = self.match(request.method, rest)
         return found is not None and found[0].authorization == "AWS_IAM"
+
+
+def _match(
+    paths: Paths[dict[str, Route]], default: Route | None, method: str, rest: str
+) -> Match[Route] | None:
+    for routes, parameters in paths.matching(split(rest)):
+        route = routes.get(method) or routes.get("ANY")
+        if route is not None:
+            return route, parameters
+    return (default, {}) if default is not None else None
 
 
 def _served(state: State, api: Record, stage: Record) -> Record:
@@ -165,9 +151,7 @@ class HttpApis:
     async def _invoked(self, route: Route, integration: Mapping[str, Any], exchange: Exchange) -> Reply:
         second = integration["PayloadFormatVersion"] == "2.0"
         event = wire.encode(events.format_2(exchange) if second else events.format_1(exchange))
-        source = exchange.arn(route.source(exchange.stage, exchange.request.method + "/")).replace(
-            "//", "/", 1
-        )
+        source = exchange.arn(route.source(exchange.stage, exchange.request.method))
         seconds = integration["TimeoutInMillis"] / 1e3
         try:
             result = await self._functions.invoke(
@@ -186,7 +170,7 @@ class HttpApis:
     async def _proxied(self, integration: Mapping[str, Any], exchange: Exchange) -> Reply:
         request, method = exchange.request, integration["IntegrationMethod"]
         url = filled(integration["IntegrationUri"], exchange.variables, exchange.parameters, request.query)
-        headers = [(name, value) for name, value in request.headers if name not in _UNSENT]
+        headers = [(name, value) for name, value in request.headers if name not in UNSENT]
         forwarded = f"by={request.client};for={request.client};host={exchange.domain};proto={request.scheme}"
         headers += [("forwarded", forwarded), ("via", "HTTP/1.1 AmazonAPIGateway")]
         headers.append(("x-amzn-trace-id", exchange.headers["x-amzn-trace-id"]))
@@ -205,15 +189,7 @@ class HttpApis:
     async def _authorize(self, route: Route, exchange: Exchange, resets: int) -> None:
         """Raises Refused."""
         if route.authorization == "AWS_IAM":
-            if not self._guarded and not exchange.request.header("authorization"):
-                raise Refused("MISSING_AUTHENTICATION_TOKEN")
-            account = exchange.caller.place.account
-            identity = identity_of(account, exchange.caller.key if self._guarded else "unverified")
-            exchange.authorizer = {"iam": identity}
-            exchange.identity = {
-                "accessKey": identity["accessKey"], "accountId": account, "caller": account, "user": account,
-                "userArn": identity["userArn"],
-            }  # fmt: skip
+            exchange.authorizer = {"iam": signer(exchange, self._guarded)}
         elif route.authorization != "NONE":
             if route.authorizer is None:
                 raise Refused("AUTHORIZER_CONFIGURATION_ERROR")
@@ -252,19 +228,3 @@ class HttpApis:
 
 def _is_jwt(route: Route) -> bool:
     return route.authorization == "JWT"
-
-
-def filled(uri: str, variables: Mapping[str, str], parameters: Mapping[str, str], query: str) -> str:
-    """A backend's URL with a stage's variables, the path's parameters and the request's query."""
-    url = VARIABLE.sub(lambda match: variables.get(match[1], ""), uri)
-    for name, value in parameters.items():
-        text = quote(value, safe="/:@!$&'()*+,;=-._~")
-        url = url.replace(f"{{{name}+}}", text).replace(f"{{{name}}}", text)
-    return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
-
-
-def kept(reply: Reply) -> Reply:
-    """A backend's response, without what was between it and here only."""
-    status, headers, body = reply
-    passed: Pairs = [(name, value) for name, value in headers if name not in HOP_BY_HOP]
-    return status, passed or [JSON], body

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from urllib.parse import quote
 
 import httpcore
 
+from ..urls.payload import HOP_BY_HOP, JSON
+from .functions import VARIABLE
+from .responses import Pairs, Reply
+
 BODY_BYTES = 10 << 20  # AWS's limit of a payload
+UNSENT = HOP_BY_HOP | {"host", "content-length", "x-amzn-trace-id"}  # which a backend gets from here
 _CONNECTIONS = 200
-Pairs = list[tuple[str, str]]
 
 
 class Unreachable(Exception):
@@ -24,9 +30,7 @@ class Outgoing:
     async def aclose(self) -> None:
         await self._pool.aclose()
 
-    async def request(
-        self, method: str, url: str, headers: Pairs, body: bytes, seconds: float
-    ) -> tuple[int, Pairs, bytes]:
+    async def request(self, method: str, url: str, headers: Pairs, body: bytes, seconds: float) -> Reply:
         """Raises Unreachable, TimeoutError."""
         pieces: list[bytes] = []
         try:
@@ -53,3 +57,18 @@ class Outgoing:
             raise Unreachable(str(error)) from error
         back = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers]
         return response.status, back, b"".join(pieces)
+
+
+def filled(uri: str, variables: Mapping[str, str], parameters: Mapping[str, str], query: str) -> str:
+    """A backend's URL with a stage's variables, the path's parameters and the request's query."""
+    url = VARIABLE.sub(lambda match: variables.get(match[1], ""), uri)
+    for name, value in parameters.items():
+        text = quote(value, safe="/:@!$&'()*+,;=-._~")
+        url = url.replace(f"{{{name}+}}", text).replace(f"{{{name}}}", text)
+    return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+
+
+def kept(reply: Reply) -> Reply:
+    """A backend's response, without what was between it and here only."""
+    status, headers, body = reply
+    return status, [pair for pair in headers if pair[0] not in HOP_BY_HOP] or [JSON], body

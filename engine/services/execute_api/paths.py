@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 from urllib.parse import unquote
 
 T = TypeVar("T")
+Match = tuple[T, dict[str, str]]  # what a path means, and its parameters
+MATCHES = 2_000  # requests whose paths' meaning a stage keeps
 _LITERAL, _PARAMETER, _GREEDY = range(3)
 
 
@@ -55,8 +57,8 @@ class Paths(Generic[T]):
         """The values of a path are in the order that they are given in."""
         self._paths = sorted((_path(path, value) for path, value in values), key=lambda each: each.rank)
 
-    def matching(self, segments: list[str]) -> Iterator[tuple[T, dict[str, str]]]:
-        """What a path means, and its parameters: the most specific first."""
+    def matching(self, segments: list[str]) -> Iterator[Match[T]]:
+        """The most specific first."""
         for path in self._paths:
             parameters = path.match(segments)
             if parameters is not None:

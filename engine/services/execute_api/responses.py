@@ -7,16 +7,7 @@ from typing import Any
 
 from ... import wire
 from ...aws.messages import Response
-from ..urls.payload import (
-    BODILESS,
-    HOP_BY_HOP,
-    JSON,
-    TOKEN,
-    body_of,
-    header_value,
-    status_of,
-    whole,
-)
+from ..urls.payload import BODILESS, JSON, TOKEN, body_of, headers_of, status_of, whole
 from .functions import NotInvoked, Reason
 
 Pairs = list[tuple[str, str]]
@@ -97,14 +88,9 @@ def _format_1(reply: Mapping[str, Any], untyped: tuple[str, str]) -> tuple[Reply
         or not isinstance(body, str | None)
     ):
         raise ValueError("headers are objects, and a body is text")
-    headers: Pairs = []
     listed = {name.lower() for name in many}
     pairs = [(name, value) for name, value in given.items() if name.lower() not in listed]
-    for name, value in pairs + [(name, each) for name, values in many.items() for each in values]:
-        if not TOKEN.fullmatch(name):
-            raise ValueError(f"no header is named {name!r}")
-        if name.lower() not in HOP_BY_HOP and name.lower() != "content-length" and value is not None:
-            headers.append((name.lower(), header_value(value)))
+    headers = headers_of([*pairs, *((name, each) for name, values in many.items() for each in values)])
     if all(name != "content-type" for name, _ in headers):
         headers.append(untyped)
     return (status, headers, b"" if status in BODILESS else body_of(body, False)), encoded

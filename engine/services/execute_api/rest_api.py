@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,21 +16,17 @@ from ...durable.state import Record, State
 from ..apigateway.catalog import API_KEYS, DEPLOYMENTS, PLANS, STAGES
 from ..apigateway.gateway_responses import DEFAULTS, TEMPLATES, Default
 from ..apigateway.templates import mapped, rendered
-from ..urls.payload import HOP_BY_HOP, JSON, body_of
-from ..urls.service import identity_of
+from ..urls.payload import JSON, body_of
 from . import events, responses
-from .authorizers import Decision, LambdaAuthorizers
+from .authorizers import Decision, LambdaAuthorizers, signer
 from .exchange import Exchange
 from .functions import Function, Functions, NotInvoked, Reason, function_of
-from .http_api import filled, kept
-from .outgoing import Outgoing, Unreachable
-from .paths import Paths, split
+from .outgoing import UNSENT, Outgoing, Unreachable, filled, kept
+from .paths import MATCHES, Match, Paths, split
 from .responses import Refused, Reply
 
-_MATCHES = 2_000  # requests' paths whose methods are kept
 _BAD_REPLY = Default(502, "Internal server error", "InternalServerErrorException")
 _STATUS = re.compile(r"""["']?statusCode["']?\s*:\s*["']?(\d{3})""")
-_UNSENT = HOP_BY_HOP | {"host", "content-length", "x-amzn-trace-id"}
 # A backend's headers that the gateway has for itself.
 _REMAPPED = frozenset({"authorization", "date", "server", "www-authenticate"})
 Json = Mapping[str, Any]
@@ -65,12 +62,14 @@ class RestStage:
         self.keys: str = served.get("keys") or "HEADER"
         self._binary: list[str] = served.get("binary") or []
         authorizers = served.get("authorizers") or {}
-        self._paths = Paths(
+        paths = Paths(
             (resource["path"], self._methods(resource, authorizers))
             for resource in served.get("resources") or ()
             if resource.get("resourceMethods")
         )
-        self._matches: dict[tuple[str, str], tuple[Method, dict[str, str]] | None] = {}
+        # Of a request's method and path.
+        self.match: Callable[[str, str], Match[Method] | None]
+        self.match = lru_cache(MATCHES)(partial(_match, paths))
 
     def _methods(self, resource: Json, authorizers: Mapping[str, Record]) -> dict[str, Method]:
         made = {}
@@ -79,25 +78,10 @@ class RestStage:
             authorizer = authorizers.get(record.get("authorizerId") or "")
             made[name] = Method(
                 resource["id"], resource["path"], record, integration,
-                self._function(integration, "uri", "credentials"), authorizer,
-                self._function(authorizer, "authorizerUri", "authorizerCredentials"),
+                function_of(integration, "uri", "credentials", self.variables), authorizer,
+                function_of(authorizer, "authorizerUri", "authorizerCredentials", self.variables),
             )  # fmt: skip
         return made
-
-    def _function(self, record: Json | None, uri: str, role: str) -> Function | None:
-        found = (record or {}).get(uri) or ""
-        return function_of(found, self.variables, bool((record or {}).get(role))) if found else None
-
-    def match(self, method: str, rest: str) -> tuple[Method, dict[str, str]] | None:
-        """The method of a request, and its path's parameters. The most specific resource has it, or none."""
-        key = method, rest
-        if key not in self._matches:
-            if len(self._matches) >= _MATCHES:
-                self._matches.clear()
-            methods, parameters = next(self._paths.matching(split(rest.rstrip("/") or "/")), ({}, {}))
-            found = methods.get(method) or methods.get("ANY")
-            self._matches[key] = None if found is None else (found, parameters)
-        return self._matches[key]
 
     def signed(self, request: Request, rest: str) -> bool:
         """Must the request be?"""
@@ -109,6 +93,13 @@ class RestStage:
         kind = content_type.partition(";")[0].strip().lower()
         main = kind.partition("/")[0]
         return any(each.lower() in (kind, "*/*", f"{main}/*") for each in self._binary)
+
+
+def _match(paths: Paths[dict[str, Method]], method: str, rest: str) -> Match[Method] | None:
+    """The most specific resource has it, or none."""
+    methods, parameters = next(paths.matching(split(rest.rstrip("/") or "/")), ({}, {}))
+    found = methods.get(method) or methods.get("ANY")
+    return None if found is None else (found, parameters)
 
 
 def stages(state: State, place: Place, api: Record) -> dict[str, RestStage]:
@@ -188,7 +179,7 @@ class RestApis:
         both = "&".join(part for part in (request.query, urlencode(query)) if part)
         url = filled(integration["uri"], exchange.variables, path, both)
         lower = {name.lower() for name in added}
-        headers = [pair for pair in request.headers if pair[0] not in _UNSENT | lower] + list(added.items())
+        headers = [pair for pair in request.headers if pair[0] not in UNSENT | lower] + list(added.items())
         headers += [("x-amzn-apigateway-api-id", exchange.api_id)]
         headers.append(("x-amzn-trace-id", exchange.headers["x-amzn-trace-id"]))
         verb = integration["httpMethod"]
@@ -206,14 +197,7 @@ class RestApis:
     async def _authorize(self, method: Method, exchange: Exchange, resets: int) -> Decision | None:
         """Raises Refused."""
         if method.kind == "AWS_IAM":
-            if not self._guarded and not exchange.request.header("authorization"):
-                raise Refused("MISSING_AUTHENTICATION_TOKEN")
-            account = exchange.caller.place.account
-            found = identity_of(account, exchange.caller.key if self._guarded else "unverified")
-            exchange.identity = {
-                "accessKey": found["accessKey"], "accountId": account, "caller": account, "user": account,
-                "userArn": found["userArn"],
-            }  # fmt: skip
+            signer(exchange, self._guarded)
         if method.kind != "CUSTOM":
             return None
         authorizer = method.authorizer

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -99,18 +99,24 @@ def whole(reply: Mapping[str, Any], untyped: tuple[str, str] = JSON) -> Response
     given, cookies, content = reply.get("headers") or {}, reply.get("cookies") or [], reply.get("body")
     if not isinstance(given, dict) or not isinstance(cookies, list) or not isinstance(content, str | None):
         raise ValueError("headers are an object, cookies a list, and a body is text")
-    headers = []
-    for name, value in given.items():
-        lower = name.lower()
-        if not TOKEN.fullmatch(name):
-            raise ValueError(f"no header is named {name!r}")
-        if lower not in HOP_BY_HOP and lower != "content-length" and value is not None:
-            headers.append((lower, header_value(value)))
+    headers = headers_of(given.items())
     headers += [("set-cookie", header_value(cookie)) for cookie in cookies]
     if all(name != "content-type" for name, _ in headers):
         headers.append(untyped)
     body = body_of(content, reply.get("isBase64Encoded") is True)
     return status, headers, b"" if status in BODILESS else body
+
+
+def headers_of(given: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
+    """A response's headers, in lower case, without those that are not a function's to say. Raises ValueError."""
+    headers = []
+    for name, value in given:
+        lower = name.lower()
+        if not TOKEN.fullmatch(name):
+            raise ValueError(f"no header is named {name!r}")
+        if lower not in HOP_BY_HOP and lower != "content-length" and value is not None:
+            headers.append((lower, header_value(value)))
+    return headers
 
 
 def body_of(content: str | None, encoded: bool) -> bytes:

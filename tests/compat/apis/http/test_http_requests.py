@@ -1,231 +1,24 @@
-"""HTTP APIs by boto3, and requests to them: routes, events, responses, authorizers, CORS, stages."""
+"""Requests to HTTP APIs: routes, events, responses, stages, CORS, and who may."""
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from apis import ACCOUNT, SOURCE, allow, function, send
+from apis import SOURCE, allow, function, send
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from delivered import ACCOUNT, refused
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from served import REGION, Served
 
+from .http_apis import Provider, made, routed
+
 ERROR = b'{"message":"Internal Server Error"}'
-AUTHORIZER = """
-def handler(event, context):
-    token = (event.get("headers") or {}).get("x-token") or event["identitySource"]
-    token = token[0] if isinstance(token, list) else token
-    if token == "unknown": raise Exception("Unauthorized")
-    if token == "broken": raise Exception("asked for")
-    if token == "none": return {"isAuthorized": "yes"}
-    if event["version"] == "2.0":
-        more = {"who": "me", "n": 1, "event": event, "id": context.aws_request_id}
-        return {"isAuthorized": token == "yes", "context": more}
-    effect = "Allow" if token == "yes" else "Deny"
-    statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": event["methodArn"]}
-    policy = {"Version": "2012-10-17", "Statement": [statement]}
-    return {"principalId": "me", "policyDocument": policy, "context": {"n": 1}}
-"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("apis") / "state")
-    yield served
-    assert served.stop() == 0
-
-
-@pytest.fixture(scope="module")
-def client(server: Served) -> Any:
-    return server.client("apigatewayv2")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("functions")
-
-
-@pytest.fixture(scope="module")
-def echo(server: Served, folder: Path) -> str:
-    """A function that replies with its event, or as it is asked to."""
-    return function(server, "echo", SOURCE, folder)
-
-
-@pytest.fixture(scope="module")
-def decider(server: Served, folder: Path) -> str:
-    return function(server, "decider", AUTHORIZER, folder)
-
-
-def made(client: Any, target: str, *keys: str, version: str = "2.0", **more: Any) -> str:
-    """An API with a stage $default that deploys by itself, and routes to one integration. Its id."""
-    api_id = str(client.create_api(Name="a", ProtocolType="HTTP", **more)["ApiId"])
-    client.create_stage(ApiId=api_id, StageName="$default", AutoDeploy=True)
-    routed(client, api_id, target, *keys, version=version)
-    return api_id
-
-
-def routed(client: Any, api_id: str, target: str, *keys: str, version: str = "2.0", **route: Any) -> str:
-    """The integration's id."""
-    kind = {"IntegrationType": "AWS_PROXY"} if target.startswith("arn:") else {
-        "IntegrationType": "HTTP_PROXY", "IntegrationMethod": "ANY"
-    }  # fmt: skip
-    integration = client.create_integration(
-        ApiId=api_id, IntegrationUri=target, PayloadFormatVersion=version, **kind
-    )["IntegrationId"]
-    for key in keys:
-        client.create_route(ApiId=api_id, RouteKey=key, Target=f"integrations/{integration}", **route)
-    return str(integration)
-
-
-def refused(call: Any, **members: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**members)
-    error = caught.value.response["Error"]
-    return error["Code"], error["Message"]
-
-
-# What configures them.
-
-
-@pytest.mark.promise(188)
-def test_an_api_is_kept_as_it_was_given(client: Any, server: Served) -> None:
-    cors = {"AllowOrigins": ["https://a.example"], "MaxAge": 5}
-    api = client.create_api(
-        Name="mine",
-        ProtocolType="HTTP",
-        Description="d",
-        Version="1",
-        CorsConfiguration=cors,
-        Tags={"a": "b"},
-    )
-    port = server.url.rpartition(":")[2]
-    assert api["ApiEndpoint"] == f"http://{api['ApiId']}.execute-api.{REGION}.localhost:{port}"
-    assert api["RouteSelectionExpression"] == "${request.method} ${request.path}"
-    assert api["ApiKeySelectionExpression"] == "$request.header.x-api-key"
-    assert (api["CorsConfiguration"], api["Tags"], api["DisableExecuteApiEndpoint"]) == (
-        cors,
-        {"a": "b"},
-        False,
-    )
-    found = client.get_api(ApiId=api["ApiId"])
-    assert {**found, "ResponseMetadata": 0} == {**api, "ResponseMetadata": 0}
-    assert api["ApiId"] in [each["ApiId"] for each in client.get_apis()["Items"]]
-    assert len(client.get_apis(MaxResults="1")["Items"]) == 1
-    updated = client.update_api(ApiId=api["ApiId"], Name="other")
-    assert (updated["Name"], updated["Description"], updated["CreatedDate"]) == (
-        "other",
-        "d",
-        api["CreatedDate"],
-    )
-    client.delete_cors_configuration(ApiId=api["ApiId"])
-    assert "CorsConfiguration" not in client.get_api(ApiId=api["ApiId"])
-    arn = f"arn:aws:apigateway:{REGION}::/apis/{api['ApiId']}"
-    client.tag_resource(ResourceArn=arn, Tags={"c": "d"})
-    client.untag_resource(ResourceArn=arn, TagKeys=["a"])
-    assert client.get_tags(ResourceArn=arn)["Tags"] == {"c": "d"}
-    client.delete_api(ApiId=api["ApiId"])
-    code, message = refused(client.get_api, ApiId=api["ApiId"])
-    assert (code, message) == (
-        "NotFoundException",
-        f"Invalid API identifier specified {ACCOUNT}:{api['ApiId']}",
-    )
-
-
-@pytest.mark.promise(188)
-def test_what_an_api_consists_of(client: Any, echo: str, decider: str) -> None:
-    api_id = client.create_api(Name="parts", ProtocolType="HTTP")["ApiId"]
-    integration = client.create_integration(
-        ApiId=api_id, IntegrationType="AWS_PROXY", IntegrationUri=echo, PayloadFormatVersion="2.0"
-    )
-    id = integration["IntegrationId"]
-    assert (integration["TimeoutInMillis"], integration["IntegrationMethod"]) == (30000, "POST")
-    assert (
-        client.update_integration(ApiId=api_id, IntegrationId=id, TimeoutInMillis=100)["TimeoutInMillis"]
-        == 100
-    )
-    assert client.get_integration(ApiId=api_id, IntegrationId=id)["IntegrationUri"] == echo
-    authorizer = client.create_authorizer(
-        ApiId=api_id, Name="z", AuthorizerType="REQUEST", AuthorizerUri=decider,
-        IdentitySource=["$request.header.Authorization"], AuthorizerPayloadFormatVersion="2.0",
-    )  # fmt: skip
-    assert (authorizer["AuthorizerResultTtlInSeconds"], authorizer["EnableSimpleResponses"]) == (300, False)
-    route = client.create_route(
-        ApiId=api_id, RouteKey="GET /x", Target=f"integrations/{id}", AuthorizationType="CUSTOM",
-        AuthorizerId=authorizer["AuthorizerId"],
-    )  # fmt: skip
-    assert (route["ApiKeyRequired"], route["AuthorizationType"]) == (False, "CUSTOM")
-    twice = refused(client.create_route, ApiId=api_id, RouteKey="GET /x")
-    assert twice == ("ConflictException", "Route with key GET /x already exists for this API")
-    assert refused(client.delete_integration, ApiId=api_id, IntegrationId=id)[0] == "ConflictException"
-    in_use = refused(client.delete_authorizer, ApiId=api_id, AuthorizerId=authorizer["AuthorizerId"])
-    assert in_use[0] == "ConflictException"
-    client.update_route(ApiId=api_id, RouteId=route["RouteId"], RouteKey="PUT /y", AuthorizationType="NONE")
-    assert [each["RouteKey"] for each in client.get_routes(ApiId=api_id)["Items"]] == ["PUT /y"]
-    client.delete_authorizer(ApiId=api_id, AuthorizerId=authorizer["AuthorizerId"])
-    client.delete_route(ApiId=api_id, RouteId=route["RouteId"])
-    client.delete_integration(ApiId=api_id, IntegrationId=id)
-    assert (
-        client.get_integrations(ApiId=api_id)["Items"] == client.get_authorizers(ApiId=api_id)["Items"] == []
-    )
-
-
-@pytest.mark.promise(188)
-@pytest.mark.parametrize(
-    ("operation", "members", "code"),
-    [
-        ("create_api", {"Name": "w", "ProtocolType": "WEBSOCKET"}, "NotImplementedException"),
-        ("create_api", {"Name": "w", "ProtocolType": "SMTP"}, "BadRequestException"),
-        ("create_api", {"Name": "", "ProtocolType": "HTTP"}, "BadRequestException"),
-        ("create_vpc_link", {"Name": "v", "SubnetIds": ["s"]}, "NotImplementedException"),
-        ("import_api", {"Body": "{"}, "BadRequestException"),
-        ("import_api", {"Body": '{"swagger": "2.0", "paths": {}}'}, "BadRequestException"),
-        ("create_route", {"RouteKey": "FETCH /x"}, "BadRequestException"),
-        ("create_route", {"RouteKey": "GET x"}, "BadRequestException"),
-        ("create_route", {"RouteKey": "GET /{proxy+}/x"}, "BadRequestException"),
-        ("create_route", {"RouteKey": "GET /x", "Target": "integrations/none"}, "NotFoundException"),
-        ("create_route", {"RouteKey": "GET /x", "AuthorizationType": "JWT"}, "BadRequestException"),
-        ("create_route", {"RouteKey": "GET /x", "ApiKeyRequired": True}, "BadRequestException"),
-        ("create_integration", {"IntegrationType": "MOCK"}, "BadRequestException"),
-        (
-            "create_integration",
-            {"IntegrationType": "AWS_PROXY", "IntegrationUri": "arn:aws:sqs:x"}, "BadRequestException",
-        ),
-        ("create_integration", {"IntegrationType": "HTTP_PROXY", "IntegrationUri": "ftp:x"}, "BadRequestException"),
-        (
-            "create_integration",
-            {"IntegrationType": "AWS_PROXY", "IntegrationSubtype": "SQS-SendMessage"}, "NotImplementedException",
-        ),
-        ("create_stage", {"StageName": "a b"}, "BadRequestException"),
-        ("create_stage", {"StageName": "a", "StageVariables": {"a-b": "c"}}, "BadRequestException"),
-        ("create_stage", {"StageName": "a", "DeploymentId": "none"}, "NotFoundException"),
-        ("create_deployment", {}, "BadRequestException"),
-        ("get_route", {"RouteId": "none"}, "NotFoundException"),
-        (
-            "create_authorizer",
-            {"Name": "j", "AuthorizerType": "JWT", "IdentitySource": ["$request.header.A"]}, "BadRequestException",
-        ),
-    ],
-)  # fmt: skip
-def test_what_makes_no_sense_is_refused(
-    client: Any, operation: str, members: dict[str, Any], code: str
-) -> None:
-    if operation not in ("create_api", "import_api", "create_vpc_link"):
-        members = {"ApiId": client.create_api(Name="r", ProtocolType="HTTP")["ApiId"], **members}
-    found, message = refused(getattr(client, operation), **members)
-    assert found == code and message
-
-
-# Requests.
 
 
 @pytest.mark.promise(189)
@@ -375,6 +168,23 @@ def test_cors(client: Any, server: Served, echo: str) -> None:
     assert reply.header("access-control-allow-credentials") == "true"
 
 
+@pytest.mark.promise(189)
+def test_an_http_proxy(client: Any, server: Served, provider: str) -> None:
+    api_id = made(client, f"{provider}/base/{{proxy}}", "ANY /{proxy+}", version="1.0")
+    reply = send(server, api_id, "/a/b%20c?d=e", "POST", {"X-A": "1"}, b"body")
+    got = reply.json
+    assert (reply.status, reply.header("x-backend")) == (202, "yes")
+    assert (got["method"], got["path"], got["body"]) == ("POST", "/base/a/b%20c?d=e", "body")
+    headers = {name.lower(): value for name, value in got["headers"].items()}
+    assert headers["x-a"] == "1" and headers["host"] == provider.removeprefix("http://")
+    assert "AmazonAPIGateway" in headers["via"] and api_id in headers["forwarded"]
+    gone = made(client, "http://127.0.0.1:9/", "$default", version="1.0")
+    assert send(server, gone, "/").status == 503
+
+
+# Who may.
+
+
 @pytest.mark.promise(192)
 def test_a_lambda_authorizer_with_simple_responses(
     client: Any, server: Served, echo: str, decider: str
@@ -418,42 +228,6 @@ def test_a_lambda_authorizer_with_policies(client: Any, server: Served, echo: st
     assert send(server, api_id, "/x", headers={"X-Token": "no"}).status == 403
 
 
-class Provider(BaseHTTPRequestHandler):
-    """An identity provider, and a backend that says what it got."""
-
-    key = RSAKey.generate_key(2048, parameters={"kid": "k1"})
-
-    def do_GET(self) -> None:
-        base = f"http://{self.headers['Host']}"
-        documents: dict[str, Any] = {
-            "/.well-known/openid-configuration": {"issuer": base, "jwks_uri": f"{base}/keys"},
-            "/keys": {"keys": [self.key.as_dict(private=False)]},
-        }
-        length = int(self.headers.get("content-length") or 0)
-        got: dict[str, Any] = {"method": self.command, "path": self.path, "headers": dict(self.headers)}
-        got["body"] = self.rfile.read(length).decode()
-        body = json.dumps(documents.get(self.path, got)).encode()
-        self.send_response(200 if self.path in documents else 202)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Backend", "yes")
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[str]:
-    there = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
-    threading.Thread(target=there.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{there.server_port}"
-    there.shutdown()
-    there.server_close()
-
-
 @pytest.mark.promise(192)
 def test_a_jwt_authorizer(client: Any, server: Served, echo: str, provider: str) -> None:
     api_id = made(client, echo)
@@ -490,20 +264,6 @@ def test_a_jwt_authorizer(client: Any, server: Served, echo: str, provider: str)
     assert send(server, api_id, "/x", headers={"Authorization": "Bearer x.y.z"}).status == 401
 
 
-@pytest.mark.promise(189)
-def test_an_http_proxy(client: Any, server: Served, provider: str) -> None:
-    api_id = made(client, f"{provider}/base/{{proxy}}", "ANY /{proxy+}", version="1.0")
-    reply = send(server, api_id, "/a/b%20c?d=e", "POST", {"X-A": "1"}, b"body")
-    got = reply.json
-    assert (reply.status, reply.header("x-backend")) == (202, "yes")
-    assert (got["method"], got["path"], got["body"]) == ("POST", "/base/a/b%20c?d=e", "body")
-    headers = {name.lower(): value for name, value in got["headers"].items()}
-    assert headers["x-a"] == "1" and headers["host"] == provider.removeprefix("http://")
-    assert "AmazonAPIGateway" in headers["via"] and api_id in headers["forwarded"]
-    gone = made(client, "http://127.0.0.1:9/", "$default", version="1.0")
-    assert send(server, gone, "/").status == 503
-
-
 @pytest.mark.promise(192)
 def test_a_route_that_needs_a_signature(client: Any, server: Served, echo: str) -> None:
     api_id = made(client, echo)
@@ -513,76 +273,6 @@ def test_a_route_that_needs_a_signature(client: Any, server: Served, echo: str) 
     SigV4Auth(Credentials("test", "test"), "execute-api", REGION).add_auth(request)
     event = send(server, api_id, "/x", headers=dict(request.headers)).json
     assert event["requestContext"]["authorizer"]["iam"]["accountId"] == ACCOUNT
-
-
-OPENAPI = """
-openapi: 3.0.1
-info: {title: imported, version: "2"}
-x-amazon-apigateway-cors: {allowOrigins: ["*"]}
-tags: [{name: made, x-amazon-apigateway-tag-value: SAM}]
-paths:
-  /items/{id}:
-    get:
-      operationId: find
-      security: [{mine: []}]
-      responses: {}
-      x-amazon-apigateway-integration: {$ref: '#/components/x-amazon-apigateway-integrations/f'}
-  $default:
-    x-amazon-apigateway-any-method:
-      isDefaultRoute: true
-      x-amazon-apigateway-integration: {$ref: '#/components/x-amazon-apigateway-integrations/f'}
-components:
-  x-amazon-apigateway-integrations:
-    f: {type: aws_proxy, httpMethod: POST, payloadFormatVersion: '2.0', uri: 'URI'}
-  securitySchemes:
-    mine:
-      type: apiKey
-      name: x
-      in: header
-      x-amazon-apigateway-authorizer:
-        {type: request, identitySource: $request.header.X-Token, authorizerUri: 'AUTH', enableSimpleResponses: true,
-         authorizerPayloadFormatVersion: '2.0'}
-"""
-
-
-@pytest.mark.promise(193)
-def test_an_imported_document(client: Any, server: Served, echo: str, decider: str) -> None:
-    uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{{}}/invocations"
-    body = OPENAPI.replace("URI", uri.format(echo)).replace("AUTH", uri.format(decider))
-    api = client.import_api(Body=body)
-    api_id = api["ApiId"]
-    assert (api["Name"], api["Version"], api["Tags"]) == ("imported", "2", {"made": "SAM"})
-    client.create_stage(ApiId=api_id, StageName="$default", AutoDeploy=True)
-    assert len(client.get_integrations(ApiId=api_id)["Items"]) == 1
-    assert send(server, api_id, "/items/3").status == 401
-    assert send(server, api_id, "/items/3", headers={"X-Token": "yes"}).json["routeKey"] == "GET /items/{id}"
-    assert send(server, api_id, "/else").json["routeKey"] == "$default"
-    client.reimport_api(ApiId=api_id, Body=body.replace("/items/", "/things/"))
-    assert send(server, api_id, "/items/3").json["routeKey"] == "$default"
-    assert send(server, api_id, "/things/3").status == 401
-
-
-@pytest.mark.promise(188)
-def test_another_server_finds_what_was_made(tmp_path: Path) -> None:
-    server = Served(tmp_path / "state")
-    try:
-        arn = function(server, "f", SOURCE, tmp_path)
-        client = server.client("apigatewayv2")
-        api_id = made(client, arn, "GET /x")
-        assert send(server, api_id, "/x").status == 200
-    finally:
-        server.process.kill()
-        server.process.wait()
-    server = Served(tmp_path / "state")
-    try:
-        assert send(server, api_id, "/x").json["routeKey"] == "GET /x"
-        elsewhere = boto3.client(
-            "apigatewayv2", endpoint_url=server.url, region_name="eu-west-1", aws_access_key_id="t",
-            aws_secret_access_key="t",
-        )  # fmt: skip
-        assert elsewhere.get_apis()["Items"] == []
-    finally:
-        server.stop()
 
 
 @pytest.mark.promise(200)
