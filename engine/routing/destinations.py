@@ -8,8 +8,8 @@ is logged and counted (DestinationDeliveryFailures, DeadLetterErrors).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ import msgspec
 from .. import wire
 from ..aws.clients import CallFailed
 from ..aws.names import LATEST, Place
+from ..aws.times import iso
 from ..calls.dispatch import uuid_text
 from ..durable.folder import StoreError
 from ..durable.queue import Leased, QueueFull, Queues
@@ -65,7 +66,7 @@ def invocation_record(ended: Ended, arn: str) -> bytes:
     event, result = ended.event, ended.result
     record: dict[str, Any] = {
         "version": "1.0",
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": iso(time.time()),
         "requestContext": {
             "requestId": uuid_text(event.id),
             "functionArn": arn,

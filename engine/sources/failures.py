@@ -6,13 +6,13 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from .. import wire
 from ..aws.clients import CallFailed
+from ..aws.times import iso
 from ..durable.folder import StoreError
 from ..durable.queue import Leased, QueueFull, Queues
 from ..observe.mappings import MappingCounters
@@ -55,13 +55,13 @@ def report(settings: Settings, shard: str, batch_info: str, given: GivenUp, now:
             "functionError": "Unhandled" if failed else None,
         },
         "version": "1.0",
-        "timestamp": _text(now),
+        "timestamp": iso(now),
         batch_info: {
             "shardId": shard,
             "startSequenceNumber": records[0].id,
             "endSequenceNumber": records[-1].id,
-            "approximateArrivalOfFirstRecord": _text(records[0].arrived),
-            "approximateArrivalOfLastRecord": _text(records[-1].arrived),
+            "approximateArrivalOfFirstRecord": iso(records[0].arrived),
+            "approximateArrivalOfLastRecord": iso(records[-1].arrived),
             "batchSize": len(records),
             "streamArn": settings.source,
         },
@@ -69,10 +69,6 @@ def report(settings: Settings, shard: str, batch_info: str, given: GivenUp, now:
     if given.condition != EXHAUSTED and not given.piece.invoked:
         del found["responseContext"]  # there was no response
     return found
-
-
-def _text(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Failures:
