@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from .. import wire
-from ..aws.clients import CallFailed
 from ..aws.names import LATEST, Place
 from ..aws.times import iso
 from ..calls.dispatch import uuid_text
@@ -23,7 +22,7 @@ from ..durable.folder import StoreError
 from ..durable.queue import Leased, QueueFull, Queues
 from ..hosting.placements import Hosting
 from . import retry
-from .deliveries import Again, Deliveries
+from .deliveries import Again, Deliveries, again
 from .endings import Ended, Endings
 from .event import function_of
 from .targets import Message, Targets, object_key
@@ -149,10 +148,8 @@ class Destinations:
         await self._targets.send(_decode(row.value).message)
 
     async def _failed(self, queue: str, row: Leased, error: Exception) -> Again | None:
-        retriable = error.retriable if isinstance(error, CallFailed) else True
-        delay = retry.back_off(row.attempts)
-        if retriable and (self._queues.now() - row.first) / 1e9 + delay <= retry.MAX_AGE:
-            return Again(delay)
+        if (step := again(self._queues, row, error, retry.MAX_AGE)) is not None:
+            return step
         delivery = _decode(row.value)
         partition, name = function_of(queue)
         placement = self._hosting.of(Place.of(partition))

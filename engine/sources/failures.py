@@ -11,13 +11,12 @@ from typing import Any
 import msgspec
 
 from .. import wire
-from ..aws.clients import CallFailed
 from ..aws.times import iso
 from ..durable.folder import StoreError
 from ..durable.queue import Leased, QueueFull, Queues
 from ..observe.mappings import MappingCounters
 from ..routing import retry
-from ..routing.deliveries import Again, Deliveries
+from ..routing.deliveries import Again, Deliveries, again
 from ..routing.targets import Message, Targets, object_key
 from .batches import event
 from .settings import Settings
@@ -106,10 +105,8 @@ class Failures:
 
     async def _failed(self, _queue: str, row: Leased, error: Exception) -> Again | None:
         """Until it is as old as an event may be."""
-        delay = retry.back_off(row.attempts)
-        retriable = error.retriable if isinstance(error, CallFailed) else True
-        if retriable and (self._queues.now() - row.first) / 1e9 + delay <= retry.MAX_AGE:
-            return Again(delay)
+        if (step := again(self._queues, row, error, retry.MAX_AGE)) is not None:
+            return step
         kept = _decode(row.value)
         context = {"message": f"{kept.mapping} could not report to {kept.message.target}", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
