@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clients import moto_server
 from served import ECHO, ROLE, ROOT, RUNTIME, Served
 
 from engine.hosting.archives import pack
@@ -27,6 +28,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(scope="session")
 def api(server: Served) -> Any:
     return server.client()
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
