@@ -21,7 +21,7 @@ CROWD := tests/compat tests/security tests/unit/aws tests/unit/cli tests/unit/du
 	tests/faults/test_row_31_json.py tests/faults/test_row_36_packages.py tests/faults/test_row_46_disk.py \
 	tests/faults/test_row_47_floods.py tests/faults/test_rows_08_to_10_store.py \
 	tests/faults/test_row_47_heads.py tests/faults/test_row_48_state.py tests/faults/test_row_49_nth_call.py \
-	tests/faults/test_rows_42_to_45_events.py
+	tests/faults/test_row_51_routers.py tests/faults/test_rows_42_to_45_events.py
 
 .DEFAULT_GOAL := help
 .PHONY: help build run serve test again quick fuzz soak test-all promises bench load gate lint format wheel clean

@@ -8,7 +8,6 @@ requests for other services are passed on to.
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,7 +18,6 @@ import msgspec
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest, HeadersDict, create_request_object, prepare_request_dict
 from botocore.credentials import Credentials
-from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel, Shape
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
@@ -27,6 +25,7 @@ from botocore.serialize import create_serializer
 from ..errors import EngineError
 from .faults import Fault
 from .messages import Request, Response
+from .model import service_model
 from .names import Place
 from .registry import Registry
 from .service import Caller, Service
@@ -253,8 +252,3 @@ def _variable(service: str) -> str:
 
 def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
-
-
-@functools.cache
-def service_model(service: str) -> ServiceModel:
-    return ServiceModel(Loader().load_service_model(service, "service-2"), service)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,21 @@ from .protocols import protocol_of
 from .protocols.base import Operation
 from .validate import Validator, Wording
 
-__all__ = ["Model", "Operation"]
+__all__ = ["Model", "Operation", "description", "service_model"]
+
+_loader = Loader()  # one, since each looks through all services that botocore has, which takes 30 ms
+
+
+def description(name: str) -> dict[str, Any]:
+    """The newest that botocore has of a service, as it lies there; not to be changed in place."""
+    found: dict[str, Any] = _loader.load_service_model(name, "service-2")
+    return found
+
+
+@functools.cache
+def service_model(name: str) -> ServiceModel:
+    """Of a service by botocore's name of it ("sqs"); one for all who ask."""
+    return ServiceModel(description(name), name)
 
 
 class Model:
@@ -29,7 +44,7 @@ class Model:
     @classmethod
     def load(cls, name: str, wording: Wording | None = None) -> Model:
         """The newest model that botocore has of a service."""
-        return cls(ServiceModel(Loader().load_service_model(name, "service-2"), name), wording)
+        return cls(service_model(name), wording)
 
     @property
     def names(self) -> list[str]:

@@ -26,6 +26,8 @@ def function_hash(arn: str) -> str:
 def completed(trace: str, id: bytes, at: float, sampled: bool) -> str:
     """A caller's header with what it lacks: a root; a parent; the decision whether it is sampled, which is the
     function's unless the caller has made it."""
+    if not trace:
+        return begin(id, at, sampled)
     fields = [field for field in (each.strip() for each in trace.split(";")) if field]
     names = {field.partition("=")[0]: field for field in fields}
     ours = begin(id, at, sampled).split(";")

@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ..aws.clients import service_model
+from ..aws.model import service_model
 from ..errors import EngineError
 
 _NUMBERS = {"integer": int, "long": int, "float": float, "double": float}

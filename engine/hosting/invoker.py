@@ -172,8 +172,6 @@ class Invoker:
         usage = self.usage(name)
         if usage.in_flight >= (most if usage.reserved is None else usage.reserved):
             return usage
-        if usage.reserved is not None and usage.left <= 0 and not usage.provisioned:
-            return usage
         if usage.reserved is None and self._unreserved.in_flight >= self._account_limit - self._reserved:
             return self._unreserved
         return None

@@ -136,7 +136,7 @@ class Passthrough:
             await respond(send, refusal(request, 400, fault.code, fault.message or ""))
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             if started:
-                raise  # half an answer was sent: only closing the connection can say that it is not whole
+                raise  # half a response was sent: only closing the connection can say that it is not whole
             cause = str(error) or type(error).__name__
             await _refuse(request, send, 502, "BadGateway", f"could not be reached at {endpoint}: {cause}")
 

@@ -168,7 +168,7 @@ class Server:
         executor = ThreadPoolExecutor(1, thread_name_prefix="stoker-catalog")
         stack.callback(executor.shutdown)
         probed = loop.run_in_executor(executor, interpreters, options.python)  # takes as long as the store
-        named = loop.run_in_executor(None, hosts_resolve)
+        named = loop.run_in_executor(None, hosts_resolve)  # function URLs are paths until it is known
         store = stack.enter_context(contextlib.closing(Store(options.state, kinds)))
         upstream = self._upstream()
         stack.push_async_callback(upstream.aclose)

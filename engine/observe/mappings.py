@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 COUNTS = (
     "PolledEventCount", "FilteredOutEventCount", "InvokedEventCount", "FailedInvokeEventCount", "DroppedEventCount",
     "OnFailureDestinationDeliveredEventCount", "DeletedEventCount", "RecursiveInvocationsDropped",
 )  # fmt: skip
-GAUGES = ("IteratorAge", "OffsetLag")  # milliseconds; records
-
-# Called with a mapping's ARN, a metric's name, and its value: of a count, what it grew by.
-Listener = Callable[[str, str, float], object]
+GAUGES = ("IteratorAge",)  # milliseconds
 
 
 class MappingCounters:
@@ -20,19 +15,14 @@ class MappingCounters:
     def __init__(self) -> None:
         self._mappings: dict[str, dict[str, float]] = {}
         self._gone: dict[str, float] = {}
-        self.listeners: list[Listener] = []
 
     def add(self, arn: str, name: str, number: int) -> None:
         counts = self._mappings.setdefault(arn, {})
         counts[name] = counts.get(name, 0) + number
-        for listener in self.listeners:
-            listener(arn, name, number)
 
     def set(self, arn: str, name: str, value: float) -> None:
         """A gauge: what it is now."""
         self._mappings.setdefault(arn, {})[name] = value
-        for listener in self.listeners:
-            listener(arn, name, value)
 
     def forget(self, arn: str) -> None:
         """A mapping is no more: what it counted stays in the totals."""
@@ -40,11 +30,10 @@ class MappingCounters:
             if name in COUNTS:
                 self._gone[name] = self._gone.get(name, 0) + number
 
-    def of(self, arn: str) -> Mapping[str, float]:
-        return dict(self._mappings.get(arn, {}))
-
     def totals(self) -> dict[str, int]:
-        """Of all mappings that there were; only what was counted."""
+        """Of all mappings that there were, only what was counted; and of a gauge, the largest of those that there
+        are."""
         every = [self._gone, *self._mappings.values()]
         totals = {name: int(sum(counts.get(name, 0) for counts in every)) for name in COUNTS}
+        totals |= {name: int(max(counts.get(name, 0) for counts in every)) for name in GAUGES}
         return {name: number for name, number in totals.items() if number}

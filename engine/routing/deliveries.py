@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from ..durable.queue import Leased, Queues
+from . import retry
 
 AT_ONCE = 16  # of one queue
 MISTAKE_S = 1.0  # until a delivery is tried again whose failure could not be dealt with
@@ -17,6 +18,13 @@ class Again(NamedTuple):
 
     delay: float
     meta: bytes | None = None
+
+
+def again(queues: Queues, row: Leased, error: Exception, most: float) -> Again | None:
+    """After growing pauses, until the row is `most` seconds old; not at all where it would be in vain."""
+    delay = retry.back_off(row.attempts)
+    age = (queues.now() - row.first) / 1e9
+    return Again(delay) if getattr(error, "retriable", True) and age + delay <= most else None
 
 
 Send = Callable[[str, Leased], Awaitable[object]]  # the queue, and the row

@@ -8,21 +8,21 @@ is logged and counted (DestinationDeliveryFailures, DeadLetterErrors).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from .. import wire
-from ..aws.clients import CallFailed
 from ..aws.names import LATEST, Place
+from ..aws.times import iso
 from ..calls.dispatch import uuid_text
 from ..durable.folder import StoreError
 from ..durable.queue import Leased, QueueFull, Queues
 from ..hosting.placements import Hosting
 from . import retry
-from .deliveries import Again, Deliveries
+from .deliveries import Again, Deliveries, again
 from .endings import Ended, Endings
 from .event import function_of
 from .targets import Message, Targets, object_key
@@ -65,7 +65,7 @@ def invocation_record(ended: Ended, arn: str) -> bytes:
     event, result = ended.event, ended.result
     record: dict[str, Any] = {
         "version": "1.0",
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": iso(time.time()),
         "requestContext": {
             "requestId": uuid_text(event.id),
             "functionArn": arn,
@@ -148,10 +148,8 @@ class Destinations:
         await self._targets.send(_decode(row.value).message)
 
     async def _failed(self, queue: str, row: Leased, error: Exception) -> Again | None:
-        retriable = error.retriable if isinstance(error, CallFailed) else True
-        delay = retry.back_off(row.attempts)
-        if retriable and (self._queues.now() - row.first) / 1e9 + delay <= retry.MAX_AGE:
-            return Again(delay)
+        if (step := again(self._queues, row, error, retry.MAX_AGE)) is not None:
+            return step
         delivery = _decode(row.value)
         partition, name = function_of(queue)
         placement = self._hosting.of(Place.of(partition))

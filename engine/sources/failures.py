@@ -6,18 +6,17 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from .. import wire
-from ..aws.clients import CallFailed
+from ..aws.times import iso
 from ..durable.folder import StoreError
 from ..durable.queue import Leased, QueueFull, Queues
 from ..observe.mappings import MappingCounters
 from ..routing import retry
-from ..routing.deliveries import Again, Deliveries
+from ..routing.deliveries import Again, Deliveries, again
 from ..routing.targets import Message, Targets, object_key
 from .batches import event
 from .settings import Settings
@@ -55,13 +54,13 @@ def report(settings: Settings, shard: str, batch_info: str, given: GivenUp, now:
             "functionError": "Unhandled" if failed else None,
         },
         "version": "1.0",
-        "timestamp": _text(now),
+        "timestamp": iso(now),
         batch_info: {
             "shardId": shard,
             "startSequenceNumber": records[0].id,
             "endSequenceNumber": records[-1].id,
-            "approximateArrivalOfFirstRecord": _text(records[0].arrived),
-            "approximateArrivalOfLastRecord": _text(records[-1].arrived),
+            "approximateArrivalOfFirstRecord": iso(records[0].arrived),
+            "approximateArrivalOfLastRecord": iso(records[-1].arrived),
             "batchSize": len(records),
             "streamArn": settings.source,
         },
@@ -69,10 +68,6 @@ def report(settings: Settings, shard: str, batch_info: str, given: GivenUp, now:
     if given.condition != EXHAUSTED and not given.piece.invoked:
         del found["responseContext"]  # there was no response
     return found
-
-
-def _text(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Failures:
@@ -110,10 +105,8 @@ class Failures:
 
     async def _failed(self, _queue: str, row: Leased, error: Exception) -> Again | None:
         """Until it is as old as an event may be."""
-        delay = retry.back_off(row.attempts)
-        retriable = error.retriable if isinstance(error, CallFailed) else True
-        if retriable and (self._queues.now() - row.first) / 1e9 + delay <= retry.MAX_AGE:
-            return Again(delay)
+        if (step := again(self._queues, row, error, retry.MAX_AGE)) is not None:
+            return step
         kept = _decode(row.value)
         context = {"message": f"{kept.mapping} could not report to {kept.message.target}", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)

@@ -93,7 +93,7 @@ class Function:
 
     def loops(self, trace: str) -> bool:
         """Was it invoked too often in the chain of invocations that this trace header is of?"""
-        if "Lineage=" not in trace:
+        if traces.LINEAGE not in trace:
             return False
         _, before = hop(trace, self._plain)
         return before >= MOST and not allowed(self._placement, self._name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
+from ..aws.clients import CallFailed
 from ..observe.mappings import MappingCounters
-from .words import NO_RECORDS, OK
+from . import words
+from .settings import Settings
 
 
 class Status:
@@ -18,7 +21,7 @@ class Status:
         self._arn = arn
         self._counters = counters
         self._changed = changed
-        self.result = result or NO_RECORDS
+        self.result = result or words.NO_RECORDS
 
     def count(self, name: str, number: int = 1) -> None:
         if number:
@@ -28,9 +31,18 @@ class Status:
         self._counters.set(self._arn, name, value)
 
     def ok(self) -> None:
-        self.say(OK)
+        self.say(words.OK)
 
     def say(self, result: str) -> None:
         if result != self.result:
             self.result = result
             self._changed()
+
+    def complain(self, settings: Settings, error: BaseException) -> None:
+        """Of the source's service, or of a mistake of ours, which the loop's handler hears of."""
+        if isinstance(error, CallFailed):
+            self.say(words.of_call(settings.kind, settings.source, error.code, error.message))
+        else:
+            self.say(words.INTERNAL)
+            context = {"message": f"the mapping {settings.uuid} failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)

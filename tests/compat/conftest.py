@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clients import moto_server
 from served import ECHO, ROLE, ROOT, RUNTIME, Run, Served
 
 from engine.cli.main import main
@@ -28,6 +29,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(scope="session")
 def api(server: Served) -> Any:
     return server.client()
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

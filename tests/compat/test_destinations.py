@@ -12,7 +12,6 @@ from typing import Any
 import boto3
 import botocore.exceptions
 import pytest
-from clients import moto_server
 from served import REGION, ROLE, RUNTIME, Served
 from support import until
 
@@ -31,12 +30,6 @@ def handler(event, context):
     with open(NOTE, "a") as file:
         file.write(json.dumps(event) + "\\n")
 """
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from typing import Any
 
 import boto3
 import pytest
-from clients import moto_server
 from delivered import ACCOUNT, NOTES, logged, refused
 from served import REGION, ROLE, RUNTIME, Served
 from support import until
@@ -26,12 +25,6 @@ NOT_EXECUTED = (
     "Could not execute the lambda function. Make sure you have given CloudWatch Logs permission to execute your "
     "function."
 )
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from clients import moto_server
 from delivered import refused
 from mapped import Fed
 from served import REGION, Served
@@ -29,12 +28,6 @@ def handler(event, context):
         total += int(base64.b64decode(record["kinesis"]["data"]))
     return {"state": {"sum": total}}
 """
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

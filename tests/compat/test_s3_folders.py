@@ -115,6 +115,19 @@ def test_an_object_is_a_file(objects: Bucket) -> None:
 
 
 @pytest.mark.promise(140)
+def test_a_file_in_the_way_of_a_folder_is_refused_and_so_is_the_other(objects: Bucket) -> None:
+    s3 = objects.s3
+    s3.put_object(Bucket="objects", Key="way", Body=b"x")
+    s3.put_object(Bucket="objects", Key="deep/down/")
+    assert (objects.path / "deep/down").is_dir()
+    for key in ("way/", "way/in/it", "deep"):
+        assert refused(s3.put_object, Bucket="objects", Key=key)[0] == "InvalidArgument", key
+    s3.delete_object(Bucket="objects", Key="way")
+    assert objects.told(2) == [("ObjectCreated:Put", "way"), ("ObjectRemoved:Delete", "way")]
+    objects.nothing_more()
+
+
+@pytest.mark.promise(140)
 def test_listings(objects: Bucket) -> None:
     s3 = objects.s3
     keys = ["l/a", "l/a.b", "l/e", "l/f/g", "l/é"]

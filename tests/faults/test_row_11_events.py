@@ -7,36 +7,28 @@ STOKER_EVENTS=20000 python -m pytest tests/faults/test_row_11_events.py -m soak 
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import itertools
 import json
 import os
 import random
-import signal
-import socket
-import sqlite3
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from clients import moto_server
-from served import REGION, ROLE, RUNTIME, Served
+from served import REGION
 
-from engine.hosting.archives import pack
-
-from .conftest import wait_until
+from .killed import LOST, Killed
 
 EVENTS = int(os.environ.get("STOKER_EVENTS", "4000"))
 KILLS = int(os.environ.get("STOKER_KILLS", EVENTS // 400))
 SEED = int(os.environ.get("STOKER_EVENTS_SEED", "11"))
 SENDERS = 16
-LOST = (OSError, http.client.HTTPException)
 MOTO_ACCOUNT = "123456789012"
 SOURCE = """
 import os, time
@@ -103,44 +95,22 @@ def read(message: dict[str, Any]) -> tuple[str, str]:
     return body["id"], next((reason for reason in REASONS["dead-letters"] if reason in text), text)
 
 
-class Soak:
+class Soak(Killed):
     """A server that is killed, who sends to it, and who receives what it delivers."""
 
     def __init__(self, folder: Path, moto: str) -> None:
-        self.folder, self.notes = folder, folder / "notes"
-        self.notes.mkdir()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
         self.inboxes = {name: Inbox(moto, name) for name in ENDS.values() if name}
         self.accepted: dict[str, set[str]] = {name: set() for name in ENDS}
-        self.lock = threading.Lock()
-        self.numbers = itertools.count()
-        self.room = 0  # events that may be sent
-        self.over = threading.Event()
-        self.failures: list[BaseException] = []
-        self.start()
+        super().__init__(folder, SOURCE, "--workers", "32")
 
-    def start(self) -> None:
-        self.served = Served(
-            self.folder / "state", "--port", str(self.port), "--retry-delays", "0.05,0.1", "--workers", "32"
-        )
-
-    def kill(self) -> None:
-        self.served.process.send_signal(signal.SIGKILL)
-        with self.served.process:
-            self.served.process.wait(20)
+    def sent(self) -> int:
+        return sum(map(len, self.accepted.values()))
 
     def deploy(self) -> None:
         api = self.served.client()
-        (self.folder / "app.py").write_text(SOURCE)
         for name, end in ENDS.items():
             dead = {"DeadLetterConfig": {"TargetArn": self.inboxes[end].arn}} if end == "dead-letters" else {}
-            api.create_function(
-                FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Timeout=900,
-                Code={"ZipFile": pack(self.folder / "app.py")}, **dead,
-            )  # fmt: skip
-            api.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.05})
+            self.create(api, name, 900, **dead)
         for name, half in (("throttled", "OnFailure"), ("slow", "OnSuccess")):
             api.put_function_event_invoke_config(
                 FunctionName=name, MaximumEventAgeInSeconds=60,
@@ -194,37 +164,7 @@ class Soak:
     def close(self) -> None:
         for inbox in self.inboxes.values():
             inbox.close()
-        if self.served.process.poll() is None:
-            self.kill()
-
-    @contextlib.contextmanager
-    def crowd(self) -> Iterator[None]:
-        """Those who send, and one for each queue."""
-
-        def watched(work: Callable[..., None], *arguments: Any) -> None:
-            try:
-                work(*arguments)
-            except BaseException as error:
-                self.failures.append(error)
-
-        works = [(self.send,)] * SENDERS + [(self.receive, inbox) for inbox in self.inboxes.values()]
-        threads = [threading.Thread(target=watched, args=each) for each in works]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self.over.set()
-            for thread in threads:
-                thread.join(60)
-
-    def sent(self) -> int:
-        """Events that were accepted."""
-        return sum(map(len, self.accepted.values()))
-
-    def ran(self, name: str) -> Counter[str]:
-        path = self.notes / name
-        return Counter(path.read_text().split() if path.exists() else [])
+        super().close()
 
     def missing(self) -> dict[str, set[str]]:
         """By function: those of which nothing is to be seen yet."""
@@ -236,11 +176,6 @@ class Soak:
             if lost := self.accepted[name] - seen:
                 found[name] = lost
         return found
-
-    def rows(self) -> int:
-        """That the queues have once the server ended."""
-        with contextlib.closing(sqlite3.connect(self.folder / "state" / "stoker.db")) as database:
-            return int(database.execute("SELECT count(*) FROM queue").fetchone()[0])
 
 
 @pytest.fixture
@@ -255,20 +190,13 @@ def soaking(nothing_is_left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def soak(it: Soak, events: int, kills: int) -> None:
     moments, began = random.Random(SEED), time.monotonic()
     it.deploy()
-    with it.crowd():
-        it.room = events
-        for life in range(kills):
+    works = [it.send] * SENDERS + [partial(it.receive, inbox) for inbox in it.inboxes.values()]
+    with it.crowd(works):
+        for life in it.lives(events, kills, moments, 120.0):
             if life == kills * 2 // 3:  # until then one of it runs for ever; from now on none may
                 it.close_throttled()
-            count = min(events, it.sent() + moments.randrange(2 * events // kills))
-            wait_until(lambda count=count: it.failures or it.sent() >= count, 120.0)
-            time.sleep(moments.uniform(0.0, 0.5))  # the moment of the kill
-            it.kill()
-            it.start()
         open(it.notes / "go", "w").close()
-        wait_until(lambda: it.failures or it.sent() == events, 300.0)
-        with contextlib.suppress(AssertionError):  # said below, and what is missing
-            wait_until(lambda: it.over.wait(0.2) or it.failures or not it.missing(), 60.0 + events / 10)
+        it.settle(events, 60.0 + events / 10)
     code = it.served.stop()
     for inbox in it.inboxes.values():
         while inbox.receive():

@@ -13,29 +13,21 @@ import itertools
 import json
 import os
 import random
-import signal
-import socket
-import sqlite3
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from served import REGION, ROLE, RUNTIME, Served
+from served import REGION
 
-from engine.hosting.archives import pack
-
-from .conftest import wait_until
+from .killed import LOST, Killed
 
 EVENTS = int(os.environ.get("STOKER_ROUTED", "4000"))
 KILLS = int(os.environ.get("STOKER_KILLS", "10"))
 SEED = int(os.environ.get("STOKER_EVENTS_SEED", "51"))
 SENDERS, CONSUMERS, BATCH = 4, 3, 5
 ACCOUNT = "000000000000"
-LOST = (OSError, http.client.HTTPException)
 FAILS, DROPPED = 7, 10  # each so-manyth event: "third" fails with it; it goes where nobody is, too
 FUNCTIONS = ("queued", "first", "second", "third")
 SOURCE = """
@@ -94,46 +86,25 @@ class Client:
             self._connection = None
 
 
-class Routed:
+class Routed(Killed):
     """A server that is killed, who puts events on its bus, and who receives from its queues."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.notes = folder, folder / "notes"
-        self.notes.mkdir()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
         self.accepted: dict[str, int] = {}  # their numbers, by their ids
         self.letters: dict[str, dict[str, list[dict[str, str]]]] = {name: {} for name in DEAD}
-        self.lock = threading.Lock()
-        self.numbers = itertools.count()
-        self.room = 0  # events that may be put
-        self.over = threading.Event()
-        self.failures: list[BaseException] = []
-        self.start()
+        super().__init__(folder, SOURCE, "--workers", "8")
 
-    def start(self) -> None:
-        options = ("--port", str(self.port), "--retry-delays", "0.05,0.1", "--workers", "8")
-        self.served = Served(self.folder / "state", *options)
-
-    def kill(self) -> None:
-        self.served.process.send_signal(signal.SIGKILL)
-        with self.served.process:
-            self.served.process.wait(20)
+    def sent(self) -> int:
+        return len(self.accepted)
 
     def build(self) -> None:
         api, events = self.served.client(), self.served.client("events")
         sns, sqs = self.served.client("sns"), self.served.client("sqs")
         for queue in ("orders", *DEAD):
             sqs.create_queue(QueueName=queue, Attributes={"VisibilityTimeout": "5"})
-        (self.folder / "app.py").write_text(SOURCE)
         for name in (*FUNCTIONS, "gone"):
             dead = {"DeadLetterConfig": {"TargetArn": arn("sqs", "function-dead")}} if name == "third" else {}
-            api.create_function(
-                FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Timeout=60,
-                Code={"ZipFile": pack(self.folder / "app.py")}, **dead,
-            )  # fmt: skip
-            api.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.05})
+            self.create(api, name, 60, **dead)
         topic = sns.create_topic(Name="checked")["TopicArn"]
         for name in FUNCTIONS[1:]:
             sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=arn("lambda", f"function:{name}"))
@@ -213,30 +184,7 @@ class Routed:
                 self.over.wait(0.2)
         client.close()
 
-    @contextlib.contextmanager
-    def crowd(self) -> Iterator[None]:
-        def watched(work: Callable[[], None]) -> None:
-            try:
-                work()
-            except BaseException as error:
-                self.failures.append(error)
-
-        works = [self.put] * SENDERS + [self.consume] * CONSUMERS + [self.collect]
-        threads = [threading.Thread(target=watched, args=(each,)) for each in works]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self.over.set()
-            for thread in threads:
-                thread.join(60)
-
     # What came of it.
-
-    def ran(self, name: str) -> Counter[str]:
-        path = self.notes / name
-        return Counter(path.read_text().split() if path.exists() else [])
 
     def missing(self) -> dict[str, set[str]]:
         """By function and dead-letter queue: those of which nothing is to be seen yet."""
@@ -248,16 +196,6 @@ class Routed:
         letters = {"rule-dead": dropped, "topic-dead": dropped, "function-dead": fails}
         found |= {name: ids - self.letters[name].keys() for name, ids in letters.items()}
         return {name: ids for name, ids in found.items() if ids}
-
-    def rows(self) -> int:
-        """That the queues have once the server ended, but for messages that nobody received in time."""
-        with contextlib.closing(sqlite3.connect(self.folder / "state" / "stoker.db")) as database:
-            query = "SELECT count(*) FROM queue WHERE queue NOT LIKE 'sqs:%'"
-            return int(database.execute(query).fetchone()[0])
-
-    def close(self) -> None:
-        if self.served.process.poll() is None:
-            self.kill()
 
 
 def arn(service: str, name: str) -> str:
@@ -301,23 +239,16 @@ def routed(nothing_is_left: str, tmp_path: Path) -> Iterator[Routed]:
 def soak(it: Routed, events: int, kills: int) -> None:
     moments, began = random.Random(SEED), time.monotonic()
     it.build()
-    with it.crowd():
-        it.room = events
-        for _ in range(kills):
-            count = min(events, len(it.accepted) + moments.randrange(2 * events // kills))
-            wait_until(lambda count=count: it.failures or len(it.accepted) >= count, 300.0)
-            time.sleep(moments.uniform(0.0, 0.5))  # the moment of the kill
-            it.kill()
-            it.start()
-        wait_until(lambda: it.failures or len(it.accepted) == events, 300.0)
-        with contextlib.suppress(AssertionError):  # said below, and what is missing
-            wait_until(lambda: it.over.wait(0.2) or it.failures or not it.missing(), 60.0 + events / 20)
+    with it.crowd([it.put] * SENDERS + [it.consume] * CONSUMERS + [it.collect]):
+        for _ in it.lives(events, kills, moments, 300.0):
+            pass
+        it.settle(events, 60.0 + events / 20)
     code = it.served.stop()
     report(it, kills, time.monotonic() - began)
     assert not it.failures, it.failures
     assert code == 0
     assert it.missing() == {}
-    assert it.rows() == 0
+    assert it.rows(but="sqs:%") == 0  # messages that nobody received in time
     for name, attributes in DEAD.items():
         for each in itertools.chain.from_iterable(it.letters[name].values()):
             assert attributes.items() <= each.items(), (name, each)

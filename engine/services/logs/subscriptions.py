@@ -32,7 +32,7 @@ from ...hosting.permissions import may_invoke
 from ...hosting.placements import Hosting
 from ...observe.records import FunctionOutput
 from ...routing import retry
-from ...routing.deliveries import Again, Deliveries
+from ...routing.deliveries import Again, Deliveries, again
 from ...routing.targets import Message, Targets
 from .process import Grown, LogsProcess
 from .reading import FilterRead, Matched
@@ -236,18 +236,13 @@ class Subscriptions:
         await self._targets.send(_message(job, row.value))
 
     async def _failed(self, _queue: str, row: Leased, error: Exception) -> Again | None:
-        retriable = error.retriable if isinstance(error, CallFailed) else True
-        step = retry.of_target({"MaximumRetryAttempts": 1 << 31}, row.attempts, self._age(row))
-        if retriable and not isinstance(step, str):
-            return Again(step)
+        if (step := again(self._queues, row, error, retry.TARGET_MAX_AGE)) is not None:
+            return step
         job = _job(row.meta)
         text = f"[WARN] DeliveryFailed: {job.group} {job.filter} {job.destination}: {error}\n"
         at = int(time.time() * 1e3)
         self._log(FunctionOutput(job.region, job.account, LOG_GROUP, "subscriptions", at, text))
         return None
-
-    def _age(self, row: Leased) -> float:
-        return (self._queues.now() - row.first) / 1e9
 
 
 def _line(place: Place, group: str, filter: str) -> str:

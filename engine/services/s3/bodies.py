@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from botocore.loaders import Loader
-from botocore.model import ServiceModel, Shape
+from botocore.model import Shape
 from botocore.parsers import create_parser
 
+from ...aws.model import service_model
 from ...aws.shapes import xml_members
 from .faults import malformed
 
@@ -89,7 +89,4 @@ def rendered(shape: str, members: dict[str, Any]) -> str:
 
 
 def _shape(name: str) -> Shape:
-    return _MODEL.shape_for(name)
-
-
-_MODEL = ServiceModel(Loader().load_service_model("s3", "service-2"), "s3")
+    return service_model("s3").shape_for(name)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import re
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from botocore.loaders import Loader
-from botocore.model import OperationModel, ServiceModel
+from botocore.model import OperationModel
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
+from ...aws.model import service_model
 from ...aws.names import Place
 from .faults import invalid, malformed
 
@@ -121,8 +120,9 @@ def _checked(each: Members, argument: str, place: Place) -> Members:
         raise invalid(f"The ID is longer than {ID_CHARACTERS} characters", "Id", id)
     if not each.get("Events"):
         raise malformed()
+    events = service_model("s3").shape_for("Event").enum
     for event in each["Events"]:
-        if event not in _events():
+        if event not in events:
             raise invalid("A specified event is not supported for notifications", "Event", event)
     kept = {"Id": id, argument: arn, "Events": each["Events"]}
     rules = [_checked_rule(rule) for rule in _rules(each)]
@@ -174,15 +174,5 @@ def _rules(each: Mapping[str, Any]) -> list[Members]:
     return found
 
 
-@functools.cache
-def _events() -> frozenset[str]:
-    return frozenset(_service().shape_for("Event").enum)
-
-
-@functools.cache
-def _service() -> ServiceModel:
-    return ServiceModel(Loader().load_service_model("s3", "service-2"), "s3")
-
-
 def _model(operation: str) -> OperationModel:
-    return _service().operation_model(operation)
+    return service_model("s3").operation_model(operation)

@@ -14,7 +14,7 @@ from ...durable.queue import Leased, Queues
 from ...durable.store import Step
 from ...observe.records import FunctionOutput
 from ...routing import retry
-from ...routing.deliveries import Again, Deliveries
+from ...routing.deliveries import Again, Deliveries, again
 from ...routing.targets import Message, Targets
 from .configurations import Configuration
 from .records import SUBJECT, Bucket
@@ -34,8 +34,6 @@ class Job(msgspec.Struct, array_like=True):
 
 _encode_job = msgspec.msgpack.Encoder().encode
 _job = msgspec.msgpack.Decoder(Job).decode
-_encode_failures = msgspec.msgpack.Encoder().encode
-_failures = msgspec.msgpack.Decoder(int).decode
 
 
 class Delivery:
@@ -71,12 +69,8 @@ class Delivery:
         await self._targets.send(Message(job.target, job.body, subject=SUBJECT))
 
     async def _failed(self, _queue: str, row: Leased, error: Exception) -> Again | None:
-        failures = (_failures(row.meta) if row.meta else 0) + 1
-        delay = retry.back_off(failures)
-        age = (self._queues.now() - row.first) / 1e9
-        retriable = getattr(error, "retriable", True)
-        if retriable and age + delay <= retry.TARGET_MAX_AGE:
-            return Again(delay, _encode_failures(failures))
+        if (step := again(self._queues, row, error, retry.TARGET_MAX_AGE)) is not None:
+            return step
         job = _job(row.value)
         place = Place.of(job.partition)
         text = f"[WARN] FailedNotification: {job.bucket} {job.target}: {error} Event: {job.body.decode()}\n"

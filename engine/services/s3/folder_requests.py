@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import functools
 import hashlib
 import io
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime
 from email.utils import formatdate
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
 from ...aws.faults import Fault
@@ -21,6 +19,7 @@ from ...aws.messages import Request, Response
 from ...aws.service import Caller
 from ...aws.sigv4 import SIGNATURE
 from ...aws.streams import Receive, Send, content, read_whole, respond
+from ...aws.times import iso
 from . import bodies
 from .addressing import Target
 from .faults import invalid, xml
@@ -44,7 +43,6 @@ _KEPT = {
     "expires",
 }
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-T = TypeVar("T")
 
 
 class FolderRequests:
@@ -106,12 +104,12 @@ class FolderRequests:
                     "The continuation token provided is incorrect", "continuation-token", token
                 ) from None
         prefix, delimiter, wanted = query.get("prefix", ""), query.get("delimiter", ""), min(int(most), PAGE)
-        listing = await _in_thread(lambda: self._folder.listing(prefix, delimiter, after, wanted))
+        listing = await asyncio.to_thread(self._folder.listing, prefix, delimiter, after, wanted)
 
         def name(text: str) -> str:
             return quote(text, safe="/") if query.get("encoding-type") == "url" else text
 
-        contents = await _in_thread(lambda: [self._listed(each, name) for each in listing.entries])
+        contents = await asyncio.to_thread(lambda: [self._listed(each, name) for each in listing.entries])
         members: dict[str, Any] = {
             "Name": self._bucket.name, "Prefix": name(prefix), "MaxKeys": wanted,
             "IsTruncated": bool(listing.next) and wanted > 0, "Contents": [each for each in contents if each],
@@ -151,7 +149,7 @@ class FolderRequests:
         else:
             entry, file = self._folder.open(about.key)
         with file:
-            etag = f'"{await _in_thread(lambda: self._folder.etag(entry))}"'
+            etag = f'"{await asyncio.to_thread(self._folder.etag, entry)}"'
             _check_conditions(request, etag)
             if etag in _etags(request.header("if-none-match")) or request.header("if-none-match") == "*":
                 await respond(send, Response(304, [(b"etag", etag.encode())], b""))
@@ -171,7 +169,7 @@ class FolderRequests:
             if left:
                 file.seek(start)
             while left:
-                piece = await _in_thread(functools.partial(file.read, min(left, PIECE)))
+                piece = await asyncio.to_thread(file.read, min(left, PIECE))
                 if not piece:
                     raise OSError(f"{about.key} has become shorter")  # the connection ends: it is not whole
                 left -= len(piece)
@@ -183,7 +181,7 @@ class FolderRequests:
             raise Fault("PreconditionFailed", _PRECONDITION, Condition="If-None-Match")
         if request.header("if-match"):
             there = self._folder.existing(about.key)
-            _check_conditions(request, f'"{await _in_thread(lambda: self._folder.etag(there))}"')
+            _check_conditions(request, f'"{await asyncio.to_thread(self._folder.etag, there)}"')
         kept = _kept(request)
         declared = request.header("x-amz-content-sha256")
         digest = declared if SIGNATURE.fullmatch(declared) else ""
@@ -212,20 +210,20 @@ class FolderRequests:
                     md5.update(piece)
                     if digest:
                         sha256.update(piece)
-                    await _in_thread(functools.partial(file.write, piece))
+                    await asyncio.to_thread(file.write, piece)
             if digest and sha256.hexdigest() != digest:
                 text = "The provided 'x-amz-content-sha256' header does not match what was computed."
                 raise Fault("XAmzContentSHA256Mismatch", text)
             if key.endswith("/"):
                 if size:
                     raise invalid("This bucket is a folder: a key that ends in / has no content", "Key", key)
-                await _in_thread(lambda: self._folder.path(key).mkdir(parents=True, exist_ok=True))
+                await asyncio.to_thread(self._folder.make, key)
                 return hashlib.md5().hexdigest()
-            entry = await _in_thread(lambda: self._folder.staged(path, key, kept))
+            entry = await asyncio.to_thread(self._folder.staged, path, key, kept)
             etag = md5.hexdigest()
             self._folder.knows(entry, etag)
             async with self._watch.changing(key, entry, Happening(event, key, entry.size, etag), cause):
-                await _in_thread(lambda: self._folder.place(path, key))
+                await asyncio.to_thread(self._folder.place, path, key)
         finally:
             path.unlink(missing_ok=True)
         return etag
@@ -241,7 +239,9 @@ class FolderRequests:
         etag = await self._store(
             about.key, _file(self._folder, entry), kept, "", "ObjectCreated:Copy", _cause(caller, request)
         )
-        return _document("CopyObjectResult", f'<ETag>"{etag}"</ETag><LastModified>{_now()}</LastModified>')
+        return _document(
+            "CopyObjectResult", f'<ETag>"{etag}"</ETag><LastModified>{iso(int(time.time()))}</LastModified>'
+        )
 
     async def _delete(self, request: Request, about: Target, _receive: Receive, caller: Caller) -> Response:
         await self._remove(about.key, _cause(caller, request))
@@ -251,10 +251,10 @@ class FolderRequests:
         """What is not there is gone. Raises Fault."""
         entry = self._folder.entry(key)
         if entry is None or not entry.stamp:
-            await _in_thread(lambda: self._folder.delete(key))
+            await asyncio.to_thread(self._folder.delete, key)
             return
         async with self._watch.changing(key, None, Happening("ObjectRemoved:Delete", key), cause):
-            await _in_thread(lambda: self._folder.delete(key))
+            await asyncio.to_thread(self._folder.delete, key)
 
     async def _delete_many(
         self, request: Request, _about: Target, receive: Receive, caller: Caller
@@ -275,7 +275,7 @@ class FolderRequests:
 
     async def _begin(self, request: Request, about: Target, *_: Any) -> Response:
         self._folder.path(about.key)
-        id = await _in_thread(lambda: self._uploads.begin(about.key, _kept(request)))
+        id = await asyncio.to_thread(self._uploads.begin, about.key, _kept(request))
         text = bodies.rendered(
             "CreateMultipartUploadOutput", {"Bucket": self._bucket.name, "Key": about.key, "UploadId": id}
         )
@@ -294,13 +294,13 @@ class FolderRequests:
         etag = await self._store(
             about.key, pieces, kept, "", "ObjectCreated:CompleteMultipartUpload", _cause(caller, request)
         )
-        await _in_thread(lambda: self._uploads.end(id, about.key))
+        await asyncio.to_thread(self._uploads.end, id, about.key)
         members = {"Bucket": self._bucket.name, "Key": about.key, "ETag": f'"{etag}"'}
         text = bodies.rendered("CompleteMultipartUploadOutput", members)
         return _document("CompleteMultipartUploadResult", text)
 
     async def _abort(self, _request: Request, about: Target, *_: Any) -> Response:
-        await _in_thread(lambda: self._uploads.end(about.query["uploadId"], about.key))
+        await asyncio.to_thread(self._uploads.end, about.query["uploadId"], about.key)
         return xml(204, b"")
 
 
@@ -348,7 +348,7 @@ def _cause(caller: Caller, request: Request) -> Cause:
 
 async def _file(folder: Folder, entry: Entry) -> AsyncIterator[bytes]:
     with folder.open(entry.key)[1] as file:
-        while piece := await _in_thread(lambda: file.read(PIECE)):
+        while piece := await asyncio.to_thread(file.read, PIECE):
             yield piece
 
 
@@ -359,11 +359,3 @@ def _ids() -> dict[str, str]:
 def _document(name: str, members: str) -> Response:
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} xmlns="{_NAMESPACE}">{members}</{name}>'
     return xml(200, text.encode())
-
-
-def _now() -> str:
-    return datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(None, work)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...aws.faults import Fault
-from .faults import invalid
+from .faults import invalid, malformed
 from .folders import STAGED, Folder
 
 PARTS = 10_000
@@ -43,12 +43,11 @@ class Uploads:
             raise invalid(text, "partNumber", number)
         digest = hashlib.md5()
         made = path / f"{uuid.uuid4().hex}.new"
-        loop = asyncio.get_running_loop()
         try:
             with made.open("xb") as file:
                 async for piece in pieces:
                     digest.update(piece)
-                    await loop.run_in_executor(None, file.write, piece)
+                    await asyncio.to_thread(file.write, piece)
             made.replace(path / number)
             (path / f"{number}.etag").write_text(digest.hexdigest())
         except FileNotFoundError:
@@ -63,8 +62,7 @@ class Uploads:
         """The parts' bytes, and what the object has beside them. Raises Fault."""
         path, kept = self._open(id, key)
         if not parts:
-            text = "The XML you provided was not well-formed or did not validate against our published schema"
-            raise Fault("MalformedXML", text)
+            raise malformed()
         numbers = [int(each.get("PartNumber") or 0) for each in parts]
         if numbers != sorted(set(numbers)):
             text = "The list of parts was not in ascending order. Parts must be ordered by part number."
@@ -98,10 +96,9 @@ class Uploads:
 
 
 async def _joined(paths: Sequence[Path]) -> AsyncIterator[bytes]:
-    loop = asyncio.get_running_loop()
     for path in paths:
         with path.open("rb") as file:
-            while piece := await loop.run_in_executor(None, file.read, _PIECE):
+            while piece := await asyncio.to_thread(file.read, _PIECE):
                 yield piece
 
 

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from ...aws.faults import Fault
 from ...errors import InvalidConfiguration
+from ...hosting import disk
 from .faults import invalid
 
 SCHEME = "directory://"
@@ -149,13 +150,15 @@ class Folder:
     def place(self, staged: Path, key: str) -> None:
         """The staged file is the object from now on, durably. Raises Fault, OSError."""
         path = self.path(key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with _named(key):
+            _make(path.parent)
             os.replace(staged, path)
-        except (NotADirectoryError, FileExistsError, IsADirectoryError):
-            text = "This bucket is a folder: a file cannot be named as a folder of another is"
-            raise invalid(text, "Key", key) from None
-        _sync(path.parent)
+        disk.sync(path.parent)
+
+    def make(self, key: str) -> None:
+        """The folder that a key with / at its end names is there, durably. Raises Fault, OSError."""
+        with _named(key):
+            _make(self.path(key))
 
     def delete(self, key: str) -> None:
         path = self.path(key)
@@ -165,7 +168,7 @@ class Folder:
                     path.rmdir()
             elif path.is_file():
                 path.unlink()
-                _sync(path.parent)
+                disk.sync(path.parent)
 
     def about(self, key: str) -> dict[str, Any]:
         """What the object has beside its bytes."""
@@ -247,9 +250,19 @@ def _entry(key: str, found: os.stat_result) -> Entry:
     return Entry(key, found.st_size, found.st_mtime, f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}")
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+@contextlib.contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Raises Fault where a file is in the way of a folder, or a folder in that of a file."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
+    except (NotADirectoryError, FileExistsError, IsADirectoryError):
+        text = "This bucket is a folder: a file cannot be named as a folder of another is"
+        raise invalid(text, "Key", key) from None
+
+
+def _make(folder: Path) -> None:
+    """A folder, and those that it lies in, each in one that is synchronised."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in new:
+        disk.sync(each.parent)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import email.utils
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ...aws.messages import Request
+from ...aws.times import iso
 from . import bodies
 from .addressing import Target
 from .records import Happening
@@ -69,8 +69,7 @@ async def happened(
     restored = _EXPIRY.search(about.get("Restore") or "")
     if operation == "RestoreObject" and restored:
         expiry = email.utils.parsedate_to_datetime(restored[1]).timestamp()
-        text = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(expiry))
-        return [found, found._replace(event=events[1], expiry=text)]
+        return [found, found._replace(event=events[1], expiry=iso(expiry))]
     return [found]
 
 

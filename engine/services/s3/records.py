@@ -6,13 +6,13 @@ import base64
 import hashlib
 import time
 import uuid
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
 from ... import wire
 from ...aws.names import Place
 from ...aws.service import Caller
+from ...aws.times import iso
 
 SUBJECT = "Amazon S3 Notification"  # of a message to a topic
 _VERSION, _VERSION_LATER = "2.1", "2.3"  # of a record; the second has the events that came later
@@ -95,7 +95,7 @@ def record(
         about["sequencer"] = sequencer
     found: dict[str, Any] = {
         "eventVersion": _VERSION_LATER if kind in _LATER else _VERSION, "eventSource": "aws:s3",
-        "awsRegion": bucket.place.region, "eventTime": _iso(at), "eventName": happening.event,
+        "awsRegion": bucket.place.region, "eventTime": iso(at), "eventName": happening.event,
         "userIdentity": {"principalId": cause.principal},
         "requestParameters": {"sourceIPAddress": cause.address},
         "responseElements": {"x-amz-request-id": cause.request_id, "x-amz-id-2": cause.host_id},
@@ -155,7 +155,7 @@ def bus_event(
 def test_event(bucket: Bucket, cause: Cause) -> bytes:
     """What a queue or a topic gets when a bucket is configured to send to it."""
     found = {
-        "Service": "Amazon S3", "Event": "s3:TestEvent", "Time": _iso(time.time()), "Bucket": bucket.name,
+        "Service": "Amazon S3", "Event": "s3:TestEvent", "Time": iso(time.time()), "Bucket": bucket.name,
         "RequestId": cause.request_id, "HostId": cause.host_id,
     }  # fmt: skip
     return wire.encode(found)
@@ -164,10 +164,6 @@ def test_event(bucket: Bucket, cause: Cause) -> bytes:
 def encoded(key: str) -> str:
     """As in a form, but for slashes."""
     return quote_plus(key, safe="/*")
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _owner(account: str) -> str:

@@ -17,7 +17,7 @@ from ...durable.folder import StoreError
 from ...durable.queue import Queues
 from ...durable.state import States
 from ...durable.store import Store
-from ...hosting.permissions import permits
+from ...hosting.permissions import may_invoke
 from ...observe.records import FunctionOutput
 from ...routing.targets import Targets
 from . import bodies, configurations
@@ -181,8 +181,8 @@ def _permitted(states: States) -> Permitted:
 
     def permitted(arn: str, bucket: Bucket) -> bool:
         region, account, _, name, *qualifier = arn.split(":")[3:]
-        policy = states.of(Place(region, account).partition).get("policy", name, "".join(qualifier))
-        return permits(policy, PRINCIPAL, bucket.arn, bucket.place.account)
+        state = states.of(Place(region, account).partition)
+        return may_invoke(state, name, "".join(qualifier), PRINCIPAL, bucket.arn, bucket.place.account)
 
     return permitted
 

@@ -57,7 +57,7 @@ class Watch:
     async def start(self) -> None:
         """What is in a bucket that is new is no upload; what comes from now on is. Raises StoreError."""
         if self._fresh:
-            await self._begin(await _in_thread(lambda: list(self._folder.entries())))
+            await self._begin(await asyncio.to_thread(lambda: list(self._folder.entries())))
         self._watching = self._spawn(self._run())
 
     async def aclose(self) -> None:
@@ -118,7 +118,7 @@ class Watch:
                 await self._changed(path)
 
     async def _scan(self) -> None:
-        found = await _in_thread(lambda: {entry.key: entry.stamp for entry in self._folder.entries()})
+        found = await asyncio.to_thread(lambda: {entry.key: entry.stamp for entry in self._folder.entries()})
         for key in [key for key, stamp in found.items() if self._known.get(key) != stamp]:
             self._look(key)
         for key in [key for key in self._known if key not in found]:
@@ -139,7 +139,7 @@ class Watch:
             return
         self._look(key)
         # A folder that came or went with all that is in it.
-        for entry in await _in_thread(lambda: list(self._folder.entries(key))):
+        for entry in await asyncio.to_thread(lambda: list(self._folder.entries(key))):
             self._look(entry.key)
         for below in [each for each in self._known if each.startswith(f"{key}/")]:
             self._look(below)
@@ -185,7 +185,7 @@ class Watch:
         """Raises Fault, StoreError, OSError: then it is looked at again."""
         happening = Happening("ObjectRemoved:Delete", key)
         if entry is not None:
-            etag = await _in_thread(lambda: self._folder.etag(entry))
+            etag = await asyncio.to_thread(self._folder.etag, entry)
             happening = Happening("ObjectCreated:Put", key, entry.size, etag)
         before, stamp = self._known.get(key, ""), entry.stamp if entry else ""
         self._know(key, stamp)
@@ -217,7 +217,3 @@ class Watch:
 
 def _value(stamp: str) -> bytes:
     return msgspec.json.encode({"Stamp": stamp})
-
-
-async def _in_thread(work: Callable[[], Any]) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(None, work)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
+
+from ...aws.times import iso
 
 NOTIFICATION, CONFIRMATION, UNSUBSCRIBED = (
     "Notification",
@@ -56,10 +57,6 @@ def confirmation(kind: str, topic: str, named: str, token: str, id: str, at: flo
     return Published(id, topic, at, _TEXTS[kind].format(named), kind=kind, token=token)
 
 
-def stamp(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def link(base: str, action: str, **parameters: str) -> str:
     return f"{base}{LINK}?{urlencode({'Action': action, 'Version': VERSION, **parameters})}"
 
@@ -77,7 +74,7 @@ def document(message: Published, subscription: str, protocol: str, base: str) ->
     found["Message"] = message.body(protocol)
     if message.token:
         found["SubscribeURL"] = link(base, "ConfirmSubscription", TopicArn=message.topic, Token=message.token)
-    found["Timestamp"] = stamp(message.at)
+    found["Timestamp"] = iso(message.at)
     if not message.sequence:  # those of FIFO topics have none on AWS either
         found |= {
             "SignatureVersion": message.signature_version, "Signature": SIGNATURE,
@@ -100,7 +97,7 @@ def function_event(message: Published, subscription: str, base: str) -> bytes:
     """What a function gets."""
     record: dict[str, Any] = {
         "Type": NOTIFICATION, "MessageId": message.id, "TopicArn": message.topic, "Subject": message.subject,
-        "Message": message.body("lambda"), "Timestamp": stamp(message.at),
+        "Message": message.body("lambda"), "Timestamp": iso(message.at),
         "SignatureVersion": message.signature_version, "Signature": SIGNATURE,
         "SigningCertUrl": _certificate(message.topic),
         "UnsubscribeUrl": link(base, "Unsubscribe", SubscriptionArn=subscription),

@@ -11,13 +11,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from ... import wire
 from ...aws.faults import Fault
 from ...aws.messages import Response
-from ...aws.model import Model, Operation
+from ...aws.model import Model, Operation, description
 
 NAMESPACE = "http://queue.amazonaws.com/doc/2012-11-05/"
 VERSION = "2012-11-05"
@@ -100,7 +99,7 @@ _STALE = "The specified queue does not exist"  # ends otherwise in the query pro
 
 def described() -> dict[str, Any]:
     """botocore's model, as the query protocol needs it."""
-    model: dict[str, Any] = copy.deepcopy(Loader().load_service_model("sqs", "service-2"))
+    model: dict[str, Any] = copy.deepcopy(description("sqs"))
     metadata = model["metadata"]
     metadata |= {"protocol": "query", "protocols": ["query"], "xmlNamespace": NAMESPACE}
     for name in ("awsQueryCompatible", "jsonVersion", "targetPrefix"):

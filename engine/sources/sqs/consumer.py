@@ -176,13 +176,7 @@ class SqsConsumer:
     async def _complain(self, error: Exception) -> None:
         """The source failed: again, later."""
         self._failures += 1
-        if isinstance(error, CallFailed):
-            kind, source = self._settings.kind, self._settings.source
-            self._status.say(words.of_call(kind, source, error.code, error.message))
-        else:
-            self._status.say(words.INTERNAL)
-            context = {"message": f"the mapping {self._settings.uuid} failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+        self._status.complain(self._settings, error)
         await self._interrupted(asyncio.sleep(min(self._reader.patience, backoff.delay(self._failures))))
 
     # Invoking.
@@ -278,7 +272,6 @@ class SqsConsumer:
                 return
             except CallFailed as error:
                 if attempt == _DELETES or not error.retriable:
-                    kind, source = self._settings.kind, self._settings.source
-                    self._status.say(words.of_call(kind, source, error.code, error.message))
+                    self._status.complain(self._settings, error)
                     return
                 await asyncio.sleep(backoff.delay(attempt))

@@ -11,7 +11,7 @@ from typing import Any
 from ...aws.clients import CallFailed
 from ...durable.folder import StoreError
 from ...durable.state import Record
-from .. import backoff, words
+from .. import backoff
 from ..function import Function
 from ..settings import Settings
 from ..status import Status
@@ -85,7 +85,7 @@ class StreamConsumer:
             except Exception as error:  # it is this mapping's alone
                 self._failures += 1
                 wait = min(_LONGEST, max(0.2, backoff.delay(self._failures)))
-                self._complain(error)
+                self._status.complain(self._settings, error)
                 if isinstance(error, CallFailed) and error.code in GONE:
                     await self._forget()
             self._begun.set()
@@ -93,15 +93,6 @@ class StreamConsumer:
                 waiting = asyncio.ensure_future(self._event.wait())
                 await asyncio.wait((waiting,), timeout=wait)
                 waiting.cancel()
-
-    def _complain(self, error: Exception) -> None:
-        if isinstance(error, CallFailed):
-            kind, source = self._settings.kind, self._settings.source
-            self._status.say(words.of_call(kind, source, error.code, error.message))
-        else:
-            self._status.say(words.INTERNAL)
-            context = {"message": f"the mapping {self._settings.uuid} failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
 
     async def _forget(self) -> None:
         """The stream is not there any more: one that has its name some time is another one, and read from its

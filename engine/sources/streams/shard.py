@@ -217,7 +217,7 @@ class ShardReader:
         if self._running:
             self._start()  # not only after what is being read
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._complain_of(error)
+            self._status.complain(self._settings, error)
 
     async def _until_changed(self) -> None:
         """Room in the function, or the end of this."""
@@ -316,18 +316,9 @@ class ShardReader:
     def _complain(self, error: Exception) -> None:
         self._failures += 1
         self._again = time.monotonic() + min(_LONGEST, max(0.2, backoff.delay(self._failures)))
-        if isinstance(error, CallFailed):
-            kind, source = self._settings.kind, self._settings.source
-            self._status.say(words.of_call(kind, source, error.code, error.message))
-            if error.code in GONE:
-                self._lost()
-        else:
-            self._complain_of(error)
-
-    def _complain_of(self, error: BaseException) -> None:
-        self._status.say(words.INTERNAL)
-        context = {"message": f"the mapping {self._settings.uuid} failed", "exception": error}
-        asyncio.get_running_loop().call_exception_handler(context)
+        self._status.complain(self._settings, error)
+        if isinstance(error, CallFailed) and error.code in GONE:
+            self._lost()
 
 
 def _decoded(payload: bytes) -> Any:

@@ -8,10 +8,10 @@ and the rest of it begins with none.
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 from typing import Any
 
 from ... import wire
+from ...aws.times import iso
 
 STATE_BYTES = 1 << 20
 
@@ -68,8 +68,4 @@ class Windows:
             self.start = None
 
     def shown(self) -> dict[str, str]:
-        return {"start": _text(self.start or 0.0), "end": _text(self.end)}
-
-
-def _text(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return {"start": iso(self.start or 0.0, "seconds"), "end": iso(self.end, "seconds")}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.aws import clients
-from engine.aws.clients import service_model
+from engine.aws.model import service_model
 
 NOT_PLAIN = [
     ("sqs", "ReceiveMessage"),  # binary attributes in its response
