@@ -9,10 +9,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any
 
-from . import main_module
+from . import main_module, tracebacks
 
 Handler = Callable[[Any, Any], Any]
 # Members of an embedded function's error object beside Lambda's (errors.py reads them).
@@ -66,17 +65,7 @@ def _import_main(name: str, path: str) -> Any:
     return module
 
 
-_IMPORTS = os.path.join(os.sep, "importlib", "__init__.py")
 _TEXT = 32_768  # characters of a traceback, at most
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-
-
-def stack_trace(trace: TracebackType | None) -> list[str]:
-    """A traceback's frames as lines, the runtime's own and the import machinery's left out."""
-    frames = (
-        f for f in traceback.extract_tb(trace) if not f.filename.startswith((_OURS, "<frozen importlib"))
-    )
-    return traceback.format_list([frame for frame in frames if _IMPORTS not in frame.filename])
 
 
 def error_object(error: BaseException, request_id: str) -> dict[str, Any]:
@@ -84,11 +73,8 @@ def error_object(error: BaseException, request_id: str) -> dict[str, Any]:
     if isinstance(error, RuntimeFault):
         kind, message, trace = error.error_type, error.message, error.trace
     else:
-        kind, trace = type(error).__name__, stack_trace(error.__traceback__)
-        try:
-            message = str(error)
-        except Exception:  # a __str__ that raises must not hide the error
-            message = "<exception str() failed>"
+        kind, trace = type(error).__name__, tracebacks.stack_trace(error.__traceback__)
+        message = tracebacks.message(error)
     return {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
 
 
@@ -98,26 +84,13 @@ def with_traceback(described: dict[str, Any], error: BaseException) -> dict[str,
     if shown is None:
         return described
     try:
-        whole = traceback.TracebackException.from_exception(shown)
-        _leave_out(whole, set())
-        text = "".join(whole.format())
+        text = tracebacks.formatted(shown, tracebacks.stack_trace(shown.__traceback__))
     except Exception:  # it cannot be shown
         return described
     if len(text) > _TEXT:
         text = f"{text[: _TEXT // 2]}\n[…]\n{text[-_TEXT // 2 :]}"
     notes = [str(note) for note in getattr(error, "__notes__", ())]
     return {**described, TRACEBACK: text, NOTES: notes}
-
-
-def _leave_out(shown: traceback.TracebackException | None, done: set[int]) -> None:
-    """Take the runtime's own frames out, and those of the import machinery."""
-    if shown is None or id(shown) in done:
-        return
-    done.add(id(shown))
-    kept = [f for f in shown.stack if not f.filename.startswith((_OURS, "<frozen importlib"))]
-    shown.stack[:] = [frame for frame in kept if _IMPORTS not in frame.filename]
-    for other in (shown.__cause__, shown.__context__, *(getattr(shown, "exceptions", None) or ())):
-        _leave_out(other, done)
 
 
 def exit_status(error: BaseException) -> int:
