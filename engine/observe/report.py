@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .. import limits
 from .._native import lib
@@ -25,7 +26,16 @@ class Timings:
     total: float
 
 
-@dataclass(frozen=True, slots=True)
+class _Facts(NamedTuple):
+    """What a report says of a function beside an invocation's outcome. A reply keeps these and not the function's
+    entry, which holds its slot in the engine."""
+
+    memory: int
+    version: str
+    init_seconds: float | None
+
+
+@dataclass(slots=True)
 class Reply:
     """What `invoke_raw` returns.
 
@@ -37,10 +47,22 @@ class Reply:
     function_error: str | None
     request_id: str
     version: str
-    log_tail: str
-    timings: Timings
     memory: int
     cold: bool
+    _outcome: Outcome = field(repr=False)
+    _facts: _Facts = field(repr=False)
+
+    @property
+    def log_tail(self) -> str:
+        o = self._outcome
+        before, after = start_and_report(self._facts, o)
+        own = o.log if not o.log or o.log.endswith("\n") else o.log + "\n"
+        tail = (before + own + after).encode("utf-8", "replace")[-limits.LOG_TAIL_BYTES :]
+        return tail.decode("utf-8", "ignore")
+
+    @property
+    def timings(self) -> Timings:
+        return timings(self._outcome)
 
 
 def timings(o: Outcome) -> Timings:
@@ -62,7 +84,7 @@ def peak_kib(o: Outcome) -> int:
     return o.peak_kib or (max(0, o.detail) if o.status in (lib.STK_MEMORY, lib.STK_INIT) else 0)
 
 
-def init_seconds(entry: FunctionEntry, o: Outcome) -> float:
+def init_seconds(entry: FunctionEntry | _Facts, o: Outcome) -> float:
     """How long the init took: a function's that is forked after it, else the worker's, which began when the
     invocation was given to it and ended with the handler's start."""
     if entry.init_seconds is not None:
@@ -70,16 +92,16 @@ def init_seconds(entry: FunctionEntry, o: Outcome) -> float:
     return max(0, (o.started or o.done) - (o.dispatched or o.done)) / 1e9
 
 
-def start_and_report(entry: FunctionEntry, o: Outcome) -> tuple[str, str]:
+def start_and_report(facts: _Facts, o: Outcome) -> tuple[str, str]:
     """What Lambda logs before and after an invocation's own output."""
     duration = timings(o).execute * 1e3
-    init_ms = init_seconds(entry, o) * 1e3 if o.cold else None
+    init_ms = init_seconds(facts, o) * 1e3 if o.cold else None
     status, kind = _STATUS.get(o.status), _ERROR_TYPE.get(o.status)
     memory = peak_kib(o) // 1024
     report = report_line(
-        o.request_id, duration, billed(duration), entry.memory, memory, init_ms, status, kind
+        o.request_id, duration, billed(duration), facts.memory, memory, init_ms, status, kind
     )
-    return start_line(o.request_id, entry.version), end_line(o.request_id) + report
+    return start_line(o.request_id, facts.version), end_line(o.request_id) + report
 
 
 def error_type(entry: FunctionEntry, o: Outcome) -> str | None:
@@ -94,16 +116,13 @@ def reply(entry: FunctionEntry, o: Outcome) -> Reply:
     """An outcome as a Reply. Raises what is not the function's failure."""
     failed = o.status != lib.STK_OK
     payload = error_payload(entry, o) if failed else o.data
-    before, after = start_and_report(entry, o)
-    own = o.log if not o.log or o.log.endswith("\n") else o.log + "\n"
-    tail = (before + own + after).encode("utf-8", "replace")[-limits.LOG_TAIL_BYTES :]
     return Reply(
-        payload=payload,
-        function_error="Unhandled" if failed else None,
-        request_id=o.request_id,
-        version=entry.version,
-        log_tail=tail.decode("utf-8", "ignore"),
-        timings=timings(o),
-        memory=peak_kib(o) // 1024,
-        cold=o.cold,
+        payload,
+        "Unhandled" if failed else None,
+        o.request_id,
+        entry.version,
+        peak_kib(o) // 1024,
+        o.cold,
+        o,
+        _Facts(entry.memory, entry.version, entry.init_seconds),
     )
