@@ -14,7 +14,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Container
+from collections.abc import Collection, Container
 from pathlib import Path
 
 from ...aws.faults import Fault
@@ -44,7 +44,10 @@ class Artifacts(Service):
         assert found is not None
         path = self._folder / found[1]
         if request.method == "HEAD":
-            return Response(200 if path.exists() else 404, [], b"")
+            with contextlib.suppress(OSError):
+                os.utime(path)  # it is about to be named
+                return Response(200, [], b"")
+            return Response(404, [], b"")
         await asyncio.get_running_loop().run_in_executor(None, self._keep, path, request.body)
         return Response(200, [], b"")
 
@@ -72,12 +75,12 @@ class Artifacts(Service):
         found = _URL.fullmatch(url)
         return self.read(BUCKET, found[1]) if found else None
 
-    def collect(self, named: Container[str]) -> None:
-        """Let go what is not named."""
+    def collect(self, named: Container[str], age: float = KEPT, among: Collection[str] | None = None) -> None:
+        """Let go what is not named and so many seconds old. among: look at these only."""
         if not self._folder.is_dir():
             return
-        oldest = time.time() - KEPT
-        for path in self._folder.iterdir():
+        oldest = time.time() - age
+        for path in self._folder.iterdir() if among is None else [self._folder / name for name in among]:
             with contextlib.suppress(OSError):
                 if path.name not in named and path.stat().st_mtime < oldest:
                     path.unlink()
