@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import limits
-from . import stacks
+from . import guided, stacks
 from .client import SERVER, Link, client, server_errors
 from .status import OK, UsageError, option
 from .terminal import unguarded
@@ -43,6 +43,7 @@ OPTIONS = (
     option("--env NAME=VALUE", "an environment variable", action="append", default=[]),
     option("--url", "give it a URL of its own, too"),
     *stacks.OPTIONS,
+    option("--guided", "ask for the stack's name and its parameters, and keep them in stoker.toml"),
     SERVER,
 )
 
@@ -69,7 +70,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _stack(options: argparse.Namespace) -> int:
     """Deploy a template."""
+    guided.recall(options)
     api, name = stacks.connect(options), stacks.stack_name(options)
+    if options.guided:
+        before = stacks.stack(api, name) or {}
+        guided.ask(
+            options, name, stacks.declared(options).get("Parameters") or {}, before.get("Parameters", [])
+        )
+        name = stacks.stack_name(options)
     after = stacks.deploy(api, options, name, stacks.bring(options, Link(options)))
     if after is None:
         print(f"{name} unchanged: it is what {options.source} says")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
+import hashlib
 import os
 import queue
 import selectors
@@ -14,8 +14,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-from . import stacks
+from ..errors import EngineError
+from . import guided, stacks
 from .client import SERVER, Link, ServerError, client, endpoint, named_endpoint, reachable, server_errors
 from .debugging import Debugged, parse
 from .editing import edited, single_keys
@@ -61,6 +63,7 @@ OPTIONS = (
 
 @server_errors()
 def run(options: argparse.Namespace) -> int:
+    guided.recall(options)
     debugged = parse(options.debug) if options.debug else None
     with contextlib.ExitStack() as stack:
         if options.endpoint or named_endpoint() or (not options.port and reachable(options)):
@@ -167,7 +170,11 @@ class Dev:
             self._forget(change.files)
             self._deploy()
         elif change.functions:
-            self._swap(change, began)
+            try:
+                with server_errors():
+                    self._swap(change, began)
+            except EngineError as error:
+                self._screen.say(str(error), RED)
 
     def _forget(self, files: set[Path]) -> None:
         """What is packed of these is packed again."""
@@ -176,41 +183,45 @@ class Dev:
 
     def _swap(self, change: Change, began: int) -> None:
         """Bring the functions' code, and nothing else."""
-        from ..deploy.artifacts import PATH, SWAPS
+        from ..deploy.artifacts import SWAPS
         from ..deploy.packaging import archive
 
         self._forget(change.files)
-        try:
-            for path in {source.path for source in change.functions}:
-                self._cache[path, "", ""] = self._link.keep(PATH, archive(path))
-            fresh = {source.logical: self._cache[source.path, "", ""] for source in change.functions}
-            fresh = {name: digest for name, digest in fresh.items() if self._digests.get(name) != digest}
-            if not fresh:
+        live = []
+        for path in sorted({source.path for source in change.functions}):
+            names = [source.logical for source in change.functions if source.path == path]
+            code = archive(path)
+            digest = hashlib.sha256(code).hexdigest()
+            names = [name for name in names if self._digests.get(name) != digest]
+            if not names:
+                continue
+            query = urlencode([("stack", self._stack), *(("function", name) for name in names)])
+            response = self._link.send("POST", f"{SWAPS}?{query}", code)
+            if response.status_code == 409:
+                self._forget(change.files)
+                self._deploy()
                 return
-            asked = json.dumps({"StackName": self._stack, "Functions": fresh}).encode()
-            response = self._link.send("POST", SWAPS, asked)
-        except (ServerError, OSError) as error:
-            self._screen.say(str(error), RED)
-            return
-        if response.status_code == 409:
-            self._deploy()
-        elif response.status_code != 200:
-            self._screen.say(f"{', '.join(fresh)}: {response.text}", RED)
-        else:
-            self._digests |= fresh
+            if response.status_code != 200:
+                self._screen.say(f"{', '.join(names)}: {response.text}", RED)
+                continue
+            self._cache[path, "", ""] = digest
+            self._digests |= dict.fromkeys(names, digest)
+            live += names
+        if live:
             took = microseconds(time.perf_counter_ns() - began)
             files = ", ".join(sorted(_shown(path) for path in change.files))
-            self._screen.say(f"{files}: {', '.join(sorted(fresh))} live after {took}", BLUE)
+            self._screen.say(f"{files}: {', '.join(sorted(live))} live after {took}", BLUE)
 
     def _deploy(self, *, first: bool = False) -> None:
         """The whole template. What is wrong with it is shown, unless there is nothing yet that could go on."""
         change = self._debugged.change if self._debugged else None
         try:
-            brought = stacks.bring(self._options, self._link, self._cache, change)
-            self._sources.packed = brought.packed
-            self._watcher.follow(self._sources.folders())
-            after = stacks.deploy(self._api, self._options, self._stack, brought)
-        except (UsageError, ServerError) as error:
+            with server_errors():
+                brought = stacks.bring(self._options, self._link, self._cache, change)
+                self._sources.packed = brought.packed
+                self._watcher.follow(self._sources.folders())
+                after = stacks.deploy(self._api, self._options, self._stack, brought)
+        except (UsageError, EngineError) as error:
             if first:
                 raise
             self._screen.say(str(error), RED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from . import stacks
+from . import guided, stacks
 from .client import SERVER, Link, ServerError, server_errors
 from .status import OK, option
 
@@ -21,6 +21,7 @@ _REPLACED = {"True": "replaced", "Conditional": "perhaps replaced"}
 
 @server_errors()
 def run(options: argparse.Namespace) -> int:
+    guided.recall(options)
     api, name = stacks.connect(options), stacks.stack_name(options)
     brought = stacks.bring(options, Link(options))
     before = stacks.stack(api, name)

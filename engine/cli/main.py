@@ -25,19 +25,9 @@ from .terminal import guarded
 
 # As --help lists them.
 COMMANDS = (
-    "invoke",
-    "serve",
-    "dev",
-    "deploy",
-    "diff",
-    "delete",
-    "ls",
-    "rm",
-    "logs",
-    "completion",
-    "load",
+    "invoke", "serve", "new", "dev", "event", "deploy", "diff", "delete", "ls", "rm", "logs", "completion", "load",
     "doctor",
-)
+)  # fmt: skip
 
 LINUX_ONLY = (
     "stoker runs on Linux only for now, it needs futexes, memfds and pidfds: "

@@ -57,6 +57,20 @@ class Brought:
     packed: Packaged
 
 
+def declared(options: argparse.Namespace) -> dict[str, Any]:
+    """A template as it is written. Raises UsageError."""
+    from ..aws.faults import Fault
+    from ..deploy.documents import load
+
+    source = Path(options.source)
+    try:
+        return load(source.read_text())
+    except Fault as fault:
+        raise UsageError(f"{source}: {fault.message}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {source}: {error}") from None
+
+
 def bring(
     options: argparse.Namespace, link: Link, cache: Cache | None = None, change: Change | None = None
 ) -> Brought:
@@ -64,7 +78,6 @@ def bring(
     first. Raises UsageError, EngineError."""
     from ..aws.faults import Fault
     from ..deploy.artifacts import PATH
-    from ..deploy.documents import load
     from ..deploy.packaging import packaged
 
     source = Path(options.source)
@@ -76,18 +89,18 @@ def bring(
             uploaded.add(link.keep(PATH, data))
         return digest
 
+    document = declared(options)
+    if change is not None:
+        change(document)
     try:
-        declared = load(source.read_text())
-        if change is not None:
-            change(declared)
         made = packaged(
-            declared, source.resolve().parent, upload, print, cache, install=not options.use_system
+            document, source.resolve().parent, upload, print, cache, install=not options.use_system
         )
     except Fault as fault:
         raise UsageError(f"{source}: {fault.message}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {source}: {error}") from None
-    return Brought(f"http://stoker{PATH}{upload(json.dumps(made.template).encode())}", declared, made)
+    return Brought(f"http://stoker{PATH}{upload(json.dumps(made.template).encode())}", document, made)
 
 
 def deploy(api: Any, options: argparse.Namespace, name: str, brought: Brought) -> dict[str, Any] | None:

@@ -48,8 +48,12 @@ class Artifacts(Service):
                 os.utime(path)  # it is about to be named
                 return Response(200, [], b"")
             return Response(404, [], b"")
-        await asyncio.get_running_loop().run_in_executor(None, self._keep, path, request.body)
+        await self.keep(found[1], request.body)
         return Response(200, [], b"")
+
+    async def keep(self, digest: str, body: bytes) -> None:
+        """Raises Fault, OSError."""
+        await asyncio.get_running_loop().run_in_executor(None, self._keep, self._folder / digest, body)
 
     def error(self, request: Request, fault: Fault) -> Response:
         status = (

@@ -1,17 +1,19 @@
 """The code of a stack's functions replaced, for `stoker dev`: an update of the stack in which nothing else changes.
 
-POST /_stoker/swaps {"StackName": NAME, "Functions": {LOGICAL_ID: SHA256}} takes archives that were uploaded before
-(artifacts.py). The template is not transformed anew, since what a transform makes of code is known: where that is more
-than the function's own code (a version for each, a layer), the swap is refused, and the template is to be deployed.
+POST /_stoker/swaps?stack=NAME&function=LOGICAL_ID&… takes an archive, which is these functions' code from then on, and
+returns its digest. The template is not transformed anew, since what a transform makes of code is known: where that is
+more than the function's own code (a version for each, a layer), the swap is refused: the template is to be deployed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
+from urllib.parse import parse_qs
 
 from ...aws.faults import Fault
 from ...aws.messages import Request, Response
@@ -28,7 +30,6 @@ OUTDATED = 60.0  # seconds that an archive stays after the last stack named it
 _FUNCTION, _VERSION = "AWS::Lambda::Function", "AWS::Lambda::Version"
 # How a template names code: the property, and its members.
 _CODE = {_FUNCTION: ("Code", "S3Bucket", "S3Key"), "AWS::Serverless::Function": ("CodeUri", "Bucket", "Key")}
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEPT = (
     "Capabilities", "Description", "NotificationARNs", "Parameters", "RoleARN", "Tags", "_resolved", "_values",
 )  # fmt: skip
@@ -40,7 +41,6 @@ class Swaps(Service):
     name = "swaps"
     paths = re.compile(rf"POST {SWAPS}\Z")
     signed_for = "cloudformation"
-    body_bytes = 1 << 20
 
     def __init__(
         self, catalog: Catalog, stacks: Stacks, artifacts: Artifacts, named: Callable[[], set[str]]
@@ -53,17 +53,20 @@ class Swaps(Service):
         self._timer: asyncio.TimerHandle | None = None
 
     async def call(self, request: Request, caller: Caller) -> Response:
-        name, functions = _asked(request.body)
+        asked = parse_qs(request.query)
+        name, functions = asked.get("stack", [""])[0], asked.get("function", [])
         record = self._catalog.stack(caller.place, name, "Stack [{}] does not exist")
         self._stacks.check_updatable(record)
-        prepared, before = swapped(record, functions)
-        if before != functions:
+        digest = hashlib.sha256(request.body).hexdigest()
+        prepared, before = swapped(record, functions, digest)
+        if before != {digest}:
+            await self._artifacts.keep(digest, request.body)
             await self._stacks.held(self._stacks.update(caller.place, record, prepared))
-            self._forget(digest for name, digest in before.items() if digest != functions[name])
-        after = self._catalog.stack(caller.place, record["StackId"])
-        if not after["StackStatus"].startswith("UPDATE_COMPLETE") and before != functions:
-            raise Fault("ValidationError", self._reason(caller, after))
-        return Response(200, [(b"content-type", b"application/json")], b"{}")
+            self._forget(before - {digest})
+            after = self._catalog.stack(caller.place, record["StackId"])
+            if not after["StackStatus"].startswith("UPDATE_COMPLETE"):
+                raise Fault("ValidationError", self._reason(caller, after))
+        return Response(200, [(b"content-type", b"text/plain")], digest.encode())
 
     def error(self, request: Request, fault: Fault) -> Response:
         status = 409 if fault.code == "NotSwappable" else 403 if "Signature" in fault.code else 400
@@ -91,19 +94,20 @@ class Swaps(Service):
         self._artifacts.collect(self._named(), OUTDATED, outdated)
 
 
-def swapped(record: Record, functions: Mapping[str, str]) -> tuple[Prepared, dict[str, str]]:
+def swapped(record: Record, functions: Collection[str], digest: str) -> tuple[Prepared, set[str]]:
     """A stack's template with other code, and the digests that it has now. Raises Fault: NotSwappable."""
     try:
         body, processed = json.loads(record["_body"]), json.loads(json.dumps(record["_processed"]))
     except (KeyError, ValueError):
         raise _refused("its template was not deployed by `stoker`") from None
-    before: dict[str, str] = {}
-    for name, digest in functions.items():
+    before: set[str] = set()
+    for name in functions:
         for document in (processed, body):
             code, key = _code_of(document, name)
-            before[name], code[key] = code[key], digest
+            before.add(code[key])
+            code[key] = digest
     for name, each in processed["Resources"].items():
-        if each["Type"] == _VERSION and set(_referred(each.get("Properties"))) & functions.keys():
+        if each["Type"] == _VERSION and set(_referred(each.get("Properties"))).intersection(functions):
             raise _refused(f"{name} is a version of what changes")
     fresh = {name: record[name] for name in _KEPT if name in record}
     fresh |= {"_body": json.dumps(body), "_processed": processed}
@@ -137,15 +141,3 @@ def _referred(value: Any) -> list[str]:
 
 def _refused(why: str) -> Fault:
     return Fault("NotSwappable", f"the template is to be deployed: {why}")
-
-
-def _asked(body: bytes) -> tuple[str, dict[str, str]]:
-    """Raises Fault."""
-    try:
-        found = json.loads(body)
-        name, functions = found["StackName"], found["Functions"]
-        if isinstance(name, str) and all(_DIGEST.fullmatch(digest) for digest in functions.values()):
-            return name, dict(functions)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise Fault("ValidationError", 'write {"StackName": NAME, "Functions": {LOGICAL_ID: SHA256}}')
