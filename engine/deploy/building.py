@@ -46,7 +46,7 @@ def requirements(code: Path) -> Requirements | None:
         return _of(listed, listed.read_text(), "-r", str(listed))
     if not project.exists():
         return None
-    if lock.exists() and (uv := shutil.which("uv")):
+    if lock.exists() and (uv := uv_program()):
         command = [uv, "export", "--frozen", "--quiet", "--no-dev", "--no-emit-project", "--no-header"]
         text = _run([*command, "--no-annotate"], lock)
         return _of(lock, text, "-r", "-")
@@ -55,6 +55,12 @@ def requirements(code: Path) -> Requirements | None:
     except tomllib.TOMLDecodeError as error:
         raise NotBuilt(f"{project} is not TOML: {error}") from None
     return _of(project, "\n".join(map(str, declared)), "--", *map(str, declared))
+
+
+def uv_program() -> str | None:
+    """On the PATH, or beside the interpreter that runs this."""
+    beside = Path(sys.executable).parent / "uv"
+    return shutil.which("uv") or (str(beside) if beside.exists() else None)
 
 
 def _of(origin: Path, text: str, *arguments: str) -> Requirements | None:
@@ -93,6 +99,7 @@ def installed(wanted: Requirements, runtime: str, say: Callable[[str], None]) ->
     with tempfile.TemporaryDirectory(prefix=f"{key}.", dir=target.parent) as folder:
         made = Path(folder, "tree")
         _install(wanted, version, made)
+        (made / ".lock").unlink(missing_ok=True)  # uv's
         for cached in list(made.rglob("__pycache__")):
             shutil.rmtree(cached)
         _compile(made, version)
@@ -111,7 +118,7 @@ def _cache() -> Path:
 def _install(wanted: Requirements, version: str, target: Path) -> None:
     target.mkdir(parents=True)
     own = version == _own()
-    if uv := shutil.which("uv"):
+    if uv := uv_program():
         command = [uv, "pip", "install", "--quiet", "--target", str(target)]
         command += ["--python", sys.executable] if own else ["--python-version", version]
     else:
