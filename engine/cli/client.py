@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
+import json
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,18 +55,17 @@ class Link:
         """The response: status_code, text."""
         return self._http.send(self._signed(method, path, data, service))
 
-    def keep(self, path: str, data: bytes) -> str:
-        """Bring the server a file, which it keeps under `path` and the digest that is returned; one that it has is not
-        sent again. Raises ServerError."""
-        digest = hashlib.sha256(data).hexdigest()
-        for method, body in ("HEAD", b""), ("PUT", data):
-            response = self.send(method, path + digest, body)
+    def keep(self, path: str, files: Mapping[str, bytes]) -> None:
+        """Bring the server files, by their digests, which it keeps under `path`; those that it has are not sent again.
+        Raises ServerError."""
+        response = self.send("POST", path, json.dumps(list(files)).encode())
+        missing = json.loads(response.text) if response.status_code == 200 else []
+        for digest in missing:
             if response.status_code == 200:
-                return digest
-            if method == "PUT" or response.status_code != 404:
-                text = response.text or f"{self._url}{path} cannot be had"
-                raise ServerError(f"{response.status_code}: {text}")
-        raise AssertionError
+                response = self.send("PUT", path + digest, files[digest])
+        if response.status_code != 200:
+            text = response.text or f"{self._url}{path} cannot be had"
+            raise ServerError(f"{response.status_code}: {text}")
 
     def lines(
         self, path: str, data: bytes, service: str, opened: Callable[[socket.socket], object]

@@ -81,12 +81,11 @@ def bring(
     from ..deploy.packaging import packaged
 
     source = Path(options.source)
-    uploaded: set[str] = set()
+    files: dict[str, bytes] = {}
 
     def upload(data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
-        if digest not in uploaded:
-            uploaded.add(link.keep(PATH, data))
+        files[digest] = data
         return digest
 
     document = declared(options)
@@ -100,7 +99,9 @@ def bring(
         raise UsageError(f"{source}: {fault.message}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {source}: {error}") from None
-    return Brought(f"http://stoker{PATH}{upload(json.dumps(made.template).encode())}", document, made)
+    url = f"http://stoker{PATH}{upload(json.dumps(made.template).encode())}"
+    link.keep(PATH, files)
+    return Brought(url, document, made)
 
 
 def deploy(api: Any, options: argparse.Namespace, name: str, brought: Brought) -> dict[str, Any] | None:
