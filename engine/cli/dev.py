@@ -69,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
         if options.endpoint or named_endpoint() or (not options.port and reachable(options)):
             if not reachable(options):
                 raise ServerError(f"there is no server at {endpoint(options)}. Start it with: stoker serve")
+            if options.aws:
+                raise UsageError(f"--aws is for a server that is started: {endpoint(options)} runs already")
         else:
             options.endpoint = stack.enter_context(hosted(options))
         Dev(options, debugged).run()
@@ -90,7 +92,7 @@ class Dev:
         self._sources = Sources(Path(options.source).resolve())
         self._cache: dict[tuple[Path, str, str], str] = {}
         self._digests: dict[str, str] = {}  # of code that is live, by logical id
-        self._broken: dict[Path, str] = {}
+        self._held: set[Path] = set()  # files that were saved while one of them cannot be compiled
         self._last: tuple[str, str] | None = None  # a function, and its latest event
         self._happened: queue.Queue[set[Path] | dict[str, Any]] = queue.Queue()
         self._wake_r, self._wake_w = os.pipe()
@@ -156,16 +158,15 @@ class Dev:
         began = time.perf_counter_ns()
         if any(path.is_dir() for path in files):
             self._watcher.follow(self._sources.folders())
-        change = self._sources.change(files)
-        if not change.files:
+        if not (fresh := self._sources.fresh(files)):
             return
-        for path in change.files:
-            self._broken.pop(path, None)
-        self._broken = {path: why for path, why in self._broken.items() if path.exists()} | change.broken
-        if self._broken:
-            for path, why in self._broken.items():
+        change = self._sources.change(fresh | self._held)
+        if change.broken:
+            self._held = change.files
+            for path, why in change.broken.items():
                 self._screen.say(f"{_shown(path)} cannot be compiled: the version before goes on\n{why}", RED)
             return
+        self._held = set()
         if change.whole:
             self._forget(change.files)
             self._deploy()

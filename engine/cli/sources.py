@@ -59,15 +59,21 @@ class Sources:
                     found |= set(_folders_in(path))
         return found
 
+    def fresh(self, files: Iterable[Path]) -> set[Path]:
+        """Those of these that are not as they were the last time: the others have only been read."""
+        found = set()
+        for path in files:
+            state = _state(path)
+            if self._seen.get(path) != state:
+                self._seen[path] = state
+                found.add(path)
+        return found
+
     def change(self, files: Iterable[Path]) -> Change:
-        """What these files are to the template. One that is as it was the last time has only been read."""
+        """What these files are to the template."""
         found = Change()
         packed = self.packed
         for path in files:
-            state = _state(path)
-            if self._seen.get(path) == state:
-                continue
-            self._seen[path] = state
             if path == self.template or (packed is not None and path in packed.documents):
                 found.whole = True
                 found.files.add(path)
@@ -179,10 +185,16 @@ class Watcher:
             self._thread.join()
 
     def _run(self, folders: set[Path], ended: Event, ready: Event) -> None:
-        for found in self._watch(
-            *folders, watch_filter=None, step=STEP_MS, debounce=_GROUP_MS, rust_timeout=_LOOK_MS,
-            yield_on_timeout=True, stop_event=ended, recursive=False,
-        ):  # fmt: skip
+        try:
+            for found in self._watch(
+                *folders, watch_filter=None, step=STEP_MS, debounce=_GROUP_MS, rust_timeout=_LOOK_MS,
+                yield_on_timeout=True, stop_event=ended, recursive=False,
+            ):  # fmt: skip
+                ready.set()
+                if found:
+                    self._tell({Path(name) for _, name in found})
+        except FileNotFoundError as error:  # a folder has gone: whoever follows asks again
+            self.folders = set()
+            self._tell({Path(str(error.filename or error))})
+        finally:
             ready.set()
-            if found:
-                self._tell({Path(name) for _, name in found})
