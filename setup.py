@@ -1,13 +1,30 @@
 """Names the native build and its ABI for setuptools; everything else is in pyproject.toml."""
 
+import shutil
 import sys
+from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 if not sys.platform.startswith("linux"):
     sys.exit("stoker runs on Linux only for now: it needs futexes, memfds, pidfds and eventfds")
 
+
+class BuildWithSamples(build_py):
+    """The package, with what `stoker new` makes projects of."""
+
+    def run(self) -> None:
+        super().run()
+        for template in Path("handlers").glob("*/template.yaml"):
+            target = Path(self.build_lib, "engine", "samples", template.parent.name)
+            shutil.rmtree(target, ignore_errors=True)
+            ignored = shutil.ignore_patterns("__pycache__", ".*")
+            shutil.copytree(template.parent, target, ignore=ignored)
+
+
 setup(
+    cmdclass={"build_py": BuildWithSamples},
     cffi_modules=["native/build.py:ffi"],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for CPython 3.11 and later
 )

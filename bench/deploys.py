@@ -1,6 +1,7 @@
 """What deploying costs a server, and whoever else uses it: a large package beside another client's invokes, and the
-memory, descriptors and disk that thousands of deploys leave.
+memory, descriptors and disk that thousands of deploys leave; and a stack of many functions, deployed twice.
 
+    python -m bench.deploys stack --functions 100
     python -m bench.deploys package --files 40000
     python -m bench.deploys cycles --cycles 5000
 """
@@ -253,6 +254,36 @@ def cycles(count: int) -> None:
             print(f"state {growth:+.1%}, memory {(now[1] - first[1]) / 1e6:+.2f} MB")
 
 
+def stack(count: int) -> None:
+    """`stoker deploy` of functions in folders of their own, twice: as its user waits for it."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    with (
+        tempfile.TemporaryDirectory(dir=ROOT / "build") as folder,
+        server(Path(folder, "state")) as (port, _),
+    ):
+        resources = {}
+        for n in range(count):
+            source = Path(folder, f"f{n}")
+            source.mkdir()
+            (source / "app.py").write_text(f"{SOURCE}# {n}\n")
+            properties = {"CodeUri": source.name, "Handler": "app.handler", "Runtime": version}
+            resources[f"F{n}"] = {"Type": "AWS::Serverless::Function", "Properties": properties}
+        template = {"Transform": "AWS::Serverless-2016-10-31", "Resources": resources}
+        Path(folder, "template.json").write_text(json.dumps(template))
+        command = [sys.executable, "-m", "engine.cli", "deploy", "template.json", "--stack", "many"]
+        command += ["--endpoint", f"http://127.0.0.1:{port}"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        for what, times in (("made", 1), ("again, unchanged", 5)):
+            took = []
+            for _ in range(times):
+                began = time.perf_counter()
+                subprocess.run(
+                    command, check=True, cwd=folder, stdout=subprocess.DEVNULL, env=environment
+                )  # fmt: skip
+                took.append(time.perf_counter() - began)
+            print(f"stack of {count} functions, {what}: {at(took, 0.5):.2f} s", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -264,12 +295,15 @@ def main() -> None:
         "--folder", type=Path, default=ROOT / "build", help="where the state directory is made"
     )
     commands.add_parser("cycles").add_argument("--cycles", type=int, default=5_000)
+    commands.add_parser("stack").add_argument("--functions", type=int, default=100)
     hidden = commands.add_parser("upload")
     hidden.add_argument("port", type=int)
     hidden.add_argument("path", type=Path)
     options = parser.parse_args()
     if options.command == "package":
         package(options.files, options.folder)
+    elif options.command == "stack":
+        stack(options.functions)
     elif options.command == "cycles":
         cycles(options.cycles)
     else:

@@ -33,7 +33,7 @@ ARROWS = {
     "bus": "limits calls runtime queues bus_routing",
     "sync": "errors limits _native config calls observe runtime queues routing bus_routing bus",
     "aio": "errors limits wire _native config calls observe runtime queues routing bus_routing bus",
-    "services": "errors limits wire observe durable aws hosting deploy routing",
+    "services": "errors limits wire frames observe durable aws hosting deploy routing",
     "sources": "limits wire observe durable aws hosting routing services",
     "load": "errors limits version _native config calls aio",
     "http": "errors limits wire control calls observe runtime durable aws hosting routing services sources",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..errors import EngineError
 from .status import UsageError, option
@@ -29,29 +32,86 @@ def client(options: argparse.Namespace, service: str = "lambda") -> Any:
     session, region = _session()
     return session.create_client(
         service,
-        endpoint_url=_endpoint(options),
+        endpoint_url=endpoint(options),
         region_name=region,
         config=Config(retries={"max_attempts": 1}, read_timeout=910, parameter_validation=False),
     )
 
 
-def put(options: argparse.Namespace, path: str, data: bytes) -> None:
-    """Bring the server a file that it keeps under `path`, which has the file's digest; one that it has is not sent
-    again. Raises UsageError, ServerError."""
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    from botocore.httpsession import URLLib3Session
+class Link:
+    """Requests to paths of the server's own, signed."""
 
-    session, region = _session()
-    http, url = URLLib3Session(timeout=910), _endpoint(options).rstrip("/") + path
-    for method, body in ("HEAD", b""), ("PUT", data):
-        request = AWSRequest(method, url, data=body)
-        SigV4Auth(session.get_credentials(), "cloudformation", region).add_auth(request)
-        response = http.send(request.prepare())
-        if response.status_code == 200:
-            return
-        if method == "PUT" or response.status_code != 404:
-            raise ServerError(f"{response.status_code}: {response.text or f'{url} cannot be had'}")
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Raises UsageError."""
+        from botocore.httpsession import URLLib3Session
+
+        self._session, self._region = _session()
+        self._url = endpoint(options).rstrip("/")
+        # Else a request's body waits for the acknowledgement of its head, which comes after 40 ms.
+        at_once = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+        self._http = URLLib3Session(timeout=910, socket_options=at_once)
+
+    def send(self, method: str, path: str, data: bytes = b"", service: str = "cloudformation") -> Any:
+        """The response: status_code, text."""
+        return self._http.send(self._signed(method, path, data, service))
+
+    def keep(self, path: str, files: Mapping[str, bytes]) -> None:
+        """Bring the server files, by their digests, which it keeps under `path`; those that it has are not sent again.
+        Raises ServerError."""
+        response = self.send("POST", path, json.dumps(list(files)).encode())
+        missing = json.loads(response.text) if response.status_code == 200 else []
+        for digest in missing:
+            if response.status_code == 200:
+                response = self.send("PUT", path + digest, files[digest])
+        if response.status_code != 200:
+            text = response.text or f"{self._url}{path} cannot be had"
+            raise ServerError(f"{response.status_code}: {text}")
+
+    def lines(
+        self, path: str, data: bytes, service: str, opened: Callable[[socket.socket], object]
+    ) -> Iterator[bytes]:
+        """Those of a response that goes on. opened: gets its socket, by which it can be ended. Raises ServerError,
+        OSError."""
+        import http.client
+
+        parts, request = urlsplit(self._url), self._signed("POST", path, data, service)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(str(parts.hostname), parts.port)
+        try:
+            connection.request(
+                "POST", path, data, {name: str(text) for name, text in request.headers.items()}
+            )
+            response = connection.getresponse()
+            if response.status != 200:
+                raise ServerError(f"{response.status}: {response.read().decode('utf-8', 'replace')}")
+            while line := response.readline():
+                yield line
+        finally:
+            connection.close()
+
+    def _signed(self, method: str, path: str, data: bytes, service: str) -> Any:
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+
+        request = AWSRequest(method, self._url + path, data=data)
+        SigV4Auth(self._session.get_credentials(), service, self._region).add_auth(request)
+        return request.prepare()
+
+
+def reachable(options: argparse.Namespace) -> bool:
+    """Is there a server at the endpoint? Raises UsageError."""
+    import http.client
+
+    parts = urlsplit(endpoint(options))
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(str(parts.hostname), parts.port, timeout=5)
+    try:
+        connection.request("GET", "/_stoker/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _session() -> tuple[Any, str]:
@@ -64,12 +124,9 @@ def _session() -> tuple[Any, str]:
     return session, session.get_config_variable("region") or "us-east-1"
 
 
-def _endpoint(options: argparse.Namespace) -> str:
+def endpoint(options: argparse.Namespace) -> str:
     """The server's URL. Raises UsageError when it is none."""
-    from urllib.parse import urlsplit
-
-    named = os.environ.get("STOKER_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL")
-    text = str(options.endpoint or named or ENDPOINT)
+    text = str(options.endpoint or named_endpoint() or ENDPOINT)
     try:
         parts = urlsplit(text)
         right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -78,6 +135,11 @@ def _endpoint(options: argparse.Namespace) -> str:
     if not right or not re.fullmatch(r"[\x21-\x7e]+", text):
         raise UsageError(f"the endpoint {text} is no URL: write it as {ENDPOINT}")
     return text
+
+
+def named_endpoint() -> str | None:
+    """That of the environment."""
+    return os.environ.get("STOKER_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL")
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import limits
-from . import stacks
-from .client import SERVER, ServerError, client, server_errors
+from . import guided, stacks
+from .client import SERVER, Link, client, server_errors
 from .status import OK, UsageError, option
 from .terminal import unguarded
 
@@ -43,6 +43,7 @@ OPTIONS = (
     option("--env NAME=VALUE", "an environment variable", action="append", default=[]),
     option("--url", "give it a URL of its own, too"),
     *stacks.OPTIONS,
+    option("--guided", "ask for the stack's name and its parameters, and keep them in stoker.toml"),
     SERVER,
 )
 
@@ -69,28 +70,19 @@ def run(options: argparse.Namespace) -> int:
 
 def _stack(options: argparse.Namespace) -> int:
     """Deploy a template."""
+    guided.recall(options)
     api, name = stacks.connect(options), stacks.stack_name(options)
-    url, document = stacks.template_of(options)
-    before = stacks.stack(api, name)
-    if before is not None and before["StackStatus"] in (
-        "ROLLBACK_COMPLETE",
-        "ROLLBACK_FAILED",
-        "DELETE_FAILED",
-    ):
-        stacks.run(api, before["StackId"], api.delete_stack, StackName=name)  # it can only be deleted
-        before = None
-    if before is not None and before["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
-        stacks.run(api, before["StackId"], api.continue_update_rollback, StackName=name)
-    planned = stacks.change_set(api, options, name, before, url, document)
-    if planned["Status"] == "FAILED":
-        api.delete_change_set(ChangeSetName=planned["ChangeSetId"])
-        if stacks.NO_CHANGES not in planned.get("StatusReason", ""):
-            raise ServerError(f"{name}: {planned.get('StatusReason')}")
+    if options.guided:
+        before = stacks.stack(api, name) or {}
+        guided.ask(
+            options, name, stacks.declared(options).get("Parameters") or {}, before.get("Parameters", [])
+        )
+        name = stacks.stack_name(options)
+    after = stacks.deploy(api, options, name, stacks.bring(options, Link(options)))
+    if after is None:
         print(f"{name} unchanged: it is what {options.source} says")
         return OK
-    given = {"ChangeSetName": planned["ChangeSetId"]}
-    after = stacks.run(api, planned["StackId"], api.execute_change_set, **given)
-    print(f"{name} {'created' if before is None else 'updated'}")
+    print(f"{name} {'updated' if after['before'] else 'created'}")
     for each in after.get("Outputs", []):
         print(f"  {each['OutputKey']} = {each['OutputValue']}")
     return OK

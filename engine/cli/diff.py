@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from . import stacks
-from .client import SERVER, ServerError, server_errors
+from . import guided, stacks
+from .client import SERVER, Link, ServerError, server_errors
 from .status import OK, option
 
 PARSER = {"help": "show what deploying a template would change"}
@@ -21,10 +21,11 @@ _REPLACED = {"True": "replaced", "Conditional": "perhaps replaced"}
 
 @server_errors()
 def run(options: argparse.Namespace) -> int:
+    guided.recall(options)
     api, name = stacks.connect(options), stacks.stack_name(options)
-    url, document = stacks.template_of(options)
+    brought = stacks.bring(options, Link(options))
     before = stacks.stack(api, name)
-    planned = stacks.change_set(api, options, name, before, url, document)
+    planned = stacks.change_set(api, options, name, before, brought.url, brought.declared)
     api.delete_change_set(ChangeSetName=planned["ChangeSetId"])
     if before is None:  # nothing is left of the question
         api.delete_stack(StackName=name)

@@ -24,7 +24,10 @@ from .status import USAGE, Option, Stopped, UsageError
 from .terminal import guarded
 
 # As --help lists them.
-COMMANDS = ("invoke", "serve", "deploy", "diff", "delete", "ls", "rm", "logs", "completion", "load", "doctor")
+COMMANDS = (
+    "invoke", "serve", "new", "dev", "event", "deploy", "diff", "delete", "ls", "rm", "logs", "completion", "load",
+    "doctor",
+)  # fmt: skip
 
 LINUX_ONLY = (
     "stoker runs on Linux only for now, it needs futexes, memfds and pidfds: "

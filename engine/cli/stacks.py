@@ -9,13 +9,18 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .client import ServerError, client, put
+from .client import Link, ServerError, client
 from .status import UsageError, option
+from .terminal import Bar
 from .texts import pair
+
+if TYPE_CHECKING:
+    from ..deploy.packaging import Cache, Packaged
 
 SUFFIXES = (".yaml", ".yml", ".json", ".template")
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -24,10 +29,13 @@ OPTIONS = (
     option(
         "--parameter NAME=VALUE", "of the template. Given as often as needed", action="append", default=[]
     ),
+    option("--use-system", "install no requirements: functions find what the server's interpreter has"),
 )
 NO_CHANGES = "didn't contain changes"
 _PAUSE = 0.1  # seconds between two looks at a stack's events
 _FAILED = re.compile(r"FAILED|ROLLBACK")
+_OVER = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")
+Change = Callable[[dict[str, Any]], object]
 
 
 def stack_name(options: argparse.Namespace) -> str:
@@ -40,32 +48,80 @@ def stack_name(options: argparse.Namespace) -> str:
     return name[:128]
 
 
-def template_of(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    """A template without local paths, brought to the server: its URL there, and what it declares. Raises UsageError,
-    EngineError."""
+@dataclass
+class Brought:
+    """A template brought to the server. url: its place there; declared: as it is written."""
+
+    url: str
+    declared: dict[str, Any]
+    packed: Packaged
+
+
+def declared(options: argparse.Namespace) -> dict[str, Any]:
+    """A template as it is written. Raises UsageError."""
     from ..aws.faults import Fault
-    from ..deploy.artifacts import PATH
     from ..deploy.documents import load
-    from ..deploy.packaging import packaged
 
     source = Path(options.source)
-    uploaded: set[str] = set()
-
-    def upload(data: bytes) -> str:
-        digest = hashlib.sha256(data).hexdigest()
-        if digest not in uploaded:
-            put(options, f"{PATH}{digest}", data)
-            uploaded.add(digest)
-        return digest
-
     try:
-        document = load(source.read_text())
-        made = packaged(document, source.resolve().parent, upload, print)
+        return load(source.read_text())
     except Fault as fault:
         raise UsageError(f"{source}: {fault.message}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {source}: {error}") from None
-    return f"http://stoker{PATH}{upload(json.dumps(made).encode())}", document
+
+
+def bring(
+    options: argparse.Namespace, link: Link, cache: Cache | None = None, change: Change | None = None
+) -> Brought:
+    """A template without local paths, brought to the server. cache: code that is there. change: made to the template
+    first. Raises UsageError, EngineError."""
+    from ..aws.faults import Fault
+    from ..deploy.artifacts import PATH
+    from ..deploy.packaging import packaged
+
+    source = Path(options.source)
+    files: dict[str, bytes] = {}
+
+    def upload(data: bytes) -> str:
+        digest = hashlib.sha256(data).hexdigest()
+        files[digest] = data
+        return digest
+
+    document = declared(options)
+    if change is not None:
+        change(document)
+    try:
+        made = packaged(
+            document, source.resolve().parent, upload, print, cache, install=not options.use_system
+        )
+    except Fault as fault:
+        raise UsageError(f"{source}: {fault.message}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {source}: {error}") from None
+    url = f"http://stoker{PATH}{upload(json.dumps(made.template).encode())}"
+    link.keep(PATH, files)
+    return Brought(url, document, made)
+
+
+def deploy(api: Any, options: argparse.Namespace, name: str, brought: Brought) -> dict[str, Any] | None:
+    """Make a stack of it, or update the one there is. The stack afterwards, None if nothing changes; "before" is in it:
+    was there one? Raises ServerError."""
+    before = stack(api, name)
+    if before is not None and before["StackStatus"] in _OVER:
+        run(api, before["StackId"], api.delete_stack, StackName=name)  # it can only be deleted
+        before = None
+    if before is not None and before["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
+        run(api, before["StackId"], api.continue_update_rollback, StackName=name)
+    planned = change_set(api, options, name, before, brought.url, brought.declared)
+    if planned["Status"] == "FAILED":
+        api.delete_change_set(ChangeSetName=planned["ChangeSetId"])
+        if NO_CHANGES not in planned.get("StatusReason", ""):
+            raise ServerError(f"{name}: {planned.get('StatusReason')}")
+        return None
+    given = {"ChangeSetName": planned["ChangeSetId"]}
+    after = run(api, planned["StackId"], api.execute_change_set, len(planned.get("Changes") or ()), **given)
+    return {**after, "before": before is not None}
 
 
 def change_set(
@@ -108,9 +164,9 @@ def stack(api: Any, name: str) -> dict[str, Any] | None:
     return found
 
 
-def run(api: Any, id: str, operation: Any, **members: Any) -> dict[str, Any]:
-    """Have an operation done on a stack, and say what becomes of its resources. The stack afterwards. Raises
-    ServerError: it failed, and why."""
+def run(api: Any, id: str, operation: Any, steps: int = 0, **members: Any) -> dict[str, Any]:
+    """Have an operation done on a stack, and say what becomes of its resources. steps: how many there will be, for a
+    bar on a terminal. The stack afterwards. Raises ServerError: it failed, and why."""
     begun = {each["EventId"] for each in _events(api, id)}
     failed: list[Exception] = []
 
@@ -123,6 +179,7 @@ def run(api: Any, id: str, operation: Any, **members: Any) -> dict[str, Any]:
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     why = ""
+    bar = Bar("resources", steps)
     while True:
         asking.join(_PAUSE)
         if failed:
@@ -131,10 +188,11 @@ def run(api: Any, id: str, operation: Any, **members: Any) -> dict[str, Any]:
         fresh = [each for each in _events(api, id) if each["EventId"] not in begun]
         begun |= {each["EventId"] for each in fresh}
         for each in reversed(fresh):
-            why = why or _say(each)
+            why = why or _say(each, bar)
         if found is None or (not asking.is_alive() and not found["StackStatus"].endswith("_IN_PROGRESS")):
             break
         time.sleep(_PAUSE)
+    bar.clear()
     if (
         found is not None
         and _FAILED.search(found["StackStatus"])
@@ -163,12 +221,14 @@ def _events(api: Any, id: str) -> Iterator[dict[str, Any]]:
         members["NextToken"] = found["NextToken"]
 
 
-def _say(each: dict[str, Any]) -> str:
+def _say(each: dict[str, Any], bar: Bar) -> str:
     """A line for what is over. Why it failed, "" if it did not."""
     status, reason = each["ResourceStatus"], each.get("ResourceStatusReason", "")
     if not status.endswith("_IN_PROGRESS") and each["ResourceType"] != "AWS::CloudFormation::Stack":
+        bar.clear()
         line = f"{status:<16} {each['ResourceType']:<36} {each['LogicalResourceId']}"
         print(f"{line}  {reason}" if reason else line, flush=True)
+        bar.step()
         if status.endswith("_FAILED"):
             return f"{each['LogicalResourceId']}: {reason}"
     return ""

@@ -15,6 +15,8 @@ from typing import Any, TextIO
 # Control characters but for tab and newline, bidirectional overrides and isolates, and what no UTF-8 has.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+_BAR = 28  # characters
+
 
 def visible(text: str) -> str:
     """With those characters as escapes: \\x1b, \\u202e."""
@@ -69,3 +71,25 @@ def write(data: bytes) -> None:
     else:
         sys.stdout.buffer.write(data)
     sys.stdout.flush()
+
+
+class Bar:
+    """How much of something is done, on stderr where that is a terminal. A line that is printed meanwhile goes between
+    clear() and the next step()."""
+
+    def __init__(self, what: str, steps: int) -> None:
+        self._what = what
+        self._steps = steps
+        self._done = 0
+        self._shown = steps > 1 and sys.stderr.isatty()
+
+    def step(self) -> None:
+        self._done = min(self._done + 1, self._steps)
+        if self._shown:
+            bar = ("#" * (self._done * _BAR // self._steps)).ljust(_BAR, ".")
+            out = unguarded(sys.stderr)
+            print(f"[{bar}] {self._done}/{self._steps} {self._what}", end="", file=out, flush=True)
+
+    def clear(self) -> None:
+        if self._shown and self._done:
+            print("\r\x1b[K", end="", file=unguarded(sys.stderr), flush=True)

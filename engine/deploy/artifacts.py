@@ -4,3 +4,4 @@ from __future__ import annotations
 
 BUCKET = "stoker-artifacts"
 PATH = "/_stoker/artifacts/"
+SWAPS = "/_stoker/swaps"

@@ -43,8 +43,9 @@ class Running:
         else:
             await self._roll_back_creation(f"{reason}Rollback requested by user.")
 
-    async def update(self, program: Program) -> None:
-        await self._say("UPDATE_IN_PROGRESS", "User Initiated", LastUpdatedTime=now())
+    async def update(self, program: Program, pending: Record) -> None:
+        """pending: what the stack's record says of the program once it is done."""
+        await self._say("UPDATE_IN_PROGRESS", "User Initiated", LastUpdatedTime=now(), _pending=pending)
         failed = await self._apply(program)
         if not failed:
             await self._commit(program, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")

@@ -13,7 +13,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from .. import limits
@@ -30,7 +30,18 @@ _ENTRIES = 100_000  # members, and the directories that their names imply
 _NAME_BYTES = 1024
 _NAME_PARTS = 100  # directories within each other
 _PART_BYTES = 255  # what file systems take
-_SKIPPED = {"__pycache__", ".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".DS_Store"}
+_BYTECODE = "__pycache__"
+_SKIPPED = {
+    _BYTECODE,
+    ".git",
+    ".venv",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".DS_Store",
+    ".stoker",
+    ".aws-sam",
+}
 
 
 def members(archive: bytes) -> int:
@@ -169,13 +180,13 @@ def _bad(why: str = "") -> Fault:
     return Fault("InvalidParameterValueException", f"{text} ({why})" if why else text, Type="User")
 
 
-def pack(source: Path, *, beside: Path | None = None, under: str = "") -> bytes:
+def pack(source: Path, *, beside: Path | None = None, under: str = "", bytecode: bool = False) -> bytes:
     """A folder, or one .py file, as an archive: the same files make the same bytes. Raises OSError.
 
     beside: a folder whose files are in it, too, where the source has none of their names. under: a path in the archive
-    that the source's files go to ("python/")."""
-    found = {name: path for path, name in _packed(beside)} if beside else {}
-    found |= {under + name: path for path, name in _packed(source)}
+    that all of them go to ("python/"). bytecode: Python's of the source is packed, too; that of `beside` is."""
+    found = {under + name: path for path, name in _packed(beside, bytecode=True)} if beside else {}
+    found |= {under + name: path for path, name in _packed(source, bytecode)}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in sorted(found.items(), key=lambda pair: pair[0].split("/")):
@@ -188,7 +199,13 @@ def pack(source: Path, *, beside: Path | None = None, under: str = "") -> bytes:
     return out.getvalue()
 
 
-def _packed(source: Path) -> Iterator[tuple[Path, str]]:
+def packs(parts: Iterable[str], bytecode: bool = False) -> bool:
+    """Is a file with this path within a source packed?"""
+    skipped = _SKIPPED.intersection(parts)
+    return not skipped or (bytecode and skipped == {_BYTECODE})
+
+
+def _packed(source: Path, bytecode: bool = False) -> Iterator[tuple[Path, str]]:
     if source.is_file():
         yield source, source.name
         return
@@ -196,5 +213,5 @@ def _packed(source: Path) -> Iterator[tuple[Path, str]]:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
     for path in sorted(source.rglob("*")):
         parts = path.relative_to(source).parts
-        if path.is_file() and not _SKIPPED.intersection(parts):
+        if packs(parts, bytecode) and path.is_file():
             yield path, "/".join(parts)

@@ -95,6 +95,7 @@ class Invoker:
         self._reserved = self._all_reserved()
         self._unreserved = Usage(None)
         self.routes: dict[tuple[str, str | None], Route] = {}
+        self.tap: Callable[[str, bytes], object] | None = None  # gets each function's name and event
 
     def route(self, name: str, qualifier: str | None) -> Route:
         """Where an invocation goes. Raises Fault: ResourceNotFoundException."""
@@ -208,6 +209,8 @@ class Invoker:
         id = id or new_id()
         deployment = route.deployment
         flags = 0
+        if self.tap is not None:
+            self.tap(route.name, event)
         if route.arn:
             extras = extras or wire.Extras()
             extras.arn = route.arn

@@ -22,6 +22,8 @@ from .sandboxing import Sandboxing
 
 _TASK, _OPT = "/var/task", "/opt"  # in a sandbox
 _TMP_MB = 512  # AWS's default
+DEBUG = "STOKER_DEBUG"  # a variable of a function that a debugger is in: it has no timeout
+_DEBUG_MB, _DEBUG_SECONDS = 512, 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +89,19 @@ class Layouts:
             base["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
             base["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel", "INFO")
         initialization = _initialization(record, warm)
+        variables = record.get("Environment", {}).get("Variables", {})
+        # A debugger takes its time, wants one worker, and needs memory of its own.
+        debugged = DEBUG in variables
         config = FunctionConfig(
             reference=_reference(record["Handler"]),
             name=record["FunctionName"],
             code=task,
-            memory=record["MemorySize"],
-            timeout=float(record["Timeout"]),
-            concurrency=max(min(self.workers, reserved or self.workers), warm),
+            memory=record["MemorySize"] + (_DEBUG_MB if debugged else 0),
+            timeout=_DEBUG_SECONDS if debugged else float(record["Timeout"]),
+            concurrency=1 if debugged else max(min(self.workers, reserved or self.workers), warm),
             warm=warm,
             snapshot=True,
-            environment=dict(record.get("Environment", {}).get("Variables", {})),
+            environment=dict(variables),
             raw=False,
             waiting=limits.CONCURRENCY_MAX,
             keep_alive=limits.KEEP_ALIVE,

@@ -19,11 +19,11 @@ def stream_arn(place: Place, log_group: str, log_stream: str) -> str:
 
 
 class Outside:
-    """A log sink: takes text as processes write it, in pieces, from any thread. `send` is called in the loop."""
+    """A log sink: takes text as processes write it, in pieces, from any thread. `sends` are called in the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, send: Callable[[FunctionOutput], object]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *sends: Callable[[FunctionOutput], object]) -> None:
         self._loop = loop
-        self._send = send
+        self._sends = sends
         self._held: dict[str, tuple[int, str]] = {}  # by the log stream's ARN: since when, and what
 
     def __call__(self, stream: str, _request_id: str, text: str) -> None:
@@ -37,7 +37,7 @@ class Outside:
         since = min(since, latest)
         for made, event in whole:
             since = max(since, made)
-            self._send(_output(stream, since, event))
+            self._send(stream, since, event)
         since = max(since, at)
         if rest:
             if not self._held:
@@ -49,7 +49,12 @@ class Outside:
         held, self._held = self._held, {}
         for stream, (since, text) in held.items():
             made, event = frames.cut_off(text)
-            self._send(_output(stream, made or since, event))
+            self._send(stream, made or since, event)
+
+    def _send(self, stream: str, at: int, text: str) -> None:
+        output = _output(stream, at, text)
+        for send in self._sends:
+            send(output)
 
 
 def _output(stream: str, at: int, text: str) -> FunctionOutput:

@@ -60,6 +60,7 @@ from ..services.events.archived import ArchivedRows
 from ..services.events.service import EventBridge
 from ..services.execute_api.service import ExecuteApi
 from ..services.health import Health
+from ..services.invocations import Invocations
 from ..services.lambda_.archive import CodeArchive
 from ..services.lambda_.control import Control
 from ..services.lambda_.s3 import fetcher
@@ -184,7 +185,8 @@ class Server:
         logs = LogsProcess(_log_folder(options.state, place))
         await logs.start()
         stack.push_async_callback(logs.close)
-        outside = Outside(loop, logs.send)
+        watched = Invocations()
+        outside = Outside(loop, logs.send, watched.printed)
         stack.callback(outside.flush)
         runtime = Runtime(
             payload_limit=limits.EVENT_BYTES + EXTRAS_BYTES, logs=outside, pin=True,
@@ -197,6 +199,7 @@ class Server:
         outcomes, counters = Outcomes(loop), Counters()
         outcomes.subscribe(counters)
         outcomes.subscribe(lambda batch: _log(logs, batch))
+        outcomes.subscribe(watched.ended)
         stack.callback(outcomes.flush)
         pythons = await probed
         hidden = [str(path.resolve()) for path in (options.state, options.auth) if path]
@@ -205,6 +208,7 @@ class Server:
             sandboxing(options.sandbox, hidden, options.share, [self._inside.path]), options.pass_env,
         )  # fmt: skip
         hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
+        watched.start(hosting)
         endings = Endings(counters, logs.send)
         events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
         stack.callback(events.close)
@@ -284,6 +288,8 @@ class Server:
             topics,
             artifacts,
             stacks,
+            stacks.swaps,
+            watched,
             gateway,
             *self._services,
             s3,

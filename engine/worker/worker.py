@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from .. import limits, wire
 from .._native import ffi, lib
-from . import context, coroutines, handler, output, runtime_modules
+from . import context, coroutines, debugging, handler, output, runtime_modules
 from .calls import Calls
 from .marshal import marshaller
 from .sandbox import Sandbox
@@ -67,7 +67,7 @@ class Worker:
                 raise handler.RuntimeFault(handler.MISFIT, why)
             if coroutines.is_async(found):
                 found = coroutines.Loop().running(found)
-        self.handler = runtime_modules.as_changed(found) if spec.deployed.strict else found
+        self.handler = debugging.waiting(runtime_modules.as_changed(found)) if spec.deployed.strict else found
 
     def prepare(self, data_bytes: int, parent: int) -> None:
         """What a forked worker does first: all that needs no lane."""

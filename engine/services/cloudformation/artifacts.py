@@ -1,8 +1,8 @@
 """Code and templates that `stoker deploy` brings along, by their digests: what S3 is where there is no S3.
 
-PUT /_stoker/artifacts/SHA256 keeps a body, HEAD says whether it is there. A template names one as an object of the
-bucket "stoker-artifacts". What no stack names goes when the server starts, if it is older than an hour: it may be on
-its way into a stack.
+PUT /_stoker/artifacts/SHA256 keeps a body; POST /_stoker/artifacts/ with a JSON list of digests returns those that are
+not there. A template names one as an object of the bucket "stoker-artifacts". What no stack names goes when the server
+starts, if it is older than an hour: it may be on its way into a stack.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import os
 import re
 import time
 import uuid
-from collections.abc import Container
+from collections.abc import Collection, Container
 from pathlib import Path
 
 from ...aws.faults import Fault
@@ -25,7 +26,8 @@ from ...deploy.kinds.base import NotMade
 from ...hosting import disk
 
 KEPT = 3600.0  # seconds
-_ROUTE = re.compile(rf"(?:PUT|HEAD) {PATH}([0-9a-f]{{64}})\Z")
+_ROUTE = re.compile(rf"(?:PUT {PATH}([0-9a-f]{{64}})|POST {PATH})\Z")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _URL = re.compile(rf"https?://[^/]+{PATH}([0-9a-f]{{64}})\Z")
 
 
@@ -42,11 +44,31 @@ class Artifacts(Service):
     async def call(self, request: Request, caller: Caller) -> Response:
         found = _ROUTE.match(f"{request.method} {request.path}")
         assert found is not None
-        path = self._folder / found[1]
-        if request.method == "HEAD":
-            return Response(200 if path.exists() else 404, [], b"")
-        await asyncio.get_running_loop().run_in_executor(None, self._keep, path, request.body)
+        if found[1] is None:
+            missing = json.dumps(self._missing(request.body)).encode()
+            return Response(200, [(b"content-type", b"application/json")], missing)
+        await self.keep(found[1], request.body)
         return Response(200, [], b"")
+
+    async def keep(self, digest: str, body: bytes) -> None:
+        """Raises Fault, OSError."""
+        await asyncio.get_running_loop().run_in_executor(None, self._keep, self._folder / digest, body)
+
+    def _missing(self, body: bytes) -> list[str]:
+        """Of these digests. The others are about to be named, and stay a while. Raises Fault."""
+        try:
+            digests = json.loads(body)
+            if not all(_DIGEST.fullmatch(digest) for digest in digests):
+                raise ValueError
+        except (ValueError, TypeError):
+            raise Fault("ValidationError", "write a JSON list of SHA-256 digests") from None
+        missing = []
+        for digest in digests:
+            try:
+                os.utime(self._folder / digest)
+            except OSError:
+                missing.append(digest)
+        return missing
 
     def error(self, request: Request, fault: Fault) -> Response:
         status = (
@@ -72,12 +94,12 @@ class Artifacts(Service):
         found = _URL.fullmatch(url)
         return self.read(BUCKET, found[1]) if found else None
 
-    def collect(self, named: Container[str]) -> None:
-        """Let go what is not named."""
+    def collect(self, named: Container[str], age: float = KEPT, among: Collection[str] | None = None) -> None:
+        """Let go what is not named and so many seconds old. among: look at these only."""
         if not self._folder.is_dir():
             return
-        oldest = time.time() - KEPT
-        for path in self._folder.iterdir():
+        oldest = time.time() - age
+        for path in self._folder.iterdir() if among is None else [self._folder / name for name in among]:
             with contextlib.suppress(OSError):
                 if path.name not in named and path.stat().st_mtime < oldest:
                     path.unlink()

@@ -18,6 +18,7 @@ from .change_sets import ChangeSets
 from .describing import Describing
 from .preparing import Preparing
 from .stacks import Stacks
+from .swaps import Swaps
 
 KEPT = 90 * 86_400  # seconds that a deleted stack is listed, as on AWS
 BODY_BYTES = 4 << 20  # a megabyte of template, as a form has it
@@ -43,22 +44,29 @@ class CloudFormation(ModelService):
             operations |= operations_of(owner)
         operations = {name: handler for name, handler in operations.items() if name in model.operations}
         super().__init__(model, operations)
+        self.swaps = Swaps(self._catalog, self._stacks, artifacts, self._named)
 
     async def start(self) -> None:
         """Go on with what the last run left; what nobody needs any more goes."""
         await self._prune()
-        named: set[str] = set()
-        for state in self._states.all():
-            for table in STACKS, RESOURCES, CHANGE_SETS:
-                for owner in state.owners(table):
-                    named |= set(_DIGEST.findall(json.dumps(state.owned(table, owner))))
-        self._artifacts.collect(named)
+        self._artifacts.collect(self._named())
         self._stacks.recover()
+
+    def _named(self) -> set[str]:
+        """The digests that stacks name."""
+        return {
+            digest
+            for state in self._states.all()
+            for table in (STACKS, RESOURCES, CHANGE_SETS)
+            for owner in state.owners(table)
+            for digest in _DIGEST.findall(json.dumps(state.owned(table, owner)))
+        }
 
     def drain(self) -> None:
         self._stacks.drain()
 
     async def aclose(self) -> None:
+        self.swaps.close()
         await self._stacks.aclose()
         await self._preparing.aclose()
         self._changes.close()

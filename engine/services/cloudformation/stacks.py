@@ -125,9 +125,8 @@ class Stacks:
     ) -> asyncio.Task[None]:
         async def run() -> None:
             journal = self._catalog.journal(place, record)
-            await journal.write(stack={**journal.record, "_pending": prepared.record})
             running = Running(self._preparing.aws(place), journal, keep=keep)
-            await running.update(self._preparing.program(prepared, record, place))
+            await running.update(self._preparing.program(prepared, record, place), prepared.record)
 
         return self._start(place, record, run())
 
