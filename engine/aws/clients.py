@@ -58,6 +58,11 @@ class Clients:
         self._upstream = upstream
         self._pool = httpcore.AsyncConnectionPool(max_connections=connections, keepalive_expiry=5.0)
 
+    @property
+    def emulated(self) -> bool:
+        """Is what has the other services no AWS?"""
+        return not self._upstream.resigns
+
     async def aclose(self) -> None:
         await self._pool.aclose()
 

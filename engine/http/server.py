@@ -55,6 +55,7 @@ from ..routing.targets import Targets
 from ..runtime import Runtime
 from ..services.apigateway.service import ApiGateway
 from ..services.cloudformation.artifacts import Artifacts
+from ..services.cloudformation.responses import Responses
 from ..services.cloudformation.service import CloudFormation
 from ..services.events.archived import ArchivedRows
 from ..services.events.service import EventBridge
@@ -222,7 +223,8 @@ class Server:
         topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
         stack.push_async_callback(topics.aclose)
         artifacts = Artifacts(options.state / "artifacts")
-        stacks = CloudFormation(states, clients, artifacts)
+        responses = Responses(lambda: self.url)
+        stacks = CloudFormation(states, clients, artifacts, responses)
         stack.push_async_callback(stacks.aclose)
 
         passthrough = Passthrough(upstream, self._sessions, options.account)
@@ -283,6 +285,7 @@ class Server:
             scheduler,
             topics,
             artifacts,
+            responses,
             stacks,
             gateway,
             *self._services,

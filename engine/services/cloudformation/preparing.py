@@ -13,6 +13,7 @@ from ...aws.names import Place
 from ...deploy import dynamic, parameters, template
 from ...deploy.changes import changes
 from ...deploy.documents import BYTES, Missing, load
+from ...deploy.intrinsics import UNKNOWN
 from ...deploy.journal import Record, attribute_of
 from ...deploy.kinds import KINDS
 from ...deploy.kinds.base import NotMade
@@ -21,6 +22,7 @@ from ...deploy.sam import Transform
 from ...deploy.template import Template
 from .artifacts import Artifacts
 from .catalog import Catalog
+from .responses import Responses
 
 BODY = 51_200  # characters of a TemplateBody
 TAGS = 50
@@ -34,10 +36,12 @@ _AGREED = {
 class ServerAws:
     """What resources are made by: the operations of this server, and of where others are passed on to."""
 
-    def __init__(self, clients: Clients, artifacts: Artifacts, place: Place) -> None:
+    def __init__(self, clients: Clients, artifacts: Artifacts, responses: Responses, place: Place) -> None:
         self._clients = clients
         self._artifacts = artifacts
+        self.response = responses.expected
         self.place = place
+        self.emulated = clients.emulated
 
     async def call(self, service: str, operation: str, members: Mapping[str, Any]) -> dict[str, Any]:
         return await self._clients.call(service, operation, members, self.place)
@@ -58,8 +62,11 @@ class Prepared:
 class Preparing:
     """Belongs to the event loop."""
 
-    def __init__(self, catalog: Catalog, clients: Clients, artifacts: Artifacts) -> None:
+    def __init__(
+        self, catalog: Catalog, clients: Clients, artifacts: Artifacts, responses: Responses
+    ) -> None:
         self._catalog = catalog
+        self._responses = responses
         self._clients = clients
         self._artifacts = artifacts
         self._transform = Transform()
@@ -68,7 +75,7 @@ class Preparing:
         await self._transform.aclose()
 
     def aws(self, place: Place) -> ServerAws:
-        return ServerAws(self._clients, self._artifacts, place)
+        return ServerAws(self._clients, self._artifacts, self._responses, place)
 
     async def text(self, members: Mapping[str, Any], record: Record | None, place: Place) -> str:
         """A request's template. Raises Fault."""
@@ -98,7 +105,7 @@ class Preparing:
             except Missing as error:
                 raise Fault("ValidationError", str(error)) from None
         found = template.of({name: each for name, each in document.items() if name != "Transform"})
-        found.check(KINDS)
+        found.check()
         return found
 
     async def prepare(self, members: Mapping[str, Any], record: Record | None, place: Place) -> Prepared:
@@ -117,6 +124,8 @@ class Preparing:
             found = Template(before["_processed"])
         else:
             found = await self.template(document, values, place)
+        program = Program(Stack(members["StackName"], "", place), found, resolved, lambda name: None)
+        found.check_kinds(program.resources(program.scope(lambda name, attribute: UNKNOWN)), KINDS)
         agreed = set(members.get("Capabilities") or ())
         for needed in found.capabilities():
             if not agreed & _AGREED[needed]:

@@ -17,6 +17,7 @@ from .catalog import CHANGE_SETS, DELETED, EVENTS, RESOURCES, STACKS, Catalog, k
 from .change_sets import ChangeSets
 from .describing import Describing
 from .preparing import Preparing
+from .responses import Responses
 from .stacks import Stacks
 
 KEPT = 90 * 86_400  # seconds that a deleted stack is listed, as on AWS
@@ -29,12 +30,12 @@ class CloudFormation(ModelService):
 
     body_bytes = BODY_BYTES
 
-    def __init__(self, states: States, clients: Clients, artifacts: Artifacts) -> None:
+    def __init__(self, states: States, clients: Clients, artifacts: Artifacts, responses: Responses) -> None:
         self._states = states
         self._changes = Changes("cloudformation")
         self._artifacts = artifacts
         self._catalog = Catalog(states, self._changes)
-        preparing = self._preparing = Preparing(self._catalog, clients, artifacts)
+        preparing = self._preparing = Preparing(self._catalog, clients, artifacts, responses)
         self._stacks = Stacks(self._catalog, preparing)
         model = Model.load("cloudformation", Wording(code="ValidationError"))
         operations: dict[str, Handler] = {}
