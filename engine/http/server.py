@@ -209,7 +209,7 @@ class Server:
         endings = Endings(counters, logs.send)
         events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
         stack.callback(events.close)
-        clients = Clients(lambda: registry, upstream)
+        clients = Clients(lambda: registry, upstream, own=lambda: self.url)
         stack.push_async_callback(clients.aclose)
         targets = Targets(clients, hosting, events.accept, place)
         destinations = Destinations(queues, targets, hosting, endings)
@@ -318,7 +318,11 @@ class Server:
         gc.set_threshold(50_000, 20, 100)
         return uvicorn.Config(
             app,
-            http=type("ServerProtocol", (Protocol,), {"endpoint": endpoint, "budget": held, "most": most}),
+            http=type(
+                "ServerProtocol",
+                (Protocol,),
+                {"endpoint": endpoint, "budget": held, "most": most, "upgrade": staticmethod(app.upgrade)},
+            ),
             loop="none",
             ws="none",
             lifespan="off",

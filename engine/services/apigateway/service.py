@@ -18,6 +18,7 @@ from ..apigatewayv2.apis import ApiOperations
 from ..apigatewayv2.authorizers import AuthorizerOperations
 from ..apigatewayv2.catalog import Catalog
 from ..apigatewayv2.integrations import IntegrationOperations
+from ..apigatewayv2.responses import ResponseOperations
 from ..apigatewayv2.routes import RouteOperations
 from ..apigatewayv2.stages import StageOperations
 from .authorizers import AuthorizerOperations as RestAuthorizerOperations
@@ -58,7 +59,7 @@ class ApiGateway(Service):
         return _service(
             Model.load("apigatewayv2", _WORDING),
             ApiOperations(catalog, self._endpoint), RouteOperations(catalog), IntegrationOperations(catalog),
-            StageOperations(catalog, self.resets), AuthorizerOperations(catalog),
+            StageOperations(catalog, self.resets), AuthorizerOperations(catalog), ResponseOperations(catalog),
         )  # fmt: skip
 
     @cached_property
