@@ -4,13 +4,15 @@ put into the template."""
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError
 from ..hosting.archives import pack
-from .artifacts import BUCKET
+from . import includes
+from .artifacts import BUCKET, PATH
 from .building import installed
 from .documents import load
 
@@ -30,6 +32,8 @@ _DOCUMENTS = {
     "AWS::Serverless::StateMachine": ("DefinitionUri", "Definition"),
     "AWS::ApiGateway::RestApi": ("BodyS3Location", "Body"),
 }
+# Properties with templates of stacks within the stack.
+_TEMPLATES = {"AWS::CloudFormation::Stack": "TemplateURL", "AWS::Serverless::Application": "Location"}
 _BUILT = ".aws-sam"  # what `sam build` made has its requirements already
 
 
@@ -42,7 +46,9 @@ def packaged(
 ) -> dict[str, Any]:
     """A template without local paths. folder: what they are relative to. upload: keeps bytes on the server, returns
     their digest. say: what takes long. Raises NotPackaged."""
-    made = copy.deepcopy(dict(document))
+    there = {each: _local(each, folder) for each in includes.locations(document)}
+    documents = {each: _included(path) for each, path in there.items() if each and path is not None}
+    made = copy.deepcopy(dict(includes.included(document, documents)))
     defaults = (made.get("Globals") or {}).get("Function") or {}
     cache: dict[tuple[Path, str, str], str] = {}
 
@@ -66,6 +72,10 @@ def packaged(
                 runtime, under = _runtime(kind, resource, defaults)
                 digest = code(path, runtime, under)
                 properties[member] = {bucket: BUCKET, key: digest}
+        if kind in _TEMPLATES and (path := _local(properties.get(_TEMPLATES[kind]), folder)) is not None:
+            _check(path, name, _TEMPLATES[kind])
+            inner = packaged(load(path.read_text()), path.parent, upload, say)
+            properties[_TEMPLATES[kind]] = f"http://localhost{PATH}{upload(json.dumps(inner).encode())}"
         if kind in _DOCUMENTS:
             member, inline = _DOCUMENTS[kind]
             if (path := _local(properties.get(member), folder)) is not None:
@@ -75,6 +85,12 @@ def packaged(
     if _local(defaults.get("CodeUri"), folder) is not None:
         del defaults["CodeUri"]  # each function has its own now
     return made
+
+
+def _included(path: Path) -> Any:
+    """Raises NotPackaged."""
+    _check(path, "Fn::Transform", "Location")
+    return load(path.read_text())
 
 
 def _global_code(properties: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:

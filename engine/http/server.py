@@ -57,6 +57,8 @@ from ..services.apigateway.service import ApiGateway
 from ..services.cloudformation.artifacts import Artifacts
 from ..services.cloudformation.responses import Responses
 from ..services.cloudformation.service import CloudFormation
+from ..services.elbv2.requests import LoadBalancers
+from ..services.elbv2.service import Elbv2
 from ..services.events.archived import ArchivedRows
 from ..services.events.service import EventBridge
 from ..services.execute_api.service import ExecuteApi
@@ -271,10 +273,13 @@ class Server:
         stack.push_async_callback(gateway.aclose)
         apis = ExecuteApi(hosting, door.guarded, gateway.resets)
         stack.push_async_callback(apis.aclose)
+        balancing = Elbv2(states, self._elb_name)
+        stack.push_async_callback(balancing.aclose)
         held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded, logs.send, options.strict),
             apis,
+            LoadBalancers(hosting),
             Health(counters, mapped, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
             CodeArchive(packages, model),
             lambda_,
@@ -288,6 +293,7 @@ class Server:
             responses,
             stacks,
             gateway,
+            balancing,
             *self._services,
             s3,
         ]
@@ -345,6 +351,11 @@ class Server:
         """Of an API: a host of its own, which leads here as all below .localhost do."""
         port = urlsplit(self.url).port
         return f"http://{api_id}.execute-api.{place.region}.localhost{f':{port}' if port else ''}"
+
+    def _elb_name(self, place: Place, name: str) -> str:
+        """Of a load balancer, likewise: its listeners are all here."""
+        port = urlsplit(self.url).port
+        return f"{name}.{place.region}.elb.localhost{f':{port}' if port else ''}"
 
     def _door(self, place: Place) -> Door:
         auth = self.options.auth

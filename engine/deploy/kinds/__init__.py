@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import apigateway, custom, elsewhere, events, iam, lambda_, local, messaging, nested, simple
+from . import apigateway, balancing, custom, elsewhere, events, iam, lambda_, local, messaging, nested, simple
 from .base import Kind
 
 
@@ -24,5 +24,5 @@ class _Kinds(dict[str, Kind]):
         return super().get(type) or custom.custom(type) or default
 
 
-_MODULES = (lambda_, messaging, events, iam, apigateway, elsewhere, local, custom, nested, simple)
+_MODULES = (lambda_, messaging, events, iam, apigateway, elsewhere, local, custom, nested, simple, balancing)
 KINDS: dict[str, Kind] = _Kinds((kind.type, kind) for module in _MODULES for kind in module.KINDS)

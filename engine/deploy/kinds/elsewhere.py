@@ -194,8 +194,8 @@ class Table(Kind):
     longest = 255
     fixed = frozenset({"KeySchema", "LocalSecondaryIndexes"})
     probe = ("DescribeTable", "TableName")
-    _APART = ("PointInTimeRecoverySpecification", "SSESpecification", "StreamSpecification", "Tags",
-              "TimeToLiveSpecification")  # fmt: skip
+    _APART = ("KinesisStreamSpecification", "PointInTimeRecoverySpecification", "SSESpecification",
+              "StreamSpecification", "Tags", "TimeToLiveSpecification")  # fmt: skip
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         given = {**wanted.without(*self._APART), **self._common(wanted), "TableName": wanted.name}
@@ -259,6 +259,13 @@ class Table(Kind):
         if recovery and recovery != before.get("PointInTimeRecoverySpecification"):
             given = {**named, "PointInTimeRecoverySpecification": recovery}
             await send(aws, "dynamodb", "UpdateContinuousBackups", given)
+        stream, old = wanted.get("KinesisStreamSpecification"), before.get("KinesisStreamSpecification")
+        if stream != old and old:
+            given = {**named, "StreamArn": old["StreamArn"]}
+            await send(aws, "dynamodb", "DisableKinesisStreamingDestination", given)
+        if stream != old and stream:
+            given = {**named, "StreamArn": stream["StreamArn"]}
+            await send(aws, "dynamodb", "EnableKinesisStreamingDestination", given)
 
 
 class Stream(Kind):

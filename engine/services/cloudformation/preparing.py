@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from ...aws.clients import CallFailed, Clients
 from ...aws.faults import Fault
 from ...aws.names import Place
-from ...deploy import dynamic, parameters, template
+from ...deploy import dynamic, includes, parameters, template
 from ...deploy.changes import changes
 from ...deploy.documents import BYTES, Missing, load
 from ...deploy.intrinsics import UNKNOWN
@@ -99,6 +99,12 @@ class Preparing:
 
     async def template(self, document: dict[str, Any], values: Mapping[str, str], place: Place) -> Template:
         """Transformed and checked. Raises Fault."""
+
+        async def fetch(location: str) -> str:
+            bucket, _, key = location.removeprefix("s3://").partition("/")
+            return await self._object(bucket, key, place)
+
+        document = await includes.fetched(document, fetch)
         if template.SAM in template.transforms(document):
             try:
                 document = await self._transform(document, values, place.region)
@@ -180,17 +186,27 @@ class Preparing:
 
     async def _fetched(self, url: str, place: Place) -> str:
         try:
-            body: bytes | str | None = self._artifacts.of_url(url)
+            body = self._artifacts.of_url(url)
+        except NotMade as error:
+            raise Fault("ValidationError", f"S3 error: {error}") from None
+        return _text(body) if body is not None else await self._object(*_object(url), place)
+
+    async def _object(self, bucket: str, key: str, place: Place) -> str:
+        """An object's text. Raises Fault."""
+        try:
+            body = self._artifacts.read(bucket, key)
             if body is None:
-                bucket, key = _object(url)
-                asked = {"Bucket": bucket, "Key": key}
-                found = await self._clients.call("s3", "GetObject", asked, place)
+                found = await self._clients.call("s3", "GetObject", {"Bucket": bucket, "Key": key}, place)
                 body = bytes(found["Body"])
         except (CallFailed, NotMade) as error:
             raise Fault("ValidationError", f"S3 error: {error}") from None
-        if len(body) > BYTES:
-            raise Fault("ValidationError", f"Template may not exceed {BYTES} bytes in size.")
-        return body if isinstance(body, str) else body.decode("utf-8", "replace")
+        return _text(body)
+
+
+def _text(body: bytes) -> str:
+    if len(body) > BYTES:
+        raise Fault("ValidationError", f"Template may not exceed {BYTES} bytes in size.")
+    return body.decode("utf-8", "replace")
 
 
 def document_of(text: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from wsproto.connection import Connection as Frames
 from wsproto.connection import ConnectionType
@@ -86,8 +86,7 @@ class Connection(asyncio.Protocol):
     # Its beginning.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's derives from nothing
         self._run(self._open())
 
     async def _open(self) -> None:
