@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 NATIVE := $(wildcard native/*.h native/*/*.c native/*/*.h) native/build.py
 EXTENSION := engine/_native.abi3.so
 CLIENTS := build/clients/awscli/installed build/clients/moto/installed build/clients/sdks/installed
+PATTERNS_COMMIT := fb7b5d06c27d8abb1bd35e52ab7523acf4baab7b
 FRAMEWORKS := build/clients/sam/installed build/clients/cdk/installed build/clients/serverless/installed
 CODE := engine bench tests handlers native/build.py setup.py
 # What some tests are built with or run under. Without Relacy the model checks fail, saying what to install; without
@@ -58,7 +59,7 @@ fuzz: build $(VENV)/developed ## a minute of malformed requests (STOKER_FUZZ_SEC
 soak: build $(VENV)/developed ## random kills: of workers for a minute, under STOKER_EVENTS=4000 events; 200 deploys; each call fails
 	@STOKER_SOAK_SECONDS=$${STOKER_SOAK_SECONDS:-60} $(BIN)/python -m pytest tests -m soak -s $(PYTEST_ARGS)
 
-frameworks: build $(VENV)/developed $(CLIENTS) $(FRAMEWORKS) ## sam, cdk and serverless deploy against a server; installs them
+frameworks: build $(VENV)/developed $(CLIENTS) $(FRAMEWORKS) build/patterns ## sam, cdk and serverless deploy against a server; installs them
 	@$(BIN)/python -m pytest tests/compat -m frameworks $(PYTEST_ARGS)
 
 test-all: build ## one wheel, the unit tests with it on every CPython 3.11 to 3.13 found (or PYTHONS="…")
@@ -136,6 +137,12 @@ build/clients/cdk/installed build/clients/serverless/installed:
 	@echo installing $(CLIENT)
 	@mkdir -p $(@D) && npm install --prefix $(@D) --silent --no-fund --no-audit $(CLIENT)
 	@touch $@
+
+# Public templates, which are not kept here. Where they cannot be had their tests are skipped.
+build/patterns:
+	@git clone -q --filter=blob:none --no-checkout https://github.com/aws-samples/serverless-patterns $@.new && \
+		git -C $@.new checkout -q $(PATTERNS_COMMIT) && mv $@.new $@ || \
+		{ rm -rf $@.new; echo "there are no public templates to be had"; }
 
 $(EXTENSION): $(NATIVE) $(VENV)/installed
 	@echo "building the native part"

@@ -162,7 +162,8 @@ def test_rules(server: Served, elb: Any, target: str) -> None:
     fixed = {"Type": "fixed-response", "FixedResponseConfig": {
         "StatusCode": "418", "MessageBody": "tea", "ContentType": "text/plain"}}  # fmt: skip
     moved = {"Type": "redirect", "RedirectConfig": {
-        "StatusCode": "HTTP_301", "Path": "/new/#{path}", "Host": "example.org", "Port": "443", "Protocol": "HTTPS"}}  # fmt: skip
+        "StatusCode": "HTTP_301", "Path": "/new/#{path}", "Host": "example.org", "Port": "443",
+        "Protocol": "HTTPS"}}  # fmt: skip
     rule(2, {"Field": "path-pattern", "Values": ["/old/*"]}, moved)
     rule(1, {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/old/tea"]}}, fixed)
     rule(
@@ -202,7 +203,7 @@ def test_a_template(server: Served, elb: Any, name: str) -> None:
         "F": {"Type": "AWS::Serverless::Function", "Properties": code},
         "Allowed": {"Type": "AWS::Lambda::Permission", "Properties": {
             "FunctionName": {"Fn::GetAtt": ["F", "Arn"]}, "Action": "lambda:InvokeFunction", "Principal": ALB}},
-        "Balancer": {"Type": f"{balancing}::LoadBalancer", "Properties": {"Subnets": ["a", "b"], "Type": "application"}},
+        "Balancer": {"Type": f"{balancing}::LoadBalancer", "Properties": {"Subnets": ["a", "b"]}},
         "Group": {"Type": f"{balancing}::TargetGroup", "DependsOn": "Allowed", "Properties": {
             "TargetType": "lambda", "Targets": [{"Id": {"Fn::GetAtt": ["F", "Arn"]}}],
             "TargetGroupAttributes": [attribute]}},
