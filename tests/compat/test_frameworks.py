@@ -68,7 +68,7 @@ def application(name: str, folder: Path, present: Path) -> Path:
 def works(server: Served, stack: str) -> None:
     """A request to the API is a message in the queue, which the function gets."""
     found = outputs(server.client("cloudformation"), stack)
-    reply = send(server, found["ApiId"], "/orders", "POST", body="a book")
+    reply = send(server, found["ApiId"], "/orders", "POST", {"content-type": "text/plain"}, "a book")
     assert (reply.status, reply.json) == (202, {"queued": "a book"})
     logged(server, f"/aws/lambda/{found['FunctionName']}", "got a book")
 

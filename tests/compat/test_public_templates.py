@@ -1,6 +1,6 @@
 """Ten public templates, unmodified: deployed by `stoker deploy`, initiated by their source, deleted.
 
-They are of the collection Serverless patterns (github.com/aws-samples/serverless-patterns, MIT-0), at PATTERNS_COMMIT of
+They are of Serverless patterns (github.com/aws-samples/serverless-patterns, MIT-0), at PATTERNS_COMMIT of
 the Makefile, which gets them where it can; none of them is here. They name Python 3.14, for which the interpreter that
 runs the tests stands in; moto's server has DynamoDB, Kinesis, S3 and IAM.
 """

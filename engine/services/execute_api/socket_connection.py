@@ -1,27 +1,26 @@
 """One connection of a WebSocket API: its handshake, frames, messages and end.
 
-It has its transport from the moment that an HTTP request asked for the upgrade. The frames are wsproto's; what is done
-with a message, and what is said of the connection, is its owner's (sockets.py).
+It has its transport from the moment that an HTTP request asked for the upgrade. What is done with a message, and what
+is said of the connection, is its owner's (sockets.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Protocol, cast
-
-from wsproto.connection import Connection as Frames
-from wsproto.connection import ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
-from wsproto.utilities import LocalProtocolError, generate_accept_token
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ... import wire
 from .exchange import Exchange
 from .responses import Pairs, Reply
+
+if TYPE_CHECKING:
+    from .socket_frames import Close, Piece
 
 FRAME_BYTES = 32 * 1024  # AWS's limits
 MESSAGE_BYTES = 128 * 1024
@@ -33,6 +32,7 @@ _EARLY_BYTES = 64 * 1024  # that may come before the handshake is done
 _CLOSING_SECONDS = 10.0  # that a client has to confirm the end
 GOING_AWAY, NOT_TEXT, TOO_LONG, ABNORMAL = 1001, 1003, 1009, 1006
 _REASONS = {1005: "Client-side close frame status not set", ABNORMAL: "Connection closed abnormally"}
+_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455's
 _SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
 
 
@@ -73,7 +73,9 @@ class Connection(asyncio.Protocol):
         self.authorizer: Mapping[str, Any] | None = None
         self.accept = accept
         self._owner = owner
-        self._frames = Frames(ConnectionType.SERVER)
+        from .socket_frames import Frames  # it takes 50 ms, which most servers need not
+
+        self._frames = Frames()
         self._transport: asyncio.Transport
         self._early: list[bytes] | None = []  # before the handshake is done
         self._pieces: list[str] = []
@@ -101,7 +103,8 @@ class Connection(asyncio.Protocol):
             return
         if self._transport.is_closing():
             return
-        token = generate_accept_token(key.encode("latin-1")).decode()
+        digest = hashlib.sha1(f"{key}{_GUID}".encode("latin-1"), usedforsecurity=False).digest()
+        token = base64.b64encode(digest).decode()
         self._transport.write(_SWITCH + _lines([("sec-websocket-accept", token), *headers]))
         loop = asyncio.get_running_loop()
         self._timers = [
@@ -130,41 +133,46 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
             return
         self.last_active = time.time()
+        from .socket_frames import Ended
+
         try:
-            self._frames.receive_data(data)
-            for event in self._frames.events():
-                self._on(event)
-        except LocalProtocolError:  # data behind the end
+            for said in self._frames.receive(data):
+                self._on(said)
+        except Ended:
             self._transport.abort()
 
-    def _on(self, event: Event) -> None:
-        if isinstance(event, CloseConnection):
-            code = int(event.code)
-            self._ended(code, event.reason or _REASONS.get(code, ""))
+    def _on(self, said: Piece | Close | bytes) -> None:
+        from .socket_frames import Close
+
+        if isinstance(said, bytes):
             if not self._closing:
-                self._send(event.response())
+                self._transport.write(said)
+        elif isinstance(said, Close):
+            self._ended(said.code, said.reason or _REASONS.get(said.code, ""))
+            if said.reply and not self._closing:
+                self._transport.write(said.reply)
             self._transport.close()
-        elif self._closing:
-            return
-        elif isinstance(event, Ping):
-            self._send(event.response())
-        elif isinstance(event, BytesMessage):
+        elif not self._closing:
+            self._piece(said)
+
+    def _piece(self, piece: Piece) -> None:
+        if piece.text is None:
             self.close(NOT_TEXT, "Binary messages are not supported")
-        elif isinstance(event, TextMessage):
-            size = len(event.data.encode())
-            self._frame += size
-            self._message += size
-            if self._frame > FRAME_BYTES or self._message > MESSAGE_BYTES:
-                self.close(TOO_LONG, "Message too long")
-                return
-            self._pieces.append(event.data)
-            if event.frame_finished:
-                self._frame = 0
-            if event.message_finished:
-                text, self._pieces, self._message = "".join(self._pieces), [], 0
-                self._run(self._owner.message(self, text))
-                if len(self._tasks) >= AT_ONCE:
-                    self._transport.pause_reading()
+            return
+        size = len(piece.text.encode())
+        self._frame += size
+        self._message += size
+        if self._frame > FRAME_BYTES or self._message > MESSAGE_BYTES:
+            self.close(TOO_LONG, "Message too long")
+            return
+        self._pieces.append(piece.text)
+        if piece.whole:
+            self._frame = 0
+        if piece.last:
+            text, self._pieces, self._message = "".join(self._pieces), [], 0
+            self._run(self._owner.message(self, text))
+            if len(self._tasks) >= AT_ONCE:
+                self._transport.pause_reading()
 
     def _run(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -187,10 +195,7 @@ class Connection(asyncio.Protocol):
         if self._transport.get_write_buffer_size() > UNREAD_BYTES:
             raise Busy
         self.last_active = time.time()
-        self._send(TextMessage(text))
-
-    def _send(self, event: Event) -> None:
-        self._transport.write(self._frames.send(event))
+        self._transport.write(self._frames.text(text))
 
     # Its end.
 
@@ -200,7 +205,7 @@ class Connection(asyncio.Protocol):
             return
         self._closing = True
         self._ended(code, reason)
-        self._send(CloseConnection(code, reason))
+        self._transport.write(self._frames.close(code, reason))
         loop = asyncio.get_running_loop()
         self._timers.append(loop.call_later(_CLOSING_SECONDS, self._transport.abort))
 

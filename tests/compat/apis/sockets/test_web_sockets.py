@@ -26,7 +26,7 @@ def handler(event, context):
     return {"principalId": "me", "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
             "context": {"n": 1, "arn": event["methodArn"]}}
 """
-Notes = Callable[[str], dict[str, Any]]
+Notes = Callable[[str, str], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +47,15 @@ def target(server: Served, queue: str, folder: Path) -> str:
 
 @pytest.fixture
 def noted(server: Served, queue: str) -> Notes:
-    """The next event of a kind that the function noted."""
+    """The next event of an API and of a kind that the function noted."""
     sqs = server.client("sqs")
 
-    def next_of(kind: str) -> dict[str, Any]:
+    def next_of(api_id: str, kind: str) -> dict[str, Any]:
         while True:
             given = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
             sqs.delete_message(QueueUrl=queue, ReceiptHandle=given[0]["ReceiptHandle"])
             event: dict[str, Any] = json.loads(given[0]["Body"])
-            if event["requestContext"]["eventType"] == kind:
+            if (event["requestContext"]["apiId"], event["requestContext"]["eventType"]) == (api_id, kind):
                 return event
 
     return next_of
@@ -80,7 +80,7 @@ def test_the_events_of_a_connection(server: Served, client: Any, target: str, no
         f"ws://{api_id}.execute-api.{REGION}.localhost:"
     )
     with opened(server, api_id, "/dev?a=1&a=2", user_agent_header="tests") as socket:
-        event = noted("CONNECT")
+        event = noted(api_id, "CONNECT")
         context = event["requestContext"]
         assert set(event) == {
             "headers", "multiValueHeaders", "queryStringParameters", "multiValueQueryStringParameters",
@@ -114,7 +114,7 @@ def test_the_events_of_a_connection(server: Served, client: Any, target: str, no
             assert (own["routeKey"], own["eventType"], own["connectionId"]) == (key, "MESSAGE", id)
             assert own["connectedAt"] == context["connectedAt"]
         socket.close(4000, "done")
-    event = noted("DISCONNECT")
+    event = noted(api_id, "DISCONNECT")
     assert set(event) == {"headers", "multiValueHeaders", "requestContext", "isBase64Encoded"}
     assert set(event["headers"]) == {"Host", "x-api-key", "X-Forwarded-For", "x-restapi"}
     own = event["requestContext"]
@@ -211,7 +211,7 @@ def test_limits_of_frames_and_messages(server: Served, client: Any, target: str,
             socket.recv(30)
         assert error.value.rcvd is not None
         assert error.value.rcvd.code == 1009
-    assert noted("DISCONNECT")["requestContext"]["disconnectStatusCode"] == 1009
+    assert noted(api_id, "DISCONNECT")["requestContext"]["disconnectStatusCode"] == 1009
     with opened(server, api_id) as socket:
         with pytest.raises(ConnectionClosed) as error:
             socket.send(["x" * 32_000] * 5)
