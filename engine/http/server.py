@@ -226,7 +226,7 @@ class Server:
         stack.push_async_callback(topics.aclose)
         artifacts = Artifacts(options.state / "artifacts")
         responses = Responses(lambda: self.url)
-        stacks = CloudFormation(states, clients, artifacts, responses)
+        stacks = CloudFormation(states, clients, artifacts, responses, targets)
         stack.push_async_callback(stacks.aclose)
 
         passthrough = Passthrough(upstream, self._sessions, options.account)

@@ -43,11 +43,17 @@ def template(thing: dict[str, Any] | None, kind: str = "Custom::Thing") -> str:
     return json.dumps({"Resources": resources, "Outputs": shown})
 
 
+def reasons(cloud: Any, name: str) -> list[str]:
+    """What its events say."""
+    found = cloud.describe_stack_events(StackName=name)["StackEvents"]
+    return [each.get("ResourceStatusReason", "") for each in found]
+
+
 def events(server: Served, queue: str, count: int) -> list[dict[str, Any]]:
     """The next of those that the function got."""
     sqs, found = server.client("sqs"), []
     while len(found) < count:
-        for each in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]:
+        for each in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20).get("Messages", []):
             sqs.delete_message(QueueUrl=queue, ReceiptHandle=each["ReceiptHandle"])
             found.append(json.loads(each["Body"]))
     return found
@@ -58,7 +64,7 @@ def test_a_custom_resource_lives_and_ends(server: Served, cloud: Any, name: str)
     id = cloud.create_stack(StackName=name, TemplateBody=template({"Word": "a", "Many": [1, True]}))[
         "StackId"
     ]
-    assert status(cloud, name) == "CREATE_COMPLETE"
+    assert status(cloud, name) == "CREATE_COMPLETE", reasons(cloud, name)
     made = outputs(cloud, name)
     assert (made["Id"], made["Arn"]) == ("thing", "made:a")
     (event,) = events(server, made["Queue"], 1)
@@ -88,11 +94,7 @@ def test_a_custom_resource_lives_and_ends(server: Served, cloud: Any, name: str)
     assert status(cloud, name) == "UPDATE_ROLLBACK_COMPLETE"
     words = [each["ResourceProperties"]["Word"] for each in events(server, made["Queue"], 2)]
     assert sorted(words) == ["b", "c"]
-    reasons = [
-        each.get("ResourceStatusReason", "")
-        for each in cloud.describe_stack_events(StackName=name)["StackEvents"]
-    ]
-    assert any("Message returned: asked for" in reason for reason in reasons)
+    assert any("Message returned: asked for" in reason for reason in reasons(cloud, name))
     cloud.update_stack(StackName=name, TemplateBody=template(None))
     (event,) = events(server, made["Queue"], 1)
     assert (event["RequestType"], event["PhysicalResourceId"]) == ("Delete", "other")
@@ -119,11 +121,7 @@ def test_a_token_that_is_none(cloud: Any, name: str) -> None:
     resources = {"T": {"Type": "Custom::T", "Properties": {"ServiceToken": "nobody"}}}
     cloud.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
     assert status(cloud, name) == "ROLLBACK_COMPLETE"
-    reasons = [
-        each.get("ResourceStatusReason", "")
-        for each in cloud.describe_stack_events(StackName=name)["StackEvents"]
-    ]
-    assert "Invalid service token: nobody" in reasons
+    assert "Invalid service token: nobody" in reasons(cloud, name)
     cloud.delete_stack(StackName=name)
 
 

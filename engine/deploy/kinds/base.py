@@ -52,6 +52,9 @@ class Aws(Protocol):
     def artifact(self, bucket: str, key: str) -> bytes | None:
         """Code that was uploaded here, None for any other bucket. Raises NotMade."""
 
+    async def send(self, arn: str, body: bytes, subject: str) -> None:
+        """To a function, asynchronously, or to a topic. Raises CallFailed."""
+
     def response(self, id: str) -> AbstractAsyncContextManager[Awaited]:
         """One that is to come for this id, which nobody can guess."""
 

@@ -74,15 +74,9 @@ class CustomResource(Kind):
 
 async def _send(aws: Aws, token: str, event: dict[str, Any]) -> None:
     """Raises CallFailed, NotMade."""
-    service = token.split(":")[2] if token.startswith("arn:") and token.count(":") >= 5 else ""
-    if service == "lambda":
-        given = {"FunctionName": token, "InvocationType": "Event", "Payload": json.dumps(event).encode()}
-        await aws.call("lambda", "Invoke", given)
-    elif service == "sns":
-        message = {"TopicArn": token, "Subject": "AWS CloudFormation custom resource request"}
-        await aws.call("sns", "Publish", {**message, "Message": json.dumps(event)})
-    else:
+    if not token.startswith("arn:") or token.split(":")[2] not in ("lambda", "sns"):
         raise NotMade(f"Invalid service token: {token or 'there is none'}")
+    await aws.send(token, json.dumps(event).encode(), "AWS CloudFormation custom resource request")
 
 
 def _as_text(value: Any) -> Any:

@@ -20,6 +20,7 @@ from ...deploy.kinds.base import NotMade
 from ...deploy.program import Program, Stack
 from ...deploy.sam import Transform
 from ...deploy.template import Template
+from ...routing.targets import Message, Targets
 from .artifacts import Artifacts
 from .catalog import Catalog
 from .responses import Responses
@@ -36,15 +37,21 @@ _AGREED = {
 class ServerAws:
     """What resources are made by: the operations of this server, and of where others are passed on to."""
 
-    def __init__(self, clients: Clients, artifacts: Artifacts, responses: Responses, place: Place) -> None:
+    def __init__(
+        self, clients: Clients, artifacts: Artifacts, responses: Responses, targets: Targets, place: Place
+    ) -> None:
         self._clients = clients
         self._artifacts = artifacts
+        self._targets = targets
         self.response = responses.expected
         self.place = place
         self.emulated = clients.emulated
 
     async def call(self, service: str, operation: str, members: Mapping[str, Any]) -> dict[str, Any]:
         return await self._clients.call(service, operation, members, self.place)
+
+    async def send(self, arn: str, body: bytes, subject: str) -> None:
+        await self._targets.send(Message(arn, body, subject=subject))
 
     def artifact(self, bucket: str, key: str) -> bytes | None:
         return self._artifacts.read(bucket, key)
@@ -63,10 +70,11 @@ class Preparing:
     """Belongs to the event loop."""
 
     def __init__(
-        self, catalog: Catalog, clients: Clients, artifacts: Artifacts, responses: Responses
+        self, catalog: Catalog, clients: Clients, artifacts: Artifacts, responses: Responses, targets: Targets
     ) -> None:
         self._catalog = catalog
         self._responses = responses
+        self._targets = targets
         self._clients = clients
         self._artifacts = artifacts
         self._transform = Transform()
@@ -75,7 +83,7 @@ class Preparing:
         await self._transform.aclose()
 
     def aws(self, place: Place) -> ServerAws:
-        return ServerAws(self._clients, self._artifacts, self._responses, place)
+        return ServerAws(self._clients, self._artifacts, self._responses, self._targets, place)
 
     async def text(self, members: Mapping[str, Any], record: Record | None, place: Place) -> str:
         """A request's template. Raises Fault."""

@@ -12,6 +12,7 @@ from ...aws.service import Handler, ModelService, operations_of
 from ...aws.validate import Wording
 from ...durable.changes import Changes, Step
 from ...durable.state import States
+from ...routing.targets import Targets
 from .artifacts import Artifacts
 from .catalog import CHANGE_SETS, DELETED, EVENTS, RESOURCES, STACKS, Catalog, key
 from .change_sets import ChangeSets
@@ -30,12 +31,14 @@ class CloudFormation(ModelService):
 
     body_bytes = BODY_BYTES
 
-    def __init__(self, states: States, clients: Clients, artifacts: Artifacts, responses: Responses) -> None:
+    def __init__(
+        self, states: States, clients: Clients, artifacts: Artifacts, responses: Responses, targets: Targets
+    ) -> None:
         self._states = states
         self._changes = Changes("cloudformation")
         self._artifacts = artifacts
         self._catalog = Catalog(states, self._changes)
-        preparing = self._preparing = Preparing(self._catalog, clients, artifacts, responses)
+        preparing = self._preparing = Preparing(self._catalog, clients, artifacts, responses, targets)
         self._stacks = Stacks(self._catalog, preparing)
         model = Model.load("cloudformation", Wording(code="ValidationError"))
         operations: dict[str, Handler] = {}
