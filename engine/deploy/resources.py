@@ -160,6 +160,9 @@ class Resources:
         properties = record["_properties"]
         if (
             kind.name
+            and kind.call_it(
+                properties.get(kind.name, ""), self._aws
+            )  # else names are not what tells them apart
             and kind.name in properties
             and old["_properties"].get(kind.name) == properties[kind.name]
         ):

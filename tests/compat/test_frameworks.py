@@ -20,6 +20,8 @@ from delivered import ACCOUNT, logged
 from served import REGION, ROOT, RUNTIME, Served
 from stacks import outputs
 
+from .apis.sockets.web_sockets import opened
+
 APPS = ROOT / "tests/frameworks"
 CODE = APPS / "cdk/src/app.py"
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(600)]
@@ -112,6 +114,14 @@ def test_cdk_deploy(whole: Served, tmp_path: Path) -> None:
         whole.client("cloudformation"), "CdkShop"
     )
     works(whole, "CdkShop")
+    found = outputs(whole.client("cloudformation"), "CdkShop")
+    assert (
+        send(whole, found["RestId"], "/prod/any", "POST", {"content-type": "text/plain"}, "a pen").status
+        == 202
+    )
+    with opened(whole, found["ChatId"]) as socket:
+        socket.send("a hat")
+        logged(whole, f"/aws/lambda/{found['FunctionName']}", "got a hat")
     command(whole, folder, str(program), "destroy", "--force", **more)
     is_gone(whole, "CdkShop")
 

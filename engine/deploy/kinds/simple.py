@@ -37,6 +37,9 @@ class Simple(Kind):
     tagged: str = "Tags"  # the member of tags, a list; "" where they are an object; "-" if there is none
     listed: bool = False  # the deletion takes a list
 
+    def call_it(self, name: str, aws: Aws) -> str:
+        return "" if self.id else name
+
     def replaced_by(self, before: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         if not self.update_:
             return True
@@ -52,6 +55,8 @@ class Simple(Kind):
 
     async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
         given = {**self._members(wanted), **self._one(before)}
+        if self.name and not self.id:
+            given[self._member(self.name)] = before.id
         given = known(self.service, self.update_, given)
         await aws.call(self.service, self.update_, shaped(self.service, self.update_, given))
         return Made(before.id, before.attributes)
@@ -133,7 +138,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Simple(
         "AWS::CloudWatch::Alarm", "cloudwatch", "PutMetricAlarm", "DeleteAlarms", name="AlarmName", by="AlarmNames",
-        longest=255, listed=True,
+        longest=255, listed=True, update_="PutMetricAlarm",
     ),
     Simple(
         "AWS::Cognito::UserPool", "cognito-idp", "CreateUserPool", "DeleteUserPool", name="UserPoolName", id="Id",
