@@ -24,6 +24,7 @@ from .budget import FREE, PATIENCE, Budget, Hold
 from .cycle import Header, InvokeCycle, no_room
 from .invoke import Endpoint
 from .outgoing import Outgoing
+from .upgrading import asking
 
 READ_SECONDS = 30.0
 LINGER_SECONDS = (
@@ -233,18 +234,11 @@ class Protocol(HttpToolsProtocol):
             self._start_asgi_task(cycle, self.app)
 
     def _upgrades(self, url: bytes, headers: list[Header]) -> bool:
-        """Has somebody taken the connection who is to have it once this head's last byte was read?"""
-        if (b"upgrade", b"websocket") not in ((n, v.lower()) for n, v in headers):
-            return False
-        parsed = httptools.parse_url(url)
-        request = Request(
-            self.parser.get_method().decode("ascii"), parsed.path.decode("latin-1"),
-            (parsed.query or b"").decode("latin-1"),
-            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],
-            scheme=self.scheme or "http", client=self.client[0] if self.client else "127.0.0.1",
-            port=self.server[1] if self.server and self.server[1] else 80,
-        )  # fmt: skip
-        self._upgraded = self.upgrade(request)
+        """Has somebody taken the connection, once this head was read?"""
+        client = self.client[0] if self.client else "127.0.0.1"
+        port = self.server[1] if self.server and self.server[1] else 80
+        request = asking(self.parser.get_method(), url, headers, client, port)
+        self._upgraded = self.upgrade(request) if request is not None else None
         return self._upgraded is not None
 
     def _hand_over(self, rest: bytes) -> None:

@@ -269,11 +269,11 @@ class Server:
         await loop.run_in_executor(executor, lambda_.settle)
         Collection(states, packages, loop.call_soon_threadsafe)
         door = self._door(place)
-        gateway = ApiGateway(states, self._api_url)
+        gateway = ApiGateway(states, self._host("execute-api.{}"))
         stack.push_async_callback(gateway.aclose)
         apis = ExecuteApi(hosting, door.guarded, gateway.resets)
         stack.push_async_callback(apis.aclose)
-        balancing = Elbv2(states, self._elb_name)
+        balancing = Elbv2(states, self._host("{}.elb"))
         stack.push_async_callback(balancing.aclose)
         held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
@@ -347,15 +347,14 @@ class Server:
             return Aws(lambda: self.url)
         return Upstream(self.options.aws_endpoint)
 
-    def _api_url(self, place: Place, api_id: str) -> str:
-        """Of an API: a host of its own, which leads here as all below .localhost do."""
-        port = urlsplit(self.url).port
-        return f"http://{api_id}.execute-api.{place.region}.localhost{f':{port}' if port else ''}"
+    def _host(self, kind: str) -> Callable[[Place, str], str]:
+        """Names of APIs and load balancers: hosts of their own, which lead here as all below .localhost do."""
 
-    def _elb_name(self, place: Place, name: str) -> str:
-        """Of a load balancer, likewise: its listeners are all here."""
-        port = urlsplit(self.url).port
-        return f"{name}.{place.region}.elb.localhost{f':{port}' if port else ''}"
+        def host(place: Place, name: str) -> str:
+            port = urlsplit(self.url).port
+            return f"{name}.{kind.format(place.region)}.localhost{f':{port}' if port else ''}"
+
+        return host
 
     def _door(self, place: Place) -> Door:
         auth = self.options.auth

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
+from apis import send
 from aws_lambda_powertools.utilities.data_classes import CloudFormationCustomResourceEvent
-from served import ROLE, RUNTIME, Served
+from served import ROLE, RUNTIME, Run, Served
 from stacks import outputs, status
 from support import until
 
@@ -177,3 +179,57 @@ def test_a_type_that_no_condition_lets_in(cloud: Any, name: str) -> None:
     cloud.create_stack(StackName=name, TemplateBody=json.dumps(document))
     assert status(cloud, name) == "CREATE_COMPLETE"
     cloud.delete_stack(StackName=name)
+
+
+@pytest.mark.promise(296)
+def test_local_templates_and_documents(
+    run: Run, server: Served, cloud: Any, api: Any, tmp_path: Path, name: str
+) -> None:
+    """`stoker deploy` brings along what is beside a template: an application's, with its code, and a document."""
+    inner = tmp_path / "inner"
+    (inner / "src").mkdir(parents=True)
+    (inner / "src/app.py").write_text(
+        "def handler(event, context):\n    return {'statusCode': 200, 'body': 'inner'}\n"
+    )
+    function = {"Runtime": RUNTIME, "Handler": "app.handler", "CodeUri": "src"}
+    (inner / "template.json").write_text(json.dumps({
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Resources": {"F": {"Type": "AWS::Serverless::Function", "Properties": function},
+                      "Allowed": {"Type": "AWS::Lambda::Permission", "Properties": {
+                          "FunctionName": {"Ref": "F"}, "Action": "lambda:InvokeFunction",
+                          "Principal": "apigateway.amazonaws.com"}}},
+        "Outputs": {"Arn": {"Value": {"Fn::GetAtt": ["F", "Arn"]}}},
+    }))  # fmt: skip
+    uri = (
+        "arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${Inner.Outputs.Arn}/invocations"
+    )
+    integration = {
+        "type": "aws_proxy",
+        "httpMethod": "POST",
+        "payloadFormatVersion": "2.0",
+        "uri": {"Fn::Sub": uri},
+    }
+    (tmp_path / "api.json").write_text(json.dumps({
+        "openapi": "3.0.1", "info": {"title": "a", "version": "1"},
+        "paths": {"/hello": {"get": {"x-amazon-apigateway-integration": integration}}},
+    }))  # fmt: skip
+    include = {"Fn::Transform": {"Name": "AWS::Include", "Parameters": {"Location": "api.json"}}}
+    path = tmp_path / "template.json"
+    path.write_text(json.dumps({
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Resources": {
+            "Inner": {"Type": "AWS::Serverless::Application", "Properties": {"Location": "inner/template.json"}},
+            "Api": {"Type": "AWS::Serverless::HttpApi", "Properties": {"DefinitionBody": include}},
+        },
+        "Outputs": {"Api": {"Value": {"Ref": "Api"}}, "Arn": {"Value": {"Fn::GetAtt": "Inner.Outputs.Arn"}}},
+    }))  # fmt: skip
+    done, out, err = run("deploy", str(path), "--stack", name)
+    assert done == 0, out + err
+    found = outputs(cloud, name)
+    assert json.load(api.invoke(FunctionName=found["Arn"])["Payload"])["body"] == "inner"
+    assert send(server, found["Api"], "/hello").body == b"inner"
+    assert run("delete", name)[0] == 0
+    (inner / "template.json").unlink()
+    done, _, err = run("deploy", str(path), "--stack", name)
+    assert done == 2
+    assert "Inner: Location is" in err

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import apigateway, balancing, custom, elsewhere, events, iam, lambda_, local, messaging, nested, simple
+from . import (
+    apigateway,
+    balancing,
+    buckets,
+    custom,
+    elsewhere,
+    events,
+    iam,
+    lambda_,
+    local,
+    messaging,
+    nested,
+    simple,
+)
 from .base import Kind
 
 
@@ -24,5 +37,18 @@ class _Kinds(dict[str, Kind]):
         return super().get(type) or custom.custom(type) or default
 
 
-_MODULES = (lambda_, messaging, events, iam, apigateway, elsewhere, local, custom, nested, simple, balancing)
+_MODULES = (
+    lambda_,
+    messaging,
+    events,
+    iam,
+    apigateway,
+    elsewhere,
+    local,
+    custom,
+    nested,
+    simple,
+    balancing,
+    buckets,
+)
 KINDS: dict[str, Kind] = _Kinds((kind.type, kind) for module in _MODULES for kind in module.KINDS)

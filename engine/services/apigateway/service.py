@@ -44,13 +44,13 @@ class ApiGateway(Service):
         re.ASCII,
     )
 
-    def __init__(self, states: States, endpoint: Callable[[Place, str], str]) -> None:
-        """endpoint: an API's URL, by its place and id."""
+    def __init__(self, states: States, host: Callable[[Place, str], str]) -> None:
+        """host: an API's, by its place and id."""
         # By API and stage, how often its authorizers' cache was emptied.
         self.resets: dict[tuple[str, str], int] = {}
         self._changes = Changes("apigateway")
         self._states = states
-        self._endpoint = endpoint
+        self._host = host
 
     @cached_property
     def _http(self) -> ModelService:
@@ -58,7 +58,7 @@ class ApiGateway(Service):
         catalog = Catalog(self._states, self._changes)
         return _service(
             Model.load("apigatewayv2", _WORDING),
-            ApiOperations(catalog, self._endpoint), RouteOperations(catalog), IntegrationOperations(catalog),
+            ApiOperations(catalog, self._host), RouteOperations(catalog), IntegrationOperations(catalog),
             StageOperations(catalog, self.resets), AuthorizerOperations(catalog), ResponseOperations(catalog),
         )  # fmt: skip
 

@@ -46,10 +46,10 @@ _STAGE = {"ApiGatewayManaged": True, "AutoDeploy": True, "StageName": DEFAULT, "
 
 
 class ApiOperations:
-    def __init__(self, catalog: Catalog, endpoint: Callable[[Place, str], str]) -> None:
-        """endpoint: an API's URL, by its place and id."""
+    def __init__(self, catalog: Catalog, host: Callable[[Place, str], str]) -> None:
+        """host: an API's, by its place and id."""
         self._catalog = catalog
-        self._endpoint = endpoint
+        self._host = host
 
     async def create_api(self, members: Members, caller: Caller) -> Members:
         record = _record(members, {})
@@ -157,10 +157,8 @@ class ApiOperations:
         return {}
 
     def _shown(self, place: Place, record: Record) -> Members:
-        endpoint = self._endpoint(place, record["ApiId"])
-        if record["ProtocolType"] == WEBSOCKET:
-            endpoint = endpoint.replace("http", "ws", 1)
-        return {"ApiEndpoint": endpoint, **public(record)}
+        scheme = "ws" if record["ProtocolType"] == WEBSOCKET else "http"
+        return {"ApiEndpoint": f"{scheme}://{self._host(place, record['ApiId'])}", **public(record)}
 
     async def tag_resource(self, members: Members, caller: Caller) -> Members:
         async with self._catalog.changes.lock:
