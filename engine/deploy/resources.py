@@ -285,4 +285,4 @@ def generated(stack: str, logical: str, kind: Kind, properties: Mapping[str, Any
         end += ".fifo"
     room = kind.longest - len(end)
     name = f"{stack[: max(room - len(logical) - 1, room // 2)]}-{logical}"[:room] + end
-    return name.lower() if kind.service == "s3" else name
+    return name.lower() if kind.service in ("s3", "ecr") else name

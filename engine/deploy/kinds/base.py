@@ -16,7 +16,7 @@ from ..shaping import known, shaped, text
 GONE = {
     "404", "AWS.SimpleQueueService.NonExistentQueue", "NoSuchBucket", "NoSuchEntity", "NoSuchEntityException",
     "NotFound", "NotFoundException", "ParameterNotFound", "QueueDoesNotExist", "ResourceNotFoundException",
-    "StateMachineDoesNotExist",
+    "RepositoryNotFoundException", "StateMachineDoesNotExist", "UserPoolNotFound",
 }  # fmt: skip
 NOT_SERVED = "EndpointNotFound"  # no such service here, and none that requests are passed on to
 _PAUSE = 0.02  # seconds between two looks at what is not ready yet

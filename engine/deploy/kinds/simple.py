@@ -128,6 +128,21 @@ class Repository(Simple):
             await aws.call("ecr", "SetRepositoryPolicy", {"repositoryName": id, "policyText": text(policy)})
 
 
+class UsagePlan(Simple):
+    """Stages leave a plan before it goes."""
+
+    async def delete(self, aws: Aws, before: Made) -> None:
+        stages = before.properties.get("ApiStages") or []
+        changes = [
+            {"op": "remove", "path": "/apiStages", "value": f"{each['ApiId']}:{each['Stage']}"}
+            for each in stages
+        ]
+        if changes:
+            given = {"usagePlanId": before.id, "patchOperations": changes}
+            await aws.call(self.service, "UpdateUsagePlan", given)
+        await super().delete(aws, before)
+
+
 _ARN = {"Arn": "Arn"}
 KINDS: tuple[Kind, ...] = (
     Account(),
@@ -162,7 +177,7 @@ KINDS: tuple[Kind, ...] = (
         "AWS::ApiGateway::ApiKey", "apigateway", "CreateApiKey", "DeleteApiKey", name="Name", id="id", by="apiKey",
         low=True, tagged="", longest=1024, attributes={"APIKeyId": "id"},
     ),
-    Simple(
+    UsagePlan(
         "AWS::ApiGateway::UsagePlan", "apigateway", "CreateUsagePlan", "DeleteUsagePlan", name="UsagePlanName", id="id",
         by="usagePlanId", low=True, tagged="", longest=255, renamed={"UsagePlanName": "Name"}, attributes={"Id": "id"},
     ),
