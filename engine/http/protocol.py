@@ -123,7 +123,7 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._upgraded is not None:
-            self._upgraded.data_received(data)
+            self._upgraded.data_received(bytes(data))
             return
         if self._linger is not None:
             self._linger -= len(data)
