@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 NATIVE := $(wildcard native/*.h native/*/*.c native/*/*.h) native/build.py
 EXTENSION := engine/_native.abi3.so
 CLIENTS := build/clients/awscli/installed build/clients/moto/installed build/clients/sdks/installed
+PATTERNS_COMMIT := fb7b5d06c27d8abb1bd35e52ab7523acf4baab7b
+FRAMEWORKS := build/clients/sam/installed build/clients/cdk/installed build/clients/serverless/installed
 CODE := engine bench tests handlers native/build.py setup.py
 # What some tests are built with or run under. Without Relacy the model checks fail, saying what to install; without
 # the rest tests are skipped, saying why.
@@ -24,7 +26,7 @@ CROWD := tests/compat tests/security tests/unit/aws tests/unit/cli tests/unit/du
 	tests/faults/test_row_51_routers.py tests/faults/test_rows_42_to_45_events.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build run serve test again quick fuzz soak test-all promises bench load gate lint format wheel clean
+.PHONY: help build run serve test again quick fuzz soak frameworks test-all promises bench load gate lint format wheel clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name -x']"
@@ -42,20 +44,23 @@ serve: build ## a server with every sample deployed, and what to try with it
 test: build $(VENV)/developed $(CLIENTS) ## the whole test suite
 	@.ci/packages $(TEST_PACKAGES)
 	@.ci/second-python
-	@$(BIN)/python -m pytest $(CROWD) -n 2 --dist loadfile -m "not soak" $(PYTEST_ARGS); crowd=$$?; \
-	$(BIN)/python -m pytest tests $(CROWD:%=--ignore %) -m "not soak" $(PYTEST_ARGS) && exit $$crowd
+	@$(BIN)/python -m pytest $(CROWD) -n 2 --dist loadfile -m "not soak and not frameworks" $(PYTEST_ARGS); crowd=$$?; \
+	$(BIN)/python -m pytest tests $(CROWD:%=--ignore %) -m "not soak and not frameworks" $(PYTEST_ARGS) && exit $$crowd
 
 again: build $(VENV)/developed ## what failed in the last run of the tests, one after the other
 	@$(BIN)/python -m pytest tests --lf --lfnf none
 
 quick: build $(VENV)/developed ## a cross-section of the tests, in less than a minute
-	@STOKER_MODEL_EXAMPLES=10 $(BIN)/python -m pytest tests -n 2 --dist loadfile --hypothesis-profile quick -m "not slow and not soak" $(PYTEST_ARGS)
+	@STOKER_MODEL_EXAMPLES=10 $(BIN)/python -m pytest tests -n 2 --dist loadfile --hypothesis-profile quick -m "not slow and not soak and not frameworks" $(PYTEST_ARGS)
 
 fuzz: build $(VENV)/developed ## a minute of malformed requests (STOKER_FUZZ_SECONDS=600 for ten)
 	@STOKER_FUZZ_SECONDS=$${STOKER_FUZZ_SECONDS:-60} $(BIN)/python -m pytest tests/security/test_fuzz.py -q -s
 
 soak: build $(VENV)/developed ## random kills: of workers for a minute, under STOKER_EVENTS=4000 events; 200 deploys; each call fails
 	@STOKER_SOAK_SECONDS=$${STOKER_SOAK_SECONDS:-60} $(BIN)/python -m pytest tests -m soak -s $(PYTEST_ARGS)
+
+frameworks: build $(VENV)/developed $(CLIENTS) $(FRAMEWORKS) build/patterns ## sam, cdk and serverless deploy against a server; installs them
+	@$(BIN)/python -m pytest tests/compat -m frameworks $(PYTEST_ARGS)
 
 test-all: build ## one wheel, the unit tests with it on every CPython 3.11 to 3.13 found (or PYTHONS="…")
 	@TESTS="$${TESTS:-tests/unit}" PYTEST_ARGS="$(PYTEST_ARGS)" .ci/wheel $$(.ci/pythons)
@@ -117,6 +122,27 @@ $(CLIENTS): | $(VENV)/installed
 	@$(BIN)/python -m venv $(@D)
 	@$(@D)/bin/python -m pip -q install "$(CLIENT)"
 	@touch $@
+
+# What deploys to the endpoint, unmodified. aws-sam-cli pins what it needs; the others are npm's.
+build/clients/sam/installed: CLIENT := aws-sam-cli>=1.140,<2
+build/clients/sam/installed: | $(VENV)/installed
+	@echo installing "$(CLIENT)", in an environment of its own
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/python -m pip -q install "$(CLIENT)"
+	@touch $@
+build/clients/cdk/installed: CLIENT := aws-cdk@2 aws-cdk-lib@2 constructs@10
+build/clients/serverless/installed: CLIENT := serverless@3
+build/clients/cdk/installed build/clients/serverless/installed:
+	@command -v npm >/dev/null || .ci/packages npm
+	@echo installing $(CLIENT)
+	@mkdir -p $(@D) && npm install --prefix $(@D) --silent --no-fund --no-audit $(CLIENT)
+	@touch $@
+
+# Public templates, which are not kept here. Where they cannot be had their tests are skipped.
+build/patterns:
+	@git clone -q --filter=blob:none --no-checkout https://github.com/aws-samples/serverless-patterns $@.new && \
+		git -C $@.new checkout -q $(PATTERNS_COMMIT) && mv $@.new $@ || \
+		{ rm -rf $@.new; echo "there are no public templates to be had"; }
 
 $(EXTENSION): $(NATIVE) $(VENV)/installed
 	@echo "building the native part"

@@ -17,7 +17,9 @@ CLIENTS = Path(__file__).resolve().parents[1] / "build/clients"
 AWS_CLI = CLIENTS / "awscli/bin/aws"
 MOTO_PYTHON = Path(os.environ.get("MOTO_PYTHON") or CLIENTS / "moto/bin/python")
 SDKS = next((CLIENTS / "sdks/lib").glob("python3.*/site-packages"), CLIENTS / "sdks/absent")
+CDK, SERVERLESS, SAM = CLIENTS / "cdk", CLIENTS / "serverless", CLIENTS / "sam/bin/sam"
 ABSENT = "make test installs it"
+ABSENT_FRAMEWORK = "make frameworks installs it, with npm for two of them"
 
 needs_sdks = pytest.mark.skipif(not SDKS.exists(), reason=f"there are no SDKs here ({ABSENT})")
 needs_aws_cli = pytest.mark.skipif(not AWS_CLI.exists(), reason=f"there is no AWS CLI here ({ABSENT})")

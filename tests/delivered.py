@@ -45,7 +45,7 @@ def received(sqs: Any, url: str, count: int = 1) -> list[dict[str, Any]]:
     return found
 
 
-def logged(server: Served, group: str, text: str) -> None:
+def logged(server: Served, group: str, text: str, seconds: float = 60) -> None:
     """Waits until the log group has an event with that text."""
 
     def there() -> bool:
@@ -55,7 +55,7 @@ def logged(server: Served, group: str, text: str) -> None:
             return False
         return any(text in each["message"] for each in found["events"])
 
-    until(there, 60, "the log")
+    until(there, seconds, "the log")
 
 
 def refused(call: Callable[..., Any], **members: Any) -> tuple[str, str]:

@@ -51,12 +51,22 @@ class Clients:
     loop."""
 
     def __init__(
-        self, registry: Callable[[], Registry], upstream: Upstream, connections: int = CONNECTIONS
+        self,
+        registry: Callable[[], Registry],
+        upstream: Upstream,
+        connections: int = CONNECTIONS,
+        own: Callable[[], str] = lambda: "http://localhost",
     ) -> None:
-        """connections: at a time, in all."""
+        """connections: at a time, in all. own: this server's URL, which what it returns has in turn."""
+        self._own = own
         self._registry = registry
         self._upstream = upstream
         self._pool = httpcore.AsyncConnectionPool(max_connections=connections, keepalive_expiry=5.0)
+
+    @property
+    def emulated(self) -> bool:
+        """Is what has the other services no AWS?"""
+        return not self._upstream.resigns
 
     async def aclose(self) -> None:
         await self._pool.aclose()
@@ -114,7 +124,7 @@ class Clients:
     ) -> dict[str, Any]:
         plain = _is_plain_json(operation)
         if plain:
-            request = _json_request(model, operation, members)
+            request = _json_request(model, operation, members, urlsplit(self._own()).netloc)
         else:
             request = await self._request(service, model, operation, members, place)
         try:
@@ -135,7 +145,7 @@ class Clients:
         members: Mapping[str, Any],
         place: Place,
     ) -> Request:
-        endpoint = "http://localhost"
+        endpoint = self._own()
         if isinstance(service, StreamedService) and self._upstream:  # which the request may go on to
             endpoint = await self._upstream.endpoint(model.service_name, place.region)
         written = _written(model, operation, members, endpoint)
@@ -184,12 +194,14 @@ def _types(shape: Shape | None, seen: frozenset[str] = frozenset()) -> set[str]:
     return {shape.type_name}.union(*(_types(each, seen) for each in members))
 
 
-def _json_request(model: ServiceModel, operation: OperationModel, members: Mapping[str, Any]) -> Request:
+def _json_request(
+    model: ServiceModel, operation: OperationModel, members: Mapping[str, Any], host: str
+) -> Request:
     metadata = model.metadata
     headers = [
         ("x-amz-target", f"{metadata['targetPrefix']}.{operation.name}"),
         ("content-type", f"application/x-amz-json-{metadata['jsonVersion']}"),
-        ("host", "localhost"),
+        ("host", host),
     ]
     return Request("POST", "/", "", headers, msgspec.json.encode(members))
 

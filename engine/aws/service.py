@@ -6,6 +6,7 @@ does the rest in whichever protocol it names. Any other derives from Service its
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 import uuid
@@ -65,6 +66,11 @@ class Service:
     async def call(self, request: Request, caller: Caller) -> Response:
         """Carry it out, on the event loop. Raises Fault."""
         raise NotImplementedError
+
+    def upgrade(self, request: Request, enter: Callable[[], Caller]) -> asyncio.Protocol | None:
+        """What the connection of a request that asks for `Upgrade: websocket` is handed to, with all that still comes;
+        None: such requests are as any other. enter: lets the request in; raises Fault."""
+        return None
 
     def drain(self) -> None:
         """The server is to end: who waits for something that may come has his response now."""

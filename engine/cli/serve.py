@@ -57,9 +57,9 @@ OPTIONS = (
         default=[],
     ),
     option(
-        "--python PATH",
-        "another interpreter, for functions of its version: one with msgspec and cffi. Given as often as needed; "
-        "python3.11 to python3.14 on the PATH are found without",
+        "--python [RUNTIME=]PATH",
+        "another interpreter, for functions of its version, or of the runtime that it stands in for: one with msgspec "
+        "and cffi. Given as often as needed; python3.11 to python3.14 on the PATH are found without",
         action="append",
         default=[],
     ),

@@ -4,14 +4,16 @@ put into the template."""
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError
 from ..hosting.archives import pack
-from .artifacts import BUCKET
+from . import includes
+from .artifacts import BUCKET, PATH
 from .building import Requirements, installed, requirements
 from .documents import load
 
@@ -31,6 +33,8 @@ _DOCUMENTS = {
     "AWS::Serverless::StateMachine": ("DefinitionUri", "Definition"),
     "AWS::ApiGateway::RestApi": ("BodyS3Location", "Body"),
 }
+# Properties with templates of stacks within the stack.
+_TEMPLATES = {"AWS::CloudFormation::Stack": "TemplateURL", "AWS::Serverless::Application": "Location"}
 _BUILT = ".aws-sam"  # what `sam build` made has its requirements already
 _LAYERS = 5  # of a function, as on AWS
 Upload = Callable[[bytes], str]  # keeps bytes on the server; their digest
@@ -68,9 +72,12 @@ def packaged(
 ) -> Packaged:  # fmt: skip
     """folder: what paths are relative to. say: what takes long. cache: what is packed already. install: requirements,
     too. Raises NotPackaged, NotBuilt."""
-    made = Packaged(copy.deepcopy(dict(document)))
+    there = {each: path for each in includes.locations(document) if each and (path := _local(each, folder))}
+    whole = includes.included(document, {each: _included(path) for each, path in there.items()})
+    made = Packaged(copy.deepcopy(dict(whole)), documents=list(there.values()))
     defaults = (made.template.get("Globals") or {}).get("Function") or {}
-    packing = _Packing(upload, say, {} if cache is None else cache, install)
+    cache = {} if cache is None else cache
+    packing = _Packing(upload, say, cache, install)
     for name, resource in list((made.template.get("Resources") or {}).items()):
         if not isinstance(resource, dict) or not isinstance(resource.get("Properties"), dict):
             continue
@@ -85,6 +92,13 @@ def packaged(
                 source, digest = packing.code(name, path, kind, resource, defaults)
                 properties[member] = {bucket: BUCKET, key: digest}
                 made.sources.append(source)
+        if kind in _TEMPLATES and (path := _local(properties.get(_TEMPLATES[kind]), folder)) is not None:
+            _check(path, name, _TEMPLATES[kind])
+            inner = packaged(load(path.read_text()), path.parent, upload, say, cache, install=install)
+            digest = upload(json.dumps(inner.template).encode())
+            properties[_TEMPLATES[kind]] = f"http://localhost{PATH}{digest}"
+            made.documents += [path, *inner.documents]
+            made.sources += [replace(each, function=False) for each in inner.sources]
         if kind in _DOCUMENTS:
             member, inline = _DOCUMENTS[kind]
             if (path := _local(properties.get(member), folder)) is not None:
@@ -162,6 +176,12 @@ def archive(path: Path, beside: Path | None = None, under: str = "") -> bytes:
         return pack(path, beside=beside, under=under)
     except OSError as error:
         raise NotPackaged(f"cannot read {error.filename}: {error.strerror}") from None
+
+
+def _included(path: Path) -> Any:
+    """Raises NotPackaged."""
+    _check(path, "Fn::Transform", "Location")
+    return load(path.read_text())
 
 
 def _global_code(properties: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:

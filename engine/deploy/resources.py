@@ -87,10 +87,12 @@ class Resources:
             before = record["_before"]
             kind = KINDS[before["ResourceType"]]
             await self._say(record, "UPDATE_IN_PROGRESS")
-            made = _made(before)
+            made = self._made(before)
             try:
                 if before["_properties"] != record["_properties"]:
-                    made = await kind.update(self._aws, await self._wanted(name, kind, before), _made(record))
+                    made = await kind.update(
+                        self._aws, await self._wanted(name, kind, before), self._made(record)
+                    )
             except _FAULTS as error:
                 raise await self._failed(name, record, "UPDATE_FAILED", reason_of(error)) from None
             fresh = {
@@ -149,6 +151,8 @@ class Resources:
         except _FAULTS as error:
             taken = isinstance(error, CallFailed) and _TAKEN.search(error.code)
             record = {**record, "PhysicalResourceId": ""} if taken else record
+            if isinstance(error, NotMade) and error.id:
+                record = {**record, "PhysicalResourceId": error.id}
             raise await self._failed(name, record, f"{begun}_FAILED", reason_of(error)) from None
         await self._done(name, record, made, f"{begun}_COMPLETE")
 
@@ -156,6 +160,9 @@ class Resources:
         properties = record["_properties"]
         if (
             kind.name
+            and kind.call_it(
+                properties.get(kind.name, ""), self._aws
+            )  # else names are not what tells them apart
             and kind.name in properties
             and old["_properties"].get(kind.name) == properties[kind.name]
         ):
@@ -176,9 +183,11 @@ class Resources:
         await self._journal.write(resources={name: record}, events=happened)
         try:
             wanted = await self._wanted(name, kind, record)
-            made = await kind.update(self._aws, wanted, _made(old))
+            made = await kind.update(self._aws, wanted, self._made(old))
         except _FAULTS as error:
             raise await self._failed(name, record, "UPDATE_FAILED", reason_of(error)) from None
+        if kind.renames and made.id != old["PhysicalResourceId"]:
+            record["_replaces"] = True
         await self._done(name, record, made, "UPDATE_COMPLETE")
 
     async def _deleted(self, name: str, target: Record, after: Record | None) -> None:
@@ -198,7 +207,7 @@ class Resources:
             if not id and record["ResourceStatus"].endswith("_IN_PROGRESS"):
                 id = await kind.lost(self._aws, await self._wanted(name, kind, record))
             if id:
-                await kind.delete(self._aws, _made({**record, "PhysicalResourceId": id}))
+                await kind.delete(self._aws, self._made({**record, "PhysicalResourceId": id}))
         except CallFailed as error:
             if error.code not in GONE:
                 raise
@@ -242,6 +251,12 @@ class Resources:
             "_replacing": resource.get("UpdateReplacePolicy", "Delete"), "_before": before,
         }  # fmt: skip
 
+    def _made(self, record: Record) -> Made:
+        return Made(
+            record["PhysicalResourceId"], record["_attributes"], record["_properties"],
+            logical=record["LogicalResourceId"], stack_id=self._journal.stack.id,
+        )  # fmt: skip
+
     async def _wanted(self, name: str, kind: Kind, record: Record) -> Wanted:
         stack, properties = self._journal.stack, await looked_up(record["_properties"], self._aws)
         called = properties.get(kind.name) if kind.name else None
@@ -270,8 +285,4 @@ def generated(stack: str, logical: str, kind: Kind, properties: Mapping[str, Any
         end += ".fifo"
     room = kind.longest - len(end)
     name = f"{stack[: max(room - len(logical) - 1, room // 2)]}-{logical}"[:room] + end
-    return name.lower() if kind.service == "s3" else name
-
-
-def _made(record: Record) -> Made:
-    return Made(record["PhysicalResourceId"], record["_attributes"], record["_properties"])
+    return name.lower() if kind.service in ("s3", "ecr") else name

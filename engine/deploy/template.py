@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,19 +66,21 @@ class Template:
         own = any(_NAMED_IAM.get(each["Type"], "-") in (each.get("Properties") or {}) for each in found)
         return [] if not found else ["CAPABILITY_NAMED_IAM" if own else "CAPABILITY_IAM"]
 
-    def check(self, kinds: Mapping[str, Any] | None = None) -> None:
-        """Raises Fault, in AWS's words. kinds: the types that can be made, where that matters."""
+    def check_kinds(self, resources: Mapping[str, Mapping[str, Any]], kinds: Container[str]) -> None:
+        """Raises Fault for a type that cannot be made. resources: those whose conditions hold."""
+        unknown = {name: each["Type"] for name, each in resources.items() if each["Type"] not in kinds}
+        if unknown:
+            listed = ", ".join(f"{kind} ({name})" for name, kind in sorted(unknown.items()))
+            raise format_error(f"Unrecognized resource types: [{listed}]")
+
+    def check(self) -> None:
+        """Raises Fault, in AWS's words."""
         _check_resources(self.resources, set(self.section("Conditions")))
         for name, quota in ("Parameters", PARAMETERS), ("Outputs", OUTPUTS):
             if len(self.section(name)) > quota:
                 raise format_error(
                     f"Number of {name.lower()}, {len(self.section(name))}, is greater than {quota}"
                 )
-        if kinds is not None:
-            unknown = {n: r["Type"] for n, r in self.resources.items() if r["Type"] not in kinds}
-            if unknown:
-                listed = ", ".join(f"{kind} ({name})" for name, kind in sorted(unknown.items()))
-                raise format_error(f"Unrecognized resource types: [{listed}]")
         names = set(self.resources) | set(self.parameters) | _PSEUDO
         if missing := sorted(set().union(*map(named, self.resources.values())) - names):
             raise format_error(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from ..errors import InvalidConfiguration
 OWN = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 NEEDS = "msgspec cffi"  # what `pip install` puts there for the engine
 _CANDIDATES = tuple(f"python3.{minor}" for minor in range(11, 15))
+_STANDS_IN = re.compile(r"python3\.\d+=", re.ASCII)
 _PROBE_SECONDS = 20.0
 _PROBE = """
 import sys
@@ -27,14 +29,25 @@ print(f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
 def interpreters(configured: Iterable[str] = ()) -> dict[str, str]:
     """By runtime ("python3.12"), the interpreter ("": this one). Configured ones come before those on the PATH; one of
-    the PATH that cannot run functions is left out. Raises InvalidConfiguration for a configured one that cannot."""
-    own = list(configured)
-    others = [path for python in _CANDIDATES if python != OWN and (path := shutil.which(python))]
+    the PATH that cannot run functions is left out. A configured one is a path, or RUNTIME=PATH: it stands in for a
+    runtime that is another version. Raises InvalidConfiguration for a configured one that cannot run functions."""
+    own: list[str] = []  # each once
+    stands_in: dict[str, list[str]] = {}
+    for each in configured:
+        if _STANDS_IN.match(each):
+            alias, _, path = each.partition("=")
+            stands_in.setdefault(path, []).append(alias)
+        else:
+            path = each
+        if path not in own:
+            own.append(path)
+    others = [there for python in _CANDIDATES if python != OWN and (there := shutil.which(python))]
     found = {OWN: ""}
     for python, probe in [(python, _probe(python)) for python in (*own, *others)]:  # all of them at once
         runtime, why = _runtime(probe)
         if runtime:
-            found.setdefault(runtime, python)
+            for name in stands_in.get(python, [runtime]):
+                found.setdefault(name, python)
         elif python in own:
             raise InvalidConfiguration(
                 f"--python {python} cannot run functions: {why}. It must be a CPython 3.11 or later in which "

@@ -14,7 +14,7 @@ from ..aws.faults import Fault
 from ..aws.messages import Request, Response
 from ..aws.protocols.base import STATUS
 from ..aws.registry import Registry, signing_name
-from ..aws.service import BODY_BYTES, Access, Service
+from ..aws.service import BODY_BYTES, Access, Caller, Service
 from ..aws.streams import ClientGone, Receive, Scope, Send, StreamedService, request_of
 from .asgi import AsgiCycle
 from .budget import FREE, MIB
@@ -62,6 +62,22 @@ class App:
                 await respond(send, response, cycle)
             else:
                 await send_file(send, response, cycle)
+
+    def upgrade(self, request: Request) -> asyncio.Protocol | None:
+        """What a request's connection is handed to that asks for a WebSocket; None: nobody has any."""
+        service = self._registry.find(request)
+        if service is None:
+            return None
+
+        def enter() -> Caller:
+            if not service.cross_site:
+                self._door.check_page(request)
+            claim = self._door.look(
+                request, service.signed_for or service.signing_name, service.access(request)
+            )
+            return self._door.enter(request, claim, b"")
+
+        return service.upgrade(request, enter)
 
     async def _respond(self, service: Service, request: Request, cycle: AsgiCycle) -> Response:
         try:

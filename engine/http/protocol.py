@@ -18,11 +18,13 @@ from typing import Any, ClassVar
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from ..aws.messages import Request
 from .asgi import AsgiCycle, asgi_cycle
 from .budget import FREE, PATIENCE, Budget, Hold
-from .cycle import InvokeCycle, no_room
+from .cycle import Header, InvokeCycle, no_room
 from .invoke import Endpoint
 from .outgoing import Outgoing
+from .upgrading import asking
 
 READ_SECONDS = 30.0
 LINGER_SECONDS = (
@@ -67,8 +69,14 @@ class Protocol(HttpToolsProtocol):
     _linger: int | None = None  # bytes that may still come, and are not looked at
     waits = False  # to be read: there is no room
     _blocked = False  # the next request, by a response that is not taken
+    _upgraded: asyncio.Protocol | None = None  # who has the connection from now on
     running: Any = None  # the cycle whose answer is next; `cycle` is the one that was read last
     outgoing: Outgoing
+
+    @staticmethod
+    def upgrade(request: Request) -> asyncio.Protocol | None:
+        """What a connection is handed to whose request asks for a WebSocket; None: nobody has any."""
+        return None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -81,6 +89,8 @@ class Protocol(HttpToolsProtocol):
             self._make_place()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._upgraded is not None:
+            self._upgraded.connection_lost(exc)
         for timer in (self._timer, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
@@ -104,14 +114,17 @@ class Protocol(HttpToolsProtocol):
     def idle(self, newcomer: Protocol) -> bool:
         """Is there neither a request nor a response? One whose head is not complete is none yet."""
         cycle: Any = self.cycle
-        busy = cycle is not None and (
-            cycle.more_body or not cycle.response_complete or self.flow.write_paused
+        busy = self._upgraded is not None or (
+            cycle is not None and (cycle.more_body or not cycle.response_complete or self.flow.write_paused)
         )
         return self is not newcomer and (self._linger is not None or not busy)
 
     # What arrives.
 
     def data_received(self, data: bytes) -> None:
+        if self._upgraded is not None:
+            self._upgraded.data_received(bytes(data))
+            return
         if self._linger is not None:
             self._linger -= len(data)
             if self._linger < 0:
@@ -130,8 +143,10 @@ class Protocol(HttpToolsProtocol):
         self._size = size
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # which nobody here does
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._upgraded is not None:
+                self._hand_over(bytes(data[upgrade.args[0] :]))
+                return
         except httptools.HttpParserError:
             self.refuse(self._status)
             return
@@ -198,6 +213,8 @@ class Protocol(HttpToolsProtocol):
         before: Any = self.cycle
         queued = before is not None and not before.response_complete
         cycle: Any
+        if not queued and self._upgrades(url, headers):
+            return
         if url.startswith(_ROUTE) and _INVOCATIONS in url and self.parser.get_method() == b"POST":
             keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
             cycle = InvokeCycle(self, url, headers, keep_alive, self.endpoint.body_limit)
@@ -216,6 +233,26 @@ class Protocol(HttpToolsProtocol):
         elif type(cycle) is AsgiCycle:
             self._start_asgi_task(cycle, self.app)
 
+    def _upgrades(self, url: bytes, headers: list[Header]) -> bool:
+        """Has somebody taken the connection, once this head was read?"""
+        client = self.client[0] if self.client else "127.0.0.1"
+        port = self.server[1] if self.server and self.server[1] else 80
+        request = asking(self.parser.get_method(), url, headers, client, port)
+        self._upgraded = self.upgrade(request) if request is not None else None
+        return self._upgraded is not None
+
+    def _hand_over(self, rest: bytes) -> None:
+        assert self._upgraded is not None
+        for timer in (self._timer, self.timeout_keep_alive_task):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self.timeout_keep_alive_task = None
+        self._begun = False
+        self._hold.release()
+        self._upgraded.connection_made(self.transport)
+        if rest:
+            self._upgraded.data_received(rest)
+
     def _stop(self, status: int) -> None:
         """Ends parsing, and the connection."""
         self._status = status
@@ -233,6 +270,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._begun = False
+        if self._upgraded is not None:
+            return
         cycle: Any = self.cycle
         if type(cycle) is InvokeCycle:
             cycle.more_body = False
@@ -270,6 +309,8 @@ class Protocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that is done sending still gets what it asked for, and that is the end of the connection."""
+        if self._upgraded is not None:
+            return bool(self._upgraded.eof_received())
         cycle: Any = self.cycle
         if self._begun or self._linger is not None or cycle is None or cycle.response_complete:
             return False

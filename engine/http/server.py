@@ -55,7 +55,10 @@ from ..routing.targets import Targets
 from ..runtime import Runtime
 from ..services.apigateway.service import ApiGateway
 from ..services.cloudformation.artifacts import Artifacts
+from ..services.cloudformation.responses import Responses
 from ..services.cloudformation.service import CloudFormation
+from ..services.elbv2.requests import LoadBalancers
+from ..services.elbv2.service import Elbv2
 from ..services.events.archived import ArchivedRows
 from ..services.events.service import EventBridge
 from ..services.execute_api.service import ExecuteApi
@@ -212,7 +215,7 @@ class Server:
         endings = Endings(counters, logs.send)
         events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
         stack.callback(events.close)
-        clients = Clients(lambda: registry, upstream)
+        clients = Clients(lambda: registry, upstream, own=lambda: self.url)
         stack.push_async_callback(clients.aclose)
         targets = Targets(clients, hosting, events.accept, place)
         destinations = Destinations(queues, targets, hosting, endings)
@@ -226,7 +229,8 @@ class Server:
         topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
         stack.push_async_callback(topics.aclose)
         artifacts = Artifacts(options.state / "artifacts")
-        stacks = CloudFormation(states, clients, artifacts)
+        responses = Responses(lambda: self.url)
+        stacks = CloudFormation(states, clients, artifacts, responses, targets)
         stack.push_async_callback(stacks.aclose)
 
         passthrough = Passthrough(upstream, self._sessions, options.account)
@@ -269,14 +273,17 @@ class Server:
         await loop.run_in_executor(executor, lambda_.settle)
         Collection(states, packages, loop.call_soon_threadsafe)
         door = self._door(place)
-        gateway = ApiGateway(states, self._api_url)
+        gateway = ApiGateway(states, self._host("execute-api.{}"))
         stack.push_async_callback(gateway.aclose)
         apis = ExecuteApi(hosting, door.guarded, gateway.resets)
         stack.push_async_callback(apis.aclose)
+        balancing = Elbv2(states, self._host("{}.elb"))
+        stack.push_async_callback(balancing.aclose)
         held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded, logs.send, options.strict),
             apis,
+            LoadBalancers(hosting),
             Health(counters, mapped, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
             CodeArchive(packages, model),
             lambda_,
@@ -287,10 +294,12 @@ class Server:
             scheduler,
             topics,
             artifacts,
+            responses,
             stacks,
             stacks.swaps,
             watched,
             gateway,
+            balancing,
             *self._services,
             s3,
         ]
@@ -321,7 +330,11 @@ class Server:
         gc.set_threshold(50_000, 20, 100)
         return uvicorn.Config(
             app,
-            http=type("ServerProtocol", (Protocol,), {"endpoint": endpoint, "budget": held, "most": most}),
+            http=type(
+                "ServerProtocol",
+                (Protocol,),
+                {"endpoint": endpoint, "budget": held, "most": most, "upgrade": staticmethod(app.upgrade)},
+            ),
             loop="none",
             ws="none",
             lifespan="off",
@@ -340,10 +353,14 @@ class Server:
             return Aws(lambda: self.url)
         return Upstream(self.options.aws_endpoint)
 
-    def _api_url(self, place: Place, api_id: str) -> str:
-        """Of an API: a host of its own, which leads here as all below .localhost do."""
-        port = urlsplit(self.url).port
-        return f"http://{api_id}.execute-api.{place.region}.localhost{f':{port}' if port else ''}"
+    def _host(self, kind: str) -> Callable[[Place, str], str]:
+        """Names of APIs and load balancers: hosts of their own, which lead here as all below .localhost do."""
+
+        def host(place: Place, name: str) -> str:
+            port = urlsplit(self.url).port
+            return f"{name}.{kind.format(place.region)}.localhost{f':{port}' if port else ''}"
+
+        return host
 
     def _door(self, place: Place) -> Door:
         auth = self.options.auth

@@ -1,8 +1,9 @@
 """A handler's HTTP connections to the server that runs it go by a Unix socket: no TCP, and the sandbox shows it.
 
 What boto3, urllib3 and http.client open to the endpoint's own host and port is connected to the socket instead; every
-request, whatever the operation, is the same. Only where the environment names a socket, and only in these modules once
-the function has imported them; whatever else opens connections goes by TCP.
+request, whatever the operation, is the same. So is what boto3 opens by HTTPS to the host of an API of API Gateway: the
+events of WebSocket APIs have that address, for their @connections. Only where the environment names a socket, and only
+in these modules once the function has imported them; whatever else opens connections goes by TCP.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ class _Routes:
         self._address = address
         self._path = path
 
-    def _connected(self, connection: Any) -> socket.socket | None:
-        """None: it leads elsewhere, or the socket is gone."""
-        if (connection.host, connection.port) != self._address or getattr(connection, "_tunnel_host", None):
+    def _connected(self, connection: Any, api: bool = False) -> socket.socket | None:
+        """None: it leads elsewhere, or the socket is gone. api: it may lead to an API, too."""
+        here = _of_api(connection) if api else (connection.host, connection.port) == self._address
+        if not here or getattr(connection, "_tunnel_host", None):
             return None
         with contextlib.ExitStack() as failed, contextlib.suppress(OSError):
             sock = failed.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
@@ -75,6 +77,27 @@ class _Routes:
             return self._connected(connection) or by_tcp(connection)
 
         module.HTTPConnection._new_conn = new_conn
+        secured: Callable[[Any], None] = module.HTTPSConnection.connect
+
+        def connect(connection: Any) -> None:
+            sock = self._connected(connection, api=True)
+            if sock is None:
+                secured(connection)
+            else:
+                connection.sock = sock
+                connection.is_verified = True  # nobody listens
+
+        module.HTTPSConnection.connect = connect
+
+
+def _of_api(connection: Any) -> bool:
+    """Is it boto3's, to an API's host?"""
+    host = connection.host
+    return (
+        ".execute-api." in host
+        and host.endswith((".amazonaws.com", ".localhost"))
+        and type(connection).__module__.startswith("botocore.")
+    )
 
 
 class _Finder:

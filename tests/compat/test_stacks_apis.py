@@ -11,6 +11,8 @@ import pytest
 from apis import Reply, send
 from served import RUNTIME, Served
 
+from .apis.sockets.web_sockets import opened
+
 CODE = """
 import json
 def handler(event, context):
@@ -107,3 +109,41 @@ def test_a_functions_api_events(server: Served, stack: tuple[Any, str]) -> None:
     assert outputs(api, name, changed, "update_stack") == made
     assert send(server, made["Http"], "/more", method="POST").json == ["2.0", "/more", None]
     assert get("Http", "/items/8").json == ["2.0", "/items/8", {"id": "8"}]
+
+
+@pytest.mark.promise(291)
+def test_a_web_socket_api(server: Served, stack: tuple[Any, str]) -> None:
+    """Of CloudFormation's own types; its function's reply is sent back."""
+    api, name = stack
+    kind = "AWS::ApiGatewayV2"
+    uri = "arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${F.Arn}/invocations"
+    source = "def handler(event, context):\n    return {'statusCode': 200, 'body': event.get('body')}\n"
+    owner = {"ApiId": {"Ref": "Chat"}}
+    resources: dict[str, Any] = {
+        "F": {"Type": "AWS::Serverless::Function", "Properties": {**FUNCTION, "InlineCode": source}},
+        "Allowed": {"Type": "AWS::Lambda::Permission", "Properties": {
+            "FunctionName": {"Ref": "F"}, "Action": "lambda:InvokeFunction", "Principal": "apigateway.amazonaws.com",
+            "SourceArn": {"Fn::Sub": "arn:aws:execute-api:${AWS::Region}:${AWS::AccountId}:${Chat}/*"}}},
+        "Chat": {"Type": f"{kind}::Api", "Properties": {
+            "Name": "chat", "ProtocolType": "WEBSOCKET", "RouteSelectionExpression": "$request.body.action"}},
+        "Calls": {"Type": f"{kind}::Integration", "Properties": {
+            **owner, "IntegrationType": "AWS_PROXY", "IntegrationUri": {"Fn::Sub": uri}}},
+        "Say": {"Type": f"{kind}::Route", "Properties": {
+            **owner, "RouteKey": "say", "RouteResponseSelectionExpression": "$default",
+            "Target": {"Fn::Sub": "integrations/${Calls}"}}},
+        "Back": {"Type": f"{kind}::RouteResponse", "Properties": {
+            **owner, "RouteId": {"Ref": "Say"}, "RouteResponseKey": "$default"}},
+        "Deployed": {"Type": f"{kind}::Deployment", "DependsOn": "Back", "Properties": owner},
+        "Stage": {"Type": f"{kind}::Stage", "Properties": {
+            **owner, "StageName": "prod", "DeploymentId": {"Ref": "Deployed"}}},
+    }  # fmt: skip
+    shown = {"Id": {"Value": {"Ref": "Chat"}}, "Url": {"Value": {"Fn::GetAtt": ["Chat", "ApiEndpoint"]}}}
+    template = {"Transform": "AWS::Serverless-2016-10-31", "Resources": resources, "Outputs": shown}
+    made = outputs(api, name, template, "create_stack")
+    assert made["Url"].startswith(f"ws://{made['Id']}.execute-api.")
+    with opened(server, made["Id"], "/prod") as socket:
+        socket.send('{"action": "say"}')
+        assert socket.recv(30) == '{"action": "say"}'
+    del resources["Back"], resources["Say"]["Properties"]["RouteResponseSelectionExpression"]
+    resources["Deployed"]["DependsOn"] = "Say"
+    assert outputs(api, name, template, "update_stack") == made

@@ -286,6 +286,28 @@ class Authorizer(_PartOfApi):
     noun = "Authorizer"
 
 
+class _Response(_PartOfApi):
+    """Of a route or an integration of a WebSocket API."""
+
+    of: ClassVar[str]
+
+    async def delete(self, aws: Aws, before: Made) -> None:
+        owner = {name: before.properties[name] for name in ("ApiId", self.of)}
+        await aws.call(_V2, f"Delete{self.noun}", {**owner, self._id: before.id})
+
+
+class RouteResponse(_Response):
+    type = "AWS::ApiGatewayV2::RouteResponse"
+    noun, of = "RouteResponse", "RouteId"
+    fixed = frozenset({"ApiId", "RouteId"})
+
+
+class IntegrationResponse(_Response):
+    type = "AWS::ApiGatewayV2::IntegrationResponse"
+    noun, of = "IntegrationResponse", "IntegrationId"
+    fixed = frozenset({"ApiId", "IntegrationId"})
+
+
 class HttpStage(Kind):
     type = "AWS::ApiGatewayV2::Stage"
     service = _V2
@@ -307,5 +329,6 @@ class HttpStage(Kind):
 
 KINDS: tuple[Kind, ...] = (
     RestApi(), Deployment(), Stage(), Resource(), RestAuthorizer(), RestModel(), Method(),
-    Api(), Route(), Integration(), HttpDeployment(), Authorizer(), HttpStage(),
+    Api(), Route(), Integration(), HttpDeployment(), Authorizer(), HttpStage(), RouteResponse(),
+    IntegrationResponse(),
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -15,26 +16,47 @@ from ..shaping import known, shaped, text
 GONE = {
     "404", "AWS.SimpleQueueService.NonExistentQueue", "NoSuchBucket", "NoSuchEntity", "NoSuchEntityException",
     "NotFound", "NotFoundException", "ParameterNotFound", "QueueDoesNotExist", "ResourceNotFoundException",
-    "StateMachineDoesNotExist",
+    "RepositoryNotFoundException", "StateMachineDoesNotExist", "UserPoolNotFound",
 }  # fmt: skip
 NOT_SERVED = "EndpointNotFound"  # no such service here, and none that requests are passed on to
 _PAUSE = 0.02  # seconds between two looks at what is not ready yet
 
 
 class NotMade(EngineError):
-    """A resource could not be made, changed or deleted; the message is what its event says."""
+    """A resource could not be made, changed or deleted; the message is what its event says. id: of what may be there
+    all the same."""
+
+    def __init__(self, message: str, *, id: str = "") -> None:
+        super().__init__(message)
+        self.id = id
+
+
+class Awaited(Protocol):
+    """A response that somebody else is to send."""
+
+    url: str  # where to
+
+    async def within(self, seconds: float) -> dict[str, Any]:
+        """It, once it is there. Raises TimeoutError."""
 
 
 class Aws(Protocol):
-    """Calls operations in the stack's place."""
+    """Calls operations in the stack's place. emulated: services that are not here are not AWS's either."""
 
     place: Place
+    emulated: bool
 
     async def call(self, service: str, operation: str, members: Mapping[str, Any]) -> dict[str, Any]:
         """The result's members. service: botocore's name of it. Raises CallFailed."""
 
     def artifact(self, bucket: str, key: str) -> bytes | None:
         """Code that was uploaded here, None for any other bucket. Raises NotMade."""
+
+    async def send(self, arn: str, body: bytes, subject: str) -> None:
+        """To a function, asynchronously, or to a topic. Raises CallFailed."""
+
+    def response(self, id: str) -> AbstractAsyncContextManager[Awaited]:
+        """One that is to come for this id, which nobody can guess."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +78,27 @@ class Wanted:
 
 @dataclass
 class Made:
-    """A resource as it is. id: what Ref gives. note: what its event says."""
+    """A resource as it is. id: what Ref gives. note: what its event says. logical, stack_id: whose it is, of one that a
+    stack has already."""
 
     id: str
     attributes: dict[str, Any] = field(default_factory=dict)
     properties: dict[str, Any] = field(default_factory=dict)
     note: str = ""
+    logical: str = ""
+    stack_id: str = ""
 
 
 class Kind:
     """One type. The defaults fit a resource that is called by one of its properties and that has one operation each
     for making, changing and deleting it."""
 
-    type: ClassVar[str] = ""
-    service: ClassVar[str] = ""
-    name: ClassVar[str] = ""  # the property that has its name; "" if a service gives it an id
-    longest: ClassVar[int] = 64  # characters of a generated name
-    fixed: ClassVar[frozenset[str]] = frozenset()  # properties that need another resource when they change
+    type: str = ""
+    service: str = ""
+    name: str = ""  # the property that has its name; "" if a service gives it an id
+    longest: int = 64  # characters of a generated name
+    fixed: frozenset[str] = frozenset()  # properties that need another resource when they change
+    renames: ClassVar[bool] = False  # an update may end in another resource
     # An operation that finds one of its name, and the member that the physical id goes into.
     probe: ClassVar[tuple[str, str]] = ("", "")
 

@@ -1,4 +1,4 @@
-"""Types of services that requests are passed on for: S3, DynamoDB, Kinesis, SSM, Secrets Manager, Step Functions."""
+"""Types of services that requests are passed on for: DynamoDB, Kinesis, SSM, Secrets Manager, Step Functions."""
 
 from __future__ import annotations
 
@@ -6,105 +6,10 @@ import json
 import re
 from typing import Any
 
-from ..shaping import lowered, only, text
+from ..shaping import lowered, text
 from .base import Aws, Kind, Made, NotMade, Wanted, retag, send, tag_list, tags, until
 
-# Properties of a bucket, and the operation and member that each is set by.
-_BUCKET = {
-    "AccelerateConfiguration": ("PutBucketAccelerateConfiguration", "AccelerateConfiguration"),
-    "BucketEncryption": ("PutBucketEncryption", "ServerSideEncryptionConfiguration"),
-    "NotificationConfiguration": ("PutBucketNotificationConfiguration", "NotificationConfiguration"),
-    "OwnershipControls": ("PutBucketOwnershipControls", "OwnershipControls"),
-    "PublicAccessBlockConfiguration": ("PutPublicAccessBlock", "PublicAccessBlockConfiguration"),
-    "Tags": ("PutBucketTagging", "Tagging"),
-    "VersioningConfiguration": ("PutBucketVersioning", "VersioningConfiguration"),
-}
-_LOCATED = "us-east-1"  # where a bucket has no constraint
-_RENAMED = {
-    "LambdaConfigurations": ("LambdaFunctionConfigurations", "Function", "LambdaFunctionArn"),
-    "QueueConfigurations": ("QueueConfigurations", "Queue", "QueueArn"),
-    "TopicConfigurations": ("TopicConfigurations", "Topic", "TopicArn"),
-}
 _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
-
-
-def _notifications(given: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, (renamed, target, arn) in _RENAMED.items():
-        for each in given.get(name) or []:
-            entry = {arn: each[target], "Events": [each["Event"]]}
-            if rules := ((each.get("Filter") or {}).get("S3Key") or {}).get("Rules"):
-                entry["Filter"] = {"Key": {"FilterRules": rules}}
-            found.setdefault(renamed, []).append(entry)
-    if "EventBridgeConfiguration" in given:
-        found["EventBridgeConfiguration"] = {}
-    return found
-
-
-class Bucket(Kind):
-    type = "AWS::S3::Bucket"
-    service = "s3"
-    name = "BucketName"
-    longest = 63
-    probe = ("HeadBucket", "Bucket")
-
-    async def create(self, aws: Aws, wanted: Wanted) -> Made:
-        name, region = wanted.name, aws.place.region
-        only(wanted.properties, {*_BUCKET, "BucketName"})
-        where = {} if region == _LOCATED else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        await aws.call("s3", "CreateBucket", {"Bucket": name, **where})
-        await self._configure(aws, wanted, {})
-        domain = f"{name}.s3.amazonaws.com"
-        attributes = {
-            "Arn": f"arn:aws:s3:::{name}", "DomainName": domain,
-            "RegionalDomainName": f"{name}.s3.{region}.amazonaws.com",
-            "DualStackDomainName": f"{name}.s3.dualstack.{region}.amazonaws.com",
-            "WebsiteURL": f"http://{name}.s3-website-{region}.amazonaws.com",
-        }  # fmt: skip
-        return Made(name, attributes)
-
-    async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
-        only(wanted.properties, {*_BUCKET, "BucketName"})
-        await self._configure(aws, wanted, before.properties)
-        return Made(before.id, before.attributes)
-
-    async def delete(self, aws: Aws, before: Made) -> None:
-        await aws.call("s3", "DeleteBucket", {"Bucket": before.id})
-
-    @staticmethod
-    async def _configure(aws: Aws, wanted: Wanted, before: dict[str, Any]) -> None:
-        for name, (operation, member) in _BUCKET.items():
-            value = wanted.get(name)
-            if value == before.get(name):
-                continue
-            if name == "NotificationConfiguration":
-                value = _notifications(value or {})
-            elif value is None:
-                continue
-            elif name == "Tags":
-                value = {"TagSet": value}
-            elif name == "BucketEncryption":
-                rules = value.get("ServerSideEncryptionConfiguration") or []
-                defaults = [rule.get("ServerSideEncryptionByDefault") or {} for rule in rules]
-                value = {"Rules": [{"ApplyServerSideEncryptionByDefault": each} for each in defaults]}
-            await send(aws, "s3", operation, {"Bucket": wanted.name, member: value})
-
-
-class BucketPolicy(Kind):
-    type = "AWS::S3::BucketPolicy"
-    service = "s3"
-    fixed = frozenset({"Bucket"})
-
-    async def create(self, aws: Aws, wanted: Wanted) -> Made:
-        given = {"Bucket": wanted.get("Bucket"), "Policy": text(wanted.get("PolicyDocument"))}
-        await aws.call("s3", "PutBucketPolicy", given)
-        return Made(str(wanted.get("Bucket")))
-
-    async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
-        return await self.create(aws, wanted)
-
-    async def delete(self, aws: Aws, before: Made) -> None:
-        await aws.call("s3", "DeleteBucketPolicy", {"Bucket": before.id})
 
 
 class Table(Kind):
@@ -114,8 +19,8 @@ class Table(Kind):
     longest = 255
     fixed = frozenset({"KeySchema", "LocalSecondaryIndexes"})
     probe = ("DescribeTable", "TableName")
-    _APART = ("PointInTimeRecoverySpecification", "SSESpecification", "StreamSpecification", "Tags",
-              "TimeToLiveSpecification")  # fmt: skip
+    _APART = ("KinesisStreamSpecification", "PointInTimeRecoverySpecification", "SSESpecification",
+              "StreamSpecification", "Tags", "TimeToLiveSpecification")  # fmt: skip
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         given = {**wanted.without(*self._APART), **self._common(wanted), "TableName": wanted.name}
@@ -179,6 +84,13 @@ class Table(Kind):
         if recovery and recovery != before.get("PointInTimeRecoverySpecification"):
             given = {**named, "PointInTimeRecoverySpecification": recovery}
             await send(aws, "dynamodb", "UpdateContinuousBackups", given)
+        stream, old = wanted.get("KinesisStreamSpecification"), before.get("KinesisStreamSpecification")
+        if stream != old and old:
+            given = {**named, "StreamArn": old["StreamArn"]}
+            await send(aws, "dynamodb", "DisableKinesisStreamingDestination", given)
+        if stream != old and stream:
+            given = {**named, "StreamArn": stream["StreamArn"]}
+            await send(aws, "dynamodb", "EnableKinesisStreamingDestination", given)
 
 
 class Stream(Kind):
@@ -340,5 +252,5 @@ class StateMachine(Kind):
 
 
 KINDS: tuple[Kind, ...] = (
-    Bucket(), BucketPolicy(), Table(), Stream(), Parameter(), Secret(), StateMachine(),
+    Table(), Stream(), Parameter(), Secret(), StateMachine(),
 )  # fmt: skip

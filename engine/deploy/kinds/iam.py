@@ -75,6 +75,13 @@ class _Iam(Kind):
         raise NotImplementedError
 
 
+def _document(aws: Aws, document: Any) -> str:
+    """A policy as IAM takes it. One without a version is of the first; an emulator may ask for the second's name."""
+    if aws.emulated and isinstance(document, dict) and "Version" not in document:
+        document = {"Version": "2012-10-17", **document}
+    return text(document)
+
+
 async def _attach(aws: Aws, role: str, arns: list[str], operation: str = "AttachRolePolicy") -> None:
     for arn in arns:
         try:
@@ -94,6 +101,7 @@ class Role(_Iam):
     async def made(self, aws: Aws, wanted: Wanted) -> Made:
         given = wanted.without("ManagedPolicyArns", "Policies", "Tags")
         given |= {"RoleName": wanted.name, **_listed(wanted.properties)}
+        given["AssumeRolePolicyDocument"] = _document(aws, wanted.get("AssumeRolePolicyDocument"))
         role = (await send(aws, "iam", "CreateRole", given))["Role"]
         await _attach(aws, wanted.name, wanted.get("ManagedPolicyArns") or [])
         await self._inline(aws, wanted.name, wanted.get("Policies") or [])
@@ -102,7 +110,7 @@ class Role(_Iam):
     async def changed(self, aws: Aws, wanted: Wanted, before: Made) -> None:
         name, old = before.id, before.properties
         if old.get("AssumeRolePolicyDocument") != wanted.get("AssumeRolePolicyDocument"):
-            document = text(wanted.get("AssumeRolePolicyDocument"))
+            document = _document(aws, wanted.get("AssumeRolePolicyDocument"))
             given = {"RoleName": name, "PolicyDocument": document}
             await aws.call("iam", "UpdateAssumeRolePolicy", given)
         arns, had = wanted.get("ManagedPolicyArns") or [], old.get("ManagedPolicyArns") or []
@@ -127,7 +135,7 @@ class Role(_Iam):
     @staticmethod
     async def _inline(aws: Aws, role: str, policies: list[dict[str, Any]]) -> None:
         for each in policies:
-            given = {"RoleName": role, **each, "PolicyDocument": text(each["PolicyDocument"])}
+            given = {"RoleName": role, **each, "PolicyDocument": _document(aws, each["PolicyDocument"])}
             await send(aws, "iam", "PutRolePolicy", given)
 
 
@@ -142,7 +150,7 @@ class Policy(_Iam):
     async def made(self, aws: Aws, wanted: Wanted) -> Made:
         for owner in self._OWNERS:
             for each in wanted.get(f"{owner}s") or []:
-                document = text(wanted.get("PolicyDocument"))
+                document = _document(aws, wanted.get("PolicyDocument"))
                 given = {f"{owner}Name": each, "PolicyName": wanted.name, "PolicyDocument": document}
                 await aws.call("iam", f"Put{owner}Policy", given)
         return Made(wanted.name, {"Id": wanted.name})
@@ -177,13 +185,13 @@ class ManagedPolicy(_Iam):
 
     async def made(self, aws: Aws, wanted: Wanted) -> Made:
         given: dict[str, Any] = {n: wanted.get(n) for n in ("Description", "Path") if n in wanted.properties}
-        given |= {"PolicyName": wanted.name, "PolicyDocument": wanted.get("PolicyDocument")}
+        given |= {"PolicyName": wanted.name, "PolicyDocument": _document(aws, wanted.get("PolicyDocument"))}
         arn = (await send(aws, "iam", "CreatePolicy", given))["Policy"]["Arn"]
         await self._to(aws, wanted.properties, arn, "Attach")
         return Made(arn, {"PolicyArn": arn})
 
     async def changed(self, aws: Aws, wanted: Wanted, before: Made) -> None:
-        document = text(wanted.get("PolicyDocument"))
+        document = _document(aws, wanted.get("PolicyDocument"))
         if before.properties.get("PolicyDocument") != wanted.get("PolicyDocument"):
             found = await aws.call("iam", "ListPolicyVersions", {"PolicyArn": before.id})
             given = {"PolicyArn": before.id, "PolicyDocument": document, "SetAsDefault": True}

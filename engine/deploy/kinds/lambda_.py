@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from . import cfnresponse
 from .base import Aws, Kind, Made, NotMade, Wanted, retag, send, tags, until, with_defaults
 
 SERVICE = "lambda"
@@ -26,6 +29,9 @@ _APART = (
     "FunctionName",
 )
 _NODE, _PYTHON = "index.js", "index.py"
+# Code that stands in a template finds a module beside it that responds for custom resources.
+RESPONSES = "cfnresponse.py"
+_RESPONDS = re.compile(r"^\s*(?:import|from)\s+cfnresponse\b", re.MULTILINE)
 _CLOCK = (1980, 1, 1, 0, 0, 0)
 
 
@@ -37,6 +43,8 @@ def archive(aws: Aws, code: Mapping[str, Any], runtime: str = "") -> dict[str, A
             info = zipfile.ZipInfo(_NODE if runtime.startswith("nodejs") else _PYTHON, _CLOCK)
             info.external_attr = 0o644 << 16
             file.writestr(info, str(code["ZipFile"]))
+            if _RESPONDS.search(str(code["ZipFile"])):
+                file.writestr(zipfile.ZipInfo(RESPONSES, _CLOCK), Path(cfnresponse.__file__).read_bytes())
         return {"ZipFile": out.getvalue()}
     uploaded = aws.artifact(str(code.get("S3Bucket", "")), str(code.get("S3Key", "")))
     return dict(code) if uploaded is None else {"ZipFile": uploaded}

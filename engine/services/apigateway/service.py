@@ -18,6 +18,7 @@ from ..apigatewayv2.apis import ApiOperations
 from ..apigatewayv2.authorizers import AuthorizerOperations
 from ..apigatewayv2.catalog import Catalog
 from ..apigatewayv2.integrations import IntegrationOperations
+from ..apigatewayv2.responses import ResponseOperations
 from ..apigatewayv2.routes import RouteOperations
 from ..apigatewayv2.stages import StageOperations
 from .authorizers import AuthorizerOperations as RestAuthorizerOperations
@@ -43,13 +44,13 @@ class ApiGateway(Service):
         re.ASCII,
     )
 
-    def __init__(self, states: States, endpoint: Callable[[Place, str], str]) -> None:
-        """endpoint: an API's URL, by its place and id."""
+    def __init__(self, states: States, host: Callable[[Place, str], str]) -> None:
+        """host: an API's, by its place and id."""
         # By API and stage, how often its authorizers' cache was emptied.
         self.resets: dict[tuple[str, str], int] = {}
         self._changes = Changes("apigateway")
         self._states = states
-        self._endpoint = endpoint
+        self._host = host
 
     @cached_property
     def _http(self) -> ModelService:
@@ -57,8 +58,8 @@ class ApiGateway(Service):
         catalog = Catalog(self._states, self._changes)
         return _service(
             Model.load("apigatewayv2", _WORDING),
-            ApiOperations(catalog, self._endpoint), RouteOperations(catalog), IntegrationOperations(catalog),
-            StageOperations(catalog, self.resets), AuthorizerOperations(catalog),
+            ApiOperations(catalog, self._host), RouteOperations(catalog), IntegrationOperations(catalog),
+            StageOperations(catalog, self.resets), AuthorizerOperations(catalog), ResponseOperations(catalog),
         )  # fmt: skip
 
     @cached_property

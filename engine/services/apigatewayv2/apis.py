@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +15,12 @@ from .catalog import (
     APIS,
     AUTHORIZERS,
     DEFAULT,
+    HTTP,
     INTEGRATIONS,
     KINDS,
     ROUTES,
     STAGES,
+    WEBSOCKET,
     Catalog,
     Members,
     kept,
@@ -25,7 +28,7 @@ from .catalog import (
     page,
     public,
 )
-from .faults import bad, conflict, full, missing, not_here
+from .faults import bad, conflict, full, missing
 from .imports import Imported, read
 from .integrations import integration
 from .routes import route
@@ -33,6 +36,8 @@ from .routes import route
 MOST = 600  # of a region and account
 TAGS = 50
 SELECTION = "${request.method} ${request.path}"
+# Of a message's body, which is JSON; or of what came with its connection.
+SELECTED = re.compile(r"\$?\{?\$?(?:request\.(?:body|header|querystring)|context|stageVariables)\.[\w.-]+\}?")
 API_KEYS = "$request.header.x-api-key"
 _KEPT = ("Name", "Description", "Version", "DisableExecuteApiEndpoint", "DisableSchemaValidation",
          "IpAddressType", "CorsConfiguration")  # fmt: skip
@@ -41,14 +46,12 @@ _STAGE = {"ApiGatewayManaged": True, "AutoDeploy": True, "StageName": DEFAULT, "
 
 
 class ApiOperations:
-    def __init__(self, catalog: Catalog, endpoint: Callable[[Place, str], str]) -> None:
-        """endpoint: an API's URL, by its place and id."""
+    def __init__(self, catalog: Catalog, host: Callable[[Place, str], str]) -> None:
+        """host: an API's, by its place and id."""
         self._catalog = catalog
-        self._endpoint = endpoint
+        self._host = host
 
     async def create_api(self, members: Members, caller: Caller) -> Members:
-        if members["ProtocolType"] == "WEBSOCKET":
-            raise not_here("ProtocolType WEBSOCKET")
         record = _record(members, {})
         steps = _quick(record["ApiId"], members)
         async with self._catalog.changes.lock:
@@ -77,7 +80,9 @@ class ApiOperations:
         imported, api_id = read(members), members["ApiId"]
         async with self._catalog.changes.lock:
             old = self._catalog.api(caller.place, api_id)
-            fixed = {name: old[name] for name in ("ApiId", "CreatedDate")}
+            fixed = {name: old[name] for name in ("ApiId", "CreatedDate", "ProtocolType")}
+            if old["ProtocolType"] == WEBSOCKET:
+                raise bad("Only HTTP APIs are imported")
             record = _record({"Tags": old.get("Tags"), **imported.api}, fixed) | imported.notes(members)
             steps: list[Step] = [(APIS, api_id, "", record)]
             for table in (ROUTES, INTEGRATIONS, AUTHORIZERS):
@@ -152,7 +157,8 @@ class ApiOperations:
         return {}
 
     def _shown(self, place: Place, record: Record) -> Members:
-        return {"ApiEndpoint": self._endpoint(place, record["ApiId"]), **public(record)}
+        scheme = "ws" if record["ProtocolType"] == WEBSOCKET else "http"
+        return {"ApiEndpoint": f"{scheme}://{self._host(place, record['ApiId'])}", **public(record)}
 
     async def tag_resource(self, members: Members, caller: Caller) -> Members:
         async with self._catalog.changes.lock:
@@ -194,14 +200,18 @@ class ApiOperations:
 
 def _record(members: Members, fixed: Members) -> Record:
     """Raises Fault for one that makes no sense."""
-    if members.get("RouteSelectionExpression") not in (None, SELECTION):
+    kind = fixed.get("ProtocolType") or members.get("ProtocolType") or HTTP
+    selection = members.get("RouteSelectionExpression")
+    if kind == WEBSOCKET:
+        _check_socket(members)
+    elif selection not in (None, SELECTION):
         raise bad(f"For HTTP APIs, the route selection expression must be {SELECTION}")
     name = members["Name"]
     if not 1 <= len(name) <= 128:
         raise bad("The name of an API has from 1 to 128 characters")
     record: Record = {
         "ApiId": fixed.get("ApiId") or new_id(10), "CreatedDate": fixed.get("CreatedDate") or time.time(),
-        "ProtocolType": "HTTP", "RouteSelectionExpression": SELECTION, "ApiKeySelectionExpression": API_KEYS,
+        "ProtocolType": kind, "RouteSelectionExpression": selection or SELECTION, "ApiKeySelectionExpression": API_KEYS,
         "DisableExecuteApiEndpoint": False, "IpAddressType": "ipv4", "Tags": members.get("Tags") or {},
         **kept(members, _KEPT),
     }  # fmt: skip
@@ -216,6 +226,19 @@ def _record(members: Members, fixed: Members) -> Record:
         if not cors:
             del record["CorsConfiguration"]
     return record
+
+
+def _check_socket(members: Members) -> None:
+    """Raises Fault."""
+    selection = members.get("RouteSelectionExpression") or ""
+    if SELECTED.fullmatch(selection) is None:
+        raise bad(
+            "Invalid route selection expression specified for WebSocket API: "
+            + (selection or "there is none")
+        )
+    for name in ("CorsConfiguration", "Target", "RouteKey", "CredentialsArn"):
+        if members.get(name):
+            raise bad(f"{name} is not supported for WebSocket APIs")
 
 
 def _quick(api_id: str, members: Members) -> list[Step]:

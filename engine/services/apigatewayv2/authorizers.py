@@ -17,6 +17,8 @@ TTL = 300  # seconds, by default, of an authorizer that has identity sources
 TTL_MOST = 3600
 _KEPT = ("Name", "AuthorizerType", "AuthorizerUri", "AuthorizerCredentialsArn", "AuthorizerPayloadFormatVersion",
          "AuthorizerResultTtlInSeconds", "EnableSimpleResponses", "IdentitySource", "JwtConfiguration")  # fmt: skip
+OF_SOCKET = re.compile(r"route\.request\.(header|querystring|multivalueheader|multivaluequerystring)\.[\w.\-]+|"
+                       r"(context|stageVariables)\.[\w.\-]+")  # fmt: skip
 SOURCE = re.compile(r"\$(request\.(header|querystring)|context|stageVariables)\.[\w.\-]+")
 
 
@@ -36,7 +38,8 @@ class AuthorizerOperations:
             return await self._write(members, caller, known)
 
     async def _write(self, members: Members, caller: Caller, known: Record) -> Members:
-        record, api_id = authorizer(members, known), members["ApiId"]
+        api_id = members["ApiId"]
+        record = authorizer(members, known, self._catalog.is_socket(caller.place, api_id))
         for id, other in self._catalog.owned(caller.place, AUTHORIZERS, api_id).items():
             if other["Name"] == record["Name"] and id != record["AuthorizerId"]:
                 raise conflict(f"Authorizer with name {record['Name']} already exists for this API")
@@ -63,8 +66,8 @@ class AuthorizerOperations:
         return {}
 
 
-def authorizer(members: Mapping[str, Any], known: Mapping[str, Any]) -> Record:
-    """The record of a request. known: the one it changes. Raises Fault."""
+def authorizer(members: Mapping[str, Any], known: Mapping[str, Any], socket: bool = False) -> Record:
+    """The record of a request. known: the one it changes; socket: it is a WebSocket API's. Raises Fault."""
     record: Record = {"AuthorizerId": known.get("AuthorizerId") or new_id(6), **known, **kept(members, _KEPT)}
     kind = record["AuthorizerType"]
     if kind not in ("REQUEST", "JWT"):
@@ -73,10 +76,28 @@ def authorizer(members: Mapping[str, Any], known: Mapping[str, Any]) -> Record:
         raise bad("IdentityValidationExpression is not supported for HTTP APIs")
     if not 1 <= len(record["Name"]) <= 128:
         raise bad("The name of an authorizer has from 1 to 128 characters")
+    if socket:
+        return _of_socket(record)
     for source in record.setdefault("IdentitySource", []):
         if SOURCE.fullmatch(source) is None:
             raise bad(f"Invalid mapping expression specified: {source}")
     return _jwt(record) if kind == "JWT" else _request(record)
+
+
+def _of_socket(record: Record) -> Record:
+    """Raises Fault."""
+    if record["AuthorizerType"] != "REQUEST":
+        raise bad("WebSocket APIs only support the authorizer type REQUEST")
+    if FUNCTION.fullmatch(record.get("AuthorizerUri") or "") is None:
+        raise bad("Invalid AuthorizerUri: it must be the invocation URI of a Lambda function")
+    for name in ("AuthorizerPayloadFormatVersion", "EnableSimpleResponses", "JwtConfiguration",
+                 "AuthorizerResultTtlInSeconds"):  # fmt: skip
+        if record.get(name):
+            raise bad(f"{name} is not supported for WebSocket APIs")
+    for source in record.setdefault("IdentitySource", []):
+        if OF_SOCKET.fullmatch(source) is None:
+            raise bad(f"Invalid mapping expression specified: {source}")
+    return record
 
 
 def _jwt(record: Record) -> Record:

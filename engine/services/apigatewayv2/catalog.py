@@ -18,6 +18,7 @@ AUTHORIZERS, STAGES, DEPLOYMENTS = "http-authorizers", "http-stages", "http-depl
 KINDS = {ROUTES: "Route", INTEGRATIONS: "Integration", AUTHORIZERS: "Authorizer", STAGES: "Stage",
          DEPLOYMENTS: "Deployment"}  # fmt: skip
 DEFAULT = "$default"
+HTTP, WEBSOCKET = "HTTP", "WEBSOCKET"
 NO_ROUTES = "Unable to deploy API because no routes exist in this API"
 _LETTERS = string.ascii_lowercase + string.digits
 Members = dict[str, Any]
@@ -45,6 +46,10 @@ class Catalog:
         if record is None:
             raise no_api(place, api_id)
         return record
+
+    def is_socket(self, place: Place, api_id: str) -> bool:
+        """Is it a WebSocket API? Raises Fault."""
+        return bool(self.api(place, api_id)["ProtocolType"] == WEBSOCKET)
 
     def owned(self, place: Place, table: str, api_id: str) -> Mapping[str, Record]:
         """What an API has of a kind, by its ids. Raises Fault: there is no such API."""

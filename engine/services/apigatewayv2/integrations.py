@@ -13,6 +13,8 @@ from .faults import bad, conflict, full, not_here
 
 MOST = 300  # of an API
 TIMEOUT = (50, 30_000)  # milliseconds
+SOCKET_TIMEOUT = 29_000  # and the most that one of a WebSocket API has
+_OF_SOCKETS = ("PassthroughBehavior", "RequestTemplates", "TemplateSelectionExpression")
 _KEPT = ("IntegrationType", "IntegrationUri", "IntegrationMethod", "PayloadFormatVersion", "Description",
          "CredentialsArn", "ConnectionType", "TimeoutInMillis")  # fmt: skip
 _ELSEWHERE = ("ConnectionId", "IntegrationSubtype", "RequestTemplates", "TemplateSelectionExpression",
@@ -32,8 +34,9 @@ class IntegrationOperations:
         self._catalog = catalog
 
     async def create_integration(self, members: Members, caller: Caller) -> Members:
-        record, api_id = integration(members, {}), members["ApiId"]
+        api_id = members["ApiId"]
         async with self._catalog.changes.lock:
+            record = integration(members, {}, self._catalog.is_socket(caller.place, api_id))
             if len(self._catalog.owned(caller.place, INTEGRATIONS, api_id)) >= MOST:
                 raise full("Integrations for this API")
             await self._catalog.write(
@@ -53,7 +56,8 @@ class IntegrationOperations:
     async def update_integration(self, members: Members, caller: Caller) -> Members:
         api_id, id = members["ApiId"], members["IntegrationId"]
         async with self._catalog.changes.lock:
-            record = integration(members, self._catalog.found(caller.place, INTEGRATIONS, api_id, id))
+            known = self._catalog.found(caller.place, INTEGRATIONS, api_id, id)
+            record = integration(members, known, self._catalog.is_socket(caller.place, api_id))
             await self._catalog.write(caller.place, api_id, (INTEGRATIONS, api_id, id, record))
         return public(record)
 
@@ -70,8 +74,10 @@ class IntegrationOperations:
         return {}
 
 
-def integration(members: Mapping[str, Any], known: Mapping[str, Any]) -> Record:
-    """The record of a request. known: the one it changes. Raises Fault."""
+def integration(members: Mapping[str, Any], known: Mapping[str, Any], socket: bool = False) -> Record:
+    """The record of a request. known: the one it changes; socket: it is a WebSocket API's. Raises Fault."""
+    if socket:
+        return _of_socket(members, known)
     record: Record = {
         "IntegrationId": known.get("IntegrationId") or new_id(7), "ConnectionType": "INTERNET",
         "TimeoutInMillis": TIMEOUT[1], **known, **kept(members, _KEPT),
@@ -97,6 +103,35 @@ def integration(members: Mapping[str, Any], known: Mapping[str, Any]) -> Record:
             raise bad("HttpMethod must be specified for HTTP_PROXY integrations")
         if record.setdefault("PayloadFormatVersion", "1.0") != "1.0":
             raise bad("PayloadFormatVersion must be 1.0 for HTTP_PROXY integrations")
+    return record
+
+
+def _of_socket(members: Mapping[str, Any], known: Mapping[str, Any]) -> Record:
+    """A function, or a mock of which the templates do not say anything. Raises Fault."""
+    record: Record = {
+        "IntegrationId": known.get("IntegrationId") or new_id(7), "ConnectionType": "INTERNET",
+        "PassthroughBehavior": "WHEN_NO_MATCH", "PayloadFormatVersion": "1.0", "TimeoutInMillis": SOCKET_TIMEOUT,
+        "IntegrationResponseSelectionExpression": "${integration.response.statuscode}", **known,
+        **kept(members, (*_KEPT, *_OF_SOCKETS)),
+    }  # fmt: skip
+    for name in (
+        "ConnectionId",
+        "ContentHandlingStrategy",
+        "TlsConfig",
+        "ResponseParameters",
+        "RequestParameters",
+    ):
+        if members.get(name):
+            raise not_here(f"{name} of a WebSocket API's integration")
+    kind = record["IntegrationType"]
+    if kind not in ("AWS_PROXY", "MOCK"):
+        raise not_here(f"IntegrationType {kind} of a WebSocket API")
+    if kind == "AWS_PROXY":
+        if FUNCTION.fullmatch(record.get("IntegrationUri") or "") is None:
+            raise bad("Integrations of type 'AWS_PROXY' currently only supports Lambda function invocations.")
+        record.setdefault("IntegrationMethod", "POST")
+    if not TIMEOUT[0] <= record["TimeoutInMillis"] <= SOCKET_TIMEOUT:
+        raise bad(f"Timeout should be between {TIMEOUT[0]} ms and {SOCKET_TIMEOUT} ms")
     return record
 
 

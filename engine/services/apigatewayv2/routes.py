@@ -13,12 +13,9 @@ from .faults import bad, conflict, full, missing, not_here
 
 MOST = 300  # of an API
 _KEPT = ("RouteKey", "Target", "AuthorizationType", "AuthorizerId", "AuthorizationScopes", "OperationName")
-_ELSEWHERE = (
-    "ModelSelectionExpression",
-    "RequestModels",
-    "RequestParameters",
-    "RouteResponseSelectionExpression",
-)
+_ELSEWHERE = ("ModelSelectionExpression", "RequestModels", "RequestParameters")
+_RESPONDS = "RouteResponseSelectionExpression"
+CONNECT, DISCONNECT = "$connect", "$disconnect"
 _FORM = (
     "The provided route key is not formatted properly for HTTP protocol. Format should be "
     '"<HTTP METHOD> /<RESOURCE PATH>" or "$default"'
@@ -46,8 +43,11 @@ class RouteOperations:
 
     async def _write(self, members: Members, caller: Caller, known: Record) -> Members:
         api_id, place = members["ApiId"], caller.place
-        tables = (ROUTES, INTEGRATIONS, AUTHORIZERS)
-        record = route(members, known, *(self._catalog.owned(place, table, api_id) for table in tables))
+        routes, integrations, authorizers = (
+            self._catalog.owned(place, table, api_id) for table in (ROUTES, INTEGRATIONS, AUTHORIZERS)
+        )
+        socket = self._catalog.is_socket(place, api_id)
+        record = route(members, known, routes, integrations, authorizers, socket)
         await self._catalog.write(place, api_id, (ROUTES, api_id, record["RouteId"], record))
         return public(record)
 
@@ -72,8 +72,10 @@ def route(
     routes: Mapping[str, Record],
     integrations: Mapping[str, Record],
     authorizers: Mapping[str, Record],
+    socket: bool = False,
 ) -> Record:
-    """The record of a request. known: the one it changes; the others: what the API has. Raises Fault."""
+    """The record of a request. known: the one it changes; the others: what the API has; socket: it is a WebSocket API.
+    Raises Fault."""
     record: Record = {
         "RouteId": known.get("RouteId") or new_id(7), "ApiKeyRequired": False, "AuthorizationType": "NONE", **known,
         **kept(members, _KEPT),
@@ -82,8 +84,15 @@ def route(
         if members.get(name):
             raise not_here(f"{name} of a route")
     if members.get("ApiKeyRequired"):
+        if socket:
+            raise not_here("ApiKeyRequired of a WebSocket API's route")
         raise bad("ApiKeyRequired is not currently supported for HTTP APIs.")
-    _check_key(record["RouteKey"])
+    if socket:
+        _check_socket(record, members)
+    elif members.get(_RESPONDS):
+        raise bad(f"{_RESPONDS} is not supported for HTTP APIs")
+    else:
+        _check_key(record["RouteKey"])
     for id, other in routes.items():
         if other["RouteKey"] == record["RouteKey"] and id != record["RouteId"]:
             raise conflict(f"Route with key {record['RouteKey']} already exists for this API")
@@ -96,6 +105,22 @@ def route(
             raise missing("Integration", id)
     _check_authorization(record, authorizers)
     return record
+
+
+def _check_socket(record: Record, members: Mapping[str, Any]) -> None:
+    """Raises Fault."""
+    key = record["RouteKey"]
+    if not 1 <= len(key) <= 128 or (key.startswith("$") and key not in (CONNECT, DISCONNECT, DEFAULT)):
+        raise bad(f"Invalid route key specified: {key}")
+    expression = members.get(_RESPONDS)
+    if expression is not None:
+        if expression not in ("", DEFAULT):
+            raise bad(f"The only route response selection expression is {DEFAULT}")
+        record[_RESPONDS] = expression
+    if key != CONNECT and record["AuthorizationType"] != "NONE":
+        raise bad(f"Authorization is only supported for the {CONNECT} route")
+    if record["AuthorizationType"] == "JWT":
+        raise bad("AuthorizationType JWT is not supported for WebSocket APIs")
 
 
 def _check_key(key: str) -> None:

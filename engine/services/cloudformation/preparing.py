@@ -10,17 +10,20 @@ from urllib.parse import unquote, urlsplit
 from ...aws.clients import CallFailed, Clients
 from ...aws.faults import Fault
 from ...aws.names import Place
-from ...deploy import dynamic, parameters, template
+from ...deploy import dynamic, includes, parameters, template
 from ...deploy.changes import changes
 from ...deploy.documents import BYTES, Missing, load
+from ...deploy.intrinsics import UNKNOWN
 from ...deploy.journal import Record, attribute_of
 from ...deploy.kinds import KINDS
 from ...deploy.kinds.base import NotMade
 from ...deploy.program import Program, Stack
 from ...deploy.sam import Transform
 from ...deploy.template import Template
+from ...routing.targets import Message, Targets
 from .artifacts import Artifacts
 from .catalog import Catalog
+from .responses import Responses
 
 BODY = 51_200  # characters of a TemplateBody
 TAGS = 50
@@ -34,13 +37,21 @@ _AGREED = {
 class ServerAws:
     """What resources are made by: the operations of this server, and of where others are passed on to."""
 
-    def __init__(self, clients: Clients, artifacts: Artifacts, place: Place) -> None:
+    def __init__(
+        self, clients: Clients, artifacts: Artifacts, responses: Responses, targets: Targets, place: Place
+    ) -> None:
         self._clients = clients
         self._artifacts = artifacts
+        self._targets = targets
+        self.response = responses.expected
         self.place = place
+        self.emulated = clients.emulated
 
     async def call(self, service: str, operation: str, members: Mapping[str, Any]) -> dict[str, Any]:
         return await self._clients.call(service, operation, members, self.place)
+
+    async def send(self, arn: str, body: bytes, subject: str) -> None:
+        await self._targets.send(Message(arn, body, subject=subject))
 
     def artifact(self, bucket: str, key: str) -> bytes | None:
         return self._artifacts.read(bucket, key)
@@ -58,8 +69,12 @@ class Prepared:
 class Preparing:
     """Belongs to the event loop."""
 
-    def __init__(self, catalog: Catalog, clients: Clients, artifacts: Artifacts) -> None:
+    def __init__(
+        self, catalog: Catalog, clients: Clients, artifacts: Artifacts, responses: Responses, targets: Targets
+    ) -> None:
         self._catalog = catalog
+        self._responses = responses
+        self._targets = targets
         self._clients = clients
         self._artifacts = artifacts
         self._transform = Transform()
@@ -68,7 +83,7 @@ class Preparing:
         await self._transform.aclose()
 
     def aws(self, place: Place) -> ServerAws:
-        return ServerAws(self._clients, self._artifacts, place)
+        return ServerAws(self._clients, self._artifacts, self._responses, self._targets, place)
 
     async def text(self, members: Mapping[str, Any], record: Record | None, place: Place) -> str:
         """A request's template. Raises Fault."""
@@ -92,13 +107,19 @@ class Preparing:
 
     async def template(self, document: dict[str, Any], values: Mapping[str, str], place: Place) -> Template:
         """Transformed and checked. Raises Fault."""
+
+        async def fetch(location: str) -> str:
+            bucket, _, key = location.removeprefix("s3://").partition("/")
+            return await self._object(bucket, key, place)
+
+        document = await includes.fetched(document, fetch)
         if template.SAM in template.transforms(document):
             try:
                 document = await self._transform(document, values, place.region)
             except Missing as error:
                 raise Fault("ValidationError", str(error)) from None
         found = template.of({name: each for name, each in document.items() if name != "Transform"})
-        found.check(KINDS)
+        found.check()
         return found
 
     async def prepare(self, members: Mapping[str, Any], record: Record | None, place: Place) -> Prepared:
@@ -117,6 +138,8 @@ class Preparing:
             found = Template(before["_processed"])
         else:
             found = await self.template(document, values, place)
+        program = Program(Stack(members["StackName"], "", place), found, resolved, lambda name: None)
+        found.check_kinds(program.resources(program.scope(lambda name, attribute: UNKNOWN)), KINDS)
         agreed = set(members.get("Capabilities") or ())
         for needed in found.capabilities():
             if not agreed & _AGREED[needed]:
@@ -171,17 +194,27 @@ class Preparing:
 
     async def _fetched(self, url: str, place: Place) -> str:
         try:
-            body: bytes | str | None = self._artifacts.of_url(url)
+            body = self._artifacts.of_url(url)
+        except NotMade as error:
+            raise Fault("ValidationError", f"S3 error: {error}") from None
+        return _text(body) if body is not None else await self._object(*_object(url), place)
+
+    async def _object(self, bucket: str, key: str, place: Place) -> str:
+        """An object's text. Raises Fault."""
+        try:
+            body = self._artifacts.read(bucket, key)
             if body is None:
-                bucket, key = _object(url)
-                asked = {"Bucket": bucket, "Key": key}
-                found = await self._clients.call("s3", "GetObject", asked, place)
+                found = await self._clients.call("s3", "GetObject", {"Bucket": bucket, "Key": key}, place)
                 body = bytes(found["Body"])
         except (CallFailed, NotMade) as error:
             raise Fault("ValidationError", f"S3 error: {error}") from None
-        if len(body) > BYTES:
-            raise Fault("ValidationError", f"Template may not exceed {BYTES} bytes in size.")
-        return body if isinstance(body, str) else body.decode("utf-8", "replace")
+        return _text(body)
+
+
+def _text(body: bytes) -> str:
+    if len(body) > BYTES:
+        raise Fault("ValidationError", f"Template may not exceed {BYTES} bytes in size.")
+    return body.decode("utf-8", "replace")
 
 
 def document_of(text: str) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from ...aws.service import Handler, ModelService, operations_of
 from ...aws.validate import Wording
 from ...durable.changes import Changes, Step
 from ...durable.state import States
+from ...routing.targets import Targets
 from .artifacts import Artifacts
 from .catalog import CHANGE_SETS, DELETED, EVENTS, RESOURCES, STACKS, Catalog, key
 from .change_sets import ChangeSets
 from .describing import Describing
 from .preparing import Preparing
+from .responses import Responses
 from .stacks import Stacks
 from .swaps import Swaps
 
@@ -30,12 +32,14 @@ class CloudFormation(ModelService):
 
     body_bytes = BODY_BYTES
 
-    def __init__(self, states: States, clients: Clients, artifacts: Artifacts) -> None:
+    def __init__(
+        self, states: States, clients: Clients, artifacts: Artifacts, responses: Responses, targets: Targets
+    ) -> None:
         self._states = states
         self._changes = Changes("cloudformation")
         self._artifacts = artifacts
         self._catalog = Catalog(states, self._changes)
-        preparing = self._preparing = Preparing(self._catalog, clients, artifacts)
+        preparing = self._preparing = Preparing(self._catalog, clients, artifacts, responses, targets)
         self._stacks = Stacks(self._catalog, preparing)
         model = Model.load("cloudformation", Wording(code="ValidationError"))
         operations: dict[str, Handler] = {}

@@ -27,7 +27,7 @@ _TABLES = frozenset({"policy", "function", "alias"})
 class Reason(Enum):
     """Why a function was not invoked."""
 
-    DENIED = "its policy does not let API Gateway"
+    DENIED = "its policy does not allow it"
     ABSENT = "there is none of that name"
     THROTTLED = "there is no concurrency left"
     LATE = "it takes longer than the integration may"
@@ -67,8 +67,10 @@ def function_of(
 class Functions:
     """Belongs to the event loop."""
 
-    def __init__(self, hosting: Hosting) -> None:
+    def __init__(self, hosting: Hosting, principal: str = PRINCIPAL) -> None:
+        """principal: whom functions' policies are to allow."""
         self._hosting = hosting
+        self._principal = principal
         self._allowed: dict[tuple[Function, str], bool] = {}
         hosting.watchers.append(self._changed)
 
@@ -110,6 +112,6 @@ class Functions:
                 self._allowed.clear()
             state = self._hosting.of(function.place).state
             found = self._allowed[key] = may_invoke(
-                state, function.name, function.qualifier, PRINCIPAL, source, account
+                state, function.name, function.qualifier, self._principal, source, account
             )
         return found

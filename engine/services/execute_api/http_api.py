@@ -47,12 +47,12 @@ class HttpStage:
         self.name: str = stage["StageName"]
         self.disabled: bool = bool(api.get("DisableExecuteApiEndpoint"))
         self.variables: Mapping[str, str] = stage.get("StageVariables") or {}
-        served = _served(state, api, stage)
-        self.cors: Mapping[str, Any] | None = served["cors"]
+        found = served(state, api, stage)
+        self.cors: Mapping[str, Any] | None = found["cors"]
         by_path: dict[str, dict[str, Route]] = {}
         default: Route | None = None
-        for record in served["routes"]:
-            made = self._route(record, served)
+        for record in found["routes"]:
+            made = self._route(record, found)
             if made.key == DEFAULT:
                 default = made
             else:
@@ -89,7 +89,7 @@ def _match(
     return (default, {}) if default is not None else None
 
 
-def _served(state: State, api: Record, stage: Record) -> Record:
+def served(state: State, api: Record, stage: Record) -> Record:
     """Routes and what they need: of the API as it is where a stage deploys by itself, or as its deployment has them."""
     api_id = api["ApiId"]
     if stage.get("AutoDeploy"):

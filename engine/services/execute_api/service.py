@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
 from ...aws.faults import Fault
@@ -13,18 +14,19 @@ from ...durable.state import Change
 from ...hosting.placements import Hosting, Placement
 from ..apigateway.catalog import APIS as REST_APIS
 from ..apigateway.catalog import OF_AN_API
-from ..apigatewayv2.catalog import APIS, DEFAULT, KINDS
-from . import http_api, responses, rest_api
+from ..apigatewayv2.catalog import APIS, DEFAULT, KINDS, WEBSOCKET
+from . import http_api, responses, rest_api, sockets
 from .exchange import Exchange
 from .functions import Functions
 from .http_api import HttpApis, HttpStage
 from .outgoing import BODY_BYTES, Outgoing
 from .responses import Refused
 from .rest_api import RestApis, RestStage
+from .sockets import SocketStage, WebSocketApis
 
 PATH = "/_aws/execute-api/"
 _TABLES = frozenset({APIS, *KINDS, REST_APIS, *OF_AN_API})
-Stage = HttpStage | RestStage
+Stage = HttpStage | RestStage | SocketStage
 
 
 class ExecuteApi(Service):
@@ -48,11 +50,16 @@ class ExecuteApi(Service):
         functions = Functions(hosting)
         self._http = HttpApis(functions, self._outgoing, guarded)
         self._rest = RestApis(functions, self._outgoing, guarded)
+        self._sockets = WebSocketApis(functions, guarded, self._socket_stage)
         self._stages: dict[str, Mapping[str, Stage]] = {}  # by API
         hosting.watchers.append(self._changed)
 
     async def aclose(self) -> None:
+        await self._sockets.aclose()
         await self._outgoing.aclose()
+
+    def drain(self) -> None:
+        self._sockets.drain()
 
     def _changed(self, placement: Placement, change: Change) -> None:
         for table, owner, *_ in change.steps:
@@ -66,10 +73,22 @@ class ExecuteApi(Service):
             for placement in self._hosting.all():
                 state, place = placement.state, placement.place
                 if (record := state.get(APIS, api_id)) is not None:
-                    found = self._stages[api_id] = http_api.stages(state, place, record)
+                    kind = sockets.stages if record["ProtocolType"] == WEBSOCKET else http_api.stages
+                    found = self._stages[api_id] = kind(state, place, record)
                 elif (record := state.get(REST_APIS, api_id)) is not None:
                     found = self._stages[api_id] = rest_api.stages(state, place, record)
         return found
+
+    def _socket_stage(self, api_id: str, name: str) -> SocketStage | None:
+        stage = (self._of(api_id) or {}).get(name)
+        return stage if isinstance(stage, SocketStage) else None
+
+    def upgrade(self, request: Request, enter: Callable[[], Caller]) -> asyncio.Protocol | None:
+        stage, path, rest = self._find(request)
+        if not isinstance(stage, SocketStage):
+            return None
+        exchange = self._exchange(request, Caller(stage.place), stage, path, rest)
+        return self._sockets.connection(stage, exchange, enter)
 
     def _find(self, request: Request) -> tuple[Stage | None, str, str]:
         """The stage, the path with the stage where the request names it, and the path behind it."""
@@ -89,15 +108,27 @@ class ExecuteApi(Service):
         stage, path, rest = self._find(request)
         if stage is None:
             return self._refused(request, Refused("RESOURCE_NOT_FOUND"))
-        exchange = Exchange(
-            request, caller, stage.place, stage.api_id, stage.name, stage.variables, unquote(path), rest
-        )
+        if isinstance(stage, SocketStage):
+            if rest.startswith(sockets.CONNECTIONS):
+                return self._sockets.manage(stage, request, rest)
+            return responses.response((426, [("upgrade", "websocket")], b'{"message":"Upgrade Required"}'))
+        exchange = self._exchange(request, caller, stage, path, rest)
         resets = self._resets.get((stage.api_id, stage.name), 0)
         if isinstance(stage, HttpStage):
             return await self._http.serve(stage, exchange, resets)
         return await self._rest.serve(stage, exchange, self._hosting.of(stage.place).state, resets)
 
+    @staticmethod
+    def _exchange(request: Request, caller: Caller, stage: Stage, path: str, rest: str) -> Exchange:
+        variables = stage.variables
+        return Exchange(
+            request, caller, stage.place, stage.api_id, stage.name, variables, unquote(path), rest
+        )
+
     def error(self, request: Request, fault: Fault) -> Response:
+        stage, _, rest = self._find(request)
+        if isinstance(stage, SocketStage) and rest.startswith(sockets.CONNECTIONS):
+            return sockets.failed(Fault("ForbiddenException", fault.message or "Forbidden"))
         kinds = {
             "MissingAuthenticationTokenException": "MISSING_AUTHENTICATION_TOKEN",
             "ServiceException": "API_CONFIGURATION_ERROR", "ServiceUnavailableException": "THROTTLED",

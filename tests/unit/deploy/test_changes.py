@@ -22,7 +22,7 @@ PLACE = Place("us-east-1", "000000000000")
 
 def program(resources: dict[str, Any], conditions: dict[str, Any] | None = None, **more: Any) -> Program:
     template = of({"Resources": resources, "Conditions": conditions or {}, **more})
-    template.check(KINDS)
+    template.check()
     return Program(Stack("s", "id", PLACE), template, {}, lambda _name: None)
 
 

@@ -129,7 +129,7 @@ def test_what_an_api_consists_of(client: Any, echo: str, decider: str) -> None:
 @pytest.mark.parametrize(
     ("operation", "members", "code"),
     [
-        ("create_api", {"Name": "w", "ProtocolType": "WEBSOCKET"}, "NotImplementedException"),
+        ("create_api", {"Name": "w", "ProtocolType": "WEBSOCKET"}, "BadRequestException"),
         ("create_api", {"Name": "w", "ProtocolType": "SMTP"}, "BadRequestException"),
         ("create_api", {"Name": "", "ProtocolType": "HTTP"}, "BadRequestException"),
         ("create_vpc_link", {"Name": "v", "SubnetIds": ["s"]}, "NotImplementedException"),
