@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
-from ..deploy.building import REQUIREMENTS
-from ..deploy.packaging import Packaged, Source
-from ..hosting.archives import packs
 from .status import UsageError
+
+if TYPE_CHECKING:
+    from ..deploy.packaging import Packaged, Source
 
 STEP_MS = 5  # between two looks of the watcher: what happens within one is one change
 _GROUP_MS = 50  # that changes are gathered at most
@@ -71,6 +72,8 @@ class Sources:
 
     def change(self, files: Iterable[Path]) -> Change:
         """What these files are to the template."""
+        from ..deploy.building import REQUIREMENTS
+
         found = Change()
         packed = self.packed
         for path in files:
@@ -100,6 +103,8 @@ def _state(path: Path) -> tuple[int, ...]:
 
 
 def _within(path: Path, source: Source) -> bool:
+    from ..hosting.archives import packs
+
     if path == source.path:
         return True
     return path.is_relative_to(source.path) and packs(path.relative_to(source.path).parts)
@@ -149,6 +154,8 @@ def _await_writer(path: Path) -> None:
 
 
 def _folders_in(root: Path) -> Iterator[Path]:
+    from ..hosting.archives import packs
+
     for folder, names, _ in os.walk(root):
         names[:] = [name for name in names if packs([name])]
         yield from (Path(folder, name) for name in names)
