@@ -69,7 +69,13 @@ def test_questions_and_what_is_kept(run: Run, server: Served, cloud: Any, tmp_pa
     terminal.wait(f"Stack name [{name}]: ")
     terminal.type("\n")
     terminal.wait("Stage (one of dev, prod) [dev]: ")
-    terminal.type("\n\n\nn\n")
+    terminal.type("\n")
+    terminal.wait('Word (String) [a "b" c]: ')
+    terminal.type("\n")
+    terminal.wait("Secret [kept]: ")
+    terminal.type("\n")
+    terminal.wait("(y or n) [y]: ")
+    terminal.type("n\n")
     assert terminal.ended() == 0
     assert outputs(cloud, name) == {"All": 'dev a "b" c', "Secret": "hush"}
     assert run("delete", name)[0] == 0

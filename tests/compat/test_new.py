@@ -64,10 +64,8 @@ def test_it_deploys(run: Run, server: Served, cloud: Any, tmp_path: Path, name: 
     for n in (0, 3):  # a right one, and one that never will be
         sqs.send_message(QueueUrl=found["Queue"], MessageBody=batch["Records"][n]["body"])
     logs = server.client("logs")
-    functions = server.client().list_functions(MaxItems=50)["Functions"]
-    function = next(
-        each["FunctionName"] for each in functions if each["FunctionName"].startswith(f"{name}-orders")
-    )
+    resource = cloud.describe_stack_resource(StackName=f"{name}-orders", LogicalResourceId="Orders")
+    function = resource["StackResourceDetail"]["PhysicalResourceId"]
 
     def priced() -> bool:
         try:
