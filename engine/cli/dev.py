@@ -95,8 +95,7 @@ class Dev:
         self._held: set[Path] = set()  # files that were saved while one of them cannot be compiled
         self._last: tuple[str, str] | None = None  # a function, and its latest event
         self._happened: queue.Queue[set[Path] | dict[str, Any]] = queue.Queue()
-        self._wake_r, self._wake_w = os.pipe()
-        os.set_blocking(self._wake_w, False)
+        self._wake = os.eventfd(0)
         self._running = True
 
     def run(self) -> None:
@@ -108,7 +107,7 @@ class Dev:
             self._deploy(first=True)
             keys = stack.enter_context(single_keys())
             selector = stack.enter_context(selectors.DefaultSelector())
-            selector.register(self._wake_r, selectors.EVENT_READ)
+            selector.register(self._wake, selectors.EVENT_READ)
             if keys:
                 selector.register(sys.stdin, selectors.EVENT_READ, "keys")
                 self._screen.say("r: rerun  e: edit  l: logs  q: quit", GREY)
@@ -118,7 +117,7 @@ class Dev:
                     if found.data:
                         self._key(os.read(sys.stdin.fileno(), 1).decode("latin-1"))
                     else:
-                        os.read(self._wake_r, 4096)
+                        os.eventfd_read(self._wake)
                 for each in self._pending():
                     if isinstance(each, set):
                         self._saved(each)
@@ -128,8 +127,7 @@ class Dev:
     def _tell(self, what: set[Path] | dict[str, Any]) -> None:
         """From any thread."""
         self._happened.put(what)
-        with contextlib.suppress(BlockingIOError):  # full: it will wake
-            os.write(self._wake_w, b"x")
+        os.eventfd_write(self._wake, 1)
 
     def _pending(self) -> Iterator[set[Path] | dict[str, Any]]:
         """What has happened, files that were saved in one piece."""
