@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -28,6 +29,8 @@ IDLE_SECONDS = 600.0
 LIFE_SECONDS = 7200.0
 AT_ONCE = 8  # messages of one connection that are being worked at; then it is not read
 UNREAD_BYTES = 512 * 1024  # that a client may leave of what is sent to it
+_PHRASES = {each.value: each.phrase for each in HTTPStatus}
+_log = logging.getLogger("stoker.apis")
 _EARLY_BYTES = 64 * 1024  # that may come before the handshake is done
 _CLOSING_SECONDS = 10.0  # that a client has to confirm the end
 GOING_AWAY, NOT_TEXT, TOO_LONG, ABNORMAL = 1001, 1003, 1009, 1006
@@ -101,6 +104,10 @@ class Connection(asyncio.Protocol):
         except NotAccepted as refusal:
             self._refuse(refusal.reply)
             return
+        except Exception:
+            _log.exception("a WebSocket's handshake failed")
+            self._refuse((500, [], b'{"message":"Internal Server Error"}'))
+            return
         if self._transport.is_closing():
             return
         digest = hashlib.sha1(f"{key}{_GUID}".encode("latin-1"), usedforsecurity=False).digest()
@@ -118,7 +125,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, reply: Reply) -> None:
         status, headers, body = reply
-        line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
+        line = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode()
         more = [("content-length", str(len(body))), ("connection", "close")]
         kept = [pair for pair in headers if pair[0] not in ("content-length", "connection")]
         self._transport.write(line + _lines([*kept, *more]) + body)
@@ -183,8 +190,8 @@ class Connection(asyncio.Protocol):
         self._tasks.discard(task)
         if len(self._tasks) < AT_ONCE and not self._transport.is_closing():
             self._transport.resume_reading()
-        if not task.cancelled():
-            task.exception()  # which its owner has logged
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a WebSocket's message failed", exc_info=error)
 
     # What goes.
 
@@ -234,7 +241,7 @@ class Connection(asyncio.Protocol):
 
 def _lines(headers: Pairs) -> bytes:
     lines = [
-        f"{name}: {value}\r\n".encode("latin-1", "replace") for name, value in headers if "\n" not in value
+        f"{name}: {value}\r\n".encode("latin-1", "replace") for name, value in headers if value.isprintable()
     ]
     return b"".join(lines) + b"\r\n"
 

@@ -200,6 +200,8 @@ class WebSocketApis:
 
     def opened(self, connection: Connection) -> None:
         self._open[self._key(connection)] = connection
+        if self._drained:
+            connection.close(GOING_AWAY)
 
     async def message(self, connection: Connection, text: str) -> None:
         id = uuid.uuid4()

@@ -267,3 +267,15 @@ def test_many_at_once_and_the_end_of_the_server(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert codes == [1001] * 40
+
+
+@pytest.mark.promise(291)
+def test_a_handshake_that_is_none(server: Served, client: Any, target: str) -> None:
+    api_id = made(client, target, "$connect", "$default")
+    asked = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    assert send(server, api_id, "/dev", headers=asked).status == 400  # it has no key
+    whole = {**asked, "Sec-WebSocket-Key": "AQIDBAUGBwgJCgsMDQ4PEA=="}
+    assert send(server, api_id, "/dev", headers={**whole, "Sec-WebSocket-Version": "8"}).status == 400
+    assert send(server, api_id, "/dev", "POST", headers=whole, body="x").status == 400
+    assert send(server, api_id, "/dev?status=599", headers=whole).status == 599
+    assert send(server, "unknown", "/dev", headers=whole).status == 404
