@@ -8,6 +8,7 @@ import hashlib
 import os
 import queue
 import selectors
+import socket
 import sys
 import threading
 import time
@@ -64,6 +65,7 @@ OPTIONS = (
 @server_errors()
 def run(options: argparse.Namespace) -> int:
     guided.recall(options)
+    stacks.declared(options)  # it is there, and a template, before a server is started for it
     debugged = parse(options.debug) if options.debug else None
     with contextlib.ExitStack() as stack:
         if options.endpoint or named_endpoint() or (not options.port and reachable(options)):
@@ -95,8 +97,8 @@ class Dev:
         self._held: set[Path] = set()  # files that were saved while one of them cannot be compiled
         self._last: tuple[str, str] | None = None  # a function, and its latest event
         self._happened: queue.Queue[set[Path] | dict[str, Any]] = queue.Queue()
-        self._wake_r, self._wake_w = os.pipe()
-        os.set_blocking(self._wake_w, False)
+        self._woken, self._waker = socket.socketpair()
+        self._waker.setblocking(False)
         self._running = True
 
     def run(self) -> None:
@@ -108,7 +110,7 @@ class Dev:
             self._deploy(first=True)
             keys = stack.enter_context(single_keys())
             selector = stack.enter_context(selectors.DefaultSelector())
-            selector.register(self._wake_r, selectors.EVENT_READ)
+            selector.register(self._woken, selectors.EVENT_READ)
             if keys:
                 selector.register(sys.stdin, selectors.EVENT_READ, "keys")
                 self._screen.say("r: rerun  e: edit  l: logs  q: quit", GREY)
@@ -118,7 +120,7 @@ class Dev:
                     if found.data:
                         self._key(os.read(sys.stdin.fileno(), 1).decode("latin-1"))
                     else:
-                        os.read(self._wake_r, 4096)
+                        self._woken.recv(4096)
                 for each in self._pending():
                     if isinstance(each, set):
                         self._saved(each)
@@ -129,7 +131,7 @@ class Dev:
         """From any thread."""
         self._happened.put(what)
         with contextlib.suppress(BlockingIOError):  # full: it will wake
-            os.write(self._wake_w, b"x")
+            self._waker.send(b"x")
 
     def _pending(self) -> Iterator[set[Path] | dict[str, Any]]:
         """What has happened, files that were saved in one piece."""
