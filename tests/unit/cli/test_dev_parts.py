@@ -42,10 +42,10 @@ def saved(sources: Sources) -> Iterator[Any]:
     watcher.follow(sources.folders())
 
     def wait(wanted: Path) -> set[Path]:
-        watcher.follow(sources.folders())
         found: set[Path] = set()
         while wanted not in found:
             found |= told.get(timeout=30)
+        watcher.follow(sources.folders())
         return found
 
     yield wait
