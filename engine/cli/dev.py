@@ -64,6 +64,7 @@ OPTIONS = (
 @server_errors()
 def run(options: argparse.Namespace) -> int:
     guided.recall(options)
+    stacks.declared(options)  # it is there, and a template, before a server is started for it
     debugged = parse(options.debug) if options.debug else None
     with contextlib.ExitStack() as stack:
         if options.endpoint or named_endpoint() or (not options.port and reachable(options)):
