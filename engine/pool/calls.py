@@ -13,7 +13,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from ..worker import tasks_setup
-from ..worker.pickled import CHUNK, KNOWN, Buffers, dumps, task
+from ..worker.pickled import CHUNK, KNOWN, Buffers, Data, dumps, task
 
 _KINDS = (FunctionType, BuiltinFunctionType, type)
 
@@ -24,14 +24,14 @@ class Calls:
     def __init__(self) -> None:
         self._last: tuple[Any, bytes] = (None, b"")
 
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> bytes:
+    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Data:
         """Raises what pickling raises."""
         return self._task(function, (args, kwargs), 0)
 
-    def chunk(self, function: Callable[..., Any], calls: list[tuple[Any, ...]]) -> bytes:
+    def chunk(self, function: Callable[..., Any], calls: list[tuple[Any, ...]]) -> Data:
         return self._task(function, calls, CHUNK)
 
-    def _task(self, function: Callable[..., Any], arguments: Any, flags: int) -> bytes:
+    def _task(self, function: Callable[..., Any], arguments: Any, flags: int) -> Data:
         buffers: Buffers = []
         last, name = self._last
         if last is function:

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from ..worker.pickled import Data
 from .calls import Calls
 from .future import value_of
 from .pool import Pool, Result
@@ -67,7 +68,7 @@ def run(
     until = None if timeout is None else time.monotonic() + timeout
     imported = getattr(function, "__module__", None) or ""
 
-    encoded: Iterator[Callable[[], bytes]]
+    encoded: Iterator[Callable[[], Data]]
     if chunk == 1:
         encoded = (partial(calls.call, function, args, {}) for args in arguments)
     else:
@@ -83,7 +84,7 @@ def run(
     return _results(items, begun, until, chunk)
 
 
-def _submitted(pool: Pool, encode: Callable[[], bytes], imported: str) -> _Item:
+def _submitted(pool: Pool, encode: Callable[[], Data], imported: str) -> _Item:
     item = _Item(pool)
     try:
         data = encode()
