@@ -133,6 +133,7 @@ CASES: dict[str, list[list[str]]] = {
     "ls": [["--endpoint", "{url}"]],
     "rm": [["name", "--endpoint", "{url}"]],
     "logs": [["name", "--endpoint", "{url}"], ["name", "--since", HOSTILE]],
+    "python": [["add", f"/{HOSTILE}"]],
     "completion": [["bash", HOSTILE]],
     "load": [
         ["{url}/any", "--rate", "50", "--duration", "0.3", "--warmup", "0", "--no-noise", "--name", HOSTILE],
