@@ -66,16 +66,14 @@ def result(kind: bytes, value: bytes, buffers: Buffers) -> Data:
 def _joined(head: list[bytes], middle: list[bytes], buffers: Buffers) -> Data:
     raws = [buffer.raw() for buffer in buffers]
     lengths = struct.pack(f"<{len(raws)}Q", *(raw.nbytes for raw in raws))
-    parts = [*head, lengths, *middle, *raws]
+    parts: list[bytes | memoryview] = [*head, lengths, *middle, *raws]
     size = sum(map(len, parts))
     if size < HUGE:
         data: Data = b"".join(parts)
     else:
-        data = _huge(size)
-        at = 0
+        data = memory = _huge(size)
         for part in parts:
-            data[at : at + len(part)] = part
-            at += len(part)
+            memory.write(part)
     for raw in raws:
         raw.release()
     return data
@@ -86,7 +84,7 @@ def copied(data: memoryview) -> bytearray | mmap.mmap:
     if len(data) < HUGE:
         return bytearray(data)
     copy = _huge(len(data))
-    copy[:] = data
+    copy.write(data)
     return copy
 
 
