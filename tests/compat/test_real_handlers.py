@@ -294,7 +294,7 @@ def collected() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 @pytest.mark.promise(261)
-def test_sentry(
+def test_sentrys_integration(
     server: Served, api: Any, run: Callable[..., str], collected: tuple[str, list[dict[str, Any]]]
 ) -> None:
     where, items = collected
