@@ -7,7 +7,7 @@ import importlib.abc
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,7 @@ _RUNTIME = frozenset(
     | {"bootstrap", "snapshot_restore_py", "__main__", "__mp_main__"}
 )
 _STANDARD = sys.stdlib_module_names
+_ENGINE = __name__.partition(".")[0]
 
 
 def install(behind: Iterable[str], own: Iterable[str]) -> None:
@@ -25,9 +26,9 @@ def install(behind: Iterable[str], own: Iterable[str]) -> None:
     library = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
     library |= {os.path.join(place, "lib-dynload") for place in library}
     hidden = {os.path.realpath(place) for place in behind if place} - set(map(os.path.realpath, library))
-    sys.meta_path[:] = [
-        _Finder(list(sys.meta_path), hidden, {os.path.realpath(place) for place in own if place})
-    ]
+    # Not those of editable installations, whose modules lie anywhere.
+    finders = [each for each in sys.meta_path if _module(each) in _STANDARD or _module(each) == _ENGINE]
+    sys.meta_path[:] = [_Finder(finders, hidden, {os.path.realpath(place) for place in own if place})]
     for name in list(sys.modules):  # the engine's own, and what came with the interpreter's start
         if name.partition(".")[0] not in _STANDARD | _RUNTIME:
             del sys.modules[name]
@@ -50,6 +51,15 @@ class _Finder(importlib.abc.MetaPathFinder):
                 return spec
         return None
 
+    def find_distributions(self, context: Any) -> Iterator[Any]:
+        """For importlib.metadata."""
+        for finder in self._finders:
+            for each in getattr(finder, "find_distributions", _none)(context):
+                place = os.path.realpath(str(getattr(each, "_path", "")))
+                name = os.path.basename(place).partition("-")[0].removeprefix("python_")
+                if name in _RUNTIME or _is_below(place, self._own) or not _is_below(place, self._hidden):
+                    yield each
+
     def _is_open(self, spec: ModuleSpec) -> bool:
         places = list(spec.submodule_search_locations or ())
         if spec.has_location and spec.origin:
@@ -65,8 +75,17 @@ class _Finder(importlib.abc.MetaPathFinder):
                 finder.invalidate_caches()
 
 
+def _module(finder: Any) -> str:
+    """The first name of the module that a finder, a class or an instance, is of."""
+    return str(finder.__module__).partition(".")[0]
+
+
 def _is_below(path: str, folders: set[str]) -> bool:
     return any(path.startswith(f"{folder}{os.sep}") for folder in folders)
+
+
+def _none(_context: Any) -> tuple[()]:
+    return ()
 
 
 def _nothing(_name: str, _path: Sequence[str] | None, _target: ModuleType | None) -> None:

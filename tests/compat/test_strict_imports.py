@@ -111,6 +111,26 @@ def handler(event, context):
 
 
 @pytest.mark.promise(257)
+def test_what_is_installed_is_listed_alike(create: Create) -> None:
+    """By importlib.metadata, as SDKs ask."""
+    source = """
+from importlib.metadata import PackageNotFoundError, distributions, version
+def handler(event, context):
+    found = {}
+    for name in event:
+        try: found[name] = version(name)
+        except PackageNotFoundError: found[name] = None
+    return found, sorted({each.name.lower() for each in distributions()})
+"""
+    metadata = {"ours-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: ours\nVersion: 1.0\n"}
+    found, listed = create(**{"app.py": source}, **metadata)(["ours", "pytest", "boto3", "python-dateutil"])
+    assert (found["ours"], found["pytest"]) == ("1.0", None)
+    assert found["boto3"] and found["python-dateutil"]
+    runtime = {"boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3"}
+    assert set(listed) <= runtime | {"ours", "snapshot-restore-py"}
+
+
+@pytest.mark.promise(257)
 def test_the_error_is_awss(create: Create) -> None:
     failed = create(**{"app.py": "import pytest\ndef handler(e, c): ...\n"})({})
     assert failed["errorType"] == "Runtime.ImportModuleError"

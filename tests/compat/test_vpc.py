@@ -27,7 +27,8 @@ def create(api: Any, subnet: str, group: str) -> Any:
 
 
 @pytest.mark.promise(258)
-def test_the_vpc_is_the_subnet_s(api: Any, moto: str) -> None:
+def test_the_vpc_is_the_subnet_s(server: Served, moto: str) -> None:
+    api = server.client()
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     ec2 = boto3.client("ec2", endpoint_url=moto, region_name=REGION, **keys)
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
@@ -41,7 +42,8 @@ def test_the_vpc_is_the_subnet_s(api: Any, moto: str) -> None:
 
 
 @pytest.mark.promise(258)
-def test_a_subnet_that_is_not_there(api: Any) -> None:
+def test_a_subnet_that_is_not_there(server: Served) -> None:
+    api = server.client()
     with pytest.raises(api.exceptions.InvalidParameterValueException) as refused:
         create(api, "subnet-0123456789abcdef0", "sg-1234567890abcdef0")
     assert refused.value.response["Error"]["Message"] == (
