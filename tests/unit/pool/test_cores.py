@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support import until
 
 from engine import Executor
 
@@ -22,7 +23,7 @@ def core_of(pid: int) -> int:
 def test_a_worker_leaves_the_core_of_its_caller() -> None:
     with Executor(1) as executor:
         executor.submit(pow, 2, 8).result()
-        (worker,) = executor.workers()
+        (worker,) = until(executor.workers)
         everywhere = os.sched_getaffinity(worker)
         assert everywhere == set(CORES)
         os.sched_setaffinity(0, CORES[:1])
