@@ -114,9 +114,9 @@ $(VENV)/developed: pyproject.toml $(VENV)/installed
 # What tests have as clients and neighbours. Not in .venv: they pin the versions of what Stoker needs itself.
 build/clients/awscli/installed: CLIENT := awscli>=1.32,<2
 build/clients/moto/installed: CLIENT := moto[server]>=5,<6
-# What functions of tests import: each of these changes the runtime or reads from it.
+# What functions of tests import: SDKs that change the runtime or read from it, and a framework of URLs.
 build/clients/sdks/installed: CLIENT := sentry-sdk>=2,<3" "aws-xray-sdk>=2.14,<3" "aws-lambda-powertools[tracer]>=3,<4" \
-	"opentelemetry-sdk>=1.30,<2" "opentelemetry-instrumentation-aws-lambda>=0.51b0,<1
+	"opentelemetry-sdk>=1.30,<2" "opentelemetry-instrumentation-aws-lambda>=0.51b0,<1" "fastapi>=0.115,<1" "mangum>=0.19,<1
 $(CLIENTS): | $(VENV)/installed
 	@echo installing "$(CLIENT)", in an environment of its own
 	@$(BIN)/python -m venv $(@D)

@@ -148,6 +148,7 @@ class Deployed(msgspec.Struct, frozen=True):
     )
     python: str = ""  # the interpreter that runs it; "": the engine's own
     strict: bool = False  # responses as AWS's runtime writes them, and no others
+    strict_imports: bool = False  # it imports what its package, layers, AWS's runtime and the library have
     sandbox: Sandbox | None = None
     fresh: bool = False  # its interpreter must start with its environment
 

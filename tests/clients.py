@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from served import RUNTIME
 from support import until
 
 CLIENTS = Path(__file__).resolve().parents[1] / "build/clients"
@@ -20,9 +24,30 @@ SDKS = next((CLIENTS / "sdks/lib").glob("python3.*/site-packages"), CLIENTS / "s
 CDK, SERVERLESS, SAM = CLIENTS / "cdk", CLIENTS / "serverless", CLIENTS / "sam/bin/sam"
 ABSENT = "make test installs it"
 ABSENT_FRAMEWORK = "make frameworks installs it, with npm for two of them"
+_NOT_OF_FUNCTIONS = ("pip", "setuptools", "pkg_resources", "botocore", "_distutils_hack", "wrapt-stubs")
 
 needs_sdks = pytest.mark.skipif(not SDKS.exists(), reason=f"there are no SDKs here ({ABSENT})")
 needs_aws_cli = pytest.mark.skipif(not AWS_CLI.exists(), reason=f"there is no AWS CLI here ({ABSENT})")
+
+
+def sdks_layer(api: Any, more: Mapping[str, str]) -> list[str]:
+    """A layer of all SDKs, and these files, which can be executed; its ARN."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for path in SDKS.rglob("*"):
+            inside = path.relative_to(SDKS)
+            if (
+                path.is_file()
+                and "__pycache__" not in inside.parts
+                and not inside.parts[0].startswith(_NOT_OF_FUNCTIONS)
+            ):
+                archive.write(path, f"python/lib/{RUNTIME}/site-packages/{inside}")
+        for name, text in more.items():
+            member = zipfile.ZipInfo(name)
+            member.external_attr = 0o100755 << 16
+            archive.writestr(member, text)
+    made = api.publish_layer_version(LayerName="sdks", Content={"ZipFile": out.getvalue()})
+    return [made["LayerVersionArn"]]
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,15 @@ ROLE = "arn:aws:iam::000000000000:role/test"
 REGION = "us-east-1"
 Run = Callable[..., tuple[int, str, str]]  # runs `stoker`: its exit status, stdout and stderr
 ECHO = "def handler(event, context):\n    return event\n"
+
+
+def zipped(**files: str) -> bytes:
+    """An archive of these files' texts, by name."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return data.getvalue()
 
 
 def url_id(url: str) -> str:

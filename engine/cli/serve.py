@@ -57,9 +57,11 @@ OPTIONS = (
         default=[],
     ),
     option(
-        "--python [RUNTIME=]PATH",
-        "another interpreter, for functions of its version, or of the runtime that it stands in for: one with msgspec "
-        "and cffi. Given as often as needed; python3.11 to python3.14 on the PATH are found without",
+        "--python [RUNTIME=]PATH|VERSION",
+        "another interpreter, for functions of its version, or of the runtime that it stands in for: the path of one "
+        "that has msgspec and cffi, or a version (3.12), which is prepared as `stoker python add` does. Given as often "
+        "as needed; those that were prepared, and those of python3.11 to python3.14 on the PATH that have both, are "
+        "found without",
         action="append",
         default=[],
     ),
@@ -96,6 +98,12 @@ OPTIONS = (
     option(
         "--strict",
         "function URLs of AuthType NONE need the policy that AWS asks for (default: one line says that it lacks)",
+        action="store_true",
+    ),
+    option(
+        "--strict-imports",
+        "functions import what their packages and layers, AWS's runtime (boto3) and the standard library have, and "
+        "nothing else that is installed here",
         action="store_true",
     ),
     option("--workers WORKERS", "of one version at most (default: 64)", type=int, default=64),

@@ -279,6 +279,7 @@ class Fleet:
         deployed = Deployed(
             version=layout.version, arn=layout.arn, log_group=layout.log_group, log_stream=stream,
             path_first=layout.path_first, base=layout.base, python=layout.python, strict=True,
+            strict_imports=layout.strict_imports,
             sandbox=layout.sandbox, fresh=layout.fresh, initialization=layout.initialization, clock=CLOCK,
             trace=traces.tail(self.place.function(deployment.key[0]), deployment.sampled),
         )  # fmt: skip

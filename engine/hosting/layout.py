@@ -17,6 +17,7 @@ from ..config import FunctionConfig, Reference, parse_reference
 from ..errors import InitError
 from ..observe.lines import ON_DEMAND
 from . import disk, environment
+from .interpreters import OWN, RUNTIMES, prepared
 from .packages import Packages, merged_name
 from .sandboxing import Sandboxing
 
@@ -41,6 +42,7 @@ class Layout:
     python: str
     sandbox: wire.Sandbox | None
     fresh: bool
+    strict_imports: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class Layouts:
     """Lays versions out. `variables`: what a function of a place, by its record, finds in its environment beside
     the region, unless its own configuration has another value (the endpoint's URL, credentials). `pythons`: the
     interpreter of each runtime. `passed`: names of variables that are passed on from the server's own environment,
-    beside the usual ones. Blocks on the disk: not for the event loop."""
+    beside the usual ones. `strict_imports`: functions import what they could on AWS. Blocks on the disk: not for the
+    event loop."""
 
     packages: Packages
     folder: Path
@@ -57,15 +60,20 @@ class Layouts:
     workers: int
     sandboxing: Sandboxing | None = None
     passed: Sequence[str] = ()
+    strict_imports: bool = False
 
     def of(self, place: Place, record: Mapping[str, Any], reserved: int | None, warm: int) -> Layout:
         """The layout of a version's record. reserved: its function's reserved concurrency; warm: workers that are
         kept. Raises OSError, InitError."""
         runtime = record["Runtime"]
-        if runtime not in self.pythons:
-            text = (
-                f"The runtime {runtime} cannot be run here: this server runs {', '.join(self.pythons)}. Another Python "
-                "is made known to it by `stoker serve --python PATH`; other languages it does not run"
+        python = self.pythons[runtime] if runtime in self.pythons else prepared(runtime)
+        if not python and runtime != OWN:
+            text = f"The runtime {runtime} cannot be run here: this server runs {', '.join(self.pythons)}. "
+            text += (
+                f"`stoker python add {runtime.removeprefix('python')}` prepares a Python of this machine for it, and "
+                "`stoker serve --python PATH` takes one as it is"
+                if runtime in RUNTIMES
+                else "It runs no other languages, and no older Pythons"
             )
             raise InitError("Runtime.InvalidRuntime", text)
         layers = record.get("_layers") or ()
@@ -116,9 +124,10 @@ class Layouts:
             path_first=path_first,
             base=base,
             initialization=initialization,
-            python=self.pythons[runtime],
+            python=python,
             sandbox=sandbox,
             fresh=fresh,
+            strict_imports=self.strict_imports,
         )
 
     def _sandbox(self, task: str, opt: str, tmp_mb: int) -> wire.Sandbox | None:

@@ -42,6 +42,7 @@ class Options:
     share: tuple[str, ...] = ()
     inflight: int = budget.DEFAULT // budget.MIB  # MB
     strict: bool = False
+    strict_imports: bool = False
     max_connections: int | None = None  # None: as many as descriptors allow, within reason
 
 

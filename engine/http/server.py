@@ -66,6 +66,7 @@ from ..services.health import Health
 from ..services.invocations import Invocations
 from ..services.lambda_.archive import CodeArchive
 from ..services.lambda_.control import Control
+from ..services.lambda_.ec2 import vpc_finder
 from ..services.lambda_.s3 import fetcher
 from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
@@ -209,6 +210,7 @@ class Server:
         layouts = Layouts(
             packages, options.state / "opt", self._variables, pythons, options.workers,
             sandboxing(options.sandbox, hidden, options.share, [self._inside.path]), options.pass_env,
+            options.strict_imports,
         )  # fmt: skip
         hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
         watched.start(hosting)
@@ -253,6 +255,7 @@ class Server:
                 warmed=placement.invoker.warmed,
                 exists=lambda arn: asyncio.run_coroutine_threadsafe(targets.exists(arn), loop).result(),
                 sources=mappings,
+                vpc_of=vpc_finder(clients, placement.place, loop) if upstream else lambda subnets: "",
                 warn=lambda text: print(f"stoker: {text}", file=sys.stderr, flush=True),
                 function_url=lambda url_id: function_url(
                     self.url, url_id, placement.place.region, named.done() and named.result()

@@ -13,34 +13,43 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from ..worker import tasks_setup
-from ..worker.pickled import CHUNK, KNOWN, Buffers, dumps, task
+from ..worker.pickled import CHUNK, KNOWN, Buffers, Data, dumps, task
 
 _KINDS = (FunctionType, BuiltinFunctionType, type)
 
 
 class Calls:
-    """Encodes calls; the pickle of the function that was called last is kept."""
+    """Encodes calls; the pickle of the function that was called last is kept, and how a task of it begins."""
 
     def __init__(self) -> None:
-        self._last: tuple[Any, bytes] = (None, b"")
+        self._last: tuple[Any, bytes, bytes] = (None, b"", b"")
 
-    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> bytes:
+    def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Data:
         """Raises what pickling raises."""
-        return self._task(function, (args, kwargs), 0)
+        last, name, head = self._last
+        if last is not function:
+            return self._task(function, (args, kwargs), 0)
+        buffers: Buffers = []
+        arguments = dumps((args, kwargs), buffers)
+        return task(name, arguments, KNOWN, buffers) if buffers else head + arguments
 
-    def chunk(self, function: Callable[..., Any], calls: list[tuple[Any, ...]]) -> bytes:
+    def positional(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Data:
+        return self.call(function, args, {})
+
+    def chunk(self, function: Callable[..., Any], calls: list[tuple[Any, ...]]) -> Data:
         return self._task(function, calls, CHUNK)
 
-    def _task(self, function: Callable[..., Any], arguments: Any, flags: int) -> bytes:
+    def _task(self, function: Callable[..., Any], arguments: Any, flags: int) -> Data:
+        """flags: 0 or CHUNK."""
         buffers: Buffers = []
-        last, name = self._last
+        last, name, _ = self._last
         if last is function:
             flags |= KNOWN
         else:
             name = _function(function, buffers)
             if not buffers and _is_known(function, name):
                 flags |= KNOWN
-                self._last = function, name
+                self._last = function, name, bytes(task(name, b"", KNOWN, []))
             elif buffers:  # they come in the pickles' order, and there is one list: all in one pickle
                 buffers.clear()
                 name = pickle.dumps(_apply)

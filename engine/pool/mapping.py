@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from ..worker.pickled import Data
 from .calls import Calls
 from .future import value_of
 from .pool import Pool, Result
@@ -67,13 +68,14 @@ def run(
     until = None if timeout is None else time.monotonic() + timeout
     imported = getattr(function, "__module__", None) or ""
 
-    encoded: Iterator[Callable[[], bytes]]
+    encode: Callable[[Any], Data]
+    parts: Iterator[Any] = arguments
     if chunk == 1:
-        encoded = (partial(calls.call, function, args, {}) for args in arguments)
+        encode = partial(calls.positional, function)
     else:
+        encode = partial(calls.chunk, function)
         parts = iter(lambda: list(islice(arguments, chunk)), [])
-        encoded = (partial(calls.chunk, function, part) for part in parts)
-    begun = (_submitted(pool, encode, imported) for encode in encoded)
+    begun = (_submitted(pool, encode, part, imported) for part in parts)
     items: deque[_Item] = deque()
     with pool.submitting() as collect:
         for item in islice(begun, buffer):
@@ -83,10 +85,10 @@ def run(
     return _results(items, begun, until, chunk)
 
 
-def _submitted(pool: Pool, encode: Callable[[], bytes], imported: str) -> _Item:
+def _submitted(pool: Pool, encode: Callable[[Any], Data], part: Any, imported: str) -> _Item:
     item = _Item(pool)
     try:
-        data = encode()
+        data = encode(part)
     except Exception as error:  # raised where its result would be
         item.result = Result(None, error)
     else:

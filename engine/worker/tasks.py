@@ -20,6 +20,8 @@ from .pickled import (
     RESULT,
     UNREADY,
     Buffers,
+    Data,
+    copied,
     dumps,
     parted,
     result,
@@ -81,7 +83,7 @@ def _end() -> None:
 worker.at_end.append(_end)
 
 
-def run(event: memoryview, _context: Any) -> bytes:
+def run(event: memoryview, _context: Any) -> Data:
     """One task. Whatever it raises is its result."""
     global _left
     data = _initialise() or _run(event)
@@ -93,7 +95,7 @@ def run(event: memoryview, _context: Any) -> bytes:
     return data
 
 
-def _run(event: memoryview) -> bytes:
+def _run(event: memoryview) -> Data:
     try:
         function, flags, arguments = _unpickled(event)
     except Exception as error:
@@ -119,7 +121,7 @@ def _unpickled(event: memoryview) -> tuple[Callable[..., Any], int, Any]:
     flags, count, length = HEAD.unpack_from(event)
     if count:
         # The lane's memory is the next task's soon, and arrays are to be writable: one copy of everything.
-        begin, end, given = parted(memoryview(bytearray(event)), HEAD.size, count)
+        begin, end, given = parted(memoryview(copied(event)), HEAD.size, count)
     else:
         begin, end, given = HEAD.size, len(event), []
     middle = begin + length
@@ -135,7 +137,7 @@ def _unpickled(event: memoryview) -> tuple[Callable[..., Any], int, Any]:
     return function, flags, arguments
 
 
-def _initialise() -> bytes | None:
+def _initialise() -> Data | None:
     """Once in each worker. What it sends when that fails."""
     global _initializer
     if _initializer is None:
@@ -150,7 +152,7 @@ def _initialise() -> bytes | None:
     return None
 
 
-def _raised(error: BaseException) -> bytes:
+def _raised(error: BaseException) -> Data:
     """An exception and its traceback; of one that cannot be pickled, or not be unpickled, what can be told of it."""
     text = _text(error)
     buffers: Buffers = []

@@ -131,9 +131,9 @@ class Worker:
         for function in at_end:
             function()
 
-    def reply_and_end(self, data: bytes) -> NoReturn:
+    def reply_and_end(self, data: Any) -> NoReturn:
         """The reply to the invocation in hand; what waits in the lane goes to another worker."""
-        lib.stk_worker_reply(self.lane, lib.STK_RESULT, data, len(data))
+        lib.stk_worker_reply(self.lane, lib.STK_RESULT, ffi.from_buffer(data), len(data))
         self._end()
         os._exit(lib.STK_EXIT_NO_DOORBELL)
 

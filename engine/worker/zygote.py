@@ -35,7 +35,7 @@ import msgspec
 
 from .. import wire
 from .._native import lib
-from . import aside, bytecode, endpoint, fresh, handler, runtime_modules, worker
+from . import aside, bytecode, endpoint, fresh, handler, runtime_modules, strict_imports, worker
 from . import process_tree as watch
 from .fork_safety import unsafe_to_fork
 from .sandbox import Sandbox
@@ -262,6 +262,8 @@ class Template:
             aside.make_way([spec.code, *spec.deployed.path_first])
         if spec.deployed.strict:
             runtime_modules.install()
+        if spec.deployed.strict_imports:
+            strict_imports.install(behind, [spec.code, *spec.deployed.path_first])
         if spec.snapshot:
             try:
                 self.worker.load()

@@ -52,6 +52,7 @@ static int lane_map(stk_engine *e, stk_lane *l) {
     l->down = shared("stoker-down", stk_down_bytes(e->large), &l->down_fd);
     l->up = l->down ? shared("stoker-up", stk_up_bytes(e->large), &l->up_fd) : NULL;
     if (!l->up) return -errno;
+    if (e->large >= STK_HUGE) madvise(l->down, (size_t)stk_down_bytes(e->large), MADV_HUGEPAGE);
     /* Reopened read-only: a mapping of this description can never be made writable. A write seal
      * would do the same, but would forbid freeing pages (MADV_REMOVE). */
     snprintf(path, sizeof path, "/proc/self/fd/%d", l->down_fd);

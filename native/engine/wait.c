@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "shared/doorbell.h"
@@ -327,11 +328,21 @@ int stk_reap_spin(stk_box *box, uint64_t ns) {
     }
 }
 
+/* The lock is held. */
+static void tell_core(stk_engine *e) {
+    uint32_t core = (uint32_t)(sched_getcpu() + 1);
+    for (uint32_t i = 0; i < e->n_busy; i++) {
+        stk_a32 *known = &e->lanes[e->busy[i]]->down->caller_core;
+        if (stk_load(known, STK_RELAXED) != core) stk_store(known, core, STK_RELAXED);
+    }
+}
+
 int stk_reap_wait(stk_box *box, uint64_t ns) {
     stk_engine *e = box->engine;
     uint64_t start = stk_now(), until = start + e->spin_ns;
     int n = 0, rc = 0;
     pthread_mutex_lock(&e->lock);
+    if (e->spin_ns) tell_core(e);
     for (;;) {
         drain_busy(e);
         if ((n = reap(e, box))) break;

@@ -28,6 +28,7 @@
 #define STK_PAGE 4096u
 #define STK_RING (128u * 1024u)
 #define STK_DEPTH 32u                 /* invocations in one lane, the running one included */
+#define STK_HUGE (64u << 20)          /* a large area of at least this much asks for huge pages: it is filled in half the time */
 #define STK_INLINE (STK_RING / 8u)    /* a payload larger than this goes through the large area */
 #define STK_LARGE 1u                  /* record flag: the payload is in the large area */
 #define STK_IN_PLACE 4u               /* with STK_LARGE: the reply is a part of its own large event; id[0..7]: the offset */
@@ -54,6 +55,7 @@ typedef struct {
 typedef struct {
     _Alignas(128) stk_a64 tail;       /* of the down ring */
     stk_a64 spin_ns;                  /* how long this worker may spin before it sleeps */
+    stk_a32 caller_core;              /* + 1: where a thread spins for this worker's replies; 0: not known */
     _Alignas(128) stk_a64 head;       /* of the up ring */
     stk_a64 large_free;               /* large payloads of the worker that have been read */
     _Alignas(128) stk_a32 asleep;     /* STK_RING_THREAD | STK_RING_LOOP */

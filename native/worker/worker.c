@@ -3,6 +3,7 @@
 #include "worker/worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -13,6 +14,7 @@
 #include "worker/lock.h"
 
 enum { LOG_CHUNK = 8192 };
+static const uint64_t ASIDE_NS = 1000000; /* at most that often: two changes of the affinity mask cost some 10 us */
 
 stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply) {
     size_t down_size = (size_t)stk_down_bytes(large), up_size = (size_t)stk_up_bytes(large);
@@ -26,6 +28,7 @@ stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, 
         free(w);
         return NULL;
     }
+    if (large >= STK_HUGE) madvise(up, up_size, MADV_HUGEPAGE);
     w->down = down;
     w->up = up;
     w->large = large;
@@ -104,12 +107,27 @@ static int64_t drain_stdio(stk_worker *w) {
     return rc < 0 ? rc : moved;
 }
 
+/* A worker that is not pinned may be woken on the core of the caller that spins for its reply, and stay there: then each
+ * waits while the other spins. */
+static void leave_the_callers_core(stk_worker *w, uint64_t now) {
+    int core = sched_getcpu();
+    if (core < 0 || stk_load(&w->down->caller_core, STK_RELAXED) != (uint32_t)core + 1) return;
+    if (now < w->aside_at + ASIDE_NS) return;
+    w->aside_at = now;
+    cpu_set_t all, others;
+    if (sched_getaffinity(0, sizeof all, &all) != 0) return;
+    others = all;
+    CPU_CLR(core, &others);
+    if (CPU_COUNT(&others) && sched_setaffinity(0, sizeof others, &others) == 0) sched_setaffinity(0, sizeof all, &all);
+}
+
 /* Wait until `ready` holds: spin for as long as the engine allows, then sleep on the engine's bell with this sleep
  * flag raised. 1: it holds; 0: a signal came first. */
 int stk_worker_wait(stk_worker *w, int (*ready)(stk_worker *), uint32_t flag) {
     uint64_t budget = stk_load(&w->down->spin_ns, STK_RELAXED);
     if (budget) {
-        uint64_t end = stk_now() + budget;
+        uint64_t now = stk_now(), end = now + budget;
+        if (!ready(w)) leave_the_callers_core(w, now);
         for (unsigned n = 1;; n++) {
             if (ready(w)) return 1;
             stk_relax();

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from served import ROLE, ROOT, RUNTIME, Served
+from served import ROLE, ROOT, RUNTIME, Served, zipped
 from support import until
 
 from engine.worker.process_tree import children
@@ -42,14 +40,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def zipped(**files: str) -> bytes:
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return data.getvalue()
-
-
 def create(api: Any, name: str, runtime: str, timeout: int = 10) -> None:
     layer = api.publish_layer_version(
         LayerName=name,
@@ -69,6 +59,19 @@ def create(api: Any, name: str, runtime: str, timeout: int = 10) -> None:
 def invoke(api: Any, name: str, event: Any = None) -> tuple[str | None, Any]:
     response = api.invoke(FunctionName=name, Payload=json.dumps(event or {}))
     return response.get("FunctionError"), json.loads(response["Payload"].read())
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "engine.cli", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def stoker(*arguments: str) -> list[str]:
+    done = command(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +147,7 @@ def test_a_python_that_is_gone_after_a_restart(
         assert result["errorMessage"].startswith(
             f"The runtime {other} cannot be run here: this server runs {RUNTIME}"
         )
+        assert f"`stoker python add {other.removeprefix('python')}`" in result["errorMessage"]
         assert "stoker serve --python PATH" in result["errorMessage"]
         served.client().update_function_configuration(FunctionName="other", Runtime=other)
     finally:
@@ -158,6 +162,78 @@ def test_a_python_on_the_path_is_found(tmp_path: Path, other: str, monkeypatch: 
         assert invoke(served.client(), "other")[1]["version"] == other
     finally:
         assert served.stop() == 0
+
+
+@pytest.mark.promise(256)
+def test_a_python_is_prepared_for_a_server_that_runs(
+    tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the Python itself nothing is changed, and nothing had to be installed by hand."""
+    version = other.removeprefix("python")
+    base = Path(os.path.realpath(PYTHONS[0]))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("PATH", f"{base.parent}:/usr/bin:/bin")
+    before = subprocess.run([base, "-m", "pip", "list"], capture_output=True, check=False).stdout
+    assert [line.split()[:2] for line in stoker("python", "ls") if line.startswith(other)] == [[other, "add"]]
+    served = Served(tmp_path / "state")
+    try:
+        create(served.client(), "other", other)
+        assert invoke(served.client(), "other")[1]["errorType"] == "Runtime.InvalidRuntime"
+        [line] = stoker("python", "add", version)
+        prepared = tmp_path / "data/stoker/pythons" / other / "bin/python"
+        assert line == f"{other} runs functions: {prepared}"
+        assert invoke(served.client(), "other")[1]["version"] == other
+        assert stoker("python", "add", version) == [line]  # and it is not done twice
+        assert [other, "prepared", str(prepared)] in [line.split() for line in stoker("python", "ls")]
+    finally:
+        assert served.stop() == 0
+    assert subprocess.run([base, "-m", "pip", "list"], capture_output=True, check=False).stdout == before
+    monkeypatch.setenv("PATH", "/nowhere")
+    served = Served(tmp_path / "state")
+    try:
+        assert invoke(served.client(), "other")[1]["version"] == other
+    finally:
+        assert served.stop() == 0
+
+
+@pytest.mark.promise(256)
+def test_pyenvs_and_uvs_pythons_are_found(
+    tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = other.removeprefix("python")
+    base = os.path.realpath(PYTHONS[0])
+    monkeypatch.setenv("PATH", "/nowhere")
+    for variable, place in (
+        ("PYENV_ROOT", f"versions/{version}.%s"),
+        ("UV_PYTHON_INSTALL_DIR", f"cpython-{version}.%s-linux"),
+    ):
+        root = tmp_path / variable
+        for patch in ("2", "10"):
+            (root / (place % patch) / "bin").mkdir(parents=True)
+            (root / (place % patch) / "bin" / other).symlink_to(base)
+        with monkeypatch.context() as changed:
+            changed.setenv("PYENV_ROOT", str(tmp_path / "none"))
+            changed.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "none"))
+            assert not [line for line in stoker("python", "ls") if line.startswith(other)]
+            changed.setenv(variable, str(root))
+            [line] = [line for line in stoker("python", "ls") if line.startswith(other)]
+            assert line.endswith(str(root / (place % "10") / "bin" / other))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ("3.10", "functions run on Python 3.11 to 3.14"),
+        ("/nowhere/python", "No such file or directory"),
+        ("/bin/true", "it is no Python"),
+        ("", "add which?"),
+    ],
+)
+def test_what_cannot_be_prepared(wanted: str, why: str) -> None:
+    done = command("python", "add", *[wanted] * bool(wanted))
+    assert done.returncode == 2
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

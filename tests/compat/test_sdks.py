@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from clients import SDKS, needs_sdks
-from served import RUNTIME, Served
+from clients import needs_sdks, sdks_layer
+from served import Served
 from support import until
 
 pytestmark = needs_sdks
 
 Deploy = Callable[..., str]
-NOT_NEEDED = ("pip", "setuptools", "pkg_resources", "botocore", "_distutils_hack", "wrapt-stubs")
 SENTRY = """
 import sentry_sdk
 from sentry_sdk.integrations.aws_lambda import AwsLambdaIntegration
@@ -105,23 +102,8 @@ def handler(event, context):
 
 
 @pytest.fixture(scope="module")
-def layers(api: Any) -> Iterator[list[str]]:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in SDKS.rglob("*"):
-            inside = path.relative_to(SDKS)
-            if (
-                path.is_file()
-                and "__pycache__" not in inside.parts
-                and not inside.parts[0].startswith(NOT_NEEDED)
-            ):
-                archive.write(path, f"python/lib/{RUNTIME}/site-packages/{inside}")
-        script = zipfile.ZipInfo("otel-instrument")
-        script.external_attr = 0o100755 << 16
-        archive.writestr(script, OTEL_SCRIPT)
-        archive.writestr("python/otel_wrapper.py", OTEL_WRAPPER)
-    made = api.publish_layer_version(LayerName="sdks", Content={"ZipFile": out.getvalue()})
-    yield [made["LayerVersionArn"]]
+def layers(api: Any) -> list[str]:
+    return sdks_layer(api, {"python/otel_wrapper.py": OTEL_WRAPPER, "otel-instrument": OTEL_SCRIPT})
 
 
 def invoke(api: Any, name: str, event: Any = None) -> Any:

@@ -112,10 +112,7 @@ def test_row_36_the_archives_of_these_tests_are_otherwise_in_order(tmp_path: Pat
         "./",
         "",
         "a/../b",
-        "..\\secret",
-        "a\\b",
         "C:/secret",
-        "c:\\secret",
         "a\0b",
         "a\0/../../secret",
         "x" * 256,
@@ -129,7 +126,7 @@ def test_row_36_names_that_leave_the_tree(refused: Callable[..., None], name: st
     refused(raw_zip(("fine", b"1", 0o100644), (name, b"fine", mode)))
 
 
-@pytest.mark.parametrize("name", ["../out/", "/tmp/out/", "a/../../out/", "a\\b/"])
+@pytest.mark.parametrize("name", ["../out/", "/tmp/out/", "a/../../out/"])
 def test_row_36_directories_that_leave_the_tree(refused: Callable[..., None], name: str) -> None:
     refused(raw_zip((name, b"", 0o40755)))
 

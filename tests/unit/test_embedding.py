@@ -124,10 +124,30 @@ def handler(event, context):
     print("ran", event, flush=True)
     return [__name__, event]
 
-def spawns(event, context):
+class Point:
+    pass
+
+def start(method, event):
     import multiprocessing
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.map(abs, event)
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        return pool.map(doubled, event)
+
+def doubled(n):
+    return 2 * n
+
+def spawn(event, context):
+    return start("spawn", event)
+
+def forkserver(event, context):
+    return start("forkserver", event)
+
+def pickles(event, context):
+    import pickle
+    return type(pickle.loads(pickle.dumps(Point()))) is Point
+
+def nested(event, context):
+    with Engine(logs=False) as engine:
+        return engine.function(handler).invoke(event)
 
 if __name__ == "__main__":
 """
@@ -151,9 +171,40 @@ class TestScripts:
         done = run(tmp_path, body)
         assert done.stdout == "['__mp_main__', 5] ['__mp_main__', 6]\n", done.stderr
 
-    def test_a_pool_that_spawns_in_a_handler(self, tmp_path: Path) -> None:
-        done = run(tmp_path, "with Engine() as e: print(e.function(spawns).invoke([-1, -2]))")
-        assert done.stdout == "[1, 2]\n", done.stderr
+    @pytest.mark.parametrize("method", ["spawn", "forkserver"])
+    def test_a_pool_in_a_handler(self, tmp_path: Path, method: str) -> None:
+        """Its processes find the script's functions by the same name."""
+        done = run(tmp_path, f"with Engine() as e: print(e.function({method}).invoke([1, 2]))")
+        assert done.stdout == "[2, 4]\n", done.stderr
+
+    def test_its_classes_are_pickled(self, tmp_path: Path) -> None:
+        done = run(tmp_path, "with Engine() as e: print(e.function(pickles).invoke())")
+        assert done.stdout == "True\n", done.stderr
+
+    def test_an_engine_in_a_handler(self, tmp_path: Path) -> None:
+        done = run(tmp_path, "with Engine(logs=False) as e: print(e.function(nested).invoke(7))")
+        assert done.stdout == "['__mp_main__', 7]\n", done.stderr
+
+    def test_relative_imports_of_a_module_that_is_run(self, tmp_path: Path) -> None:
+        (tmp_path / "pkg").mkdir()
+        (tmp_path / "pkg" / "__init__.py").touch()
+        (tmp_path / "pkg" / "beside.py").write_text("VALUE = 3\n")
+        (tmp_path / "pkg" / "main.py").write_text(
+            "from engine import Engine\nfrom .beside import VALUE\n"
+            "def handler(event, context):\n"
+            "    from .beside import VALUE as again\n"
+            "    return [__name__, VALUE + again]\n"
+            "if __name__ == '__main__':\n    with Engine() as e: print(e.function(handler).invoke())\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "pkg.main"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.stdout == "['__mp_main__', 6]\n", done.stderr
 
     def test_it_ends_without_close(self, tmp_path: Path) -> None:
         """What was submitted is done."""

@@ -67,7 +67,10 @@ class AsyncConfig(Operations):
             if not _DESTINATIONS[kind].fullmatch(arn):
                 printed = ", ".join(_printed(half, destinations[half]) for half in _DESTINATIONS)
                 raise invalid(f"The provided destination config DestinationConfig({printed}) is invalid.")
-            if arn.split(":")[2] == "lambda":
+            _, _, service, region, account, *_ = arn.split(":")
+            if service != "s3" and region != self.place.region:
+                raise invalid(f"The destination ARN {arn} is invalid.")
+            if service == "lambda" and account == self.place.account:
                 target = arn.split(":function:", 1)[-1].partition(":")[0]
                 if target == name:
                     raise invalid("You can't specify the function as a destination for itself.")

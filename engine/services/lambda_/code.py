@@ -12,6 +12,7 @@ from typing import Any
 
 from ... import limits
 from ...aws.faults import Fault
+from ...hosting.archives import backslashed
 from ...hosting.packages import Package, Packages
 from .control import Control
 from .responses import invalid
@@ -62,7 +63,13 @@ def received(control: Control, request: Mapping[str, Any], code: Mapping[str, An
         data = fetch() if fetch is not None else archive
         if not data:
             raise invalid("Uploaded file must be a non-empty zip")
-        return control.packages.add(data)
+        package = control.packages.add(data)
+        if count := backslashed(data):
+            control.warn(
+                f"{request.get('FunctionName') or request.get('LayerName')}: {count} members of the archive have "
+                "backslashes in their names: as on AWS these are files of such names, in no directory. Pack it with /"
+            )
+        return package
 
     raise NotUnpacked(Upload(request, control.packages, make))
 

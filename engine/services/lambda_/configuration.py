@@ -15,6 +15,8 @@ import msgspec
 from ... import limits
 from ...aws.faults import Fault
 from ...durable.state import Record
+from ...hosting.interpreters import RUNTIMES as PYTHONS
+from ...hosting.interpreters import prepared
 from .control import Control
 from .responses import changed, invalid
 
@@ -121,6 +123,8 @@ def _dead_letters(control: Control, arn: str) -> None:
     """Raises Fault for what no dead letter can be sent to."""
     if not _DEAD_LETTERS.fullmatch(arn):
         raise invalid(f"The dead-letter target {arn} is none: name an SQS queue or an SNS topic by its ARN")
+    if arn.split(":")[3] != control.place.region:
+        raise invalid(f"The dead-letter target {arn} is not in the function's region, {control.place.region}")
     if not control.exists(arn):
         raise invalid(_NO_QUEUE if ":sqs:" in arn else _NO_TOPIC)
 
@@ -148,11 +152,12 @@ def _runtime(control: Control, name: str, runtime: str) -> str:
             f"The runtime parameter of {runtime} is no longer supported for creating or updating AWS Lambda functions. "
             "We recommend you use a supported runtime while creating or updating functions."
         )
-    if runtime not in control.runtimes:
+    if runtime not in control.runtimes and not prepared(runtime):
         if runtime in RUNTIMES.split(", "):
             control.warn(
                 f"{name} has the runtime {runtime}: it can be created and read back, but not invoked: this server "
                 f"runs {', '.join(control.runtimes)}"
+                + (f" (`stoker python add {runtime[6:]}` may add it)" if runtime in PYTHONS else "")
             )
             return _runtime_arn(control, runtime)
         raise invalid(

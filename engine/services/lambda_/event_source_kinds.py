@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,8 +69,16 @@ _NO_POSITION = (
 _NO_WINDOW = "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
 
 
-def kind_of(request: Mapping[str, Any]) -> str:
-    """The kind of source that a new mapping names. Raises Fault."""
+# What follows the account in a source's ARN.
+_RESOURCES = {
+    "sqs": re.compile(r"[a-zA-Z0-9_-]{1,80}(\.fifo)?"),
+    "kinesis": re.compile(r"stream/[a-zA-Z0-9_.-]{1,128}(/consumer/.+)?"),
+    "dynamodb": re.compile(r"table/[a-zA-Z0-9_.-]{1,255}/stream/.+"),
+}
+
+
+def kind_of(request: Mapping[str, Any], region: str) -> str:
+    """The kind of source that a new mapping of this region names. Raises Fault."""
     arn = request.get("EventSourceArn")
     if arn is None:
         if not request.get("SelfManagedEventSource"):
@@ -79,8 +88,10 @@ def kind_of(request: Mapping[str, Any]) -> str:
         return "kafka"
     parts = arn.split(":")
     kind = _SERVICES.get(parts[2]) if len(parts) > 5 else None
-    if kind is None:
+    if kind is None or not re.fullmatch(_RESOURCES.get(kind, ".+"), ":".join(parts[5:])):
         raise invalid("Unrecognized event source.")
+    if parts[3] != region:
+        raise invalid(f"Event source region must match Lambda region {region}.")
     return kind
 
 

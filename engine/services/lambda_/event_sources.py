@@ -44,7 +44,7 @@ class EventSources(Operations):
             self.control.sources.check(kind, settings["EventSourceArn"], record["Timeout"])
 
     def create_event_source_mapping(self, request: Request) -> Response:
-        kind, uuid = kind_of(request), self.control.new_id()
+        kind, uuid = kind_of(request, self.place.region), self.control.new_id()
         settings = merged(kind, defaults(kind, uuid, request), request)
         check(kind, request, settings)
         arn = _function(self.control, request["FunctionName"])

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from support import until
 
 from engine.aws.faults import Fault
-from engine.hosting.archives import _SKIPPED, pack, unpack
+from engine.hosting.archives import _SKIPPED, backslashed, pack, unpack
 from engine.hosting.packages import _LARGE_MEMBERS, Package, Packages, merged_name, needs
 
 Contents = dict[str, bytes | None]  # by name; None: a directory
@@ -124,6 +124,19 @@ def test_links_within_the_tree_are_kept(packages: Packages) -> None:
     tree = packages.tree(packages.add(archive).digest)
     assert {name: os.readlink(tree / name).encode() for name in links} == links
     assert (tree / "lib/deep/up").read_bytes() == (tree / "dir/so").read_bytes() == b"elf"
+
+
+@pytest.mark.promise(259)
+def test_a_backslash_is_a_character(packages: Packages) -> None:
+    """As on AWS: what an archiver of Windows' means for a directory is a file of that name."""
+    members = {r"a\b.py": b"1", r"..\c": b"2", r"c:\d": b"3", r"e/f\g": b"4"}
+    archive = zipped(*((name, content, 0o100644) for name, content in members.items()))
+    package = packages.add(archive)
+    assert {
+        name: content for name, content in read(packages.tree(package.digest)).items() if content
+    } == members
+    assert backslashed(archive) == 4
+    assert backslashed(zipped(("a/b.py", b"\\", 0o100644))) == 0
 
 
 def test_names_that_differ_in_case_or_script_are_different(packages: Packages) -> None:

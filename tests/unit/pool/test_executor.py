@@ -346,6 +346,12 @@ class TestData:
         pair = executor.submit(jobs.capture, array[::2], small=array[:3]).result()
         assert (pair[0][0] == array[::2]).all() and (pair[1]["small"] == array[:3]).all()
 
+    def test_a_large_result_of_a_worker_that_ends_with_it(self) -> None:
+        array = numpy.arange(1_000_000, dtype="f8")
+        with Executor(1, max_tasks_per_child=1) as executor:
+            for _ in range(3):
+                assert (executor.submit(jobs.buffers_are_writable, array).result()[1:] == array[1:]).all()
+
     def test_arrays_in_chunks(self, executor: Executor) -> None:
         arrays = [numpy.full(50_000, n) for n in range(8)]
         sums = executor.map(numpy.sum, arrays, chunksize=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -63,6 +64,10 @@ def test_joblib(executor: Executor) -> None:
 
     joblib.register_parallel_backend("stoker", StokerBackend)
     with joblib.parallel_config(backend="stoker", executor=executor, n_jobs=2):
+        # The first example of its documentation.
+        assert joblib.Parallel()(joblib.delayed(math.sqrt)(i**2) for i in range(10)) == [
+            *map(float, range(10))
+        ]
         assert joblib.Parallel()(joblib.delayed(jobs.double)(i) for i in range(50)) == [
             2 * i for i in range(50)
         ]

@@ -147,6 +147,10 @@ IAM = FUNCTION.replace(":lambda:", ":iam:")
             f"onFailure=OnFailure(destination={IAM})) is invalid.",
         ),
         (
+            {"OnFailure": {"Destination": QUEUE.replace("eu-west-1", "us-east-1")}},
+            f"The destination ARN {QUEUE.replace('eu-west-1', 'us-east-1')} is invalid.",
+        ),
+        (
             {"OnSuccess": {"Destination": "arn:aws:s3:::bucket"}, "OnFailure": {}},
             "The provided destination config "
             "DestinationConfig(onSuccess=OnSuccess(destination=arn:aws:s3:::bucket), onFailure=null) is invalid.",

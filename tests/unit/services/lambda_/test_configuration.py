@@ -210,6 +210,25 @@ def test_a_role_of_another_account(plane: Plane) -> None:
     assert plane.refused("UpdateFunctionConfiguration", FunctionName="f", Role=foreign) == refusal
 
 
+@pytest.mark.promise(258)
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("arn:aws:sqs:us-east-1:111111111111:q", "is not in the function's region, eu-west-1"),
+        ("arn:aws:sns:us-east-1:111111111111:t", "is not in the function's region, eu-west-1"),
+        ("arn:aws:sqs:us-east-1:000000000000:", "is none: name an SQS queue or an SNS topic by its ARN"),
+        (
+            "arn:aws:kinesis:us-east-1:000000000000:stream/s",
+            "is none: name an SQS queue or an SNS topic by its ARN",
+        ),
+        ("arn:aws:sqs:us-east-1:12:q", "is none: name an SQS queue or an SNS topic by its ARN"),
+    ],
+)
+def test_dead_letter_targets_that_are_none(plane: Plane, target: str, message: str) -> None:
+    refusal = ("InvalidParameterValueException", f"The dead-letter target {target} {message}")
+    assert plane.refused("CreateFunction", **function("g", DeadLetterConfig={"TargetArn": target})) == refusal
+
+
 @pytest.mark.promise(186)
 @pytest.mark.parametrize("runtime", ["nodejs22.x", "java21", "provided.al2023", "python3.8"])
 def test_a_runtime_that_is_not_run_here_is_kept_and_warned_of(plane: Plane, runtime: str) -> None:

@@ -318,6 +318,28 @@ SUCCESS = {"OnSuccess": {"Destination": DEAD}}
                 "Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]",
             ),
         ),
+        (
+            QUEUE.replace(REGION, "us-east-1"),
+            {},
+            invalid(f"Event source region must match Lambda region {REGION}."),
+        ),
+        (
+            STREAM.replace(REGION, "us-east-1"),
+            {"StartingPosition": "LATEST"},
+            invalid(f"Event source region must match Lambda region {REGION}."),
+        ),
+        (QUEUE.rpartition(":")[0] + ":", {}, invalid("Unrecognized event source.")),
+        (
+            STREAM.rpartition("/")[0] + "/",
+            {"StartingPosition": "LATEST"},
+            invalid("Unrecognized event source."),
+        ),
+        (
+            TABLE.partition("/stream/")[0],
+            {"StartingPosition": "LATEST"},
+            invalid("Unrecognized event source."),
+        ),
+        (QUEUE.replace(":sqs:", ":sns:"), {}, invalid("Unrecognized event source.")),
     ],
 )
 def test_create_refuses(
