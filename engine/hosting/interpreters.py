@@ -61,7 +61,7 @@ def interpreters(configured: Iterable[str] = ()) -> dict[str, str]:
         if path not in own:
             own.append(path)
     foreign = [runtime for runtime in RUNTIMES if runtime != OWN]
-    others = [path for find in (prepared, shutil.which) for runtime in foreign if (path := find(runtime))]
+    others = [there for find in (prepared, shutil.which) for runtime in foreign if (there := find(runtime))]
     found = {OWN: ""}
     for python, probe in [(python, _probe(python)) for python in (*own, *others)]:  # all of them at once
         runtime, why = _runtime(probe)
