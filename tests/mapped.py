@@ -22,6 +22,10 @@ def handler(event, context):
     for record in event["Records"]:
         if "kinesis" in record:
             text, id = base64.b64decode(record["kinesis"]["data"]).decode(), record["kinesis"]["sequenceNumber"]
+        elif "redis" in record:
+            text, id = record["redis"]["fields"]["n"], record["redis"]["id"]
+        elif "nats" in record:
+            text, id = base64.b64decode(record["nats"]["data"]).decode(), str(record["nats"]["sequence"])
         elif "dynamodb" in record:
             text, id = record["dynamodb"]["Keys"]["id"]["S"], record["dynamodb"]["SequenceNumber"]
         else:
@@ -63,6 +67,22 @@ class Fed:
     def map(self, source: str, **more: Any) -> str:
         """A mapping, once it is what it is to be. Its UUID."""
         made = self.api.create_event_source_mapping(FunctionName=self.name, EventSourceArn=source, **more)
+        self.reaches(made["UUID"], "Enabled" if more.get("Enabled", True) else "Disabled")
+        return str(made["UUID"])
+
+    def create_own(self, source: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """A mapping of a source that AWS has not, which its client has no member for."""
+        api = self.server.client()
+
+        def with_source(params: dict[str, Any], **_: Any) -> None:
+            params["body"] = json.dumps({**json.loads(params["body"]), "Source": source}).encode()
+
+        api.meta.events.register("before-call.lambda.CreateEventSourceMapping", with_source)
+        return dict(api.create_event_source_mapping(FunctionName=self.name, **more))
+
+    def map_own(self, source: dict[str, Any], **more: Any) -> str:
+        """A mapping of it, once it is what it is to be. Its UUID."""
+        made = self.create_own(source, **more)
         self.reaches(made["UUID"], "Enabled" if more.get("Enabled", True) else "Disabled")
         return str(made["UUID"])
 
