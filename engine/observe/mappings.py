@@ -24,6 +24,10 @@ class MappingCounters:
         """A gauge: what it is now."""
         self._mappings.setdefault(arn, {})[name] = value
 
+    def of(self, arn: str) -> dict[str, float]:
+        """One mapping's."""
+        return dict(self._mappings.get(arn, {}))
+
     def forget(self, arn: str) -> None:
         """A mapping is no more: what it counted stays in the totals."""
         for name, number in self._mappings.pop(arn, {}).items():

@@ -97,7 +97,11 @@ def _acked(
     from .acked.consumer import AckedConsumer
 
     read = broker(settings)
-    report = _reporting(progress, read.batch_info)
+    plain = _reporting(progress, read.batch_info)
+
+    async def report(_shard: str, given: GivenUp) -> None:
+        await plain(settings.options["Stream"], given)
+
     return AckedConsumer(settings, read, function, status, progress.saved, progress.write, report)
 
 

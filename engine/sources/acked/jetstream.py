@@ -51,7 +51,7 @@ class JetStream:
         self._url, self._stream = str(options["Url"]), str(options["Stream"])
         self._at = address("nats", self._url)
         self._credentials = options.get("CredentialsFile")
-        self._source, self._mark = settings.source, settings.uuid
+        self._source, self._mark = settings.source, str(options.get("Instance") or settings.uuid)
         self._name = str(options.get("Consumer") or f"stoker-{settings.uuid}")
         self._subject = options.get("Subject")
         self._wait = float(options.get("AckWaitSeconds") or ACK_WAIT)

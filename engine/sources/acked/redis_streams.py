@@ -45,7 +45,7 @@ class RedisStream:
         self._url, self._stream = str(options["Url"]), str(options["Stream"])
         self._source = settings.source
         self._group = str(options.get("Group") or f"stoker-{settings.uuid}")
-        self._consumer = str(options.get("Consumer") or f"stoker-{settings.uuid}")
+        self._consumer = str(options.get("Consumer") or f"stoker-{options.get('Instance') or settings.uuid}")
         self._idle = float(options.get("ClaimAfterSeconds") or CLAIM)
         self.kept = self._idle / 3
         self._count = min(MOST, max(100, 2 * settings.batch_size * settings.parallel))
