@@ -85,7 +85,7 @@ class AsyncConsumption:
         self._closed = True
         await self.pause()
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         """Do not wait for what is in flight: it comes again."""
         self._closed = True
         if self._consumer is not None:
@@ -200,7 +200,7 @@ class Consumptions:
             for task in late:
                 task.cancel()
         for each in running:
-            each.abandon()
+            each._abandon()
         for clients in self._clients.values():
             await clients.aclose()
         for upstream in self._upstreams:
