@@ -63,6 +63,8 @@ class AckedConsumer:
 
     def close(self) -> None:
         self._running = False
+        if self._tasks:
+            self._tasks[-1].cancel()  # nothing is written down behind the end
         self._stream.close()
 
     def nudge(self) -> None:

@@ -63,6 +63,7 @@ class JetStream:
         self._shard = ""
         self._held: Held[str] = Held()  # by the subjects to which acknowledgements go
         self._connection: Any = None
+        self._connecting = asyncio.Lock()
         self._joined: Any = None  # the connection in which the consumer was looked at
         self._own = True  # is the consumer this mapping's?
         self._arrived: deque[tuple[Any, Any]] = deque()  # messages with their metadata
@@ -98,8 +99,12 @@ class JetStream:
             raise CallFailed(type(error).__name__, f"{self._at}: {error}", retriable=True) from error
 
     async def _connected(self) -> Any:
-        if self._connection is not None:
-            return self._connection
+        async with self._connecting:
+            if self._connection is not None and not self._connection.is_closed:
+                return self._connection
+            return await self._connect()
+
+    async def _connect(self) -> Any:
         failed: list[Exception] = []
 
         async def lost() -> None:
@@ -113,8 +118,9 @@ class JetStream:
         connection = None
         try:
             connection = await self._library.connect(
-                self._url, allow_reconnect=False, connect_timeout=int(_PATIENCE), ping_interval=20, closed_cb=lost,
-                disconnected_cb=lost, error_cb=trouble, user_credentials=self._credentials, name=self._name,
+                self._url, allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0.1,
+                connect_timeout=int(_PATIENCE), ping_interval=20, closed_cb=lost, disconnected_cb=lost,
+                error_cb=trouble, user_credentials=self._credentials, name=self._name,
             )  # fmt: skip
         except self._library.errors.NoServersError:
             raise failed[-1] if failed else ConnectionError("no server") from None
@@ -126,7 +132,7 @@ class JetStream:
 
     def _open(self) -> Any:
         """The connection that there is."""
-        if self._connection is None:
+        if self._connection is None or self._connection.is_closed:
             raise CallFailed("ConnectionLost", f"{self._at}: there is no connection", retriable=True)
         return self._connection
 
