@@ -210,17 +210,17 @@ def test_a_restarted_broker_delivers_what_was_lost_first(server: Served, tmp_pat
     own = Fed(server, server.log.parent, Timeout=60)
     with running(Nats(tmp_path)) as broker:
         broker.stream(name)
-        broker.publish(name, "wait 0", *map(str, range(1, 50)))
-        uuid = fed(own, broker, name, BatchSize=5)
+        broker.publish(name, "wait 0", *map(str, range(1, 30)))
+        uuid = fed(own, broker, name, BatchSize=20)
         until(own.events, what="the first")
         broker.kill()
         until(lambda: own.result(uuid).startswith("PROBLEM: Connection error."), what="the words")
         own.gate.touch()
         broker.start()
-        own.wait(50)
-        broker.publish(name, "50")
-        own.wait(51)
-        assert texts(own) == ["wait 0", *map(str, range(1, 51))]
+        own.wait(30)
+        broker.publish(name, "30")
+        own.wait(31)
+        assert texts(own) == ["wait 0", *map(str, range(1, 31))]
         until(lambda: own.result(uuid) == "OK", what="OK")
         own.drop(uuid)
 
