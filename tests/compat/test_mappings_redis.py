@@ -199,8 +199,11 @@ def test_a_deleted_stream_and_one_that_was_never_there(
     until(lambda: own.result(uuid) == f"PROBLEM: Event source not found: {arn}", what="the words")
     add(redis, name, "b")
     own.wait(2)
-    until(lambda: own.result(uuid) == "OK", what="the recovery")
-    assert texts(own) == ["a", "b"]
+    until(lambda: own.result(uuid) == "OK" and not pending(redis, name), what="the recovery")
+    redis.delete(name)  # and made anew before anybody looked
+    add(redis, name, "c")
+    own.wait(3)
+    assert texts(own) == ["a", "b", "c"]
     own.drop(uuid)
 
 

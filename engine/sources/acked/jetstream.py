@@ -173,8 +173,7 @@ class JetStream:
 
     async def shards(self) -> list[Shard]:
         """Its id says which stream of that name it is."""
-        found = await self.look()
-        shard = f"{self._stream}@{found.created.isoformat() if found.created else ''}"
+        shard = self._id(await self.look())
         if self._shard and self._shard != shard:
             self._other()
             raise gone(f"the stream {self._stream} was deleted, and there is another one")
@@ -185,6 +184,9 @@ class JetStream:
         self._shard = shard
         return [Shard(shard)]
 
+    def _id(self, found: Any) -> str:
+        return f"{self._stream}@{found.created.isoformat() if found.created else ''}"
+
     def _other(self) -> None:
         """A stream that has its name later is another one."""
         self._shard, self._known, self._settled, self._position = "", {}, 0, Position()
@@ -194,6 +196,8 @@ class JetStream:
     async def iterator(self, shard: str, position: Position) -> str:
         """Where the consumer is, the broker knows."""
         async with self._calls(connect=True) as jetstream:
+            if self._id(await jetstream.stream_info(self._stream)) != shard:
+                raise gone(f"the stream {self._stream} was deleted, and there is another one")
             found = await self._join(jetstream)
             if self._own and found.num_ack_pending > len(self._held):
                 await self._collect(jetstream, found)
@@ -283,6 +287,8 @@ class JetStream:
 
     async def settle(self, sequence: str) -> None:
         done = self._held.until(sequence)
+        if not done:  # it is done already, or of a stream that is no more
+            return
         await self._tell(done.values(), b"+ACK")
         self._held.drop(done)
         self._settled = max(self._settled, int(sequence))
