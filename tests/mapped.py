@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,11 @@ class Fed:
 
     def result(self, uuid: str) -> str:
         return str(self.get(uuid).get("LastProcessingResult", ""))
+
+    def count(self, name: str) -> int:
+        """Of all mappings of the server."""
+        with urllib.request.urlopen(f"{self.server.url}/_stoker/health") as response:
+            return int(json.load(response)["mappings"].get(name, 0))
 
     def drop(self, uuid: str) -> None:
         self.api.delete_event_source_mapping(UUID=uuid)

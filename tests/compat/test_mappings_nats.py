@@ -253,6 +253,7 @@ def test_a_throttled_function_and_a_deleted_one(own: Fed, broker: Nats, name: st
     own.api.put_function_concurrency(FunctionName=own.name, ReservedConcurrentExecutions=0)
     uuid = fed(own, broker, name, MaximumRetryAttempts=0)
     until(lambda: own.result(uuid) == "PROBLEM: Function call failed: Rate Exceeded.", what="the words")
+    until(lambda: own.count("OffsetLag") > 0, what="the lag")
     own.api.delete_function_concurrency(FunctionName=own.name)
     own.wait(1)
     own.api.delete_function(FunctionName=own.name)

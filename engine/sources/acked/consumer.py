@@ -48,8 +48,9 @@ class AckedConsumer:
     async def start(self) -> None:
         self._running = True
         begin = asyncio.get_running_loop().create_task
-        self._tasks = [begin(self._keep()), begin(self._measure()), begin(self._write_down())]
+        self._tasks = [begin(self._write_down()), begin(self._keep())]
         await self._stream.start()
+        self._tasks.append(begin(self._measure()))
 
     async def stop(self) -> None:
         self.close()
@@ -64,7 +65,7 @@ class AckedConsumer:
     def close(self) -> None:
         self._running = False
         if self._tasks:
-            self._tasks[-1].cancel()  # nothing is written down behind the end
+            self._tasks[0].cancel()  # nothing is written down behind the end
         self._stream.close()
 
     def nudge(self) -> None:
