@@ -26,6 +26,7 @@ ACCOUNT, REGION = "000000000000", "us-east-1"
 BODY = json.dumps({"message": "x" * 85})
 SIZES = {1: 1_500, 10: 6_000, 100: 10_000}  # messages by the size of a batch
 IDLE, IDLE_SECONDS = 1_000, 5.0
+POLLING = 50
 FLOOR = "a loop by hand"
 
 
@@ -51,15 +52,15 @@ class Fed(Queueing):
         )
         return str(made["UUID"])
 
-    def own_mapping(self, name: str, source: dict[str, str], size: int) -> str:
-        """Of a source that AWS has not; disabled."""
+    def own_mapping(self, name: str, source: dict[str, str], size: int, enabled: bool = False) -> str:
+        """Of a source that AWS has not."""
 
         def with_source(params: dict[str, Any], **_: Any) -> None:
             params["body"] = json.dumps({**json.loads(params["body"]), "Source": source}).encode()
 
         events, hook = self.api.meta.events, "before-call.lambda.CreateEventSourceMapping"
         events.register(hook, with_source)
-        made = self.api.create_event_source_mapping(FunctionName=name, BatchSize=size, Enabled=False)
+        made = self.api.create_event_source_mapping(FunctionName=name, BatchSize=size, Enabled=enabled)
         events.unregister(hook, with_source)
         return str(made["UUID"])
 
@@ -182,6 +183,24 @@ def _of_broker(out: Outcome, ours: Fed, broker: brokers.Redis | brokers.Nats, ro
                        rate(comparison.median(ours.name, "rate")), rate(comparison.median(floor, "rate")),
                        comparison.ratio(ours.name, floor, "rate"), 0.7 if size == 100 else None, "high", COMMAND)
             )  # fmt: skip
+        _idle_of(out, ours, broker)
+
+
+def _idle_of(out: Outcome, ours: Fed, broker: brokers.Redis | brokers.Nats) -> None:
+    """What mappings cost that wait in long polls, each of a stream of its own."""
+    made = []
+    for number in range(POLLING):
+        broker.make(f"idle-{number}")
+        source = {"Type": broker.name, "Url": broker.url, "Stream": f"idle-{number}"}
+        made.append(ours.own_mapping("f", source, 10, enabled=True))
+    ours.until(made[-1], "Enabled")
+    share = min(_shares(ours))
+    for uuid in made:
+        ours.api.delete_event_source_mapping(UUID=uuid)
+    out.figures.append(
+        Figure(f"{POLLING} idle mappings of {broker.name}, share of a core", f"{share * 100:.2f} %", "2 %",
+               Ratio([share * 100], share * 100, share * 100, share * 100), 2.0, "low", COMMAND)
+    )  # fmt: skip
 
 
 def _compared(ours: Fed, client: Client, uuid: str, size: int, count: int, rounds: int) -> Any:
