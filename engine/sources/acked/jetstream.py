@@ -26,6 +26,7 @@ from .broker import AGAIN, MOST, POLL, REFUSED, Held, gone, missing
 
 ACK_WAIT = 30.0  # seconds after which the broker gives a message to another reader
 _SHORT = 0.1  # seconds of it while what was lost is collected
+_POLL = 5.0  # seconds that a pull waits; one that has no end is of a consumer that is not there any more
 _LOOK = 0.02  # seconds between two looks at whether all of it is there
 _PATIENCE = 5.0  # seconds for that, and for responses
 _MARK = "stoker"  # of a consumer's metadata: whose it is
@@ -139,11 +140,12 @@ class JetStream:
     async def _came(self, message: Any) -> None:
         """A message, or, as it wants no acknowledgement, the status of a pull."""
         if not message.reply:
-            status = str((message.headers or {}).get("Status", ""))
-            self._asked = 0
+            headers = message.headers or {}
+            status = str(headers.get("Status", ""))
+            self._asked = max(0, self._asked - int(headers.get("Nats-Pending-Messages") or self._asked))
             if status not in _DONE:
-                self._status = str((message.headers or {}).get("Description") or status or "pull refused")
-                self._wake.set()
+                self._status = str(headers.get("Description") or status or "refused")
+            self._wake.set()
             return
         self._asked = max(0, self._asked - 1)
         meta = message.metadata
@@ -252,12 +254,15 @@ class JetStream:
             await self._update(jetstream, found, self._wait, _AHEAD * self._count)
 
     async def _pull(self) -> None:
-        """Ask for messages, unless enough are on their way."""
+        """Ask for messages, unless enough are on their way. Raises CallFailed when nothing responded the last time."""
         connection, now = self._open(), time.monotonic()
-        if self._asked > self._count // 2 and now < self._until:
+        if self._asked and now >= self._until:
+            self._asked = 0
+            raise CallFailed(AGAIN, "the consumer does not respond", retriable=True)
+        if self._asked > self._count // 2:
             return
-        self._asked, self._until = self._asked + self._count, now + POLL + 1.0
-        body = b'{"batch":%d,"expires":%d}' % (self._count, int(POLL * 1e9))
+        self._asked, self._until = self._asked + self._count, now + _POLL + 1.0
+        body = b'{"batch":%d,"expires":%d}' % (self._count, int(_POLL * 1e9))
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
         await connection.publish(subject, body, reply=self._inbox)
 
@@ -266,18 +271,18 @@ class JetStream:
         async with self._calls():
             if self._open() is not self._joined:
                 raise CallFailed(AGAIN, "it is another connection", retriable=True)
+            end = time.monotonic() + POLL
             await self._pull()
-            if not self._arrived and not self._status:
+            while not self._arrived and not self._status and (left := end - time.monotonic()) > 0:
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL):
+                    async with asyncio.timeout(min(left, max(0.0, self._until - time.monotonic()))):
                         await self._wake.wait()
+                await self._pull()
         if self._status:
             status, self._status = self._status, ""
-            if not self._arrived:
-                raise CallFailed(AGAIN, status, retriable=True)
-        if not self._arrived:
-            self._open()
+            if not self._arrived:  # a moment later it is asked for the consumer again, which may be going
+                raise CallFailed("PullRefused", status, retriable=True)
         found: list[Raw] = []
         while self._arrived and len(found) < self._count:
             found.append(self._raw(*self._arrived.popleft()))
