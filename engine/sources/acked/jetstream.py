@@ -64,7 +64,7 @@ class JetStream:
         self._shard = ""
         self._held: Held[str] = Held()  # by the subjects to which acknowledgements go
         self._connection: Any = None
-        self._connecting = asyncio.Lock()
+        self._connecting, self._managing = asyncio.Lock(), asyncio.Lock()
         self._joined: Any = None  # the connection in which the consumer was looked at
         self._own = True  # is the consumer this mapping's?
         self._arrived: deque[tuple[Any, Any]] = deque()  # messages with their metadata
@@ -184,6 +184,8 @@ class JetStream:
             if self._known and shard not in self._known:
                 self._position = Position()
         self._shard = shard
+        async with self._calls(connect=True) as jetstream, self._managing:
+            await self._join(jetstream)
         return [Shard(shard)]
 
     def _id(self, found: Any) -> str:
@@ -197,7 +199,7 @@ class JetStream:
 
     async def iterator(self, shard: str, position: Position) -> str:
         """Where the consumer is, the broker knows."""
-        async with self._calls(connect=True) as jetstream:
+        async with self._calls(connect=True) as jetstream, self._managing:
             if self._id(await jetstream.stream_info(self._stream)) != shard:
                 raise gone(f"the stream {self._stream} was deleted, and there is another one")
             found = await self._join(jetstream)
