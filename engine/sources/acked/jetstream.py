@@ -61,6 +61,7 @@ class JetStream:
         self._position = Position(settings.position or "TRIM_HORIZON", settings.timestamp or 0.0)
         self._known: dict[str, str] = {}
         self._settled = 0  # the last message before which everything is done
+        self._again = 0  # the last message that a consumer which was made anew hands over once more
         self._shard = ""
         self._held: Held[str] = Held()  # by the subjects to which acknowledgements go
         self._connection: Any = None
@@ -150,7 +151,8 @@ class JetStream:
         self._asked = max(0, self._asked - 1)
         meta = message.metadata
         sequence = meta.sequence.stream
-        if self._own and sequence <= self._settled:  # its acknowledgement was lost
+        again = meta.num_delivered > 1 or sequence <= self._again
+        if self._own and again and sequence <= self._settled:  # its acknowledgement was lost
             if self._connection is not None:
                 await self._connection.publish(message.reply, b"+ACK")
         elif self._held.add(str(sequence), message.reply):
@@ -233,6 +235,7 @@ class JetStream:
             if error.err_code == _NO_STREAM:
                 raise
             found = await jetstream.add_consumer(self._stream, self._config())
+            self._again = max(map(int, self._held.ids), default=0)
         self._own = (found.config.metadata or {}).get(_MARK) == self._mark
         if self._own and found.config.ack_wait != self._wait:  # of a run that was killed while it collected
             found = await self._update(jetstream, found, self._wait, _AHEAD * self._count)

@@ -22,6 +22,7 @@ from .broker import AGAIN, MOST, POLL, REFUSED, Held, gone, missing
 
 NEW = ">"  # the iterator of entries that no consumer has got yet; others are ids, of this consumer's own entries
 CLAIM = 60.0  # seconds of idleness after which another consumer's entry is taken over
+_COUNTED = 10_000  # pending entries whose deliveries are asked for at a time
 _TIMEOUT = 10.0  # seconds for a response, beyond what it waits for
 _OLDEST = 1e12  # ms: ids of less are no times
 
@@ -54,6 +55,7 @@ class RedisStream:
         self._settled = ""  # the last entry before which everything is done
         self._position = Position(settings.position or "TRIM_HORIZON", settings.timestamp or 0.0)
         self._begin = _before(self._position)  # where a group is made
+        self._again = ""  # the last entry that a group which was made anew hands over once more
         self._claimed = 0.0  # when others' entries were looked for, by the monotonic clock
 
     def _open(self) -> Any:
@@ -122,6 +124,7 @@ class RedisStream:
                     begin = "0-0"  # it is another stream of that name
             try:
                 await client.xgroup_create(self._stream, self._group, begin)
+                self._again = max(self._held.ids, key=_order, default="")
             except self._library.ResponseError as error:
                 if "requires the key to exist" in str(error):
                     raise gone(f"there is no stream {self._stream}") from error
@@ -147,12 +150,12 @@ class RedisStream:
                     return Page(found, NEW)
             wait = int(min(POLL, self._idle / 2) * 1e3)
             entries = await self._received(client, NEW, wait)
-            if self._settled:  # those of a group that was made anew may be done
-                last = _order(self._settled)
+            if self._again:  # those of a group that was made anew may be done
+                last = min(_order(self._again), _order(self._settled))
                 if done := [id for id, _ in entries if _order(_text(id)) <= last]:
                     await client.xack(self._stream, self._group, *done)
                     entries = [entry for entry in entries if entry[0] not in done]
-            return Page([self._raw(id, fields, 1) for id, fields in entries if self._take(id)], NEW)
+            return Page(self._taken(entries, {}), NEW)
 
     async def _received(self, client: Any, begin: str, wait: int | None) -> list[Entry]:
         found = await client.xreadgroup(
@@ -168,12 +171,11 @@ class RedisStream:
         entries = await self._received(client, begin, None)
         if not entries:
             return Page([], NEW)
-        records = await self._pending(client, entries)
-        return Page(records, _text(entries[-1][0]), 1.0)
+        return Page(await self._pending(client, entries), _text(entries[-1][0]), 1.0)
 
     async def _others(self, client: Any) -> list[Raw]:
         """Entries that other consumers of the group left behind are this one's from now on."""
-        found: list[Raw] = []
+        entries: list[Entry] = []
         begin: Any = "0-0"
         while True:
             claimed = await client.xautoclaim(
@@ -181,28 +183,31 @@ class RedisStream:
                 start_id=begin, count=self._count,
             )  # fmt: skip
             begin = claimed[0]
-            found += await self._pending(client, claimed[1])
-            if begin == b"0-0" or len(found) >= self._count:
-                return found
+            entries += claimed[1]
+            if begin == b"0-0" or len(entries) >= self._count:
+                return await self._pending(client, entries)
 
     async def _pending(self, client: Any, entries: Iterable[Entry]) -> list[Raw]:
         """Entries that were delivered before. Those that the stream has not any more are acknowledged: there is nothing
         to be done with them."""
-        there = [entry for entry in entries if entry[0] is not None]
-        trimmed = [id for id, fields in there if not fields and _text(id) not in self._held]
-        if trimmed:
+        there = [entry for entry in entries if entry[0] is not None and _text(entry[0]) not in self._held]
+        if trimmed := [id for id, fields in there if not fields]:
             await client.xack(self._stream, self._group, *trimmed)
-        fresh = [(id, fields) for id, fields in there if fields and self._take(id)]
+        fresh = [(id, fields) for id, fields in there if fields]
         if not fresh:
             return []
         counted = await client.xpending_range(
-            self._stream, self._group, min=fresh[0][0], max=fresh[-1][0], count=len(there), consumername=self._consumer
+            self._stream, self._group, min=fresh[0][0], max=fresh[-1][0], count=_COUNTED, consumername=self._consumer
         )  # fmt: skip
-        deliveries = {each["message_id"]: each["times_delivered"] for each in counted}
-        return [self._raw(id, fields, deliveries.get(id, 1)) for id, fields in fresh]
+        return self._taken(fresh, {each["message_id"]: each["times_delivered"] for each in counted})
 
-    def _take(self, id: bytes) -> bool:
-        return self._held.add(_text(id), None)
+    def _taken(self, entries: Iterable[Entry], deliveries: Mapping[bytes, int]) -> list[Raw]:
+        """Those that are not held are, and are handed over: nothing may come between the two."""
+        fresh = [(id, fields) for id, fields in entries if _text(id) not in self._held]
+        found = [self._raw(id, fields, deliveries.get(id, 1)) for id, fields in fresh]
+        for record in found:
+            self._held.add(record.sequence, None)
+        return found
 
     # As a broker.
 
