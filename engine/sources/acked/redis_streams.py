@@ -302,7 +302,9 @@ def _order(id: str) -> tuple[int, int]:
 def _previous(id: str) -> str:
     """The id right before it."""
     milliseconds, number = _order(id)
-    return f"{milliseconds}-{number - 1}" if number else f"{max(0, milliseconds - 1)}-{(1 << 64) - 1}"
+    if number or not milliseconds:
+        return f"{milliseconds}-{max(0, number - 1)}"
+    return f"{milliseconds - 1}-{(1 << 64) - 1}"
 
 
 def _before(position: Position) -> str:
