@@ -13,7 +13,7 @@ FRAMEWORKS := build/clients/sam/installed build/clients/cdk/installed build/clie
 CODE := engine bench tests handlers native/build.py setup.py
 # What some tests are built with or run under. Without Relacy the model checks fail, saying what to install; without
 # the rest tests are skipped, saying why.
-TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver libpython3.11-testsuite
+TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver libpython3.11-testsuite redis-server
 
 # Tests that mind no neighbours; the others count processes and cores, or want a core for themselves.
 CROWD := tests/compat tests/security tests/unit/aws tests/unit/cli tests/unit/durable tests/unit/hosting tests/unit/http \

@@ -31,6 +31,8 @@ from .errors import (
 if TYPE_CHECKING:
     from .aio import AsyncEngine, AsyncFunction
     from .bus import AsyncBus, AsyncRule, Bus, Rule
+    from .consume.consumption import AsyncConsumption
+    from .consume.threaded import Consumption
     from .durable.folder import StoreError
     from .durable.queue import QueueFull
     from .observe.report import Reply, Timings
@@ -43,11 +45,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncBus",
+    "AsyncConsumption",
     "AsyncEngine",
     "AsyncFunction",
     "AsyncQueue",
     "AsyncRule",
     "Bus",
+    "Consumption",
     "Context",
     "Engine",
     "EngineClosed",
@@ -77,11 +81,13 @@ __all__ = [
 
 _LAZY = {
     "AsyncBus": ".bus",
+    "AsyncConsumption": ".consume.consumption",
     "AsyncEngine": ".aio",
     "AsyncFunction": ".aio",
     "AsyncQueue": ".queues",
     "AsyncRule": ".bus",
     "Bus": ".bus",
+    "Consumption": ".consume.threaded",
     "Context": ".worker.context",
     "Engine": ".sync",
     "Executor": ".pool.executor",

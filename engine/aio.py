@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack
 
 from . import errors, limits, wire
 from ._native import lib
@@ -24,6 +24,8 @@ from .runtime import NOT_PICKLED, Runtime
 if TYPE_CHECKING:
     from .bus import AsyncBus, AsyncRule
     from .bus_routing import Router
+    from .consume import Source, Wanted
+    from .consume.consumption import AsyncConsumption, Consumptions
     from .queues import AsyncQueue, QueueStore
 
 
@@ -192,6 +194,7 @@ class AsyncEngine:
         self._state = None if state is None else Path(state)
         self._queues: QueueStore | None = None
         self._router: Router | None = None
+        self._consumed: Consumptions | None = None
         self._runtime = Runtime(
             payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes
         )
@@ -309,6 +312,17 @@ class AsyncEngine:
         policy = Policy(retries, tuple(retry_delays), max_age, dead_letters)
         return await schedule(self._routing(), expression, _name_of(function), policy, name, zone, event)
 
+    async def consume(
+        self, function: AsyncFunction | str, source: Source, **wanted: Unpack[Wanted]
+    ) -> AsyncConsumption:
+        """As Engine.consume."""
+        from .consume.consumption import Consumptions
+
+        store = self._queue_store()
+        if self._consumed is None:
+            self._consumed = Consumptions(store, self._runtime, self._reaping())
+        return await self._consumed.consume(_name_of(function), source, wanted)
+
     def stats(self) -> dict[str, FunctionStats]:
         """As Engine.stats."""
         return self._runtime.stats()
@@ -321,10 +335,11 @@ class AsyncEngine:
 
     async def close(self, drain: float = limits.DRAIN_TIMEOUT) -> None:
         """As Engine.close; the loop goes on meanwhile."""
-        if self._router is not None:
-            end = asyncio.get_running_loop().time() + drain
-            await self._router.close(drain)
-            drain = max(0.0, end - asyncio.get_running_loop().time())
+        for each in (self._consumed, self._router):
+            if each is not None:
+                end = asyncio.get_running_loop().time() + drain
+                await each.close(drain)
+                drain = max(0.0, end - asyncio.get_running_loop().time())
         await asyncio.get_running_loop().run_in_executor(None, self._runtime.close_processes, drain)
         if self._reaper is not None:
             self._reaper.flush()

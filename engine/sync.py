@@ -8,14 +8,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Condition, Thread, current_thread
+from threading import Condition
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack
 
 from . import limits
 from ._native import lib
 from .calls import batch
+from .calls.callbacks import Callbacks
 from .calls.dispatch import FunctionEntry, LogSink, Outcome, encode_event, failure, raw_event, value_of
 from .calls.reaper import Reaper
 from .config import configure
@@ -27,6 +27,8 @@ from .runtime import NOT_PICKLED, Runtime
 
 if TYPE_CHECKING:
     from .bus import Bus, BusThread, Rule
+    from .consume import Source, Wanted
+    from .consume.threaded import ConsumeThread, Consumption
     from .queues import Queue, QueueThread
 
 
@@ -128,33 +130,6 @@ class _Submitted(Future[Any]):
         return super().cancel()  # it completes as cancelled: what waits for it is woken there
 
 
-class _Callbacks:
-    """The thread that runs futures' callbacks, which may wait for other results, configure functions, close the engine:
-    never the control loop, which does all that. It is there once it is needed."""
-
-    def __init__(self) -> None:
-        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread: Thread | None = None
-
-    def run(self, function: Callable[[], None]) -> None:
-        """From the control loop."""
-        if self._thread is None:
-            self._thread = Thread(target=self._run, name="stoker-callbacks", daemon=True)
-            self._thread.start()
-        self._waiting.put(function)
-
-    def close(self) -> None:
-        """Those that are due are run."""
-        self._waiting.put(None)
-        if self._thread is not None and self._thread is not current_thread():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while (function := self._waiting.get()) is not None:
-            function()
-            function = None  # while it waits for the next it refers to none: each has its function's slot
-
-
 class Engine:
     """Runs functions in isolated, warm, pinned worker processes.
 
@@ -177,6 +152,7 @@ class Engine:
         self._state = None if state is None else Path(state)
         self._queues: QueueThread | None = None
         self._bus: BusThread | None = None
+        self._consumed: ConsumeThread | None = None
         self._runtime = Runtime(
             payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes
         )
@@ -186,7 +162,7 @@ class Engine:
         )
         self._opening = threading.Lock()
         self._draining = False
-        self._callbacks = _Callbacks()
+        self._callbacks = Callbacks()
 
     def function(
         self,
@@ -314,6 +290,21 @@ class Engine:
         thread = self._bus_thread()
         return thread.schedule(expression, _name_of(function), policy, name, zone, event)
 
+    def consume(self, function: Function | str, source: Source, **wanted: Unpack[Wanted]) -> Consumption:
+        """Invoke the function with batches of what is in a queue or a stream (engine.consume has the sources), in the
+        events and by the rules of a server's event source mappings: docs/sources.md. wanted: engine.consume.Wanted.
+
+        At least once: what is in flight when the program is killed comes again, in order where the source has one and
+        there is a state directory. A batch that is given up is a dead letter, or lost. A source that is not there now
+        is waited for. Raises InvalidConfiguration, FunctionNotFound, StoreError, EngineClosed."""
+        from .consume.threaded import ConsumeThread
+
+        with self._opening:
+            thread = self._queue_thread()
+            if self._consumed is None:
+                self._consumed = ConsumeThread(thread, self._runtime, self._reaper)
+        return self._consumed.consume(_name_of(function), source, wanted)
+
     def stats(self) -> dict[str, FunctionStats]:
         """Per function: counters, queue depth, workers, latency quantiles."""
         return self._runtime.stats()
@@ -325,9 +316,9 @@ class Engine:
         what does not yet stays in the state directory, or, without one, is run.
         """
         with self._opening:
-            bus = self._bus
-        if bus is not None:
-            drain = bus.close(drain)
+            feeding = [each for each in (self._consumed, self._bus) if each is not None]
+        for each in feeding:
+            drain = each.close(drain)
         self._runtime.close(drain)
         self._callbacks.close()
         with self._opening:

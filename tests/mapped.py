@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ def handler(event, context):
     for record in event["Records"]:
         if "kinesis" in record:
             text, id = base64.b64decode(record["kinesis"]["data"]).decode(), record["kinesis"]["sequenceNumber"]
+        elif "redis" in record:
+            text, id = record["redis"]["fields"]["n"], record["redis"]["id"]
+        elif "nats" in record:
+            text, id = base64.b64decode(record["nats"]["data"]).decode(), str(record["nats"]["sequence"])
         elif "dynamodb" in record:
             text, id = record["dynamodb"]["Keys"]["id"]["S"], record["dynamodb"]["SequenceNumber"]
         else:
@@ -66,6 +71,22 @@ class Fed:
         self.reaches(made["UUID"], "Enabled" if more.get("Enabled", True) else "Disabled")
         return str(made["UUID"])
 
+    def create_own(self, source: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """A mapping of a source that AWS has not, which its client has no member for."""
+        api = self.server.client()
+
+        def with_source(params: dict[str, Any], **_: Any) -> None:
+            params["body"] = json.dumps({**json.loads(params["body"]), "Source": source}).encode()
+
+        api.meta.events.register("before-call.lambda.CreateEventSourceMapping", with_source)
+        return dict(api.create_event_source_mapping(FunctionName=self.name, **more))
+
+    def map_own(self, source: dict[str, Any], **more: Any) -> str:
+        """A mapping of it, once it is what it is to be. Its UUID."""
+        made = self.create_own(source, **more)
+        self.reaches(made["UUID"], "Enabled" if more.get("Enabled", True) else "Disabled")
+        return str(made["UUID"])
+
     def get(self, uuid: str) -> dict[str, Any]:
         return dict(self.api.get_event_source_mapping(UUID=uuid))
 
@@ -78,6 +99,11 @@ class Fed:
 
     def result(self, uuid: str) -> str:
         return str(self.get(uuid).get("LastProcessingResult", ""))
+
+    def count(self, name: str) -> int:
+        """Of all mappings of the server."""
+        with urllib.request.urlopen(f"{self.server.url}/_stoker/health") as response:
+            return int(json.load(response)["mappings"].get(name, 0))
 
     def drop(self, uuid: str) -> None:
         self.api.delete_event_source_mapping(UUID=uuid)

@@ -12,8 +12,8 @@ import pytest
 import engine
 
 NAMES = [
-    "AsyncBus", "AsyncEngine", "AsyncFunction", "AsyncQueue", "AsyncRule", "Bus", "Context", "Engine", "EngineClosed",
-    "EngineError", "Executor", "Function",
+    "AsyncBus", "AsyncConsumption", "AsyncEngine", "AsyncFunction", "AsyncQueue", "AsyncRule", "Bus", "Consumption",
+    "Context", "Engine", "EngineClosed", "EngineError", "Executor", "Function",
     "FunctionCrashed", "FunctionError", "FunctionNotFound", "FunctionStats", "FunctionTimeout", "InitError",
     "InvalidConfiguration", "InvalidEvent", "Message", "PayloadTooLarge", "Queue", "QueueFull", "Reply", "Rule",
     "StoreError",
@@ -44,6 +44,7 @@ SCHEDULE = (
     "(self, expression: 'str', function: '{} | str', *, event: 'Any' = None, zone: 'str' = 'UTC', "
     f"name: 'str | None' = None, {POLICY}) -> '{{}}'"
 )
+CONSUME = "(self, function: '{} | str', source: 'Source', **wanted: 'Unpack[Wanted]') -> '{}'"
 PUT = "(self, value: 'Any', *, delay: 'float' = 0.0) -> 'int'"
 RECEIVE = "(self, n: 'int' = 1, *, wait: 'float' = 0.0, lease: 'float' = 30.0) -> 'list[Message]'"
 
@@ -104,6 +105,12 @@ SIGNATURES = {
     "AsyncEngine.bus": "(self) -> 'AsyncBus'",
     "AsyncEngine.on": ON.format("AsyncFunction", "AsyncRule"),
     "AsyncEngine.schedule": SCHEDULE.format("AsyncFunction", "AsyncRule"),
+    "Engine.consume": CONSUME.format("Function", "Consumption"),
+    "AsyncEngine.consume": CONSUME.format("AsyncFunction", "AsyncConsumption"),
+    "Consumption.pause": "(self) -> 'None'",
+    "Consumption.resume": "(self) -> 'None'",
+    "Consumption.stats": "(self) -> 'dict[str, Any]'",
+    "Consumption.close": "(self) -> 'None'",
     "Bus.put": "(self, event: 'Mapping[str, Any]') -> 'int'",
     "AsyncBus.put": "(self, event: 'Mapping[str, Any]') -> 'int'",
     "Rule.remove": "(self) -> 'None'",
@@ -128,10 +135,12 @@ SIGNATURES = {
 
 # Public members of each class, its dataclass fields among them.
 MEMBERS = {
-    "Engine": "bus close drain_on_signal function on queue schedule stats",
+    "Engine": "bus close consume drain_on_signal function on queue schedule stats",
     "Function": "invoke invoke_raw map name remove submit workers",
     "Executor": "map schedule shutdown submit workers",
-    "AsyncEngine": "bus close function on queue schedule stats",
+    "AsyncEngine": "bus close consume function on queue schedule stats",
+    "Consumption": "close pause resume stats",
+    "AsyncConsumption": "close pause resume stats",
     "Bus": "put",
     "AsyncBus": "put",
     "Rule": "remove",

@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from bench.comparisons import brokers
 from bench.comparisons.events import Queueing
 from bench.harness import Effort, Ratio, Series, WrongResult, interleave
 from bench.peers.http import VENVS
@@ -25,6 +26,7 @@ ACCOUNT, REGION = "000000000000", "us-east-1"
 BODY = json.dumps({"message": "x" * 85})
 SIZES = {1: 1_500, 10: 6_000, 100: 10_000}  # messages by the size of a batch
 IDLE, IDLE_SECONDS = 1_000, 5.0
+POLLING = 50
 FLOOR = "a loop by hand"
 
 
@@ -50,13 +52,27 @@ class Fed(Queueing):
         )
         return str(made["UUID"])
 
+    def own_mapping(self, name: str, source: dict[str, str], size: int, enabled: bool = False) -> str:
+        """Of a source that AWS has not."""
+
+        def with_source(params: dict[str, Any], **_: Any) -> None:
+            params["body"] = json.dumps({**json.loads(params["body"]), "Source": source}).encode()
+
+        events, hook = self.api.meta.events, "before-call.lambda.CreateEventSourceMapping"
+        events.register(hook, with_source)
+        made = self.api.create_event_source_mapping(FunctionName=name, BatchSize=size, Enabled=enabled)
+        events.unregister(hook, with_source)
+        return str(made["UUID"])
+
     def until(self, uuid: str, state: str) -> None:
         while self.api.get_event_source_mapping(UUID=uuid)["State"] != state:
             time.sleep(0.002)
 
+    def counted(self, name: str) -> int:
+        return int(json.loads(self.request("GET", "/_stoker/health", None))["mappings"].get(name, 0))
+
     def deleted(self) -> int:
-        counts = json.loads(self.request("GET", "/_stoker/health", None))["mappings"]
-        return int(counts.get("DeletedEventCount", 0))
+        return self.counted("DeletedEventCount")
 
     def cpu(self) -> float:
         """Seconds of the server's process."""
@@ -145,12 +161,46 @@ def mapping(effort: Effort) -> Outcome:
                        comparison.ratio(ours.name, FLOOR, "rate"), 0.7 if size == 100 else None, "high", COMMAND,
                        "10,000/s" if size == 100 else "")
             )  # fmt: skip
+        for kind in (brokers.Redis, brokers.Nats):
+            _of_broker(out, ours, kind(folder / kind.name), rounds)
         share = _idle(ours)
     out.figures.append(
         Figure(f"{IDLE:,} idle mappings of queues of the server, share of a core", f"{share * 100:.2f} %", "1 %",
                Ratio([share * 100], share * 100, share * 100, share * 100), 1.0, "low", COMMAND)
     )  # fmt: skip
     return out
+
+
+def _of_broker(out: Outcome, ours: Fed, broker: brokers.Redis | brokers.Nats, rounds: int) -> None:
+    with broker.running:
+        for size, count in brokers.SIZES.items():
+            two = brokers.contenders(ours, broker, size, count)
+            floor = next(name for name in two if name != ours.name)
+            comparison = interleave(f"mapping of {broker.name}, batches of {size}", rounds, two)
+            out.comparisons.append(comparison)
+            out.figures.append(
+                Figure(f"Records/s from {broker.name} through a function, batches of {size}, vs {floor}",
+                       rate(comparison.median(ours.name, "rate")), rate(comparison.median(floor, "rate")),
+                       comparison.ratio(ours.name, floor, "rate"), 0.7 if size == 100 else None, "high", COMMAND)
+            )  # fmt: skip
+        _idle_of(out, ours, broker)
+
+
+def _idle_of(out: Outcome, ours: Fed, broker: brokers.Redis | brokers.Nats) -> None:
+    """What mappings cost that wait in long polls, each of a stream of its own."""
+    made = []
+    for number in range(POLLING):
+        broker.make(f"idle-{number}")
+        source = {"Type": broker.name, "Url": broker.url, "Stream": f"idle-{number}"}
+        made.append(ours.own_mapping("f", source, 10, enabled=True))
+    ours.until(made[-1], "Enabled")
+    share = min(_shares(ours))
+    for uuid in made:
+        ours.api.delete_event_source_mapping(UUID=uuid)
+    out.figures.append(
+        Figure(f"{POLLING} idle mappings of {broker.name}, share of a core", f"{share * 100:.2f} %", "2 %",
+               Ratio([share * 100], share * 100, share * 100, share * 100), 2.0, "low", COMMAND)
+    )  # fmt: skip
 
 
 def _compared(ours: Fed, client: Client, uuid: str, size: int, count: int, rounds: int) -> Any:

@@ -64,6 +64,7 @@ from ..services.events.service import EventBridge
 from ..services.execute_api.service import ExecuteApi
 from ..services.health import Health
 from ..services.invocations import Invocations
+from ..services.lambda_ import own_sources
 from ..services.lambda_.archive import CodeArchive
 from ..services.lambda_.control import Control
 from ..services.lambda_.ec2 import vpc_finder
@@ -262,7 +263,7 @@ class Server:
                 ),
             )
 
-        model = Model.load("lambda", WORDING)
+        model = Model(own_sources.model(), WORDING)
         lambda_ = Lambda(model, hosting, events, executor, control)
         polling = Clients(lambda: registry, upstream, POLLS)
         stack.push_async_callback(polling.aclose)

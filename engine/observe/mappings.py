@@ -6,7 +6,7 @@ COUNTS = (
     "PolledEventCount", "FilteredOutEventCount", "InvokedEventCount", "FailedInvokeEventCount", "DroppedEventCount",
     "OnFailureDestinationDeliveredEventCount", "DeletedEventCount", "RecursiveInvocationsDropped",
 )  # fmt: skip
-GAUGES = ("IteratorAge",)  # milliseconds
+GAUGES = ("IteratorAge", "OffsetLag")  # milliseconds; records
 
 
 class MappingCounters:
@@ -23,6 +23,10 @@ class MappingCounters:
     def set(self, arn: str, name: str, value: float) -> None:
         """A gauge: what it is now."""
         self._mappings.setdefault(arn, {})[name] = value
+
+    def of(self, arn: str) -> dict[str, float]:
+        """One mapping's."""
+        return dict(self._mappings.get(arn, {}))
 
     def forget(self, arn: str) -> None:
         """A mapping is no more: what it counted stays in the totals."""

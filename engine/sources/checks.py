@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from ..aws.clients import CallFailed, Clients
 from ..aws.faults import Fault
 from ..aws.names import Place
+from .acked.broker import GONE, REFUSED
+from .consumers import broker
+from .settings import Settings
 
 _PATIENCE = 5.0  # seconds; a source that cannot be asked now may be there
 _NO_QUEUE = (
     "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. "
     "SQS Error Message: The specified queue does not exist."
 )
+_ANY = {"UUID": "check", "FunctionArn": "", "BatchSize": 1}  # of a mapping that only looks
 _MISSING = ("NonExistentQueue", "QueueDoesNotExist", "ResourceNotFound")
 
 
@@ -39,6 +44,28 @@ async def check(clients: Clients, kind: str, source: str, timeout: int) -> None:
     except CallFailed as failed:
         if any(each in failed.code for each in _MISSING):
             raise _invalid(_NO_QUEUE if kind == "sqs" else f"Stream not found: {source}") from failed
+
+
+async def check_own(kind: str, source: Mapping[str, Any], arn: str) -> None:
+    """Of a source that AWS has not. Raises Fault."""
+    try:
+        read = broker(
+            Settings.of(Place("", ""), {**_ANY, "_kind": kind, "EventSourceArn": arn, "_source": source})
+        )
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await read.look()
+        finally:
+            await read.release()
+    except TimeoutError:
+        return
+    except CallFailed as failed:
+        if failed.code == GONE:
+            raise _invalid(f"Stream not found: {arn}") from failed
+        if failed.code == REFUSED:
+            raise _invalid(f"Cannot access stream {arn}: {failed.message}") from failed
+        if not failed.retriable:
+            raise _invalid(failed.message) from failed
 
 
 async def _queue(clients: Clients, source: str, place: Place, timeout: int) -> None:

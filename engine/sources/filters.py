@@ -14,7 +14,7 @@ from .. import wire
 from ..routing.grammar import InvalidPattern, compiled
 from ..routing.patterns import Pattern
 
-DATA = {"sqs": "body", "kinesis": "data"}  # the member that holds a record's data
+DATA = {"sqs": "body", "kinesis": "data", "nats": "data"}  # the member that holds a record's data
 
 
 class _Filter:

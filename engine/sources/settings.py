@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..aws.names import Place
@@ -39,6 +39,9 @@ class Settings:
     max_age: float
     tumbling: float
     destination: str
+    options: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of a source that AWS has not: its record's `_source`
 
     @property
     def region(self) -> str:
@@ -77,6 +80,7 @@ class Settings:
             max_age=float(record.get("MaximumRecordAgeInSeconds", -1)),
             tumbling=float(record.get("TumblingWindowInSeconds") or 0),
             destination=failure.get("Destination", ""),
+            options=record.get("_source") or {},
         )
 
 

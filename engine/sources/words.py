@@ -24,6 +24,10 @@ def no_access(kind: str, arn: str) -> str:
             f"PROBLEM: Cannot access queue {arn}. Please ensure the role can perform the ReceiveMessage, "
             "DeleteMessage, and GetQueueAttributes Actions on your queue in IAM."
         )
+    if kind in ("redis", "nats"):  # AWS has none of these
+        return (
+            f"PROBLEM: Cannot access stream {arn}. Please ensure that the credentials in its URL may read it."
+        )
     return (
         f"PROBLEM: Cannot access stream {arn}. Please ensure the role can perform the GetRecords, GetShardIterator, "
         "DescribeStream, ListShards, and ListStreams Actions on your stream in IAM."

@@ -26,6 +26,9 @@ class Sources(Protocol):
     def check(self, kind: str, source: str, timeout: int) -> None:
         """Raises Fault for a source that AWS would refuse for a function with this timeout, in seconds."""
 
+    def check_own(self, kind: str, source: Mapping[str, Any], arn: str) -> None:
+        """Raises Fault for a source that AWS has not, if it is known not to be there."""
+
     def reached(self, record: Record) -> bool:
         """Does it do what this record of a mapping says?"""
 

@@ -9,12 +9,14 @@ from typing import Any
 from ... import wire
 from ...durable.state import Record
 from ...routing.grammar import InvalidPattern, parse
+from . import own_sources
 from .responses import invalid
 
 STREAMS = ("kinesis", "dynamodb")
 _LOGS = (*STREAMS, "kafka")
 _SERVICES = {**{kind: kind for kind in ("sqs", *_LOGS, "mq")}, "rds": "documentdb"}
-_ALL = ("sqs", *_LOGS, "mq", "documentdb")
+_OWN = tuple(own_sources.KINDS)
+_ALL = ("sqs", *_LOGS, "mq", "documentdb", *_OWN)
 # Which kinds take a member.
 _TAKEN = {
     member: kinds
@@ -23,13 +25,14 @@ _TAKEN = {
             _ALL,
             "EventSourceArn BatchSize MaximumBatchingWindowInSeconds FilterCriteria KMSKeyArn MetricsConfig",
         ),
-        ((*_LOGS, "documentdb"), "StartingPosition StartingPositionTimestamp"),
-        (("sqs", *_LOGS), "FunctionResponseTypes"),
+        ((*_LOGS, "documentdb", *_OWN), "StartingPosition StartingPositionTimestamp"),
+        (("sqs", *_LOGS, *_OWN), "FunctionResponseTypes"),
         (
-            _LOGS,
+            (*_LOGS, *_OWN),
             "DestinationConfig MaximumRecordAgeInSeconds MaximumRetryAttempts BisectBatchOnFunctionError",
         ),
-        (STREAMS, "ParallelizationFactor TumblingWindowInSeconds"),
+        ((*STREAMS, *_OWN), "ParallelizationFactor"),
+        (STREAMS, "TumblingWindowInSeconds"),
         (("sqs",), "ScalingConfig"),
         (("sqs", "kafka"), "ProvisionedPollerConfig"),
         (("kafka",), "LoggingConfig Topics SelfManagedEventSource"),
@@ -58,6 +61,7 @@ _OTHER: Record = {**_NO_RECORDS, "BatchSize": 100}
 _DEFAULTS: dict[str, Record] = {
     "sqs": {"BatchSize": 10, "MaximumBatchingWindowInSeconds": 0, "FunctionResponseTypes": []},
     **dict.fromkeys(STREAMS, _STREAM),
+    **{kind: {**_STREAM, "StartingPosition": "TRIM_HORIZON"} for kind in _OWN},
     **dict.fromkeys(("kafka", "mq", "documentdb"), _OTHER),
 }
 _FILTERS = 10
@@ -80,6 +84,10 @@ _RESOURCES = {
 def kind_of(request: Mapping[str, Any], region: str) -> str:
     """The kind of source that a new mapping of this region names. Raises Fault."""
     arn = request.get("EventSourceArn")
+    if request.get("Source"):
+        if arn is not None:
+            raise invalid("A mapping has an EventSourceArn, or a Source.")
+        return own_sources.kind_of(request["Source"])
     if arn is None:
         if not request.get("SelfManagedEventSource"):
             raise invalid("Unrecognized event source.")

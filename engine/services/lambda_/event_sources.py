@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ...aws.faults import Fault
 from ...durable.state import Record
+from . import own_sources
 from .control import Control, Operations, Request, Response
 from .event_source_kinds import STREAMS, check, defaults, kind_of, merged, servers
 from .lookup import version
@@ -39,13 +40,18 @@ class EventSources(Operations):
 
     def _check_source(self, kind: str, settings: Record, function: str) -> None:
         """Raises Fault."""
-        if self.control.sources is not None and settings.get("EventSourceArn"):
+        if "_source" in settings:
+            if self.control.sources is not None:
+                self.control.sources.check_own(kind, settings["_source"], settings["EventSourceArn"])
+        elif self.control.sources is not None and settings.get("EventSourceArn"):
             _, record = version(self.control, {"FunctionName": function})
             self.control.sources.check(kind, settings["EventSourceArn"], record["Timeout"])
 
     def create_event_source_mapping(self, request: Request) -> Response:
         kind, uuid = kind_of(request, self.place.region), self.control.new_id()
         settings = merged(kind, defaults(kind, uuid, request), request)
+        if request.get("Source"):
+            settings |= own_sources.members(request["Source"], self.place)
         check(kind, request, settings)
         arn = _function(self.control, request["FunctionName"])
         self._check_unique(kind, settings, arn)

@@ -123,6 +123,7 @@ class ShardReader:
     async def _more(self) -> None:
         self._reading = asyncio.ensure_future(self._page())
         try:
+            await self._meanwhile(self._reading)
             page = await self._reading
         except asyncio.CancelledError:
             if self._running:
@@ -140,6 +141,19 @@ class ShardReader:
             self._flow.read_until(now - behind - _SLACK)
         more = page.records and (behind is None or behind > 0)
         self._again = time.monotonic() + (0.0 if more else self._stream.pause)
+
+    async def _meanwhile(self, reading: asyncio.Task[Page]) -> None:
+        """What falls due while it is read is begun: a read may wait for long."""
+        await asyncio.sleep(0)
+        while not reading.done() and self._running:
+            at = None if self._waiting else self._flow.wake_at()
+            ended = asyncio.ensure_future(self._event.wait())
+            wait = None if at is None else max(0.001, at - _now())
+            await asyncio.wait((reading, ended), timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            ended.cancel()
+            self._event.clear()
+            if not reading.done():
+                self._start()
 
     async def _page(self) -> Page:
         """Raises CallFailed."""

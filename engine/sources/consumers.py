@@ -1,0 +1,125 @@
+"""The kinds of sources: each has one entry, which makes its consumer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ..aws.clients import Clients, named_endpoint
+from ..durable.state import Record
+from .function import Function
+from .settings import Settings
+from .source import Consumer
+from .status import Status
+from .streams.records import GivenUp
+
+if TYPE_CHECKING:
+    from ..services.sqs.service import Sqs
+    from .acked.broker import Broker
+    from .streams.api import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What sources are read with. sqs: this server's own queues, if there is a server."""
+
+    clients: Clients
+    sqs: Sqs | None = None
+
+
+class Progress(Protocol):
+    """How far one mapping is, by shard, durably; and what becomes of the batches that it gives up."""
+
+    def saved(self) -> Mapping[str, Record]: ...
+
+    async def write(self, records: Mapping[str, Record | None]) -> None:
+        """None: forget that one. Raises StoreError."""
+
+    async def report(self, shard: str, batch_info: str, given: GivenUp) -> None:
+        """Done once nothing can lose it. batch_info: the member that describes the batch."""
+
+
+Make = Callable[[Settings, Services, Function, Status, Progress], Consumer]
+_Report = Callable[[str, GivenUp], Awaitable[None]]
+
+
+def _sqs(
+    settings: Settings, services: Services, function: Function, status: Status, progress: Progress
+) -> Consumer:
+    from .sqs.consumer import SqsConsumer
+    from .sqs.reader import Reader
+    from .sqs.remote import RemoteReader
+
+    reader: Reader = RemoteReader(services.clients, settings)
+    if services.sqs is not None and not named_endpoint("sqs"):
+        from .sqs.local import LocalReader
+
+        reader = LocalReader(services.sqs, settings.source, settings.window)
+    return SqsConsumer(settings, reader, function, status)
+
+
+def _reporting(progress: Progress, batch_info: str) -> _Report:
+    async def report(shard: str, given: GivenUp) -> None:
+        await progress.report(shard, batch_info, given)
+
+    return report
+
+
+def _streams(stream: Callable[[Clients, Settings], Stream]) -> Make:
+    def made(
+        settings: Settings, services: Services, function: Function, status: Status, progress: Progress
+    ) -> Consumer:
+        from .streams.consumer import StreamConsumer
+
+        read = stream(services.clients, settings)
+        report = _reporting(progress, read.batch_info)
+        return StreamConsumer(settings, read, function, status, progress.saved, progress.write, report)
+
+    return made
+
+
+def _kinesis(clients: Clients, settings: Settings) -> Stream:
+    from .streams.kinesis import Kinesis
+
+    return Kinesis(clients, settings)
+
+
+def _dynamodb(clients: Clients, settings: Settings) -> Stream:
+    from .streams.dynamodb import DynamoDb
+
+    return DynamoDb(clients, settings)
+
+
+def _acked(
+    settings: Settings, services: Services, function: Function, status: Status, progress: Progress
+) -> Consumer:
+    from .acked.consumer import AckedConsumer
+
+    read = broker(settings)
+    plain = _reporting(progress, read.batch_info)
+
+    async def report(_shard: str, given: GivenUp) -> None:
+        await plain(settings.options["Stream"], given)
+
+    return AckedConsumer(settings, read, function, status, progress.saved, progress.write, report)
+
+
+def broker(settings: Settings) -> Broker:
+    """Of a source that AWS has not. Raises CallFailed when its client library is not installed."""
+    if settings.kind == "redis":
+        from .acked.redis_streams import RedisStream
+
+        return RedisStream(settings)
+    from .acked.jetstream import JetStream
+
+    return JetStream(settings)
+
+
+CONSUMERS: dict[str, Make] = {
+    "sqs": _sqs,
+    "kinesis": _streams(_kinesis),
+    "dynamodb": _streams(_dynamodb),
+    "redis": _acked,
+    "nats": _acked,
+}
