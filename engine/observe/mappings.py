@@ -6,7 +6,7 @@ COUNTS = (
     "PolledEventCount", "FilteredOutEventCount", "InvokedEventCount", "FailedInvokeEventCount", "DroppedEventCount",
     "OnFailureDestinationDeliveredEventCount", "DeletedEventCount", "RecursiveInvocationsDropped",
 )  # fmt: skip
-GAUGES = ("IteratorAge",)  # milliseconds
+GAUGES = ("IteratorAge", "OffsetLag")  # milliseconds; records
 
 
 class MappingCounters:

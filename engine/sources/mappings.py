@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,9 +24,12 @@ from ..observe.mappings import MappingCounters
 from ..routing.grammar import InvalidPattern
 from ..services.sqs.service import Sqs
 from . import checks, words
-from .failures import Failures
+from .batches import event
+from .failures import Failures, report, shard_info
 from .function import Function
-from .settings import TABLE, Settings, acts_as
+from .kafka.consumer import KafkaConsumer
+from .kafka.failures import INFO
+from .settings import BROKERS, TABLE, Settings, acts_as
 from .source import Consumer
 from .sqs.consumer import SqsConsumer
 from .sqs.local import LocalReader
@@ -38,7 +42,7 @@ from .streams.dynamodb import DynamoDb
 from .streams.flow import GivenUp
 from .streams.kinesis import Kinesis
 
-KINDS = ("sqs", "kinesis", "dynamodb")
+KINDS = ("sqs", "kinesis", "dynamodb", *BROKERS)
 PROGRESS = "event-source-progress"  # by UUID: under "" the last result, under a shard's id how far it is
 _SAVED = 1.0  # seconds between two times that a mapping's last result is written
 
@@ -123,7 +127,10 @@ class Mappings:
             return {}
         result = kept.status.result
         shown = record["_kind"] != "sqs" or result.startswith("PROBLEM")  # AWS shows none of a queue's
-        return {"LastProcessingResult": result} if shown else {}
+        found = {"LastProcessingResult": result} if shown else {}
+        if kept.status.reason and record["_kind"] in BROKERS:
+            found["StateTransitionReason"] = kept.status.reason
+        return found
 
     # Following records.
 
@@ -202,11 +209,6 @@ class Mappings:
             if not named_endpoint("sqs"):
                 reader = LocalReader(self._sqs, settings.source, settings.window)
             return SqsConsumer(settings, reader, function, kept.status)
-        stream: Stream = (
-            Kinesis(self._clients, settings)
-            if settings.kind == "kinesis"
-            else DynamoDb(self._clients, settings)
-        )
         state, uuid = kept.placement.state, settings.uuid
 
         async def write(records: Mapping[str, Record | None]) -> None:
@@ -214,14 +216,31 @@ class Mappings:
                 state, *((PROGRESS, uuid, id, record) for id, record in records.items())
             )
 
-        async def report(shard: str, given: GivenUp) -> None:
-            if settings.destination:
-                arn = settings.place.arn(f"event-source-mapping:{uuid}")
-                await self._failures.put(settings, arn, shard, stream.batch_info, given)
+        async def put(name: str, given: GivenUp, member: str, info: Mapping[str, Any], event: bytes) -> None:
+            described = report(settings, member, info, given, time.time())
+            await self._failures.put(settings, name, described, event, len(given.piece.records))
 
-        return StreamConsumer(
-            settings, stream, function, kept.status, lambda: state.owned(PROGRESS, uuid), write, report
+        def saved() -> Mapping[str, Record]:
+            return state.owned(PROGRESS, uuid)
+
+        if settings.kind == "kafka":
+
+            async def of_topic(name: str, given: GivenUp, info: Mapping[str, Any], event: bytes) -> None:
+                await put(name, given, INFO, info, event)
+
+            return KafkaConsumer(settings, self._clients, function, kept.status, saved, write, of_topic)
+        stream: Stream = (
+            Kinesis(self._clients, settings)
+            if settings.kind == "kinesis"
+            else DynamoDb(self._clients, settings)
         )
+
+        async def of_shard(shard: str, given: GivenUp) -> None:
+            if settings.destination:
+                info = shard_info(settings, shard, given)
+                await put(shard, given, stream.batch_info, info, event(given.piece.records))
+
+        return StreamConsumer(settings, stream, function, kept.status, saved, write, of_shard)
 
     async def _forget(self, uuid: str, kept: _Kept) -> None:
         self._kept.pop(uuid, None)

@@ -10,14 +10,18 @@ from ..aws.names import Place
 from .filters import Filters
 
 TABLE = "event-source-mapping"
+BROKERS = ("kafka", "mq")
+WINDOW = 0.5  # seconds, of those where none is set
 # Members that change by themselves, or that others show: a mapping with the same others goes on undisturbed.
 _ABOUT = ("State", "StateTransitionReason", "LastModified", "LastProcessingResult")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """place, function, qualifier: what is invoked; source: an ARN; window, tumbling, max_age: seconds, the last -1 for
-    no limit, as retries; parallel: batches of a shard at once; destination: where given up batches are reported."""
+    """place, function, qualifier: what is invoked; source: an ARN, or "" with servers, those of a Kafka of one's own;
+    window, tumbling, max_age: seconds, the last -1 for no limit, as retries; parallel: batches of a shard at once;
+    destination: where given up batches are reported; name: of a topic or a queue; access: how to get in, as pairs of a
+    type and a URI."""
 
     uuid: str
     kind: str
@@ -39,6 +43,10 @@ class Settings:
     max_age: float
     tumbling: float
     destination: str
+    name: str = ""
+    servers: tuple[str, ...] = ()
+    group: str = ""
+    access: tuple[tuple[str, str], ...] = ()
 
     @property
     def region(self) -> str:
@@ -55,6 +63,7 @@ class Settings:
         """Raises InvalidPattern."""
         name, _, qualifier = record["FunctionArn"].partition(":function:")[2].partition(":")
         kind = record["_kind"]
+        window = record.get("MaximumBatchingWindowInSeconds")
         failure = (record.get("DestinationConfig") or {}).get("OnFailure") or {}
         return cls(
             uuid=record["UUID"],
@@ -65,7 +74,7 @@ class Settings:
             function_arn=record["FunctionArn"],
             source=record.get("EventSourceArn", ""),
             batch_size=record["BatchSize"],
-            window=float(record.get("MaximumBatchingWindowInSeconds") or 0),
+            window=WINDOW if window is None and kind in BROKERS else float(window or 0),
             reports="ReportBatchItemFailures" in (record.get("FunctionResponseTypes") or ()),
             filters=Filters(kind, record.get("FilterCriteria")),
             concurrency=(record.get("ScalingConfig") or {}).get("MaximumConcurrency"),
@@ -77,7 +86,24 @@ class Settings:
             max_age=float(record.get("MaximumRecordAgeInSeconds", -1)),
             tumbling=float(record.get("TumblingWindowInSeconds") or 0),
             destination=failure.get("Destination", ""),
+            name=(record.get("Topics") or record.get("Queues") or [""])[0],
+            servers=tuple(_endpoints(record).get("KAFKA_BOOTSTRAP_SERVERS", ())),
+            group=_group(record),
+            access=tuple(
+                (each["Type"], each["URI"]) for each in record.get("SourceAccessConfigurations") or ()
+            ),
         )
+
+
+def _endpoints(record: Mapping[str, Any]) -> Mapping[str, list[str]]:
+    found: Mapping[str, list[str]] = (record.get("SelfManagedEventSource") or {}).get("Endpoints") or {}
+    return found
+
+
+def _group(record: Mapping[str, Any]) -> str:
+    owner = "AmazonManaged" if record.get("EventSourceArn") else "SelfManaged"
+    config = record.get(f"{owner}KafkaEventSourceConfig") or {}
+    return str(config.get("ConsumerGroupId") or record["UUID"])
 
 
 def acts_as(record: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
