@@ -8,13 +8,16 @@ from typing import Any
 from ..aws.clients import CallFailed, Clients
 from ..aws.faults import Fault
 from ..aws.names import Place
+from . import brokers, words
+from .rabbitmq.broker import address
 
 _PATIENCE = 5.0  # seconds; a source that cannot be asked now may be there
 _NO_QUEUE = (
     "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. "
     "SQS Error Message: The specified queue does not exist."
 )
-_MISSING = ("NonExistentQueue", "QueueDoesNotExist", "ResourceNotFound")
+_MISSING = ("NonExistentQueue", "QueueDoesNotExist", "ResourceNotFound", "NotFoundException")
+_THINGS = {"kafka": "Cluster", "mq": "Broker"}  # others are streams
 
 
 def _invalid(message: str) -> Fault:
@@ -34,11 +37,19 @@ async def check(clients: Clients, kind: str, source: str, timeout: int) -> None:
             elif kind == "dynamodb":
                 stream = {"StreamArn": source, "Limit": 1}
                 await clients.call("dynamodbstreams", "DescribeStream", stream, place)
+            elif kind == "kafka" and not brokers.named(source):
+                await clients.call("kafka", "DescribeClusterV2", {"ClusterArn": source}, place)
+            elif kind == "mq":
+                await address(clients, source)
+    except words.Problem as problem:
+        raise _invalid(problem.text.removeprefix("PROBLEM: ")) from problem
     except TimeoutError:
         return
     except CallFailed as failed:
         if any(each in failed.code for each in _MISSING):
-            raise _invalid(_NO_QUEUE if kind == "sqs" else f"Stream not found: {source}") from failed
+            raise _invalid(
+                _NO_QUEUE if kind == "sqs" else f"{_THINGS.get(kind, 'Stream')} not found: {source}"
+            ) from failed
 
 
 async def _queue(clients: Clients, source: str, place: Place, timeout: int) -> None:

@@ -29,6 +29,7 @@ from .failures import Failures, report, shard_info
 from .function import Function
 from .kafka.consumer import KafkaConsumer
 from .kafka.failures import INFO
+from .rabbitmq.consumer import RabbitConsumer
 from .settings import BROKERS, TABLE, Settings, acts_as
 from .source import Consumer
 from .sqs.consumer import SqsConsumer
@@ -209,6 +210,8 @@ class Mappings:
             if not named_endpoint("sqs"):
                 reader = LocalReader(self._sqs, settings.source, settings.window)
             return SqsConsumer(settings, reader, function, kept.status)
+        if settings.kind == "mq":
+            return RabbitConsumer(settings, self._clients, function, kept.status)
         state, uuid = kept.placement.state, settings.uuid
 
         async def write(records: Mapping[str, Record | None]) -> None:

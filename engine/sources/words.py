@@ -26,6 +26,8 @@ UNAUTHORIZED = "PROBLEM: Cluster failed to authorize Lambda."
 CLIENT_REFUSED = "PROBLEM: Server failed to authenticate Lambda."
 SERVER_REFUSED = "PROBLEM: Lambda failed to authenticate server."
 CERTIFICATE = "PROBLEM: Provided certificate or private key is invalid."
+BROKER_REFUSED = "PROBLEM: Broker failed to authenticate Lambda. The user name or the password is not valid."
+BROKER_FORBIDS = "PROBLEM: Broker failed to authorize Lambda."
 # StateTransitionReason of a mapping that cannot poll (developer guide, "Troubleshoot Amazon MQ … errors").
 CONFIG = "ESM_CONFIG_NOT_VALID"
 AUTHN = "EVENT_SOURCE_AUTHN_ERROR"

@@ -108,6 +108,7 @@ class KafkaConsumer:
         consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=list(access.servers), group_id=self._settings.group,
             group_instance_id=self._settings.uuid,  # which has its partitions again at once, after a kill
+            session_timeout_ms=6000, heartbeat_interval_ms=2000,
             enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=2000,
             metadata_max_age_ms=60_000, max_poll_interval_ms=24 * 3600 * 1000, rebalance_timeout_ms=60_000,
             client_id=f"stoker-{self._settings.uuid}", **access.options,
