@@ -10,13 +10,16 @@ from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
 from bench.comparisons.events import Queueing
+from bench.comparisons.mapping_brokers import BROKER, brokers, measured, secrets
 from bench.harness import Effort, Ratio, Series, WrongResult, interleave
+from bench.peers.base import Unavailable
 from bench.peers.http import VENVS
 from bench.report import Figure, Outcome, rate
 
@@ -57,6 +60,10 @@ class Fed(Queueing):
     def deleted(self) -> int:
         counts = json.loads(self.request("GET", "/_stoker/health", None))["mappings"]
         return int(counts.get("DeletedEventCount", 0))
+
+    def invoked(self) -> int:
+        counts = json.loads(self.request("GET", "/_stoker/health", None))["mappings"]
+        return int(counts.get("InvokedEventCount", 0))
 
     def cpu(self) -> float:
         """Seconds of the server's process."""
@@ -146,11 +153,30 @@ def mapping(effort: Effort) -> Outcome:
                        "10,000/s" if size == 100 else "")
             )  # fmt: skip
         share = _idle(ours)
+    folder.mkdir()
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            _with_brokers(folder, rounds, out)
+        except Unavailable as reason:
+            out.notes.append(f"no brokers: {reason}")
     out.figures.append(
         Figure(f"{IDLE:,} idle mappings of queues of the server, share of a core", f"{share * 100:.2f} %", "1 %",
                Ratio([share * 100], share * 100, share * 100, share * 100), 1.0, "low", COMMAND)
     )  # fmt: skip
     return out
+
+
+def _with_brokers(folder: Path, rounds: int, out: Outcome) -> None:
+    with ExitStack() as stack:
+        (folder / "rabbit").mkdir()
+        kafka, rabbit = stack.enter_context(brokers(folder / "rabbit"))
+        os.environ["AWS_ENDPOINT_URL_SECRETSMANAGER"] = stack.enter_context(secrets("guest", "guest"))
+        os.environ["STOKER_BROKERS"] = f"{BROKER}={rabbit.address}"
+        ours = stack.enter_context(closing(Fed(folder / "brokers")))
+        ours.start()
+        ours.create("f")
+        measured(ours, kafka, rabbit, rounds, COMMAND, out)
 
 
 def _compared(ours: Fed, client: Client, uuid: str, size: int, count: int, rounds: int) -> Any:

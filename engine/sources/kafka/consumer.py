@@ -55,7 +55,6 @@ class KafkaConsumer:
         self._halt, self._begun, self._event = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._partitions: dict[int, Partition] = {}
         self._assigned: set[int] = set()
-        self._done: dict[int, int] = {}  # offsets that are to be committed, or are
         self._committed: dict[int, int] = {}
         self._quiet = 0.0  # since when nothing came
         self._failed: Failed | None = None
@@ -136,7 +135,6 @@ class KafkaConsumer:
         self._quiet = time.monotonic()
         if self._settings.name in topics:
             return
-        self._done.clear()
         if self._settings.position != "AT_TIMESTAMP" or BEGUN in self._saved():
             await self._write({BEGUN: {"offsets": {}}})  # one that appears is read from its beginning
         raise words.no_topic(self._settings.name)
@@ -194,13 +192,10 @@ class KafkaConsumer:
         if number not in self._assigned:  # any more
             return
         begun = (self._saved().get(BEGUN) or {}).get("offsets") or {}
-        start = begun.get(str(number)) if committed is None else None
-        if number in self._done:
-            start = max(self._done[number], committed or 0)
-        if start is not None:
-            consumer.seek(place, start)
         if committed is not None:
             self._committed[number] = committed
+        elif (start := begun.get(str(number))) is not None:
+            consumer.seek(place, start)
         name = f"{self._settings.name}-{number}"
 
         async def report(given: GivenUp) -> None:
@@ -277,13 +272,12 @@ class KafkaConsumer:
     async def _commit(self, consumer: Any) -> None:
         from aiokafka import TopicPartition
 
-        for number, partition in self._partitions.items():
-            if (offset := partition.done) is not None:
-                self._done[number] = offset
         offsets = {
             number: offset
-            for number, offset in self._done.items()
-            if number in self._assigned and self._committed.get(number) != offset
+            for number, partition in self._partitions.items()
+            if (offset := partition.done) is not None
+            and number in self._assigned
+            and self._committed.get(number) != offset
         }
         if offsets:
             await consumer.commit(
