@@ -52,7 +52,10 @@ class KafkaConsumer:
         self._saved, self._write, self._report = saved, write, report
         self._task: asyncio.Task[None] | None = None
         self._running = True
-        self._halt, self._begun, self._event = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._halt, self._begun = asyncio.Event(), asyncio.Event()
+        self._event = asyncio.Event()  # there is something to be polled that was not
+        self._moved = asyncio.Event()  # more is done
+        self._polled: set[int] = set()
         self._partitions: dict[int, Partition] = {}
         self._assigned: set[int] = set()
         self._committed: dict[int, int] = {}
@@ -192,10 +195,16 @@ class KafkaConsumer:
         if number not in self._assigned:  # any more
             return
         begun = (self._saved().get(BEGUN) or {}).get("offsets") or {}
+        start = begun.get(str(number)) if committed is None else committed
+        # In any case: of a partition that comes back, something may have been polled that nobody took.
+        if start is not None:
+            consumer.seek(place, start)
+        else:
+            await asyncio.wait_for(consumer.seek_to_beginning(place), _PATIENCE)
+            if number not in self._assigned:
+                return
         if committed is not None:
             self._committed[number] = committed
-        elif (start := begun.get(str(number))) is not None:
-            consumer.seek(place, start)
         name = f"{self._settings.name}-{number}"
 
         async def report(given: GivenUp) -> None:
@@ -203,18 +212,20 @@ class KafkaConsumer:
                 await self._give_up(access, name, given)
 
         self._partitions[number] = Partition(
-            self._settings, access.servers, number, self._function, self._status, report, self._event.set
+            self._settings, access.servers, number, self._function, self._status, report, self._changed
         )
+
+    def _changed(self) -> None:
+        self._moved.set()
+        if any(each.room for number, each in self._partitions.items() if number not in self._polled):
+            self._event.set()
 
     async def _poll(self, consumer: Any) -> None:
         """Records, for partitions that have room for them, if they come soon."""
         from aiokafka import TopicPartition
 
-        wanted = [
-            TopicPartition(self._settings.name, number)
-            for number, partition in self._partitions.items()
-            if partition.room
-        ]
+        self._polled = {number for number, partition in self._partitions.items() if partition.room}
+        wanted = [TopicPartition(self._settings.name, number) for number in self._polled]
         event = asyncio.ensure_future(self._event.wait())
         polled = None
         if wanted:
@@ -255,11 +266,8 @@ class KafkaConsumer:
         """Commit what is done, whenever more is."""
         failures = 0
         while True:
-            moved = asyncio.ensure_future(self._event.wait())
-            try:
-                await asyncio.wait((moved,), timeout=1.0)
-            finally:
-                moved.cancel()
+            await self._moved.wait()
+            self._moved.clear()
             try:
                 await self._commit(consumer)
                 failures = 0
@@ -267,6 +275,7 @@ class KafkaConsumer:
                 failures += 1
                 if failures > 5:
                     raise
+                self._moved.set()
                 await asyncio.sleep(backoff.delay(failures))
 
     async def _commit(self, consumer: Any) -> None:

@@ -73,8 +73,8 @@ class Partition(FlowRunner):
         self.go_on()
 
     def go_on(self) -> None:
-        """Invoke what is due now, and again when more is."""
-        self._start()
+        """Begin what is due, and again when more is."""
+        super().go_on()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -94,8 +94,6 @@ class Partition(FlowRunner):
 
     def _over(self, task: asyncio.Task[None]) -> None:
         super()._over(task)
-        if self._running:
-            self.go_on()
         self._changed()
 
     def _event_of(self, made: Invocation) -> bytes:

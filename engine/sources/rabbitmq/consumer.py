@@ -155,13 +155,13 @@ class RabbitConsumer:
         """A batch, or none. Raises what ended the session."""
         found: list[Message] = []
         gathering = Gathering(self._settings.batch_size, self._settings.window)
-        size = 0
+        size = self._frame.size
         while self._running:
             if self._ended is not None:
                 raise self._ended
             while self._delivered and gathering.missing:
                 message = await self._passed(channel, self._delivered[0])
-                if message is not None and found and size + len(message.json) + 1 > BYTES - 1024:
+                if message is not None and found and size + len(message.json) + 1 > BYTES:
                     return found
                 self._delivered.popleft()
                 if message is not None:
@@ -194,7 +194,7 @@ class RabbitConsumer:
             await channel.basic_ack(tag)
             return None
         message = Message(str(tag), "", wire.encode(found), tag)
-        if len(self._frame.event([message])) > BYTES:
+        if len(message.json) + self._frame.size > BYTES:
             self._status.count("DroppedEventCount")
             await channel.basic_reject(
                 tag, requeue=False

@@ -77,5 +77,9 @@ class Frame:
         name = wire.encode(f"{settings.name}::{vhost(settings)}")
         self._before = wire.encode(about)[:-1] + b',"rmqMessagesByQueue":{' + name + b":["
 
+    @property
+    def size(self) -> int:
+        return len(self._before) + 3
+
     def event(self, messages: Sequence[Message]) -> bytes:
         return self._before + b",".join([each.json for each in messages]) + b"]}}"

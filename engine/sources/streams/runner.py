@@ -26,7 +26,7 @@ def now() -> float:
 
 
 class FlowRunner:
-    """Of one shard or partition, for whoever reads it: that calls `_start` when there is something new, and waits for
+    """Of one shard or partition, for whoever reads it: that calls `go_on` when there is something new, and waits for
     `_event`, which is set when something has ended. Belongs to the event loop."""
 
     def __init__(
@@ -64,7 +64,8 @@ class FlowRunner:
 
     # Invoking.
 
-    def _start(self) -> None:
+    def go_on(self) -> None:
+        """Begin what is due."""
         if not self._running or self._waiting:
             return
         problem = self._function.problem()
@@ -91,7 +92,7 @@ class FlowRunner:
         self._tasks.discard(task)
         self._event.set()
         if self._running:
-            self._start()  # not only after what is being read
+            self.go_on()  # not only after what is being read
         if not task.cancelled() and (error := task.exception()) is not None:
             self._status.complain(self._settings, error)
 

@@ -87,7 +87,7 @@ class ShardReader(FlowRunner):
     async def _turn(self) -> None:
         if not self._ended and self._flow.room and time.monotonic() >= self._again:
             await self._more()
-        self._start()
+        self.go_on()
         if self._ended:
             self._flow.read_until(float("inf"))
         waits = []
