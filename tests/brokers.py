@@ -69,18 +69,18 @@ class Broker:
 
 
 class Kafka(Broker):
-    """What it has is gone when it stops. options: tansu's."""
+    """What it has is gone when it stops. advertised: the port at which clients find it, if it is another one."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, advertised: int = 0) -> None:
         super().__init__()
-        self.options = options
+        self.advertised = advertised or self.port
         self.servers = f"127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
         if TANSU is None:
             pytest.skip(f"there is no Kafka broker here ({ABSENT})")
-        url = f"tcp://{self.servers}"
-        return [str(TANSU), "broker", "--listener-url", url, "--advertised-listener-url", url, *self.options]
+        at, advertised = (f"tcp://127.0.0.1:{port}" for port in (self.port, self.advertised))
+        return [str(TANSU), "broker", "--listener-url", at, "--advertised-listener-url", advertised]
 
     def create(self, topic: str, partitions: int = 1, **access: Any) -> None:
         from aiokafka.admin import AIOKafkaAdminClient, NewTopic

@@ -22,7 +22,7 @@ class Status:
         self._counters = counters
         self._changed = changed
         self.result = result or words.NO_RECORDS
-        self.troubled = False  # it cannot poll
+        self.troubled = self.result.startswith("PROBLEM")  # it cannot poll, or could not
         self.reason = ""  # AWS's code for that
 
     def count(self, name: str, number: int = 1) -> None:

@@ -116,16 +116,21 @@ async def reason(access: Access, error: Exception) -> Exception:
     from aiokafka.conn import create_conn
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
+    if isinstance(error, KeyError | ValueError) and "sasl_mechanism" in access.options:
+        return _said(error)
     if not isinstance(error, KafkaConnectionError | OSError) and type(error) is not KafkaError:
-        return _said(error, access) if isinstance(error, KafkaError) else error
+        return _said(error) if isinstance(error, KafkaError) else error
     for server in access.servers:
         host, _, port = server.rpartition(":")
         try:
             connection = await create_conn(
                 host.strip("[]"), int(port), request_timeout_ms=int(_PATIENCE * 1e3), **access.options
             )
-        except (OSError, KafkaError, ValueError) as refused:
-            found = _said(refused, access)
+        except (OSError, KafkaError, KeyError, ValueError) as refused:
+            found = _said(refused)
+            if isinstance(refused, KafkaConnectionError) and "ssl_context" in access.options:
+                # It had the connection, and ended it at the first request: so TLS 1.3 refuses a client.
+                found = words.Problem(words.CLIENT_REFUSED, words.AUTHN)
             if found.text != words.UNREACHABLE:
                 return found
         else:
@@ -133,13 +138,15 @@ async def reason(access: Access, error: Exception) -> Exception:
     return words.Problem(words.UNREACHABLE)
 
 
-def _said(error: Exception, access: Access) -> words.Problem:
+def _said(error: Exception) -> words.Problem:
     from aiokafka import errors
 
     if isinstance(error, ssl.SSLCertVerificationError):
         return words.Problem(words.SERVER_REFUSED, words.AUTHN)
     if isinstance(error, ssl.SSLError) and "ALERT" in str(error):
         return words.Problem(words.CLIENT_REFUSED, words.AUTHN)
+    if isinstance(error, KeyError | ValueError):  # aiokafka expects no refusal within SCRAM's exchange
+        return words.Problem(words.UNAUTHENTICATED, words.AUTHN)
     name = type(error).__name__
     if (
         isinstance(error, errors.AuthenticationFailedError)

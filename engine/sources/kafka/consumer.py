@@ -138,8 +138,10 @@ class KafkaConsumer:
         self._quiet = time.monotonic()
         if self._settings.name in topics:
             return
-        if self._settings.position != "AT_TIMESTAMP" or BEGUN in self._saved():
-            await self._write({BEGUN: {"offsets": {}}})  # one that appears is read from its beginning
+        new: Record = {"offsets": {}}
+        saved = self._saved().get(BEGUN)
+        if saved != new and (saved is not None or self._settings.position != "AT_TIMESTAMP"):
+            await self._write({BEGUN: new})  # one that appears is read from its beginning
         raise words.no_topic(self._settings.name)
 
     async def _begin(self, consumer: Any) -> None:
