@@ -40,7 +40,7 @@ def shown(delivered: Any) -> dict[str, Any]:
             "type": found.message_type,
             "userId": found.user_id,
             "appId": found.app_id,
-            "clusterId": found.cluster_id,
+            "clusterId": found.cluster_id or None,
             "bodySize": len(delivered.body),
         },
         "redelivered": bool(delivered.redelivered),
