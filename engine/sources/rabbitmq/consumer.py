@@ -1,7 +1,8 @@
 """The consumer of a queue: batches of what the broker delivers, one at a time, acknowledged once the function had them.
 
-What fails goes back to the queue, with everything behind it that was delivered already, so that it comes again in its
-order; that is how long the queue's own rules (time to live, delivery limit, dead-letter exchange) let it come.
+What fails goes back to the queue and comes again, as long as the queue's own rules (time to live, delivery limit,
+dead-letter exchange) let it. No more than a batch is delivered ahead: so it comes before what is behind it, and nothing
+is counted as delivered that was not tried.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ _PATIENCE = (
     5.0  # seconds that a mapping's start waits for its broker, and the broker's responses are waited for
 )
 _LONGEST = 10.0  # seconds between two sessions
-_AHEAD, _FEWEST = 2, 20  # batches, and at least so many messages, that the broker delivers ahead
 
 
 class RabbitConsumer:
@@ -44,10 +44,9 @@ class RabbitConsumer:
         self._reset()
 
     def _reset(self) -> None:
-        """Of a session: what was delivered and is in no batch, its last tag, and what ended it."""
+        """Of a session: what was delivered and is in no batch, and what ended it."""
         self._came = asyncio.Event()
         self._delivered: deque[Any] = deque()
-        self._last = 0
         self._ended: BaseException | None = None
 
     async def start(self) -> None:
@@ -102,7 +101,7 @@ class RabbitConsumer:
             channel = await connection.channel()
             channel.closing.add_done_callback(self._closed)
             channel.on_consumer_cancel_callbacks.add(self._cancelled)
-            await channel.basic_qos(prefetch_count=max(_FEWEST, _AHEAD * self._settings.batch_size))
+            await channel.basic_qos(prefetch_count=self._settings.batch_size)
             await channel.basic_consume(
                 self._settings.name, self._take, consumer_tag=self._settings.uuid, timeout=_PATIENCE
             )
@@ -127,7 +126,7 @@ class RabbitConsumer:
         self._came.set()
 
     async def _take(self, delivered: Any) -> None:
-        self._last = max(self._last, delivered.delivery_tag)
+        self._status.count("PolledEventCount")
         self._delivered.append(delivered)
         self._came.set()
 
@@ -139,7 +138,10 @@ class RabbitConsumer:
             batch = await self._gathered(channel)
             if not batch:
                 continue
-            if await self._invoke(batch):
+            done = await self._invoke(batch)
+            if self._ended is not None:
+                raise self._ended
+            if done:
                 await channel.basic_ack(batch[-1].tag, multiple=True)
                 self._status.count("DeletedEventCount", len(batch))
                 self._status.ok()
@@ -147,9 +149,7 @@ class RabbitConsumer:
             elif self._running:
                 failures += 1
                 await self._within(self._halt.wait(), backoff.delay(failures))
-                last = self._last
-                self._delivered.clear()
-                await channel.basic_nack(last, multiple=True, requeue=True)
+                await channel.basic_nack(batch[-1].tag, multiple=True, requeue=True)
 
     async def _gathered(self, channel: Any) -> list[Message]:
         """A batch, or none. Raises what ended the session."""
@@ -186,7 +186,6 @@ class RabbitConsumer:
 
     async def _passed(self, channel: Any, delivered: Any) -> Message | None:
         """As it is in an event. None: it is in none, and settled."""
-        self._status.count("PolledEventCount")
         found = shown(delivered)
         tag = delivered.delivery_tag
         if not self._settings.filters.passes(found, delivered.body):
