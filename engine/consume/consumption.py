@@ -28,7 +28,6 @@ from ..observe.mappings import MappingCounters
 from ..queues import SERVICE as QUEUES
 from ..queues import QueueStore
 from ..runtime import Runtime
-from ..sources.batches import event
 from ..sources.consumers import CONSUMERS, Services
 from ..sources.failures import report
 from ..sources.settings import Settings
@@ -108,13 +107,15 @@ class _Progress:
         steps = ((_PLACES, self._settings.uuid, id, record) for id, record in records.items())
         await self._changes.write(self._state, *steps)
 
-    async def report(self, shard: str, batch_info: str, given: GivenUp) -> None:
+    async def report(
+        self, name: str, batch_info: str, info: Mapping[str, Any], given: GivenUp, event: bytes
+    ) -> None:
         """A dead letter is as a mapping's report to a destination, with the records in it."""
         settings = self._settings
         if not settings.destination:
             return
-        described = wire.encode(report(settings, shard, batch_info, given, time.time()))
-        letter = described[:-1] + b',"payload":' + event(given.piece.records) + b"}"
+        described = wire.encode(report(settings, batch_info, info, given, time.time()))
+        letter = described[:-1] + b',"payload":' + event + b"}"
         while True:
             try:
                 await self._store.queues.put(f"{QUEUES}:{settings.destination}", letter)

@@ -9,8 +9,10 @@ from typing import Any
 from ..aws.clients import CallFailed, Clients
 from ..aws.faults import Fault
 from ..aws.names import Place
+from . import brokers, words
 from .acked.broker import GONE, REFUSED
 from .consumers import broker
+from .rabbitmq.broker import address
 from .settings import Settings
 
 _PATIENCE = 5.0  # seconds; a source that cannot be asked now may be there
@@ -19,7 +21,8 @@ _NO_QUEUE = (
     "SQS Error Message: The specified queue does not exist."
 )
 _ANY = {"UUID": "check", "FunctionArn": "", "BatchSize": 1}  # of a mapping that only looks
-_MISSING = ("NonExistentQueue", "QueueDoesNotExist", "ResourceNotFound")
+_MISSING = ("NonExistentQueue", "QueueDoesNotExist", "ResourceNotFound", "NotFoundException")
+_THINGS = {"kafka": "Cluster", "mq": "Broker"}  # others are streams
 
 
 def _invalid(message: str) -> Fault:
@@ -39,11 +42,19 @@ async def check(clients: Clients, kind: str, source: str, timeout: int) -> None:
             elif kind == "dynamodb":
                 stream = {"StreamArn": source, "Limit": 1}
                 await clients.call("dynamodbstreams", "DescribeStream", stream, place)
+            elif kind == "kafka" and not brokers.named(source):
+                await clients.call("kafka", "DescribeClusterV2", {"ClusterArn": source}, place)
+            elif kind == "mq":
+                await address(clients, source)
+    except words.Problem as problem:
+        raise _invalid(problem.text.removeprefix("PROBLEM: ")) from problem
     except TimeoutError:
         return
     except CallFailed as failed:
         if any(each in failed.code for each in _MISSING):
-            raise _invalid(_NO_QUEUE if kind == "sqs" else f"Stream not found: {source}") from failed
+            raise _invalid(
+                _NO_QUEUE if kind == "sqs" else f"{_THINGS.get(kind, 'Stream')} not found: {source}"
+            ) from failed
 
 
 async def check_own(kind: str, source: Mapping[str, Any], arn: str) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..aws.clients import Clients, named_endpoint
 from ..durable.state import Record
+from .batches import event
+from .failures import shard_info
 from .function import Function
 from .settings import Settings
 from .source import Consumer
@@ -36,8 +38,11 @@ class Progress(Protocol):
     async def write(self, records: Mapping[str, Record | None]) -> None:
         """None: forget that one. Raises StoreError."""
 
-    async def report(self, shard: str, batch_info: str, given: GivenUp) -> None:
-        """Done once nothing can lose it. batch_info: the member that describes the batch."""
+    async def report(
+        self, name: str, batch_info: str, info: Mapping[str, Any], given: GivenUp, event: bytes
+    ) -> None:
+        """Done once nothing can lose it. name: of the shard or partition; batch_info: the member that describes the
+        batch, which is `info`; event: with its records."""
 
 
 Make = Callable[[Settings, Services, Function, Status, Progress], Consumer]
@@ -59,9 +64,10 @@ def _sqs(
     return SqsConsumer(settings, reader, function, status)
 
 
-def _reporting(progress: Progress, batch_info: str) -> _Report:
+def _reporting(settings: Settings, progress: Progress, batch_info: str) -> _Report:
     async def report(shard: str, given: GivenUp) -> None:
-        await progress.report(shard, batch_info, given)
+        info = shard_info(settings, shard, given)
+        await progress.report(shard, batch_info, info, given, event(given.piece.records))
 
     return report
 
@@ -73,7 +79,7 @@ def _streams(stream: Callable[[Clients, Settings], Stream]) -> Make:
         from .streams.consumer import StreamConsumer
 
         read = stream(services.clients, settings)
-        report = _reporting(progress, read.batch_info)
+        report = _reporting(settings, progress, read.batch_info)
         return StreamConsumer(settings, read, function, status, progress.saved, progress.write, report)
 
     return made
@@ -97,7 +103,7 @@ def _acked(
     from .acked.consumer import AckedConsumer
 
     read = broker(settings)
-    plain = _reporting(progress, read.batch_info)
+    plain = _reporting(settings, progress, read.batch_info)
 
     async def report(_shard: str, given: GivenUp) -> None:
         await plain(settings.options["Stream"], given)
@@ -116,10 +122,32 @@ def broker(settings: Settings) -> Broker:
     return JetStream(settings)
 
 
+def _kafka(
+    settings: Settings, services: Services, function: Function, status: Status, progress: Progress
+) -> Consumer:
+    from .kafka.consumer import KafkaConsumer
+    from .kafka.failures import INFO
+
+    async def report(name: str, given: GivenUp, info: Mapping[str, Any], event: bytes) -> None:
+        await progress.report(name, INFO, info, given, event)
+
+    return KafkaConsumer(settings, services.clients, function, status, progress.saved, progress.write, report)
+
+
+def _rabbitmq(
+    settings: Settings, services: Services, function: Function, status: Status, _progress: Progress
+) -> Consumer:
+    from .rabbitmq.consumer import RabbitConsumer
+
+    return RabbitConsumer(settings, services.clients, function, status)
+
+
 CONSUMERS: dict[str, Make] = {
     "sqs": _sqs,
     "kinesis": _streams(_kinesis),
     "dynamodb": _streams(_dynamodb),
+    "kafka": _kafka,
+    "mq": _rabbitmq,
     "redis": _acked,
     "nats": _acked,
 }

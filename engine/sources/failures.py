@@ -4,8 +4,8 @@ there."""
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,9 +18,8 @@ from ..observe.mappings import MappingCounters
 from ..routing import retry
 from ..routing.deliveries import Again, Deliveries, again
 from ..routing.targets import Message, Targets, object_key
-from .batches import event
 from .settings import Settings
-from .streams.records import EXHAUSTED, GivenUp
+from .streams.records import EXHAUSTED, TOO_LARGE, GivenUp
 
 SERVICE = "mapping"  # of the queues' names
 _FULL = 1.0  # seconds until a report that could not be queued is tried again
@@ -38,9 +37,26 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Report).decode
 
 
-def report(settings: Settings, shard: str, batch_info: str, given: GivenUp, now: float) -> dict[str, Any]:
-    """AWS's record of a batch that was given up, without its records. batch_info: the member that describes it."""
-    records, (request_id, version, failed) = given.piece.records, given.piece.last
+def shard_info(settings: Settings, shard: str, given: GivenUp) -> dict[str, Any]:
+    """Of a stream's batch."""
+    records = given.piece.records
+    return {
+        "shardId": shard,
+        "startSequenceNumber": records[0].id,
+        "endSequenceNumber": records[-1].id,
+        "approximateArrivalOfFirstRecord": iso(records[0].arrived),
+        "approximateArrivalOfLastRecord": iso(records[-1].arrived),
+        "batchSize": len(records),
+        "streamArn": settings.source,
+    }
+
+
+def report(
+    settings: Settings, batch_info: str, info: Mapping[str, Any], given: GivenUp, now: float
+) -> dict[str, Any]:
+    """AWS's record of a batch that was given up, without its records. batch_info: the member that describes it, which
+    is `info`."""
+    request_id, version, failed = given.piece.last
     found: dict[str, Any] = {
         "requestContext": {
             "requestId": request_id or str(uuid.uuid4()),
@@ -55,17 +71,11 @@ def report(settings: Settings, shard: str, batch_info: str, given: GivenUp, now:
         },
         "version": "1.0",
         "timestamp": iso(now),
-        batch_info: {
-            "shardId": shard,
-            "startSequenceNumber": records[0].id,
-            "endSequenceNumber": records[-1].id,
-            "approximateArrivalOfFirstRecord": iso(records[0].arrived),
-            "approximateArrivalOfLastRecord": iso(records[-1].arrived),
-            "batchSize": len(records),
-            "streamArn": settings.source,
-        },
+        batch_info: info,
     }
-    if given.condition != EXHAUSTED and not given.piece.invoked:
+    if given.condition == TOO_LARGE:
+        found["responseContext"] = None
+    elif given.condition != EXHAUSTED and not given.piece.invoked:
         del found["responseContext"]  # there was no response
     return found
 
@@ -81,16 +91,17 @@ class Failures:
         self.start, self.close = deliveries.start, deliveries.close
 
     async def put(
-        self, settings: Settings, mapping: str, shard: str, batch_info: str, given: GivenUp
+        self, settings: Settings, name: str, described: Mapping[str, Any], event: bytes, records: int
     ) -> None:
-        """Done once nothing can lose the report."""
-        described = report(settings, shard, batch_info, given, time.time())
+        """Done once nothing can lose the report. name: of the shard or partition; event: of the records that it is
+        about."""
         target, key = settings.destination, ""
         body = wire.encode(described)
         if ":s3:" in target:  # has the records, too
-            key = object_key(f"aws/lambda/{settings.uuid}", shard)
-            body = body[:-1] + b',"payload":' + event(given.piece.records) + b"}"
-        kept = _encode(Report(mapping, Message(target, body, key=key), len(given.piece.records)))
+            key = object_key(f"aws/lambda/{settings.uuid}", name)
+            body = body[:-1] + b',"payload":' + event + b"}"
+        mapping = settings.place.arn(f"event-source-mapping:{settings.uuid}")
+        kept = _encode(Report(mapping, Message(target, body, key=key), records))
         while True:
             try:
                 await self._queues.put(f"{SERVICE}:{settings.place.partition}/{settings.uuid}", kept)

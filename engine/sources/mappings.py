@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,9 +25,9 @@ from ..routing.grammar import InvalidPattern
 from ..services.sqs.service import Sqs
 from . import checks, words
 from .consumers import CONSUMERS, Services
-from .failures import Failures
+from .failures import Failures, report
 from .function import DeployedFunction
-from .settings import TABLE, Settings, acts_as
+from .settings import BROKERS, TABLE, Settings, acts_as
 from .source import Consumer
 from .status import Status
 from .streams.records import GivenUp
@@ -62,11 +63,13 @@ class _Progress:
         steps = ((PROGRESS, uuid, id, record) for id, record in records.items())
         await self._changes.write(self._state, *steps)
 
-    async def report(self, shard: str, batch_info: str, given: GivenUp) -> None:
+    async def report(
+        self, name: str, batch_info: str, info: Mapping[str, Any], given: GivenUp, event: bytes
+    ) -> None:
         settings = self._settings
         if settings.destination:
-            arn = settings.place.arn(f"event-source-mapping:{settings.uuid}")
-            await self._failures.put(settings, arn, shard, batch_info, given)
+            described = report(settings, batch_info, info, given, time.time())
+            await self._failures.put(settings, name, described, event, len(given.piece.records))
 
 
 class Mappings:
@@ -139,7 +142,10 @@ class Mappings:
             return {}
         result = kept.status.result
         shown = record["_kind"] != "sqs" or result.startswith("PROBLEM")  # AWS shows none of a queue's
-        return {"LastProcessingResult": result} if shown else {}
+        found = {"LastProcessingResult": result} if shown else {}
+        if kept.status.reason and record["_kind"] in BROKERS:
+            found["StateTransitionReason"] = kept.status.reason
+        return found
 
     # Following records.
 

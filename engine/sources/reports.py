@@ -6,13 +6,21 @@ batch; a response that is no JSON object, and an item without a known, non-empty
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
 from .. import wire
 
 
-def failed(response: bytes, ids: Collection[str]) -> set[str] | None:
-    """The items that failed, of those with these ids. None: all of them, since the response is malformed."""
+def _plain(identifier: Any) -> str | None:
+    return identifier if isinstance(identifier, str) else None
+
+
+def failed(
+    response: bytes, ids: Collection[str], id_of: Callable[[Any], str | None] = _plain
+) -> set[str] | None:
+    """The items that failed, of those with these ids. None: all of them, since the response is malformed. id_of: what
+    an itemIdentifier says; None: nothing."""
     if not response:
         return set()
     try:
@@ -30,8 +38,8 @@ def failed(response: bytes, ids: Collection[str]) -> set[str] | None:
         return None
     found: set[str] = set()
     for item in items:
-        id = item.get("itemIdentifier") if isinstance(item, dict) else None
-        if not isinstance(id, str) or not id or id not in ids:
+        id = id_of(item.get("itemIdentifier")) if isinstance(item, dict) else None
+        if not id or id not in ids:
             return None
         found.add(id)
     return found

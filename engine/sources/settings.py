@@ -10,14 +10,18 @@ from ..aws.names import Place
 from .filters import Filters
 
 TABLE = "event-source-mapping"
+BROKERS = ("kafka", "mq")
+WINDOW = 0.5  # seconds, of those where none is set
 # Members that change by themselves, or that others show: a mapping with the same others goes on undisturbed.
 _ABOUT = ("State", "StateTransitionReason", "LastModified", "LastProcessingResult")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """place, function, qualifier: what is invoked; source: an ARN; window, tumbling, max_age: seconds, the last -1 for
-    no limit, as retries; parallel: batches of a shard at once; destination: where given up batches are reported."""
+    """place, function, qualifier: what is invoked; source: an ARN, or "" with servers, those of a Kafka of one's own;
+    window, tumbling, max_age: seconds, the last -1 for no limit, as retries; parallel: batches of a shard at once;
+    destination: where given up batches are reported; name: of a topic or a queue; access: how to get in, as pairs of a
+    type and a URI."""
 
     uuid: str
     kind: str
@@ -42,6 +46,10 @@ class Settings:
     options: Mapping[str, Any] = field(
         default_factory=dict
     )  # of a source that AWS has not: its record's `_source`
+    name: str = ""
+    servers: tuple[str, ...] = ()
+    group: str = ""
+    access: tuple[tuple[str, str], ...] = ()
 
     @property
     def region(self) -> str:
@@ -58,6 +66,7 @@ class Settings:
         """Raises InvalidPattern."""
         name, _, qualifier = record["FunctionArn"].partition(":function:")[2].partition(":")
         kind = record["_kind"]
+        window = record.get("MaximumBatchingWindowInSeconds")
         failure = (record.get("DestinationConfig") or {}).get("OnFailure") or {}
         return cls(
             uuid=record["UUID"],
@@ -68,7 +77,7 @@ class Settings:
             function_arn=record["FunctionArn"],
             source=record.get("EventSourceArn", ""),
             batch_size=record["BatchSize"],
-            window=float(record.get("MaximumBatchingWindowInSeconds") or 0),
+            window=WINDOW if window is None and kind in BROKERS else float(window or 0),
             reports="ReportBatchItemFailures" in (record.get("FunctionResponseTypes") or ()),
             filters=Filters(kind, record.get("FilterCriteria")),
             concurrency=(record.get("ScalingConfig") or {}).get("MaximumConcurrency"),
@@ -81,7 +90,24 @@ class Settings:
             tumbling=float(record.get("TumblingWindowInSeconds") or 0),
             destination=failure.get("Destination", ""),
             options=record.get("_source") or {},
+            name=(record.get("Topics") or record.get("Queues") or [""])[0],
+            servers=tuple(_endpoints(record).get("KAFKA_BOOTSTRAP_SERVERS", ())),
+            group=_group(record),
+            access=tuple(
+                (each["Type"], each["URI"]) for each in record.get("SourceAccessConfigurations") or ()
+            ),
         )
+
+
+def _endpoints(record: Mapping[str, Any]) -> Mapping[str, list[str]]:
+    found: Mapping[str, list[str]] = (record.get("SelfManagedEventSource") or {}).get("Endpoints") or {}
+    return found
+
+
+def _group(record: Mapping[str, Any]) -> str:
+    owner = "AmazonManaged" if record.get("EventSourceArn") else "SelfManaged"
+    config = record.get(f"{owner}KafkaEventSourceConfig") or {}
+    return str(config.get("ConsumerGroupId") or record["UUID"])
 
 
 def acts_as(record: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

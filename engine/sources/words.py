@@ -13,6 +13,43 @@ RECURSIVE = (
 THROTTLED = "PROBLEM: Function call failed: Rate Exceeded."
 
 
+# Kafka's and Amazon MQ's. Developer guide, "Troubleshooting Kafka event source mapping errors".
+UNREACHABLE = (
+    "PROBLEM: Connection error. Please check your event source connection configuration. If your event source lives in "
+    "a VPC, try setting up a new Lambda function or EC2 instance with the same VPC, Subnet, and Security Group "
+    "settings. Connect the new device to the Kafka cluster and consume messages to ensure that the issue is not "
+    "related to VPC or Endpoint configuration. If the new device is able to consume messages, please contact Lambda "
+    "customer support for further investigation."
+)
+UNAUTHENTICATED = "PROBLEM: SASL authentication failed."
+UNAUTHORIZED = "PROBLEM: Cluster failed to authorize Lambda."
+CLIENT_REFUSED = "PROBLEM: Server failed to authenticate Lambda."
+SERVER_REFUSED = "PROBLEM: Lambda failed to authenticate server."
+CERTIFICATE = "PROBLEM: Provided certificate or private key is invalid."
+BROKER_REFUSED = "PROBLEM: Broker failed to authenticate Lambda. The user name or the password is not valid."
+BROKER_FORBIDS = "PROBLEM: Broker failed to authorize Lambda."
+# StateTransitionReason of a mapping that cannot poll (developer guide, "Troubleshoot Amazon MQ … errors").
+CONFIG = "ESM_CONFIG_NOT_VALID"
+AUTHN = "EVENT_SOURCE_AUTHN_ERROR"
+AUTHZ = "EVENT_SOURCE_AUTHZ_ERROR"
+
+
+class Problem(Exception):
+    """Why a mapping cannot poll: its LastProcessingResult, and its StateTransitionReason, if there is one for that."""
+
+    def __init__(self, text: str, reason: str = "") -> None:
+        super().__init__(text)
+        self.text, self.reason = text, reason
+
+
+def no_secret(arn: str, why: str) -> Problem:
+    return Problem(f"PROBLEM: Unable to access the secret {arn} in Secrets Manager. {why}".rstrip(), AUTHN)
+
+
+def no_topic(name: str) -> Problem:
+    return Problem(f"PROBLEM: Event source not found: topic {name} does not exist.", CONFIG)
+
+
 def no_function(arn: str) -> str:
     return f"PROBLEM: Function not found: {arn}"
 

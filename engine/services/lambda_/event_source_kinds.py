@@ -157,6 +157,12 @@ def check(kind: str, request: Mapping[str, Any], whole: Mapping[str, Any]) -> No
             raise invalid("Batch size must be at most 10 for FIFO queues")
     if kind == "sqs" and whole["BatchSize"] > 10 and not whole["MaximumBatchingWindowInSeconds"]:
         raise invalid(_NO_WINDOW)
+    target = ((whole.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination") or ""
+    if target.startswith("kafka://"):
+        if kind != "kafka":
+            raise invalid(_unsupported("DestinationConfig"))
+        if target.removeprefix("kafka://") in (whole.get("Topics") or ()):
+            raise invalid("The on-failure destination must not be the topic that is the event source.")
     filters = (request.get("FilterCriteria") or {}).get("Filters") or []
     if len(filters) > _FILTERS:
         raise invalid(f"Number of filters exceeds the limit of {_FILTERS}.")

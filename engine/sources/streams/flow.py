@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import backoff
+from ..batches import BYTES
 from .lanes import Delay, Lane
 from .progress import Progress
 from .records import GivenUp, Piece, Record, Rules
@@ -72,7 +73,13 @@ class Flow:
     @property
     def room(self) -> bool:
         """Should more be read?"""
-        return len(self._progress) < AHEAD * self._rules.batch_size * len(self._lanes)
+        ahead = AHEAD * len(self._lanes)
+        return len(self._progress) < ahead * self._rules.batch_size and self.bytes < ahead * BYTES
+
+    @property
+    def bytes(self) -> int:
+        """Of the records that were not tried yet."""
+        return sum(lane.bytes for lane in self._lanes)
 
     def __len__(self) -> int:
         """Records that are not done."""
@@ -146,6 +153,10 @@ class Flow:
             self._final_again(now)
         else:
             self._lanes[made.lane].refused(now)
+
+    def too_large(self, made: Invocation) -> None:
+        """It could not be made: its event, of one record, is larger than an event may be."""
+        self._lanes[made.lane].too_large()
 
     def failed(self, made: Invocation, now: float, request_id: str = "", version: str = "") -> None:
         """The function's error."""

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 
 from .. import backoff
-from ..batches import BYTES, FRAME
-from .records import EXHAUSTED, TOO_OLD, GivenUp, Piece, Record, Rules
+from ..batches import BYTES
+from .records import EXHAUSTED, TOO_LARGE, TOO_OLD, GivenUp, Piece, Record, Rules
 
 Delay = Callable[[int], float]  # after so many failures in a row: seconds
 
@@ -24,7 +24,7 @@ class Lane:
         self._rules = rules
         self._delay = delay
         self.fresh: deque[Record] = deque()
-        self._bytes = 0
+        self.bytes = 0  # of those
         self._since = 0.0  # when the first of them came
         self._pieces: deque[Piece] = deque()
         self.busy: Piece | None = None
@@ -36,7 +36,7 @@ class Lane:
         if not self.fresh:
             self._since = now
         self.fresh.append(record)
-        self._bytes += len(record.json) + 1
+        self.bytes += len(record.json) + 1
 
     @property
     def idle(self) -> bool:
@@ -76,18 +76,18 @@ class Lane:
             return True
         if now >= self._since + self._rules.window:
             return True
-        return self._bytes >= BYTES - FRAME
+        return self.bytes >= BYTES - self._rules.frame
 
     def _batch(self, most: int | None) -> list[Record]:
         limit = self._rules.batch_size if most is None else min(most, self._rules.batch_size)
         found: list[Record] = []
-        room = BYTES - FRAME
+        room = BYTES - self._rules.frame
         while self.fresh and len(found) < limit:
             needed = len(self.fresh[0].json) + 1
             if found and needed > room:
                 break
             room -= needed
-            self._bytes -= needed
+            self.bytes -= needed
             found.append(self.fresh.popleft())
         return found
 
@@ -108,6 +108,10 @@ class Lane:
         piece = self._taken()
         self._pieces.appendleft(piece)
         self._back_off(now)
+
+    def too_large(self) -> None:
+        """Its one record has no room in an event: no function can be invoked with it."""
+        self.giving = GivenUp(self.number, self._taken(), TOO_LARGE)
 
     def succeeded(self) -> Piece:
         self._failures = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..batches import Encoded
+from ..batches import FRAME, Encoded
 
 
 @dataclass(slots=True)
@@ -17,7 +17,8 @@ class Record(Encoded):
 
 
 class Rules(NamedTuple):
-    """As Settings has them: seconds, and -1 for no limit of retries and age."""
+    """As Settings has them: seconds, and -1 for no limit of retries and age. frame: bytes of an event beside its
+    records."""
 
     batch_size: int = 100
     window: float = 0.0
@@ -26,6 +27,7 @@ class Rules(NamedTuple):
     retries: int = -1
     max_age: float = -1.0
     tumbling: float = 0.0
+    frame: int = FRAME
 
 
 @dataclass(slots=True)
@@ -48,3 +50,4 @@ class GivenUp(NamedTuple):
 
 
 EXHAUSTED, TOO_OLD = "RetryAttemptsExhausted", "RecordAgeExceeded"
+TOO_LARGE = "MaximumPayloadSizeExceeded"

@@ -11,28 +11,20 @@ from typing import Any
 from ... import wire
 from ...aws.clients import CallFailed
 from ...durable.folder import StoreError
-from .. import backoff, reports, words
+from .. import backoff
 from ..batches import event
-from ..function import Function, How
+from ..function import Function
 from ..settings import Settings
 from ..status import Status
 from .api import EXPIRED, GONE, TRIMMED, Page, Position, Raw, Stream
-from .flow import Checkpoint, Flow, GivenUp, Invocation
+from .flow import Checkpoint, Flow, Invocation
 from .records import Record, Rules
+from .runner import FlowRunner, Report, now
 
 _SLACK = 1.0  # seconds by which a record may be read later than its time of arrival says
 _LONGEST = 30.0  # seconds after which a failing shard is tried again
 
 Save = Callable[[dict[str, Any]], Awaitable[None]]
-Report = Callable[[GivenUp], Awaitable[None]]
-
-
-_EPOCH = time.time() - time.monotonic()
-
-
-def _now() -> float:
-    """Epoch seconds, by a clock that does not jump."""
-    return _EPOCH + time.monotonic()
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -42,7 +34,7 @@ def rules_of(settings: Settings) -> Rules:
     )  # fmt: skip
 
 
-class ShardReader:
+class ShardReader(FlowRunner):
     """Belongs to the event loop. `run` ends when the shard is at its end, or after `stop`."""
 
     def __init__(
@@ -51,29 +43,21 @@ class ShardReader:
     ) -> None:  # fmt: skip
         """saved: what `save` was given last. report: done once a report is durable. lost: called when the stream seems
         not to be there any more. fresh: the mapping begins now."""
-        self._stream, self._shard, self._settings = stream, shard, settings
-        self._function, self._status = function, status
-        self._saved, self._save, self._report, self._lost = saved, save, report, lost
         start = Checkpoint(saved.get("sequence"), saved.get("window"), saved.get("state"))
-        self._flow = Flow(rules_of(settings), start)
+        super().__init__(Flow(rules_of(settings), start), settings, function, status, report)
+        self._stream, self._shard = stream, shard
+        self._saved, self._save, self._lost = saved, save, lost
         self._read = start.sequence  # the last that was read
         self._iterator: str | None = None
         self._ended = False  # there is nothing more to be read
         self._fresh = fresh
-        self._running = True
-        self._event, self._halt = asyncio.Event(), asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._writing = False
-        self._waiting = False  # for the function
-        self._reporting: set[int] = set()  # lanes
         self._failures = 0
         self._reading: asyncio.Task[Page] | None = None
         self._again = 0.0  # when to read next, by the monotonic clock
 
     def stop(self) -> None:
-        self._running = False
-        self._event.set()
-        self._halt.set()
+        super().stop()
         if self._reading is not None:
             self._reading.cancel()
 
@@ -103,14 +87,14 @@ class ShardReader:
     async def _turn(self) -> None:
         if not self._ended and self._flow.room and time.monotonic() >= self._again:
             await self._more()
-        self._start()
+        self.go_on()
         if self._ended:
             self._flow.read_until(float("inf"))
         waits = []
         if not self._ended and self._flow.room:
             waits.append(self._again - time.monotonic())
         if (at := self._flow.wake_at()) is not None and not self._waiting:
-            waits.append(at - _now())
+            waits.append(at - now())
         wait = min(waits, default=_LONGEST)
         if wait > 0 and self._running and not (self._ended and self._flow.settled):
             with contextlib.suppress(TimeoutError):
@@ -132,13 +116,13 @@ class ShardReader:
         finally:
             self._reading = None
         self._failures = 0
-        now = _now()
+        moment = now()
         for raw in page.records:
-            self._feed(raw, now)
+            self._feed(raw, moment)
         self._iterator, self._ended = page.next, page.next is None
         behind = page.behind
         if behind is not None:
-            self._flow.read_until(now - behind - _SLACK)
+            self._flow.read_until(moment - behind - _SLACK)
         more = page.records and (behind is None or behind > 0)
         self._again = time.monotonic() + (0.0 if more else self._stream.pause)
 
@@ -148,12 +132,12 @@ class ShardReader:
         while not reading.done() and self._running:
             at = None if self._waiting else self._flow.wake_at()
             ended = asyncio.ensure_future(self._event.wait())
-            wait = None if at is None else max(0.001, at - _now())
+            wait = None if at is None else max(0.001, at - now())
             await asyncio.wait((reading, ended), timeout=wait, return_when=asyncio.FIRST_COMPLETED)
             ended.cancel()
             self._event.clear()
             if not reading.done():
-                self._start()
+                self.go_on()
 
     async def _page(self) -> Page:
         """Raises CallFailed."""
@@ -202,52 +186,6 @@ class ShardReader:
 
     # Invoking.
 
-    def _start(self) -> None:
-        if not self._running or self._waiting:
-            return
-        problem = self._function.problem()
-        full = None if problem else self._function.full()
-        if problem or full is not None:
-            if problem or self._function.closed:
-                self._status.say(problem or words.THROTTLED)
-            self._waiting = True
-            self._task(self._until_changed())
-            return
-        for made in self._flow.next(_now()):
-            self._task(self._invoke(made))
-        for given in self._flow.given_up():
-            if given.lane not in self._reporting:
-                self._reporting.add(given.lane)
-                self._task(self._give_up(given))
-
-    def _task(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._over)
-
-    def _over(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._event.set()
-        if self._running:
-            self._start()  # not only after what is being read
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._status.complain(self._settings, error)
-
-    async def _until_changed(self) -> None:
-        """Room in the function, or the end of this."""
-        full = self._function.full()
-        if full is None and not self._function.problem():  # since it was looked at last
-            self._waiting = False
-            return
-        halted = asyncio.ensure_future(self._halt.wait())
-        changed = asyncio.ensure_future(self._function.changed(full))
-        try:
-            await asyncio.wait((halted, changed), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            halted.cancel()
-            changed.cancel()
-            self._waiting = False
-
     def _event_of(self, made: Invocation) -> bytes:
         payload = event(made.records)
         if made.window is None:
@@ -259,42 +197,11 @@ class ShardReader:
         }  # fmt: skip
         return payload[:-1] + b"," + wire.encode(about)[1:]
 
-    async def _invoke(self, made: Invocation) -> None:
-        result = await self._function.invoke(self._event_of(made))
-        now, count = _now(), len(made.records)
-        if result.how in (How.REFUSED, How.GONE):
-            self._status.say(result.words)
-            self._flow.refused(made, now)
-            return
-        self._status.count("InvokedEventCount", count)
+    def _measure(self, made: Invocation, now: float) -> None:
         if made.records:
             self._status.gauge("IteratorAge", max(0.0, now - made.records[-1].arrived) * 1e3)
-        if result.how is How.FAILED:
-            self._flow.failed(made, now, result.request_id, result.version)
-            well = False
-        else:
-            failed: set[str] | None = set()
-            if self._settings.reports:
-                failed = reports.failed(result.payload, {record.id for record in made.records})
-            response = _decoded(result.payload) if made.window is not None else None
-            well = self._flow.done(made, now, failed, response, result.request_id, result.version)
-            if failed:
-                self._status.count("FailedInvokeEventCount", len(failed))
-        if well:
-            self._status.ok()
-        else:
-            self._status.say(words.FAILED)
-            self._status.count("FailedInvokeEventCount", count)
-        self._write_soon()
 
-    async def _give_up(self, given: GivenUp) -> None:
-        """Reported, if there is a destination; then the shard goes on."""
-        try:
-            await self._report(given)
-            self._status.count("DroppedEventCount", len(given.piece.records))
-            self._flow.noted(given)
-        finally:
-            self._reporting.discard(given.lane)
+    def _moved(self) -> None:
         self._write_soon()
 
     # Where it is.
@@ -333,10 +240,3 @@ class ShardReader:
         self._status.complain(self._settings, error)
         if isinstance(error, CallFailed) and error.code in GONE:
             self._lost()
-
-
-def _decoded(payload: bytes) -> Any:
-    try:
-        return wire.decode(payload)
-    except (ValueError, RecursionError):
-        return None

@@ -75,3 +75,21 @@ def test_a_kafka_of_awss(plane: Plane) -> None:
     assert plane.call(CREATE, **OF_CLUSTER, Topics=["two"])["StartingPosition"] == "TRIM_HORIZON"
     code, _ = plane.refused(CREATE, **OF_CLUSTER, Topics=["one"])
     assert code == "ResourceConflictException"
+
+
+def test_a_topic_that_failed_records_go_to(plane: Plane) -> None:
+    asked = {**OF_CLUSTER, "Topics": ["one"], "StartingPosition": "LATEST"}
+    same = {"DestinationConfig": {"OnFailure": {"Destination": "kafka://one"}}}
+    assert plane.refused(CREATE, **asked, **same) == invalid(
+        "The on-failure destination must not be the topic that is the event source."
+    )
+    other = {"DestinationConfig": {"OnFailure": {"Destination": "kafka://two"}}}
+    assert plane.call(CREATE, **asked, **other)["DestinationConfig"] == other["DestinationConfig"]
+    stream = {
+        "FunctionName": "f",
+        "EventSourceArn": f"arn:aws:kinesis:{HERE}:stream/s",
+        "StartingPosition": "LATEST",
+    }
+    assert plane.refused(CREATE, **stream, **other) == invalid(
+        "Unsupported DestinationConfig parameter for given event source mapping type."
+    )

@@ -1,0 +1,1 @@
+"""Topics of Kafka clusters, AWS's (MSK) and one's own."""

@@ -1,0 +1,104 @@
+"""One partition of a mapping: its records, in order, to the function; and the offset up to which they are done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from .. import reports
+from ..function import Function, Invoked
+from ..settings import Settings
+from ..status import Status
+from ..streams.flow import Flow, Invocation
+from ..streams.records import Rules
+from ..streams.runner import FlowRunner, Report, now
+from .records import Frame, record, shown
+
+_AHEAD, _AHEAD_BYTES = 1_000, 1 << 20  # that are read ahead of small batches
+_ATTEMPTS = (
+    10  # retries of a mapping with a destination that sets no number (developer guide, "Kafka on-failure")
+)
+
+
+def rules_of(settings: Settings, frame: Frame) -> Rules:
+    retries = settings.retries
+    if retries < 0 and settings.destination:
+        retries = _ATTEMPTS
+    return Rules(
+        settings.batch_size, settings.window, 1, settings.bisect, retries, settings.max_age, 0.0, frame.size
+    )
+
+
+class Partition(FlowRunner):
+    """Belongs to the event loop."""
+
+    def __init__(
+        self, settings: Settings, servers: Sequence[str], number: int, function: Function, status: Status,
+        report: Report, changed: Callable[[], object],
+    ) -> None:  # fmt: skip
+        """changed: called when more is done, or more may be read."""
+        self._frame = Frame(settings, servers, number)
+        super().__init__(Flow(rules_of(settings, self._frame)), settings, function, status, report)
+        self._changed = changed
+        self._timer: asyncio.TimerHandle | None = None
+        self.read: int | None = None  # the offset after the last record that was read
+
+    @property
+    def room(self) -> bool:
+        flow = self._flow
+        return flow.room or (len(flow) < _AHEAD and flow.bytes < _AHEAD_BYTES)
+
+    @property
+    def done(self) -> int | None:
+        """The offset after the last record before which nothing is left to do; None: there is none."""
+        sequence = self._flow.checkpoint().sequence
+        return None if sequence is None else int(sequence) + 1
+
+    def feed(self, raws: Iterable[Any]) -> None:
+        """In their order: aiokafka's records."""
+        filters, moment = self._settings.filters, now()
+        count = dropped = 0
+        for raw in raws:
+            found = shown(raw)
+            passes = not filters or filters.passes(found, {"key": raw.key, "value": raw.value})
+            self._flow.feed(record(raw, found if passes else None), moment, passes)
+            count += 1
+            dropped += not passes
+            self.read = raw.offset + 1
+        self._status.count("PolledEventCount", count)
+        self._status.count("FilteredOutEventCount", dropped)
+        if dropped:
+            self._changed()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Begin what is due, and again when more is."""
+        super().go_on()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at = None if self._waiting or not self._running else self._flow.wake_at()
+        if at is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now()), self.go_on)
+
+    def stop(self) -> None:
+        super().stop()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def ended(self, seconds: float | None = None) -> None:
+        """After `stop`: until what is in flight has ended, or so long."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=seconds)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        super()._over(task)
+        self._changed()
+
+    def _event_of(self, made: Invocation) -> bytes:
+        return self._frame.event(made.records)
+
+    def _failed(self, made: Invocation, result: Invoked) -> set[str] | None:
+        ids = {record.id for record in made.records}
+        return reports.failed(result.payload, ids, self._frame.id_of)

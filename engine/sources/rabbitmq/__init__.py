@@ -1,0 +1,1 @@
+"""Queues of RabbitMQ brokers, which Amazon MQ has or oneself."""
