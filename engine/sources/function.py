@@ -72,6 +72,8 @@ class Function:
                 waiter.set_result(None)
 
         if usage is not None:
+            if self.full() is not usage:  # it has ended since
+                wake()
             usage.waiters.append(wake)
         try:
             await asyncio.wait((waiter,), timeout=PATIENCE)

@@ -57,7 +57,9 @@ class AckedConsumer:
         await self._stream.stop()
         for task in self._tasks:
             task.cancel()
-        await asyncio.wait(self._tasks)
+        await asyncio.wait(
+            self._tasks, timeout=_SAVED
+        )  # what a client library makes of a cancellation is its own
         with contextlib.suppress(StoreError):
             await self._written()
         await self._broker.release()
@@ -93,19 +95,19 @@ class AckedConsumer:
             await self._save(later)
 
     async def _write_down(self) -> None:
-        while True:
+        while self._running:
             await asyncio.sleep(_SAVED)
             with contextlib.suppress(StoreError):
                 await self._written()
 
     async def _keep(self) -> None:
-        while True:
+        while self._running:
             await asyncio.sleep(self._broker.kept)
             with contextlib.suppress(CallFailed):  # who reads hears of it
                 await self._broker.keep()
 
     async def _measure(self) -> None:
-        while True:
+        while self._running:
             with contextlib.suppress(CallFailed):
                 self._status.gauge("OffsetLag", await self._broker.lag())
             await asyncio.sleep(_MEASURED)
