@@ -28,7 +28,8 @@ def test_a_worker_leaves_the_core_of_its_caller() -> None:
         assert everywhere == set(CORES)
         os.sched_setaffinity(0, CORES[:1])
         try:
-            os.sched_setaffinity(worker, CORES[:1])  # as if it had been woken there
+            os.sched_setaffinity(worker, CORES[:1])
+            executor.submit(pow, 2, 8).result()  # woken there
             os.sched_setaffinity(worker, everywhere)
             assert core_of(worker) == CORES[0]
             for _ in range(CALLS):
