@@ -88,6 +88,9 @@ def project() -> Iterator[tuple[Path, int]]:
             threading.Thread(target=process.stdout.read, daemon=True).start()
             try:
                 yield folder, port
+            except OSError:  # it has ended, and says why
+                process.wait(10)
+                raise
             finally:
                 process.terminate()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from .client import ServerError
 
 DEFAULT_PORT = 9001
+_LAST = 2000  # characters of what it said
 _END_SECONDS = 40.0  # in which it has ended, or is killed
 
 
@@ -34,9 +35,13 @@ def hosted(options: argparse.Namespace) -> Iterator[str]:
             if " on " not in line:
                 process.wait(_END_SECONDS)
                 log.seek(0)
-                raise ServerError(f"the server did not start: {log.read().strip()[-500:] or line}")
+                raise ServerError(f"the server did not start: {log.read().strip()[-_LAST:] or line}")
             yield line.split()[-1]
         finally:
+            if process.poll() is not None:  # by itself
+                log.seek(0)
+                lines = log.read().strip()[-_LAST:]
+                print(f"the server has ended, with status {process.returncode}:\n{lines}", file=sys.stderr)
             process.terminate()
             try:
                 process.wait(_END_SECONDS)
