@@ -175,6 +175,8 @@ def test_a_batch_that_fails_is_split_retried_and_reported(mapped: dict[str, Mapp
 def test_what_is_given_up_goes_to_a_topic_or_a_bucket(
     mapped: dict[str, Mapped], kafka: Kafka, moto: str
 ) -> None:
+    for topic in ("topic", "bucket"):
+        mapped[topic].fed.wait(1)  # so that what fails is in a batch of its own
     kafka.put("topic", {"key": "k", "value": "fail"}, "after")
     (written,) = kafka.read("given-up", 1)
     report = json.loads(written.value)

@@ -184,12 +184,13 @@ def test_wrong_credentials_a_deleted_queue_and_a_broker_that_restarts(
     refused = own.queue(name, wrong)
     other = BrokerFed(own.server, own.server.log.parent)
     deleted = other.queue(f"{name}-b", guest)
-    missing = other.queue(f"{name}-c", f"{guest[:-6]}absent")
+    third = BrokerFed(own.server, own.server.log.parent)
+    missing = third.queue(f"{name}-c", f"{guest[:-6]}absent")
     until(lambda: "failed to authenticate" in own.result(refused), what="the refusal")
     assert own.get(refused)["StateTransitionReason"] == "EVENT_SOURCE_AUTHN_ERROR"
-    until(lambda: "in Secrets Manager" in own.result(missing), what="the missing secret")
-    assert own.get(missing)["StateTransitionReason"] == "EVENT_SOURCE_AUTHN_ERROR"
-    own.drop(missing)
+    until(lambda: "in Secrets Manager" in third.result(missing), what="the missing secret")
+    assert third.get(missing)["StateTransitionReason"] == "EVENT_SOURCE_AUTHN_ERROR"
+    third.drop(missing)
     rabbit.send(f"{name}-b", "1")
     other.wait(1)
     rabbit.send(name, "2")

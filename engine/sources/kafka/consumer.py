@@ -21,14 +21,13 @@ from ..function import Function
 from ..settings import Settings
 from ..status import Status
 from ..streams.flow import GivenUp
-from .cluster import Access, find, reason
+from .cluster import Access, find, leave, reason
 from .failures import Failed
 from .partition import Partition
 
 BEGUN = "begun"  # of the records of a mapping's progress, where it began: "offsets" by partition
-_PATIENCE = (
-    10.0  # seconds that a mapping's start waits for its cluster, and a request of ours for the response
-)
+# Seconds that a mapping's start waits for its cluster, and a request of ours for the response.
+_PATIENCE = 10.0
 _LONGEST = 10.0  # seconds between two sessions
 _LOOK = 5.0  # seconds without a record after which the cluster is asked for the topic
 _HANDING_OVER = 30.0  # seconds that other members wait for what is in flight here
@@ -129,8 +128,14 @@ class KafkaConsumer:
         await self._hand_over(consumer, None)
         if self._failed is not None:
             await self._failed.close()
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(consumer.stop(), _PATIENCE)
+        if not self._running:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(leave(consumer), _PATIENCE)
+        # Without a cluster it ends by a CancelledError of its own.
+        stopping = asyncio.ensure_future(consumer.stop())
+        await asyncio.wait((stopping,), timeout=_PATIENCE)
+        if not stopping.cancel() and not stopping.cancelled():
+            stopping.exception()
 
     async def _look(self, consumer: Any) -> None:
         """Is the topic there? Raises words.Problem."""
