@@ -164,7 +164,7 @@ def test_a_python_on_the_path_is_found(tmp_path: Path, other: str, monkeypatch: 
         assert served.stop() == 0
 
 
-@pytest.mark.promise(256)
+@pytest.mark.promise(189)
 def test_a_python_is_prepared_for_a_server_that_runs(
     tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +196,7 @@ def test_a_python_is_prepared_for_a_server_that_runs(
         assert served.stop() == 0
 
 
-@pytest.mark.promise(256)
+@pytest.mark.promise(189)
 def test_pyenvs_and_uvs_pythons_are_found(
     tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,7 +64,7 @@ def door(server: Served) -> Iterator[Door]:
     made.server.server_close()
 
 
-@pytest.mark.promise(159)
+@pytest.mark.promise(160)
 def test_credentials_that_expire_and_an_endpoint_that_is_away(
     server: Served, door: Door, sqs: Any, tmp_path: Path, name: str
 ) -> None:

@@ -83,7 +83,7 @@ def fill(servers: str, **access: Any) -> None:
     kafka.close()
 
 
-@pytest.mark.promise(205)
+@pytest.mark.promise(244)
 def test_who_may_come_in_comes_in(
     server: Served, behind: Behind, secrets: Any, authority: Authority, name: str
 ) -> None:
@@ -133,7 +133,7 @@ def test_who_may_come_in_comes_in(
         fed.drop(uuid)
 
 
-@pytest.mark.promise(205)
+@pytest.mark.promise(244)
 def test_who_may_not_is_told_why_and_comes_in_once_that_is_mended(
     server: Served, behind: Behind, secrets: Any, authority: Authority, name: str
 ) -> None:

@@ -50,7 +50,7 @@ def own(server: Served) -> BrokerFed:
     return BrokerFed(server, server.log.parent)
 
 
-@pytest.mark.promise(206)
+@pytest.mark.promise(245)
 def test_a_message_as_aws_has_it(own: BrokerFed, rabbit: Rabbit, guest: str, name: str) -> None:
     rabbit.control("add_vhost", name)
     rabbit.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
@@ -94,7 +94,7 @@ def test_a_message_as_aws_has_it(own: BrokerFed, rabbit: Rabbit, guest: str, nam
     own.drop(uuid)
 
 
-@pytest.mark.promise(207)
+@pytest.mark.promise(246)
 def test_what_fails_comes_again_until_the_queue_gives_it_up(
     own: BrokerFed, rabbit: Rabbit, guest: str, name: str
 ) -> None:
@@ -117,7 +117,7 @@ def test_what_fails_comes_again_until_the_queue_gives_it_up(
     own.drop(uuid)
 
 
-@pytest.mark.promise(207)
+@pytest.mark.promise(246)
 def test_what_is_too_large_is_refused_and_what_a_filter_drops_acknowledged(
     own: BrokerFed, rabbit: Rabbit, guest: str, name: str
 ) -> None:
@@ -133,7 +133,7 @@ def test_what_is_too_large_is_refused_and_what_a_filter_drops_acknowledged(
     assert rabbit.length(name) == 0
 
 
-@pytest.mark.promise(207)
+@pytest.mark.promise(246)
 def test_batches_and_a_pause(own: BrokerFed, rabbit: Rabbit, guest: str, name: str) -> None:
     rabbit.declare(name)
     rabbit.send(name, "wait", *map(str, range(1, 25)))
@@ -152,7 +152,7 @@ def test_batches_and_a_pause(own: BrokerFed, rabbit: Rabbit, guest: str, name: s
     own.drop(uuid)
 
 
-@pytest.mark.promise(208)
+@pytest.mark.promise(247)
 def test_a_function_that_is_throttled_or_deleted_is_waited_for(
     own: BrokerFed, rabbit: Rabbit, guest: str, name: str
 ) -> None:
@@ -173,7 +173,7 @@ def test_a_function_that_is_throttled_or_deleted_is_waited_for(
     own.drop(uuid)
 
 
-@pytest.mark.promise(208)
+@pytest.mark.promise(247)
 def test_wrong_credentials_a_deleted_queue_and_a_broker_that_restarts(
     own: BrokerFed, rabbit: Rabbit, guest: str, moto: str, name: str
 ) -> None:
@@ -219,7 +219,7 @@ def test_wrong_credentials_a_deleted_queue_and_a_broker_that_restarts(
     other.drop(deleted)
 
 
-@pytest.mark.promise(209)
+@pytest.mark.promise(248)
 def test_activemq_is_refused(own: BrokerFed, guest: str, moto: str, name: str) -> None:
     made = at(moto, "mq").create_broker(
         AutoMinorVersionUpgrade=False, BrokerName=name, DeploymentMode="SINGLE_INSTANCE", EngineType="ACTIVEMQ",

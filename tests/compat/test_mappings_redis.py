@@ -50,7 +50,7 @@ def pending(redis: Any, stream: str) -> int:
     return int(redis.xinfo_groups(stream)[0]["pending"])
 
 
-@pytest.mark.promise(211)
+@pytest.mark.promise(227)
 def test_entries_come_in_order_and_are_acknowledged(own: Fed, broker: Redis, redis: Any, name: str) -> None:
     (before,) = add(redis, name, "before")
     uuid = fed(own, broker, name, BatchSize=3)
@@ -83,7 +83,7 @@ def test_entries_come_in_order_and_are_acknowledged(own: Fed, broker: Redis, red
     late.drop(latest)
 
 
-@pytest.mark.promise(212)
+@pytest.mark.promise(228)
 def test_it_goes_on_where_it_was_disabled(own: Fed, broker: Redis, redis: Any, name: str) -> None:
     add(redis, name, "a")
     uuid = fed(own, broker, name)
@@ -107,7 +107,7 @@ def test_it_goes_on_where_it_was_disabled(own: Fed, broker: Redis, redis: Any, n
     own.drop(uuid)
 
 
-@pytest.mark.promise(213)
+@pytest.mark.promise(229)
 def test_what_fails_is_split_retried_and_reported(
     own: Fed, broker: Redis, redis: Any, sqs: Any, name: str
 ) -> None:
@@ -130,7 +130,7 @@ def test_what_fails_is_split_retried_and_reported(
     own.drop(uuid)
 
 
-@pytest.mark.promise(213)
+@pytest.mark.promise(229)
 def test_items_that_are_reported_come_again_and_what_is_behind_them(
     own: Fed, broker: Redis, redis: Any, name: str
 ) -> None:
@@ -145,7 +145,7 @@ def test_items_that_are_reported_come_again_and_what_is_behind_them(
     own.drop(uuid)
 
 
-@pytest.mark.promise(214)
+@pytest.mark.promise(230)
 def test_filters_windows_and_a_timestamp(own: Fed, broker: Redis, redis: Any, name: str) -> None:
     add(redis, name, "too early")
     last = int(redis.xinfo_stream(name)["last-generated-id"].split(b"-")[0])
@@ -166,7 +166,7 @@ def test_filters_windows_and_a_timestamp(own: Fed, broker: Redis, redis: Any, na
     own.drop(uuid)
 
 
-@pytest.mark.promise(215)
+@pytest.mark.promise(231)
 def test_keys_are_parallel_lanes_no_more_than_asked_for(
     server: Served, broker: Redis, redis: Any, name: str
 ) -> None:
@@ -181,7 +181,7 @@ def test_keys_are_parallel_lanes_no_more_than_asked_for(
     own.drop(uuid)
 
 
-@pytest.mark.promise(216)
+@pytest.mark.promise(232)
 def test_a_deleted_stream_and_one_that_was_never_there(
     own: Fed, broker: Redis, redis: Any, name: str
 ) -> None:
@@ -207,7 +207,7 @@ def test_a_deleted_stream_and_one_that_was_never_there(
     own.drop(uuid)
 
 
-@pytest.mark.promise(216)
+@pytest.mark.promise(232)
 def test_a_trimmed_stream_and_what_others_left_behind(own: Fed, broker: Redis, redis: Any, name: str) -> None:
     ids = add(redis, name, "lost", "left", "mine")
     redis.xgroup_create(name, "g", "0")
@@ -222,7 +222,7 @@ def test_a_trimmed_stream_and_what_others_left_behind(own: Fed, broker: Redis, r
     own.drop(uuid)
 
 
-@pytest.mark.promise(217)
+@pytest.mark.promise(233)
 def test_a_restarted_broker_and_one_that_refuses(own: Fed, tmp_path: Path, name: str) -> None:
     with running(Redis(tmp_path)) as broker:
         redis = broker.client()
@@ -254,7 +254,7 @@ def test_a_restarted_broker_and_one_that_refuses(own: Fed, tmp_path: Path, name:
         other.drop(shown["UUID"])
 
 
-@pytest.mark.promise(218)
+@pytest.mark.promise(234)
 def test_a_throttled_function_and_a_deleted_one(own: Fed, broker: Redis, redis: Any, name: str) -> None:
     uuid_of: dict[str, Any] = {"FunctionName": own.name}
     add(redis, name, "a")
@@ -274,7 +274,7 @@ def test_a_throttled_function_and_a_deleted_one(own: Fed, broker: Redis, redis: 
     own.drop(uuid)
 
 
-@pytest.mark.promise(219)
+@pytest.mark.promise(235)
 def test_the_command_adds_lists_pauses_and_removes(
     run: Run, own: Fed, broker: Redis, redis: Any, name: str
 ) -> None:
@@ -318,7 +318,7 @@ def test_the_command_adds_lists_pauses_and_removes(
     assert "Stream not found" in run("source", "add", own.name, broker.url, "none")[2]
 
 
-@pytest.mark.promise(219)
+@pytest.mark.promise(235)
 def test_what_is_no_source_is_refused_with_what_would_be(own: Fed, broker: Redis) -> None:
     right = {"Type": "redis", "Url": broker.url, "Stream": "s"}
     for wrong, words in (

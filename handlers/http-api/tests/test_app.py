@@ -21,7 +21,9 @@ def call(name: str) -> tuple[int, Any]:
 def test_a_book_is_found_by_its_number() -> None:
     status, book = call("book")
     assert status == 200
-    asked = event("book")["rawPath"].rpartition("/")[2].replace("-", "")  # ten digits, of which the last is a check
+    asked = (
+        event("book")["rawPath"].rpartition("/")[2].replace("-", "")
+    )  # ten digits, of which the last is a check
     assert book["isbn"].startswith(f"978{asked[:9]}")
 
 

@@ -126,7 +126,7 @@ def test_links_within_the_tree_are_kept(packages: Packages) -> None:
     assert (tree / "lib/deep/up").read_bytes() == (tree / "dir/so").read_bytes() == b"elf"
 
 
-@pytest.mark.promise(259)
+@pytest.mark.promise(192)
 def test_a_backslash_is_a_character(packages: Packages) -> None:
     """As on AWS: what an archiver of Windows' means for a directory is a file of that name."""
     members = {r"a\b.py": b"1", r"..\c": b"2", r"c:\d": b"3", r"e/f\g": b"4"}

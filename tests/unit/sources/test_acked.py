@@ -40,7 +40,7 @@ def test_fields_are_texts_and_filters_see_objects() -> None:
     assert [_seen('{"n": 1}'), _seen("{no"), _seen("[1]")] == [{"n": 1}, "{no", "[1]"]
 
 
-@pytest.mark.promise(217)
+@pytest.mark.promise(233)
 def test_secrets_are_kept_and_not_shown() -> None:
     source = {"Type": "redis", "Url": "rediss://u:secret@host:7000/2?x=secret", "Stream": "s"}
     found = own_sources.members(source, Place("us-east-1", "000000000000"))
@@ -49,7 +49,7 @@ def test_secrets_are_kept_and_not_shown() -> None:
     assert found["EventSourceArn"] == "arn:aws-stoker:redis:us-east-1:000000000000:host:7000/2/s"
 
 
-@pytest.mark.promise(219)
+@pytest.mark.promise(235)
 def test_a_source_is_of_a_known_type_with_its_members() -> None:
     right = {"Type": "nats", "Url": "nats://host", "Stream": "S", "Subject": "a.>"}
     assert own_sources.kind_of(right) == "nats"

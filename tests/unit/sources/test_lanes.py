@@ -31,7 +31,7 @@ def only(flow: Flow, now: float) -> Invocation:
     return made
 
 
-@pytest.mark.promise(163)
+@pytest.mark.promise(164)
 def test_retries_are_counted_wait_longer_and_end() -> None:
     it = flow(2, retries=2)
     for attempt, now in enumerate((NOW, NOW + 1, NOW + 3)):
@@ -48,14 +48,14 @@ def test_retries_are_counted_wait_longer_and_end() -> None:
     assert it.settled
 
 
-@pytest.mark.promise(163)
+@pytest.mark.promise(164)
 def test_no_retries_is_one_attempt() -> None:
     it = flow(1, retries=0)
     it.failed(only(it, NOW), NOW)
     assert [given.piece.invoked for given in it.given_up()] == [1]
 
 
-@pytest.mark.promise(163)
+@pytest.mark.promise(164)
 def test_splitting_consumes_no_retry() -> None:
     it = flow(4, retries=0, bisect=True)
     now, seen, given = NOW, [], []
@@ -74,7 +74,7 @@ def test_splitting_consumes_no_retry() -> None:
     assert given == ["2"]
 
 
-@pytest.mark.promise(163)
+@pytest.mark.promise(164)
 @pytest.mark.parametrize(("bisect", "invoked"), [(False, 2), (True, 3)])
 def test_a_report_begins_the_next_attempt_at_its_lowest_number(bisect: bool, invoked: int) -> None:
     it = flow(4, retries=1, bisect=bisect)
@@ -95,7 +95,7 @@ def test_a_report_begins_the_next_attempt_at_its_lowest_number(bisect: bool, inv
     assert it.settled
 
 
-@pytest.mark.promise(163)
+@pytest.mark.promise(164)
 def test_age_is_looked_at_before_retries_and_record_by_record() -> None:
     it = flow(2, max_age=60.0)
     it.feed(Record("2", "k", b"{}", NOW + 50), NOW + 50)
@@ -118,7 +118,7 @@ def test_a_refusal_is_no_attempt() -> None:
     assert it.given_up() == []
 
 
-@pytest.mark.promise(164)
+@pytest.mark.promise(165)
 def test_lanes_are_by_key_and_the_checkpoint_is_before_what_is_left() -> None:
     it = flow(9, keys="abc", parallel=10, batch_size=2)
     made = {each.records[0].group: each for each in it.next(NOW)}
@@ -140,7 +140,7 @@ def test_a_window_of_batching() -> None:
     assert ids(only(it, NOW + 5)) == ["0"]
 
 
-@pytest.mark.promise(165)
+@pytest.mark.promise(166)
 def test_a_window_opens_hands_on_its_state_and_ends() -> None:
     it = flow(3, at=1000.0, batch_size=2, tumbling=60.0)
     made = only(it, 1000.0)
@@ -169,7 +169,7 @@ def test_a_window_opens_hands_on_its_state_and_ends() -> None:
     assert it.checkpoint() == Checkpoint("2", 1020.0, {})
 
 
-@pytest.mark.promise(165)
+@pytest.mark.promise(166)
 def test_a_state_that_is_too_large_ends_its_window_early() -> None:
     it = flow(2, at=1000.0, batch_size=1, tumbling=60.0)
     assert it.done(only(it, 1000.0), 1000.0, set(), {"state": {"x": "y" * STATE_BYTES}})
@@ -182,7 +182,7 @@ def test_a_state_that_is_too_large_ends_its_window_early() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.promise(162)
+@pytest.mark.promise(163)
 def test_children_are_read_after_their_parents() -> None:
     shards = [
         Shard("a"),

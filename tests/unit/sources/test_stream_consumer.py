@@ -144,7 +144,7 @@ async def until(condition: Callable[[], Any]) -> None:
         await asyncio.sleep(0.005)
 
 
-@pytest.mark.promise(162)
+@pytest.mark.promise(163)
 def test_children_begin_when_their_parent_is_done() -> None:
     async def body(stream: Memory, function: Doing, saved: Records, consumer: Any, status: Status) -> None:
         stream.texts["parent"] = list("abcde")
@@ -176,7 +176,7 @@ def test_children_begin_when_their_parent_is_done() -> None:
     run(body)
 
 
-@pytest.mark.promise(162)
+@pytest.mark.promise(163)
 def test_iterators_that_expire_and_records_that_are_gone() -> None:
     async def body(stream: Memory, function: Doing, saved: Records, consumer: Any, status: Status) -> None:
         stream.texts["parent"] = list("abcdefgh")
@@ -204,7 +204,7 @@ def test_iterators_that_expire_and_records_that_are_gone() -> None:
     run(body)
 
 
-@pytest.mark.promise(162)
+@pytest.mark.promise(163)
 def test_latest_is_where_the_mapping_begins_also_after_a_kill() -> None:
     async def body(stream: Memory, function: Doing, saved: Records, consumer: Any, status: Status) -> None:
         stream.texts["parent"] = list("ab")

@@ -106,7 +106,7 @@ def own(event: dict[str, Any], *members: str) -> dict[str, Any]:
     return event
 
 
-@pytest.mark.promise(189)
+@pytest.mark.promise(196)
 def test_format_2_is_the_sample() -> None:
     variables = SAMPLE_2["stageVariables"]
     authorizer = SAMPLE_2["requestContext"]["authorizer"]
@@ -119,7 +119,7 @@ def test_format_2_is_the_sample() -> None:
     assert parsed.request_context.authorizer.jwt_claim == authorizer["jwt"]["claims"]  # type: ignore[union-attr]
 
 
-@pytest.mark.promise(189)
+@pytest.mark.promise(196)
 def test_format_1_is_the_sample() -> None:
     made = events.format_1(exchange(route="POST /my/path"))
     made["requestContext"]["requestId"] = "id"
@@ -127,7 +127,7 @@ def test_format_1_is_the_sample() -> None:
     assert APIGatewayProxyEvent(made).request_context.identity.source_ip == "192.0.2.1"
 
 
-@pytest.mark.promise(195)
+@pytest.mark.promise(202)
 def test_a_rest_apis_event_is_the_sample() -> None:
     """As the developer guide has it ("Lambda proxy integrations in API Gateway"): like format 1.0, but for a version,
     with the resource's id, and the stage in the context's path only."""
@@ -141,7 +141,7 @@ def test_a_rest_apis_event_is_the_sample() -> None:
     assert own(json.loads(json.dumps(made)), "headers", "multiValueHeaders") == expected
 
 
-@pytest.mark.promise(197)
+@pytest.mark.promise(204)
 def test_the_events_of_a_rest_apis_authorizers() -> None:
     at = exchange(route="/my/path", path="/prod/my/path", stage="prod")
     arn = "arn:aws:execute-api:us-east-1:123456789012:api-id/prod/POST/my/path"
@@ -155,7 +155,7 @@ def test_the_events_of_a_rest_apis_authorizers() -> None:
     )
 
 
-@pytest.mark.promise(192)
+@pytest.mark.promise(199)
 def test_an_authorizers_event_in_format_2() -> None:
     made = events.authorizer_2(exchange(parameters={"parameter1": "value1"}), ["user1", "123"])
     expected = {name: value for name, value in SAMPLE_2.items() if name not in ("body", "isBase64Encoded")}
@@ -168,7 +168,7 @@ def test_an_authorizers_event_in_format_2() -> None:
     assert own(json.loads(json.dumps(made)), "headers") == expected
 
 
-@pytest.mark.promise(192)
+@pytest.mark.promise(199)
 def test_an_authorizers_event_in_format_1() -> None:
     made = own(
         events.authorizer_1(exchange(route="POST /my/path"), ["user1", "123"]), "headers", "multiValueHeaders"
@@ -184,7 +184,7 @@ def test_an_authorizers_event_in_format_1() -> None:
     assert made["requestContext"]["resourceId"] == "POST /my/path"
 
 
-@pytest.mark.promise(189)
+@pytest.mark.promise(196)
 @pytest.mark.parametrize(
     ("expression", "value"),
     [

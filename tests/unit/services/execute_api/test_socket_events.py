@@ -86,7 +86,7 @@ def connection(owner: Any = None) -> Connection:
     return made
 
 
-@pytest.mark.promise(291)
+@pytest.mark.promise(219)
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_an_event_is_the_sample(kind: str) -> None:
     made, now, id = connection(), 1707502303.42, "ABCD1234="
@@ -100,7 +100,7 @@ def test_an_event_is_the_sample(kind: str) -> None:
     assert list(event["requestContext"]) == list(SAMPLES[kind]["requestContext"]) or kind == "DISCONNECT"
 
 
-@pytest.mark.promise(293)
+@pytest.mark.promise(221)
 @pytest.mark.parametrize("limit", ["IDLE_SECONDS", "LIFE_SECONDS"])
 def test_a_connection_that_is_quiet_or_old_ends(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     assert (socket_connection.IDLE_SECONDS, socket_connection.LIFE_SECONDS) == (600, 7200)

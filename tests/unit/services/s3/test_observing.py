@@ -100,7 +100,7 @@ STATEMENT = {
 }  # fmt: skip
 
 
-@pytest.mark.promise(138)
+@pytest.mark.promise(139)
 @pytest.mark.parametrize(
     ("changed", "permitted"),
     [
