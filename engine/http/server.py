@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,7 +46,9 @@ from ..hosting.packages import Packages
 from ..hosting.placements import Hosting, Placement
 from ..hosting.sandboxing import sandboxing
 from ..observe.counters import Counters
+from ..observe.functions import FunctionMetrics, MappingMetrics
 from ..observe.mappings import MappingCounters
+from ..observe.metrics import Metrics
 from ..observe.outcomes import OutcomeBatch, Outcomes
 from ..routing.destinations import Destinations
 from ..routing.earlier import EventRows
@@ -56,6 +59,8 @@ from ..runtime import Runtime
 from ..services.apigateway.service import ApiGateway
 from ..services.cloudformation.artifacts import Artifacts
 from ..services.cloudformation.service import CloudFormation
+from ..services.cloudwatch.keeper import Keeper
+from ..services.cloudwatch.service import CloudWatch
 from ..services.events.archived import ArchivedRows
 from ..services.events.service import EventBridge
 from ..services.execute_api.service import ExecuteApi
@@ -86,6 +91,7 @@ from .door import Door
 from .inside import Inside
 from .invoke import Endpoint
 from .listening import function_url, hosts_resolve, listen, url_of
+from .measuring import function_of, sample
 from .options import Options, check
 from .passthrough import Passthrough
 from .protocol import Protocol
@@ -197,6 +203,10 @@ class Server:
         outcomes, counters = Outcomes(loop), Counters()
         outcomes.subscribe(counters)
         outcomes.subscribe(lambda batch: _log(logs, batch))
+        keeper = Keeper(options.state, Metrics())
+        stack.push_async_callback(keeper.aclose)
+        measured = FunctionMetrics(keeper.metrics)
+        outcomes.subscribe(measured)
         stack.callback(outcomes.flush)
         pythons = await probed
         hidden = [str(path.resolve()) for path in (options.state, options.auth) if path]
@@ -205,7 +215,7 @@ class Server:
             sandboxing(options.sandbox, hidden, options.share, [self._inside.path]), options.pass_env,
         )  # fmt: skip
         hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
-        endings = Endings(counters, logs.send)
+        endings = Endings(counters, measured, logs.send)
         events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
         stack.callback(events.close)
         clients = Clients(lambda: registry, upstream)
@@ -255,7 +265,7 @@ class Server:
         lambda_ = Lambda(model, hosting, events, executor, control)
         polling = Clients(lambda: registry, upstream, POLLS)
         stack.push_async_callback(polling.aclose)
-        mapped = MappingCounters()
+        mapped = MappingCounters(MappingMetrics(keeper.metrics, partial(function_of, hosting)))
         failures = Failures(queues, targets, mapped)
         stack.callback(failures.close)
         mappings = Mappings(
@@ -282,6 +292,7 @@ class Server:
             bus,
             scheduler,
             topics,
+            CloudWatch(keeper),
             artifacts,
             stacks,
             gateway,
@@ -294,6 +305,7 @@ class Server:
         endpoint = Endpoint(hosting, events, model, door)
         most = options.max_connections or min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         await upstream_started
+        keeper.start()
         hosting.start()
         events.start()
         destinations.start()
@@ -307,6 +319,7 @@ class Server:
         mappings.start()
         await stacks.start()
         stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
+        stack.callback(loop.create_task(sample(hosting, measured)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
         gc.freeze()

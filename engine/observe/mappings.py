@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .functions import MappingMetrics
+
 COUNTS = (
     "PolledEventCount", "FilteredOutEventCount", "InvokedEventCount", "FailedInvokeEventCount", "DroppedEventCount",
     "OnFailureDestinationDeliveredEventCount", "DeletedEventCount", "RecursiveInvocationsDropped",
@@ -12,17 +14,22 @@ GAUGES = ("IteratorAge",)  # milliseconds
 class MappingCounters:
     """By mapping ARN, since the server's start. Belongs to the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: MappingMetrics | None = None) -> None:
+        self._metrics = metrics
         self._mappings: dict[str, dict[str, float]] = {}
         self._gone: dict[str, float] = {}
 
     def add(self, arn: str, name: str, number: int) -> None:
         counts = self._mappings.setdefault(arn, {})
         counts[name] = counts.get(name, 0) + number
+        if self._metrics is not None:
+            self._metrics.count(arn, name, number)
 
     def set(self, arn: str, name: str, value: float) -> None:
         """A gauge: what it is now."""
         self._mappings.setdefault(arn, {})[name] = value
+        if self._metrics is not None:
+            self._metrics.age(arn, value)
 
     def forget(self, arn: str) -> None:
         """A mapping is no more: what it counted stays in the totals."""
