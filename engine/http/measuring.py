@@ -1,4 +1,4 @@
-"""What metrics are made of that no outcome says: what runs, looked at once a second, and whose a mapping is."""
+"""What a server does by the clock: it looks at what runs, for metrics, and ends what nobody uses."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 
 from ..aws.names import Place
 from ..hosting.placements import Hosting
+from ..observe.counters import Counters
 from ..observe.functions import FunctionMetrics
 from ..sources.settings import TABLE
 
 SAMPLE = 1.0  # seconds
+SWEEP = 15.0
 
 
 async def sample(hosting: Hosting, measured: FunctionMetrics) -> None:
@@ -19,6 +21,13 @@ async def sample(hosting: Hosting, measured: FunctionMetrics) -> None:
         for placement in hosting.known():
             place = placement.place
             measured.sampled(place.region, place.account, placement.invoker.running())
+
+
+async def sweep(hosting: Hosting, counters: Counters) -> None:
+    while True:
+        await asyncio.sleep(SWEEP)
+        hosting.sweep()
+        counters.keep_only(hosting.has)
 
 
 def function_of(hosting: Hosting, arn: str) -> str:

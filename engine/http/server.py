@@ -91,13 +91,12 @@ from .door import Door
 from .inside import Inside
 from .invoke import Endpoint
 from .listening import function_url, hosts_resolve, listen, url_of
-from .measuring import function_of, sample
+from .measuring import function_of, sample, sweep
 from .options import Options, check
 from .passthrough import Passthrough
 from .protocol import Protocol
 
 KEEP = 600.0  # seconds that a version nobody invokes stays up
-SWEEP = 15.0
 SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner
 SWITCH = 0.0001  # seconds after which a thread that wants the interpreter gets it from one that is busy
 GRACE = 30  # seconds that requests in flight have at the end
@@ -231,6 +230,8 @@ class Server:
         stack.callback(subscriptions.close)
         topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
         stack.push_async_callback(topics.aclose)
+        alarms = CloudWatch(keeper, states, queues, targets, hosting, bus.publish, logs.send)
+        stack.callback(alarms.close)
         artifacts = Artifacts(options.state / "artifacts")
         stacks = CloudFormation(states, clients, artifacts)
         stack.push_async_callback(stacks.aclose)
@@ -292,7 +293,7 @@ class Server:
             bus,
             scheduler,
             topics,
-            CloudWatch(keeper),
+            alarms,
             artifacts,
             stacks,
             gateway,
@@ -313,12 +314,13 @@ class Server:
         bus.start()
         scheduler.start()
         topics.start()
+        alarms.start()
         await s3.start()
         subscriptions.start()
         failures.start()
         mappings.start()
         await stacks.start()
-        stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
+        stack.callback(loop.create_task(sweep(hosting, counters)).cancel)
         stack.callback(loop.create_task(sample(hosting, measured)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
@@ -386,13 +388,6 @@ def _log_folder(state: Path, place: Place) -> Path:
 def _log(logs: LogsProcess, batch: OutcomeBatch) -> None:
     if batch.records and batch.deployment.log_group:
         logs.send(InvocationsEnded(batch.deployment, batch.records))
-
-
-async def _sweep(hosting: Hosting, counters: Counters) -> None:
-    while True:
-        await asyncio.sleep(SWEEP)
-        hosting.sweep()
-        counters.keep_only(hosting.has)
 
 
 async def _end(runtime: Runtime, reaper: Reaper) -> None:

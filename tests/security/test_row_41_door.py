@@ -30,6 +30,7 @@ MODELS = {
         "apigateway",
         "apigatewayv2",
         "cloudformation",
+        "cloudwatch",
         "events",
         "lambda",
         "logs",

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
 
 from ...aws.faults import Fault
 from ...aws.messages import Request, Response
 from ...aws.model import Model
 from ...aws.service import Caller, Handler, ModelService, operations_of
+from ...durable.changes import Changes
+from ...durable.queue import Queues
+from ...durable.state import States
+from ...hosting.placements import Hosting
+from ...observe.records import FunctionOutput
+from ...routing.targets import Targets
+from .actions import Actions, Publish
+from .alarms import Alarms
+from .catalog import Catalog
 from .elsewhere import refused
 from .keeper import Keeper
 from .putting import Putting
 from .reading import Reading
+from .watching import Watching
 
 NAME = "cloudwatch"
 BODY_BYTES = 1 << 20  # AWS's limit of a request, as it was before it was compressed
@@ -25,15 +36,39 @@ class CloudWatch(ModelService):
     unsigned_paths = _RPC
     body_bytes = BODY_BYTES
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(
+        self,
+        keeper: Keeper,
+        states: States,
+        queues: Queues,
+        targets: Targets,
+        hosting: Hosting,
+        publish: Publish,
+        log: Callable[[FunctionOutput], object],
+    ) -> None:
+        """publish: puts an event on a place's default bus; log: what becomes of actions that fail."""
+        self._changes = Changes("cloudwatch")
+        catalog, reading = Catalog(states, self._changes), Reading(keeper)
+        self._actions = Actions(queues, targets, hosting, publish, log)
+        self._watching = Watching(catalog, reading, self._actions)
         cbor, self._json, self._query = (
             Model.load(NAME, protocol=each) for each in ("smithy-rpc-v2-cbor", "json", "query")
         )
         operations: dict[str, Handler] = {}
-        for owner in (Putting(keeper), Reading(keeper)):
+        for owner in (Putting(keeper), reading, Alarms(catalog, self._watching)):
             operations |= operations_of(owner)
         found = {name: handler for name, handler in operations.items() if name in cbor.operations}
         super().__init__(cbor, {**found, **refused(cbor.names, found)})
+
+    def start(self) -> None:
+        """Go on with what the last run left."""
+        self._actions.start()
+        self._watching.start()
+
+    def close(self) -> None:
+        self._watching.close()
+        self._actions.close()
+        self._changes.close()
 
     def model_of(self, request: Request) -> Model:
         """botocore chooses among the three."""
