@@ -29,7 +29,7 @@ def client(options: argparse.Namespace, service: str = "lambda") -> Any:
     session, region = _session()
     return session.create_client(
         service,
-        endpoint_url=_endpoint(options),
+        endpoint_url=endpoint(options),
         region_name=region,
         config=Config(retries={"max_attempts": 1}, read_timeout=910, parameter_validation=False),
     )
@@ -43,7 +43,7 @@ def put(options: argparse.Namespace, path: str, data: bytes) -> None:
     from botocore.httpsession import URLLib3Session
 
     session, region = _session()
-    http, url = URLLib3Session(timeout=910), _endpoint(options).rstrip("/") + path
+    http, url = URLLib3Session(timeout=910), endpoint(options).rstrip("/") + path
     for method, body in ("HEAD", b""), ("PUT", data):
         request = AWSRequest(method, url, data=body)
         SigV4Auth(session.get_credentials(), "cloudformation", region).add_auth(request)
@@ -52,6 +52,12 @@ def put(options: argparse.Namespace, path: str, data: bytes) -> None:
             return
         if method == "PUT" or response.status_code != 404:
             raise ServerError(f"{response.status_code}: {response.text or f'{url} cannot be had'}")
+
+
+def credentials() -> tuple[str, str] | None:
+    """The access key and secret that requests are signed with, where there are any."""
+    found = _session()[0].get_credentials()
+    return (found.access_key, found.secret_key) if found.access_key != "stoker" else None
 
 
 def _session() -> tuple[Any, str]:
@@ -64,7 +70,7 @@ def _session() -> tuple[Any, str]:
     return session, session.get_config_variable("region") or "us-east-1"
 
 
-def _endpoint(options: argparse.Namespace) -> str:
+def endpoint(options: argparse.Namespace) -> str:
     """The server's URL. Raises UsageError when it is none."""
     from urllib.parse import urlsplit
 

@@ -24,7 +24,21 @@ from .status import USAGE, Option, Stopped, UsageError
 from .terminal import guarded
 
 # As --help lists them.
-COMMANDS = ("invoke", "serve", "deploy", "diff", "delete", "ls", "rm", "logs", "completion", "load", "doctor")
+COMMANDS = (
+    "invoke",
+    "serve",
+    "deploy",
+    "diff",
+    "delete",
+    "ls",
+    "rm",
+    "logs",
+    "metrics",
+    "top",
+    "completion",
+    "load",
+    "doctor",
+)
 
 LINUX_ONLY = (
     "stoker runs on Linux only for now, it needs futexes, memfds and pidfds: "

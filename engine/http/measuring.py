@@ -8,6 +8,8 @@ from ..aws.names import Place
 from ..hosting.placements import Hosting
 from ..observe.counters import Counters
 from ..observe.functions import FunctionMetrics
+from ..observe.metrics import Metrics, Series
+from ..services.logs.process import Measured
 from ..sources.settings import TABLE
 
 SAMPLE = 1.0  # seconds
@@ -23,11 +25,12 @@ async def sample(hosting: Hosting, measured: FunctionMetrics) -> None:
             measured.sampled(place.region, place.account, placement.invoker.running())
 
 
-async def sweep(hosting: Hosting, counters: Counters) -> None:
+async def sweep(hosting: Hosting, counters: Counters, measured: FunctionMetrics) -> None:
     while True:
         await asyncio.sleep(SWEEP)
         hosting.sweep()
         counters.keep_only(hosting.has)
+        measured.keep_only(hosting.has)
 
 
 def function_of(hosting: Hosting, arn: str) -> str:
@@ -35,3 +38,10 @@ def function_of(hosting: Hosting, arn: str) -> str:
     region, account = arn.split(":")[3:5]
     record = hosting.of(Place(region, account)).state.get(TABLE, arn.rpartition(":")[2]) or {}
     return ([*str(record.get("FunctionArn", "")).split(":"), *[""] * 7])[6]
+
+
+def of_logs(metrics: Metrics, measured: Measured) -> None:
+    """What logs say of metrics."""
+    for each in measured.points:
+        of = (measured.region, measured.account, each.namespace, each.name, each.dimensions, each.unit)
+        metrics.merge(Series(*of), each.point, each.stamp, each.span)

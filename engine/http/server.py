@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,15 +69,17 @@ from ..services.lambda_.control import Control
 from ..services.lambda_.s3 import fetcher
 from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
-from ..services.logs.process import InvocationsEnded, LogsProcess
+from ..services.logs.process import InvocationsEnded, LogsProcess, folder_of
 from ..services.logs.service import Logs
 from ..services.logs.subscriptions import Subscriptions
+from ..services.prometheus import Prometheus
 from ..services.s3.folders import Folder, parse_bucket
 from ..services.s3.records import Bucket as S3Bucket
 from ..services.s3.service import S3
 from ..services.scheduler.service import Scheduler
 from ..services.sns.service import Sns
 from ..services.sqs.deduplication import TakenRows
+from ..services.sqs.measuring import QueueMetrics
 from ..services.sqs.service import Sqs
 from ..services.sts import Sts
 from ..services.urls.service import FunctionUrlRequests
@@ -91,7 +92,7 @@ from .door import Door
 from .inside import Inside
 from .invoke import Endpoint
 from .listening import function_url, hosts_resolve, listen, url_of
-from .measuring import function_of, sample, sweep
+from .measuring import function_of, of_logs, sample, sweep
 from .options import Options, check
 from .passthrough import Passthrough
 from .protocol import Protocol
@@ -186,7 +187,7 @@ class Server:
         changes = stack.enter_context(contextlib.closing(Changes("sources")))
         packages = Packages(options.state / "code", options.state / "opt")
         stack.callback(packages.close)
-        logs = LogsProcess(_log_folder(options.state, place))
+        logs = LogsProcess(folder_of(options.state, place.account, place.region))
         await logs.start()
         stack.push_async_callback(logs.close)
         outside = Outside(loop, logs.send)
@@ -205,7 +206,9 @@ class Server:
         keeper = Keeper(options.state, Metrics())
         stack.push_async_callback(keeper.aclose)
         measured = FunctionMetrics(keeper.metrics)
+        QueueMetrics(sqs.catalog, queues, keeper.metrics)
         outcomes.subscribe(measured)
+        logs.on_measured = partial(of_logs, keeper.metrics)
         stack.callback(outcomes.flush)
         pythons = await probed
         hidden = [str(path.resolve()) for path in (options.state, options.auth) if path]
@@ -284,7 +287,8 @@ class Server:
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded, logs.send, options.strict),
             apis,
-            Health(counters, mapped, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
+            Health(counters, mapped, held.read),
+            Prometheus(counters, measured, mapped, hosting, held.read, self._secrets()),
             CodeArchive(packages, model),
             lambda_,
             Logs(logs, subscriptions),
@@ -320,7 +324,7 @@ class Server:
         failures.start()
         mappings.start()
         await stacks.start()
-        stack.callback(loop.create_task(sweep(hosting, counters)).cancel)
+        stack.callback(loop.create_task(sweep(hosting, counters, measured)).cancel)
         stack.callback(loop.create_task(sample(hosting, measured)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
@@ -363,6 +367,11 @@ class Server:
         accounts = {key: each.account for key, each in credentials.items() if each.account}
         return Door(place, Verifier(credentials, region=None, sessions=self._sessions), accounts, browsers)
 
+    def _secrets(self) -> dict[str, str] | None:
+        """By access key; None where nobody has to sign."""
+        auth = self.options.auth
+        return None if auth is None else {key: each.secret for key, each in load_credentials(auth).items()}
+
     def _variables(self, place: Place, record: Mapping[str, Any]) -> dict[str, str]:
         """What a function of a place finds in its environment: the way back here, and its role's credentials."""
         role = record["Role"].rpartition("/")[2]
@@ -374,15 +383,6 @@ class Server:
             self._inside.VARIABLE: self._inside.address(self.url),
             **dict(zip(environment.CREDENTIALS, made, strict=True)),
         }
-
-
-def _log_folder(state: Path, place: Place) -> Path:
-    """Where log groups lie, by account and region. What was logged before there were several is the server's own."""
-    folder, single = state / "log-groups", state / "logs"
-    if single.exists() and not folder.exists():
-        (folder / place.account).mkdir(parents=True)
-        single.rename(folder / place.account / place.region)
-    return folder
 
 
 def _log(logs: LogsProcess, batch: OutcomeBatch) -> None:

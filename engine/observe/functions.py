@@ -54,6 +54,7 @@ class _Called(NamedTuple):
 
 @dataclass(slots=True)
 class _Tally:
+    arn: str
     invocations: int = 0
     errors: int = 0
     throttles: int = 0
@@ -69,6 +70,7 @@ class FunctionMetrics:
         self._metrics = metrics
         self._tallies: dict[_Called, _Tally] = {}
         self._events: dict[_Event, Point] = {}
+        self.durations: dict[str, Point] = {}  # by function ARN, since the server's start: milliseconds
         self._ran: set[tuple[str, str, str]] = set()  # since the last sample
         metrics.collect(self._made)
 
@@ -104,12 +106,23 @@ class FunctionMetrics:
     def _tally(self, batch: OutcomeBatch, minute: int, alias: str) -> _Tally:
         of = batch.deployment
         key = _Called(of.region, of.account, of.function_name, of.version, alias, minute)
-        return self._tallies.get(key) or self._tallies.setdefault(key, _Tally())
+        return self._tallies.get(key) or self._tallies.setdefault(key, _Tally(of.function_arn))
+
+    def gather(self) -> None:
+        """Add what was tallied until now."""
+        self._made(self._metrics)
+
+    def keep_only(self, there: Callable[[str], bool]) -> None:
+        """Now and then: forget the durations of functions that are no more."""
+        for arn in [arn for arn in self.durations if not there(arn)]:
+            del self.durations[arn]
 
     def _made(self, metrics: Metrics) -> None:
         tallies, self._tallies = self._tallies, {}
         for called, tally in tallies.items():
             done, at = tally.invocations, called.minute * MINUTE
+            if done:
+                self.durations.setdefault(tally.arn, Point(buckets={})).merge(tally.duration)
             found = {
                 "Invocations": of_counts(0, done),
                 "Errors": of_counts(done - tally.errors, tally.errors),

@@ -37,6 +37,10 @@ class MappingCounters:
             if name in COUNTS:
                 self._gone[name] = self._gone.get(name, 0) + number
 
+    def read(self) -> dict[str, dict[str, float]]:
+        """By mapping ARN: its counts and gauges by name."""
+        return {arn: dict(counts) for arn, counts in self._mappings.items()}
+
     def totals(self) -> dict[str, int]:
         """Of all mappings that there were, only what was counted; and of a gauge, the largest of those that there
         are."""

@@ -309,3 +309,47 @@ def test_metrics_and_alarms_outlive_the_server(tmp_path: Any) -> None:
     )
     assert sum(point["Sum"] for point in points["Datapoints"]) == 5
     assert third.stop() == 0
+
+
+@pytest.mark.promise(314)
+def test_metrics_in_logs(server: Served, cloudwatch: Any) -> None:
+    """A metric filter's, with its dimensions; and those of the embedded metric format."""
+    logs = server.client("logs")
+    logs.create_log_group(logGroupName="measured")
+    logs.create_log_stream(logGroupName="measured", logStreamName="s")
+    taken = {"metricName": "took", "metricNamespace": "Logged", "metricValue": "$.ms", "unit": "Milliseconds"}
+    logs.put_metric_filter(
+        logGroupName="measured", filterName="f", filterPattern="{ $.level = ERROR }",
+        metricTransformations=[{**taken, "dimensions": {"path": "$.path"}}],
+    )  # fmt: skip
+    counted = {"metricName": "words", "metricNamespace": "Logged", "metricValue": "1", "defaultValue": 0.0}
+    logs.put_metric_filter(
+        logGroupName="measured", filterName="g", filterPattern="word", metricTransformations=[counted]
+    )
+    at = int(now().timestamp() * 1000)
+    embedded = {
+        "_aws": {"Timestamp": at, "CloudWatchMetrics": [
+            {"Namespace": "Embedded", "Dimensions": [["service"], []], "Metrics": [{"Name": "n", "Unit": "Count"}]}]},
+        "service": "s", "n": [1, 2, 3],
+    }  # fmt: skip
+    broken = ['{"_aws": 1}', '{"_aws": {"CloudWatchMetrics": [1, {"Namespace": "Embedded"}]}}', '"_aws"']
+    messages = [
+        json.dumps({"level": "ERROR", "ms": 7.5, "path": "/a"}),
+        json.dumps({"level": "ERROR", "ms": 2.5, "path": "/a"}),
+        json.dumps({"level": "ERROR", "ms": 1}), json.dumps({"level": "INFO", "ms": 9, "path": "/a"}), "a word",
+        json.dumps(embedded), *broken,
+    ]  # fmt: skip
+    logs.put_log_events(
+        logGroupName="measured", logStreamName="s",
+        logEvents=[{"timestamp": at, "message": message} for message in messages],
+    )  # fmt: skip
+
+    def read(namespace: str, name: str, **dimensions: str) -> tuple[float, float]:
+        of = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+        asked = {"Namespace": namespace, "MetricName": name, "Dimensions": of, "Period": 3600, **around()}
+        points = cloudwatch.get_metric_statistics(**asked, Statistics=["Sum", "SampleCount"])["Datapoints"]
+        return sum(p["Sum"] for p in points), sum(p["SampleCount"] for p in points)
+
+    until(lambda: read("Logged", "words") == (1, len(messages)))
+    assert read("Logged", "took", path="/a") == (10, 2)
+    assert read("Embedded", "n", service="s") == read("Embedded", "n") == (6, 3)

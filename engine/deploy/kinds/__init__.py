@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from . import apigateway, elsewhere, events, iam, lambda_, local, messaging
+from . import apigateway, cloudwatch, elsewhere, events, iam, lambda_, local, messaging
 from .base import Kind
 
 KINDS: dict[str, Kind] = {
     kind.type: kind
-    for module in (lambda_, messaging, events, iam, apigateway, elsewhere, local)
+    for module in (lambda_, messaging, events, iam, apigateway, cloudwatch, elsewhere, local)
     for kind in module.KINDS
 }

@@ -14,7 +14,8 @@ from ..shaping import known, shaped, text
 
 GONE = {
     "404", "AWS.SimpleQueueService.NonExistentQueue", "NoSuchBucket", "NoSuchEntity", "NoSuchEntityException",
-    "NotFound", "NotFoundException", "ParameterNotFound", "QueueDoesNotExist", "ResourceNotFoundException",
+    "NotFound", "NotFoundException", "ParameterNotFound", "QueueDoesNotExist", "ResourceNotFound",
+    "ResourceNotFoundException",
     "StateMachineDoesNotExist",
 }  # fmt: skip
 NOT_SERVED = "EndpointNotFound"  # no such service here, and none that requests are passed on to
