@@ -353,3 +353,51 @@ def test_metrics_in_logs(server: Served, cloudwatch: Any) -> None:
     until(lambda: read("Logged", "words") == (1, len(messages)))
     assert read("Logged", "took", path="/a") == (10, 2)
     assert read("Embedded", "n", service="s") == read("Embedded", "n") == (6, 3)
+
+
+@pytest.mark.promise(318)
+def test_alarms_of_a_stack(cloud: Any, cloudwatch: Any) -> None:
+    def template(threshold: int, tags: list[dict[str, str]]) -> str:
+        properties = {
+            "Namespace": "Stack", "MetricName": "errors", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1,
+            "Threshold": threshold, "ComparisonOperator": "GreaterThanThreshold", "Tags": tags,
+        }  # fmt: skip
+        rule = {"Fn::Sub": 'ALARM("${Errors}")'}
+        return json.dumps({"Resources": {
+            "Errors": {"Type": "AWS::CloudWatch::Alarm", "Properties": properties},
+            "Any": {"Type": "AWS::CloudWatch::CompositeAlarm", "Properties": {"AlarmName": "any", "AlarmRule": rule}},
+        }, "Outputs": {"Arn": {"Value": {"Fn::GetAtt": ["Errors", "Arn"]}}, "Name": {"Value": {"Ref": "Errors"}}}})  # fmt: skip
+
+    cloud.create_stack(StackName="alarms", TemplateBody=template(3, [{"Key": "k", "Value": "v"}]))
+    until(lambda: "COMPLETE" in cloud.describe_stacks(StackName="alarms")["Stacks"][0]["StackStatus"])
+    (stack,) = cloud.describe_stacks(StackName="alarms")["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    found = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[found["Name"]])["MetricAlarms"]
+    assert (alarm["AlarmArn"], alarm["Threshold"]) == (found["Arn"], 3)
+    cloud.update_stack(StackName="alarms", TemplateBody=template(5, [{"Key": "l", "Value": "w"}]))
+    until(lambda: cloud.describe_stacks(StackName="alarms")["Stacks"][0]["StackStatus"] == "UPDATE_COMPLETE")
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[found["Name"]])["MetricAlarms"]
+    assert alarm["Threshold"] == 5
+    assert cloudwatch.list_tags_for_resource(ResourceARN=found["Arn"])["Tags"] == [{"Key": "l", "Value": "w"}]
+    cloud.delete_stack(StackName="alarms")
+    until(lambda: not cloudwatch.describe_alarms(AlarmNames=[found["Name"]])["MetricAlarms"])
+
+
+@pytest.mark.promise(319)
+def test_the_metrics_of_a_queue(cloudwatch: Any, sqs: Any) -> None:
+    queue = sqs.create_queue(QueueName="measured")["QueueUrl"]
+    for n in range(3):
+        sqs.send_message(QueueUrl=queue, MessageBody=str(n))
+    sqs.send_message_batch(QueueUrl=queue, Entries=[{"Id": str(n), "MessageBody": "b"} for n in range(2)])
+    (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+
+    def read(name: str) -> float:
+        of = [{"Name": "QueueName", "Value": "measured"}]
+        asked = {"Namespace": "AWS/SQS", "MetricName": name, "Dimensions": of, "Period": 3600, **around()}
+        points = cloudwatch.get_metric_statistics(**asked, Statistics=["Sum"])["Datapoints"]
+        return float(sum(point["Sum"] for point in points))
+
+    found = {name: read(f"NumberOfMessages{name}") for name in ("Sent", "Received", "Deleted")}
+    assert found == {"Sent": 5, "Received": 1, "Deleted": 1}

@@ -59,7 +59,7 @@ def _item(data: bytes, at: int, depth: int) -> tuple[Any, int]:
         piece = data[at : at + number]
         return (piece if major == 2 else piece.decode()), at + number
     if major == 6:  # a timestamp's is its number; of the others no shape makes any use
-        return _item(data, at, depth + 1)
+        return _whole(data, at, depth + 1)
     if number > len(data):  # each element has a byte at least
         raise CborError("cut off")
     if major == 4:
