@@ -363,10 +363,15 @@ def test_alarms_of_a_stack(cloud: Any, cloudwatch: Any) -> None:
             "Threshold": threshold, "ComparisonOperator": "GreaterThanThreshold", "Tags": tags,
         }  # fmt: skip
         rule = {"Fn::Sub": 'ALARM("${Errors}")'}
-        return json.dumps({"Resources": {
+        resources = {
             "Errors": {"Type": "AWS::CloudWatch::Alarm", "Properties": properties},
-            "Any": {"Type": "AWS::CloudWatch::CompositeAlarm", "Properties": {"AlarmName": "any", "AlarmRule": rule}},
-        }, "Outputs": {"Arn": {"Value": {"Fn::GetAtt": ["Errors", "Arn"]}}, "Name": {"Value": {"Ref": "Errors"}}}})  # fmt: skip
+            "Any": {
+                "Type": "AWS::CloudWatch::CompositeAlarm",
+                "Properties": {"AlarmName": "any", "AlarmRule": rule},
+            },
+        }
+        shown = {"Arn": {"Value": {"Fn::GetAtt": ["Errors", "Arn"]}}, "Name": {"Value": {"Ref": "Errors"}}}
+        return json.dumps({"Resources": resources, "Outputs": shown})
 
     cloud.create_stack(StackName="alarms", TemplateBody=template(3, [{"Key": "k", "Value": "v"}]))
     until(lambda: "COMPLETE" in cloud.describe_stacks(StackName="alarms")["Stacks"][0]["StackStatus"])
