@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .client import SERVER, ServerError, credentials, endpoint, server_errors
 from .status import OK, UsageError, option
+from .terminal import unguarded, visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,10 +48,12 @@ def run(options: argparse.Namespace) -> int:
         _print(rows(before, after, time.monotonic() - began))
         return OK
     try:
+        from rich.console import Console
         from rich.live import Live
     except ImportError:
         raise UsageError('rich draws the table: pip install "stoker[load]", or give --once') from None
-    with Live(auto_refresh=False, screen=True) as live:
+    console = Console(file=unguarded(sys.stdout))
+    with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
             time.sleep(options.every)
             after, ended = _look(options), time.monotonic()
@@ -108,7 +111,9 @@ def _look(options: argparse.Namespace) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(response.content)
     except ValueError:
-        raise ServerError(f"{url} has no metrics: is it Stoker's server?") from None
+        found = {}
+    if not isinstance(found, dict) or not isinstance(found.get("functions"), dict):
+        raise ServerError(f"{url} has no metrics: is it Stoker's server?")
     return found
 
 
@@ -120,7 +125,7 @@ def _table(found: list[list[str]]) -> Table:
     for head in _HEADS:
         table.add_column(head, justify="left" if head == "FUNCTION" else "right")
     for row in found:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     return table
 
 

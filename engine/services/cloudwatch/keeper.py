@@ -62,7 +62,11 @@ class Keeper:
         await future
 
     async def flush(self) -> None:
-        """All that came until now is on the disk. Raises StoreError."""
+        """All that came until now is on the disk. Raises StoreError. Goes on where its caller is cancelled: others
+        wait for the same commit."""
+        await asyncio.shield(asyncio.ensure_future(self._flush()))
+
+    async def _flush(self) -> None:
         async with self._writing:
             given, self._given = self._given, []
             self.metrics.gather()

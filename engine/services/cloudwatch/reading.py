@@ -88,6 +88,10 @@ class Reading:
             "MetricDataResults": results, "Messages": [], "NextToken": str(begin + most) if full else None,
         }  # fmt: skip
 
+    async def fresh(self) -> None:
+        """What came until now can be read. Raises StoreError."""
+        await self._keeper.flush()
+
     async def query(
         self, place: Place, queries: Sequence[Mapping[str, Any]], start: float, end: float
     ) -> dict[str, Values]:

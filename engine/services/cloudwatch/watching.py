@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -52,6 +53,8 @@ class Watching:
             await asyncio.sleep(EVERY - (moment - LATE) % EVERY)
             found = {key for key, _ in self._catalog.all()}
             self._seen = {key: end for key, end in self._seen.items() if key in found}
+            with contextlib.suppress(StoreError):
+                await self._reading.fresh()
             await self._look(sorted(found))
 
     async def _look(self, keys: Iterable[Key]) -> None:
