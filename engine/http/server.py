@@ -187,6 +187,8 @@ class Server:
         changes = stack.enter_context(contextlib.closing(Changes("sources")))
         packages = Packages(options.state / "code", options.state / "opt")
         stack.callback(packages.close)
+        keeper = Keeper(options.state, Metrics())
+        stack.push_async_callback(keeper.aclose)  # what the log's process says at its end is kept, too
         logs = LogsProcess(folder_of(options.state, place.account, place.region))
         await logs.start()
         stack.push_async_callback(logs.close)
@@ -203,8 +205,6 @@ class Server:
         outcomes, counters = Outcomes(loop), Counters()
         outcomes.subscribe(counters)
         outcomes.subscribe(lambda batch: _log(logs, batch))
-        keeper = Keeper(options.state, Metrics())
-        stack.push_async_callback(keeper.aclose)
         measured = FunctionMetrics(keeper.metrics)
         QueueMetrics(sqs.catalog, queues, keeper.metrics)
         outcomes.subscribe(measured)

@@ -200,14 +200,13 @@ class MappingMetrics:
         own = (("EventSourceMappingUUID", uuid), *((("FunctionName", function),) if function else ()))
         self._metrics.add(Series(region, account, NAMESPACE, name, own, "Count"), number)
 
-    def age(self, arn: str, milliseconds: float) -> None:
-        """IteratorAge, when a batch of a stream was done."""
+    def gauge(self, arn: str, name: str, value: float) -> None:
+        """IteratorAge, when a batch of a stream was done, and its kind."""
         region, account = arn.split(":")[3:5]
         function = self._function_of(arn)
-        for dimensions in ((), *(((("FunctionName", function),),) if function else ())):
-            self._metrics.add(
-                Series(region, account, NAMESPACE, "IteratorAge", dimensions, "Milliseconds"), milliseconds
-            )
+        unit = "Milliseconds" if name == "IteratorAge" else "Count"
+        for dimensions in ((), (("FunctionName", function),))[: 2 if function else 1]:
+            self._metrics.add(Series(region, account, NAMESPACE, name, dimensions, unit), value)
 
 
 def _dimensions(name: str, version: str, alias: str) -> list[tuple[tuple[str, str], ...]]:

@@ -29,7 +29,7 @@ class MappingCounters:
         """A gauge: what it is now."""
         self._mappings.setdefault(arn, {})[name] = value
         if self._metrics is not None:
-            self._metrics.age(arn, value)
+            self._metrics.gauge(arn, name, value)
 
     def forget(self, arn: str) -> None:
         """A mapping is no more: what it counted stays in the totals."""

@@ -64,6 +64,20 @@ class Catalog:
         """The alarms that have a history, those that are no more, too."""
         return self.state(place).owners(HISTORY)
 
+    async def sweep(self) -> None:
+        """Items that are old enough go, those of alarms that are no more, too. Raises StoreError."""
+        before = now() - KEPT
+        for state in self._states.all():
+            steps: list[Step] = [
+                (HISTORY, name, id, None)
+                for name in state.owners(HISTORY)
+                for id, item in state.owned(HISTORY, name).items()
+                if item["Timestamp"] < before
+            ]
+            if steps:
+                async with self.changes.lock:
+                    await self.changes.write(state, *steps)
+
     def noted(self, key: Key, kind: str, type: str, summary: str, data: str) -> list[Step]:
         """The steps that add an item to an alarm's history, and take old ones out."""
         at = now()

@@ -19,6 +19,7 @@ from .catalog import ALARMS, METRIC, Catalog, Key, kind_of, now
 from .judging import ALARM, EXTRA, OK, Judgement, judge
 from .reading import Reading
 
+SWEEP = 3600.0  # seconds between two looks at the history
 EVERY = 10.0  # seconds: the shortest period of an alarm
 LATE = 3.0  # seconds after a period's end at which its values are there
 
@@ -48,8 +49,13 @@ class Watching:
         task.add_done_callback(self._soon.discard)
 
     async def _run(self) -> None:
+        swept = 0.0
         while True:
             moment = now()
+            if moment - swept >= SWEEP:
+                swept = moment
+                with contextlib.suppress(StoreError):
+                    await self._catalog.sweep()
             await asyncio.sleep(EVERY - (moment - LATE) % EVERY)
             found = {key for key, _ in self._catalog.all()}
             self._seen = {key: end for key, end in self._seen.items() if key in found}
