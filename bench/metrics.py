@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import http.client
-import io
 import os
 import statistics
 import sys
 import tempfile
 import threading
-import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from served import ECHO, ROLE, RUNTIME, Served
+from served import ECHO, ROLE, RUNTIME, Served, zipped
 
 OFF = """
 import sys
@@ -42,11 +40,8 @@ def cpu(pid: int) -> float:
 
 def started(folder: Path, *program: str) -> Served:
     server = Served(folder / "state", **({"program": program} if program else {}))
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("app.py", ECHO)
     server.client().create_function(
-        FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code={"ZipFile": code.getvalue()}
+        FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code={"ZipFile": zipped(ECHO)}
     )
     return server
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,14 @@ ROLE = "arn:aws:iam::000000000000:role/test"
 REGION = "us-east-1"
 Run = Callable[..., tuple[int, str, str]]  # runs `stoker`: its exit status, stdout and stderr
 ECHO = "def handler(event, context):\n    return event\n"
+
+
+def zipped(source: str) -> bytes:
+    """A package of one module, app."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("app.py", source)
+    return packed.getvalue()
 
 
 def url_id(url: str) -> str:

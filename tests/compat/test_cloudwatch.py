@@ -11,10 +11,8 @@ import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from served import ROLE, RUNTIME, Served
+from served import ECHO, ROLE, RUNTIME, Served, zipped
 from support import until
-
-from engine.hosting.archives import pack
 
 PROTOCOLS = ("smithy-rpc-v2-cbor", "json", "query")
 DIMENSIONS = [{"Name": "stage", "Value": "prod"}]
@@ -219,7 +217,7 @@ def test_an_alarm_acts(server: Served, cloudwatch: Any, sqs: Any, sns: Any, even
         Runtime=RUNTIME,
         Role=ROLE,
         Handler="app.handler",
-        Code={"ZipFile": pack({"app.py": code})},
+        Code={"ZipFile": zipped(code)},
     )
     arn = lambda_.get_function(FunctionName="alarmed")["Configuration"]["FunctionArn"]
     lambda_.add_permission(
@@ -293,7 +291,7 @@ def test_metrics_and_alarms_outlive_the_server(tmp_path: Any) -> None:
     lambda_ = again.client()
     lambda_.create_function(
         FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler",
-        Code={"ZipFile": pack({"app.py": "def handler(event, context):\n    return event\n"})},
+        Code={"ZipFile": zipped(ECHO)},
     )  # fmt: skip
     for _ in range(5):
         lambda_.invoke(FunctionName="f", Payload=b"{}")

@@ -18,10 +18,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from served import ROLE, RUNTIME, Run, Served
+from served import ROLE, RUNTIME, Run, Served, zipped
 from support import until
-
-from engine.hosting.archives import pack
 
 HANDLER = """
 import os, signal, time
@@ -59,7 +57,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     for name, more in {"f": {}, "none": {}, "dead": {"DeadLetterConfig": {"TargetArn": arn}}}.items():
         client.create_function(
             FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Timeout=1,
-            Code={"ZipFile": pack({"app.py": HANDLER})}, **more,
+            Code={"ZipFile": zipped(HANDLER)}, **more,
         )  # fmt: skip
     client.put_function_concurrency(FunctionName="none", ReservedConcurrentExecutions=0)
     client.put_function_event_invoke_config(FunctionName="dead", MaximumRetryAttempts=0)
