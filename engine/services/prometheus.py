@@ -56,7 +56,9 @@ class Prometheus(Service):
         if request.method != "GET":
             raise Fault("MethodNotAllowed", "GET /metrics")
         if self._secrets is not None and not _allowed(request.header("authorization"), self._secrets):
-            raise Fault("AccessDeniedException", "An access key and its secret are needed: basic_auth")
+            raise Fault(
+                "MissingAuthenticationTokenException", "An access key and its secret are needed: basic_auth"
+            )
         self._measured.gather()
         if "application/json" in request.header("accept"):
             return Response(200, list(_JSON), wire.encode(self._snapshot()))
@@ -73,7 +75,7 @@ class Prometheus(Service):
 
     def error(self, request: Request, fault: Fault) -> Response:
         status = getattr(fault, "status", None) or {
-            "AccessDeniedException": 401, "MethodNotAllowed": 405, "NotImplementedException": 501,
+            "MissingAuthenticationTokenException": 401, "MethodNotAllowed": 405, "NotImplementedException": 501,
         }.get(fault.code, 403)  # fmt: skip
         headers = list(_JSON)
         if status == 401:

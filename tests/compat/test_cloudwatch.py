@@ -259,7 +259,15 @@ def test_an_alarm_acts(server: Served, cloudwatch: Any, sqs: Any, sns: Any, even
     assert "Threshold Crossed: 1 out of the last 1 datapoints [5.0" in message["NewStateReason"]
     assert event["detail"]["state"]["value"] == "ALARM" and event["resources"] == [message["AlarmArn"]]
     logs = server.client("logs")
-    until(lambda: "ALARM" in str(logs.filter_log_events(logGroupName="/aws/lambda/alarmed")["events"]))
+
+    def logged() -> bool:
+        groups = logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/alarmed")["logGroups"]
+        return any(
+            "ALARM" in str(logs.filter_log_events(logGroupName=each["logGroupName"])["events"])
+            for each in groups
+        )
+
+    until(logged)
     until(lambda: state(cloudwatch, "both") == "ALARM")
     with pytest.raises(ClientError) as error:
         cloudwatch.delete_alarms(AlarmNames=["acts"])
