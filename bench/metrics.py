@@ -27,7 +27,7 @@ server.sample = nothing
 from engine.cli.main import main
 sys.exit(main())
 """
-ROUNDS, CALLS, THREADS = 60, 2_000, 4
+ROUNDS, CALLS, THREADS = 40, 1_500, 4
 
 
 def cpu(pid: int) -> float:
