@@ -27,7 +27,8 @@ CROWD := tests/compat tests/security tests/unit/aws tests/unit/cli tests/unit/du
 	tests/faults/test_row_51_routers.py tests/faults/test_rows_42_to_45_events.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build run serve test again quick fuzz soak frameworks test-all promises bench load gate lint format wheel clean
+.PHONY: help build run serve test again quick fuzz prometheus soak frameworks test-all promises bench load gate lint format \
+	wheel clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name -x']"
@@ -56,6 +57,9 @@ quick: build $(VENV)/developed ## a cross-section of the tests, in less than a m
 
 fuzz: build $(VENV)/developed ## a minute of malformed requests (STOKER_FUZZ_SECONDS=600 for ten)
 	@STOKER_FUZZ_SECONDS=$${STOKER_FUZZ_SECONDS:-60} $(BIN)/python -m pytest tests/security/test_fuzz.py -q -s
+
+prometheus: build $(VENV)/developed ## a real Prometheus (apt install prometheus) scrapes a server, and a rule fires
+	@$(BIN)/python -m pytest tests/compat/test_metrics.py -m soak -k prometheus $(PYTEST_ARGS)
 
 soak: build $(VENV)/developed ## random kills: of workers for a minute, under STOKER_EVENTS=4000 events; 200 deploys; each call fails
 	@STOKER_SOAK_SECONDS=$${STOKER_SOAK_SECONDS:-60} $(BIN)/python -m pytest tests -m soak -s $(PYTEST_ARGS)

@@ -33,18 +33,21 @@ def service_model(name: str) -> ServiceModel:
 
 
 class Model:
-    """The operations of one service. wording: its complaints, where they are not as the model has them."""
+    """The operations of one service. wording: its complaints, where they are not as the model has them; protocol: one
+    of those that the model names."""
 
-    def __init__(self, model: ServiceModel, wording: Wording | None = None) -> None:
+    def __init__(
+        self, model: ServiceModel, wording: Wording | None = None, protocol: str | None = None
+    ) -> None:
         self.service_model = model
         self.operations = {name: _operation(model, name) for name in model.operation_names}
-        self._protocol = protocol_of(model, self.operations)
+        self._protocol = protocol_of(model, self.operations, protocol)
         self._validator = Validator(wording or Wording())
 
     @classmethod
-    def load(cls, name: str, wording: Wording | None = None) -> Model:
+    def load(cls, name: str, wording: Wording | None = None, protocol: str | None = None) -> Model:
         """The newest model that botocore has of a service."""
-        return cls(service_model(name), wording)
+        return cls(service_model(name), wording, protocol)
 
     @property
     def names(self) -> list[str]:

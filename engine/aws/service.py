@@ -117,17 +117,22 @@ class ModelService(Service):
     def access(self, request: Request) -> Access:
         return Access.OPEN if self.operation(request) in self.open_operations else Access.SIGNED
 
+    def model_of(self, request: Request) -> Model:
+        """The model, as the request's protocol has it."""
+        return self.model
+
     async def call(self, request: Request, caller: Caller) -> Response:
-        operation, labels = self.model.match(request)
+        model = self.model_of(request)
+        operation, labels = model.match(request)
         handler = self.operations.get(operation.name)
         if handler is None:
             raise self.not_implemented(operation.name)
-        members = self.model.parse(operation, labels, request)
-        self.model.validate(operation, members)
+        members = model.parse(operation, labels, request)
+        model.validate(operation, members)
         result = handler(members, caller)
         if inspect.isawaitable(result):
             result = await result
-        return self.model.render(operation, result, str(uuid.uuid4()))
+        return model.render(operation, result, str(uuid.uuid4()))
 
     def not_implemented(self, operation: str) -> Fault:
         return Fault(
@@ -135,10 +140,10 @@ class ModelService(Service):
         )
 
     def error(self, request: Request, fault: Fault) -> Response:
-        return self.model.error(fault, str(uuid.uuid4()))
+        return self.model_of(request).error(fault, str(uuid.uuid4()))
 
     def operation(self, request: Request) -> str:
         try:
-            return self.model.match(request)[0].name
+            return self.model_of(request).match(request)[0].name
         except Fault:
             return ""

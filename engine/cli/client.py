@@ -114,6 +114,12 @@ def reachable(options: argparse.Namespace) -> bool:
         connection.close()
 
 
+def credentials() -> tuple[str, str] | None:
+    """The access key and secret that requests are signed with, where there are any."""
+    found = _session()[0].get_credentials()
+    return (found.access_key, found.secret_key) if found.access_key != "stoker" else None
+
+
 def _session() -> tuple[Any, str]:
     """Botocore's session, with credentials whatever there are, and its region."""
     import botocore.session

@@ -25,8 +25,8 @@ from .terminal import guarded
 
 # As --help lists them.
 COMMANDS = (
-    "invoke", "serve", "new", "dev", "event", "deploy", "diff", "delete", "ls", "rm", "source", "logs", "python",
-    "completion", "load", "doctor",
+    "invoke", "serve", "new", "dev", "event", "deploy", "diff", "delete", "ls", "rm", "source", "logs", "metrics",
+    "top", "python", "completion", "load", "doctor",
 )  # fmt: skip
 
 LINUX_ONLY = (

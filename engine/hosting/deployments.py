@@ -195,6 +195,14 @@ class Fleet:
     def has(self, name: str, version: str) -> bool:
         return (name, version) in self._deployments
 
+    def provisioned(self, name: str) -> tuple[tuple[str, int, int], ...]:
+        """Of a function's versions with provisioned concurrency: the version, its invocations, its warm workers."""
+        return tuple(
+            (version, it.in_flight, it.warm)
+            for (each, version), it in self._deployments.items()
+            if each == name and it.warm
+        )
+
     def withdraw(self, name: str, version: str) -> None:
         """That version is no more."""
         old = self._deployments.pop((name, version), None)

@@ -21,6 +21,7 @@ from ..aws.names import LATEST, Place
 from ..calls.dispatch import Outcome, error_payload, uuid_text
 from ..durable.state import Change, State
 from ..errors import EngineError, FunctionError, FunctionTimeout, InvalidEvent, TooManyRequests
+from ..observe.functions import PROVISIONED, SPILLED, InFlight
 from ..observe.lines import error_line
 from ..observe.outcomes import Throttle
 from ..observe.records import InvocationRecord, invocation_record
@@ -198,22 +199,24 @@ class Invoker:
         beside = route.deployment.in_flight >= route.deployment.warm
         if usage.reserved is not None:
             if beside and usage.left <= 0:
-                raise _throttle(route.deployment, "ReservedFunctionConcurrentInvocationLimitExceeded")
+                raise _throttle(
+                    route.deployment, "ReservedFunctionConcurrentInvocationLimitExceeded", route.arn
+                )
         elif shared.in_flight >= self._account_limit - self._reserved:
-            raise _throttle(route.deployment, "ConcurrentInvocationLimitExceeded")
+            raise _throttle(route.deployment, "ConcurrentInvocationLimitExceeded", route.arn)
         counted = usage if usage.reserved is not None else shared
         usage.in_flight += 1
         usage.beside += beside
         if counted is not usage:
             counted.in_flight += 1
         id = id or new_id()
-        deployment = route.deployment
+        deployment, alias = route.deployment, route.arn
         flags = 0
         if self.tap is not None:
             self.tap(route.name, event)
-        if route.arn:
+        if alias:
             extras = extras or wire.Extras()
-            extras.arn = route.arn
+            extras.arn = alias
         if extras is not None:
             event, flags = wire.attach(extras, event), _EXTRAS
 
@@ -226,7 +229,7 @@ class Invoker:
                     counted.wake()
             if usage.waiters:
                 usage.wake()
-            on_result(_result(deployment, outcome, id))
+            on_result(_result(deployment, outcome, id, alias, beside))
 
         deployment.submit(event, on_outcome, flags, id)
         return id
@@ -243,6 +246,19 @@ class Invoker:
 
         self.invoke(self.route(name, qualifier), event, on_result, extras, id)
         return await future
+
+    def running(self) -> list[InFlight]:
+        """Functions that have invocations, or workers that are kept warm."""
+        return [
+            InFlight(
+                name,
+                usage.in_flight,
+                usage.reserved is not None,
+                self._fleet.provisioned(name) if usage.provisioned else (),
+            )
+            for name, usage in self._usage.items()
+            if usage.in_flight or usage.provisioned
+        ]
 
     def changed(self, change: Change) -> None:
         """The catalog changed: the next invocation finds what is now true."""
@@ -289,34 +305,41 @@ _FREE = ~((0xF << 76) | (0x3 << 62))
 _VERSION_4 = (0x4 << 76) | (0x2 << 62)
 
 
-def _result(deployment: Deployment, outcome: Outcome | EngineError, id: bytes) -> Result | Fault:
-    """An invocation's end, published as it is returned."""
+def _result(
+    deployment: Deployment, outcome: Outcome | EngineError, id: bytes, alias: str, beside: bool
+) -> Result | Fault:
+    """An invocation's end, published as it is returned. alias: the ARN of the one that it was invoked by; beside: it
+    found none provisioned."""
     version, now = deployment.key[1], time.time()
     if not isinstance(outcome, Outcome):
         if isinstance(outcome, FunctionError):
-            return _init_failed(deployment, outcome, uuid_text(id), now)
-        return _refused(deployment, outcome)
+            return _init_failed(deployment, outcome, uuid_text(id), now, alias)
+        return _refused(deployment, outcome, alias)
     entry = deployment.entry
     assert entry is not None
     record = invocation_record(entry, outcome, now * 1e3)
-    _publish(deployment, record)
+    if deployment.warm:
+        record.provisioned = SPILLED if beside else PROVISIONED
+    _publish(deployment, record, alias)
     began = ((outcome.started or outcome.done) + CLOCK) // 1_000_000_000  # as the worker has it
     if outcome.status == lib.STK_OK:
         return Result(outcome.data, False, outcome.request_id, version, deployment, record, now, began)
     try:
         payload = error_payload(entry, outcome)
     except EngineError as error:
-        return _refused(deployment, error)
+        return _refused(deployment, error, alias)
     return Result(payload, True, outcome.request_id, version, deployment, record, now, began)
 
 
-def _init_failed(deployment: Deployment, error: FunctionError, request_id: str, now: float) -> Result:
+def _init_failed(
+    deployment: Deployment, error: FunctionError, request_id: str, now: float, alias: str
+) -> Result:
     """The result of an invocation that ended with its init. What the init itself wrote is in the log already; of that,
     the result's tail has the error."""
     if isinstance(error, InitTimedOut):
         error = FunctionTimeout(request_id, error.seconds)
         record = InvocationRecord(request_id, now * 1e3, int(error.timeout * 1e9), 0, "timeout", cold=True)
-        _publish(deployment, record)
+        _publish(deployment, record, alias)
         payload = wire.encode(error.payload())
         return Result(payload, True, request_id, deployment.key[1], deployment, record, now, int(now))
     status = "timeout" if error.error_type == "Sandbox.Timedout" else "error"
@@ -324,7 +347,7 @@ def _init_failed(deployment: Deployment, error: FunctionError, request_id: str, 
         request_id, now * 1e3, 0, 0, status, error.error_type,
         cold=True, init_ms=deployment.init_ms, init_status=status,
     )  # fmt: skip
-    _publish(deployment, record)
+    _publish(deployment, record, alias)
     own: InvocationRecord | None = None
     if deployment.info.log_group:
         form = deployment.info.log_format
@@ -335,7 +358,9 @@ def _init_failed(deployment: Deployment, error: FunctionError, request_id: str, 
     return Result(payload, True, request_id, deployment.key[1], deployment, own, now, int(now))
 
 
-def _publish(deployment: Deployment, record: InvocationRecord) -> None:
+def _publish(deployment: Deployment, record: InvocationRecord, alias: str) -> None:
+    if alias:
+        record.alias = alias
     if record.cold:
         record.init_at, deployment.init_began = deployment.init_began, 0.0
         if deployment.init_lost_ms:
@@ -344,17 +369,17 @@ def _publish(deployment: Deployment, record: InvocationRecord) -> None:
     deployment.outcomes.ended(record)
 
 
-def _throttle(deployment: Deployment, reason: str) -> Fault:
-    deployment.outcomes.throttled(Throttle(time.time(), reason))
+def _throttle(deployment: Deployment, reason: str, alias: str) -> Fault:
+    deployment.outcomes.throttled(Throttle(time.time(), reason, alias))
     # As recorded, a function's own limit does not say when to come back.
     after: dict[str, None] = {"retryAfterSeconds": None} if reason.startswith("ReservedFunction") else {}
     return Fault("TooManyRequestsException", "Rate Exceeded.", Reason=reason, Type="User", **after)
 
 
-def _refused(deployment: Deployment, error: EngineError) -> Fault:
+def _refused(deployment: Deployment, error: EngineError, alias: str) -> Fault:
     """The engine did not run it: AWS's fault for that."""
     if isinstance(error, TooManyRequests):
-        return _throttle(deployment, "ConcurrentInvocationLimitExceeded")
+        return _throttle(deployment, "ConcurrentInvocationLimitExceeded", alias)
     if isinstance(error, InvalidEvent):
         return Fault("InvalidRequestContentException", str(error), Type="User")
     return Fault("ServiceException", str(error), Type="Service")

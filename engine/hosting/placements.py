@@ -69,6 +69,10 @@ class Hosting:
         """Of every place that has, or had, a record."""
         return [self.of(Place.of(state.partition)) for state in self._states.all()]
 
+    def known(self) -> list[Placement]:
+        """Of every place that was asked for."""
+        return list(self._placements.values())
+
     def _make(self, place: Place) -> Placement:
         state = self._states.of(place.partition)
         fleet = Fleet(place, self._runtime, self._reaper, self._layouts, self._outcomes, self._keep)

@@ -119,6 +119,10 @@ class Budget:
         """How many stand in line."""
         return len(self._line)
 
+    def read(self) -> dict[str, int]:
+        """What health and metrics show."""
+        return {"inflightBytes": self.held, "waiting": self.waiting}
+
     @property
     def largest(self) -> int:
         """Bytes that one request may take at most."""

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,7 +45,9 @@ from ..hosting.packages import Packages
 from ..hosting.placements import Hosting, Placement
 from ..hosting.sandboxing import sandboxing
 from ..observe.counters import Counters
+from ..observe.functions import FunctionMetrics, MappingMetrics
 from ..observe.mappings import MappingCounters
+from ..observe.metrics import Metrics
 from ..observe.outcomes import OutcomeBatch, Outcomes
 from ..routing.destinations import Destinations
 from ..routing.earlier import EventRows
@@ -57,6 +59,8 @@ from ..services.apigateway.service import ApiGateway
 from ..services.cloudformation.artifacts import Artifacts
 from ..services.cloudformation.responses import Responses
 from ..services.cloudformation.service import CloudFormation
+from ..services.cloudwatch.keeper import Keeper
+from ..services.cloudwatch.service import CloudWatch
 from ..services.elbv2.requests import LoadBalancers
 from ..services.elbv2.service import Elbv2
 from ..services.events.archived import ArchivedRows
@@ -71,15 +75,17 @@ from ..services.lambda_.ec2 import vpc_finder
 from ..services.lambda_.s3 import fetcher
 from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
-from ..services.logs.process import InvocationsEnded, LogsProcess
+from ..services.logs.process import InvocationsEnded, LogsProcess, folder_of
 from ..services.logs.service import Logs
 from ..services.logs.subscriptions import Subscriptions
+from ..services.prometheus import Prometheus
 from ..services.s3.folders import Folder, parse_bucket
 from ..services.s3.records import Bucket as S3Bucket
 from ..services.s3.service import S3
 from ..services.scheduler.service import Scheduler
 from ..services.sns.service import Sns
 from ..services.sqs.deduplication import TakenRows
+from ..services.sqs.measuring import QueueMetrics
 from ..services.sqs.service import Sqs
 from ..services.sts import Sts
 from ..services.urls.service import FunctionUrlRequests
@@ -92,12 +98,12 @@ from .door import Door
 from .inside import Inside
 from .invoke import Endpoint
 from .listening import function_url, hosts_resolve, listen, url_of
+from .measuring import function_of, of_logs, sample, sweep
 from .options import Options, check
 from .passthrough import Passthrough
 from .protocol import Protocol
 
 KEEP = 600.0  # seconds that a version nobody invokes stays up
-SWEEP = 15.0
 SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner
 SWITCH = 0.0001  # seconds after which a thread that wants the interpreter gets it from one that is busy
 GRACE = 30  # seconds that requests in flight have at the end
@@ -187,7 +193,9 @@ class Server:
         changes = stack.enter_context(contextlib.closing(Changes("sources")))
         packages = Packages(options.state / "code", options.state / "opt")
         stack.callback(packages.close)
-        logs = LogsProcess(_log_folder(options.state, place))
+        keeper = Keeper(options.state, Metrics())
+        stack.push_async_callback(keeper.aclose)  # what the log's process says at its end is kept, too
+        logs = LogsProcess(folder_of(options.state, place.account, place.region))
         await logs.start()
         stack.push_async_callback(logs.close)
         watched = Invocations()
@@ -205,6 +213,10 @@ class Server:
         outcomes.subscribe(counters)
         outcomes.subscribe(lambda batch: _log(logs, batch))
         outcomes.subscribe(watched.ended)
+        measured = FunctionMetrics(keeper.metrics)
+        QueueMetrics(sqs.catalog, queues, keeper.metrics)
+        outcomes.subscribe(measured)
+        logs.on_measured = partial(of_logs, keeper.metrics)
         stack.callback(outcomes.flush)
         pythons = await probed
         hidden = [str(path.resolve()) for path in (options.state, options.auth) if path]
@@ -215,7 +227,7 @@ class Server:
         )  # fmt: skip
         hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
         watched.start(hosting)
-        endings = Endings(counters, logs.send)
+        endings = Endings(counters, measured, logs.send)
         events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
         stack.callback(events.close)
         clients = Clients(lambda: registry, upstream, own=lambda: self.url)
@@ -231,6 +243,8 @@ class Server:
         stack.callback(subscriptions.close)
         topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
         stack.push_async_callback(topics.aclose)
+        alarms = CloudWatch(keeper, states, queues, targets, hosting, bus.publish, logs.send)
+        stack.callback(alarms.close)
         artifacts = Artifacts(options.state / "artifacts")
         responses = Responses(lambda: self.url)
         stacks = CloudFormation(states, clients, artifacts, responses, targets)
@@ -267,7 +281,7 @@ class Server:
         lambda_ = Lambda(model, hosting, events, executor, control)
         polling = Clients(lambda: registry, upstream, POLLS)
         stack.push_async_callback(polling.aclose)
-        mapped = MappingCounters()
+        mapped = MappingCounters(MappingMetrics(keeper.metrics, partial(function_of, hosting)))
         failures = Failures(queues, targets, mapped)
         stack.callback(failures.close)
         mappings = Mappings(
@@ -288,7 +302,8 @@ class Server:
             FunctionUrlRequests(hosting, door.guarded, logs.send, options.strict),
             apis,
             LoadBalancers(hosting),
-            Health(counters, mapped, lambda: {"inflightBytes": held.held, "waiting": held.waiting}),
+            Health(counters, mapped, held.read),
+            Prometheus(counters, measured, mapped, hosting, held.read, self._secrets()),
             CodeArchive(packages, model),
             lambda_,
             Logs(logs, subscriptions),
@@ -297,6 +312,7 @@ class Server:
             bus,
             scheduler,
             topics,
+            alarms,
             artifacts,
             responses,
             stacks,
@@ -313,6 +329,7 @@ class Server:
         endpoint = Endpoint(hosting, events, model, door)
         most = options.max_connections or min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         await upstream_started
+        keeper.start()
         hosting.start()
         events.start()
         destinations.start()
@@ -320,12 +337,14 @@ class Server:
         bus.start()
         scheduler.start()
         topics.start()
+        alarms.start()
         await s3.start()
         subscriptions.start()
         failures.start()
         mappings.start()
         await stacks.start()
-        stack.callback(loop.create_task(_sweep(hosting, counters)).cancel)
+        stack.callback(loop.create_task(sweep(hosting, counters, measured)).cancel)
+        stack.callback(loop.create_task(sample(hosting, measured)).cancel)
         # What lives as long as the server is not looked at again, and short lives rarely make work.
         gc.collect()
         gc.freeze()
@@ -375,6 +394,11 @@ class Server:
         accounts = {key: each.account for key, each in credentials.items() if each.account}
         return Door(place, Verifier(credentials, region=None, sessions=self._sessions), accounts, browsers)
 
+    def _secrets(self) -> dict[str, str] | None:
+        """By access key; None where nobody has to sign."""
+        auth = self.options.auth
+        return None if auth is None else {key: each.secret for key, each in load_credentials(auth).items()}
+
     def _variables(self, place: Place, record: Mapping[str, Any]) -> dict[str, str]:
         """What a function of a place finds in its environment: the way back here, and its role's credentials."""
         role = record["Role"].rpartition("/")[2]
@@ -388,25 +412,9 @@ class Server:
         }
 
 
-def _log_folder(state: Path, place: Place) -> Path:
-    """Where log groups lie, by account and region. What was logged before there were several is the server's own."""
-    folder, single = state / "log-groups", state / "logs"
-    if single.exists() and not folder.exists():
-        (folder / place.account).mkdir(parents=True)
-        single.rename(folder / place.account / place.region)
-    return folder
-
-
 def _log(logs: LogsProcess, batch: OutcomeBatch) -> None:
     if batch.records and batch.deployment.log_group:
         logs.send(InvocationsEnded(batch.deployment, batch.records))
-
-
-async def _sweep(hosting: Hosting, counters: Counters) -> None:
-    while True:
-        await asyncio.sleep(SWEEP)
-        hosting.sweep()
-        counters.keep_only(hosting.has)
 
 
 async def _end(runtime: Runtime, reaper: Reaper) -> None:

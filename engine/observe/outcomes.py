@@ -18,10 +18,12 @@ FLUSH_SECONDS = 0.05
 
 
 class Throttle(msgspec.Struct, gc=False):
-    """An invocation that was refused before it began. at: epoch seconds; reason: AWS's."""
+    """An invocation that was refused before it began. at: epoch seconds; reason: AWS's; alias: the ARN of the one that
+    it was for."""
 
     at: float
     reason: str
+    alias: str = ""
 
 
 @dataclass(slots=True)

@@ -55,6 +55,8 @@ class InvocationRecord(msgspec.Struct, array_like=True, gc=False):
     init_at: float = 0.0  # epoch ms, 0 where it is not known
     born: int = 0  # of its worker: wire.log_stream
     again: bool = False  # the init had taken too long, and was done once more within this
+    alias: str = ""  # the ARN of the one that it was invoked by
+    provisioned: int = 0  # of a version with provisioned concurrency: functions.py has what it found
 
 
 class FunctionOutput(msgspec.Struct, tag=True, array_like=True):

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..aws.names import Place
 from ..calls.dispatch import uuid_text
 from ..hosting.invoker import Result
 from ..hosting.placements import Placement
 from ..observe.counters import Counters
+from ..observe.functions import DROPPED, RECURSIVE, FunctionMetrics
 from ..observe.records import FunctionOutput
+from . import retry
 from .event import AcceptedEvent
 from .retry import SUCCESS
 
@@ -38,8 +41,11 @@ Deliver = Callable[[Ended], "asyncio.Future[None] | None"]
 class Endings:
     """Where events end."""
 
-    def __init__(self, counters: Counters, log: Callable[[FunctionOutput], object]) -> None:
+    def __init__(
+        self, counters: Counters, metrics: FunctionMetrics, log: Callable[[FunctionOutput], object]
+    ) -> None:
         self._counters = counters
+        self._metrics = metrics
         self._log = log
         self.deliver: Deliver = lambda ended: None
 
@@ -47,17 +53,26 @@ class Endings:
         event, place = ended.event, ended.placement.place
         self._counters.event(place.function(event.name), ended.condition)
         if ended.condition != SUCCESS:
+            self.measure(ended.placement.place, event.name, DROPPED)
+            if ended.condition == retry.RECURSIVE:
+                self.measure(ended.placement.place, event.name, RECURSIVE)
             self._warn(ended)
         return self.deliver(ended)
 
     def dropped(self, placement: Placement, name: str, reason: str, count: int) -> None:
         """Events of a function, or of a version of it, that is no more."""
         self._counters.event(placement.place.function(name), reason, count)
+        self.measure(placement.place, name, DROPPED, times=count)
 
     def undelivered(self, placement: Placement, name: str, counter: str, target: str, reason: str) -> None:
         """What an event's end sent did not arrive, and is not sent again."""
         self._counters.event(placement.place.function(name), counter)
+        self.measure(placement.place, name, counter)
         self._write(placement, name, f"[WARN] {counter}: {target} could not be reached: {reason}\n")
+
+    def measure(self, place: Place, name: str, metric: str, value: float = 1, times: int = 1) -> None:
+        """A metric of a function's asynchronous events."""
+        self._metrics.event(place.region, place.account, name, metric, value, times)
 
     def _warn(self, ended: Ended) -> None:
         event = ended.event

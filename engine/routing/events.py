@@ -26,6 +26,7 @@ from ..durable.queue import Leased, QueueFull, Queues
 from ..durable.state import Change
 from ..hosting.invoker import Result, Usage
 from ..hosting.placements import Hosting, Placement
+from ..observe.functions import AGE, RECEIVED
 from . import retry
 from .endings import Ended, Endings
 from .event import SERVICE, AcceptedEvent, decode, encode, function_of, queue_of
@@ -127,7 +128,15 @@ class Events:
         except QueueFull:
             reason = "FunctionInvocationRateLimitExceeded"
             raise Fault("TooManyRequestsException", "Rate Exceeded.", Reason=reason, Type="User") from None
-        future.add_done_callback(lambda done: on_stored(done.exception()))
+        place = Place.of(event.partition)
+
+        def stored(done: asyncio.Future[int]) -> None:
+            error = done.exception()
+            if error is None:
+                self._endings.measure(place, event.name, RECEIVED)
+            on_stored(error)
+
+        future.add_done_callback(stored)
 
     # Turns.
 
@@ -271,6 +280,7 @@ class Events:
                 self._end(function, row, event, retry.SUCCESS, result)
 
         function.running += 1
+        self._endings.measure(placement.place, event.name, AGE, self._age(row) * 1e3)
         try:
             route = placement.invoker.route(event.name, event.qualifier)
             placement.invoker.invoke(route, row.value, on_result, sent, event.id)

@@ -30,6 +30,7 @@ MODELS = {
         "apigateway",
         "apigatewayv2",
         "cloudformation",
+        "cloudwatch",
         "events",
         "lambda",
         "logs",
@@ -213,4 +214,4 @@ def test_row_41_every_service_has_its_model_here(tmp_path: Path) -> None:
         path.name.rstrip("_") for path in folder.iterdir() if path.is_dir() and not path.name.startswith("__")
     }
     files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    assert rooms | files == {*MODELS, "execute_api", "urls", "health"}
+    assert rooms | files == {*MODELS, "execute_api", "urls", "health", "prometheus"}

@@ -13,6 +13,7 @@ from .base import Operation
 from .json import Json
 from .query import Query
 from .rest_json import RestJson
+from .rpc_v2 import RpcV2Cbor
 
 
 class ServiceProtocol(Protocol):
@@ -35,10 +36,13 @@ _PROTOCOLS: dict[str, Callable[[ServiceModel, Mapping[str, Operation]], ServiceP
     "rest-json": RestJson,
     "json": Json,
     "query": Query,
+    "smithy-rpc-v2-cbor": RpcV2Cbor,
 }
 
 
-def protocol_of(model: ServiceModel, operations: Mapping[str, Operation]) -> ServiceProtocol:
-    """The first of the model's protocols that is implemented here."""
-    named = model.metadata.get("protocols") or [model.metadata["protocol"]]
+def protocol_of(
+    model: ServiceModel, operations: Mapping[str, Operation], protocol: str | None = None
+) -> ServiceProtocol:
+    """protocol: one of the model's, or the first of them that is implemented here."""
+    named = [protocol] if protocol else model.metadata.get("protocols") or [model.metadata["protocol"]]
     return next(_PROTOCOLS[name] for name in named if name in _PROTOCOLS)(model, operations)

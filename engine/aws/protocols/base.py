@@ -48,6 +48,8 @@ class Base:
         self.metadata: Mapping[str, Any] = model.metadata
         self.operations = operations
         self.errors: Mapping[str, StructureShape] = {shape.name: shape for shape in model.error_shapes}
+        # Errors also carry the code that the query protocol had for them.
+        self.query_compatible = "awsQueryCompatible" in self.metadata
 
     def response(self, status: int, body: bytes, request_id: str) -> Response:
         headers = [(b"content-type", self.content_type), (b"x-amzn-requestid", request_id.encode())]
@@ -59,6 +61,12 @@ class Base:
         error = shape.metadata.get("error", {}) if shape else {}
         own = getattr(fault, "status", None)
         return int(error.get("httpStatusCode") or own or STATUS.get(fault.code, 400))
+
+    def query_error(self, fault: Fault, status: int) -> bytes:
+        """The header's value."""
+        shape = self.errors.get(fault.code)
+        code = shape.error_code if shape else fault.code
+        return f"{code};{'Sender' if status < 500 else 'Receiver'}".encode("latin-1", "replace")
 
     def members(self, fault: Fault) -> dict[str, Any]:
         """What a fault's body has: the message in the error shape's spelling, and the shape's other members."""

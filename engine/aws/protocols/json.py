@@ -42,5 +42,8 @@ class Json(Base):
         return self.response(operation.status, body, request_id)
 
     def error(self, fault: Fault, request_id: str) -> Response:
-        body = {"__type": fault.code} | self.members(fault)
-        return self.response(self.status(fault), wire.encode(body), request_id)
+        body, status = {"__type": fault.code} | self.members(fault), self.status(fault)
+        response = self.response(status, wire.encode(body), request_id)
+        if self.query_compatible:
+            response.headers.append((b"x-amzn-query-error", self.query_error(fault, status)))
+        return response

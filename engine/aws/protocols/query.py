@@ -14,6 +14,7 @@ from ..shapes import Reader, xml_members, xml_text
 from .base import Base, Operation
 
 FIELDS = 4_000  # parameters that a form may have
+_MORE = {"monitoring": 400_000}  # by endpoint: PutMetricData has 1,000 metrics of 150 values, in 1 MiB
 # What this protocol calls the faults that come of no operation.
 _CODES = {
     "AccessDeniedException": "AccessDenied",
@@ -37,6 +38,7 @@ class Query(Base):
     def __init__(self, model: ServiceModel, operations: Mapping[str, Operation]) -> None:
         super().__init__(model, operations)
         self._reader = Reader()
+        self._fields = _MORE.get(self.metadata["endpointPrefix"], FIELDS)
 
     def match(self, request: Request) -> tuple[Operation, dict[str, str]]:
         """The operation, and as its labels the parameters of the form: of the body, or of the query without one.
@@ -45,7 +47,7 @@ class Query(Base):
         """
         form = request.body.decode("utf-8", "replace") if request.body else request.query
         try:
-            pairs = parse_qsl(form, keep_blank_values=True, errors="replace", max_num_fields=FIELDS)
+            pairs = parse_qsl(form, keep_blank_values=True, errors="replace", max_num_fields=self._fields)
         except ValueError:
             pairs = []
         fields, names = dict(pairs), [name for name, _ in pairs]

@@ -15,8 +15,8 @@ from ..shaping import known, shaped, text
 
 GONE = {
     "404", "AWS.SimpleQueueService.NonExistentQueue", "NoSuchBucket", "NoSuchEntity", "NoSuchEntityException",
-    "NotFound", "NotFoundException", "ParameterNotFound", "QueueDoesNotExist", "ResourceNotFoundException",
-    "RepositoryNotFoundException", "StateMachineDoesNotExist", "UserPoolNotFound",
+    "NotFound", "NotFoundException", "ParameterNotFound", "QueueDoesNotExist", "ResourceNotFound",
+    "ResourceNotFoundException", "RepositoryNotFoundException", "StateMachineDoesNotExist", "UserPoolNotFound",
 }  # fmt: skip
 NOT_SERVED = "EndpointNotFound"  # no such service here, and none that requests are passed on to
 _PAUSE = 0.02  # seconds between two looks at what is not ready yet

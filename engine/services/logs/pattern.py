@@ -57,6 +57,23 @@ def extractor(pattern: str) -> Extract:
     return lambda message: {}
 
 
+def reference(pattern: str, selector: str) -> Callable[[str], str | None]:
+    """What a metric filter's value or dimension refers to, of a message that the pattern matches: "$.latency" of JSON,
+    "$bytes" of fields. None: the message does not have it."""
+    if not pattern.strip().startswith("{"):
+        extract = extractor(pattern)
+        return lambda message: extract(message).get(selector)
+    steps = _steps(selector)
+
+    def found(message: str) -> str | None:
+        values = [each for each in _select(wire.decode(message.encode()), steps)[:1] if each is not _ABSENT]
+        if not values or isinstance(values[0], dict | list):
+            return None
+        return values[0] if isinstance(values[0], str) else wire.encode(values[0]).decode()
+
+    return found
+
+
 def _json_extractor(pattern: str) -> Extract:
     selectors = {
         text for kind, text in _Reader(pattern[1:-1]).tokens if kind == "word" and text.startswith("$")

@@ -28,10 +28,12 @@ from ... import wire
 from ...errors import EngineError
 from ...observe.log import log_events
 from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord
+from .measured import EMF, MeasuredPoint, measured
 from .reading import FilterRead
 
 if TYPE_CHECKING:
     from .api import LogsApi
+    from .disk import Meta, Raw
     from .store import LogStore
 
 _HEAD = struct.Struct("<I")
@@ -81,6 +83,14 @@ class ReadResponse(msgspec.Struct, tag=True, array_like=True):
     filters: list[FilterRead]
 
 
+class Measured(msgspec.Struct, tag=True, array_like=True):
+    """What the events that were written say of metrics."""
+
+    account: str
+    region: str
+    points: list[MeasuredPoint]
+
+
 class Grown(msgspec.Struct, tag=True, array_like=True):
     """A group with subscription filters has new events: until it is read, this is not said again."""
 
@@ -90,7 +100,7 @@ class Grown(msgspec.Struct, tag=True, array_like=True):
 
 
 Message = InvocationsEnded | FunctionOutput | OperationRequest | ReadRequest | WatchRequest
-Reply = OperationResponse | ReadResponse | Grown
+Reply = OperationResponse | ReadResponse | Grown | Measured
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 _decode_reply: Callable[[bytes], Reply] = msgspec.msgpack.Decoder(Reply).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -104,6 +114,7 @@ class LogsProcess:
         self._numbers = itertools.count(1)
         self._requests: dict[int, asyncio.Future[Any]] = {}
         self._on_grown: Callable[[Grown], object] = lambda grown: None
+        self.on_measured: Callable[[Measured], object] = lambda measured: None  # called in the loop
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -174,6 +185,9 @@ class LogsProcess:
                 if isinstance(reply, Grown):
                     self._on_grown(reply)
                     continue
+                if isinstance(reply, Measured):
+                    self.on_measured(reply)
+                    continue
                 future = self._requests.get(reply.number)
                 if future is not None and not future.done():
                     future.set_result(reply)
@@ -198,6 +212,15 @@ class LogsProcess:
             writer.close()
 
 
+def folder_of(state: Path, account: str, region: str) -> Path:
+    """Where log groups lie, by account and region. What was logged before there were several is the server's own."""
+    folder, single = state / "log-groups", state / "logs"
+    if single.exists() and not folder.exists():
+        (folder / account).mkdir(parents=True)
+        single.rename(folder / account / region)
+    return folder
+
+
 class Places:
     """The process's side: a store of log groups for each account and region, opened when it is first needed."""
 
@@ -217,6 +240,7 @@ class Places:
 
             found = self._stores[account, region] = LogStore(self._folder / account / region)
             found.on_written = partial(self._on_written, found, account, region)
+            found.on_events = partial(self._on_events, account, region)
         return found
 
     def _on_written(self, store: LogStore, account: str, region: str, groups: list[str]) -> None:
@@ -226,6 +250,12 @@ class Places:
             with contextlib.suppress(LogNotFound):
                 if store.meta(group).subscriptions:
                     self._say(account, region, group)
+
+    def _on_events(self, account: str, region: str, meta: Meta, events: list[Raw]) -> None:
+        if meta.metrics or any(EMF in event[3] for event in events):
+            points = measured(events, meta.metrics)
+            if points:
+                self._reply(Measured(account, region, points))
 
     def _say(self, account: str, region: str, group: str) -> None:
         key = account, region, group

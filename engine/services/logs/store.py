@@ -95,6 +95,9 @@ class LogStore:
         self._arrived = threading.Condition()
         self._closed = False
         self.on_written: Callable[[list[str]], object] = lambda groups: None  # called from any thread
+        self.on_events: Callable[[Meta, list[Raw]], object] = lambda meta, events: (
+            None
+        )  # likewise, of one group
         self._swept = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="stoker-logs", daemon=True)
         self._thread.start()
@@ -174,6 +177,8 @@ class LogStore:
                 if lost:
                     self._drop(name, lost.stream, lost.records, lost.size)
             return
+        with contextlib.suppress(Exception):
+            self.on_events(group.meta, batch)
         self._files[name] = group
         self._files.move_to_end(name)
         while len(self._files) > OPEN_FILES:

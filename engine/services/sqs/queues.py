@@ -40,7 +40,11 @@ class Queue:
         self.messages: Standard | Groups = Groups(rows, line, run) if self.fifo else Standard(rows, line)
         self.polls = Polls()
         self.purged: float | None = None  # when it was, by the monotonic clock
+        self.counted: dict[str, int] = {}  # by the names of metrics, since they were looked at
         self.apply(record)
+
+    def count(self, name: str, number: int) -> None:
+        self.counted[name] = self.counted.get(name, 0) + number
 
     def apply(self, record: dict[str, Any]) -> None:
         """What its record says from now on."""

@@ -103,6 +103,8 @@ class Receiving:
             end = deadline()
             for future in [rows.release(id, meta=meta.encode()) for id, meta in given]:
                 await stored(future, end)
+        if shown:
+            queue.count("NumberOfMessagesReceived", len(shown))
         return shown
 
     def _shown(
@@ -172,6 +174,7 @@ class Receiving:
         future = self._rows.settle(ids)
 
         def gone(_: asyncio.Future[None]) -> None:
+            queue.count("NumberOfMessagesDeleted", len(ids))
             for id in ids:
                 queue.messages.gone(id)
             if queue.polls and queue.messages.ready():

@@ -78,7 +78,7 @@ class Sending:
                 "MessageDeduplicationId",
                 "The request include parameter that is not valid for this queue type.",
             )
-        return _acknowledged(self._put(queue, message, delay), messages.sent(message, None))
+        return _acknowledged(queue, self._put(queue, message, delay), messages.sent(message, None))
 
     def _fifo(
         self, queue: Queue, members: Mapping[str, Any], call: Call, delay: int | None
@@ -107,7 +107,7 @@ class Sending:
             self._deduplication.drop(queue.id, key)
             raise
         self._deduplication.storing(queue.id, key, future)
-        return _acknowledged(future, messages.sent(message, messages.sequence(id)))
+        return _acknowledged(queue, future, messages.sent(message, messages.sequence(id)))
 
     def _put(
         self, queue: Queue, message: messages.Message, delay: float, also: list[Step] | None = None
@@ -118,8 +118,9 @@ class Sending:
             raise Fault("RequestThrottled", f"The server's {full}.") from None
 
 
-async def _acknowledged(future: asyncio.Future[int], result: Result) -> Result:
+async def _acknowledged(queue: Queue, future: asyncio.Future[int], result: Result) -> Result:
     await future
+    queue.count("NumberOfMessagesSent", 1)
     return result
 
 

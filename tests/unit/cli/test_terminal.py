@@ -137,6 +137,8 @@ CASES: dict[str, list[list[str]]] = {
     "rm": [["name", "--endpoint", "{url}"]],
     "logs": [["name", "--endpoint", "{url}"], ["name", "--since", HOSTILE]],
     "python": [["add", f"/{HOSTILE}"]],
+    "metrics": [["name", "--endpoint", "{url}"]],
+    "top": [["--once", "--every", "0.1", "--endpoint", "{url}"]],
     "completion": [["bash", HOSTILE]],
     "load": [
         ["{url}/any", "--rate", "50", "--duration", "0.3", "--warmup", "0", "--no-noise", "--name", HOSTILE],

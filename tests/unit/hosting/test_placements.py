@@ -14,6 +14,8 @@ from hosted import HERE, THERE, Hosted, run, until
 from engine.aws.faults import Fault
 from engine.aws.names import LATEST
 from engine.durable.store import checksum
+from engine.observe.functions import FunctionMetrics
+from engine.observe.metrics import Metrics
 from engine.routing.endings import Endings
 from engine.routing.event import AcceptedEvent
 from engine.routing.events import Events
@@ -190,7 +192,10 @@ def test_an_event_runs_in_its_place_and_an_old_one_in_the_servers(tmp_path: Path
             hosted.put(place)
         assert hosted.queues.row_count == 3
         events = Events(
-            hosted.queues, hosted.hosting, Endings(hosted.counters, hosted.output.append), workers=4
+            hosted.queues,
+            hosted.hosting,
+            Endings(hosted.counters, FunctionMetrics(Metrics()), hosted.output.append),
+            workers=4,
         )
         events.start()
         ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()

@@ -14,6 +14,8 @@ from engine.aws.names import Place
 from engine.durable.folder import StoreError
 from engine.durable.queue import QueueFull
 from engine.hosting.invoker import new_id
+from engine.observe.functions import FunctionMetrics
+from engine.observe.metrics import Metrics
 from engine.routing import destinations, events, retry
 from engine.routing.endings import Ended, Endings
 from engine.routing.event import AcceptedEvent
@@ -27,7 +29,7 @@ class Accepting:
     def __init__(self, hosted: Hosted, **options: Any) -> None:
         self.hosted = hosted
         self.ended: list[Ended] = []
-        self.endings = Endings(hosted.counters, hosted.output.append)
+        self.endings = Endings(hosted.counters, FunctionMetrics(Metrics()), hosted.output.append)
         self.endings.deliver = self.ended.append  # type: ignore[assignment, return-value]
         self.events = Events(hosted.queues, hosted.hosting, self.endings, **{"workers": 4, **options})
         self.events.start()

@@ -1,0 +1,220 @@
+"""The metrics of functions, namespace AWS/Lambda, of the stream of outcomes: the values that AWS publishes, under its
+names and dimensions.
+
+What comes between two minutes' ends is tallied by version and by how it was called; names and dimensions are made of
+that when somebody wants the metrics, so a batch of outcomes costs a loop over its records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .metrics import MINUTE, Metrics, Series
+from .outcomes import OutcomeBatch
+from .points import Point, bucket, of_counts
+
+NAMESPACE = "AWS/Lambda"
+PROVISIONED, SPILLED = 1, 2  # what an invocation of a version with provisioned concurrency found
+# What becomes of an accepted event, and the metric that counts it.
+DROPPED, AGE, RECEIVED = "AsyncEventsDropped", "AsyncEventAge", "AsyncEventsReceived"
+RECURSIVE = "RecursiveInvocationsDropped"
+
+
+class InFlight(NamedTuple):
+    """A function that runs. by_version: (version, invocations, warm workers) of those with provisioned concurrency."""
+
+    name: str
+    in_flight: int
+    reserved: bool
+    by_version: tuple[tuple[str, int, int], ...] = ()
+
+
+class _Event(NamedTuple):
+    """What is counted of a function's asynchronous events, and when."""
+
+    region: str
+    account: str
+    name: str
+    metric: str
+    minute: int
+
+
+class _Called(NamedTuple):
+    """A version, how it was called ("" by its own ARN), and when."""
+
+    region: str
+    account: str
+    name: str
+    version: str
+    alias: str
+    minute: int
+
+
+@dataclass(slots=True)
+class _Tally:
+    arn: str
+    invocations: int = 0
+    errors: int = 0
+    throttles: int = 0
+    provisioned: int = 0
+    spilled: int = 0
+    duration: Point = field(default_factory=lambda: Point(buckets={}))  # milliseconds
+
+
+class FunctionMetrics:
+    """A subscriber to outcomes; belongs to the event loop."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._tallies: dict[_Called, _Tally] = {}
+        self._events: dict[_Event, Point] = {}
+        self.durations: dict[str, Point] = {}  # by function ARN, since the server's start: milliseconds
+        self._ran: set[tuple[str, str, str]] = set()  # since the last sample
+        metrics.collect(self._made)
+
+    def __call__(self, batch: OutcomeBatch) -> None:
+        known: dict[tuple[int, str], _Tally] = {}
+        if batch.records:
+            of = batch.deployment
+            self._ran.add((of.region, of.account, of.function_name))
+        for record in batch.records:
+            took = record.took / 1e6
+            key = int((record.at - took) // 60_000), record.alias  # an invocation belongs to when it began
+            tally = known.get(key)
+            if tally is None:
+                tally = known[key] = self._tally(batch, *key)
+            tally.invocations += 1
+            if record.status != "success":
+                tally.errors += 1
+            if record.provisioned:
+                if record.provisioned == PROVISIONED:
+                    tally.provisioned += 1
+                else:
+                    tally.spilled += 1
+            point = tally.duration
+            point.count += 1
+            point.sum += took
+            point.low = min(point.low, took)
+            point.high = max(point.high, took)
+            index = bucket(took)
+            point.buckets[index] = point.buckets.get(index, 0) + 1
+        for throttle in batch.throttles:
+            self._tally(batch, int(throttle.at // MINUTE), throttle.alias).throttles += 1
+
+    def _tally(self, batch: OutcomeBatch, minute: int, alias: str) -> _Tally:
+        of = batch.deployment
+        key = _Called(of.region, of.account, of.function_name, of.version, alias, minute)
+        return self._tallies.get(key) or self._tallies.setdefault(key, _Tally(of.function_arn))
+
+    def gather(self) -> None:
+        """Add what was tallied until now."""
+        self._made(self._metrics)
+
+    def keep_only(self, there: Callable[[str], bool]) -> None:
+        """Now and then: forget the durations of functions that are no more."""
+        for arn in [arn for arn in self.durations if not there(arn)]:
+            del self.durations[arn]
+
+    def _made(self, metrics: Metrics) -> None:
+        tallies, self._tallies = self._tallies, {}
+        for called, tally in tallies.items():
+            done, at = tally.invocations, called.minute * MINUTE
+            if done:
+                self.durations.setdefault(tally.arn, Point(buckets={})).merge(tally.duration)
+            found = {
+                "Invocations": of_counts(0, done),
+                "Errors": of_counts(done - tally.errors, tally.errors),
+                "Throttles": of_counts(done, tally.throttles),
+                "ProvisionedConcurrencyInvocations": of_counts(0, tally.provisioned),
+                "ProvisionedConcurrencySpilloverInvocations": of_counts(0, tally.spilled),
+            }
+            for dimensions in _dimensions(called.name, called.version, called.alias):
+                place = (called.region, called.account, NAMESPACE)
+                for name, point in found.items():
+                    if point.count:
+                        metrics.merge(Series(*place, name, dimensions, "Count"), point, at)
+                if tally.duration.count:
+                    metrics.merge(Series(*place, "Duration", dimensions, "Milliseconds"), tally.duration, at)
+        events, self._events = self._events, {}
+        for event, point in events.items():
+            unit = "Milliseconds" if event.metric == AGE else "Count"
+            for dimensions in _dimensions(event.name, "$LATEST", ""):
+                series = Series(event.region, event.account, NAMESPACE, event.metric, dimensions, unit)
+                metrics.merge(series, point, event.minute * MINUTE)
+
+    def sampled(self, region: str, account: str, running: Iterable[InFlight]) -> None:
+        """What runs now, of one place; what began and ended since the last time counts as one. Once a second."""
+        place = (region, account, NAMESPACE)
+        ran = {each for each in self._ran if each[:2] == (region, account)}
+        self._ran -= ran
+        total = unreserved = 0
+        for each in running:
+            total += each.in_flight
+            unreserved += 0 if each.reserved else each.in_flight
+            ran.discard((region, account, each.name))
+            if each.in_flight:
+                self._gauge(place, "ConcurrentExecutions", (("FunctionName", each.name),), each.in_flight)
+            for version, in_flight, warm in each.by_version:
+                dimensions = (("FunctionName", each.name), ("Resource", f"{each.name}:{version}"))
+                used = min(in_flight, warm)
+                self._gauge(place, "ProvisionedConcurrentExecutions", dimensions, used)
+                self._gauge(place, "ProvisionedConcurrencyUtilization", dimensions, used / warm)
+        for _, _, name in ran:
+            self._gauge(place, "ConcurrentExecutions", (("FunctionName", name),), 1)
+        total, unreserved = max(total, bool(ran)), max(unreserved, bool(ran))
+        if total:
+            self._gauge(place, "ConcurrentExecutions", (), total)
+            self._gauge(place, "ClaimedAccountConcurrency", (), total)
+            self._gauge(place, "UnreservedConcurrentExecutions", (), unreserved)
+
+    def _gauge(
+        self, place: tuple[str, str, str], name: str, dimensions: tuple[tuple[str, str], ...], value: float
+    ) -> None:
+        self._metrics.add(Series(*place, name, dimensions, "Count"), value)
+
+    def event(
+        self, region: str, account: str, name: str, metric: str, value: float = 1, times: float = 1
+    ) -> None:
+        """Of a function's asynchronous events, and of what is sent when they end."""
+        key = _Event(region, account, name, metric, int(self._metrics.clock() // MINUTE))
+        point = self._events.get(key)
+        if point is None:
+            point = self._events[key] = Point(buckets={})
+        point.add(value, times)
+
+
+class MappingMetrics:
+    """The metrics of event source mappings."""
+
+    def __init__(self, metrics: Metrics, function_of: Callable[[str], str]) -> None:
+        """function_of: the name of a mapping's function, by the mapping's ARN; "" where that is not known."""
+        self._metrics = metrics
+        self._function_of = function_of
+
+    def count(self, arn: str, name: str, number: float) -> None:
+        """arn: the mapping's."""
+        region, account, uuid = arn.split(":")[3], arn.split(":")[4], arn.rpartition(":")[2]
+        function = self._function_of(arn)
+        own = (("EventSourceMappingUUID", uuid), *((("FunctionName", function),) if function else ()))
+        self._metrics.add(Series(region, account, NAMESPACE, name, own, "Count"), number)
+
+    def gauge(self, arn: str, name: str, value: float) -> None:
+        """IteratorAge, when a batch of a stream was done, and its kind."""
+        region, account = arn.split(":")[3:5]
+        function = self._function_of(arn)
+        unit = "Milliseconds" if name == "IteratorAge" else "Count"
+        for dimensions in ((), (("FunctionName", function),))[: 2 if function else 1]:
+            self._metrics.add(Series(region, account, NAMESPACE, name, dimensions, unit), value)
+
+
+def _dimensions(name: str, version: str, alias: str) -> list[tuple[tuple[str, str], ...]]:
+    """All that an invocation counts for."""
+    own = ("FunctionName", name)
+    if alias:
+        qualifier = alias.rsplit(":", maxsplit=1)[-1]
+        resource = ("Resource", f"{name}:{qualifier}")
+        return [(), (own,), (own, resource), (("ExecutedVersion", version), own, resource)]
+    resource = ("Resource", name if version == "$LATEST" else f"{name}:{version}")
+    return [(), (own,), (own, resource)]

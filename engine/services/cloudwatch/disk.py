@@ -1,0 +1,220 @@
+"""Points of metrics on the disk: by series and time, merged as they come, coarser with age, within a bound of bytes.
+
+As CloudWatch keeps them: points of a second for 3 hours, of a minute for 15 days, of five minutes for 63 days, of an
+hour for 455 days. A database of its own: what it loses is no state. Belongs to one thread, but for the list of series.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from ...durable.folder import StoreError
+from ...observe.metrics import Key, Series
+from ...observe.points import Point, decode, encode
+
+HOUR, DAY = 3600, 86_400
+# Seconds of a point, how long it is kept, and the seconds of the point that it is merged into then (0: none).
+SPANS = ((1, 3 * HOUR, 60), (60, 15 * DAY, 300), (300, 63 * DAY, 3600), (3600, 455 * DAY, 0))
+MOST_BYTES = 256 << 20
+MOST_SERIES = 100_000
+_BATCH = 2_000  # points that are merged or dropped in one transaction
+_TABLES = """
+CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, last INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS points (series INTEGER NOT NULL, span INTEGER NOT NULL, stamp INTEGER NOT NULL,
+                                   value BLOB NOT NULL, PRIMARY KEY (series, span, stamp)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS points_by_age ON points (span, stamp);
+"""
+
+
+class Known:
+    """A series that has points. last: the epoch seconds of its newest one."""
+
+    __slots__ = ("id", "last", "stored")
+
+    def __init__(self, id: int, last: int) -> None:
+        self.id, self.last, self.stored = id, last, last
+
+
+class PointStore:
+    """Raises StoreError where the disk fails; nothing was changed then."""
+
+    def __init__(
+        self, path: Path, clock: Callable[[], float] = time.time, most_bytes: int = MOST_BYTES
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._most_bytes = most_bytes
+        self.series: dict[Series, Known] = {}
+        self.dropped = 0  # points of series that there was no room for
+        try:
+            self._connection = self._open()
+        except sqlite3.DatabaseError:  # metrics are no state: what cannot be read is put aside
+            with contextlib.suppress(OSError):
+                for suffix in ("-wal", "-shm"):
+                    path.with_name(path.name + suffix).unlink(missing_ok=True)
+                path.rename(path.with_name(path.name + ".damaged"))
+            self.series.clear()
+            with _explained(path):
+                self._connection = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        made = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        try:
+            made.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            made.execute("PRAGMA journal_mode=WAL")
+            made.execute("PRAGMA synchronous=FULL")
+            made.executescript(_TABLES)
+            for id, key, last in made.execute("SELECT id, key, last FROM series"):
+                self.series[_series(key)] = Known(id, last)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def room(self, wanted: Iterable[Series]) -> bool:
+        """Is there room for these series? From any thread."""
+        fresh = sum(1 for each in wanted if each not in self.series)
+        return not fresh or len(self.series) + fresh <= MOST_SERIES
+
+    def put(self, points: Mapping[Key, Point]) -> None:
+        """Durable when this returns."""
+        made: dict[Series, Known] = {}
+        with _explained(self._path), self._transaction() as run:
+            for (series, span, stamp), point in points.items():
+                known = self.series.get(series) or made.get(series)
+                if known is None:
+                    if len(self.series) + len(made) >= MOST_SERIES:
+                        self.dropped += 1
+                        continue
+                    row = run(
+                        "INSERT INTO series (key, last) VALUES (?, ?) RETURNING id", (_key(series), stamp)
+                    )
+                    known = made[series] = Known(row.fetchone()[0], stamp)
+                self._merge(known.id, span, stamp, point)
+                known.last = max(known.last, stamp)
+                if known.last - known.stored >= 60:
+                    known.stored = known.last
+                    run("UPDATE series SET last=? WHERE id=?", (known.last, known.id))
+        self.series = {**self.series, **made} if made else self.series
+
+    def _merge(self, id: int, span: int, stamp: int, point: Point) -> None:
+        key = (id, span, stamp)
+        row = self._connection.execute(
+            "SELECT value FROM points WHERE series=? AND span=? AND stamp=?", key
+        ).fetchone()
+        if row is not None:
+            stored = decode(row[0])
+            stored.merge(point)
+            point = stored
+        self._connection.execute("INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)", (*key, encode(point)))
+
+    def read(
+        self, wanted: Iterable[Series], start: float, end: float, period: int, first: int = 0
+    ) -> dict[int, Point]:
+        """By the beginning of each period: what several series, such as one's units, add up to from start to end.
+        first: the beginning of any period."""
+        found: dict[int, Point] = {}
+        with _explained(self._path):
+            for series in wanted:
+                known = self.series.get(series)
+                if known is None:
+                    continue
+                rows = self._connection.execute(
+                    "SELECT stamp, value FROM points WHERE series=? AND span<=? AND stamp>=? AND stamp<?",
+                    (known.id, period, math.floor(start), math.ceil(end)),
+                )
+                for stamp, value in rows:
+                    at = (stamp - first) // period * period + first
+                    point = found.get(at)
+                    if point is None:
+                        found[at] = decode(value)
+                    else:
+                        point.merge(decode(value))
+        return found
+
+    def tidy(self) -> None:
+        """What is old enough becomes coarser, or goes; so does the oldest where there are too many bytes."""
+        now = int(self._clock())
+        with _explained(self._path):
+            for span, keep, coarser in SPANS:
+                while self._age(span, now - keep, coarser):
+                    pass
+            while self._size() > self._most_bytes and self._drop_oldest():
+                pass
+            dead = {series: known for series, known in self.series.items() if known.last < now - SPANS[1][1]}
+            gone = [series for series, known in dead.items() if not self._has(known.id)]
+            with self._transaction() as run:
+                for series in gone:
+                    run("DELETE FROM series WHERE id=?", (self.series[series].id,))
+            self.series = {series: known for series, known in self.series.items() if series not in set(gone)}
+
+    def _has(self, id: int) -> bool:
+        return (
+            self._connection.execute("SELECT 1 FROM points WHERE series=? LIMIT 1", (id,)).fetchone()
+            is not None
+        )
+
+    def _age(self, span: int, before: int, coarser: int) -> bool:
+        """Some of one span that are older than that. False: there are none."""
+        rows = self._connection.execute(
+            "SELECT series, stamp, value FROM points WHERE span=? AND stamp<? ORDER BY stamp LIMIT ?",
+            (span, before, _BATCH),
+        ).fetchall()
+        with self._transaction() as run:
+            for id, stamp, value in rows:
+                if coarser:
+                    self._merge(id, coarser, stamp // coarser * coarser, decode(value))
+                run("DELETE FROM points WHERE series=? AND span=? AND stamp=?", (id, span, stamp))
+        return len(rows) == _BATCH
+
+    def _drop_oldest(self) -> bool:
+        """False: there are none."""
+        with self._transaction() as run:
+            rows = run("SELECT series, span, stamp FROM points ORDER BY stamp LIMIT ?", (_BATCH,)).fetchall()
+            for row in rows:
+                run("DELETE FROM points WHERE series=? AND span=? AND stamp=?", row)
+        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+        return bool(rows)
+
+    def _size(self) -> int:
+        def pragma(name: str) -> int:
+            return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+        return (pragma("page_count") - pragma("freelist_count")) * pragma("page_size")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection.execute
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, msgspec.DecodeError) as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def _key(series: Series) -> str:
+    return msgspec.json.encode(series).decode()
+
+
+def _series(key: str) -> Series:
+    region, account, namespace, name, dimensions, unit = msgspec.json.decode(key)
+    return Series(region, account, namespace, name, tuple((n, v) for n, v in dimensions), unit)
