@@ -109,28 +109,26 @@ def test_row_27_a_client_that_never_ends_its_request_is_hung_up_on(
     """With a shorter deadline than the 30 seconds of the server."""
     import asyncio
 
-    from uvicorn import Config
-    from uvicorn.server import ServerState
-
     from engine.http import protocol
+    from engine.http.acceptor import Acceptor
+    from engine.http.budget import Budget
 
     assert protocol.READ_SECONDS == 30.0
     monkeypatch.setattr(protocol, "READ_SECONDS", 0.05)
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+    async def app(exchange: Any) -> None:
+        await exchange.left()
 
     async def main() -> bytes:
-        config, state = Config(app, lifespan="off", log_config=None), ServerState()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: protocol.Protocol(config, state, {}), "127.0.0.1", 0
-        )
-        async with server:
-            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        acceptor = Acceptor(protocol.Protocol, app, None, Budget())  # type: ignore[arg-type]
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            await acceptor.start([sock])
+            reader, writer = await asyncio.open_connection(*sock.getsockname())
             writer.write(part)
             said = await asyncio.wait_for(reader.read(), 10)
             writer.close()
+            acceptor.stop()
+            await acceptor.serve(10)
         return said
 
     received = asyncio.run(main())
