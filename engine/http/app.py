@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import MutableMapping
@@ -13,7 +12,7 @@ from ..aws.faults import Fault
 from ..aws.messages import Response
 from ..aws.protocols.base import STATUS
 from ..aws.registry import Registry, signing_name
-from ..aws.service import BODY_BYTES, Access, Service
+from ..aws.service import BODY_BYTES, Access
 from ..aws.streams import ClientGone, Receive, StreamedService
 from .budget import FREE, MIB
 from .cycle import no_room
@@ -42,14 +41,36 @@ class App:
         self._door = door
         self._passthrough = passthrough
 
-    async def __call__(self, exchange: Exchange) -> None:
-        with contextlib.suppress(ClientGone):
-            request = exchange.request
+    async def respond(self, exchange: Exchange) -> None:
+        """Have a request carried out, and its response written."""
+        request = exchange.request
+        try:
             service = self._registry.find(request)
             if service is None or isinstance(service, StreamedService):
                 await self._stream(service, exchange)
                 return
-            response = await self._respond(service, exchange)
+            try:
+                if not service.cross_site:
+                    self._door.check_page(request)
+                claim = None
+                if self._door.guarded:
+                    name = service.signed_for or service.signing_name
+                    claim = self._door.look(request, name, service.access(request))
+                if exchange.more_body or len(exchange.body) > FREE:
+                    request.body = await read_body(exchange, service.body_bytes, service.copies)
+                else:
+                    request.body = exchange.taken()
+                request.left = exchange.left
+                response = await service.call(request, self._door.enter(request, claim, request.body))
+            except TooLarge:
+                response = service.too_large(request)
+            except Fault as fault:
+                response = service.error(request, fault)
+            except ClientGone:
+                raise
+            except Exception:
+                _log.exception("%s %s failed", request.method, request.path)
+                response = service.error(request, Fault("ServiceException", "Internal error", Type="Service"))
             request.body = b""
             file = response.file
             room = exchange.holding().take(STREAM) if file else exchange.room_for(len(response.body))
@@ -59,27 +80,8 @@ class App:
                 respond(exchange, response)
             else:
                 await send_file(exchange, response)
-
-    async def _respond(self, service: Service, exchange: Exchange) -> Response:
-        request = exchange.request
-        try:
-            if not service.cross_site:
-                self._door.check_page(request)
-            access = service.access(request)
-            claim = self._door.look(request, service.signed_for or service.signing_name, access)
-            request.body = await read_body(exchange, service.body_bytes, service.copies)
-            request.left = exchange.left
-            return await service.call(request, self._door.enter(request, claim, request.body))
-        except TooLarge:
-            return service.too_large(request)
-        except Fault as error:
-            fault = error
         except ClientGone:
-            raise
-        except Exception:
-            _log.exception("%s %s failed", request.method, request.path)
-            fault = Fault("ServiceException", "Internal error", Type="Service")
-        return service.error(request, fault)
+            pass
 
     async def _stream(self, service: StreamedService | None, exchange: Exchange) -> None:
         """A request for a service that is streamed, or, None, is not served here."""
@@ -115,8 +117,6 @@ class App:
 async def read_body(exchange: Exchange, limit: int, copies: int) -> bytes:
     """The whole body, once there is room for so many copies of it. Raises ClientGone, TooLarge, and Fault when there is
     no room."""
-    if not exchange.more_body and len(exchange.body) <= FREE and not exchange.disconnected:
-        return exchange.taken()
     length = int(exchange.request.header("content-length") or 0)
     if length > limit:
         raise TooLarge

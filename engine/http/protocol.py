@@ -39,9 +39,8 @@ class Protocol(Connection):
     def __init__(self, acceptor: Acceptor) -> None:
         super().__init__(acceptor)
         self.endpoint = acceptor.endpoint
-        self.parser = httptools.HttpRequestParser(self)
-        # What comes behind a request that ends the connection does not keep that from its response.
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._renew()
+        self._upgrades = False
         self._url = b""
         self._headers: list[Header] = []
         self._expects_100 = False
@@ -59,6 +58,11 @@ class Protocol(Connection):
         super().connection_made(transport)
         if self._timer is None:
             self.after(READ_SECONDS, self.too_slow)
+
+    def _renew(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        # What comes behind a request that ends the connection does not keep that from its response.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     # What arrives.
 
@@ -79,18 +83,29 @@ class Protocol(Connection):
                     return
             return
         self._size = size
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # which nobody here does
-        except httptools.HttpParserError:
-            self.refuse(self._status)
-            return
+        while data:
+            try:
+                self.parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._without_upgrade() + bytes(data[upgrade.args[0] :])
+            except httptools.HttpParserError:
+                self.refuse(self._status)
+                return
         if self.begun:
             self._unfinished(size)
         elif self._timer is not None and self.linger is None and not self.transport.is_closing():
             self._timer.cancel()
             self._timer = None
+
+    def _without_upgrade(self) -> bytes:
+        """The head of a request to go on in another protocol, which is like any other here (RFC 9110, 7.8). httptools
+        takes what is behind it for that protocol, and not for its body: so it is parsed again, without the header."""
+        method, url = self.parser.get_method(), self._url
+        lines = [b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade"]
+        self._upgrades = False
+        self._renew()
+        return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, url, b"".join(lines))
 
     def _unfinished(self, size: int) -> None:
         """A piece of that size left a request incomplete."""
@@ -143,13 +158,19 @@ class Protocol(Connection):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
+        name, value = name.lower(), value.rstrip(b" \t")
         if name == b"expect" and value.lower() == b"100-continue":
             self._expects_100 = True
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         url, headers, parser = self._url, self._headers, self.parser
+        version = parser.get_http_version()
+        if parser.should_upgrade() or version == "0.9":
+            self._upgrades = parser.get_method() != b"CONNECT" and version == "1.1"
+            if self._upgrades:
+                return
+            self._stop(400)
         head = 0
         if self._head or self._size > FREE:
             self.head_hold.release()
@@ -159,7 +180,7 @@ class Protocol(Connection):
             self._stop(431)
         before = self.cycle
         queued = before is not None and not before.response_complete
-        keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        keep_alive = version != "1.0" and parser.should_keep_alive()
         cycle: Cycle
         if url.startswith(_ROUTE) and _INVOCATIONS in url and parser.get_method() == b"POST":
             cycle = InvokeCycle(self, url, headers, keep_alive, self.endpoint.body_limit)
@@ -191,6 +212,8 @@ class Protocol(Connection):
             self._stop(503)
 
     def on_message_complete(self) -> None:
+        if self._upgrades:
+            return
         self.begun = False
         assert self.cycle is not None
         self.cycle.completed()

@@ -297,7 +297,7 @@ class Server:
         # The store's thread needs the interpreter a few times for each commit: it does not wait 5 ms for it each time.
         sys.setswitchinterval(SWITCH)
         gc.set_threshold(50_000, 20, 100)
-        return Acceptor(Protocol, app, endpoint, held, most)
+        return Acceptor(Protocol, app.respond, endpoint, held, most)
 
     def _upstream(self) -> Upstream:
         if self.options.aws == "moto":

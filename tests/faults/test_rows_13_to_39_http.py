@@ -263,6 +263,15 @@ def test_row_30_requests_in_one_piece_are_answered_in_order(http: Http) -> None:
     assert places == sorted(places)
 
 
+def test_row_30_many_that_are_refused_at_once_in_one_piece(http: Http) -> None:
+    """Each is answered before the next is begun, however many there are."""
+    with http.connect() as sock:
+        sock.sendall(http.request(b"{}", "missing") * 2000)
+        sock.shutdown(socket.SHUT_WR)
+        assert everything(sock).count(b"HTTP/1.1 404") == 2000
+    assert "Traceback" not in http.served.log.read_text()
+
+
 @pytest.mark.promise(72)
 def test_row_13_out_of_descriptors_and_back(http: Http) -> None:
     """The server's limit is lowered while it runs: who is connected goes on; when there are some, so does all."""
