@@ -186,16 +186,8 @@ class Connection(asyncio.Protocol):
         cycles = (self.running, self.cycle, *self.pipeline)
         return [cycle for cycle in cycles if cycle is not None and not cycle.response_complete]
 
-    # Time.
-
     def after(self, seconds: float, do: Callable[[], object]) -> None:
+        """In the place of what was to be done before."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.loop.call_later(seconds, do)
-
-    def watch_quiet(self, seconds: float) -> None:
-        """One timer a connection, which looks when it ends whether it was quiet; not one a request."""
-        self._quiet_timer = self.loop.call_later(seconds, self._look_whether_quiet, seconds)
-
-    def _look_whether_quiet(self, keep_alive: float) -> None:
-        raise NotImplementedError

@@ -33,14 +33,13 @@ class Cycle:
     queued: behind another one; hold: its room in the budget, once it has asked for any."""
 
     __slots__ = (
-        "body", "disconnected", "head", "hold", "keep_alive", "more_body", "protocol", "queued", "response_complete",
+        "disconnected", "head", "hold", "keep_alive", "more_body", "protocol", "queued", "response_complete",
         "response_started",
     )  # fmt: skip
 
     def __init__(self, protocol: Protocol, keep_alive: bool) -> None:
         self.protocol = protocol
         self.keep_alive = keep_alive
-        self.body: bytes | bytearray = b""
         self.more_body = True
         self.response_started = self.response_complete = False
         self.disconnected = self.queued = False
@@ -84,7 +83,7 @@ class Cycle:
 class InvokeCycle(Cycle):
     """One Invoke."""
 
-    __slots__ = ("claim", "crowded", "headers", "limit", "looked_at", "too_large", "url")
+    __slots__ = ("_pieces", "_size", "claim", "crowded", "headers", "limit", "looked_at", "too_large", "url")
 
     def __init__(
         self, protocol: Protocol, url: bytes, headers: list[Header], keep_alive: bool, limit: int
@@ -93,26 +92,29 @@ class InvokeCycle(Cycle):
         self.url = url
         self.headers = headers
         self.limit = limit
+        self._pieces: list[bytes] = []  # of the body
+        self._size = 0
         self.looked_at = False
         self.too_large = False
         self.crowded = False  # there was no room for what came
         self.claim: Claim | None = None
 
     def feed(self, data: bytes) -> None:
-        if self.too_large or len(self.body) + len(data) > self.limit:
+        if self.too_large or self._size + len(data) > self.limit:
             self.too_large = True
-            self.body = b""
+            self.taken()
             return
-        if not self.body:
-            self.body = data
-            return
-        if type(self.body) is bytes:
-            self.body = bytearray(self.body)
-        self.body += data
+        self._size += len(data)
+        self._pieces.append(data)
 
     @property
     def received(self) -> int:
-        return len(self.body)
+        return self._size
+
+    def taken(self) -> bytes:
+        """What has come of the body, which is not held here any more."""
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        return b"".join(pieces)
 
     def declared(self) -> int | None:
         """The body's length, if the headers have it."""
@@ -120,7 +122,7 @@ class InvokeCycle(Cycle):
 
     def needs(self) -> int:
         """Bytes to be reserved for the body, when it is still to come: 0 while it needs no more than it has."""
-        length, size = self.declared(), len(self.body)
+        length, size = self.declared(), self._size
         if length is None:
             length = min(self.limit, size + _STEP)
         held = 0 if self.hold is None else self.hold.bytes
@@ -129,14 +131,14 @@ class InvokeCycle(Cycle):
 
     def take(self) -> bool:
         """Holds what has come."""
-        size = self.head + _COPIES * len(self.body)
+        size = self.head + _COPIES * self._size
         if size > FREE:
             self.crowded = not self.holding().take(size)
         return not self.crowded
 
     def completed(self) -> None:
         self.more_body = False
-        if len(self.body) > FREE:
+        if self._size > FREE:
             self.take()
         if not self.queued:
             self._run()

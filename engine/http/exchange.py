@@ -39,13 +39,13 @@ class Exchange(Cycle):
 
     __slots__ = (
         "_bodiless", "_chunked", "_ends", "_expects_100", "_left", "_news", "_read", "_room", "_task", "_waiter",
-        "request",
+        "body", "request",
     )  # fmt: skip
 
     def __init__(self, protocol: Protocol, request: Request, keep_alive: bool, expects_100: bool) -> None:
         super().__init__(protocol, keep_alive)
         self.request = request
-        self.body = bytearray()
+        self.body = bytearray()  # that has come and was not taken yet
         self._expects_100 = expects_100
         self._read = 0  # bytes of the body that were received and taken
         self._ends = False  # the connection, with this response

@@ -231,7 +231,7 @@ class Protocol(Connection):
         else:
             self._next()
         if self._quiet_timer is None:
-            self.watch_quiet(KEEP_ALIVE)
+            self._quiet_timer = self.loop.call_later(KEEP_ALIVE, self._look_whether_quiet)
 
     def _next(self) -> None:
         """Begins the next request, and reads on."""
@@ -260,14 +260,15 @@ class Protocol(Connection):
         cycle.keep_alive = False
         return True
 
-    def _look_whether_quiet(self, keep_alive: float) -> None:
+    def _look_whether_quiet(self) -> None:
+        """One timer a connection, which looks when it ends whether it was quiet; not one a request."""
         self._quiet_timer = None
         if self.transport.is_closing():
             return
         busy = self.begun or self._blocked or (self.cycle is not None and not self.cycle.response_complete)
-        left = keep_alive - (self.loop.time() - self.heard)
+        left = KEEP_ALIVE - (self.loop.time() - self.heard)
         if busy or left > 0:
-            self._quiet_timer = self.loop.call_later(max(left, 1.0), self._look_whether_quiet, keep_alive)
+            self._quiet_timer = self.loop.call_later(max(left, 1.0), self._look_whether_quiet)
         else:
             self.close()
 
