@@ -15,9 +15,6 @@ import msgspec
 from .records import DeploymentInfo, InvocationRecord
 
 FLUSH_SECONDS = 0.05
-MOST = (
-    32  # records that are handed on at a time: subscribers have the loop for no longer than a few requests do
-)
 
 
 class Throttle(msgspec.Struct, gc=False):
@@ -55,10 +52,7 @@ class Publisher:
         self._pending = None
 
     def ended(self, record: InvocationRecord) -> None:
-        records = (self._pending or self._begin()).records
-        records.append(record)
-        if len(records) == MOST:
-            self._outcomes.flush_soon()
+        (self._pending or self._begin()).records.append(record)
 
     def throttled(self, throttle: Throttle) -> None:
         (self._pending or self._begin()).throttles.append(throttle)
@@ -79,24 +73,15 @@ class Outcomes:
         self._loop = loop
         self._subscribers: list[Subscriber] = []
         self._batches: list[tuple[Publisher, OutcomeBatch]] = []
-        self._timer: asyncio.TimerHandle | None = None
 
     def subscribe(self, subscriber: Subscriber) -> None:
         self._subscribers.append(subscriber)
 
     def add(self, publisher: Publisher, batch: OutcomeBatch) -> None:
         """A batch that is filled until the next flush."""
-        if self._timer is None:
-            self._timer = self._loop.call_later(FLUSH_SECONDS, self._in_time)
+        if not self._batches:
+            self._loop.call_later(FLUSH_SECONDS, self.flush)
         self._batches.append((publisher, batch))
-
-    def flush_soon(self) -> None:
-        """Behind what the loop has to do now."""
-        self._loop.call_soon(self.flush)
-
-    def _in_time(self) -> None:
-        self._timer = None
-        self.flush()
 
     def flush(self) -> None:
         """Hand on what was published since the last time."""

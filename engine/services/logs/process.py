@@ -296,10 +296,6 @@ def main() -> None:
     """The process's life."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends with its server, not before
         signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(
-        OSError
-    ):  # when it wakes, it does not take a core from the loop or a worker that runs
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     fd, folder = sys.argv[1:]
     sock = socket.socket(fileno=int(fd))
     sending = threading.Lock()

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from engine.observe.counters import Counters
-from engine.observe.outcomes import MOST, OutcomeBatch, Outcomes, Publisher, Throttle
+from engine.observe.outcomes import OutcomeBatch, Outcomes, Publisher, Throttle
 from engine.observe.records import DeploymentInfo, InvocationRecord, deployment_info
 
 
@@ -42,31 +42,6 @@ async def published() -> tuple[list[OutcomeBatch], Counters, list[str]]:
     outcomes.flush()
     outcomes.flush()
     return batches, counters, errors
-
-
-def test_a_full_batch_is_handed_on_behind_what_the_loop_has_to_do() -> None:
-    """In even steps, not in one that is as long as a moment had invocations; and the rest in time."""
-
-    async def publish() -> list[int]:
-        outcomes, sizes, done = Outcomes(asyncio.get_running_loop()), list[int](), asyncio.Event()
-
-        def subscriber(batch: OutcomeBatch) -> None:
-            sizes.append(len(batch.records))
-            if sum(sizes) == 4 * MOST + 1:
-                done.set()
-
-        outcomes.subscribe(subscriber)
-        publisher = Publisher(outcomes, info("f"))
-        for n in range(4 * MOST + 1):
-            publisher.ended(record(str(n)))
-            if n % MOST == MOST - 1:
-                assert sum(sizes) < n + 1, "not before what comes next"
-                await asyncio.sleep(0)
-                assert sum(sizes) == n + 1
-        await asyncio.wait_for(done.wait(), 10)
-        return sizes
-
-    assert asyncio.run(publish()) == [MOST] * 4 + [1]
 
 
 def test_what_is_gone_counts_in_the_totals_only() -> None:
