@@ -1,10 +1,10 @@
-"""Names the native build and its ABI for setuptools; everything else is in pyproject.toml."""
+"""Names the native builds and their ABI for setuptools; everything else is in pyproject.toml."""
 
 import shutil
 import sys
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 if not sys.platform.startswith("linux"):
@@ -28,5 +28,13 @@ class BuildWithSamples(build_py):
 setup(
     cmdclass={"build_py": BuildWithSamples},
     cffi_modules=["native/build.py:ffi"],
+    ext_modules=[
+        Extension(
+            "engine._json",
+            ["native/json/encode.c"],
+            py_limited_api=True,
+            extra_compile_args=["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"],
+        )
+    ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for CPython 3.11 and later
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 Headers = Sequence[tuple[str, str]]  # names in lower case
@@ -23,13 +23,14 @@ class Request:
     client: str = "127.0.0.1"
     port: int = 80
     left: Callable[[], Awaitable[object]] | None = None
+    _values: dict[str, str] | None = field(default=None, init=False, repr=False, compare=False)
 
     def header(self, name: str) -> str:
         """A header's first value, "" when there is none. name: in lower case."""
-        for each, value in self.headers:
-            if each == name:
-                return value
-        return ""
+        values = self._values
+        if values is None:
+            values = self._values = dict(reversed(self.headers))
+        return values.get(name, "")
 
 
 @dataclass(slots=True)

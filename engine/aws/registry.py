@@ -23,6 +23,9 @@ _TARGETS = {
 }
 
 
+_KEPT, _LONG = 1_000, 200  # routes that are remembered, and the length of a path that is not
+
+
 class Registry:
     """The services of an endpoint."""
 
@@ -32,18 +35,17 @@ class Registry:
         self._by_target = {
             prefix: service for service in self._services for prefix in service.target_prefixes
         }
+        self._by_route: dict[tuple[str, str, str], Service | None] = {}
 
     def __iter__(self) -> Iterator[Service]:
         return iter(self._services)
 
     def find(self, request: Request) -> Service | None:
         """The service that a request is for; None for one that is not served here."""
-        route, host = f"{request.method} {request.path}", request.header("host").partition(":")[0]
-        for service in self._services:
-            if (service.paths and service.paths.match(route)) or (
-                service.hosts and service.hosts.match(host)
-            ):
-                return service
+        route = request.method, request.path, request.header("host")
+        service = self._by_route.get(route) or (None if route in self._by_route else self._routed(route))
+        if service is not None:
+            return service
         name = signing_name(request)
         if name is None:
             return next(
@@ -57,6 +59,24 @@ class Registry:
         return self._by_name.get(name) or self._by_target.get(
             request.header("x-amz-target").partition(".")[0]
         )
+
+    def _routed(self, route: tuple[str, str, str]) -> Service | None:
+        """The service whose paths or hosts match a method, path and host."""
+        method, path, host = route
+        text, name = f"{method} {path}", host.partition(":")[0]
+        found = next(
+            (
+                each
+                for each in self._services
+                if (each.paths and each.paths.match(text)) or (each.hosts and each.hosts.match(name))
+            ),
+            None,
+        )
+        if len(path) + len(host) < _LONG:
+            if len(self._by_route) >= _KEPT:
+                self._by_route.clear()
+            self._by_route[route] = found
+        return found
 
 
 def signing_name(request: Request) -> str | None:

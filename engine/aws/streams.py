@@ -11,8 +11,7 @@ from .faults import Fault
 from .messages import Request, Response
 from .service import Caller, Service
 
-# ASGI's.
-Scope = MutableMapping[str, Any]
+# ASGI's messages, without the rest of it.
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -26,8 +25,8 @@ class ClientGone(Exception):
 class StreamedService(Service):
     """Its bodies are not limited, and not in memory."""
 
-    async def stream(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
-        """Carry out a request, on the event loop, as an ASGI application does. Raises ClientGone."""
+    async def stream(self, request: Request, receive: Receive, send: Send, caller: Caller) -> None:
+        """Carry out a request, on the event loop, whose body is to be received. Raises ClientGone."""
         raise NotImplementedError
 
     async def call(self, request: Request, caller: Caller) -> Response:
@@ -40,31 +39,9 @@ class StreamedService(Service):
         async def send(message: MutableMapping[str, Any]) -> None:
             messages.append(message)
 
-        await self.stream(scope_of(request), receive, send, caller)
+        await self.stream(request, receive, send, caller)
         body = b"".join(message.get("body", b"") for message in messages[1:])
         return Response(messages[0]["status"], list(messages[0]["headers"]), body)
-
-
-def request_of(scope: Scope) -> Request:
-    """An ASGI scope as a request, its body not read yet."""
-    return Request(
-        method=scope["method"],
-        path=(scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1"),
-        query=scope.get("query_string", b"").decode("latin-1"),
-        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-        scheme=scope.get("scheme", "http"),
-        client=(scope.get("client") or ("127.0.0.1", 0))[0],
-        port=(scope.get("server") or ("", None))[1] or _port_of(scope),
-    )
-
-
-def scope_of(request: Request) -> Scope:
-    return {
-        "type": "http", "method": request.method, "path": request.path,
-        "raw_path": request.path.encode("latin-1"), "query_string": request.query.encode("latin-1"),
-        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers],
-        "scheme": request.scheme, "client": (request.client, 0), "server": ("", request.port),
-    }  # fmt: skip
 
 
 async def pieces(receive: Receive) -> AsyncIterator[bytes]:
@@ -105,10 +82,3 @@ async def respond(send: Send, response: Response) -> None:
         headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
-
-
-def _port_of(scope: Scope) -> int:
-    """By a Unix socket: the one that the client meant."""
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    port = host.rpartition(b":")[2]
-    return int(port) if port.isdigit() and len(port) < 6 else 80

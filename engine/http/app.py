@@ -1,25 +1,23 @@
-"""The ASGI application: reads a request, asks the registry whose it is, lets it in, and has it carried out."""
+"""The application: reads a request, asks the registry whose it is, lets it in, and has it carried out."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import MutableMapping
-from functools import partial
 from typing import Any
 
 from ..aws.faults import Fault
 from ..aws.messages import Request, Response
 from ..aws.protocols.base import STATUS
 from ..aws.registry import Registry, signing_name
-from ..aws.service import BODY_BYTES, Access, Caller, Service
-from ..aws.streams import ClientGone, Receive, Scope, Send, StreamedService, request_of
-from .asgi import AsgiCycle
+from ..aws.service import BODY_BYTES, Access, Caller
+from ..aws.streams import ClientGone, Receive, StreamedService
 from .budget import FREE, MIB
 from .cycle import no_room
 from .door import Door
+from .exchange import Exchange
 from .passthrough import Passthrough, refusal
 
 # Services whose bodies are streamed on: the signature covers a hash that a header declares, which the receiver checks.
@@ -43,25 +41,47 @@ class App:
         self._door = door
         self._passthrough = passthrough
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        cycle: AsgiCycle = scope["extensions"]["stoker"]
-        with contextlib.suppress(ClientGone):
-            request = request_of(scope)
+    async def respond(self, exchange: Exchange) -> None:
+        """Have a request carried out, and its response written."""
+        request = exchange.request
+        try:
             service = self._registry.find(request)
             if service is None or isinstance(service, StreamedService):
-                await self._stream(request, service, scope, cycle, send)
+                await self._stream(service, exchange)
                 return
-            response = await self._respond(service, request, cycle)
+            try:
+                if not service.cross_site:
+                    self._door.check_page(request)
+                claim = None
+                if self._door.guarded:
+                    name = service.signed_for or service.signing_name
+                    claim = self._door.look(request, name, service.access(request))
+                if exchange.more_body or len(exchange.body) > FREE:
+                    request.body = await read_body(exchange, service.body_bytes, service.copies)
+                else:
+                    request.body = exchange.taken()
+                request.left = exchange.left
+                response = await service.call(request, self._door.enter(request, claim, request.body))
+            except TooLarge:
+                response = service.too_large(request)
+            except Fault as fault:
+                response = service.error(request, fault)
+            except ClientGone:
+                raise
+            except Exception:
+                _log.exception("%s %s failed", request.method, request.path)
+                response = service.error(request, Fault("ServiceException", "Internal error", Type="Service"))
             request.body = b""
-            room = cycle.writes(len(response.body)) if response.file is None else cycle.hold.take(STREAM)
+            file = response.file
+            room = exchange.holding().take(STREAM) if file else exchange.room_for(len(response.body))
             if not room:
-                await respond(send, service.error(request, no_room()), cycle)
-            elif response.file is None:
-                await respond(send, response, cycle)
+                respond(exchange, service.error(request, no_room()))
+            elif file is None:
+                respond(exchange, response)
             else:
-                await send_file(send, response, cycle)
+                await send_file(exchange, response)
+        except ClientGone:
+            pass
 
     def upgrade(self, request: Request) -> asyncio.Protocol | None:
         """What a request's connection is handed to that asks for a WebSocket; None: nobody has any."""
@@ -72,83 +92,54 @@ class App:
         def enter() -> Caller:
             if not service.cross_site:
                 self._door.check_page(request)
-            claim = self._door.look(
-                request, service.signed_for or service.signing_name, service.access(request)
-            )
-            return self._door.enter(request, claim, b"")
+            name = service.signed_for or service.signing_name
+            return self._door.enter(request, self._door.look(request, name, service.access(request)), b"")
 
         return service.upgrade(request, enter)
 
-    async def _respond(self, service: Service, request: Request, cycle: AsgiCycle) -> Response:
-        try:
-            if not service.cross_site:
-                self._door.check_page(request)
-            access = service.access(request)
-            claim = self._door.look(request, service.signed_for or service.signing_name, access)
-            request.body = await read_body(cycle, request, service.body_bytes, service.copies)
-            request.left = partial(left, cycle)
-            return await service.call(request, self._door.enter(request, claim, request.body))
-        except TooLarge:
-            return service.too_large(request)
-        except Fault as error:
-            fault = error
-        except ClientGone:
-            raise
-        except Exception:
-            _log.exception("%s %s failed", request.method, request.path)
-            fault = Fault("ServiceException", "Internal error", Type="Service")
-        return service.error(request, fault)
-
-    async def _stream(
-        self, request: Request, service: StreamedService | None, scope: Scope, cycle: AsgiCycle, send: Send
-    ) -> None:
+    async def _stream(self, service: StreamedService | None, exchange: Exchange) -> None:
         """A request for a service that is streamed, or, None, is not served here."""
+        request = exchange.request
         name = signing_name(request) or ""
-        receive: Receive = cycle.receive
+        receive: Receive = exchange.receive
         try:
             self._door.check_page(request)
             claim = self._door.look(request, name, Access.SIGNED)
             body: bytes | None = None
             if (self._door.guarded or self._passthrough.resigns) and name not in _STREAMED:
-                body = await read_body(cycle, request, BODY_BYTES, _COPIES)
+                body = await read_body(exchange, BODY_BYTES, _COPIES)
                 receive = replay(body, receive)
             else:
-                await cycle.reserve(STREAM)
+                await exchange.reserve(STREAM)
             caller = self._door.enter(request, claim, body)
         except TooLarge:
             fault = Fault(
                 "RequestEntityTooLargeException", f"Request must be smaller than {BODY_BYTES} bytes"
             )
-            await respond(send, refusal(request, 413, fault.code, fault.message or ""), cycle)
+            respond(exchange, refusal(request, 413, fault.code, fault.message or ""))
         except Fault as fault:
             status = STATUS.get(fault.code, 403)
             response = refusal(request, status, fault.code, fault.message or "")
-            await respond(send, response if service is None else service.error(request, fault), cycle)
+            respond(exchange, response if service is None else service.error(request, fault))
         else:
             if service is not None:
-                await service.stream(scope, receive, send, caller)
+                await service.stream(request, receive, exchange.send, caller)
             else:
-                await self._passthrough.forward(scope, receive, send, caller.place, body=body)
+                await self._passthrough.forward(request, receive, exchange.send, caller.place, body=body)
 
 
-async def left(cycle: AsgiCycle) -> None:
-    """Until the client has left, of a request whose body was read."""
-    while (await cycle.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def read_body(cycle: AsgiCycle, request: Request, limit: int, copies: int) -> bytes:
+async def read_body(exchange: Exchange, limit: int, copies: int) -> bytes:
     """The whole body, once there is room for so many copies of it. Raises ClientGone, TooLarge, and Fault when there is
     no room."""
-    length = int(request.header("content-length") or 0)
+    length = int(exchange.request.header("content-length") or 0)
     if length > limit:
         raise TooLarge
     if length > FREE:
-        await cycle.reserve(copies * length)
+        await exchange.reserve(copies * length)
     pieces: list[bytes] = []
     size = 0
     while True:
-        message = await cycle.receive()
+        message = await exchange.receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
         piece = message["body"]
@@ -157,10 +148,10 @@ async def read_body(cycle: AsgiCycle, request: Request, limit: int, copies: int)
             raise TooLarge
         if size > max(length, FREE):  # nobody said how long it is: it takes more as it grows
             length = min(limit, size + _STEP)
-            await cycle.reserve(copies * length)
+            await exchange.reserve(copies * length)
         pieces.append(piece)
         if not message["more_body"]:
-            cycle.hold.unwatch()
+            exchange.holding().unwatch()
             return b"".join(pieces)
 
 
@@ -178,24 +169,19 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-async def respond(send: Send, response: Response, cycle: AsgiCycle) -> None:
-    cycle.join()
-    headers = list(response.headers)
-    if response.status != 204:
-        headers.append((b"content-length", b"%d" % len(response.body)))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+def respond(exchange: Exchange, response: Response) -> None:
+    exchange.respond(response.status, response.headers, response.body)
 
 
-async def send_file(send: Send, response: Response, cycle: AsgiCycle) -> None:
+async def send_file(exchange: Exchange, response: Response) -> None:
     """A response with a file's bytes, of which only a piece is in memory."""
     assert response.file is not None
     loop = asyncio.get_running_loop()
     with response.file.open("rb") as file:
         headers = [*response.headers, (b"content-length", b"%d" % os.fstat(file.fileno()).st_size)]
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await exchange.send({"type": "http.response.start", "status": response.status, "headers": headers})
         more = True
-        while more and not cycle.disconnected:
+        while more and not exchange.disconnected:
             piece = await loop.run_in_executor(None, file.read, PIECE)
             more = len(piece) == PIECE
-            await send({"type": "http.response.body", "body": piece, "more_body": more})
+            await exchange.send({"type": "http.response.body", "body": piece, "more_body": more})

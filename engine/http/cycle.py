@@ -1,12 +1,10 @@
-"""One Invoke on its connection: the request as it arrives, and the one response that is written for it."""
+"""A request on its connection, and an Invoke: as it arrives, and the one response that is written for it."""
 
 from __future__ import annotations
 
-import asyncio
+import http
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
-
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from typing import TYPE_CHECKING
 
 from ..aws.faults import Fault
 from .budget import FREE, WRITTEN, Hold
@@ -18,6 +16,9 @@ if TYPE_CHECKING:
 _COPIES = 2  # of a body that are in memory at once: as it came, and the engine's
 _STEP = 512 * 1024  # that a body of unknown length takes more at a time
 _HEAD = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%bcontent-length: %d\r\n\r\n%b"
+_PHRASES = {each.value: each.phrase.encode() for each in http.HTTPStatus}
+# To which the date is to be added.
+STATUS_LINE = {n: b"HTTP/1.1 %d %b\r\ndate: " % (n, _PHRASES.get(n, b"")) for n in range(100, 1000)}
 Header = tuple[bytes, bytes]
 
 
@@ -27,50 +28,93 @@ def no_room() -> Fault:
     return Fault("ServiceUnavailableException", message, Type="Service")
 
 
-class InvokeCycle:
-    """One Invoke: what uvicorn's protocol needs to know of a request, and the request itself."""
+class Cycle:
+    """What a connection knows of a request. more_body: it is not complete; head: bytes that URL and headers count as;
+    queued: behind another one; hold: its room in the budget, once it has asked for any."""
 
     __slots__ = (
-        "body", "claim", "crowded", "disconnected", "head", "headers", "hold", "keep_alive", "limit", "looked_at",
-        "more_body", "protocol", "queued", "response_complete", "too_large", "url",
+        "disconnected", "head", "hold", "keep_alive", "more_body", "protocol", "queued", "response_complete",
+        "response_started",
     )  # fmt: skip
-    message_event: ClassVar = asyncio.Event()  # what uvicorn's cycles wait for; an Invoke does not
+
+    def __init__(self, protocol: Protocol, keep_alive: bool) -> None:
+        self.protocol = protocol
+        self.keep_alive = keep_alive
+        self.more_body = True
+        self.response_started = self.response_complete = False
+        self.disconnected = self.queued = False
+        self.head = 0
+        self.hold: Hold | None = None
+
+    @property
+    def received(self) -> int:
+        """Bytes of its body that have come."""
+        raise NotImplementedError
+
+    def feed(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def completed(self) -> None:
+        """The body is complete."""
+        self.more_body = False
+
+    def begin(self) -> None:
+        """It is its turn."""
+        raise NotImplementedError
+
+    def take(self) -> bool:
+        """Holds what has come. Is there room?"""
+        raise NotImplementedError
+
+    def leave(self) -> None:
+        """The connection is over."""
+        raise NotImplementedError
+
+    def holding(self) -> Hold:
+        if self.hold is None:
+            self.hold = Hold(self.protocol.budget)
+        return self.hold
+
+    def release(self) -> None:
+        if self.hold is not None:
+            self.hold.release()
+
+
+class InvokeCycle(Cycle):
+    """One Invoke."""
+
+    __slots__ = ("_pieces", "_size", "claim", "crowded", "headers", "limit", "looked_at", "too_large", "url")
 
     def __init__(
         self, protocol: Protocol, url: bytes, headers: list[Header], keep_alive: bool, limit: int
     ) -> None:
-        self.protocol = protocol
+        super().__init__(protocol, keep_alive)
         self.url = url
         self.headers = headers
-        self.keep_alive = keep_alive
         self.limit = limit
-        self.body: bytes | bytearray = b""
-        self.more_body = True
-        self.response_complete = False
-        self.disconnected = False
-        self.queued = False
+        self._pieces: list[bytes] = []  # of the body
+        self._size = 0
         self.looked_at = False
         self.too_large = False
         self.crowded = False  # there was no room for what came
-        self.head = 0  # bytes that url and headers count as
-        self.hold: Hold | None = None
         self.claim: Claim | None = None
 
     def feed(self, data: bytes) -> None:
-        if self.too_large or len(self.body) + len(data) > self.limit:
+        if self.too_large or self._size + len(data) > self.limit:
             self.too_large = True
-            self.body = b""
+            self.taken()
             return
-        if not self.body:
-            self.body = data
-            return
-        if type(self.body) is bytes:
-            self.body = bytearray(self.body)
-        self.body += data
+        self._size += len(data)
+        self._pieces.append(data)
 
     @property
     def received(self) -> int:
-        return len(self.body)
+        return self._size
+
+    def taken(self) -> bytes:
+        """What has come of the body, which is not held here any more."""
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        return b"".join(pieces)
 
     def declared(self) -> int | None:
         """The body's length, if the headers have it."""
@@ -78,7 +122,7 @@ class InvokeCycle:
 
     def needs(self) -> int:
         """Bytes to be reserved for the body, when it is still to come: 0 while it needs no more than it has."""
-        length, size = self.declared(), len(self.body)
+        length, size = self.declared(), self._size
         if length is None:
             length = min(self.limit, size + _STEP)
         held = 0 if self.hold is None else self.hold.bytes
@@ -87,12 +131,38 @@ class InvokeCycle:
 
     def take(self) -> bool:
         """Holds what has come."""
-        size = self.head + _COPIES * len(self.body)
+        size = self.head + _COPIES * self._size
         if size > FREE:
-            if self.hold is None:
-                self.hold = Hold(self.protocol.budget)
-            self.crowded = not self.hold.take(size)
+            self.crowded = not self.holding().take(size)
         return not self.crowded
+
+    def completed(self) -> None:
+        self.more_body = False
+        if self._size > FREE:
+            self.take()
+        if not self.queued:
+            self._run()
+
+    def begin(self) -> None:
+        self.queued = False
+        if self.more_body:
+            self.admit()
+        else:
+            self._run()
+
+    def _run(self) -> None:
+        protocol = self.protocol
+        protocol.running = self
+        if self.hold is not None:
+            if protocol.waits:
+                protocol.waits = False
+                protocol.budget.leave_line(self.hold)
+                protocol.resume_reading()
+            self.hold.unwatch()
+        if self.crowded:
+            protocol.endpoint.refuse(self, no_room())
+        else:
+            protocol.endpoint.invoke(self)
 
     def admit(self) -> None:
         """The body is still to come: its sender is looked at, then room is made for it."""
@@ -114,7 +184,7 @@ class InvokeCycle:
 
     def _reserve(self, total: int) -> None:
         protocol = self.protocol
-        hold = self.hold = self.hold or Hold(protocol.budget)
+        hold = self.holding()
         hold.unwatch()
 
         def then(room: bool) -> None:
@@ -128,7 +198,7 @@ class InvokeCycle:
         protocol.waits = True
         hold.reserve(total, then)
         if protocol.waits:
-            protocol.flow.pause_reading()
+            protocol.pause_reading()
 
     def leave(self) -> None:
         """The connection is over."""
@@ -152,8 +222,8 @@ class InvokeCycle:
         if len(payload) > WRITTEN and not protocol.outgoing.room(len(payload)):
             return False
         self.response_complete = True
-        out = [STATUS_LINE[status]]
-        for name, value in (*protocol.server_state.default_headers, *headers):
+        out = [STATUS_LINE[status], protocol.acceptor.date(), b"\r\n"]
+        for name, value in headers:
             out += (name, b": ", value, b"\r\n")
         if status != 204:
             out += (b"content-length: ", b"%d" % len(payload), b"\r\n")
@@ -164,12 +234,11 @@ class InvokeCycle:
         if len(payload) <= WRITTEN:
             transport.write(b"".join((*out, payload)))
         else:
-            transport.write(b"".join(out))
-            transport.write(payload)
+            transport.writelines((b"".join(out), payload))
             protocol.outgoing.wrote(len(payload))
         if ends:
             protocol.finish()
-        protocol.on_response_complete()
+        protocol.responded()
         return True
 
     def succeed(self, lines: bytes, payload: bytes) -> bool:
@@ -188,7 +257,6 @@ class InvokeCycle:
         self.response_complete = True
         if self.hold is not None:
             self.hold.release()
-        date = protocol.server_state.default_headers[0][1]
-        transport.write(_HEAD % (date, lines, len(payload), payload))
-        protocol.on_response_complete()
+        transport.write(_HEAD % (protocol.acceptor.date(), lines, len(payload), payload))
+        protocol.responded()
         return True

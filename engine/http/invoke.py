@@ -121,8 +121,7 @@ class Endpoint:
             self._check_page(cycle)
             if len(self._hosts) < _NAMES_KEPT:
                 self._hosts.add(host)
-        body = bytes(cycle.body)
-        cycle.body = b""
+        body = cycle.taken()
         placement = self._placement(cycle, authorization, body)
         function = self._names.get((cycle.url, placement))
         if function is None or (options and options != _PLAIN_EVENT):

@@ -18,7 +18,7 @@ from ..aws.names import Place
 from ..aws.registry import signing_name
 from ..aws.resigning import has_own_signature, resigned, unchunked
 from ..aws.sessions import Sessions
-from ..aws.streams import ClientGone, Receive, Scope, Send, pieces, request_of, respond
+from ..aws.streams import ClientGone, Receive, Send, pieces, respond
 from ..aws.upstream import Origin, Unreachable, Upstream
 from ..services.urls.payload import HOP_BY_HOP
 
@@ -53,7 +53,7 @@ class Passthrough:
 
     async def forward(
         self,
-        scope: Scope,
+        request: Request,
         receive: Receive,
         send: Send,
         place: Place,
@@ -61,9 +61,8 @@ class Passthrough:
         body: bytes | None = None,
         service: str | None = None,
     ) -> None:
-        """An ASGI application for the scope "http". place: the caller's; body: where it was read already; service: its
-        signing name, where the request does not tell."""
-        request = request_of(scope)
+        """place: the caller's; body: where it was read already; service: its signing name, where the request does not
+        tell."""
         service = service or signing_name(request) or ""
         target = request.header("x-amz-target").partition(".")[0].lower()
         try:

@@ -1,186 +1,181 @@
-"""One HTTP connection: uvicorn's own protocol, with a short cut for Invoke.
+"""HTTP/1.1 on a connection, parsed by httptools: what arrives becomes requests, which are carried out in order.
 
-Everything but Invoke goes uvicorn's way (ASGI, a task for each request). An Invoke is answered by callbacks alone: its
-body goes to the engine as it arrived, and its response to the socket as the worker wrote it. Requests of one
-connection are answered in order: a request behind another one waits in uvicorn's own pipeline, whichever kind it is.
+An Invoke is answered by callbacks alone: its body goes to the engine as it arrived, and its response to the socket as
+the worker wrote it. Every other request is an Exchange, with a task of its own. A request behind another one, whichever
+kind it is, waits; while its client does not read, a connection's next request is not begun.
 
-What uvicorn leaves to a proxy in front, and is done here: a request's head has a bound, and must be complete in
-READ_SECONDS, as must a body that is not worth counting; what is larger has its room in the budget (budget.py), and
-moves or is cut off. While its client does not read, a connection's next request is not begun.
+A request's head has a bound, and must be complete in READ_SECONDS, as must a body that is not worth counting; what is
+larger has its room in the budget (budget.py), and moves or is cut off.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from ..aws.messages import Request
-from .asgi import AsgiCycle, asgi_cycle
-from .budget import FREE, PATIENCE, Budget, Hold
-from .cycle import Header, InvokeCycle, no_room
-from .invoke import Endpoint
-from .outgoing import Outgoing
-from .upgrading import asking
+from .acceptor import KEEP_ALIVE
+from .budget import FREE
+from .connection import FIELDS, HEAD_BYTES, Connection
+from .cycle import Cycle, Header, InvokeCycle
+from .exchange import Exchange, request_of
+
+if TYPE_CHECKING:
+    from .acceptor import Acceptor
 
 READ_SECONDS = 30.0
-LINGER_SECONDS = (
-    10.0  # that a client may go on sending what is not read any more: else it never reads the refusal
-)
-LINGER_BYTES = 64 * 1024 * 1024
-LINGER_PAUSE = 0.005  # seconds between two pieces of it
-HEAD_BYTES = 64 * 1024  # request line and headers; and trailers
-FIELDS = 512  # headers
+LINGER_PAUSE = 0.005  # seconds between two pieces of what is not read any more
 _PIECE = 64 * 1024  # that the parser is given at once
 _FIELD_BYTES = 170  # that a header costs beside its text
 _QUEUED_BYTES = 2048  # that a request costs which waits behind another
 _ROUTE = b"/2015-03-31/functions/"
 _INVOCATIONS = b"/invocations"
-_REASONS = {
-    400: "Invalid HTTP request received.",
-    408: "The request did not arrive in time.",
-    431: f"A request line and its headers have at most {HEAD_BYTES} bytes and {FIELDS} headers.",
-    503: "The server is at its limit: of bytes in flight, or of connections.",
-}
+_WEB_SOCKET = (b"upgrade", b"websocket")
 
 
-class Protocol(HttpToolsProtocol):
-    """A connection of the server's. `endpoint`, `budget` and `most`, the connections that there may be, are set on a
-    subclass made for one server."""
+class Protocol(Connection):
+    """A connection of the server's."""
 
-    endpoint: ClassVar[Endpoint]
-    budget: ClassVar[Budget] = Budget()
-    most: ClassVar[int] = 1024
-    lingering: ClassVar[set[Protocol]] = set()
-    _timer: asyncio.TimerHandle | None = None  # until the request is there; or until the connection's end is
-    _begun = False  # a request that is not complete yet
-    _head = 0  # of a head that is not complete: bytes but those of its first piece, and 1
-    _first = 0  # of that piece
-    _hold: Hold  # for such a head
-    _size = 0  # of the piece that is parsed
-    _status = 400  # for what the parser was made to stop at
-    _bodiless = 0  # bytes behind a head that were not a body's: trailers, extensions of chunks
-    _counted: Any = None  # the cycle that they are behind
-    _received = 0
-    _heard = 0.0
-    _linger: int | None = None  # bytes that may still come, and are not looked at
-    waits = False  # to be read: there is no room
-    _blocked = False  # the next request, by a response that is not taken
-    _upgraded: asyncio.Protocol | None = None  # who has the connection from now on
-    running: Any = None  # the cycle whose answer is next; `cycle` is the one that was read last
-    outgoing: Outgoing
-
-    @staticmethod
-    def upgrade(request: Request) -> asyncio.Protocol | None:
-        """What a connection is handed to whose request asks for a WebSocket; None: nobody has any."""
-        return None
+    def __init__(self, acceptor: Acceptor) -> None:
+        super().__init__(acceptor)
+        self.endpoint = acceptor.endpoint
+        self._renew()
+        self._upgrades = False
+        self._upgraded: asyncio.Protocol | None = None  # who has the connection from now on
+        self._url = b""
+        self._headers: list[Header] = []
+        self._expects_100 = False
+        self._head = 0  # of a head that is not complete: bytes but those of its first piece, and 1
+        self._first = 0  # of that piece
+        self._size = 0  # of the piece that is parsed
+        self._status = 400  # for what the parser was made to stop at
+        self._bodiless = 0  # bytes behind a head that were not a body's: trailers, extensions of chunks
+        self._counted: Cycle | None = None  # the cycle that they are behind
+        self._received = 0
+        self._blocked = False  # the next request, by a response that is not taken
+        self._beginning = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.outgoing = Outgoing(transport, self.budget)
-        self._hold = Hold(self.budget)
-        self.headers = []
-        self._heard = self.loop.time()
-        self._after(READ_SECONDS, self.too_slow)
-        if len(self.connections) > self.most:
-            self._make_place()
+        if self._timer is None:
+            self.after(READ_SECONDS, self.too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._upgraded is not None:
             self._upgraded.connection_lost(exc)
-        for timer in (self._timer, self.timeout_keep_alive_task):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self.timeout_keep_alive_task = None
-        self._forget()
-        self.lingering.discard(self)
-        self.outgoing.done()
         super().connection_lost(exc)
 
-    def _make_place(self) -> None:
-        """For this connection, by the end of the one that has been of no use for longest; else by its own."""
-        idle = [each for each in self.connections if isinstance(each, Protocol) and each.idle(self)]
-        if not idle:
-            self.refuse(503)
-            return
-        oldest = min(idle, key=lambda each: each._heard)
-        self.connections.discard(oldest)
-        oldest._forget()
-        oldest.transport.abort()
+    @property
+    def busy(self) -> bool:
+        return self._upgraded is not None or super().busy
 
-    def idle(self, newcomer: Protocol) -> bool:
-        """Is there neither a request nor a response? One whose head is not complete is none yet."""
-        cycle: Any = self.cycle
-        busy = self._upgraded is not None or (
-            cycle is not None and (cycle.more_body or not cycle.response_complete or self.flow.write_paused)
-        )
-        return self is not newcomer and (self._linger is not None or not busy)
+    def _renew(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        # What comes behind a request that ends the connection does not keep that from its response.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     # What arrives.
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | memoryview) -> None:
         if self._upgraded is not None:
             self._upgraded.data_received(bytes(data))
             return
-        if self._linger is not None:
-            self._linger -= len(data)
-            if self._linger < 0:
+        if self.linger is not None:
+            self.linger -= len(data)
+            if self.linger < 0:
                 self.transport.abort()
-            self.flow.pause_reading()  # the more there are of these, the slower: others are served meanwhile
-            self.loop.call_later(LINGER_PAUSE * len(self.lingering), self.flow.resume_reading)
+            self.pause_reading()  # the more there are of these, the slower: others are served meanwhile
+            self.loop.call_later(LINGER_PAUSE * len(self.acceptor.lingering), self.resume_reading)
             return
         size = len(data)
         if size > _PIECE:
             view = memoryview(data)
             for at in range(0, size, _PIECE):
-                self.data_received(view[at : at + _PIECE])  # type: ignore[arg-type]
+                self.data_received(view[at : at + _PIECE])
                 if self.transport.is_closing():
                     return
             return
         self._size = size
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if self._upgraded is not None:
-                self._hand_over(bytes(data[upgrade.args[0] :]))
+        while data:
+            try:
+                self.parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = bytes(data[upgrade.args[0] :])
+                if self._upgrade(rest):
+                    return
+                data = self._without_upgrade() + rest
+            except httptools.HttpParserError:
+                self.refuse(self._status)
                 return
-        except httptools.HttpParserError:
-            self.refuse(self._status)
-            return
-        if self._begun:
+        if self.begun:
             self._unfinished(size)
-        elif self._timer is not None and self._linger is None and not self.transport.is_closing():
+        elif self._timer is not None and self.linger is None and not self.transport.is_closing():
             self._timer.cancel()
             self._timer = None
+
+    def _upgrade(self, rest: bytes) -> bool:
+        """Has somebody taken the connection, whose request asks for a WebSocket? rest: what came behind its head."""
+        if not any((name, value.lower()) == _WEB_SOCKET for name, value in self._headers):
+            return False
+        size = sum(len(name) + len(value) + 4 for name, value in self._headers) + len(self._url)
+        queued = self.cycle is not None and not self.cycle.response_complete
+        if queued or size > HEAD_BYTES or len(self._headers) > FIELDS:
+            return False
+        try:
+            taken = self.acceptor.upgrade(request_of(self, self._url, self._headers))
+        except (ValueError, httptools.HttpParserError):  # a URL that is none
+            return False
+        if taken is None:
+            return False
+        for timer in (self._timer, self._quiet_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._quiet_timer = None
+        self.begun = False
+        self.head_hold.release()
+        self._upgraded = taken
+        taken.connection_made(self.transport)
+        if rest:
+            taken.data_received(rest)
+        return True
+
+    def _without_upgrade(self) -> bytes:
+        """The head of a request to go on in a protocol that nobody has here, and that is like any other then (RFC 9110,
+        7.8). httptools takes what is behind it for that protocol, and not for its body: so it is parsed again, without
+        the header."""
+        method, url = self.parser.get_method(), self._url
+        lines = [b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade"]
+        self._upgrades = False
+        self._renew()
+        return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, url, b"".join(lines))
 
     def _unfinished(self, size: int) -> None:
         """A piece of that size left a request incomplete."""
         if self.transport.is_closing():
             return
         if self._timer is None:
-            self._after(READ_SECONDS, self.too_slow)
-        cycle: Any = self.cycle
+            self.after(READ_SECONDS, self.too_slow)
+        cycle = self.cycle
         if cycle is None or not cycle.more_body:
             if self._head:
                 self._head += size
             else:
                 self._head, self._first = 1, size
-            costs = self._first + self._head + _FIELD_BYTES * len(self.headers)
-            if self._head > HEAD_BYTES or len(self.headers) > FIELDS:
+            costs = self._first + self._head + _FIELD_BYTES * len(self._headers)
+            if self._head > HEAD_BYTES or len(self._headers) > FIELDS:
                 self.refuse(431)
-            elif costs > FREE and not self._hold.take(costs):
+            elif costs > FREE and not self.head_hold.take(costs):
                 self.refuse(503)
             return
         if cycle is not self._counted:
             self._counted, self._received, self._bodiless = cycle, -1, 0
         self._bodiless = self._bodiless + size if cycle.received == self._received else 0
         self._received = cycle.received
-        if self._bodiless > HEAD_BYTES or len(self.headers) > FIELDS:
+        if self._bodiless > HEAD_BYTES or len(self._headers) > FIELDS:
             self.refuse(431)
-        elif type(cycle) is InvokeCycle and not self.waits and not cycle.response_complete:
+        elif isinstance(cycle, InvokeCycle) and not self.waits and not cycle.response_complete:
             if cycle.queued:
                 if not cycle.take():
                     self.refuse(503)
@@ -189,69 +184,64 @@ class Protocol(HttpToolsProtocol):
 
     def go_on(self) -> None:
         """There is room for what is to come."""
-        self.flow.resume_reading()
-        if self.expect_100_continue:
-            self.expect_100_continue = False
+        self.resume_reading()
+        if self._expects_100:
+            self._expects_100 = False
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    # What the parser finds.
+
     def on_message_begin(self) -> None:
-        self._begun = True
-        self.url = b""
-        if self.headers:  # trailers
-            self.headers = []
-        self.expect_100_continue = False
+        self.begun = True
+        self._url = b""
+        if self._headers:  # trailers
+            self._headers = []
+        self._expects_100 = False
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name, value = name.lower(), value.rstrip(b" \t")
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._expects_100 = True
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        url, headers = self.url, self.headers
+        url, headers, parser = self._url, self._headers, self.parser
+        version = parser.get_http_version()
+        if parser.should_upgrade() or version == "0.9":
+            self._upgrades = parser.get_method() != b"CONNECT" and version == "1.1"
+            if self._upgrades:
+                return
+            self._stop(400)
         head = 0
         if self._head or self._size > FREE:
-            self._hold.release()
+            self.head_hold.release()
             self._head = 0
             head = len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
         if head > HEAD_BYTES or len(headers) > FIELDS:
             self._stop(431)
-        before: Any = self.cycle
+        before = self.cycle
         queued = before is not None and not before.response_complete
-        cycle: Any
-        if not queued and self._upgrades(url, headers):
-            return
-        if url.startswith(_ROUTE) and _INVOCATIONS in url and self.parser.get_method() == b"POST":
-            keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        cycle: Cycle
+        if url.startswith(_ROUTE) and _INVOCATIONS in url and parser.get_method() == b"POST":
             cycle = InvokeCycle(self, url, headers, keep_alive, self.endpoint.body_limit)
         else:
-            cycle = asgi_cycle(self, url, headers)
+            cycle = Exchange(self, request_of(self, url, headers), keep_alive, self._expects_100)
         if queued or head > FREE:
             cycle.head = head + _FIELD_BYTES * len(headers) + _QUEUED_BYTES
             if not cycle.take():
                 self._stop(503)
-        self.headers = []  # of what comes behind a chunked body, which nobody reads
+        self._headers = []  # of what comes behind a chunked body, which nobody reads
         self.cycle = cycle
         if queued:
             cycle.queued = True
-            self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, self.app))
-        elif type(cycle) is AsgiCycle:
-            self._start_asgi_task(cycle, self.app)
-
-    def _upgrades(self, url: bytes, headers: list[Header]) -> bool:
-        """Has somebody taken the connection, once this head was read?"""
-        client = self.client[0] if self.client else "127.0.0.1"
-        port = self.server[1] if self.server and self.server[1] else 80
-        request = asking(self.parser.get_method(), url, headers, client, port)
-        self._upgraded = self.upgrade(request) if request is not None else None
-        return self._upgraded is not None
-
-    def _hand_over(self, rest: bytes) -> None:
-        assert self._upgraded is not None
-        for timer in (self._timer, self.timeout_keep_alive_task):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self.timeout_keep_alive_task = None
-        self._begun = False
-        self._hold.release()
-        self._upgraded.connection_made(self.transport)
-        if rest:
-            self._upgraded.data_received(rest)
+            self.pause_reading()
+            self.pipeline.append(cycle)
+        elif isinstance(cycle, Exchange):
+            cycle.begin()
 
     def _stop(self, status: int) -> None:
         """Ends parsing, and the connection."""
@@ -259,183 +249,86 @@ class Protocol(HttpToolsProtocol):
         raise httptools.HttpParserError
 
     def on_body(self, body: bytes) -> None:
-        cycle: Any = self.cycle
-        if type(cycle) is InvokeCycle:
-            cycle.feed(body)
-        else:
-            cycle.received += len(body)
-            super().on_body(body)
-            if not cycle.take():
-                self._stop(503)
+        cycle = self.cycle
+        assert cycle is not None
+        cycle.feed(body)
+        if isinstance(cycle, Exchange) and not cycle.take():
+            self._stop(503)
 
     def on_message_complete(self) -> None:
-        self._begun = False
-        if self._upgraded is not None:
+        if self._upgrades:
             return
-        cycle: Any = self.cycle
-        if type(cycle) is InvokeCycle:
-            cycle.more_body = False
-            if len(cycle.body) > FREE:
-                cycle.take()
-            if not cycle.queued:
-                self._run(cycle)
-        else:
-            super().on_message_complete()
+        self.begun = False
+        assert self.cycle is not None
+        self.cycle.completed()
 
-    def _run(self, cycle: InvokeCycle) -> None:
-        self.running = cycle
-        if cycle.hold is not None:
-            if self.waits:
-                self.waits = False
-                self.budget.leave_line(cycle.hold)
-                self.flow.resume_reading()
-            cycle.hold.unwatch()
-        if cycle.crowded:
-            self.endpoint.refuse(cycle, no_room())
-        else:
-            self.endpoint.invoke(cycle)
+    # The next request, and what ends the connection from here.
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        cycle.queued = False
-        if type(cycle) is not InvokeCycle:
-            self.running = cycle
-            super()._start_asgi_task(cycle, app)
-        elif cycle.more_body:
-            cycle.admit()
-        else:
-            self._run(cycle)
-
-    # How a connection, or one request of it, ends.
-
-    def eof_received(self) -> bool:  # type: ignore[override]
-        """A client that is done sending still gets what it asked for, and that is the end of the connection."""
-        if self._upgraded is not None:
-            return bool(self._upgraded.eof_received())
-        cycle: Any = self.cycle
-        if self._begun or self._linger is not None or cycle is None or cycle.response_complete:
-            return False
-        cycle.keep_alive = False
-        return True
-
-    def refuse(self, status: int) -> None:
-        """The last thing that is written. It must not take the place of a response that is still being made."""
-        if self.transport.is_closing() or self._linger is not None:
+    def responded(self) -> None:
+        """The response to the request whose turn it was is written."""
+        self.heard = self.loop.time()
+        if self.transport.is_closing() or self.linger is not None:
             return
-        answering = any(not cycle.more_body or cycle.queued for cycle in self._unanswered())
-        begun = any(getattr(cycle, "response_started", False) for cycle in self._unanswered())
-        self._forget()
-        if answering or begun:
-            self._close()
-            return
-        reason = _REASONS[status].encode()
-        lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
-        kind = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(reason)
-        self.transport.write(
-            b"".join((STATUS_LINE[status], *lines, kind, b"connection: close\r\n\r\n", reason))
-        )
-        self._start_lingering()
-
-    def hang_up(self) -> None:
-        """Closes the connection, and no answer is written to it any more."""
-        self._forget()
-        self._close()
-
-    def finish(self) -> None:
-        """The connection ends with the response that was just written."""
-        if self._begun:
-            self._start_lingering()
-        else:
-            self._close()
-
-    def _close(self) -> None:
-        self.transport.close()
-        if self.transport.get_write_buffer_size():
-            self._after(PATIENCE, self.transport.abort)
-
-    def _start_lingering(self) -> None:
-        """No more is written, and what comes is not looked at: who is hung up on while sending may read nothing."""
-        self._linger = LINGER_BYTES
-        self.lingering.add(self)
-        self._forget()
-        self._after(LINGER_SECONDS, self.transport.abort)
-        self.transport.write_eof()
-        self.waits = False
-        self.flow.resume_reading()
-
-    def _forget(self) -> None:
-        self._hold.release()
-        for cycle in self._unanswered():
-            cycle.leave()
-
-    def _unanswered(self) -> list[Any]:
-        cycles = (self.running, self.cycle, *(cycle for cycle, _app in self.pipeline))
-        return [cycle for cycle in cycles if cycle is not None and not cycle.response_complete]
-
-    def _after(self, seconds: float, do: Callable[[], None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_later(seconds, do)
-
-    def _unset_keepalive_if_required(self) -> None:
-        """One timer a connection, which looks when it ends whether it was quiet; not one a request."""
-
-    def on_response_complete(self) -> None:
-        self._heard = self.loop.time()
-        self.server_state.total_requests += 1
-        if type(self.running) is AsgiCycle and (self.running.ends or self.running.more_body):
-            self.finish()
-        if self.transport.is_closing() or self._linger is not None:
-            return
-        if self.flow.write_paused:
+        if self.write_paused:
             self._blocked = True
-            self.flow.pause_reading()
+            self.pause_reading()
         else:
             self._next()
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._quiet)
+        if self._quiet_timer is None:
+            self._quiet_timer = self.loop.call_later(KEEP_ALIVE, self._look_whether_quiet)
 
     def _next(self) -> None:
         """Begins the next request, and reads on."""
         self._blocked = False
-        cycle: Any = self.cycle
-        if self.pipeline or type(cycle) is not InvokeCycle or self.flow.read_paused:
-            self.flow.resume_reading()
-            if self.pipeline:
-                cycle, app = self.pipeline.pop()
-                self._start_asgi_task(cycle, app)
+        if self.read_paused:
+            self.resume_reading()
+        if self._beginning:
+            return  # one that was answered at once: the loop goes on
+        self._beginning = True
+        while (
+            self.pipeline and not self._blocked and (self.running is None or self.running.response_complete)
+        ):
+            self.pipeline.popleft().begin()
+        self._beginning = False
 
-    def _quiet(self) -> None:
-        self.timeout_keep_alive_task = None
-        busy = self._begun or (self.cycle is not None and not self.cycle.response_complete) or self._blocked
-        left = self.timeout_keep_alive - (self.loop.time() - self._heard)
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._blocked and not self.transport.is_closing():
+            self._next()
+
+    def eof_received(self) -> bool:
+        """A client that is done sending still gets what it asked for, and that is the end of the connection."""
+        if self._upgraded is not None:
+            return bool(self._upgraded.eof_received())
+        cycle = self.cycle
+        if self.begun or self.linger is not None or cycle is None or cycle.response_complete:
+            return False
+        cycle.keep_alive = False
+        return True
+
+    def _look_whether_quiet(self) -> None:
+        """One timer a connection, which looks when it ends whether it was quiet; not one a request."""
+        self._quiet_timer = None
         if self.transport.is_closing():
             return
+        busy = self.begun or self._blocked or (self.cycle is not None and not self.cycle.response_complete)
+        left = KEEP_ALIVE - (self.loop.time() - self.heard)
         if busy or left > 0:
-            self.timeout_keep_alive_task = self.loop.call_later(max(left, 1.0), self._quiet)
+            self._quiet_timer = self.loop.call_later(max(left, 1.0), self._look_whether_quiet)
         else:
-            self._close()
+            self.close()
 
     def too_slow(self) -> None:
         """A request did not arrive in time."""
         self._timer = None
-        cycle: Any = self.cycle
-        reading = cycle is not None and cycle.more_body and self._begun
-        if self.transport.is_closing() or self._linger is not None:
+        if self.transport.is_closing() or self.linger is not None:
             return
-        watched = reading and cycle.hold is not None and cycle.hold.watched
+        cycle = self.cycle
+        reading = cycle is not None and cycle.more_body and self.begun
+        watched = reading and cycle is not None and cycle.hold is not None and cycle.hold.watched
         if self.pipeline or self.waits or watched:
-            self._after(READ_SECONDS, self.too_slow)  # it is not read now; or it is for the budget to say
-        elif self._begun:
+            self.after(READ_SECONDS, self.too_slow)  # it is not read now; or it is for the budget to say
+        elif self.begun:
             self.refuse(408)
         else:
             self.hang_up()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.outgoing.paused()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.outgoing.done()
-        if self._blocked and not self.transport.is_closing():
-            self._next()

@@ -8,13 +8,12 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-import uvicorn
 import uvloop
 
 from .. import limits
@@ -92,6 +91,7 @@ from ..services.urls.service import FunctionUrlRequests
 from ..sources.failures import Failures
 from ..sources.mappings import Mappings
 from . import budget
+from .acceptor import Acceptor
 from .app import App
 from .browsers import Browsers
 from .door import Door
@@ -110,19 +110,6 @@ GRACE = 30  # seconds that requests in flight have at the end
 CONNECTIONS = 1024  # by default: every synchronous invocation of an account at once, and some
 POLLS = 4096  # connections of event source mappings, most of which wait in a long poll
 EXTRAS_BYTES = 16 * 1024  # beyond the event: what its context says
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn's server, but for signals: it would raise them again before anything else could end in order."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    def stop(self) -> None:
-        """Accept nothing more, let what runs end, then return. Asked twice, it does not wait."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
 
 
 class Server:
@@ -154,23 +141,20 @@ class Server:
         async with contextlib.AsyncExitStack() as stack:
             sock = stack.enter_context(contextlib.closing(listen(self.options)))
             self.url = url_of(self.options, sock)
-            server = _Uvicorn(await self._assemble(stack))
+            acceptor = await self._assemble(stack)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, self._stop, server)
-            task = asyncio.create_task(server.serve(sockets=[sock, self._inside.socket]))
-            while not server.started and not task.done():
-                await asyncio.sleep(0.005)
-            if not task.done():
-                ready(self)
-            await task
+                loop.add_signal_handler(number, self._stop, acceptor)
+            await acceptor.start([sock, self._inside.socket])
+            ready(self)
+            await acceptor.serve(GRACE)
 
-    def _stop(self, server: _Uvicorn) -> None:
+    def _stop(self, acceptor: Acceptor) -> None:
         for drain in self._drains:
             drain()
-        server.stop()
+        acceptor.stop()
 
-    async def _assemble(self, stack: contextlib.AsyncExitStack) -> uvicorn.Config:
+    async def _assemble(self, stack: contextlib.AsyncExitStack) -> Acceptor:
         """The parts, ground first: what is entered last ends first."""
         options, loop = self.options, asyncio.get_running_loop()
         place = Place(options.region, options.account)
@@ -351,23 +335,7 @@ class Server:
         # The store's thread needs the interpreter a few times for each commit: it does not wait 5 ms for it each time.
         sys.setswitchinterval(SWITCH)
         gc.set_threshold(50_000, 20, 100)
-        return uvicorn.Config(
-            app,
-            http=type(
-                "ServerProtocol",
-                (Protocol,),
-                {"endpoint": endpoint, "budget": held, "most": most, "upgrade": staticmethod(app.upgrade)},
-            ),
-            loop="none",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            log_level="warning",
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=GRACE,
-        )
+        return Acceptor(Protocol, app.respond, endpoint, held, most, app.upgrade)
 
     def _upstream(self) -> Upstream:
         if self.options.aws == "moto":

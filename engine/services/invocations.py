@@ -20,7 +20,7 @@ from ..aws.faults import Fault
 from ..aws.messages import Request, Response
 from ..aws.names import LATEST, Place
 from ..aws.service import Caller
-from ..aws.streams import Receive, Scope, Send, StreamedService, read_whole, request_of, respond
+from ..aws.streams import Receive, Send, StreamedService, read_whole, respond
 from ..hosting.placements import Hosting
 from ..observe.outcomes import OutcomeBatch
 from ..observe.records import FunctionOutput
@@ -44,11 +44,11 @@ class Invocations(StreamedService):
     def start(self, hosting: Hosting) -> None:
         self._hosting = hosting
 
-    async def stream(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
+    async def stream(self, request: Request, receive: Receive, send: Send, caller: Caller) -> None:
         try:
-            names = _names(await read_whole(request_of(scope), receive, 1 << 20))
+            names = _names(await read_whole(request, receive, 1 << 20))
         except Fault as fault:
-            await respond(send, self.error(request_of(scope), fault))
+            await respond(send, self.error(request, fault))
             return
         assert self._hosting is not None
         placement = self._hosting.of(caller.place)

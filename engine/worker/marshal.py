@@ -12,23 +12,31 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from .._json import dumps
+
 
 def marshaller() -> Callable[[Any], bytes]:
     """For this worker's runtime. What it returns raises TypeError, ValueError or RecursionError for what is no JSON,
     with the words that AWS puts behind "Unable to marshal response: "."""
     only_ascii = os.environ.get("AWS_EXECUTION_ENV") == "AWS_Lambda_python3.11"
     text = json.encoder.encode_basestring_ascii if only_ascii else json.encoder.encode_basestring
-    # JSONEncoder.encode makes one of these each time, which takes longer than a small response does.
+    # What needs code of Python's, as a Decimal does, is for json itself. JSONEncoder.encode makes one of these each
+    # time, which takes longer than a small response does.
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     if make is None:
         encode = json.JSONEncoder(default=_default, ensure_ascii=only_ascii).encode
-        return lambda response: response if type(response) is bytes else encode(response).encode()
+        return lambda response: (
+            response if type(response) is bytes else dumps(response, only_ascii) or encode(response).encode()
+        )
     above: dict[int, Any] = {}  # the containers that one is in
     chunks = make(above, _default, text, None, ": ", ", ", False, False, True)
 
     def marshal(response: Any) -> bytes:
         if type(response) is bytes:
             return response
+        written = dumps(response, only_ascii)
+        if written is not None:
+            return written
         try:
             return "".join(chunks(response, 0)).encode()
         except BaseException:

@@ -109,28 +109,26 @@ def test_row_27_a_client_that_never_ends_its_request_is_hung_up_on(
     """With a shorter deadline than the 30 seconds of the server."""
     import asyncio
 
-    from uvicorn import Config
-    from uvicorn.server import ServerState
-
     from engine.http import protocol
+    from engine.http.acceptor import Acceptor
+    from engine.http.budget import Budget
 
     assert protocol.READ_SECONDS == 30.0
     monkeypatch.setattr(protocol, "READ_SECONDS", 0.05)
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+    async def app(exchange: Any) -> None:
+        await exchange.left()
 
     async def main() -> bytes:
-        config, state = Config(app, lifespan="off", log_config=None), ServerState()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: protocol.Protocol(config, state, {}), "127.0.0.1", 0
-        )
-        async with server:
-            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        acceptor = Acceptor(protocol.Protocol, app, None, Budget())  # type: ignore[arg-type]
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            await acceptor.start([sock])
+            reader, writer = await asyncio.open_connection(*sock.getsockname())
             writer.write(part)
             said = await asyncio.wait_for(reader.read(), 10)
             writer.close()
+            acceptor.stop()
+            await acceptor.serve(10)
         return said
 
     received = asyncio.run(main())
@@ -263,6 +261,15 @@ def test_row_30_requests_in_one_piece_are_answered_in_order(http: Http) -> None:
             said += sock.recv(65536)
     places = [said.find(b'"a"'), said.find(b'"Functions"'), said.find(b'"b"')]
     assert places == sorted(places)
+
+
+def test_row_30_many_that_are_refused_at_once_in_one_piece(http: Http) -> None:
+    """Each is answered before the next is begun, however many there are."""
+    with http.connect() as sock:
+        sock.sendall(http.request(b"{}", "missing") * 2000)
+        sock.shutdown(socket.SHUT_WR)
+        assert everything(sock).count(b"HTTP/1.1 404") == 2000
+    assert "Traceback" not in http.served.log.read_text()
 
 
 @pytest.mark.promise(72)

@@ -12,7 +12,7 @@ from ...aws.faults import Fault
 from ...aws.messages import Request, Response
 from ...aws.names import Place
 from ...aws.service import Caller
-from ...aws.streams import Receive, Scope, Send, StreamedService, read_whole, request_of, respond
+from ...aws.streams import Receive, Send, StreamedService, read_whole, respond
 from ...durable.folder import StoreError
 from ...durable.queue import Queues
 from ...durable.state import States
@@ -33,7 +33,7 @@ from .watching import Watch
 
 PRINCIPAL = "s3.amazonaws.com"  # as whom functions' policies know S3
 BODY_BYTES = 1 << 20  # of a notification configuration
-# An ASGI application that passes requests on to where buckets are, on behalf of a place.
+# Passes a request on to where buckets are, on behalf of a place.
 Forward = Callable[..., Any]
 
 
@@ -84,8 +84,7 @@ class S3(StreamedService):
         self._delivery.close()
         self._notifications.close()
 
-    async def stream(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
-        request = request_of(scope)
+    async def stream(self, request: Request, receive: Receive, send: Send, caller: Caller) -> None:
         about = target(request)
         try:
             if about.operation == "PutBucketNotificationConfiguration":
@@ -97,7 +96,7 @@ class S3(StreamedService):
             elif about.operation == "ListBuckets" and self._own and not self._upstream:
                 await respond(send, self._listed(caller))
             else:
-                await self._pass_on(scope, receive, send, request, about, caller)
+                await self._pass_on(request, receive, send, about, caller)
         except Fault as fault:
             await respond(send, self.error(request, fault))
         except StoreError as refusal:
@@ -115,16 +114,16 @@ class S3(StreamedService):
         return error(fault, request.path, head=request.method == "HEAD")
 
     async def _pass_on(
-        self, scope: Scope, receive: Receive, send: Send, request: Request, about: Target, caller: Caller
+        self, request: Request, receive: Receive, send: Send, about: Target, caller: Caller
     ) -> None:
         """What may be told of gets its response once that is durable. Raises Fault."""
         key = None if about.operation in READ else about.key
         events = EVENTS.get(about.operation, ())
         if about.operation != "DeleteBucket" and not self._notifications.wanted(about.bucket, events, key):
-            await self._forward(scope, receive, send, caller.place, service=_named(about))
+            await self._forward(request, receive, send, caller.place, service=_named(about))
             return
         held = _Held(receive, READ.get(about.operation, 0))
-        await self._forward(scope, held.receive, held.send, caller.place, service=_named(about))
+        await self._forward(request, held.receive, held.send, caller.place, service=_named(about))
         if held.succeeded and about.operation == "DeleteBucket":
             await self._notifications.forget(about.bucket)
         elif held.succeeded:

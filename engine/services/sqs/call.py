@@ -8,7 +8,7 @@ from ...aws.names import Place
 from .polls import Left
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """place: of the caller; base: the URL that the client knows the server by; trace: X-Amzn-Trace-Id, "" for none."""
 

@@ -21,6 +21,7 @@ from .queues import Catalog, Queue
 from .stored import deadline, stored
 
 Result = dict[str, Any]
+_NOTHING = Wanted((), ())
 _NOT_THERE = "Message does not exist or is not available for visibility timeout change."
 
 
@@ -48,7 +49,8 @@ class Receiving:
             settings.visibility,
         )
         system = [*members.get("AttributeNames", ()), *members.get("MessageSystemAttributeNames", ())]
-        wanted = Wanted(system, members.get("MessageAttributeNames", ()))
+        own = members.get("MessageAttributeNames")
+        wanted = Wanted(system, own or ()) if system or own else _NOTHING
         attempt = members.get("ReceiveRequestAttemptId")
         if attempt is not None and not queue.fifo:
             raise invalid_value(
@@ -95,7 +97,7 @@ class Receiving:
                     line.gone(row.id)
                 elif not self._is_dead(queue, row, meta):
                     if not meta.first:
-                        meta = meta._replace(first=int(time.time() * 1000))
+                        meta = Meta(int(time.time() * 1000), *meta[1:])
                         rows.annotate(row.id, meta.encode())
                     shown.append(self._shown(queue, row, meta, now, wanted))
                     given.append((row.id, meta))
@@ -169,9 +171,13 @@ class Receiving:
         await stored(self._settled(queue, found), deadline())
 
     def _settled(self, queue: Queue, found: list[int | None]) -> asyncio.Future[None]:
-        """Rows of which their lines hear once that is durable."""
+        """Rows of which the lines of a FIFO queue hear once that is durable: until then their groups are held."""
         ids = list(dict.fromkeys(id for id in found if id is not None))
         future = self._rows.settle(ids)
+        if not queue.fifo:
+            if queue.polls and queue.messages.ready():
+                queue.polls.wake()
+            return future
 
         def gone(_: asyncio.Future[None]) -> None:
             queue.count("NumberOfMessagesDeleted", len(ids))

@@ -164,11 +164,7 @@ class Sqs(Service):
 
     def _queue(self, url: str, call: Call, action: str) -> Queue:
         """Raises Fault."""
-        path = _PATH.fullmatch(_path_of(url))
-        if path is not None:
-            queue = self.catalog.get(Place(call.place.region, path[1]), path[2])
-        else:
-            queue = self.catalog.get(call.place, url)  # AWS takes a name, too
+        queue = self.catalog.get(*_named(url, call.place))
         if queue is None:
             raise no_queue()
         if not self._allowed(queue, call, action):
@@ -217,11 +213,13 @@ def _is_plain(kinds: dict[str, Any], members: Any) -> bool:
 
 
 @lru_cache(4096)
-def _path_of(url: str) -> str:
+def _named(url: str, place: Place) -> tuple[Place, str]:
+    """Where the queue of a URL is, and its name; AWS takes a name, too."""
     try:
-        return url if url.startswith("/") else urlsplit(url).path
+        path = _PATH.fullmatch(url if url.startswith("/") else urlsplit(url).path)
     except ValueError:
-        return ""
+        path = None
+    return (Place(place.region, path[1]), path[2]) if path else (place, url)
 
 
 def base_of(request: Request) -> str:

@@ -19,8 +19,23 @@ def deadline() -> float:
 
 async def stored(change: asyncio.Future[_T], end: float) -> _T:
     """The future's result. Raises Fault when there is none by the deadline; the future is not cancelled."""
-    left = end - asyncio.get_running_loop().time()
-    await asyncio.wait((change,), timeout=max(0.0, left))
     if not change.done():
-        raise Fault("ServiceException", "The change could not be stored yet: the server's disk refuses it")
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+
+        def over(*_: object) -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        change.add_done_callback(over)
+        timer = loop.call_at(end, over)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            change.remove_done_callback(over)
+        if not change.done():
+            raise Fault(
+                "ServiceException", "The change could not be stored yet: the server's disk refuses it"
+            )
     return change.result()

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from http.client import IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,18 +18,21 @@ from urllib.request import Request, urlopen
 
 import boto3
 import pytest
-import uvicorn
+import uvloop
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from clients import moto_server
-from support import until
 
 from engine.aws import service as aws
 from engine.aws.names import Place
 from engine.aws.registry import signing_name
 from engine.aws.upstream import Upstream
 from engine.errors import InvalidConfiguration
+from engine.http.acceptor import Acceptor
+from engine.http.budget import Budget
+from engine.http.exchange import Exchange
 from engine.http.passthrough import Passthrough
+from engine.http.protocol import Protocol
 
 MIB = 1024 * 1024
 SCOPE = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/{}/aws4_request, SignedHeaders=host, Signature=0"
@@ -73,29 +77,27 @@ def test_what_is_no_endpoint(endpoint: str) -> None:
 def front(endpoint: str | None) -> Iterator[str]:
     """A server that passes everything on to the endpoint; its own URL."""
     passthrough = Passthrough(Upstream(endpoint))
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await passthrough.forward(scope, receive, send, Place("eu-west-1", "000000000000"))
-
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, http="httptools", loop="uvloop", lifespan="off", log_level="critical")
-    server = uvicorn.Server(config)
+    started: Future[tuple[asyncio.AbstractEventLoop, Acceptor]] = Future()
+
+    async def app(exchange: Exchange) -> None:
+        place = Place("eu-west-1", "000000000000")
+        await passthrough.forward(exchange.request, exchange.receive, exchange.send, place)
 
     async def serve() -> None:
-        await server.serve(sockets=[listening])
+        acceptor = Acceptor(Protocol, app, None, Budget())  # type: ignore[arg-type]
+        await acceptor.start([listening])
+        started.set_result((asyncio.get_running_loop(), acceptor))
+        await acceptor.serve(10)
         await passthrough.aclose()
 
-    def run() -> None:
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(serve())
-
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=uvloop.run, args=[serve()])
     thread.start()
     try:
-        until(lambda: server.started)
+        loop, acceptor = started.result(10)
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        loop.call_soon_threadsafe(acceptor.stop)
         thread.join()
         listening.close()
 

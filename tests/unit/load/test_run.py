@@ -308,7 +308,7 @@ def test_nobody_listens(code: Path) -> None:
 
 @pytest.mark.slow
 def test_a_server_that_wants_signatures(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("uvicorn", reason="pip install stoker[serve]")
+    pytest.importorskip("httpcore", reason="pip install stoker[serve]")
     keys = code / "keys"
     keys.write_text("[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = its/secret\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))

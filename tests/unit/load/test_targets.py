@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from served import ROLE, RUNTIME, Served
 
-pytest.importorskip("uvicorn", reason="pip install stoker[serve]")
+pytest.importorskip("httpcore", reason="pip install stoker[serve]")
 from engine import AsyncEngine
 from engine.hosting.archives import pack
 from engine.load.generate.arrivals import steady

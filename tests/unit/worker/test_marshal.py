@@ -13,13 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine._json import dumps
 from engine.worker.marshal import marshaller
 
 JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
+    | st.integers(-(2**63) - 2, 2**64)
     | st.floats()
+    | st.integers(-(10**16), 10**16).flatmap(lambda n: st.integers(0, 20).map(lambda places: n / 10**places))
     | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
 )
@@ -33,6 +36,54 @@ def newest(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(JSON)
 def test_it_is_what_json_dumps_gives(value: Any) -> None:
     assert marshaller()(value) == json.dumps(value, ensure_ascii=False).encode()
+
+
+class Text(str):
+    pass
+
+
+class Pairs(dict):
+    pass
+
+
+KEYS = st.text() | st.integers() | st.booleans() | st.none() | st.floats() | st.builds(Text, st.text())
+ANYTHING = st.recursive(
+    JSON | st.text() | st.builds(Text, st.text()) | st.binary() | st.decimals() | st.dates(),
+    lambda inner: (
+        st.lists(inner) | st.lists(inner).map(tuple) | st.sets(st.integers())
+        | st.dictionaries(KEYS, inner) | st.dictionaries(KEYS, inner).map(Pairs)
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.promise(251)
+@pytest.mark.parametrize("only_ascii", [False, True])
+@given(ANYTHING)
+def test_the_native_part_writes_the_same_or_leaves_it_to_json(only_ascii: bool, value: Any) -> None:
+    written = dumps(value, only_ascii)
+    if written is not None:
+        assert written == json.dumps(value, ensure_ascii=only_ascii).encode()
+
+
+@pytest.mark.promise(251)
+@pytest.mark.parametrize("size", [7, 8, 9, 4095, 4096, 4097, 70_000])
+@pytest.mark.parametrize("last", ["x", '"', "\\", "\n", "\0", "\x1f", "\x7f", "ä", "\u2028", "\U0001f600"])
+@pytest.mark.parametrize("only_ascii", [False, True])
+def test_long_texts_and_many_of_them(size: int, last: str, only_ascii: bool) -> None:
+    for value in ("x" * size + last, last * size, {"k" * size + last: [last + "x" * size] * 3}):
+        assert dumps(value, only_ascii) == json.dumps(value, ensure_ascii=only_ascii).encode()
+
+
+def test_what_needs_python_is_left_to_json() -> None:
+    deep: list[Any] = []
+    for _ in range(300):
+        deep = [deep]
+    circle: list[Any] = []
+    circle.append(circle)
+    for value in (deep, circle, 2**64, "\ud800", {1: 2}, Text("x"), Pairs(), decimal.Decimal(1), b"x", {1}):
+        assert dumps(value, False) is None
+    with pytest.raises(TypeError):
+        dumps({})  # type: ignore[call-arg]
 
 
 @pytest.mark.promise(68)
