@@ -16,7 +16,6 @@ from engine.aws import upstream
 from engine.aws.names import Place
 from engine.aws.upstream import Aws, Unreachable
 
-pytestmark = pytest.mark.promise(228)
 PLACE = Place("us-east-1", "000000000000")
 # A credential_process whose credentials are numbered, and last for the seconds that a file says.
 PROCESS = """
@@ -67,6 +66,7 @@ def lasts(tmp_path: Path) -> Path:
     return tmp_path / "lasts"
 
 
+@pytest.mark.promise(228)
 def test_what_lasts_is_looked_up_once(lasts: Path) -> None:
     lasts.write_text("3600")
 
@@ -76,6 +76,7 @@ def test_what_lasts_is_looked_up_once(lasts: Path) -> None:
     assert run(work) == ["key-1"] * 100
 
 
+@pytest.mark.promise(228)
 def test_renewed_before_their_end_and_nobody_waits(lasts: Path) -> None:
     """Within their last quarter of an hour: in the background."""
     lasts.write_text("3600")
@@ -94,6 +95,7 @@ def test_renewed_before_their_end_and_nobody_waits(lasts: Path) -> None:
     run(work)
 
 
+@pytest.mark.promise(228)
 def test_what_is_about_to_end_is_waited_for(lasts: Path) -> None:
     lasts.write_text("30")
     assert run(key) == "key-2"  # botocore itself renews what it got with so short a life
@@ -106,6 +108,7 @@ def test_what_is_about_to_end_is_waited_for(lasts: Path) -> None:
     run(work)
 
 
+@pytest.mark.promise(228)
 def test_others_once_they_are_refused(tmp_path: Path) -> None:
     """A profile's, which the user has exchanged meanwhile."""
 
@@ -129,6 +132,7 @@ def test_others_once_they_are_refused(tmp_path: Path) -> None:
     run(work)
 
 
+@pytest.mark.promise(228)
 def test_none_to_be_had(lasts: Path) -> None:
     lasts.write_text("3600")
 
