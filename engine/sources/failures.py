@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -70,6 +71,9 @@ def report(settings: Settings, shard: str, batch_info: str, given: GivenUp, now:
     return found
 
 
+Describe = Callable[[Settings, str, str, GivenUp, float], dict[str, Any]]
+
+
 class Failures:
     """Of all mappings. Belongs to the event loop."""
 
@@ -81,10 +85,11 @@ class Failures:
         self.start, self.close = deliveries.start, deliveries.close
 
     async def put(
-        self, settings: Settings, mapping: str, shard: str, batch_info: str, given: GivenUp
-    ) -> None:
+        self, settings: Settings, mapping: str, shard: str, batch_info: str, given: GivenUp, *,
+        describe: Describe = report,
+    ) -> None:  # fmt: skip
         """Done once nothing can lose the report."""
-        described = report(settings, shard, batch_info, given, time.time())
+        described = describe(settings, shard, batch_info, given, time.time())
         target, key = settings.destination, ""
         body = wire.encode(described)
         if ":s3:" in target:  # has the records, too

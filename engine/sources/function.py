@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .. import wire
 from ..aws import traces
@@ -36,6 +36,32 @@ class Invoked(NamedTuple):
     words: str
     request_id: str = ""
     version: str = ""
+
+
+class Fed(Protocol):
+    """What a consumer feeds: a function, or a pipe."""
+
+    def problem(self) -> str:
+        """Why it cannot be invoked at all; "" when it can."""
+
+    def full(self) -> Usage | None:
+        """What must end before it may be invoked once more; None: nothing."""
+
+    @property
+    def closed(self) -> bool:
+        """Has it a reserved concurrency of 0?"""
+
+    async def changed(self, usage: Usage | None = None) -> None:
+        """Until one of these invocations ends, the function or its concurrency is changed, or a while."""
+
+    def nudge(self) -> None:
+        """It changed: who waits for it looks again."""
+
+    def loops(self, trace: str) -> bool:
+        """Was it invoked too often in the chain of invocations that this trace header is of?"""
+
+    async def invoke(self, event: bytes, trace: str = "") -> Invoked:
+        """trace: the header of what caused it."""
 
 
 class Function:

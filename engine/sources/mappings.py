@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..aws.clients import Clients, named_endpoint
+from ..aws.clients import Clients
 from ..aws.names import Place
 from ..durable.changes import Changes
 from ..durable.folder import StoreError
@@ -23,20 +23,14 @@ from ..observe.mappings import MappingCounters
 from ..routing.grammar import InvalidPattern
 from ..services.sqs.service import Sqs
 from . import checks, words
+from .consumers import queue_consumer, stream_of
 from .failures import Failures
 from .function import Function
 from .settings import TABLE, Settings, acts_as
 from .source import Consumer
-from .sqs.consumer import SqsConsumer
-from .sqs.local import LocalReader
-from .sqs.reader import Reader
-from .sqs.remote import RemoteReader
 from .status import Status
-from .streams.api import Stream
 from .streams.consumer import StreamConsumer
-from .streams.dynamodb import DynamoDb
 from .streams.flow import GivenUp
-from .streams.kinesis import Kinesis
 
 KINDS = ("sqs", "kinesis", "dynamodb")
 PROGRESS = "event-source-progress"  # by UUID: under "" the last result, under a shard's id how far it is
@@ -198,15 +192,8 @@ class Mappings:
     def _consumer(self, settings: Settings, kept: _Kept) -> Consumer:
         function = Function(kept.placement, settings, self._workers)
         if settings.kind == "sqs":
-            reader: Reader = RemoteReader(self._clients, settings)
-            if not named_endpoint("sqs"):
-                reader = LocalReader(self._sqs, settings.source, settings.window)
-            return SqsConsumer(settings, reader, function, kept.status)
-        stream: Stream = (
-            Kinesis(self._clients, settings)
-            if settings.kind == "kinesis"
-            else DynamoDb(self._clients, settings)
-        )
+            return queue_consumer(self._clients, self._sqs, settings, function, kept.status)
+        stream = stream_of(self._clients, settings)
         state, uuid = kept.placement.state, settings.uuid
 
         async def write(records: Mapping[str, Record | None]) -> None:

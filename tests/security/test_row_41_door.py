@@ -33,6 +33,7 @@ MODELS = {
         "events",
         "lambda",
         "logs",
+        "pipes",
         "s3",
         "scheduler",
         "sns",

@@ -17,7 +17,8 @@ class Kinesis:
     pause = 1.0
     batch_info = "KinesisBatchInfo"
 
-    def __init__(self, clients: Clients, settings: Settings) -> None:
+    def __init__(self, clients: Clients, settings: Settings, flat: bool = False) -> None:
+        self._flat = flat
         self._clients = clients
         self._place = settings.owner
         self._source = settings.source
@@ -72,7 +73,6 @@ class Kinesis:
             "awsRegion": self._place.region,
             "eventSourceARN": self._source,
         }
-        return Raw(
-            record["SequenceNumber"], record["PartitionKey"], arrived,
-            {"kinesis": own, **about}, {**about, **own}, record["Data"],
-        )  # fmt: skip
+        seen = {**about, **own}
+        shown = {**own, **about} if self._flat else {"kinesis": own, **about}
+        return Raw(record["SequenceNumber"], record["PartitionKey"], arrived, shown, seen, record["Data"])
