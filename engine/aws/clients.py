@@ -11,24 +11,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest, HeadersDict, create_request_object, prepare_request_dict
 from botocore.credentials import Credentials
+from botocore.eventstream import EventStreamBuffer, ParserError
 from botocore.model import ServiceModel
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
 from ..errors import EngineError
 from . import retries
-from .connections import Connections, Origin, Reply, TransportError
+from .connections import Connections, Origin, Reply, Stream, TransportError
 from .faults import Fault
 from .messages import Request, Response
 from .names import Place
-from .plans import Plan, plan_of
+from .plans import Plan, event_of, plan_of
 from .registry import Registry
 from .service import Caller, Service
 from .signing import Clock, signed_post
@@ -36,6 +38,7 @@ from .streams import StreamedService
 from .upstream import Unreachable, Upstream
 
 CONNECTIONS = 50
+INITIAL = "initial-response"  # the event that a stream begins with
 TIMEOUT = 60.0  # seconds for a response: longer than the longest poll, SQS's 20
 _SIGNERS = {"s3": S3SigV4Auth}
 # Of an error's code, that its credentials are the reason of it, which may be others by now.
@@ -160,6 +163,49 @@ class Clients:
         bare = prepared.method == "HEAD"
         return await self._connections.send(to, _on_the_wire(prepared, to), TIMEOUT, bare=bare), clock
 
+    async def subscribe(
+        self, service: str, operation: str, members: Mapping[str, Any], place: Place
+    ) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
+        """The events of an operation of a JSON service whose response is a stream of them: their types, and their
+        members; first of all INITIAL, with none. Tried once. Raises CallFailed."""
+        plan = plan_of(service, operation)
+        try:
+            endpoint = os.environ.get(plan.variable) or await self._upstream.endpoint(service, place.region)
+            credentials = await self._upstream.credentials(place)
+        except Unreachable as reason:
+            raise CallFailed("EndpointNotFound", f"{service} {reason}", retriable=True) from reason
+        origin = Origin.of(endpoint)
+        clock = self._clocks.get(origin.host) or self._clocks.setdefault(origin.host, Clock())
+        more = [(name.lower(), value) for name, value in self._upstream.headers(place).items()]
+        scope = place.region, plan.signing_name
+        sent = signed_post(
+            origin.host, origin.path or "/", [*plan.headers, *more], _body(plan, members), credentials, scope,
+            clock.stamp(),
+        )  # fmt: skip
+        try:
+            stream = await self._connections.stream(origin, sent, TIMEOUT)
+        except TransportError as error:
+            raise CallFailed(error.name, f"{endpoint}: {error}", retriable=True) from error
+        try:
+            if stream.status >= 300:
+                body = b""
+                while piece := await stream.chunk():
+                    body += piece
+                reply = Reply(stream.status, stream.headers, body)
+                try:
+                    _read(plan, reply)
+                except CallFailed as failed:
+                    clock.corrected(failed.code, stream.headers.get("date", ""))
+                    if any(each in failed.code for each in _REFUSED):
+                        self._upstream.refused(credentials)
+                    raise
+            async for event in _events(service, operation, stream):
+                yield event
+        except TransportError as error:
+            raise CallFailed(error.name, f"{endpoint}: {error}", retriable=True) from error
+        finally:
+            stream.close()
+
     # To a service of this server.
 
     async def _call_local(
@@ -235,6 +281,28 @@ def _written(plan: Plan, members: Mapping[str, Any], endpoint: str) -> AWSReques
 def _sign(request: AWSRequest, model: ServiceModel, place: Place, credentials: Credentials) -> None:
     signer = _SIGNERS.get(model.service_name, SigV4Auth)
     signer(credentials, str(model.signing_name), place.region).add_auth(request)
+
+
+async def _events(
+    service: str, operation: str, stream: Stream
+) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
+    """Raises CallFailed, TransportError."""
+    buffer = EventStreamBuffer()
+    while piece := await stream.chunk():
+        try:
+            buffer.add_data(piece)
+            messages = list(buffer)
+        except ParserError as error:
+            raise CallFailed("ResponseParserError", str(error), retriable=True) from error
+        for message in messages:
+            kind = str(message.headers.get(":event-type", ""))
+            if message.headers.get(":message-type") == "event":
+                found = msgspec.json.decode(message.payload or b"{}")
+                yield kind, {} if kind == INITIAL else event_of(service, operation, kind)(found)
+                continue
+            code = str(message.headers.get(":exception-type") or message.headers.get(":error-code"))
+            text = str(message.headers.get(":error-message") or message.payload.decode("utf-8", "replace"))
+            raise CallFailed(code, text, retriable=True)
 
 
 def _on_the_wire(request: Any, origin: Origin) -> bytes:

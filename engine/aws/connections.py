@@ -9,13 +9,17 @@ import asyncio
 import os
 import ssl
 from collections import deque
-from typing import NamedTuple, cast
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httptools
 
 CONNECT = 5.0  # seconds for a connection, TLS included
 IDLE = 20.0  # seconds that a connection is kept without a request: less than AWS's endpoints keep theirs
+
+
+_Made = TypeVar("_Made", bound=asyncio.Protocol)
 
 
 class TransportError(Exception):
@@ -175,6 +179,90 @@ class _Connection(asyncio.Protocol):
         self._reply.set_result(Reply(self._status, headers, body))
 
 
+class Stream(asyncio.Protocol):
+    """A response whose body comes by and by, over a connection of its own. Iterating gives what came of it, until its
+    end; raises TransportError where it breaks off. quiet: seconds without anything after which it is broken."""
+
+    def __init__(self, quiet: float) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._quiet = quiet
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._chunks: deque[bytes] = deque()
+        self._held = 0
+        self._event = asyncio.Event()
+        self._begun = self._ended = False
+        self._lost: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._lost = f"no HTTP response: {error}"
+        self._event.set()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost = self._lost or str(error or "the connection was closed")
+        self._event.set()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        self._begun = self.status >= 200
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks.append(body)
+        self._held += len(body)
+        if self._held > _HELD and self._transport is not None:
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        self._ended = self._begun
+
+    async def begin(self, sent: bytes) -> None:
+        """Until there is a head. Raises TransportError."""
+        assert self._transport is not None
+        self._transport.write(sent)
+        while not self._begun:
+            await self._more()
+
+    async def chunk(self) -> bytes:
+        """What comes next; b"" at its end. Raises TransportError."""
+        while not self._chunks:
+            if self._ended:
+                return b""
+            await self._more()
+        found = b"".join(self._chunks)
+        self._chunks.clear()
+        if self._held > _HELD and self._transport is not None and self._lost is None:
+            self._transport.resume_reading()
+        self._held = 0
+        return found
+
+    async def _more(self) -> None:
+        if self._lost is not None:
+            raise TransportError("ConnectionClosedError", self._lost)
+        self._event.clear()
+        try:
+            async with asyncio.timeout(self._quiet):
+                await self._event.wait()
+        except TimeoutError as error:
+            raise TransportError("ReadTimeoutError", f"nothing came within {self._quiet:g} s") from error
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+_HELD = 4 * 1024 * 1024  # bytes of a stream that nobody took yet, after which nothing more is read
+
+
 class Connections:
     """Belongs to one event loop. most: requests at a time; who comes beyond waits his turn."""
 
@@ -200,7 +288,7 @@ class Connections:
                 except TransportError as error:
                     if error.fresh:
                         raise
-            return await self._exchange(await self._connected(origin), key, sent, seconds, bare)
+            return await self._exchange(await self._connected(origin, _Connection), key, sent, seconds, bare)
         finally:
             self._next()
 
@@ -218,7 +306,17 @@ class Connections:
                 self._sweeping = loop.call_later(IDLE, self._sweep)
         return reply
 
-    async def _connected(self, origin: Origin) -> _Connection:
+    async def stream(self, origin: Origin, sent: bytes, quiet: float) -> Stream:
+        """The response to one request, of which the head is there. Raises TransportError."""
+        stream = await self._connected(origin, lambda: Stream(quiet))
+        try:
+            await stream.begin(sent)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    async def _connected(self, origin: Origin, factory: Callable[[], _Made]) -> _Made:
         loop = asyncio.get_running_loop()
         try:
             context = self._tls
@@ -226,7 +324,7 @@ class Connections:
                 context = self._tls = await loop.run_in_executor(None, _trusting)
             async with asyncio.timeout(CONNECT):
                 _, connection = await loop.create_connection(
-                    _Connection, origin.name, origin.port, ssl=context if origin.secure else None
+                    factory, origin.name, origin.port, ssl=context if origin.secure else None
                 )
         except TimeoutError as error:
             text = f"no connection to {origin.host} within {CONNECT:g} s"

@@ -77,7 +77,7 @@ def plan_of(service: str, operation: str) -> Plan:
         and _writable(described.input_shape)
         and _writable(described.output_shape)
     )
-    if not simple:
+    if protocol != "json":
         return Plan(model, described, variable, protocol, signing, simple)
     headers = (
         ("content-type", f"application/x-amz-json-{metadata['jsonVersion']}"),
@@ -85,6 +85,14 @@ def plan_of(service: str, operation: str) -> Plan:
     )
     written, read = _converter(described.input_shape, _WRITE), _converter(described.output_shape, _READ)
     return Plan(model, described, variable, protocol, signing, simple, headers, written, read)
+
+
+@functools.cache
+def event_of(service: str, operation: str, event: str) -> Convert:
+    """How one kind of event of a response that is a stream is read from JSON's values."""
+    shape = plan_of(service, operation).operation.output_shape
+    stream = next(each for each in shape.members.values() if each.serialization.get("eventstream"))
+    return _converter(stream.members[event], _READ) or dict
 
 
 def _writable(shape: Shape | None, seen: frozenset[str] = frozenset()) -> bool:

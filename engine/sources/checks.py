@@ -28,6 +28,8 @@ async def check(clients: Clients, kind: str, source: str, timeout: int) -> None:
         async with asyncio.timeout(_PATIENCE):
             if kind == "sqs":
                 await _queue(clients, source, place, timeout)
+            elif kind == "kinesis" and "/consumer/" in source:
+                await _consumer(clients, source, place)
             elif kind == "kinesis":
                 name = {"StreamName": source.rpartition(":stream/")[2].partition("/")[0]}
                 await clients.call("kinesis", "DescribeStreamSummary", name, place)
@@ -39,6 +41,14 @@ async def check(clients: Clients, kind: str, source: str, timeout: int) -> None:
     except CallFailed as failed:
         if any(each in failed.code for each in _MISSING):
             raise _invalid(_NO_QUEUE if kind == "sqs" else f"Stream not found: {source}") from failed
+
+
+async def _consumer(clients: Clients, source: str, place: Place) -> None:
+    """Of a stream, for enhanced fan-out."""
+    found = await clients.call("kinesis", "DescribeStreamConsumer", {"ConsumerARN": source}, place)
+    status = (found.get("ConsumerDescription") or {}).get("ConsumerStatus", "ACTIVE")
+    if status != "ACTIVE":
+        raise _invalid(f"Stream consumer {source} is not active: {status}")
 
 
 async def _queue(clients: Clients, source: str, place: Place, timeout: int) -> None:

@@ -14,6 +14,7 @@ from .sqs.remote import RemoteReader
 from .status import Status
 from .streams.api import Stream
 from .streams.dynamodb import DynamoDb
+from .streams.fan_out import FanOut
 from .streams.kinesis import Kinesis
 
 
@@ -28,5 +29,6 @@ def queue_consumer(clients: Clients, sqs: Sqs, settings: Settings, fed: Fed, sta
 def stream_of(clients: Clients, settings: Settings, flat: bool = False) -> Stream:
     """flat: records have Kinesis's members at their top, as pipes do."""
     if settings.kind == "kinesis":
-        return Kinesis(clients, settings, flat)
+        kind = FanOut if "/consumer/" in settings.source else Kinesis
+        return kind(clients, settings, flat)
     return DynamoDb(clients, settings)
