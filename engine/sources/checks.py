@@ -8,12 +8,15 @@ from typing import Any
 from ..aws.clients import CallFailed, Clients
 from ..aws.faults import Fault
 from ..aws.names import Place
+from .words import no_access
 
 _PATIENCE = 5.0  # seconds; a source that cannot be asked now may be there
 _NO_QUEUE = (
     "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. "
     "SQS Error Message: The specified queue does not exist."
 )
+_DENIED = "AccessDenied"
+_NO_PERMISSION = "The provided execution role does not have permissions to call ReceiveMessage on SQS"
 _MISSING = ("NonExistentQueue", "QueueDoesNotExist", "ResourceNotFound")
 
 
@@ -39,6 +42,9 @@ async def check(clients: Clients, kind: str, source: str, timeout: int) -> None:
     except TimeoutError:
         return
     except CallFailed as failed:
+        if _DENIED in failed.code:
+            text = no_access(kind, source).removeprefix("PROBLEM: ")
+            raise _invalid(_NO_PERMISSION if kind == "sqs" else text) from failed
         if any(each in failed.code for each in _MISSING):
             raise _invalid(_NO_QUEUE if kind == "sqs" else f"Stream not found: {source}") from failed
 
