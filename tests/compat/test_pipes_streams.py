@@ -129,7 +129,7 @@ def test_a_poison_record_of_a_stream(
     functions = server.client("lambda", **KEYS)
     made = functions.create_function(
         FunctionName=name,
-        Runtime="python3.11",
+        Runtime=RUNTIME,
         Role=ROLE,
         Handler="app.handler",
         Timeout=5,
