@@ -1,34 +1,102 @@
-"""The consumers of a source, whatever they feed: a mapping's function, or a pipe."""
+"""The kinds of sources: each has one entry, which makes its consumer."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
 from ..aws.clients import Clients, named_endpoint
-from ..services.sqs.service import Sqs
-from .function import Fed
+from ..durable.state import Record
+from .function import Function
 from .settings import Settings
 from .source import Consumer
-from .sqs.consumer import SqsConsumer
-from .sqs.local import LocalReader
-from .sqs.reader import Reader
-from .sqs.remote import RemoteReader
 from .status import Status
-from .streams.api import Stream
-from .streams.dynamodb import DynamoDb
-from .streams.fan_out import FanOut
-from .streams.kinesis import Kinesis
+from .streams.records import GivenUp
+
+if TYPE_CHECKING:
+    from ..services.sqs.service import Sqs
+    from .streams.api import Stream
 
 
-def queue_consumer(clients: Clients, sqs: Sqs, settings: Settings, fed: Fed, status: Status) -> Consumer:
-    """Of a queue: this server's, unless the environment names another endpoint."""
-    reader: Reader = RemoteReader(clients, settings)
-    if not named_endpoint("sqs"):
-        reader = LocalReader(sqs, settings.source, settings.window)
-    return SqsConsumer(settings, reader, fed, status)
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What sources are read with. sqs: this server's own queues, if there is a server."""
+
+    clients: Clients
+    sqs: Sqs | None = None
 
 
-def stream_of(clients: Clients, settings: Settings, flat: bool = False) -> Stream:
-    """flat: records have Kinesis's members at their top, as pipes do."""
-    if settings.kind == "kinesis":
-        kind = FanOut if "/consumer/" in settings.source else Kinesis
-        return kind(clients, settings, flat)
+class Progress(Protocol):
+    """How far one mapping is, by shard, durably; and what becomes of the batches that it gives up."""
+
+    def saved(self) -> Mapping[str, Record]: ...
+
+    async def write(self, records: Mapping[str, Record | None]) -> None:
+        """None: forget that one. Raises StoreError."""
+
+    async def report(self, shard: str, batch_info: str, given: GivenUp) -> None:
+        """Done once nothing can lose it. batch_info: the member that describes the batch."""
+
+
+Make = Callable[[Settings, Services, Function, Status, Progress], Consumer]
+_Report = Callable[[str, GivenUp], Awaitable[None]]
+
+
+def _sqs(
+    settings: Settings, services: Services, function: Function, status: Status, progress: Progress
+) -> Consumer:
+    from .sqs.consumer import SqsConsumer
+    from .sqs.reader import Reader
+    from .sqs.remote import RemoteReader
+
+    reader: Reader = RemoteReader(services.clients, settings)
+    if services.sqs is not None and not named_endpoint("sqs"):
+        from .sqs.local import LocalReader
+
+        reader = LocalReader(services.sqs, settings.source, settings.window)
+    return SqsConsumer(settings, reader, function, status)
+
+
+def _reporting(progress: Progress, batch_info: str) -> _Report:
+    async def report(shard: str, given: GivenUp) -> None:
+        await progress.report(shard, batch_info, given)
+
+    return report
+
+
+def _streams(stream: Callable[[Clients, Settings], Stream]) -> Make:
+    def made(
+        settings: Settings, services: Services, function: Function, status: Status, progress: Progress
+    ) -> Consumer:
+        from .streams.consumer import StreamConsumer
+
+        read = stream(services.clients, settings)
+        report = _reporting(progress, read.batch_info)
+        return StreamConsumer(settings, read, function, status, progress.saved, progress.write, report)
+
+    return made
+
+
+def _kinesis(clients: Clients, settings: Settings) -> Stream:
+    """Pushed, where the source is a consumer of the stream."""
+    if "/consumer/" in settings.source:
+        from .streams.fan_out import FanOut
+
+        return FanOut(clients, settings)
+    from .streams.kinesis import Kinesis
+
+    return Kinesis(clients, settings)
+
+
+def _dynamodb(clients: Clients, settings: Settings) -> Stream:
+    from .streams.dynamodb import DynamoDb
+
     return DynamoDb(clients, settings)
+
+
+CONSUMERS: dict[str, Make] = {
+    "sqs": _sqs,
+    "kinesis": _streams(_kinesis),
+    "dynamodb": _streams(_dynamodb),
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from .. import wire
 from ..aws import traces
@@ -38,61 +38,29 @@ class Invoked(NamedTuple):
     version: str = ""
 
 
-class Fed(Protocol):
-    """What a consumer feeds: a function, or a pipe."""
-
-    def problem(self) -> str:
-        """Why it cannot be invoked at all; "" when it can."""
-
-    def full(self) -> Usage | None:
-        """What must end before it may be invoked once more; None: nothing."""
-
-    @property
-    def closed(self) -> bool:
-        """Has it a reserved concurrency of 0?"""
-
-    async def changed(self, usage: Usage | None = None) -> None:
-        """Until one of these invocations ends, the function or its concurrency is changed, or a while."""
-
-    def nudge(self) -> None:
-        """It changed: who waits for it looks again."""
-
-    def loops(self, trace: str) -> bool:
-        """Was it invoked too often in the chain of invocations that this trace header is of?"""
-
-    async def invoke(self, event: bytes, trace: str = "") -> Invoked:
-        """trace: the header of what caused it."""
-
-
 class Function:
-    """Belongs to the event loop."""
+    """Any that a consumer feeds. Belongs to the event loop."""
 
-    def __init__(self, placement: Placement, settings: Settings, workers: int) -> None:
-        """workers: of one version at most."""
-        self._placement = placement
-        self._invoker = placement.invoker
-        self._name, self._qualifier = settings.function, settings.qualifier
-        self._arn = settings.function_arn
-        self._plain = placement.place.function(settings.function)
-        self._workers = workers
+    closed = False  # has it a reserved concurrency of 0?
+
+    def __init__(self) -> None:
         self._waiters: set[asyncio.Future[None]] = set()
 
     def problem(self) -> str:
         """Why it cannot be invoked at all; "" when it can."""
-        try:
-            self._invoker.route(self._name, self._qualifier)
-        except Fault:
-            return words.no_function(self._arn)
-        return ""
+        raise NotImplementedError
 
     def full(self) -> Usage | None:
         """What must end before it may be invoked once more; None: nothing."""
-        return self._invoker.full(self._name, self._workers)
+        raise NotImplementedError
 
-    @property
-    def closed(self) -> bool:
-        """Has it a reserved concurrency of 0?"""
-        return self._invoker.usage(self._name).reserved == 0
+    def loops(self, trace: str) -> bool:
+        """Was it invoked too often in the chain of invocations that this trace header is of?"""
+        return False
+
+    async def invoke(self, event: bytes, trace: str = "") -> Invoked:
+        """trace: the header of what caused it."""
+        raise NotImplementedError
 
     async def changed(self, usage: Usage | None = None) -> None:
         """Until one of these invocations ends, the function or its concurrency is changed, or a while."""
@@ -117,15 +85,41 @@ class Function:
             if not waiter.done():
                 waiter.set_result(None)
 
+
+class DeployedFunction(Function):
+    """A function of a server's, by its name."""
+
+    def __init__(self, placement: Placement, settings: Settings, workers: int) -> None:
+        """workers: of one version at most."""
+        super().__init__()
+        self._placement = placement
+        self._invoker = placement.invoker
+        self._name, self._qualifier = settings.function, settings.qualifier
+        self._arn = settings.function_arn
+        self._plain = placement.place.function(settings.function)
+        self._workers = workers
+
+    def problem(self) -> str:
+        try:
+            self._invoker.route(self._name, self._qualifier)
+        except Fault:
+            return words.no_function(self._arn)
+        return ""
+
+    def full(self) -> Usage | None:
+        return self._invoker.full(self._name, self._workers)
+
+    @property
+    def closed(self) -> bool:  # type: ignore[override]
+        return self._invoker.usage(self._name).reserved == 0
+
     def loops(self, trace: str) -> bool:
-        """Was it invoked too often in the chain of invocations that this trace header is of?"""
         if traces.LINEAGE not in trace:
             return False
         _, before = hop(trace, self._plain)
         return before >= MOST and not allowed(self._placement, self._name)
 
     async def invoke(self, event: bytes, trace: str = "") -> Invoked:
-        """trace: the header of what caused it."""
         id = new_id()
         sampled = self._invoker.sampled(self._name, self._qualifier)
         whole = traces.completed(trace, id, time.time(), sampled)

@@ -17,22 +17,20 @@ from ..aws.clients import Clients
 from ..aws.names import Place
 from ..durable.changes import Changes
 from ..durable.folder import StoreError
-from ..durable.state import Change, Record
+from ..durable.state import Change, Record, State
 from ..hosting.placements import Hosting, Placement
 from ..observe.mappings import MappingCounters
 from ..routing.grammar import InvalidPattern
 from ..services.sqs.service import Sqs
 from . import checks, words
-from .consumers import queue_consumer, stream_of
+from .consumers import CONSUMERS, Services
 from .failures import Failures
-from .function import Function
+from .function import DeployedFunction
 from .settings import TABLE, Settings, acts_as
 from .source import Consumer
 from .status import Status
-from .streams.consumer import StreamConsumer
-from .streams.flow import GivenUp
+from .streams.records import GivenUp
 
-KINDS = ("sqs", "kinesis", "dynamodb")
 PROGRESS = "event-source-progress"  # by UUID: under "" the last result, under a shard's id how far it is
 _SAVED = 1.0  # seconds between two times that a mapping's last result is written
 
@@ -48,6 +46,27 @@ class _Kept:
         self.task: asyncio.Task[None] | None = None
         self.name = ""  # its function's
         self.saving: asyncio.TimerHandle | None = None
+
+
+class _Progress:
+    """One mapping's, as its consumer has it."""
+
+    def __init__(self, state: State, settings: Settings, changes: Changes, failures: Failures) -> None:
+        self._state, self._settings, self._changes, self._failures = state, settings, changes, failures
+
+    def saved(self) -> Mapping[str, Record]:
+        return self._state.owned(PROGRESS, self._settings.uuid)
+
+    async def write(self, records: Mapping[str, Record | None]) -> None:
+        uuid = self._settings.uuid
+        steps = ((PROGRESS, uuid, id, record) for id, record in records.items())
+        await self._changes.write(self._state, *steps)
+
+    async def report(self, shard: str, batch_info: str, given: GivenUp) -> None:
+        settings = self._settings
+        if settings.destination:
+            arn = settings.place.arn(f"event-source-mapping:{settings.uuid}")
+            await self._failures.put(settings, arn, shard, batch_info, given)
 
 
 class Mappings:
@@ -68,8 +87,7 @@ class Mappings:
         closed after it."""
         self._loop = asyncio.get_running_loop()
         self._hosting = hosting
-        self._clients = clients
-        self._sqs = sqs
+        self._services = Services(clients, sqs)
         self._counters = counters
         self._workers = workers
         self._settle = settle
@@ -100,12 +118,12 @@ class Mappings:
 
     def check(self, kind: str, source: str, timeout: int) -> None:
         """Raises Fault for a source that AWS would refuse for a function with this timeout."""
-        checking = checks.check(self._clients, kind, source, timeout)
+        checking = checks.check(self._services.clients, kind, source, timeout)
         asyncio.run_coroutine_threadsafe(checking, self._loop).result()
 
     def reached(self, record: Record) -> bool:
         """Is what it asks for done?"""
-        if record["_kind"] not in KINDS:
+        if record["_kind"] not in CONSUMERS:
             return True
         with self._lock:
             return self._reached.get(record["UUID"]) is record
@@ -136,7 +154,7 @@ class Mappings:
         record = placement.state.get(TABLE, uuid)
         kept = self._kept.get(uuid)
         if kept is None:
-            if record is None or record["_kind"] not in KINDS:
+            if record is None or record["_kind"] not in CONSUMERS:
                 return
             saved = placement.state.get(PROGRESS, uuid) or {}
             status = Status(
@@ -190,25 +208,9 @@ class Mappings:
         await kept.consumer.start()
 
     def _consumer(self, settings: Settings, kept: _Kept) -> Consumer:
-        function = Function(kept.placement, settings, self._workers)
-        if settings.kind == "sqs":
-            return queue_consumer(self._clients, self._sqs, settings, function, kept.status)
-        stream = stream_of(self._clients, settings)
-        state, uuid = kept.placement.state, settings.uuid
-
-        async def write(records: Mapping[str, Record | None]) -> None:
-            await self._changes.write(
-                state, *((PROGRESS, uuid, id, record) for id, record in records.items())
-            )
-
-        async def report(shard: str, given: GivenUp) -> None:
-            if settings.destination:
-                arn = settings.place.arn(f"event-source-mapping:{uuid}")
-                await self._failures.put(settings, arn, shard, stream.batch_info, given)
-
-        return StreamConsumer(
-            settings, stream, function, kept.status, lambda: state.owned(PROGRESS, uuid), write, report
-        )
+        function = DeployedFunction(kept.placement, settings, self._workers)
+        progress = _Progress(kept.placement.state, settings, self._changes, self._failures)
+        return CONSUMERS[settings.kind](settings, self._services, function, kept.status, progress)
 
     async def _forget(self, uuid: str, kept: _Kept) -> None:
         self._kept.pop(uuid, None)

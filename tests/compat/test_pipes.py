@@ -226,7 +226,7 @@ def test_an_enrichment_of_nothing_ends_the_run(piped: Piped, sqs: Any) -> None:
 def test_what_fails_comes_again(piped: Piped, sqs: Any) -> None:
     """A function's error: all of it; a report: what it names. Then the dead-letter queue of the source."""
     dead, dead_arn = queue(sqs, f"{piped.name}-d")
-    policy = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 2})
+    policy = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 3})
     url, source = queue(sqs, f"{piped.name}-q", VisibilityTimeout="1", RedrivePolicy=policy)
     fed = piped.function()
     name = piped.pipe(
@@ -235,11 +235,10 @@ def test_what_fails_comes_again(piped: Piped, sqs: Any) -> None:
     )  # fmt: skip
     send(sqs, url, "good", "bad 1", "good 2")
     assert [each["Body"] for each in received(sqs, dead)] == ["bad 1"]
-    assert sorted(bodies(fed)) == ["bad 1", "bad 1", "good", "good 2"]
+    assert sorted(bodies(fed)) == ["bad 1"] * 3 + ["good", "good 2"]
     send(sqs, url, "fail")
     until(lambda: "PROBLEM" in piped.api.describe_pipe(Name=name).get("StateReason", ""), 60, "the problem")
     fed.gate.touch()
-    assert [each["Body"] for each in received(sqs, dead, 0)] == []
     until(lambda: length(sqs, url) == 0, 60, "an empty queue")
 
 

@@ -27,11 +27,12 @@ LONGEST = 300.0  # seconds of one run
 _WAITED = ("lambda", "states")  # targets that may respond
 
 
-class Run:
+class Run(Function):
     """Of one pipe. Belongs to the event loop."""
 
     def __init__(self, key: Key, record: Record, stages: Stages, functions: Mapping[str, Function]) -> None:
         """functions: by ARN, those of this server that it invokes."""
+        super().__init__()
         self._name, self._arn = key.name, key.arn
         self._record = record
         self._stages = stages
@@ -51,7 +52,7 @@ class Run:
         return next((full for each in self._functions.values() if (full := each.full()) is not None), None)
 
     @property
-    def closed(self) -> bool:
+    def closed(self) -> bool:  # type: ignore[override]
         return any(each.closed for each in self._functions.values())
 
     async def changed(self, usage: Usage | None = None) -> None:
@@ -71,7 +72,7 @@ class Run:
 
     async def invoke(self, event: bytes, trace: str = "") -> Invoked:
         """event: of a batch, as a function would get it."""
-        records = wire.decode(event)["Records"]
+        records = [_flat(each) for each in wire.decode(event)["Records"]]
         try:
             async with asyncio.timeout(LONGEST):
                 done = await self._through(records, trace)
@@ -168,6 +169,12 @@ class Run:
         known = {each.get("eventID"): _id(each) for each in records if each.get("eventID")}
         items = [{"itemIdentifier": known.get(id, id)} for id in ids]
         return Invoked(How.DONE, wire.encode({"batchItemFailures": items}), "")
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    """Kinesis's members are at the top of a pipe's records."""
+    own = record.pop("kinesis", None)
+    return record if own is None else {**own, **record}
 
 
 def _id(record: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from ...aws.faults import Fault
 from ...aws.names import Place
 from ...durable.changes import Changes
 from ...durable.folder import StoreError
-from ...durable.state import Change, Record
+from ...durable.state import Change, Record, State
 from ...hosting.placements import Hosting, Placement
 from ...observe.mappings import MappingCounters
 from ...services.pipes.catalog import Catalog, Key
@@ -24,19 +24,17 @@ from ...services.pipes.operations import PENDING
 from ...services.pipes.service import Pipes
 from ...services.sqs.service import Sqs
 from .. import checks
-from ..consumers import queue_consumer, stream_of
+from ..consumers import CONSUMERS, Services
 from ..failures import Failures
-from ..function import Function
+from ..function import DeployedFunction, Function
 from ..settings import Settings
 from ..source import Consumer
 from ..status import Status
-from ..streams.consumer import StreamConsumer
-from ..streams.flow import GivenUp
+from ..streams.records import GivenUp
 from .run import Run
 from .settings import dead_letter, function_settings, kind_of_record, settings_of
 from .stages import Stages
 
-KINDS = ("sqs", "kinesis", "dynamodb")  # of sources that are read here
 PROGRESS = "pipes-progress"  # by name: under a shard's id how far it is
 # Members that make a pipe no other one.
 _ABOUT = ("CurrentState", "StateReason", "LastModifiedTime", "Tags", "Description")
@@ -54,6 +52,28 @@ class _Kept:
         self.task: asyncio.Task[None] | None = None
 
 
+class _Progress:
+    """One pipe's, as its consumer has it."""
+
+    def __init__(
+        self, key: Key, state: State, settings: Settings, changes: Changes, failures: Failures
+    ) -> None:
+        self._key, self._state, self._settings = key, state, settings
+        self._changes, self._failures = changes, failures
+
+    def saved(self) -> Mapping[str, Record]:
+        return self._state.owned(PROGRESS, self._key.name)
+
+    async def write(self, records: Mapping[str, Record | None]) -> None:
+        steps = ((PROGRESS, self._key.name, id, record) for id, record in records.items())
+        await self._changes.write(self._state, *steps)
+
+    async def report(self, shard: str, batch_info: str, given: GivenUp) -> None:
+        if self._settings.destination:
+            arn = self._key.arn
+            await self._failures.put(self._settings, arn, shard, batch_info, given, describe=dead_letter)
+
+
 class PipeRunner:
     """Belongs to the event loop."""
 
@@ -64,7 +84,7 @@ class PipeRunner:
         """workers: of one version at most. changes: its writer, closed after it."""
         self._loop = asyncio.get_running_loop()
         self._catalog: Catalog = pipes.catalog
-        self._hosting, self._clients, self._sqs = hosting, clients, sqs
+        self._hosting, self._services = hosting, Services(clients, sqs)
         self._changes, self._failures, self._counters = changes, failures, counters
         self._workers, self._stages = workers, stages
         self._kept: dict[Key, _Kept] = {}
@@ -141,17 +161,18 @@ class PipeRunner:
         if not runs or self._closed:
             return ""
         kind = kind_of_record(record)
-        if kind not in KINDS:
+        if kind not in CONSUMERS:
             return f"Sources like {record['Source']} are not read by this server."
         if record["CurrentState"] in _FAILED:
             try:
-                await checks.check(self._clients, kind, record["Source"], 0)
+                await checks.check(self._services.clients, kind, record["Source"], 0)
             except Fault as fault:
                 return fault.message or fault.code
         settings = settings_of(key, record)
         functions = self._functions(record, settings)
         kept.run = Run(key, record, self._stages, functions)
-        kept.consumer = self._consumer(key, settings, kept.run, kept.status)
+        progress = _Progress(key, self._catalog.state(key.place), settings, self._changes, self._failures)
+        kept.consumer = CONSUMERS[kind](settings, self._services, kept.run, kept.status, progress)
         await kept.consumer.start()
         return ""
 
@@ -162,29 +183,8 @@ class PipeRunner:
             if ":function:" in arn:
                 place = Place(*arn.split(":")[3:5])
                 made = function_settings(place, settings, arn)
-                found[arn] = Function(self._hosting.of(place), made, self._workers)
+                found[arn] = DeployedFunction(self._hosting.of(place), made, self._workers)
         return found
-
-    def _consumer(self, key: Key, settings: Settings, run: Run, status: Status) -> Consumer:
-        if settings.kind == "sqs":
-            return queue_consumer(self._clients, self._sqs, settings, run, status)
-        stream = stream_of(self._clients, settings, flat=True)
-        state = self._catalog.state(key.place)
-
-        async def write(records: Mapping[str, Record | None]) -> None:
-            await self._changes.write(
-                state, *((PROGRESS, key.name, id, each) for id, each in records.items())
-            )
-
-        async def report(shard: str, given: GivenUp) -> None:
-            if settings.destination:
-                info = stream.batch_info
-                await self._failures.put(settings, key.arn, shard, info, given, describe=dead_letter)
-
-        def saved() -> Mapping[str, Record]:
-            return state.owned(PROGRESS, key.name)
-
-        return StreamConsumer(settings, stream, run, status, saved, write, report)
 
     async def _drop_progress(self, key: Key) -> None:
         state = self._catalog.state(key.place)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Sequence
 from ...aws.clients import CallFailed
 from .. import backoff, reports, words
 from ..batches import Gathering, by_group, event, split
-from ..function import Fed, How
+from ..function import Function, How
 from ..scale import Scale
 from ..settings import Settings
 from ..status import Status
@@ -30,7 +30,7 @@ _DELETES = 5  # attempts to delete a batch
 class SqsConsumer:
     """Belongs to the event loop."""
 
-    def __init__(self, settings: Settings, reader: Reader, function: Fed, status: Status) -> None:
+    def __init__(self, settings: Settings, reader: Reader, function: Function, status: Status) -> None:
         self._settings = settings
         self._reader = reader
         self._function = function

@@ -10,7 +10,7 @@ from ...aws.faults import Fault
 from ...services.sqs.messages import Wanted
 from ...services.sqs.queues import Queue
 from ...services.sqs.service import Sqs
-from ..function import Fed
+from ..function import Function
 from .reader import Received
 from .records import Message
 
@@ -37,7 +37,7 @@ class LocalReader:
             raise CallFailed(NO_QUEUE, NO_QUEUE_TEXT, retriable=True)
         return queue
 
-    async def receive(self, n: int, seconds: float, function: Fed) -> list[Received]:
+    async def receive(self, n: int, seconds: float, function: Function) -> list[Received]:
         while True:
             queue = self._queue()
             full, problem = function.full(), function.problem()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from ..function import Fed
+from ..function import Function
 from .records import Message
 
 Received = tuple[Any, dict[str, Any]]  # what the reader knows a message by, and as ReceiveMessage shows it
@@ -19,7 +19,7 @@ class Reader(Protocol):
     most: int
     patience: float
 
-    async def receive(self, n: int, seconds: float, function: Fed) -> list[Received]:
+    async def receive(self, n: int, seconds: float, function: Function) -> list[Received]:
         """Up to n messages; none when there were none for so long. function: nothing is
         received while it is full."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...aws.clients import CallFailed, Clients
-from ..function import Fed
+from ..function import Function
 from ..settings import Settings
 from .reader import Received
 from .records import Message
@@ -36,7 +36,7 @@ class RemoteReader:
             self._url = ""  # it may be elsewhere from now on
             raise
 
-    async def receive(self, n: int, seconds: float, function: Fed) -> list[Received]:
+    async def receive(self, n: int, seconds: float, function: Function) -> list[Received]:
         while (full := function.full()) is not None:
             await function.changed(full)
         found = await self._call(

@@ -12,7 +12,7 @@ from ...aws.clients import CallFailed
 from ...durable.folder import StoreError
 from ...durable.state import Record
 from .. import backoff
-from ..function import Fed
+from ..function import Function
 from ..settings import Settings
 from ..status import Status
 from .api import GONE, Stream
@@ -33,7 +33,7 @@ class StreamConsumer:
     """Belongs to the event loop."""
 
     def __init__(
-        self, settings: Settings, stream: Stream, function: Fed, status: Status,
+        self, settings: Settings, stream: Stream, function: Function, status: Status,
         saved: Callable[[], Mapping[str, Record]], write: Write, report: Report,
     ) -> None:  # fmt: skip
         """saved: the mapping's progress by shard, which `write` changes."""

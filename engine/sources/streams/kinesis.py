@@ -17,8 +17,7 @@ class Kinesis:
     pause = 1.0
     batch_info = "KinesisBatchInfo"
 
-    def __init__(self, clients: Clients, settings: Settings, flat: bool = False) -> None:
-        self._flat = flat
+    def __init__(self, clients: Clients, settings: Settings) -> None:
         self._clients = clients
         self._place = settings.owner
         self._source = settings.source
@@ -73,6 +72,7 @@ class Kinesis:
             "awsRegion": self._place.region,
             "eventSourceARN": self._source,
         }
-        seen = {**about, **own}
-        shown = {**own, **about} if self._flat else {"kinesis": own, **about}
-        return Raw(record["SequenceNumber"], record["PartitionKey"], arrived, shown, seen, record["Data"])
+        return Raw(
+            record["SequenceNumber"], record["PartitionKey"], arrived,
+            {"kinesis": own, **about}, {**about, **own}, record["Data"],
+        )  # fmt: skip

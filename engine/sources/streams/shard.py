@@ -13,7 +13,7 @@ from ...aws.clients import CallFailed
 from ...durable.folder import StoreError
 from .. import backoff, reports, words
 from ..batches import event
-from ..function import Fed, How
+from ..function import Function, How
 from ..settings import Settings
 from ..status import Status
 from .api import EXPIRED, GONE, TRIMMED, Page, Position, Raw, Stream
@@ -46,7 +46,7 @@ class ShardReader:
     """Belongs to the event loop. `run` ends when the shard is at its end, or after `stop`."""
 
     def __init__(
-        self, stream: Stream, shard: str, settings: Settings, function: Fed, status: Status,
+        self, stream: Stream, shard: str, settings: Settings, function: Function, status: Status,
         saved: dict[str, Any], save: Save, report: Report, lost: Callable[[], object], fresh: bool,
     ) -> None:  # fmt: skip
         """saved: what `save` was given last. report: done once a report is durable. lost: called when the stream seems
