@@ -23,7 +23,7 @@ from ...services.pipes.catalog import Catalog, Key
 from ...services.pipes.operations import PENDING
 from ...services.pipes.service import Pipes
 from ...services.sqs.service import Sqs
-from .. import checks
+from .. import checks, words
 from ..consumers import CONSUMERS, Services
 from ..failures import Failures
 from ..function import DeployedFunction, Function
@@ -109,7 +109,10 @@ class PipeRunner:
         kept = self._kept.get(key)
         if kept is None or not kept.status.result.startswith("PROBLEM"):
             return ""
-        return ((kept.run.trouble if kept.run else "") or kept.status.result)[:512]
+        text = kept.status.result
+        if text == words.FAILED and kept.run is not None:
+            text = kept.run.trouble or text
+        return text[:512]
 
     def _changed(self, placement: Placement, change: Change) -> None:
         if any(table in ("function", "alias", "concurrency") for table, *_ in change.steps):

@@ -135,3 +135,19 @@ def test_a_subscription_that_may_not_be_made_yet_is_made_later(
         assert (await texts(stream, iterator, 1))[0] == ["1"]
 
     run(stub, work)
+
+
+@pytest.mark.promise(234)
+def test_a_place_that_is_trimmed_is_the_first_that_is_there(stub: FanOutStub) -> None:
+    stub.put("0", "1", "2")
+    stub.failures = [(400, "InvalidArgumentException")]
+
+    async def work(stream: FanOut) -> list[str]:
+        iterator = await stream.iterator("0", Position(after="0" * 20))
+        return (await texts(stream, iterator, 2))[0]
+
+    assert run(stub, work) == ["1", "2"]
+    assert [each["StartingPosition"]["Type"] for each in stub.asked] == [
+        "AFTER_SEQUENCE_NUMBER",
+        "TRIM_HORIZON",
+    ]
