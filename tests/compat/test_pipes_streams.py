@@ -12,9 +12,9 @@ import pytest
 from botocore.config import Config
 from delivered import received
 from mapped import send
+from piped import FUNCTION, REPORT, gone
 from served import REGION, ROLE, RUNTIME, Served
 from support import until
-from test_pipes import FUNCTION, REPORT, gone
 
 from engine.hosting.archives import pack
 

@@ -36,6 +36,7 @@ from .settings import dead_letter, function_settings, kind_of_record, settings_o
 from .stages import Stages
 
 PROGRESS = "pipes-progress"  # by name: under a shard's id how far it is
+_AGAIN = 1.0  # seconds until a state that could not be written is tried again
 # Members that make a pipe no other one.
 _ABOUT = ("CurrentState", "StateReason", "LastModifiedTime", "Tags", "Description")
 _FAILED = {"CREATING": "CREATE_FAILED", "UPDATING": "UPDATE_FAILED", "STARTING": "START_FAILED"}
@@ -145,7 +146,8 @@ class PipeRunner:
                     changed = {"CurrentState": state} | ({"StateReason": reason[:512]} if failed else {})
                     await self._catalog.settle(key, record, changed)
         except StoreError:
-            self._loop.call_later(1.0, self.follow, key)
+            kept.record = None  # all of it once more
+            self._loop.call_later(_AGAIN, self.follow, key)
         except Exception as error:  # it is this pipe's alone
             self._loop.call_exception_handler({"message": f"{key.arn} failed", "exception": error})
         finally:

@@ -23,6 +23,7 @@ _LATER = 1.0  # seconds until a subscription that may not be made yet is tried a
 _UNREAD = 30.0  # seconds without a read after which a subscription is ended
 _BEGINS = 5.0  # seconds that who is to see what comes from now on waits for it
 Events = AsyncGenerator[tuple[str, dict[str, Any]], None]
+_FIRST = wire.encode({"Type": "TRIM_HORIZON"}).decode()  # of the records that are still there
 _QUIET = "ReadTimeoutError"  # nothing came for a while, not even that there is nothing
 # A subscription of this consumer is still known, or there were five in this second.
 _BUSY = ("ResourceInUseException", "LimitExceededException")
@@ -121,9 +122,7 @@ class FanOut(Kinesis):
             if failed.code == _QUIET:
                 return Page([], start)
             if failed.code in TRIMMED and wire.decode(start.encode())["Type"] == "AFTER_SEQUENCE_NUMBER":
-                return Page(
-                    [], wire.encode({"Type": "TRIM_HORIZON"}).decode()
-                )  # the first that is still there
+                return Page([], _FIRST)
             if failed.code not in _BUSY:
                 raise
             self._not_before[shard] = loop.time() + _LATER
