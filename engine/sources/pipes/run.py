@@ -39,6 +39,13 @@ class Run(Function):
         self._functions = functions
         self._target, self._given = record["Target"], record.get("TargetParameters") or {}
         self._kind = kind_of(self._target)
+        if self._kind == "event-bus":
+            usual = {
+                "Source": f"Pipe {key.name}",
+                "DetailType": f"Event from aws:{kind_of(record['Source'])}",
+            }
+            bus = self._given.get("EventBridgeEventBusParameters") or {}
+            self._given = {**self._given, "EventBridgeEventBusParameters": {**usual, **bus}}
         self._enrichment = record.get("Enrichment") or ""
         self._enriching = record.get("EnrichmentParameters") or {}
         self.trouble = ""  # of the last run that failed
@@ -86,6 +93,10 @@ class Run(Function):
             done = self._failed(failure.code, failure.message)
             if failure.code in retries.THROTTLED:
                 done = Invoked(How.REFUSED, b"", self.trouble)
+        except Exception as error:  # it is this pipe's alone: what it was about is tried again
+            done = self._failed("InternalException", repr(error))
+            context = {"message": f"{self._arn} failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
         return done
 
     def _failed(self, code: str, message: str) -> Invoked:

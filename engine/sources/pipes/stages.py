@@ -113,15 +113,13 @@ class Stages:
         _whole([(int(each["Id"]), each) for each in found.get("Failed") or ()], "Code", "Message")
 
     async def _event_bus(
-        self, pipe: str, place: Place, name: str, given: Mapping[str, Any], pairs: list[tuple[Any, Any]]
+        self, _pipe: str, place: Place, name: str, given: Mapping[str, Any], pairs: list[tuple[Any, Any]]
     ) -> None:
-        bus = given.get("EventBridgeEventBusParameters") or {}
+        bus = given["EventBridgeEventBusParameters"]
         entries = []
         for record, value in pairs:
-            origin = record.get("eventSource", "") if isinstance(record, dict) else ""
             entry: dict[str, Any] = {
-                "Source": dynamic(bus.get("Source") or f"Pipe {pipe}", record),
-                "DetailType": dynamic(bus.get("DetailType") or f"Event from {origin or 'enrichment'}", record),
+                "Source": dynamic(bus["Source"], record), "DetailType": dynamic(bus["DetailType"], record),
                 "Detail": _text(value), "EventBusName": name.removeprefix("event-bus/"),
                 "Resources": [dynamic(each, record) for each in bus.get("Resources") or ()],
             }  # fmt: skip
