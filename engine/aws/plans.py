@@ -162,7 +162,9 @@ def _of_structure(parts: list[tuple[str, Convert]]) -> Convert:
 
 
 def _seconds(value: Any) -> Any:
-    """botocore writes whole seconds as such."""
+    """botocore writes whole seconds as such, and reads a text as the time that it says."""
+    if isinstance(value, str):
+        value = parse_timestamp(value)
     if isinstance(value, datetime):
         value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
         return int(value) if value == int(value) else value

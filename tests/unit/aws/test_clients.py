@@ -45,6 +45,7 @@ WHEN = datetime(2026, 11, 29, 12, 30, 1, 500000, UTC)
         ("events", "PutTargets", {"Rule": "r", "Targets": [{"Id": "1", "Arn": "a"}]}),
         ("events", "PutEvents", {"Entries": [{"Time": WHEN, "Source": "s", "DetailType": "d", "Detail": "{}"}]}),
         ("events", "PutEvents", {"Entries": [{"Time": WHEN.replace(microsecond=0), "Source": "s"}]}),
+        ("events", "PutEvents", {"Entries": [{"Time": "2026-11-29T12:30:01Z"}, {"Time": 1764419401}]}),
         ("kinesis", "PutRecord", {"StreamName": "s", "Data": b"\x00\xff", "PartitionKey": "k"}),
         ("kinesis", "PutRecords", {
             "StreamName": "s", "Records": [{"Data": "text", "PartitionKey": "k"}, {"Data": b"", "PartitionKey": "k"}],
