@@ -51,11 +51,11 @@ def string_to_sign(stamp: str, scope: tuple[str, str, str], request: bytes) -> s
 def sign(secret: str, stamp: str, scope: tuple[str, str, str], request: bytes) -> str:
     """The signature that the holder of `secret` gives a canonical request: 64 hexadecimal digits."""
     text = string_to_sign(stamp, scope, request)
-    return hmac.new(_signing_key(secret, *scope), wire(text), hashlib.sha256).hexdigest()
+    return hmac.new(signing_key(secret, *scope), wire(text), hashlib.sha256).hexdigest()
 
 
 @lru_cache(maxsize=64)
-def _signing_key(secret: str, *scope: str) -> bytes:
+def signing_key(secret: str, *scope: str) -> bytes:
     key = b"AWS4" + secret.encode()
     for part in (*scope, "aws4_request"):
         key = hmac.new(key, wire(part), hashlib.sha256).digest()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from botocore.credentials import Credentials
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import InvalidConfiguration
 from .names import Place
@@ -22,6 +23,8 @@ _NAMES = {
     "states": "stepfunctions", "tagging": "resourcegroupstaggingapi",
 }  # fmt: skip
 
+_ADVISORY, _MANDATORY = 900.0, 600.0  # seconds before their end that credentials are renewed: botocore's
+_PAUSE = 5.0  # seconds between two looks for others
 
 T = TypeVar("T")
 
@@ -81,6 +84,10 @@ class Upstream:
             return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN"))
         return Credentials(place.account, "stoker")
 
+    def refused(self, credentials: Credentials) -> bool:
+        """A service did not take these. May there be others now?"""
+        return False
+
     def headers(self, place: Place) -> dict[str, str]:
         """What a request carries beside its own."""
         return {}
@@ -103,6 +110,11 @@ class Aws(Upstream):
         self._session = get_session()
         self._endpoints: dict[tuple[str, str], str] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stoker-aws")  # botocore's session is for one
+        self._kept: Credentials | None = None  # as they were looked up last
+        self._renewing: asyncio.Task[None] | None = None
+        self._next = 0.0  # when to look again at the earliest, monotonic
+        self._anew = False
+        self._trouble = ""
         try:
             self._found = self._session.get_credentials()
         except BotoCoreError as error:
@@ -142,14 +154,50 @@ class Aws(Upstream):
         return str(url)
 
     async def credentials(self, place: Place) -> Credentials:
-        return await self._in_thread(self._frozen)
+        """As they were looked up last; anew before they expire, which nobody waits for while they last, and after a
+        service refused them."""
+        if self._kept is None or self._ends_within(_ADVISORY):
+            if self._renewing is None and (self._kept is None or time.monotonic() >= self._next):
+                self._renewing = asyncio.get_running_loop().create_task(self._renew())
+            if self._renewing is not None and (self._kept is None or self._ends_within(_MANDATORY)):
+                await asyncio.shield(self._renewing)
+        if self._kept is None:
+            raise Unreachable(f"has no credentials: {self._trouble}")
+        return self._kept
+
+    def refused(self, credentials: Credentials) -> bool:
+        kept = self._kept
+        if kept is None or kept.access_key != credentials.access_key or kept.token != credentials.token:
+            return True  # they are others already
+        if self._renewing is not None or time.monotonic() < self._next:
+            return False
+        self._kept, self._anew = None, True
+        return True
+
+    def _ends_within(self, seconds: float) -> bool:
+        """Only credentials of a role do."""
+        needed = getattr(self._found, "refresh_needed", None)
+        return needed is not None and bool(needed(seconds))
+
+    async def _renew(self) -> None:
+        try:
+            self._kept = await self._in_thread(self._frozen)
+        except Unreachable as reason:
+            self._trouble = str(reason)
+        finally:
+            self._renewing = None
+            self._next = time.monotonic() + _PAUSE
 
     def _frozen(self) -> Credentials:
-        assert self._found is not None
         try:
+            if self._anew:  # a profile may have others by now, which botocore's session reads once
+                from botocore.session import get_session
+
+                self._found, self._anew = get_session().get_credentials() or self._found, False
+            assert self._found is not None
             frozen = self._found.get_frozen_credentials()  # those of a role are renewed here
-        except BotoCoreError as error:
-            raise Unreachable(f"has no credentials: {error}") from error
+        except (BotoCoreError, ClientError) as error:
+            raise Unreachable(str(error)) from error
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -77,6 +77,7 @@ from ..services.lambda_.wording import WORDING
 from ..services.logs.process import InvocationsEnded, LogsProcess, folder_of
 from ..services.logs.service import Logs
 from ..services.logs.subscriptions import Subscriptions
+from ..services.pipes.service import Pipes
 from ..services.prometheus import Prometheus
 from ..services.s3.folders import Folder, parse_bucket
 from ..services.s3.records import Bucket as S3Bucket
@@ -90,6 +91,9 @@ from ..services.sts import Sts
 from ..services.urls.service import FunctionUrlRequests
 from ..sources.failures import Failures
 from ..sources.mappings import Mappings
+from ..sources.pipes.posts import Posts
+from ..sources.pipes.runner import PipeRunner
+from ..sources.pipes.stages import Stages
 from . import budget
 from .acceptor import Acceptor
 from .app import App
@@ -272,6 +276,13 @@ class Server:
             hosting, polling, sqs, changes, failures, mapped, options.workers, lambda_.settle_soon
         )
         stack.callback(mappings.close)
+        pipes = Pipes(states)
+        stack.callback(pipes.close)
+        stages = Stages(
+            clients, targets, Posts(bus.http, upstream, lambda: self.url, self._host("execute-api.{}")).post
+        )
+        runner = PipeRunner(pipes, hosting, polling, sqs, changes, failures, mapped, options.workers, stages)
+        stack.callback(runner.close)
         await loop.run_in_executor(executor, lambda_.settle)
         Collection(states, packages, loop.call_soon_threadsafe)
         door = self._door(place)
@@ -295,6 +306,7 @@ class Server:
             sqs,
             bus,
             scheduler,
+            pipes,
             topics,
             alarms,
             artifacts,
@@ -307,7 +319,7 @@ class Server:
             *self._services,
             s3,
         ]
-        self._drains = [mappings.close, *(service.drain for service in services)]
+        self._drains = [mappings.close, runner.close, *(service.drain for service in services)]
         registry = Registry(services)
         app = App(registry, door, passthrough)
         endpoint = Endpoint(hosting, events, model, door)
@@ -326,6 +338,7 @@ class Server:
         subscriptions.start()
         failures.start()
         mappings.start()
+        runner.start()
         await stacks.start()
         stack.callback(loop.create_task(sweep(hosting, counters, measured)).cancel)
         stack.callback(loop.create_task(sample(hosting, measured)).cancel)

@@ -12,7 +12,7 @@ from .. import wire
 _STEP = re.compile(r"\.([\w\-/$@:]+)|\['([^']+)'\]|\[\"([^\"]+)\"\]|\[(\d+|\*)\]")
 _TOKEN = re.compile(r'<([\w.\-]+)>|\\.|"', re.DOTALL)
 _ABSENT = object()
-_GONE = "\0absent\0"  # stands where a member is to vanish
+VANISHES = "\0absent\0"  # stands where a member is to vanish
 RESERVED = "aws.events."
 
 
@@ -105,21 +105,21 @@ def _transformed(transformer: Mapping[str, Any], source: Source) -> bytes:
             return "" if value is _ABSENT else _bare(value)
         if value is _ABSENT:
             vanished = True
-            value = _GONE
+            value = VANISHES
         return wire.encode(value).decode()
 
     text = _TOKEN.sub(put, transformer["InputTemplate"])
-    return wire.encode(_pruned(wire.decode(text.encode()))) if vanished else text.encode()
+    return wire.encode(pruned(wire.decode(text.encode()))) if vanished else text.encode()
 
 
 def _bare(value: Any) -> str:
     return value if isinstance(value, str) else wire.encode(value).decode()
 
 
-def _pruned(value: Any) -> Any:
+def pruned(value: Any) -> Any:
     """Without the members that vanish."""
     if isinstance(value, dict):
-        return {name: _pruned(inner) for name, inner in value.items() if inner != _GONE}
+        return {name: pruned(inner) for name, inner in value.items() if inner != VANISHES}
     if isinstance(value, list):
-        return [_pruned(inner) for inner in value if inner != _GONE]
-    return None if value == _GONE else value
+        return [pruned(inner) for inner in value if inner != VANISHES]
+    return None if value == VANISHES else value

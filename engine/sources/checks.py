@@ -14,6 +14,7 @@ from .acked.broker import GONE, REFUSED
 from .consumers import broker
 from .rabbitmq.broker import address
 from .settings import Settings
+from .words import no_access
 
 _PATIENCE = 5.0  # seconds; a source that cannot be asked now may be there
 _NO_QUEUE = (
@@ -21,6 +22,8 @@ _NO_QUEUE = (
     "SQS Error Message: The specified queue does not exist."
 )
 _ANY = {"UUID": "check", "FunctionArn": "", "BatchSize": 1}  # of a mapping that only looks
+_DENIED = "AccessDenied"
+_NO_PERMISSION = "The provided execution role does not have permissions to call ReceiveMessage on SQS"
 _MISSING = ("NonExistentQueue", "QueueDoesNotExist", "ResourceNotFound", "NotFoundException")
 _THINGS = {"kafka": "Cluster", "mq": "Broker"}  # others are streams
 
@@ -36,6 +39,8 @@ async def check(clients: Clients, kind: str, source: str, timeout: int) -> None:
         async with asyncio.timeout(_PATIENCE):
             if kind == "sqs":
                 await _queue(clients, source, place, timeout)
+            elif kind == "kinesis" and "/consumer/" in source:
+                await _consumer(clients, source, place)
             elif kind == "kinesis":
                 name = {"StreamName": source.rpartition(":stream/")[2].partition("/")[0]}
                 await clients.call("kinesis", "DescribeStreamSummary", name, place)
@@ -51,6 +56,9 @@ async def check(clients: Clients, kind: str, source: str, timeout: int) -> None:
     except TimeoutError:
         return
     except CallFailed as failed:
+        if _DENIED in failed.code:
+            text = no_access(kind, source).removeprefix("PROBLEM: ")
+            raise _invalid(_NO_PERMISSION if kind == "sqs" else text) from failed
         if any(each in failed.code for each in _MISSING):
             raise _invalid(
                 _NO_QUEUE if kind == "sqs" else f"{_THINGS.get(kind, 'Stream')} not found: {source}"
@@ -77,6 +85,14 @@ async def check_own(kind: str, source: Mapping[str, Any], arn: str) -> None:
             raise _invalid(f"Cannot access stream {arn}: {failed.message}") from failed
         if not failed.retriable:
             raise _invalid(failed.message) from failed
+
+
+async def _consumer(clients: Clients, source: str, place: Place) -> None:
+    """Of a stream, for enhanced fan-out."""
+    found = await clients.call("kinesis", "DescribeStreamConsumer", {"ConsumerARN": source}, place)
+    status = (found.get("ConsumerDescription") or {}).get("ConsumerStatus", "ACTIVE")
+    if status != "ACTIVE":
+        raise _invalid(f"Stream consumer {source} is not active: {status}")
 
 
 async def _queue(clients: Clients, source: str, place: Place, timeout: int) -> None:

@@ -86,6 +86,11 @@ def _streams(stream: Callable[[Clients, Settings], Stream]) -> Make:
 
 
 def _kinesis(clients: Clients, settings: Settings) -> Stream:
+    """Pushed, where the source is a consumer of the stream."""
+    if "/consumer/" in settings.source:
+        from .streams.fan_out import FanOut
+
+        return FanOut(clients, settings)
     from .streams.kinesis import Kinesis
 
     return Kinesis(clients, settings)

@@ -91,16 +91,16 @@ class Failures:
         self.start, self.close = deliveries.start, deliveries.close
 
     async def put(
-        self, settings: Settings, name: str, described: Mapping[str, Any], event: bytes, records: int
-    ) -> None:
+        self, settings: Settings, name: str, described: Mapping[str, Any], event: bytes, records: int, about: str = ""
+    ) -> None:  # fmt: skip
         """Done once nothing can lose the report. name: of the shard or partition; event: of the records that it is
-        about."""
+        about; about: the ARN of what gave them up, "": the mapping's."""
         target, key = settings.destination, ""
         body = wire.encode(described)
         if ":s3:" in target:  # has the records, too
             key = object_key(f"aws/lambda/{settings.uuid}", name)
             body = body[:-1] + b',"payload":' + event + b"}"
-        mapping = settings.place.arn(f"event-source-mapping:{settings.uuid}")
+        mapping = about or settings.place.arn(f"event-source-mapping:{settings.uuid}")
         kept = _encode(Report(mapping, Message(target, body, key=key), records))
         while True:
             try:

@@ -34,6 +34,7 @@ MODELS = {
         "events",
         "lambda",
         "logs",
+        "pipes",
         "s3",
         "scheduler",
         "sns",

@@ -1,12 +1,27 @@
-"""AWS::Events, AWS::Scheduler and AWS::Logs: buses, rules, archives, connections, schedules, log groups."""
+"""AWS::Events, AWS::Scheduler, AWS::Pipes and AWS::Logs: buses, rules, schedules, pipes, log groups."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ...aws.clients import CallFailed
 from ..shaping import lowered, shaped
-from .base import Aws, Kind, Made, NotMade, Wanted, retag, send, send_known, tag_list, tags
+from .base import (
+    GONE,
+    Aws,
+    Kind,
+    Made,
+    NotMade,
+    Wanted,
+    retag,
+    send,
+    send_known,
+    tag_list,
+    tags,
+    until,
+    with_defaults,
+)  # fmt: skip
 
 _PER_CALL = 10  # targets of one request
 
@@ -211,6 +226,63 @@ class Schedule(Kind):
         return {"GroupName": group} if group else {}
 
 
+class Pipe(Kind):
+    """Made and changed in the background: done once it runs, or stands still."""
+
+    type = "AWS::Pipes::Pipe"
+    service = "pipes"
+    name = "Name"
+    fixed = frozenset({"Source"})
+    probe = ("DescribePipe", "Name")
+
+    async def create(self, aws: Aws, wanted: Wanted) -> Made:
+        given = {**wanted.without("Tags"), "Name": wanted.name}
+        if found := tags(wanted.properties):
+            given["Tags"] = found
+        made = await send(aws, "pipes", "CreatePipe", given)
+        return await self._settled(aws, wanted.name, {"Arn": made["Arn"]})
+
+    async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
+        cleared = {"Description": "", "Enrichment": "", "DesiredState": "RUNNING"}
+        given = with_defaults(wanted.without("Tags"), before.properties, cleared)
+        await send_known(aws, "pipes", "UpdatePipe", {**given, "Name": before.id})
+        arn = before.attributes["Arn"]
+        await retag(
+            before.properties, wanted.properties,
+            lambda fresh: aws.call("pipes", "TagResource", {"resourceArn": arn, "tags": fresh}),
+            lambda gone: aws.call("pipes", "UntagResource", {"resourceArn": arn, "tagKeys": gone}),
+        )  # fmt: skip
+        return await self._settled(aws, before.id, before.attributes)
+
+    async def delete(self, aws: Aws, before: Made) -> None:
+        await until(lambda: self._still(aws, before.id))
+        await aws.call("pipes", "DeletePipe", {"Name": before.id})
+        await until(lambda: self._gone(aws, before.id))
+
+    async def _settled(self, aws: Aws, name: str, attributes: dict[str, Any]) -> Made:
+        await until(lambda: self._still(aws, name))
+        found = await aws.call("pipes", "DescribePipe", {"Name": name})
+        if found["CurrentState"].endswith("FAILED"):
+            raise NotMade(f"{found['CurrentState']}: {found.get('StateReason', '')}")
+        times = {member: str(found[member]) for member in ("CreationTime", "LastModifiedTime")}
+        states = {member: found.get(member, "") for member in ("CurrentState", "StateReason")}
+        return Made(name, {**attributes, **times, **states})
+
+    async def _still(self, aws: Aws, name: str) -> bool:
+        found = await aws.call("pipes", "DescribePipe", {"Name": name})
+        return not str(found["CurrentState"]).endswith("ING") or found["CurrentState"] == "RUNNING"
+
+    @staticmethod
+    async def _gone(aws: Aws, name: str) -> bool:
+        try:
+            await aws.call("pipes", "DescribePipe", {"Name": name})
+        except CallFailed as failed:
+            if failed.code in GONE:
+                return True
+            raise
+        return False
+
+
 class LogGroup(Kind):
     type = "AWS::Logs::LogGroup"
     service = "logs"
@@ -276,5 +348,5 @@ class SubscriptionFilter(Kind):
 
 KINDS: tuple[Kind, ...] = (
     EventBus(), EventBusPolicy(), Archive(), Connection(), ApiDestination(), Rule(), ScheduleGroup(), Schedule(),
-    LogGroup(), SubscriptionFilter(),
+    Pipe(), LogGroup(), SubscriptionFilter(),
 )  # fmt: skip

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import email.utils
+import gzip
 import time
+import zlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -52,8 +54,8 @@ class HttpTargets:
     async def aclose(self) -> None:
         await self._pool.aclose()
 
-    async def send(self, job: Job, target: Mapping[str, Any], body: bytes) -> None:
-        """Done once the destination took it. Raises Refused."""
+    async def send(self, job: Job, target: Mapping[str, Any], body: bytes) -> bytes:
+        """Done once the destination took it: its response. Raises Refused."""
         arn = target["Arn"]
         place = Place(*arn.split(":")[3:5])
         destination = self._catalog.state(place).get(DESTINATIONS, named(arn))
@@ -65,13 +67,13 @@ class HttpTargets:
                 "NO_PERMISSIONS", f"{destination['ConnectionArn']} is not authorized", retriable=False
             )
         await self._pace(destination)
-        status, headers = await self._request(job, target, destination, connection, body)
+        status, headers, content = await self._request(job, target, destination, connection, body)
         if status in (401, 407) and self._tokens.pop(connection["_id"], None) is not None:
-            status, headers = await self._request(
+            status, headers, content = await self._request(
                 job, target, destination, connection, body
             )  # the token was old
         if 200 <= status < 300:
-            return
+            return _plain(content, headers.get("content-encoding", ""))
         retriable = status == 429 or status >= 500
         after = _retry_after(headers.get("retry-after", ""))
         code = _BY_CODE.get(status, "SDK_CLIENT_ERROR" if status < 500 else "INTERNAL_ERROR")
@@ -88,7 +90,7 @@ class HttpTargets:
 
     async def _request(
         self, job: Job, target: Mapping[str, Any], destination: Record, connection: Record, body: bytes
-    ) -> tuple[int, dict[str, str]]:
+    ) -> tuple[int, dict[str, str], bytes]:
         given = target.get("HttpParameters") or {}
         event = wire.decode(job.event)
         headers, query, fields = await self._authorized(connection)
@@ -111,14 +113,15 @@ class HttpTargets:
 
     async def _sent(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, dict[str, str]]:
+    ) -> tuple[int, dict[str, str], bytes]:
         """Raises Refused when there is no response."""
-        response, _ = await self._response(method, url, headers, body)
-        return response.status, _named(response)
+        response, content = await self.response(method, url, headers, body)
+        return response.status, _named(response), content
 
-    async def _response(
+    async def response(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[httpcore.Response, bytes]:
+        """Raises Refused when there is none."""
         content = b"" if method in ("GET", "HEAD", "OPTIONS", "DELETE") else body
         try:
             async with asyncio.timeout(2 * TIMEOUT):
@@ -169,7 +172,7 @@ class HttpTargets:
             "Accept": "application/json",
             **headers,
         }
-        response, body = await self._response(
+        response, body = await self.response(
             oauth["HttpMethod"], _with_query(url, query), headers, urlencode(form).encode()
         )
         try:
@@ -181,6 +184,16 @@ class HttpTargets:
             raise Refused("NO_PERMISSIONS", text, retriable=retriable) from None
         self._tokens[connection["_id"]] = token
         return token
+
+
+def _plain(content: bytes, encoding: str) -> bytes:
+    """A body that was sent compressed; what cannot be read so is none."""
+    if encoding not in ("gzip", "deflate"):
+        return content
+    try:
+        return gzip.decompress(content) if encoding == "gzip" else zlib.decompress(content)
+    except (OSError, EOFError, zlib.error):
+        return b""
 
 
 def _parameters(given: Mapping[str, Any] | None) -> _Parts:

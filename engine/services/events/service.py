@@ -53,12 +53,12 @@ class EventBridge(ModelService):
         self._scheduled = Scheduled(catalog, putting)
         rules = RuleOperations(catalog, self._scheduled.changed)
         connections = Connections(catalog)
-        self._http = HttpTargets(catalog)
+        self.http = HttpTargets(catalog)
         self._delivery = Delivery(queues, targets, log)
         self._catalog, self._putting, self._buses = catalog, putting, buses
         if not named_endpoint("events"):
             self._delivery.own["event-bus"] = self._to_bus
-        self._delivery.own["api-destination"] = self._http.send
+        self._delivery.own["api-destination"] = self.http.send
         model = Model.load("events")
         found: dict[str, Handler] = {}
         for owner in (buses, rules, putting, archives, connections):
@@ -77,7 +77,7 @@ class EventBridge(ModelService):
         self._scheduled.close()
         self._archives.close()
         self._delivery.close()
-        await self._http.aclose()
+        await self.http.aclose()
         self._changes.close()
 
     async def publish(self, place: Place, event: Mapping[str, Any]) -> None:

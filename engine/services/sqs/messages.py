@@ -257,19 +257,23 @@ def received(
         "MessageId": message.id, "ReceiptHandle": handle, "MD5OfBody": message.md5, "Body": message.body,
     }  # fmt: skip
     if wanted.system:
-        every = {
+        found = {
             "SenderId": message.sender,
             "SentTimestamp": str(message.sent),
             "ApproximateReceiveCount": str(meta.receives + receives),
             "ApproximateFirstReceiveTimestamp": str(meta.first),
-            "SequenceNumber": number,
-            "MessageDeduplicationId": message.deduplication,
-            "MessageGroupId": message.group,
-            "AWSTraceHeader": message.trace,
-            "DeadLetterQueueSourceArn": meta.source or None,
         }
-        names = every if "All" in wanted.system else wanted.system
-        found = {name: every[name] for name in every if name in names and every[name] is not None}
+        for name, value in (
+            ("SequenceNumber", number),
+            ("MessageDeduplicationId", message.deduplication),
+            ("MessageGroupId", message.group),
+            ("AWSTraceHeader", message.trace),
+            ("DeadLetterQueueSourceArn", meta.source or None),
+        ):
+            if value is not None:
+                found[name] = value
+        if "All" not in wanted.system:
+            found = {name: value for name, value in found.items() if name in wanted.system}
         if found:
             shown["Attributes"] = found
     if message.attributes and (wanted.every or wanted.names):

@@ -130,10 +130,11 @@ class SqsConsumer:
                     raise
                 self._failures = 0
                 passed = await self._passed(received)
+                now = time.monotonic()
                 for message in passed:
-                    gathering.add(len(message.json), time.monotonic())
+                    gathering.add(len(message.json), now)
                 found += passed
-                wait = gathering.left(time.monotonic())
+                wait = gathering.left(now)
                 if wait <= 0 or not (found or received) or not self._running:
                     return found, gathering.begun
                 if not found:

@@ -20,14 +20,13 @@ class Message(Encoded):
 
 def record(message: Mapping[str, Any], source: str, region: str) -> dict[str, Any]:
     """message: as ReceiveMessage shows it, with all attributes."""
+    own = message.get("MessageAttributes")
     found: dict[str, Any] = {
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],
         "body": message["Body"],
         "attributes": message.get("Attributes", {}),
-        "messageAttributes": {
-            name: _attribute(value) for name, value in message.get("MessageAttributes", {}).items()
-        },
+        "messageAttributes": {name: _attribute(value) for name, value in own.items()} if own else {},
     }
     if md5 := message.get("MD5OfMessageAttributes"):
         found["md5OfMessageAttributes"] = md5

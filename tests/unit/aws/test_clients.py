@@ -1,24 +1,30 @@
-"""The server's own calls: what is written without botocore is what botocore writes."""
+"""The server's own calls: what is written and read without botocore is what botocore writes and reads."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.credentials import Credentials
 
 from engine.aws import clients
-from engine.aws.model import service_model
+from engine.aws.connections import Reply
+from engine.aws.plans import plan_of
+from engine.aws.signing import Clock, signed_post
+from engine.aws.sigv4 import Credential, Verifier
 
-NOT_PLAIN = [
-    ("sqs", "ReceiveMessage"),  # binary attributes in its response
-    ("events", "PutEvents"),  # an entry's Time
+NOT_SIMPLE = [
     ("sns", "Publish"),  # the query protocol
     ("lambda", "Invoke"),
     ("s3", "PutObject"),
+    ("kinesis", "SubscribeToShard"),  # its response is a stream
 ]
+WHEN = datetime(2026, 11, 29, 12, 30, 1, 500000, UTC)
 
 
+@pytest.mark.promise(226)
 @pytest.mark.parametrize(
     ("service", "operation", "members"),
     [
@@ -37,19 +43,83 @@ NOT_PLAIN = [
             "logGroupName": "g", "logStreamName": "s", "logEvents": [{"timestamp": 1, "message": "m"}],
         }),
         ("events", "PutTargets", {"Rule": "r", "Targets": [{"Id": "1", "Arn": "a"}]}),
+        ("events", "PutEvents", {"Entries": [{"Time": WHEN, "Source": "s", "DetailType": "d", "Detail": "{}"}]}),
+        ("events", "PutEvents", {"Entries": [{"Time": WHEN.replace(microsecond=0), "Source": "s"}]}),
+        ("events", "PutEvents", {"Entries": [{"Time": "2026-11-29T12:30:01Z"}, {"Time": 1764419401}]}),
+        ("kinesis", "PutRecord", {"StreamName": "s", "Data": b"\x00\xff", "PartitionKey": "k"}),
+        ("kinesis", "PutRecords", {
+            "StreamName": "s", "Records": [{"Data": "text", "PartitionKey": "k"}, {"Data": b"", "PartitionKey": "k"}],
+        }),
+        ("kinesis", "GetShardIterator", {
+            "StreamName": "s", "ShardId": "0", "ShardIteratorType": "AT_TIMESTAMP", "Timestamp": WHEN,
+        }),
     ],
 )  # fmt: skip
-def test_what_is_plain_json(service: str, operation: str, members: dict[str, Any]) -> None:
-    model = service_model(service)
-    described = model.operation_model(operation)
-    assert clients._is_plain_json(described)
-    ours = clients._json_request(model, described, members)
-    theirs = clients._written(model, described, members, "http://localhost").prepare()
-    assert json.loads(ours.body) == json.loads(theirs.body)
-    for name in ("x-amz-target", "content-type"):
-        assert ours.header(name) == theirs.headers[name]
+def test_requests_are_botocores(service: str, operation: str, members: dict[str, Any]) -> None:
+    plan = plan_of(service, operation)
+    assert plan.simple
+    before = json.dumps(members, default=str)
+    theirs = clients._written(plan, members, "http://localhost").prepare()
+    assert json.loads(plan.body(members)) == json.loads(theirs.body)
+    assert json.dumps(members, default=str) == before
+    for name, value in plan.headers:
+        assert value == theirs.headers[name]
 
 
-@pytest.mark.parametrize(("service", "operation"), NOT_PLAIN)
-def test_what_is_not(service: str, operation: str) -> None:
-    assert not clients._is_plain_json(service_model(service).operation_model(operation))
+@pytest.mark.promise(226)
+@pytest.mark.parametrize(
+    ("service", "operation", "body"),
+    [
+        ("sqs", "ReceiveMessage", {"Messages": [
+            {"MessageId": "m", "Body": "b", "MessageAttributes": {"x": {"DataType": "Binary", "BinaryValue": "AP8="}}},
+        ]}),
+        ("sqs", "ReceiveMessage", {}),
+        ("kinesis", "GetRecords", {
+            "Records": [{
+                "SequenceNumber": "1", "PartitionKey": "k", "Data": "AP8=",
+                "ApproximateArrivalTimestamp": WHEN.timestamp(),
+            }],
+            "NextShardIterator": "i", "MillisBehindLatest": 0,
+        }),
+        ("dynamodbstreams", "GetRecords", {
+            "Records": [{"eventID": "1", "dynamodb": {
+                "ApproximateCreationDateTime": 1764419401, "Keys": {"id": {"B": "AP8="}}, "SequenceNumber": "1",
+            }}],
+        }),
+    ],
+)  # fmt: skip
+def test_responses_are_botocores(service: str, operation: str, body: dict[str, Any]) -> None:
+    plan = plan_of(service, operation)
+    content = json.dumps(body).encode()
+    theirs = clients._read(plan, Reply(200, {}, content))
+    theirs.pop("ResponseMetadata")
+    if service == "dynamodbstreams":
+        assert not plan.simple  # values within values, as deep as one likes, with bytes in them
+    else:
+        assert plan.result(content) == theirs
+
+
+@pytest.mark.parametrize(("service", "operation"), NOT_SIMPLE)
+def test_what_is_not_simple(service: str, operation: str) -> None:
+    assert not plan_of(service, operation).simple
+
+
+def test_a_time_as_text_is_read_too() -> None:
+    """Emulators write some so."""
+    body = b'{"Records":[{"ApproximateArrivalTimestamp":"2026-11-29T12:30:01.5Z"}]}'
+    assert plan_of("kinesis", "GetRecords").result(body)["Records"][0]["ApproximateArrivalTimestamp"] == WHEN
+
+
+@pytest.mark.promise(226)
+@pytest.mark.parametrize("token", [None, "a session"])
+def test_signatures_are_what_a_verifier_expects(token: str | None) -> None:
+    credentials = Credentials("AKIAEXAMPLE", "secret", token)
+    plan, body = plan_of("sqs", "GetQueueUrl"), b'{"QueueName":"q"}'
+    headers = [*plan.headers, ("x-more", "of it")]
+    sent = signed_post("host:81", "/", headers, body, credentials, ("eu-west-1", "sqs"), Clock().stamp())
+    head, _, content = sent.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    assert (first, content) == ("POST / HTTP/1.1", body)
+    found = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+    verifier = Verifier({"AKIAEXAMPLE": Credential("secret", token)}, region=None)
+    assert verifier.verify("POST", "/", "", found, body, service="sqs") == "AKIAEXAMPLE"

@@ -1,0 +1,95 @@
+"""Mappings that have nothing to do: what 50 long polls of queues elsewhere cost, against moto's server.
+
+The server's own CPU, and moto's beside it, over a time in which no message comes; a long poll lasts 20 s. MOTO_PYTHON
+names a Python that has moto.server; the one that runs this by default.
+
+python -m bench.idle [--mappings N] [--seconds S]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from engine.hosting.archives import pack
+
+ROOT = Path(__file__).resolve().parents[1]
+KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+ACCOUNT = "123456789012"  # moto's
+MOST = 2.0  # percent of a core that is aimed at
+
+
+def started(command: list[str], pattern: str, **variables: str) -> tuple[subprocess.Popen[str], str]:
+    """A server, and its URL."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **variables}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(pattern, line):
+            return process, found[1]
+    raise SystemExit(f"{command[1:]} did not start")
+
+
+def client(service: str, url: str) -> Any:
+    return boto3.client(service, endpoint_url=url, config=Config(retries={"max_attempts": 3}), **KEYS)
+
+
+def cpu(process: subprocess.Popen[str]) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m bench.idle", description=__doc__)
+    parser.add_argument("--mappings", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=45.0)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp())
+    python = os.environ.get("MOTO_PYTHON") or sys.executable
+    moto, behind = started([python, "-m", "moto.server", "-p", "0"], r"Running on (http://127\S+)")
+    serve = [sys.executable, "-m", "engine.cli", "serve", "--port", "0", "--state", str(folder / "state")]
+    server, url = started(serve, r"(http://\S+)", AWS_ENDPOINT_URL_SQS=behind)
+    try:
+        functions, queues = client("lambda", url), client("sqs", behind)
+        (folder / "app.py").write_text("def handler(event, context):\n    pass\n")
+        functions.create_function(
+            FunctionName="f", Runtime=f"python{sys.version_info[0]}.{sys.version_info[1]}", Handler="app.handler",
+            Role="arn:aws:iam::000000000000:role/r", Code={"ZipFile": pack(folder / "app.py")},
+        )  # fmt: skip
+        functions.get_waiter("function_active_v2").wait(FunctionName="f")
+        for n in range(options.mappings):
+            queues.create_queue(QueueName=f"q{n}")
+            source = f"arn:aws:sqs:us-east-1:{ACCOUNT}:q{n}"
+            functions.create_event_source_mapping(FunctionName="f", EventSourceArn=source)
+        time.sleep(2.0)  # they poll
+        before, theirs, begin = cpu(server), cpu(moto), time.perf_counter()
+        time.sleep(options.seconds)
+        took = time.perf_counter() - begin
+        share = (cpu(server) - before) / took * 100
+        print(
+            f"{options.mappings} idle mappings of queues elsewhere, {took:.0f} s: {share:.2f} % of a core "
+            f"(at most {MOST:g} %), moto's server {(cpu(moto) - theirs) / took * 100:.1f} %"
+        )
+        return 0 if share < MOST else 1
+    finally:
+        for process in (server, moto):
+            process.terminate()
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What a pipe may consist of: its kinds of sources, enrichments and targets, and what each of them needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ...aws.names import Place
+from ...durable.state import Record
+from ...routing.grammar import InvalidPattern, parse
+from .faults import invalid
+
+# The member of SourceParameters of each kind of source.
+SOURCES = {
+    "sqs": "SqsQueueParameters", "kinesis": "KinesisStreamParameters", "dynamodb": "DynamoDBStreamParameters",
+    "kafka": "ManagedStreamingKafkaParameters", "smk": "SelfManagedKafkaParameters",
+    "activemq": "ActiveMQBrokerParameters", "rabbitmq": "RabbitMQBrokerParameters",
+}  # fmt: skip
+STREAMS = ("kinesis", "dynamodb")
+_OF_STREAM: Record = {
+    "BatchSize": 100, "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": -1, "ParallelizationFactor": 1,
+}  # fmt: skip
+_DEFAULTS: dict[str, Record] = {"sqs": {"BatchSize": 10}, **dict.fromkeys(STREAMS, _OF_STREAM)}
+_ENRICHMENTS = ("lambda", "states", "execute-api", "api-destination")
+_TARGETS = (
+    "lambda", "states", "execute-api", "api-destination", "event-bus", "sqs", "sns", "kinesis", "firehose", "logs",
+)  # fmt: skip
+_ARN = re.compile(r"arn:[^:]+:([^:]+):([^:]*):([^:]*):(.+)")
+
+
+def kind_of_source(source: str, given: Mapping[str, Any]) -> str:
+    """Raises Fault."""
+    if source.startswith("smk://"):
+        return "smk"
+    service = source.split(":")[2]
+    if service == "mq":
+        return "activemq" if "ActiveMQBrokerParameters" in given else "rabbitmq"
+    if service == "dynamodb" and "/stream/" not in source:
+        raise invalid(f"Source {source} is not a DynamoDB stream.")
+    if service not in SOURCES:
+        raise invalid(f"Source {source} is not supported.")
+    return service
+
+
+def kind_of(arn: str) -> str:
+    """Of an enrichment or target."""
+    found = _ARN.fullmatch(arn)
+    if found is None:
+        return ""
+    return found[4].partition("/")[0] if found[1] == "events" else found[1]
+
+
+def with_defaults(kind: str, given: Mapping[str, Any]) -> Record:
+    """The parameters of a source as they are kept."""
+    member = SOURCES[kind]
+    return {**given, member: {**_DEFAULTS.get(kind, {}), **(given.get(member) or {})}}
+
+
+def check(record: Mapping[str, Any], place: Place) -> None:
+    """Raises Fault for a pipe that makes no sense. record: as it would be kept."""
+    source, given = record["Source"], record["SourceParameters"]
+    kind = kind_of_source(source, given)
+    for other, member in SOURCES.items():
+        if other != kind and given.get(member):
+            raise invalid(f"{member} is not valid for source {source}.")
+    if kind != "smk" and Place(*source.split(":")[3:5]) != place:
+        raise invalid("The source must be in the same AWS Region and account as the pipe.")
+    _check_source(kind, source, given.get(SOURCES[kind]) or {})
+    for each in (given.get("FilterCriteria") or {}).get("Filters") or ():
+        try:
+            parse(each.get("Pattern") or "{}")
+        except InvalidPattern as reason:
+            raise invalid(f"Event pattern is not valid. Reason: {reason}") from None
+    if record.get("Enrichment") and kind_of(record["Enrichment"]) not in _ENRICHMENTS:
+        raise invalid(f"Enrichment {record['Enrichment']} is not supported.")
+    _check_target(record["Target"], record.get("TargetParameters") or {})
+
+
+def _check_source(kind: str, source: str, given: Mapping[str, Any]) -> None:
+    if kind in STREAMS:
+        if not given.get("StartingPosition"):
+            raise invalid("StartingPosition is required for stream sources.")
+        if given["StartingPosition"] == "AT_TIMESTAMP" and given.get("StartingPositionTimestamp") is None:
+            raise invalid("StartingPositionTimestamp is required when StartingPosition is AT_TIMESTAMP.")
+    if kind == "sqs":
+        window = given.get("MaximumBatchingWindowInSeconds") or 0
+        if source.endswith(".fifo"):
+            if window:
+                raise invalid("Batching window is not supported for FIFO queues.")
+            if given["BatchSize"] > 10:
+                raise invalid("Batch size must be at most 10 for FIFO queues.")
+        elif given["BatchSize"] > 10 and not window:
+            raise invalid(
+                "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10."
+            )
+
+
+def _check_target(target: str, given: Mapping[str, Any]) -> None:
+    kind = kind_of(target)
+    if kind not in _TARGETS:
+        raise invalid(f"Target {target} is not supported.")
+    if kind == "kinesis" and not (given.get("KinesisStreamParameters") or {}).get("PartitionKey"):
+        raise invalid("PartitionKey is required for Kinesis stream targets.")
+    queue = given.get("SqsQueueParameters") or {}
+    if kind == "sqs" and target.endswith(".fifo") and not queue.get("MessageGroupId"):
+        raise invalid("MessageGroupId is required for FIFO queue targets.")

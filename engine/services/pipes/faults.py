@@ -1,0 +1,24 @@
+"""What EventBridge Pipes refuses, in AWS's words."""
+
+from __future__ import annotations
+
+from ...aws.faults import Fault
+
+
+def invalid(message: str) -> Fault:
+    return Fault("ValidationException", message)
+
+
+def conflict(name: str, message: str) -> Fault:
+    return Fault("ConflictException", message, resourceId=name, resourceType="Pipe")
+
+
+def no_pipe(name: str) -> Fault:
+    return Fault("NotFoundException", f"Pipe {name} does not exist.")
+
+
+def full(most: int) -> Fault:
+    return Fault(
+        "ServiceQuotaExceededException", f"The number of pipes exceeds the maximum of {most}.",
+        resourceId="pipes", resourceType="Pipe", serviceCode="pipes", quotaCode="pipes",
+    )  # fmt: skip
