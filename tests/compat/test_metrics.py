@@ -158,20 +158,20 @@ def agree(server: Served, number: int) -> None:
     assert total(cloudwatch, "Invocations") == everything == total(cloudwatch, "Duration", "SampleCount")
 
 
-@pytest.mark.promise(315)
+@pytest.mark.promise(254)
 def test_metrics_are_what_callers_saw(counted: Served) -> None:
     """To the unit: of invocations that succeed, fail, die, take too long or are refused, and of events."""
     agree(counted, 2_000)
 
 
 @pytest.mark.soak
-@pytest.mark.promise(315)
+@pytest.mark.promise(254)
 @pytest.mark.timeout(1200)
 def test_metrics_are_what_callers_saw_of_100_000(counted: Served) -> None:
     agree(counted, 100_000)
 
 
-@pytest.mark.promise(316)
+@pytest.mark.promise(255)
 def test_the_exposition(counted: Served) -> None:
     """As Prometheus' own parser reads it; a histogram adds up."""
     callers(counted, 40)
@@ -200,7 +200,7 @@ def test_the_exposition(counted: Served) -> None:
     assert response.status == 403
 
 
-@pytest.mark.promise(316)
+@pytest.mark.promise(255)
 def test_where_requests_must_be_signed_metrics_need_a_key(tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.write_text("[a]\naws_access_key_id=AKIAEXAMPLE\naws_secret_access_key=secret\n")
@@ -218,7 +218,7 @@ def test_where_requests_must_be_signed_metrics_need_a_key(tmp_path: Path) -> Non
     assert server.stop() == 0
 
 
-@pytest.mark.promise(317)
+@pytest.mark.promise(256)
 def test_stoker_metrics_and_top(counted: Served, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOKER_ENDPOINT", counted.url)
     callers(counted, 40)
@@ -244,7 +244,7 @@ def test_stoker_metrics_and_top(counted: Served, run: Run, monkeypatch: pytest.M
 
 
 @pytest.mark.soak
-@pytest.mark.promise(316)
+@pytest.mark.promise(255)
 @pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="there is no Prometheus here (apt install prometheus)"
 )

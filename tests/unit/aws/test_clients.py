@@ -24,7 +24,7 @@ NOT_SIMPLE = [
 WHEN = datetime(2026, 11, 29, 12, 30, 1, 500000, UTC)
 
 
-@pytest.mark.promise(226)
+@pytest.mark.promise(263)
 @pytest.mark.parametrize(
     ("service", "operation", "members"),
     [
@@ -66,7 +66,7 @@ def test_requests_are_botocores(service: str, operation: str, members: dict[str,
         assert value == theirs.headers[name]
 
 
-@pytest.mark.promise(226)
+@pytest.mark.promise(263)
 @pytest.mark.parametrize(
     ("service", "operation", "body"),
     [
@@ -110,7 +110,7 @@ def test_a_time_as_text_is_read_too() -> None:
     assert plan_of("kinesis", "GetRecords").result(body)["Records"][0]["ApproximateArrivalTimestamp"] == WHEN
 
 
-@pytest.mark.promise(226)
+@pytest.mark.promise(263)
 @pytest.mark.parametrize("token", [None, "a session"])
 def test_signatures_are_what_a_verifier_expects(token: str | None) -> None:
     credentials = Credentials("AKIAEXAMPLE", "secret", token)

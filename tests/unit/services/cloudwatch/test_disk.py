@@ -44,7 +44,7 @@ def test_points_are_merged_and_outlive_a_restart(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.promise(311)
+@pytest.mark.promise(250)
 def test_points_become_coarser_and_go(tmp_path: Path) -> None:
     clock = Clock()
     store = PointStore(tmp_path / "db", clock)
@@ -66,7 +66,7 @@ def test_points_become_coarser_and_go(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.promise(311)
+@pytest.mark.promise(250)
 def test_there_are_no_more_bytes_than_so_many(tmp_path: Path) -> None:
     clock = Clock()
     store = PointStore(tmp_path / "db", clock, most_bytes=400_000)
