@@ -109,7 +109,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 
 def make_checks(variant: str, directory: Path) -> None:
     flags = ["-std=c11", *VARIANTS[variant], *STRICT]
-    sources = sorted(NATIVE.rglob("*.c"))
+    sources = sorted(path for path in NATIVE.rglob("*.c") if path.parent.name != "json")  # it needs Python
     objects = [directory / f"{source.stem}.o" for source in sources]
     native = [*flags, "-Wno-unused-parameter", f"-I{NATIVE}", "-c"]
     at_once([("gcc", *native, source, "-o", out) for source, out in zip(sources, objects, strict=True)])
