@@ -54,7 +54,7 @@ def left(broker: Nats, stream: str, uuid: str) -> int:
 def test_messages_come_in_order_and_are_acknowledged(own: Fed, broker: Nats, name: str) -> None:
     broker.stream(name)
     broker.publish(name, "before", subject="x.y", headers={"Nats-Msg-Id": "1", "Kind": "first"})
-    uuid = fed(own, broker, name, BatchSize=3)
+    uuid = fed(own, broker, name, BatchSize=3, MaximumBatchingWindowInSeconds=1)
     own.wait(1)
     (record,) = own.records()
     arn = f"arn:aws-stoker:nats:{REGION}:000000000000:127.0.0.1:{broker.port}/{name}"

@@ -100,6 +100,7 @@ def test_it_goes_on_where_it_was_disabled(own: Fed, broker: Redis, redis: Any, n
     add(redis, name, "c")
     own.update(uuid, Enabled=True)
     own.wait(3)
+    until(lambda: not pending(redis, name), what="the acknowledgement")
     redis.xgroup_destroy(name, f"stoker-{uuid}")
     add(redis, name, "d")
     own.wait(4)

@@ -31,6 +31,7 @@ MODELS = {
         "apigatewayv2",
         "cloudformation",
         "cloudwatch",
+        "elbv2",
         "events",
         "lambda",
         "logs",
@@ -215,4 +216,4 @@ def test_row_41_every_service_has_its_model_here(tmp_path: Path) -> None:
         path.name.rstrip("_") for path in folder.iterdir() if path.is_dir() and not path.name.startswith("__")
     }
     files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    assert rooms | files == {*MODELS, "execute_api", "urls", "health", "prometheus"}
+    assert rooms | files == {*MODELS, "execute_api", "urls", "health", "invocations", "prometheus"}

@@ -136,6 +136,7 @@ CASES: dict[str, list[list[str]]] = {
     "ls": [["--endpoint", "{url}"]],
     "rm": [["name", "--endpoint", "{url}"]],
     "logs": [["name", "--endpoint", "{url}"], ["name", "--since", HOSTILE]],
+    "source": [["ls", "--endpoint", "{url}"], ["add", "name", HOSTILE]],
     "python": [["add", f"/{HOSTILE}"]],
     "metrics": [["name", "--endpoint", "{url}"]],
     "top": [["--once", "--every", "0.1", "--endpoint", "{url}"]],

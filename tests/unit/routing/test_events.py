@@ -131,10 +131,10 @@ def test_quick_events_take_few_workers_and_slow_ones_as_many_as_they_may(
         # None of two ends: there are others that may be quick.
         monkeypatch.setattr(events, "WIDENS", 0.01)
         slow = hosted.hosting.of(HERE).invoker.usage("g")
-        first, second = tmp_path / "first", tmp_path / "second"
+        first, second, note = (tmp_path / each for each in ("first", "second", "note"))
         for file in [first] * 6 + [second] * 6:
-            await it.send(HERE, {"until": str(file)}, "g")
-        await until(lambda: slow.in_flight == 4)
+            await it.send(HERE, {"note": str(note), "until": str(file)}, "g")
+        await until(lambda: slow.in_flight == 4 and note.exists() and len(note.read_text().split()) == 4)
         # Once they are known to be slow nothing waits for that.
         monkeypatch.setattr(events, "WIDENS", 3600.0)
         monkeypatch.setattr(events, "RATE", 10_000)
