@@ -152,10 +152,6 @@ KINDS: tuple[Kind, ...] = (
         attributes={"Arn": "repositoryArn", "RepositoryUri": "repositoryUri"},
     ),
     Simple(
-        "AWS::CloudWatch::Alarm", "cloudwatch", "PutMetricAlarm", "DeleteAlarms", name="AlarmName", by="AlarmNames",
-        longest=255, listed=True, update_="PutMetricAlarm",
-    ),
-    Simple(
         "AWS::Cognito::UserPool", "cognito-idp", "CreateUserPool", "DeleteUserPool", name="UserPoolName", id="Id",
         by="UserPoolId", found="UserPool", longest=128, renamed={"UserPoolName": "PoolName"}, tagged="-",
         attributes={"Arn": "Arn", "UserPoolId": "Id"},

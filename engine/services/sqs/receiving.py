@@ -174,13 +174,14 @@ class Receiving:
         """Rows of which the lines of a FIFO queue hear once that is durable: until then their groups are held."""
         ids = list(dict.fromkeys(id for id in found if id is not None))
         future = self._rows.settle(ids)
+        if ids:
+            queue.count("NumberOfMessagesDeleted", len(ids))
         if not queue.fifo:
             if queue.polls and queue.messages.ready():
                 queue.polls.wake()
             return future
 
         def gone(_: asyncio.Future[None]) -> None:
-            queue.count("NumberOfMessagesDeleted", len(ids))
             for id in ids:
                 queue.messages.gone(id)
             if queue.polls and queue.messages.ready():
