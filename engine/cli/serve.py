@@ -106,6 +106,11 @@ OPTIONS = (
         "nothing else that is installed here",
         action="store_true",
     ),
+    option(
+        "--metrics",
+        "keep AWS's metrics of functions, queues and mappings, of each that there was: 20 kB of memory for one",
+        action="store_true",
+    ),
     option("--workers WORKERS", "of one version at most (default: 64)", type=int, default=64),
     option(
         "--queue-bytes BYTES",

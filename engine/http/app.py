@@ -82,6 +82,8 @@ class App:
                 await send_file(exchange, response)
         except ClientGone:
             pass
+        finally:
+            request.left = None  # which refers to the exchange, and that to the request
 
     def upgrade(self, request: Request) -> asyncio.Protocol | None:
         """What a request's connection is handed to that asks for a WebSocket; None: nobody has any."""

@@ -181,7 +181,7 @@ class Server:
         changes = stack.enter_context(contextlib.closing(Changes("sources")))
         packages = Packages(options.state / "code", options.state / "opt")
         stack.callback(packages.close)
-        keeper = Keeper(options.state, Metrics())
+        keeper = Keeper(options.state, Metrics(own=options.metrics))
         stack.push_async_callback(keeper.aclose)  # what the log's process says at its end is kept, too
         logs = LogsProcess(folder_of(options.state, place.account, place.region))
         await logs.start()

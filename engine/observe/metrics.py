@@ -29,8 +29,10 @@ Key = tuple[Series, int, int]  # and the span of time: its length, its beginning
 class Metrics:
     """Any thread may add."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, own: bool = True) -> None:
+        """own: keep the server's own, of the namespaces AWS/…, too."""
         self.clock = clock
+        self._own = own
         self._points: dict[Key, Point] = {}
         self._lock = threading.Lock()
         self._collectors: list[Callable[[Metrics], object]] = []
@@ -48,6 +50,8 @@ class Metrics:
         self, series: Series, value: float, times: float = 1, at: float | None = None, span: int = MINUTE
     ) -> None:
         """at: epoch seconds, or now; span: a minute, or a second."""
+        if not self._wanted(series):
+            return
         at = self.clock() if at is None else at
         key = (series, span, int(at // span) * span)
         with self._lock:
@@ -58,12 +62,17 @@ class Metrics:
 
     def merge(self, series: Series, point: Point, at: float, span: int = MINUTE) -> None:
         """What several values add up to."""
+        if not self._wanted(series):
+            return
         key = (series, span, int(at // span) * span)
         with self._lock:
             known = self._points.get(key)
             if known is None:
                 known = self._points[key] = Point(buckets={})
             known.merge(point)
+
+    def _wanted(self, series: Series) -> bool:
+        return self._own or not series.namespace.startswith("AWS/")
 
     def take(self) -> dict[Key, Point]:
         """What came since the last time."""

@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS points (series INTEGER NOT NULL, span INTEGER NOT NUL
 CREATE INDEX IF NOT EXISTS points_by_age ON points (span, stamp);
 """
 
+_CACHE = 256  # KiB of pages: SQLite takes 2 MB by itself
+
 
 class Known:
     """A series that has points. last: the epoch seconds of its newest one."""
@@ -70,6 +72,7 @@ class PointStore:
             made.execute("PRAGMA auto_vacuum=INCREMENTAL")
             made.execute("PRAGMA journal_mode=WAL")
             made.execute("PRAGMA synchronous=FULL")
+            made.execute(f"PRAGMA cache_size=-{_CACHE}")
             made.executescript(_TABLES)
             for id, key, last in made.execute("SELECT id, key, last FROM series"):
                 self.series[_series(key)] = Known(id, last)
