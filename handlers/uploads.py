@@ -24,7 +24,7 @@ PATIENCE_S = 30.0
 def option(folder: Path) -> list[str]:
     """What a server is started with so that it has the bucket."""
     (folder / BUCKET).mkdir()
-    return ["--bucket", f"{BUCKET}=directory://{folder / BUCKET}"]
+    return ["--bucket", f"{BUCKET}=directory://{(folder / BUCKET).resolve()}"]
 
 
 def run(connect: Connect) -> str:
