@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import json
 import sys
 import time
@@ -107,7 +108,10 @@ def _look(options: argparse.Namespace) -> dict[str, Any]:
     url = endpoint(options).rstrip("/") + "/_stoker/metrics"
     response = URLLib3Session(timeout=30).send(AWSRequest("GET", url, headers=headers).prepare())
     if response.status_code != 200:
-        raise ServerError(f"{response.status_code}: {response.text[:300] or url}")
+        text = response.text[:300]
+        with contextlib.suppress(ValueError, AttributeError):
+            text = str(json.loads(text).get("message", text))
+        raise ServerError(f"{response.status_code}: {text or url}")
     try:
         found: dict[str, Any] = json.loads(response.content)
     except ValueError:

@@ -19,6 +19,7 @@ from .. import frames
 from ..aws.faults import Fault
 from ..aws.messages import Request, Response
 from ..aws.names import LATEST, Place
+from ..aws.protocols.base import STATUS
 from ..aws.service import Caller
 from ..aws.streams import Receive, Send, StreamedService, read_whole, respond
 from ..hosting.placements import Hosting
@@ -77,7 +78,7 @@ class Invocations(StreamedService):
             placement.invoker.tap = self._tap(caller.place)
 
     def error(self, request: Request, fault: Fault) -> Response:
-        status = 403 if "Signature" in fault.code else 400
+        status = STATUS.get(fault.code, 400)
         return Response(status, [(b"content-type", b"text/plain")], (fault.message or fault.code).encode())
 
     def drain(self) -> None:

@@ -188,6 +188,18 @@ def test_row_41_no_path_is_a_way_around(server: Served, path: str) -> None:
             assert status in (403, 404), (method, path, target, status, text)
 
 
+@pytest.mark.promise(87)
+@pytest.mark.parametrize(("method", "path"), [
+    ("POST", "/_stoker/invocations"), ("POST", "/_stoker/swaps"), ("POST", "/_stoker/artifacts/"),
+    ("PUT", f"/_stoker/artifacts/{'0' * 64}"), ("GET", "/metrics"), ("GET", "/_stoker/metrics"),
+])  # fmt: skip
+def test_row_41_the_servers_own_paths_are_not_open(server: Served, method: str, path: str) -> None:
+    if not server.guarded:  # type: ignore[attr-defined]
+        pytest.skip("without --auth nobody has to sign")
+    status, text = send(server, "unsigned", "lambda", method, path, {}, b"{}")
+    assert status in (401, 403), (status, text)
+
+
 def test_row_41_what_is_open(server: Served) -> None:
     """Health, a package by its digest, and a function URL with AuthType NONE; by any of the server's names."""
     client = server.client(aws_access_key_id=KEY, aws_secret_access_key=SECRET)

@@ -35,7 +35,6 @@ class Simple(Kind):
     renamed: Mapping[str, str] = field(default_factory=dict)
     low: bool = False  # members begin in lower case
     tagged: str = "Tags"  # the member of tags, a list; "" where they are an object; "-" if there is none
-    listed: bool = False  # the deletion takes a list
 
     def call_it(self, name: str, aws: Aws) -> str:
         return "" if self.id else name
@@ -65,9 +64,8 @@ class Simple(Kind):
         await aws.call(self.service, self.delete_, self._one(before))
 
     def _one(self, before: Made) -> dict[str, Any]:
-        id: Any = [before.id] if self.listed else before.id
         more = {self._member(name): before.properties.get(name) for name in self.also}
-        return {self.by: id, **more}
+        return {self.by: before.id, **more}
 
     def _member(self, name: str) -> str:
         name = self.renamed.get(name, name)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ...aws.faults import Fault
 from ...aws.messages import Request, Response
+from ...aws.protocols.base import STATUS
 from ...aws.service import Caller, Service
 from ...deploy.artifacts import BUCKET, PATH
 from ...deploy.kinds.base import NotMade
@@ -71,13 +72,7 @@ class Artifacts(Service):
         return missing
 
     def error(self, request: Request, fault: Fault) -> Response:
-        status = (
-            413
-            if fault.code == "RequestEntityTooLargeException"
-            else 403
-            if "Signature" in fault.code
-            else 400
-        )
+        status = STATUS.get(fault.code, 400)
         return Response(status, [(b"content-type", b"text/plain")], (fault.message or fault.code).encode())
 
     def read(self, bucket: str, key: str) -> bytes | None:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 
 from ...aws.faults import Fault
 from ...aws.messages import Request, Response
+from ...aws.protocols.base import STATUS
 from ...aws.service import Caller, Service
 from ...deploy.artifacts import BUCKET, SWAPS
 from ...deploy.journal import Record
@@ -69,7 +70,7 @@ class Swaps(Service):
         return Response(200, [(b"content-type", b"text/plain")], digest.encode())
 
     def error(self, request: Request, fault: Fault) -> Response:
-        status = 409 if fault.code == "NotSwappable" else 403 if "Signature" in fault.code else 400
+        status = 409 if fault.code == "NotSwappable" else STATUS.get(fault.code, 400)
         return Response(status, [(b"content-type", b"text/plain")], (fault.message or fault.code).encode())
 
     def close(self) -> None:

@@ -158,7 +158,7 @@ CASES: dict[str, list[list[str]]] = {
 def test_a_terminal_is_not_made_to_obey(command: str, arguments: list[str], hostile: str, code: Path) -> None:
     filled = [text.replace("{url}", hostile).replace("{code}", str(code)) for text in arguments]
     printed = under_a_terminal(command, *filled)
-    assert re.search(r"(\\x1b|\\{1,2}u001b)]0;owned|·|]0;owned\\x07", printed), "it is shown"
+    assert re.search(r"(\\x1b|\\\\u001b)]0;owned|·|]0;owned\\x07", printed), "it is shown"
     # The live view of a load test draws by escape sequences of its own; what it was given is none of them.
     ours = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", printed) if command == "load" else printed
     assert not OBEYED.findall(ours), printed
