@@ -163,7 +163,7 @@ class FunctionMetrics:
                 self._gauge(place, "ProvisionedConcurrencyUtilization", dimensions, used / warm)
         for _, _, name in ran:
             self._gauge(place, "ConcurrentExecutions", (("FunctionName", name),), 1)
-        total, unreserved = max(total, bool(ran)), max(unreserved, bool(ran))
+        total, unreserved = max(total, int(bool(ran))), max(unreserved, int(bool(ran)))
         if total:
             self._gauge(place, "ConcurrentExecutions", (), total)
             self._gauge(place, "ClaimedAccountConcurrency", (), total)

@@ -42,6 +42,7 @@ class Point(msgspec.Struct, array_like=True, gc=False):
     buckets: dict[int, float] = {}
 
     def add(self, value: float, times: float = 1) -> None:
+        value = float(value)  # True is a number, too, but not one that can be read back
         self.count += times
         self.sum += value * times
         self.low, self.high = min(self.low, value), max(self.high, value)

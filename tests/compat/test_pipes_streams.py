@@ -130,7 +130,7 @@ def test_a_poison_record_of_a_stream(
     made = functions.create_function(
         FunctionName=name,
         Runtime=RUNTIME,
-        Role=ROLE,
+        Role=f"arn:aws:iam::{ACCOUNT}:role/test",
         Handler="app.handler",
         Timeout=5,
         Code={"ZipFile": pack(file)},

@@ -116,7 +116,7 @@ class PointStore:
             "SELECT value FROM points WHERE series=? AND span=? AND stamp=?", key
         ).fetchone()
         if row is not None:
-            stored = decode(row[0])
+            stored = _point(row[0])
             stored.merge(point)
             point = stored
         self._connection.execute("INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)", (*key, encode(point)))
@@ -140,9 +140,9 @@ class PointStore:
                     at = (stamp - first) // period * period + first
                     point = found.get(at)
                     if point is None:
-                        found[at] = decode(value)
+                        found[at] = _point(value)
                     else:
-                        point.merge(decode(value))
+                        point.merge(_point(value))
         return found
 
     def tidy(self) -> None:
@@ -176,7 +176,7 @@ class PointStore:
         with self._transaction() as run:
             for id, stamp, value in rows:
                 if coarser:
-                    self._merge(id, coarser, stamp // coarser * coarser, decode(value))
+                    self._merge(id, coarser, stamp // coarser * coarser, _point(value))
                 run("DELETE FROM points WHERE series=? AND span=? AND stamp=?", (id, span, stamp))
         return len(rows) == _BATCH
 
@@ -206,11 +206,19 @@ class PointStore:
         self._connection.execute("COMMIT")
 
 
+def _point(data: bytes) -> Point:
+    """A row's point; an empty one where it cannot be read: it keeps nothing else from being written and read."""
+    try:
+        return decode(data)
+    except msgspec.DecodeError:
+        return Point(buckets={})
+
+
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, msgspec.DecodeError) as error:
+    except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
 
 

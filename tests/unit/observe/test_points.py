@@ -51,6 +51,12 @@ def test_a_percentile_is_at_most_a_bucket_off(values: list[float], percent: floa
     assert abs(percentile(point_of(values), percent) - wanted) <= wanted / 32
 
 
+@given(st.lists(NUMBERS | st.integers(-(10**9), 10**9) | st.booleans(), min_size=1, max_size=9))
+def test_what_was_added_is_read_back(values: list[float]) -> None:
+    point = point_of(values)
+    assert decode(encode(point)) == point
+
+
 @given(st.lists(NUMBERS, max_size=50), st.lists(NUMBERS, max_size=50))
 def test_merged_is_as_added(one: list[float], other: list[float]) -> None:
     whole, parts = point_of(one + other), merged([point_of(one), point_of(other)])

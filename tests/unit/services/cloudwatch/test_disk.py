@@ -44,6 +44,17 @@ def test_points_are_merged_and_outlive_a_restart(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_point_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
+    """It keeps neither its minute nor others from being written and read."""
+    store = PointStore(tmp_path / "db")
+    store.put(keys(START, START + 60))
+    store._connection.execute("UPDATE points SET value=? WHERE stamp=?", (b"\x93\xc3\xc3\xc3", START))
+    assert store.read([SERIES], START, START + 120, 60)[START + 60] == point(1)
+    store.put({(SERIES, 60, START): point(2)})
+    assert store.read([SERIES], START, START + 120, 60)[START] == point(2)
+    store.close()
+
+
 @pytest.mark.promise(250)
 def test_points_become_coarser_and_go(tmp_path: Path) -> None:
     clock = Clock()
