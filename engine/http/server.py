@@ -47,7 +47,7 @@ from ..observe.counters import Counters
 from ..observe.functions import FunctionMetrics, MappingMetrics
 from ..observe.mappings import MappingCounters
 from ..observe.metrics import Metrics
-from ..observe.outcomes import OutcomeBatch, Outcomes
+from ..observe.outcomes import Outcomes
 from ..routing.destinations import Destinations
 from ..routing.earlier import EventRows
 from ..routing.endings import Endings
@@ -74,7 +74,7 @@ from ..services.lambda_.ec2 import vpc_finder
 from ..services.lambda_.s3 import fetcher
 from ..services.lambda_.service import Lambda
 from ..services.lambda_.wording import WORDING
-from ..services.logs.process import InvocationsEnded, LogsProcess, folder_of
+from ..services.logs.process import LogsProcess, folder_of
 from ..services.logs.service import Logs
 from ..services.logs.subscriptions import Subscriptions
 from ..services.pipes.service import Pipes
@@ -187,7 +187,7 @@ class Server:
         await logs.start()
         stack.push_async_callback(logs.close)
         watched = Invocations()
-        outside = Outside(loop, logs.send, watched.printed)
+        outside = Outside(loop, logs.printed, watched.printed)
         stack.callback(outside.flush)
         runtime = Runtime(
             payload_limit=limits.EVENT_BYTES + EXTRAS_BYTES, logs=outside, pin=True,
@@ -197,9 +197,8 @@ class Server:
         )  # fmt: skip
         reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns)
         stack.push_async_callback(_end, runtime, reaper)
-        outcomes, counters = Outcomes(loop), Counters()
+        outcomes, counters = Outcomes(loop, logs.journal), Counters()
         outcomes.subscribe(counters)
-        outcomes.subscribe(lambda batch: _log(logs, batch))
         outcomes.subscribe(watched.ended)
         measured = FunctionMetrics(keeper.metrics)
         QueueMetrics(sqs.catalog, queues, keeper.metrics)
@@ -215,7 +214,7 @@ class Server:
         )  # fmt: skip
         hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
         watched.start(hosting)
-        endings = Endings(counters, measured, logs.send)
+        endings = Endings(counters, measured, logs.printed)
         events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
         stack.callback(events.close)
         clients = Clients(lambda: registry, upstream, own=lambda: self.url)
@@ -223,15 +222,15 @@ class Server:
         targets = Targets(clients, hosting, events.accept, place)
         destinations = Destinations(queues, targets, hosting, endings)
         stack.callback(destinations.close)
-        bus = EventBridge(store, states, queues, targets, logs.send)
+        bus = EventBridge(store, states, queues, targets, logs.printed)
         stack.push_async_callback(bus.aclose)
-        scheduler = Scheduler(states, queues, targets, clients, logs.send)
+        scheduler = Scheduler(states, queues, targets, clients, logs.printed)
         stack.push_async_callback(scheduler.aclose)
-        subscriptions = Subscriptions(logs, store, states, queues, targets, hosting, logs.send)
+        subscriptions = Subscriptions(logs, store, states, queues, targets, hosting, logs.printed)
         stack.callback(subscriptions.close)
-        topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
+        topics = Sns(store, states, queues, targets, sqs.deduplication, logs.printed, lambda: self.url)
         stack.push_async_callback(topics.aclose)
-        alarms = CloudWatch(keeper, states, queues, targets, hosting, bus.publish, logs.send)
+        alarms = CloudWatch(keeper, states, queues, targets, hosting, bus.publish, logs.printed)
         stack.callback(alarms.close)
         artifacts = Artifacts(options.state / "artifacts")
         responses = Responses(lambda: self.url)
@@ -242,7 +241,7 @@ class Server:
         stack.push_async_callback(passthrough.aclose)
         folders = {S3Bucket(name, place): Folder(path) for name, path in map(parse_bucket, options.bucket)}
         s3 = S3(
-            states, queues, targets, clients, bus.publish, passthrough.forward, logs.send, store, folders,
+            states, queues, targets, clients, bus.publish, passthrough.forward, logs.printed, store, folders,
             upstream=bool(upstream),
         )  # fmt: skip
         stack.push_async_callback(s3.aclose)
@@ -294,7 +293,7 @@ class Server:
         stack.push_async_callback(balancing.aclose)
         held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
-            FunctionUrlRequests(hosting, door.guarded, logs.send, options.strict),
+            FunctionUrlRequests(hosting, door.guarded, logs.printed, options.strict),
             apis,
             LoadBalancers(hosting),
             Health(counters, mapped, held.read),
@@ -391,11 +390,6 @@ class Server:
             self._inside.VARIABLE: self._inside.address(self.url),
             **dict(zip(environment.CREDENTIALS, made, strict=True)),
         }
-
-
-def _log(logs: LogsProcess, batch: OutcomeBatch) -> None:
-    if batch.records and batch.deployment.log_group:
-        logs.send(InvocationsEnded(batch.deployment, batch.records))
 
 
 async def _end(runtime: Runtime, reaper: Reaper) -> None:

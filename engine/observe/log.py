@@ -4,21 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from .lines import InvocationLog, LogEvent, begins_init, billed, end_line, render, report_line, start_line
 from .records import DeploymentInfo, InvocationRecord
 
 
-def log_events(info: DeploymentInfo, records: Sequence[InvocationRecord]) -> list[LogEvent]:
+class Plain(msgspec.Struct, array_like=True, gc=False):
+    """The three log events of an invocation that succeeded and wrote nothing: most of them. It is kept as it is, and
+    its text is made when somebody reads it. at: epoch ms of its end; took: ns; ingested: epoch ms."""
+
+    request_id: str
+    at: float
+    took: int
+    version: str
+    memory_size: int
+    peak_kib: int
+    ingested: int = 0
+    stream: str = ""
+
+    @property
+    def times(self) -> tuple[int, int]:
+        """Epoch ms of its first and of its last event."""
+        return int(self.at - self.took / 1e6), int(self.at)
+
+    def events(self) -> list[LogEvent]:
+        begin, end = self.times
+        duration = self.took / 1e6
+        report = report_line(
+            self.request_id, duration, billed(duration), self.memory_size, self.peak_kib // 1024
+        )
+        return [
+            (begin, start_line(self.request_id, self.version)), (end, end_line(self.request_id)), (end, report)
+        ]  # fmt: skip
+
+
+def log_events(info: DeploymentInfo, records: Sequence[InvocationRecord]) -> list[LogEvent | Plain]:
     """Of one deployment's invocations, in order."""
-    out: list[LogEvent] = []
-    plain = info.log_format.log_format == "Text"
+    out: list[LogEvent | Plain] = []
+    text = info.log_format.log_format == "Text"
     for r in records:
-        if plain and r.status == "success" and not r.cold and not r.output:  # most of them: without detours
-            duration, end = r.took / 1e6, int(r.at)
-            memory = r.peak_kib // 1024
-            out.append((int(r.at - duration), start_line(r.request_id, info.version)))
-            out.append((end, end_line(r.request_id)))
-            out.append((end, report_line(r.request_id, duration, billed(duration), info.memory_size, memory)))
+        if text and r.status == "success" and not r.cold and not r.output:
+            out.append(Plain(r.request_id, r.at, r.took, info.version, info.memory_size, r.peak_kib))
         else:
             out += render(_invocation_log(info, r), info.log_format)
     return out

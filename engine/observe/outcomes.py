@@ -1,6 +1,6 @@
 """The one stream of outcomes: what became of each invocation, gathered for a moment and handed to every subscriber.
 
-A subscriber (the log, counters) is called with a batch of one deployment. It runs in the event loop, apart from the
+A subscriber (counters, metrics) is called with a batch of one deployment. It runs in the event loop, apart from the
 invocations themselves: publishing costs those no more than an append.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from .journal import Journal
 from .records import DeploymentInfo, InvocationRecord
 
 FLUSH_SECONDS = 0.05
@@ -33,6 +34,7 @@ class OutcomeBatch:
     deployment: DeploymentInfo
     records: list[InvocationRecord]
     throttles: list[Throttle]
+    number: int = 0  # of its deployment in the journal, once that has one
 
 
 Subscriber = Callable[[OutcomeBatch], object]
@@ -54,13 +56,22 @@ class Publisher:
         self._pending = None
 
     def ended(self, record: InvocationRecord) -> None:
-        (self._pending or self._begin()).records.append(record)
+        batch = self._pending or self._begin()
+        batch.records.append(record)
+        journal = self._outcomes.journal
+        if journal is not None and self.info.log_group:
+            record.deployment = batch.number or self._describe(batch, journal)
+            journal.ended(record)
 
     def throttled(self, throttle: Throttle) -> None:
         (self._pending or self._begin()).throttles.append(throttle)
 
     def flushed(self) -> None:
         self._pending = None
+
+    def _describe(self, batch: OutcomeBatch, journal: Journal) -> int:
+        batch.number = journal.describe(batch.deployment)
+        return batch.number
 
     def _begin(self) -> OutcomeBatch:
         batch = self._pending = OutcomeBatch(self.info, [], [])
@@ -71,8 +82,10 @@ class Publisher:
 class Outcomes:
     """Belongs to the event loop that serves requests."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, journal: Journal | None = None) -> None:
+        """journal: has each record at once, before anybody hears of the invocation's end."""
         self._loop = loop
+        self.journal = journal
         self._subscribers: list[Subscriber] = []
         self._batches: list[tuple[Publisher, OutcomeBatch]] = []
 
@@ -88,8 +101,11 @@ class Outcomes:
     def flush(self) -> None:
         """Hand on what was published since the last time."""
         batches, self._batches = self._batches, []
-        for publisher, batch in batches:
+        for publisher, _ in batches:
             publisher.flushed()
+        if self.journal is not None:
+            self.journal.forget()
+        for _, batch in batches:
             for subscriber in self._subscribers:
                 try:
                     subscriber(batch)

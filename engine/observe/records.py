@@ -38,7 +38,7 @@ class DeploymentInfo(msgspec.Struct, array_like=True, frozen=True):
     initialization: str = ON_DEMAND
 
 
-class InvocationRecord(msgspec.Struct, array_like=True, gc=False):
+class InvocationRecord(msgspec.Struct, tag=0, array_like=True, gc=False):
     """One invocation that ended. at: epoch ms of its end; took: ns in the handler."""
 
     request_id: str
@@ -57,9 +57,10 @@ class InvocationRecord(msgspec.Struct, array_like=True, gc=False):
     again: bool = False  # the init had taken too long, and was done once more within this
     alias: str = ""  # the ARN of the one that it was invoked by
     provisioned: int = 0  # of a version with provisioned concurrency: functions.py has what it found
+    deployment: int = 0  # its number in the journal
 
 
-class FunctionOutput(msgspec.Struct, tag=True, array_like=True):
+class FunctionOutput(msgspec.Struct, tag=3, array_like=True):
     """Output of a function that belongs to no invocation."""
 
     region: str

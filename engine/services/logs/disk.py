@@ -1,19 +1,30 @@
-"""What a log group has on disk: its folder's name, what is kept beside the events, and a line per event."""
+"""What a log group has on disk: its folder's name, what is kept beside the events, and a line per event.
+
+An invocation that has nothing but its START, END and REPORT is one line, with two empty ones before it: so the number
+of a line is still that of an event, its sequence.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import msgspec
 
+from ...observe.log import Plain
+
 META = "group.json"
 Key = tuple[int, int]  # timestamp, sequence: the order of events
 Raw = tuple[int, int, str, str]  # timestamp, ingested, stream, message: a line
+EMPTY = msgspec.Raw(b"")
+Line = Raw | Plain | msgspec.Raw
+
+
+Stamp = tuple[int, int, str]  # timestamp, ingested, stream
 
 
 class StoredEvent(msgspec.Struct, array_like=True, gc=False):
@@ -76,27 +87,63 @@ class Block(NamedTuple):
 
 
 _decode = msgspec.json.Decoder(Raw).decode
+_decode_plain = msgspec.json.Decoder(Plain).decode
 _encode_lines = msgspec.json.Encoder().encode_lines
 _decode_meta = msgspec.json.Decoder(Meta).decode
 
 
-def encode(events: Sequence[Raw]) -> bytes:
-    """Events as lines."""
+def encode(lines: Sequence[Line]) -> bytes:
     try:
-        return _encode_lines(events)
+        return _encode_lines(lines)
     except UnicodeEncodeError:  # lone surrogates, which no UTF-8 has
-        return _encode_lines([(t, i, _utf8(s), _utf8(m)) for t, i, s, m in events])
+        return _encode_lines([_clean(line) for line in lines])
+
+
+def rendered(lines: Iterable[Line]) -> Iterator[Raw]:
+    """As events."""
+    for line in lines:
+        if isinstance(line, tuple):
+            yield line
+        elif isinstance(line, Plain):
+            for at, message in line.events():
+                yield at, line.ingested, line.stream, message
+
+
+def stamps(lines: Iterable[Line]) -> list[Stamp]:
+    """When, and in which stream."""
+    found: list[Stamp] = []
+    for line in lines:
+        if isinstance(line, tuple):
+            found.append(line[:3])
+        elif isinstance(line, Plain):
+            found += ((at, line.ingested, line.stream) for at in line.times)
+    return found
 
 
 def decode(data: bytes, sequence: int, gone: dict[str, int]) -> Iterator[StoredEvent]:
     """The events of whole lines; a line that is broken is skipped, its number not used again."""
     for n, line in enumerate(data.split(b"\n")[:-1], sequence):
         try:
+            if line[1:2] == b'"':
+                plain = _decode_plain(line)
+                if n > gone.get(plain.stream, 0):
+                    for number, (at, message) in enumerate(plain.events(), n - 2):
+                        yield StoredEvent(at, plain.ingested, plain.stream, message, number)
+                continue
             timestamp, ingested, stream, message = _decode(line)
         except (ValueError, RecursionError):
             continue
         if n > gone.get(stream, 0):
             yield StoredEvent(timestamp, ingested, stream, message, n)
+
+
+def _clean(line: Line) -> Line:
+    if isinstance(line, tuple):
+        timestamp, ingested, stream, message = line
+        return timestamp, ingested, _utf8(stream), _utf8(message)
+    if isinstance(line, Plain):
+        return msgspec.structs.replace(line, stream=_utf8(line.stream))
+    return line
 
 
 def _utf8(text: str) -> str:

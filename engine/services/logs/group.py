@@ -11,7 +11,20 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from .disk import Block, Key, Meta, Raw, StoredEvent, Stream, decode, encode, read_meta, write_meta
+from .disk import (
+    Block,
+    Key,
+    Line,
+    Meta,
+    Stamp,
+    StoredEvent,
+    Stream,
+    decode,
+    encode,
+    read_meta,
+    stamps,
+    write_meta,
+)  # fmt: skip
 
 BLOCK_BYTES = 64 * 1024  # what a reader takes from a file at once
 
@@ -44,8 +57,8 @@ class Group:
 
     # Writing
 
-    def append(self, events: Sequence[Raw]) -> int:
-        """Write (timestamp, ingested, stream, message) in this order; how many were, fewer where the disk fails."""
+    def append(self, events: Sequence[Line]) -> int:
+        """Write these lines in this order; how many were, fewer where the disk fails."""
         start = 0
         with self.lock:
             try:
@@ -56,10 +69,11 @@ class Group:
                 return start
             return len(events)
 
-    def _append_block(self, events: Sequence[Raw]) -> int:
+    def _append_block(self, events: Sequence[Line]) -> int:
         size = n = 0
         while n < len(events) and size < BLOCK_BYTES:  # a block's worth, so that no block grows large
-            size += len(events[n][3]) + len(events[n][2]) + 32
+            line = events[n]
+            size += len(line[3]) + len(line[2]) + 32 if isinstance(line, tuple) else 64
             n += 1
         batch = events[:n]
         data = encode(batch)
@@ -75,7 +89,7 @@ class Group:
             os.ftruncate(file, self._size)
             raise
         if self._blocks is not None:
-            self._index(self._segments[-1], self._size, data, self._next, [StoredEvent(*e) for e in batch])
+            self._index(self._segments[-1], self._size, data, self._next, stamps(batch))
         self._size += len(data)
         self._next += len(batch)
         return len(batch)
@@ -250,16 +264,18 @@ class Group:
             if not end:
                 return
             chunk = data[offset:end]
-            if events := list(decode(chunk, sequence, self.meta.gone)):
-                self._index(segment, offset, chunk, sequence, events)
+            events = decode(chunk, sequence, self.meta.gone)
+            self._index(
+                segment, offset, chunk, sequence, [(e.timestamp, e.ingested, e.stream) for e in events]
+            )
             offset, sequence = end, sequence + chunk.count(b"\n")
 
-    def _index(
-        self, segment: int, offset: int, data: bytes, sequence: int, events: list[StoredEvent]
-    ) -> None:
+    def _index(self, segment: int, offset: int, data: bytes, sequence: int, events: list[Stamp]) -> None:
         """A block of the index, and the streams' bounds, from lines and the events in them."""
         assert self._blocks is not None
-        times, streams = [e.timestamp for e in events], frozenset(e.stream for e in events)
+        if not events:
+            return
+        times, streams = [at for at, _, _ in events], frozenset(stream for _, _, stream in events)
         count = data.count(b"\n")
         block = Block(segment, offset, len(data), sequence, count, min(times), max(times), streams)
         last = self._blocks[-1] if self._blocks else None
@@ -274,14 +290,13 @@ class Group:
             )
         else:
             self._blocks.append(block)
-        for e in events:
-            s = self._streams.get(e.stream)
+        for at, ingested, stream in events:
+            s = self._streams.get(stream)
             if s is None:
-                created = self.meta.streams.get(e.stream, e.ingested)
-                s = self._streams[e.stream] = Stream(e.stream, created)
-            s.first = min(s.first or e.timestamp, e.timestamp)
-            s.last = max(s.last or e.timestamp, e.timestamp)
-            s.ingested = e.ingested
+                s = self._streams[stream] = Stream(stream, self.meta.streams.get(stream, ingested))
+            s.first = min(s.first or at, at)
+            s.last = max(s.last or at, at)
+            s.ingested = ingested
 
     def _forget(self) -> None:
         """Streams and tombstones go with the last of their events."""

@@ -1,8 +1,9 @@
 """The log's own process: it renders, writes and reads logs, so that the process that invokes does none of it.
 
-Rendering a log takes as long as invoking, and in a thread it would take turns with the event loop. The server sends
-what ended, in batches, and the operations of CloudWatch Logs. Frames on a socket pair: a length of four bytes, then a
-Message as MessagePack. The process ends, with all written, when its server has gone.
+Rendering a log takes as long as invoking, and in a thread it would take turns with the event loop. What ended and what
+was printed is in the journal, memory that both share. The rest goes by a socket pair: how far the journal reaches, and
+the operations of CloudWatch Logs. Frames: a length of four bytes, then a Message as MessagePack. The process ends, with
+all written, when its server has gone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,25 +27,29 @@ import msgspec
 
 from ... import wire
 from ...errors import EngineError
+from ...observe.journal import (
+    Described,
+    Entry,
+    Forgotten,
+    Journal,
+    JournalReader,
+    Step,
+    Taken,
+    shared,
+)  # fmt: skip
 from ...observe.log import log_events
 from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord
+from .disk import rendered
 from .measured import EMF, MeasuredPoint, measured
 from .reading import FilterRead
 
 if TYPE_CHECKING:
     from .api import LogsApi
-    from .disk import Meta, Raw
+    from .disk import Line, Meta
     from .store import LogStore
 
 _HEAD = struct.Struct("<I")
-MAX_PENDING = 64 * 1024 * 1024  # bytes that may wait for the process; what is beyond is dropped, and counted
-
-
-class InvocationsEnded(msgspec.Struct, tag=True, array_like=True):
-    """Invocations of one deployment that ended."""
-
-    deployment: DeploymentInfo
-    records: list[InvocationRecord]
+FLUSH_SECONDS = 0.05
 
 
 class OperationRequest(msgspec.Struct, tag=True, array_like=True):
@@ -99,9 +104,9 @@ class Grown(msgspec.Struct, tag=True, array_like=True):
     group: str
 
 
-Message = InvocationsEnded | FunctionOutput | OperationRequest | ReadRequest | WatchRequest
-Reply = OperationResponse | ReadResponse | Grown | Measured
-_decode = msgspec.msgpack.Decoder(list[Message]).decode
+Message = Step | OperationRequest | ReadRequest | WatchRequest
+Reply = OperationResponse | ReadResponse | Grown | Measured | Taken
+_decode = msgspec.msgpack.Decoder(Message).decode
 _decode_reply: Callable[[bytes], Reply] = msgspec.msgpack.Decoder(Reply).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -113,38 +118,44 @@ class LogsProcess:
         self._folder = str(folder)
         self._numbers = itertools.count(1)
         self._requests: dict[int, asyncio.Future[Any]] = {}
+        self._flushing = False
         self._on_grown: Callable[[Grown], object] = lambda grown: None
         self.on_measured: Callable[[Measured], object] = lambda measured: None  # called in the loop
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reader: asyncio.Task[None] | None = None
-        self.dropped = 0  # invocations whose log was lost
+        self._memory = shared()
+        self.journal = Journal(self._memory, self._send)
 
     async def start(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             code = f"import sys; sys.path[:] = {sys.path!r}; from engine.services.logs.process import main; main()"
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", code, str(theirs.fileno()), self._folder],
-                pass_fds=(theirs.fileno(),),
+                [sys.executable, "-P", "-c", code, str(theirs.fileno()), str(self._memory), self._folder],
+                pass_fds=(theirs.fileno(), self._memory),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._reader = asyncio.get_running_loop().create_task(self._read(reader))
 
-    def send(self, *messages: Message) -> None:
-        """Without waiting. What the process cannot take now is dropped, and counted."""
+    def printed(self, output: FunctionOutput) -> None:
+        """To be logged, without waiting."""
+        self.journal.printed(output)
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        self.journal.flush()
+
+    def _send(self, message: Message) -> None:
         writer = self._writer
-        if (
-            writer is None
-            or writer.transport.is_closing()
-            or writer.transport.get_write_buffer_size() > MAX_PENDING
-        ):
-            self.dropped += sum(len(m.records) for m in messages if isinstance(m, InvocationsEnded))
-            return
-        data = _encode(messages)
-        writer.write(_HEAD.pack(len(data)) + data)
+        if writer is not None and not writer.transport.is_closing():
+            data = _encode(message)
+            writer.write(_HEAD.pack(len(data)) + data)
 
     async def request(self, account: str, region: str, target: str, body: bytes) -> OperationResponse:
         """Carry out an operation. Raises EngineError when the process is gone."""
@@ -164,7 +175,7 @@ class LogsProcess:
     def watch(self, on_grown: Callable[[Grown], object]) -> None:
         """Call it, in the loop, with each group that has subscription filters now, and whenever one has new events."""
         self._on_grown = on_grown
-        self.send(WatchRequest())
+        self._send(WatchRequest())
 
     async def _ask(self, number: int, message: Message) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -172,7 +183,8 @@ class LogsProcess:
         try:
             if self._writer is None or self._writer.transport.is_closing():
                 raise EngineError("the log's process has ended")
-            self.send(message)
+            self.journal.flush()  # what ended before is in the log that it reads
+            self._send(message)
             return await future
         finally:
             self._requests.pop(number, None)
@@ -188,6 +200,9 @@ class LogsProcess:
                 if isinstance(reply, Measured):
                     self.on_measured(reply)
                     continue
+                if isinstance(reply, Taken):
+                    self.journal.taken(reply)
+                    continue
                 future = self._requests.get(reply.number)
                 if future is not None and not future.done():
                     future.set_result(reply)
@@ -198,7 +213,8 @@ class LogsProcess:
             self._writer.close()
 
     async def close(self) -> None:
-        """Everything sent is written, then the process ends."""
+        """Everything is written, then the process ends."""
+        self.journal.flush()
         writer, self._writer = self._writer, None
         if writer is not None:
             with contextlib.suppress(OSError):
@@ -210,6 +226,8 @@ class LogsProcess:
             await self._reader
         if writer is not None:
             writer.close()
+        self.journal.close()
+        os.close(self._memory)
 
 
 def folder_of(state: Path, account: str, region: str) -> Path:
@@ -224,14 +242,18 @@ def folder_of(state: Path, account: str, region: str) -> Path:
 class Places:
     """The process's side: a store of log groups for each account and region, opened when it is first needed."""
 
-    def __init__(self, folder: Path, reply: Callable[[Reply], object] = lambda reply: None) -> None:
+    def __init__(
+        self, folder: Path, journal: JournalReader, reply: Callable[[Reply], object] = lambda reply: None
+    ) -> None:
         """reply: called from any thread."""
+        self.journal = journal
         self._folder = folder
         self._reply = reply
         self._watched = False
         self._grown: set[tuple[str, str, str]] = set()  # that were said to have
         self._stores: dict[tuple[str, str], LogStore] = {}
         self._apis: dict[tuple[str, str], LogsApi] = {}
+        self._deployments: dict[int, DeploymentInfo] = {}  # by their numbers in the journal
 
     def store(self, account: str, region: str) -> LogStore:
         found = self._stores.get((account, region))
@@ -251,9 +273,9 @@ class Places:
                 if store.meta(group).subscriptions:
                     self._say(account, region, group)
 
-    def _on_events(self, account: str, region: str, meta: Meta, events: list[Raw]) -> None:
-        if meta.metrics or any(EMF in event[3] for event in events):
-            points = measured(events, meta.metrics)
+    def _on_events(self, account: str, region: str, meta: Meta, lines: list[Line]) -> None:
+        if meta.metrics or any(isinstance(line, tuple) and EMF in line[3] for line in lines):
+            points = measured(list(rendered(lines)), meta.metrics)
             if points:
                 self._reply(Measured(account, region, points))
 
@@ -296,16 +318,36 @@ class Places:
         for store in self._stores.values():
             store.close()
 
-    def take(self, message: Message) -> Reply | None:
-        if isinstance(message, InvocationsEnded):
-            of = message.deployment
-            store = self.store(of.account, of.region)
-            for born, records in _by_worker(message.records).items():
+    def log(self, entries: Iterable[Entry]) -> None:
+        """What the journal has, in its order."""
+        ended: dict[tuple[int, int], list[InvocationRecord]] = {}  # by deployment and worker
+        for entry in entries:
+            if isinstance(entry, InvocationRecord):
+                ended.setdefault((entry.deployment, entry.born), []).append(entry)
+            elif isinstance(entry, Described):
+                self._deployments[entry.number] = entry.deployment
+            elif isinstance(entry, Forgotten):
+                self._ended(ended)
+                self._deployments.clear()
+            else:
+                self._ended(ended)
+                store = self.store(entry.account, entry.region)
+                store.append(entry.log_group, entry.log_stream, [(entry.at, entry.text)])
+        self._ended(ended)
+
+    def _ended(self, ended: dict[tuple[int, int], list[InvocationRecord]]) -> None:
+        for (number, born), records in ended.items():
+            of = self._deployments.get(number)
+            if of is not None:
+                store = self.store(of.account, of.region)
                 store.append(of.log_group, wire.log_stream(of.log_stream, born), log_events(of, records))
-        elif isinstance(message, FunctionOutput):
-            store = self.store(message.account, message.region)
-            store.append(message.log_group, message.log_stream, [(message.at, message.text)])
-        elif isinstance(message, WatchRequest):
+        ended.clear()
+
+    def take(self, message: Message) -> Reply | None:
+        if isinstance(message, Step):
+            self.log(self.journal.take(message))
+            return Taken(message.half, message.generation, message.end)
+        if isinstance(message, WatchRequest):
             self._watch()
         elif isinstance(message, ReadRequest):
             return self._read(message)
@@ -315,18 +357,11 @@ class Places:
         return None
 
 
-def _by_worker(records: list[InvocationRecord]) -> dict[int, list[InvocationRecord]]:
-    found: dict[int, list[InvocationRecord]] = {}
-    for record in records:
-        found.setdefault(record.born, []).append(record)
-    return found
-
-
 def main() -> None:
     """The process's life."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends with its server, not before
         signal.signal(number, signal.SIG_IGN)
-    fd, folder = sys.argv[1:]
+    fd, memory, folder = sys.argv[1:]
     sock = socket.socket(fileno=int(fd))
     sending = threading.Lock()
 
@@ -335,16 +370,16 @@ def main() -> None:
         with sending, contextlib.suppress(OSError):  # the server has gone: the end comes soon
             sock.sendall(_HEAD.pack(len(encoded)) + encoded)
 
-    places = Places(Path(folder), send)
+    places = Places(Path(folder), JournalReader(int(memory)), send)
     with sock, sock.makefile("rb") as stream, contextlib.suppress(ConnectionError):
         while head := stream.read(_HEAD.size):
             (length,) = _HEAD.unpack(head)
             data = stream.read(length)
             if len(data) < length:
                 break
-            for message in _decode(data):
-                reply = places.take(message)
-                if reply is not None:
-                    send(reply)
+            reply = places.take(_decode(data))
+            if reply is not None:
+                send(reply)
+    places.log(places.journal.rest())
     places.close()
     os._exit(0)

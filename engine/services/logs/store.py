@@ -1,7 +1,8 @@
 """The logs of functions: taken from any thread at the cost of a list's append, written in batches.
 
 An event gets a sequence when it is written; (timestamp, sequence) orders a group and is what tokens carry.
-Nothing is synced: a crash of the machine may cost the last seconds of a log, a crash of the process 200 ms.
+Nothing is synced: a crash of the machine may cost the last seconds of a log, a crash of this process 200 ms, one of the
+server nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pathlib import Path
 
 from ... import limits
 from ...errors import EngineError
-from .disk import Key, Meta, Raw, StoredEvent, Stream, folder_name, name_of
+from ...observe.log import Plain
+from .disk import EMPTY, Key, Line, Meta, StoredEvent, Stream, folder_name, name_of
 from .group import Group
 
 MAX_TIME = 1 << 62
@@ -33,7 +35,7 @@ PAGE_EVENTS = 10_000  # CloudWatch Logs' largest page, in events and in bytes
 PAGE_BYTES = limits.MIB
 SCAN_BYTES = 32 * limits.MIB  # messages that one page of a search looks at: the next page goes on from there
 
-Lines = Sequence[tuple[int, str]]  # epoch ms, message
+Lines = Sequence[tuple[int, str] | Plain]  # epoch ms, message
 
 
 class LogNotFound(EngineError, LookupError):
@@ -95,7 +97,7 @@ class LogStore:
         self._arrived = threading.Condition()
         self._closed = False
         self.on_written: Callable[[list[str]], object] = lambda groups: None  # called from any thread
-        self.on_events: Callable[[Meta, list[Raw]], object] = lambda meta, events: (
+        self.on_events: Callable[[Meta, list[Line]], object] = lambda meta, events: (
             None
         )  # likewise, of one group
         self._swept = time.monotonic()
@@ -111,13 +113,14 @@ class LogStore:
     def append(
         self, group: str, stream: str, events: Lines | Callable[[], Lines], size: int | None = None
     ) -> None:
-        """Keep (epoch ms, message) pairs; group and stream are made when there are none. Never blocks, never raises.
+        """Keep (epoch ms, message) pairs, and plain invocations; group and stream are made when there are none. Never
+        blocks, never raises.
 
         events may be a function that makes them, run by the writer's thread. size: about the bytes of their
         messages, which are not yet there to count.
         """
         if size is None:
-            size = 1024 if callable(events) else sum(len(e[1]) for e in events)
+            size = 1024 if callable(events) else sum(0 if isinstance(e, Plain) else len(e[1]) for e in events)
         size += EVENT_OVERHEAD if callable(events) else EVENT_OVERHEAD * len(events)
         with self._lock:
             if self._closed:
@@ -147,24 +150,33 @@ class LogStore:
                 dropped, self._dropped = self._dropped, {}
             if not pending and not dropped:
                 return
-            batches: defaultdict[str, list[Raw]] = defaultdict(list)
+            batches: defaultdict[str, list[Line]] = defaultdict(list)
             sizes: Counter[str] = Counter()
+            last: dict[str, str] = {}
             for group, stream, at, events, size in pending:
                 sizes[group] += size
-                batches[group].extend((t, at, stream, message) for t, message in _made(events) if message)
+                last[group] = stream
+                lines = batches[group]
+                for event in _made(events):
+                    if isinstance(event, Plain):
+                        event.ingested, event.stream = at, stream
+                        lines += (EMPTY, EMPTY, event)
+                    elif event[1]:
+                        lines.append((event[0], at, stream, event[1]))
             now = self.now()
             for group, lost in dropped.items():
                 line = f"[stoker] {lost.records} log events of {lost.size} bytes were dropped\n"
+                last[group] = lost.stream
                 batches[group].append((now, now, lost.stream, line))
             for group, batch in batches.items():
-                self._write(group, batch, dropped.get(group), sizes[group])
+                self._write(group, batch, last[group], dropped.get(group), sizes[group])
             with self._lock:  # what is pending counts until it is written
                 self._size -= sizes.total()
         with self._arrived:
             self._arrived.notify_all()
         self.on_written(list(batches))
 
-    def _write(self, name: str, batch: list[Raw], lost: _Dropped | None, size: int) -> None:
+    def _write(self, name: str, batch: list[Line], stream: str, lost: _Dropped | None, size: int) -> None:
         if not batch:
             return
         written = 0
@@ -173,7 +185,7 @@ class LogStore:
             written = group.append(batch)
         if written < len(batch):  # the disk is full, say: once it is back, the log says what was lost
             with self._lock:
-                self._drop(name, batch[-1][2], len(batch) - written - bool(lost), size)
+                self._drop(name, stream, len(batch) - written - bool(lost), size)
                 if lost:
                     self._drop(name, lost.stream, lost.records, lost.size)
             return

@@ -1,0 +1,99 @@
+"""Row 8: the server is killed: what it answered is in its log."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from served import ROLE, RUNTIME, Served
+
+from engine.hosting.archives import pack
+
+from .conftest import wait_until
+
+KILLS = int(os.environ.get("STOKER_KILLS", "3"))
+CODE = "def handler(event, context):\n    if event: print('said', event)\n    return event\n"
+
+
+class Callers:
+    """Invoke as fast as they can until the server is gone, and keep the ids of what was answered."""
+
+    def __init__(self, url: str, number: int) -> None:
+        self.answered: list[str] = []
+        self._host = urlsplit(url).netloc
+        self._threads = [threading.Thread(target=self._call, args=(n % 2,)) for n in range(number)]
+        for thread in self._threads:
+            thread.start()
+
+    def _call(self, printing: int) -> None:
+        """printing: what the handler prints, if anything."""
+        connection = http.client.HTTPConnection(self._host)
+        try:
+            while True:
+                connection.request("POST", "/2015-03-31/functions/f/invocations", str(printing))
+                response = connection.getresponse()
+                response.read()
+                if response.status == 200:
+                    self.answered.append(response.headers["x-amzn-requestid"])
+        except (OSError, http.client.HTTPException):
+            return
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+
+@pytest.mark.promise(272)
+@pytest.mark.timeout(60 + 30 * KILLS)
+def test_row_08_what_was_answered_is_logged(tmp_path: Path) -> None:
+    """Every invocation's START, output and REPORT, each once, whatever moment the server is killed at."""
+    file = tmp_path / "app.py"
+    file.write_text(CODE)
+    answered: set[str] = set()
+    for kill in itertools.count():
+        server = Served(tmp_path / "state")
+        api, logs = server.client(), server.client("logs")
+        if kill == 0:
+            api.create_function(
+                FunctionName="f",
+                Runtime=RUNTIME,
+                Role=ROLE,
+                Handler="app.handler",
+                Code={"ZipFile": pack(file)},
+            )
+        if answered:
+            wait_until(lambda: answered <= reported(logs), 30.0)  # noqa: B023
+        if kill == KILLS:
+            break
+        callers = Callers(server.url, 4)
+        enough = 150 * (kill + 1)
+        wait_until(lambda: len(callers.answered) > enough, 60.0)  # noqa: B023
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        callers.join()
+        answered |= set(callers.answered)
+    texts = [event["message"] for page in pages(logs) for event in page["events"]]
+    for kind in ("START", "REPORT"):
+        ids = [text.split()[2] for text in texts if text.startswith(kind)]
+        assert len(ids) == len(set(ids)) and answered <= set(ids)
+    assert server.stop() == 0
+
+
+def pages(logs: Any) -> Any:
+    return logs.get_paginator("filter_log_events").paginate(logGroupName="/aws/lambda/f")
+
+
+def reported(logs: Any) -> set[str]:
+    return {
+        event["message"].split()[2]
+        for page in pages(logs)
+        for event in page["events"]
+        if event["message"].startswith("REPORT")
+    }
