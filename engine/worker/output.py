@@ -47,16 +47,57 @@ def _write(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def redirect() -> list[Output]:
+class Text(io.TextIOWrapper):
+    """An Output's text. In a worker print() needs nothing between its text and the lane; who changes how the stream
+    encodes has a stream like any other."""
+
+    def __init__(self, raw: Output) -> None:
+        super().__init__(raw, "utf-8", "backslashreplace", write_through=True)  # type: ignore[arg-type]
+        self.raw = raw
+
+    def to_lane(self, log: Callable[[Any, bytes, int], object], lane: Any) -> None:
+        """log: appends bytes of that length to the lane's log."""
+        write = super().write
+
+        def quick(text: str) -> int:
+            if type(text) is not str:
+                return write(text)
+            data = text.encode("utf-8", "backslashreplace")
+            log(lane, data, len(data))
+            return len(text)
+
+        self.raw.append = lambda data: log(lane, data, len(data))
+        self.write = quick  # type: ignore[method-assign]
+
+    def to_descriptor(self) -> None:
+        self.raw.to_descriptor()
+        self._as_any_other()
+
+    def _as_any_other(self) -> None:
+        self.__dict__.pop("write", None)
+
+    def reconfigure(self, **changes: Any) -> None:
+        self._as_any_other()
+        super().reconfigure(**changes)
+
+    def detach(self) -> Any:
+        self._as_any_other()
+        return super().detach()
+
+    def close(self) -> None:
+        self._as_any_other()
+        super().close()
+
+
+def redirect() -> list[Text]:
     """Replace sys.stdout and sys.stderr. Descriptors 1 and 2 are pipes, for native code and children."""
-    outputs = []
+    streams = []
     for name, fd in (("stdout", 1), ("stderr", 2)):
-        raw = Output(fd)
-        stream = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)  # type: ignore[type-var]
+        stream = Text(Output(fd))
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-        outputs.append(raw)
-    return outputs
+        streams.append(stream)
+    return streams
 
 
 class Records:

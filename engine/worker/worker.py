@@ -36,7 +36,7 @@ class Worker:
         self._encode: Callable[[Any], bytes] = marshaller() if spec.deployed.strict else wire.encode
         self._fast_encode = self._encode if spec.deployed.strict else wire.fast_encode
         self._streams = output.redirect()
-        self.records = output.Records(self._streams[0], spec.deployed.strict)
+        self.records = output.Records(self._streams[0].raw, spec.deployed.strict)
         self._logs = (
             output.LambdaLogHandler(self.records) if spec.plain else output.install_logging(self.records)
         )
@@ -95,9 +95,8 @@ class Worker:
                 os._exit(_NEXT_FAILED)
             if not self.spec.deployed.strict:
                 self._context._calls = Calls(self.lane, self.spec.large)
-            log, lane = lib.stk_worker_log, self.lane
             for stream in self._streams:
-                stream.append = lambda data: log(lane, data, len(data))
+                stream.to_lane(lib.stk_worker_log, self.lane)
             os.register_at_fork(after_in_child=self._forked)
             gc.enable()
             self._run()
