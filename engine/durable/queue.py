@@ -22,13 +22,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from ..errors import EngineError
 from .folder import StoreError
+from .queue_alarms import NEVER, Alarms
 from .queue_rows import ROW_BYTES, QueueRows, Reader, Row
-from .queue_window import NEVER, Window, Windows
+from .queue_window import Window, Windows
 from .queue_writer import Batch, Writer
 from .store import Step, Store
 
@@ -106,9 +106,7 @@ class Queues:
         self._listeners: dict[str, Listener] = {}
         self._woken: dict[str, None] = {}
         self._unwanted: set[int] = set()  # being put, and purged meanwhile
-        self._alarms: list[tuple[int, str, int]] = []  # when, and the queue or the lease that is due then
-        self._timer: asyncio.TimerHandle | None = None
-        self._armed = NEVER
+        self._alarms = Alarms(self._loop, self.tick)
         self._closed = False
 
     @property
@@ -289,7 +287,7 @@ class Queues:
         self._windows.rows[row.id] = row
         row.leased, row.until = True, row.due
         it.leased += 1
-        heappush(self._alarms, (row.until, "", row.id))
+        self._alarms.add(row.until, row=row.id)
         self._arm()
         return True
 
@@ -347,8 +345,7 @@ class Queues:
         """Write what is to be written; the store does so before it closes."""
         if not self._closed:
             self._closed = True
-            if self._timer is not None:
-                self._timer.cancel()
+            self._alarms.close()
             self._writer.close()
             self._windows.close()
 
@@ -396,7 +393,7 @@ class Queues:
             row.due = row.until
         self._writer.state(row)
         self._writer.soon()
-        heappush(self._alarms, (row.until, "", row.id))
+        self._alarms.add(row.until, row=row.id)
 
     def _end_lease(self, row: Row) -> None:
         if row.leased:
@@ -414,13 +411,12 @@ class Queues:
     def _alarm(self, it: Window, when: int) -> None:
         if when < it.alarm:
             it.alarm = when
-            heappush(self._alarms, (when, it.name, 0))
+            self._alarms.add(when, it.name)
 
     def tick(self) -> None:
         """Do what is due by now; the timer calls it."""
         now = self.now()
-        while self._alarms and self._alarms[0][0] <= now:
-            _, name, id = heappop(self._alarms)
+        for name, id in self._alarms.due(now):
             if id:
                 row = self._windows.rows.get(id)
                 if row is not None and row.leased and 0 < row.until <= now:
@@ -449,24 +445,12 @@ class Queues:
 
     def _arm(self) -> None:
         """The timer to the first alarm, or to when the clock is to be kept."""
-        rows = self._windows.rows
-        if len(self._alarms) > 1024 + 4 * (len(rows) + len(self._windows.queues)):
-            self._alarms = [(row.until, "", row.id) for row in rows.values() if row.until]
-            self._alarms += [
-                (it.alarm, it.name, 0) for it in self._windows.queues.values() if it.alarm < NEVER
-            ]
-            heapify(self._alarms)
-        when = self._writer.kept + IDLE_KEPT if self.row_count else NEVER
-        if self._alarms:
-            when = min(when, self._alarms[0][0])
-        if self._closed or when == self._armed:
+        if self._closed:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._armed, self._timer = when, None
-        if when < NEVER:
-            self._timer = self._loop.call_later(max(0.001, (when - self.now()) / 1e9), self._ring)
-
-    def _ring(self) -> None:
-        self._timer, self._armed = None, NEVER
-        self.tick()
+        rows, queues = self._windows.rows, self._windows.queues
+        if len(self._alarms) > 1024 + 4 * (len(rows) + len(queues)):
+            leases = [(row.until, "", row.id) for row in rows.values() if row.until]
+            self._alarms.replace(
+                leases + [(it.alarm, it.name, 0) for it in queues.values() if it.alarm < NEVER]
+            )
+        self._alarms.arm(self.now(), self._writer.kept + IDLE_KEPT if self.row_count else NEVER)

@@ -7,6 +7,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable
 
 from .folder import StoreError
+from .queue_alarms import NEVER
 from .queue_rows import Reader, Row
 from .queue_writer import Writer
 
@@ -14,7 +15,6 @@ WINDOW, SMALL_WINDOW = 512, 16  # rows of a queue in memory; once there are ALL 
 ALL = 32_768
 CHUNK = 128  # rows that one read takes up
 HELD = 16 << 20  # bytes of payloads in memory that wait to be leased
-NEVER = 1 << 62
 
 
 class Window:
