@@ -26,6 +26,9 @@ CROWD := tests/compat tests/security tests/unit/aws tests/unit/cli tests/unit/du
 	tests/faults/test_row_47_heads.py tests/faults/test_row_48_state.py tests/faults/test_row_49_nth_call.py \
 	tests/faults/test_row_51_routers.py tests/faults/test_rows_42_to_45_events.py
 
+# Where it is set, as in many images, each of the thousand processes that tests start would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help build run serve test again quick fuzz prometheus soak frameworks test-all promises bench load gate lint format \
 	wheel clean
