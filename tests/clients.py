@@ -91,7 +91,9 @@ class _Moto:
                 raise
 
     def empty(self) -> None:
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST"), timeout=60)
+        urllib.request.urlopen(
+            urllib.request.Request(f"{self.url}/moto-api/reset", method="POST"), timeout=60
+        )
 
     def end(self) -> None:
         self._process.terminate()

@@ -38,8 +38,10 @@ def url_id(url: str) -> str:
 
 
 def _path() -> str:
-    """Without pyenv's shims: to be asked for their versions takes these shell programs a quarter of a server's start."""
-    return os.pathsep.join(each for each in os.environ["PATH"].split(os.pathsep) if Path(each).name != "shims")
+    """Without pyenv's shims: to ask these shell programs for their versions is a quarter of a server's start."""
+    return os.pathsep.join(
+        each for each in os.environ["PATH"].split(os.pathsep) if Path(each).name != "shims"
+    )
 
 
 class Served:
