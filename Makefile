@@ -20,7 +20,7 @@ TEST_PACKAGES := gcc g++ relacy-dev valgrind chromium chromium-driver libpython3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help build run serve test again quick fuzz prometheus soak frameworks test-all promises bench load gate lint format \
+.PHONY: help build run serve prepare packages pythons test again quick fuzz prometheus soak frameworks test-all promises bench load gate lint format \
 	wheel clean
 
 help: ## list the targets
@@ -36,9 +36,16 @@ run: build ## every sample function on its real input: embedded, then deployed t
 serve: build ## a server with every sample deployed, and what to try with it
 	@mkdir -p build && STOKER_RUN_DIR=build $(BIN)/python handlers/served.py --stay
 
-test: build $(VENV)/developed $(CLIENTS) ## the whole test suite
+prepare: build $(VENV)/developed $(CLIENTS) packages pythons ## whatever the tests need
+
+packages:
 	@.ci/packages $(TEST_PACKAGES)
+
+pythons: | $(VENV)/bin/python
 	@.ci/second-python
+
+test: ## the whole test suite
+	@$(MAKE) --no-print-directory -j3 prepare
 	@$(BIN)/python -m pytest tests -n 3 --dist loadfile -m "not alone and not soak and not frameworks" $(PYTEST_ARGS); crowd=$$?; \
 	$(BIN)/python -m pytest tests -m "alone and not soak and not frameworks" $(PYTEST_ARGS) && exit $$crowd
 
