@@ -44,9 +44,12 @@ packages:
 pythons: | $(VENV)/bin/python
 	@.ci/second-python
 
+# Three at a time, though a CI's machine has two cores: many wait. Files come as they are shuffled, not the largest first:
+# those that wait are among those that compute.
 test: ## the whole test suite
 	@$(MAKE) --no-print-directory -j3 prepare
-	@$(BIN)/python -m pytest tests -n 3 --dist loadfile -m "not alone and not soak and not frameworks" $(PYTEST_ARGS); crowd=$$?; \
+	@$(BIN)/python -m pytest tests -n 3 --dist loadfile --no-loadscope-reorder -m "not alone and not soak and not frameworks" \
+		$(PYTEST_ARGS); crowd=$$?; \
 	$(BIN)/python -m pytest tests -m "alone and not soak and not frameworks" $(PYTEST_ARGS) && exit $$crowd
 
 again: build $(VENV)/developed ## what failed in the last run of the tests, one after the other

@@ -80,7 +80,7 @@ def test_an_event_for_a_function_without_concurrency_is_given_up(quick: Served, 
         try:
             found = logs.filter_log_events(
                 logGroupName="/aws/lambda/f", filterPattern="ZeroReservedConcurrency"
-            )["events"]
+            )
         except logs.exceptions.ResourceNotFoundException:
             return []
         return [event["message"] for event in found["events"]]

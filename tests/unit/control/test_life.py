@@ -270,7 +270,7 @@ class TestFork:
             "    while not stop: f.invoke(1)\n"
             "threads = [threading.Thread(target=caller) for _ in range(3)]\n"
             "for t in threads: t.start()\n"
-            "for n in range(60):\n"
+            "for n in range(30):\n"
             "    pid = os.fork()\n"
             "    if pid == 0:\n"
             "        signal.alarm(10)\n"
