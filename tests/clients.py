@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -51,22 +52,58 @@ def sdks_layer(api: Any, more: Mapping[str, str]) -> list[str]:
 
 
 @contextmanager
-def moto_server() -> Iterator[str]:
-    """moto's server, standing in for the services that are not Stoker's; its URL. Skips where there is no moto."""
-    if not MOTO_PYTHON.exists():
-        pytest.skip(f"there is no moto here ({ABSENT})")
-    with tempfile.TemporaryFile("w+") as log:
-        command = [str(MOTO_PYTHON), "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+def moto_server(keep: bool = True) -> Iterator[str]:
+    """moto's server, standing in for the services that are not Stoker's; its URL. Skips where there is no moto.
 
-        def listens() -> re.Match[str] | None:
-            output = os.pread(log.fileno(), 1 << 16, 0).decode()
-            assert server.poll() is None, output
-            return re.search(r"Running on (http://127\.0\.0\.1:\d+)", output)
+    keep: it is emptied afterwards, for the next test of this process that wants one; else it ends.
+    """
+    moto = _IDLE.pop() if keep and _IDLE else _Moto()
+    try:
+        yield moto.url
+    except BaseException:
+        moto.end()
+        raise
+    if keep:
+        moto.empty()
+        _IDLE.append(moto)
+    else:
+        moto.end()
 
-        try:
-            yield str(until(listens, 60, "moto's server").group(1))
-        finally:
-            server.terminate()
-            server.wait()
+
+class _Moto:
+    def __init__(self) -> None:
+        if not MOTO_PYTHON.exists():
+            pytest.skip(f"there is no moto here ({ABSENT})")
+        with tempfile.TemporaryFile("w+") as log:
+            command = [str(MOTO_PYTHON), "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+            environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+            def listens() -> re.Match[str] | None:
+                output = os.pread(log.fileno(), 1 << 16, 0).decode()
+                assert self._process.poll() is None, output
+                return re.search(r"Running on (http://127\.0\.0\.1:\d+)", output)
+
+            try:
+                self.url = str(until(listens, 60, "moto's server").group(1))
+            except BaseException:
+                self.end()
+                raise
+
+    def empty(self) -> None:
+        urllib.request.urlopen(
+            urllib.request.Request(f"{self.url}/moto-api/reset", method="POST"), timeout=60
+        )
+
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+_IDLE: list[_Moto] = []
+
+
+def end_all() -> None:
+    """What is kept for the next test: there is none."""
+    while _IDLE:
+        _IDLE.pop().end()

@@ -23,19 +23,42 @@ SLOW_ROOMS = [TESTS / name for name in ("browser", "compat", "faults", "native",
 sys.path.append(str(TESTS.parent))  # for bench, which is not installed, and for engine where it is not either
 
 
-def in_a_slow_room(path: Path) -> bool:
-    return any(path.is_relative_to(room) for room in SLOW_ROOMS)
+# Each test there is `alone`.
+LONELY_ROOMS = [
+    *(TESTS / "faults" / f"test_{name}.py" for name in ("row_32_clock", "row_33_saturation", "rows_21_to_26_excesses")),
+    TESTS / "unit/calls", TESTS / "unit/control/test_cores.py", TESTS / "unit/control/test_scale.py",
+    TESTS / "unit/observe/test_logs.py",
+    *(TESTS / "unit/worker" / f"test_{name}.py" for name in ("context", "init", "spare", "starts")),
+]  # fmt: skip
+
+
+def inside(path: Path, rooms: list[Path]) -> bool:
+    return any(path.is_relative_to(room) for room in rooms)
+
+
+def read_in_vain(path: Path, wanted: str) -> bool:
+    """Has a file no test of those wanted? To read all of them takes seconds."""
+    if "not slow" in wanted and inside(path, SLOW_ROOMS):
+        return True
+    lonely = not path.match("test_*.py") or inside(path, LONELY_ROOMS) or "mark.alone" in path.read_text()
+    return wanted.startswith("alone") and not lonely
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """A slow room is not even read where nothing slow is to run: reading all of them takes seconds."""
-    return ("not slow" in config.option.markexpr and in_a_slow_room(collection_path)) or None
+    return read_in_vain(collection_path, config.option.markexpr) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if in_a_slow_room(item.path):
+        if inside(item.path, SLOW_ROOMS):
             item.add_marker(pytest.mark.slow)
+        if inside(item.path, LONELY_ROOMS):
+            item.add_marker(pytest.mark.alone)
+
+
+def pytest_sessionfinish() -> None:
+    if clients := sys.modules.get("clients"):
+        clients.end_all()
 
 
 @pytest.fixture

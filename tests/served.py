@@ -37,6 +37,13 @@ def url_id(url: str) -> str:
     return host.partition(".")[0] if ".lambda-url." in host else url.rstrip("/").rpartition("/")[2]
 
 
+def _path() -> str:
+    """Without pyenv's shims: to ask these shell programs for their versions is a quarter of a server's start."""
+    return os.pathsep.join(
+        each for each in os.environ["PATH"].split(os.pathsep) if Path(each).name != "shims"
+    )
+
+
 class Served:
     """A running server. program: what Python runs as `stoker`."""
 
@@ -53,7 +60,7 @@ class Served:
             str(state.parent),  # where a test's functions leave notes for it
             *options,
         ]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": _path()}
         self.log = state.with_suffix(".log")
         with self.log.open("w") as log:
             self.process = subprocess.Popen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,9 +56,15 @@ MODULES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 IN_WORKERS = sorted(module for module in MODULES if module.startswith("worker."))
 
 
+# Where a statement may stand: expressions, which are most of a tree, have none.
+STATEMENTS = (ast.stmt, ast.ExceptHandler, ast.match_case)
+
+
 def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Everything but what stands under `if TYPE_CHECKING`; function bodies too."""
+    """Every statement but what stands under `if TYPE_CHECKING`; function bodies too."""
     for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, STATEMENTS):
+            continue
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             for other in node.orelse:
                 yield from runtime_nodes(other)
@@ -66,8 +73,13 @@ def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
             yield from runtime_nodes(node)
 
 
-def imported(module: str) -> Iterator[str]:
+@functools.cache
+def imported(module: str) -> tuple[str, ...]:
     """The modules of the package that it imports, named from the package."""
+    return tuple(imports(module))
+
+
+def imports(module: str) -> Iterator[str]:
     is_package = MODULES[module].name == "__init__.py"
     for node in runtime_nodes(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
-
-import httpcore
 
 from .. import wire
 from ..aws.chunked import decoded, is_chunked
 from ..aws.faults import Fault
 from ..aws.messages import Request, Response
 from ..aws.names import Place
+from ..aws.outbound import Outbound
 from ..aws.registry import signing_name
 from ..aws.resigning import has_own_signature, resigned, unchunked
 from ..aws.sessions import Sessions
 from ..aws.streams import ClientGone, Receive, Send, pieces, respond
 from ..aws.upstream import Origin, Unreachable, Upstream
 from ..services.urls.payload import HOP_BY_HOP
+
+if TYPE_CHECKING:
+    import httpcore
 
 Header = tuple[str, str]
 
@@ -44,7 +46,7 @@ class Passthrough:
         self._upstream = upstream
         self._sessions = sessions
         self._account = account
-        self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS, keepalive_expiry=5.0)
+        self._outbound = Outbound(CONNECTIONS, keepalive=5.0)
 
     @property
     def resigns(self) -> bool:
@@ -85,12 +87,15 @@ class Passthrough:
 
     async def aclose(self) -> None:
         """Closes the connections that were kept."""
-        await self._pool.aclose()
+        await self._outbound.aclose()
 
     async def _relay(
         self, request: Request, service: str, endpoint: str, body: _Body, whole: bytes | None, send: Send,
         place: Place,
     ) -> None:  # fmt: skip
+        pool = await self._outbound.pool()
+        import httpcore
+
         started = False
         names = {name for name, _ in request.headers}
         content = body.pieces() if names & {"transfer-encoding", "content-length"} else None
@@ -110,7 +115,7 @@ class Passthrough:
             headers += self._upstream.headers(place).items()
             if content is not None and "content-length" not in {name for name, _ in headers}:
                 headers.append(("transfer-encoding", "chunked"))
-            async with self._pool.stream(
+            async with pool.stream(
                 request.method, _target(url), headers=[_wire(pair) for pair in headers], content=content,
                 extensions=EXTENSIONS,
             ) as response:  # fmt: skip
@@ -185,6 +190,8 @@ def _url(endpoint: str, request: Request) -> str:
 
 def _target(url: str) -> httpcore.URL:
     """With the path as it is: nothing is decoded, or split at a semicolon."""
+    import httpcore
+
     *origin, target = url.split("/", 3)
     scheme, host, port = Origin.of("/".join(origin))
     return httpcore.URL(scheme=scheme, host=host, port=port, target=f"/{target}".encode("latin-1"))

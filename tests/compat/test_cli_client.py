@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clients import AWS_CLI, needs_aws_cli
-from served import ROLE, RUNTIME, Served
+from served import ROLE, ROOT, RUNTIME, Served
 from support import until
 
 from engine.hosting.archives import pack
@@ -23,11 +23,22 @@ Deploy = Callable[..., str]
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:"
 
 
+@pytest.fixture(scope="module")
+def prepared() -> Iterator[subprocess.Popen[str]]:
+    """See aws_cli.py."""
+    command = [str(AWS_CLI.with_name("python")), str(ROOT / "tests/aws_cli.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
 class Cli:
     """The command `aws`, in a directory of its own, that finds no configuration but its environment."""
 
-    def __init__(self, url: str, directory: Path) -> None:
+    def __init__(self, url: str, directory: Path, prepared: subprocess.Popen[str]) -> None:
         self.directory = directory
+        self._prepared = prepared
         nowhere = str(directory / "nowhere")
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         self.environment |= {
@@ -41,6 +52,19 @@ class Cli:
         }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        assert self._prepared.stdin is not None and self._prepared.stdout is not None
+        stdout, stderr = self.directory / "stdout", self.directory / "stderr"
+        command = {
+            "arguments": arguments, "directory": str(self.directory), "environment": self.environment,
+            "stdout": str(stdout), "stderr": str(stderr),
+        }  # fmt: skip
+        self._prepared.stdin.write(json.dumps(command) + "\n")
+        self._prepared.stdin.flush()
+        status = int(self._prepared.stdout.readline())
+        return subprocess.CompletedProcess(arguments, status, stdout.read_text(), stderr.read_text())
+
+    def started(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """As a user starts it."""
         return subprocess.run(
             [str(AWS_CLI), *arguments],
             cwd=self.directory, env=self.environment, capture_output=True, text=True, timeout=60, check=False,
@@ -77,10 +101,10 @@ class Cli:
 
 
 @pytest.fixture
-def aws(server: Served, tmp_path: Path) -> Cli:
+def aws(server: Served, tmp_path: Path, prepared: subprocess.Popen[str]) -> Cli:
     directory = tmp_path / "aws"
     directory.mkdir()
-    return Cli(server.url, directory)
+    return Cli(server.url, directory, prepared)
 
 
 def test_a_function_from_its_creation_to_its_end(aws: Cli, named: str) -> None:
@@ -96,7 +120,7 @@ def test_a_function_from_its_creation_to_its_end(aws: Cli, named: str) -> None:
     response = aws("lambda", "invoke", "--function-name", named, "--payload", '{"n": 41}', "out")
     assert response == {"StatusCode": 200, "ExecutedVersion": "$LATEST"}
     assert aws.payload == 42
-    got = aws("lambda", "get-function", "--function-name", named)
+    got = json.loads(aws.started("lambda", "get-function", "--function-name", named).stdout)
     assert got["Configuration"]["State"] == "Active"
     assert got["Tags"] == {"team": "a"}
     with urllib.request.urlopen(got["Code"]["Location"]) as package:

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from served import ROLE, RUNTIME, Served
+from served import ROLE, RUNTIME, Served, zipped
 from support import until
-
-from engine.hosting.archives import pack
 
 FAILS = """
 def handler(event, context):
@@ -22,15 +20,14 @@ def handler(event, context):
 """
 
 
-@pytest.fixture
-def quick(tmp_path: Path) -> Iterator[Served]:
-    """A server that tries again soon."""
-    served = Served(tmp_path / "state", "--retry-delays", "0.05,0.1")
-    file = tmp_path / "app.py"
-    file.write_text(FAILS)
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that tries again soon, with a function f."""
+    served = Served(tmp_path_factory.mktemp("state"), "--retry-delays", "0.05,0.1")
     served.client().create_function(
-        FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code={"ZipFile": pack(file)}
-    )
+        FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler",
+        Code={"ZipFile": zipped(**{"app.py": FAILS})},
+    )  # fmt: skip
     yield served
     assert served.stop() == 0
 
@@ -81,13 +78,15 @@ def test_an_event_for_a_function_without_concurrency_is_given_up(quick: Served, 
 
     def given_up() -> list[str]:
         try:
-            found = logs.filter_log_events(logGroupName="/aws/lambda/f", filterPattern='"given up"')["events"]
+            found = logs.filter_log_events(
+                logGroupName="/aws/lambda/f", filterPattern="ZeroReservedConcurrency"
+            )
         except logs.exceptions.ResourceNotFoundException:
             return []
-        return [event["message"] for event in found]
+        return [event["message"] for event in found["events"]]
 
     (line,) = until(given_up)
-    assert "ZeroReservedConcurrency after 0 invocations" in line
+    assert "given up: ZeroReservedConcurrency after 0 invocations" in line
     assert response["ResponseMetadata"]["RequestId"] in line
     api.delete_function_concurrency(FunctionName="f")
     later = api.invoke(FunctionName="f", InvocationType="Event", Payload=event)["ResponseMetadata"][

@@ -203,10 +203,23 @@ def test_an_asynchronous_invocation_ends_on_a_bus_of_this_server(
     assert event["detail"]["responsePayload"] == {"n": 1}
 
 
+# A server whose clock is ahead: the next minute is a few seconds away.
+AHEAD = """
+import sys, time
+real = time.time
+ahead = 60 - (real() + 8) % 60
+time.time = lambda: real() + ahead
+from engine.cli.main import main
+sys.exit(main())
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.promise(122)
-def test_a_schedule_comes_to_its_targets_and_to_no_other_rules(events: Any, sqs: Any, name: str) -> None:
+def test_a_schedule_comes_to_its_targets_and_to_no_other_rules(tmp_path: Path, name: str) -> None:
     """Within the minute."""
+    served = Served(tmp_path / "state", program=("-c", AHEAD))
+    events, sqs = served.client("events"), served.client("sqs")
     url, arn = queue(sqs, name)
     rule(events, name, {"Arn": arn}, source=["aws.events"])
     made = events.put_rule(Name=f"{name}-s", ScheduleExpression="cron(* * * * ? *)")["RuleArn"]
@@ -221,6 +234,7 @@ def test_a_schedule_comes_to_its_targets_and_to_no_other_rules(events: Any, sqs:
     assert (event["detail-type"], event["source"], event["detail"]) == ("Scheduled Event", "aws.events", {})
     assert event["resources"] == [made]
     assert event["time"].endswith(":00Z")
+    assert served.stop() == 0
 
 
 # What is not delivered.

@@ -1,7 +1,7 @@
 """The server is killed under load, and started again: no message that was acknowledged is lost, none that was
 deleted comes back, and FIFO groups are in order with nothing twice.
 
-STOKER_SQS_KILLS: how often (4; 20 take two minutes). STOKER_SQS_SEED: of the moments.
+STOKER_SQS_KILLS: how often (2; 20 take two minutes). STOKER_SQS_SEED: of the moments.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 from served import Served
 from support import until
 
-KILLS = int(os.environ.get("STOKER_SQS_KILLS", "4"))
+KILLS = int(os.environ.get("STOKER_SQS_KILLS", "2"))
 SEED = int(os.environ.get("STOKER_SQS_SEED", "42"))
 GROUPS = 3
 LOST = (OSError, http.client.HTTPException)

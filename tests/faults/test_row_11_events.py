@@ -180,7 +180,7 @@ class Soak(Killed):
 
 @pytest.fixture
 def soaking(nothing_is_left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Soak]:
-    with moto_server() as moto:
+    with moto_server(keep=False) as moto:  # see nothing_is_left
         monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", moto)
         it = Soak(tmp_path, moto)
         yield it

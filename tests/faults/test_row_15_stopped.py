@@ -53,6 +53,7 @@ def zygote(stoker: Engine) -> int:
     return int(stoker._runtime.supervisor._environments._zygotes[""].pid)  # type: ignore[attr-defined]
 
 
+@pytest.mark.alone
 @pytest.mark.promise(93)
 def test_row_15_a_stopped_zygote_does_not_hold_up_a_new_function(
     stoker: Engine, stop: Callable[[int], int]

@@ -97,6 +97,7 @@ def test_row_17_syntax_error_missing_handler_and_handler_that_is_no_function(
 
 @pytest.mark.promise(27)
 @BOTH
+@pytest.mark.alone
 def test_row_17_an_import_that_hangs_and_ignores_sigterm(stoker: Engine, init: str) -> None:
     started = time.monotonic()
     error = failing(stoker, "hangs", init=init, init_timeout=0.3)
@@ -131,6 +132,7 @@ def test_row_17_a_function_that_did_not_come_up_is_not_there(
 
 @pytest.mark.promise(28)
 @BOTH
+@pytest.mark.alone
 def test_row_17_a_crash_loop_is_answered_and_its_forks_are_few(
     stoker: Engine, tmp_path: Path, init: str
 ) -> None:

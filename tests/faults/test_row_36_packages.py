@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import os
 import stat
@@ -255,13 +256,19 @@ def test_row_36_a_truncated_archive(refused: Callable[..., None]) -> None:
         refused(archive[:length])
 
 
+@functools.cache
+def zeros(size: int) -> tuple[bytes, int]:
+    """So many zero bytes, compressed, and their checksum."""
+    squeeze, piece, crc = zlib.compressobj(9, wbits=-15), bytes(1 << 20), 0
+    data = b"".join(squeeze.compress(piece) for _ in range(size >> 20)) + squeeze.flush()
+    for _ in range(size >> 20):
+        crc = zlib.crc32(piece, crc)
+    return data, crc
+
+
 def bomb(size: int, copies: int = 1) -> bytes:
     """Members of so many zero bytes each; copies share the same compressed bytes, as overlapping bombs do."""
-    squeeze = zlib.compressobj(9, wbits=-15)
-    data = b"".join(squeeze.compress(bytes(1 << 20)) for _ in range(size >> 20)) + squeeze.flush()
-    crc = 0
-    for _ in range(size >> 20):
-        crc = zlib.crc32(bytes(1 << 20), crc)
+    data, crc = zeros(size)
     head = struct.pack("<HHHHHLLLHH", 20, 0, 8, 0, 0x21, crc, len(data), size, 4, 0)
     body = b"PK\3\4" + head + b"0000" + data
     directory = b"".join(

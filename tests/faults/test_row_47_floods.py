@@ -33,7 +33,7 @@ class Peak(threading.Thread):
             self.bytes = max(self.bytes, self.server.resident())
 
 
-def flood(server: Flooded, seconds: float = 4.0) -> None:
+def flood(server: Flooded, seconds: float = 2.0) -> None:
     """200 clients that never read, 50 that never finish, 10 whose headers have no end: they send what is taken."""
     for _ in range(200):
         server.connect().sendall(server.invoke({"size": 5_000_000}, "g"))

@@ -28,6 +28,7 @@ def replaced(fn: Any, old: list[int]) -> list[int]:
     return wait_until(lambda: (now := fn.workers()) and not set(now) & set(old) and now)
 
 
+@pytest.mark.alone
 @pytest.mark.promise(2)
 @pytest.mark.parametrize("how", ["invoke", "invoke_raw", "submit", "map"])
 def test_row_01_sigkill_in_the_handler(stoker: Engine, tmp_path: Path, how: str) -> None:

@@ -81,6 +81,7 @@ def test_row_14_a_replacement_cannot_be_forked(stoker: Engine, tmp_path: Path) -
     assert [future.result() for future in waiting] == list(range(len(waiting)))
 
 
+@pytest.mark.alone
 def test_row_14_no_worker_can_ever_be_forked(stoker: Engine, tmp_path: Path) -> None:
     """function() gives up after the init's time, with a clear error."""
     environment = {"SIN_TIMES": "1000", "SIN_ERRNO": str(errno.ENOMEM), "SIN_NOTE": str(tmp_path / "note")}

@@ -14,6 +14,7 @@ from engine import Engine, FunctionCrashed, FunctionError, FunctionTimeout
 from .conftest import MISBEHAVE, alive, wait_until
 
 
+@pytest.mark.alone
 @pytest.mark.promise(22)
 @pytest.mark.parametrize("how", ["invoke", "submit"])
 def test_row_18_timeout_with_sigterm_ignored(stoker: Engine, tmp_path: Path, how: str) -> None:
@@ -34,6 +35,7 @@ def test_row_18_timeout_with_sigterm_ignored(stoker: Engine, tmp_path: Path, how
     assert stoker.stats()["outlasts"].timeouts == 1
 
 
+@pytest.mark.alone
 def test_row_18_timeout_awaited(awaited: Any) -> None:
     async def main(engine: Any) -> None:
         fn = await engine.function("outlasts:handler", code=MISBEHAVE, timeout=0.3)

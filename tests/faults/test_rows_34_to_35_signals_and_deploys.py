@@ -119,6 +119,7 @@ def test_row_34_it_drains_once_and_answers_what_it_accepted(
     wait_until(lambda: not marked(nothing_is_left))
 
 
+@pytest.mark.alone
 @pytest.mark.promise(42)
 def test_row_34_a_drain_that_does_not_end_is_cut_short(
     draining: Callable[..., Draining], nothing_is_left: str
@@ -200,6 +201,7 @@ def test_row_35_in_flight_on_the_old_code_the_next_on_the_new(
     assert fn.invoke() == 2
 
 
+@pytest.mark.alone
 def test_row_35_the_old_codes_deadline_holds(stoker: Engine, held: Held, deploy: Callable[..., Any]) -> None:
     fn = deploy(stoker, 1, timeout=0.4)
     began = time.monotonic()

@@ -9,18 +9,20 @@ import gzip
 import time
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
-
-import httpcore
 
 from ... import wire
 from ...aws.names import Place
+from ...aws.outbound import Outbound
 from ...durable.state import Record
 from ...routing.inputs import text_at
 from .catalog import CONNECTIONS, DESTINATIONS, Catalog
 from .connections import named
 from .delivery import Job, Refused
+
+if TYPE_CHECKING:
+    import httpcore
 
 TIMEOUT = 5.0  # seconds, AWS's
 CONNECTIONS_MOST = 50
@@ -47,12 +49,12 @@ class HttpTargets:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS_MOST)
+        self._outbound = Outbound(CONNECTIONS_MOST)
         self._tokens: dict[str, tuple[str, str]] = {}  # of connections, by their ids: type and token
         self._next: dict[str, float] = {}  # by destination: when the next request may go, monotonic
 
     async def aclose(self) -> None:
-        await self._pool.aclose()
+        await self._outbound.aclose()
 
     async def send(self, job: Job, target: Mapping[str, Any], body: bytes) -> bytes:
         """Done once the destination took it: its response. Raises Refused."""
@@ -123,9 +125,12 @@ class HttpTargets:
     ) -> tuple[httpcore.Response, bytes]:
         """Raises Refused when there is none."""
         content = b"" if method in ("GET", "HEAD", "OPTIONS", "DELETE") else body
+        pool = await self._outbound.pool()
+        import httpcore
+
         try:
             async with asyncio.timeout(2 * TIMEOUT):
-                response = await self._pool.request(
+                response = await pool.request(
                     method, url, headers=list(headers.items()), content=content, extensions=_EXTENSIONS
                 )
         except (TimeoutError, httpcore.TimeoutException) as error:

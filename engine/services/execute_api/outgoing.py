@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from urllib.parse import quote
 
-import httpcore
-
+from ...aws.outbound import Outbound
 from ..urls.payload import HOP_BY_HOP, JSON
 from .functions import VARIABLE
 from .responses import Pairs, Reply
@@ -25,20 +24,23 @@ class Outgoing:
     """Belongs to the event loop."""
 
     def __init__(self) -> None:
-        self._pool = httpcore.AsyncConnectionPool(max_connections=_CONNECTIONS, keepalive_expiry=20.0)
+        self._outbound = Outbound(_CONNECTIONS, keepalive=20.0)
 
     async def aclose(self) -> None:
-        await self._pool.aclose()
+        await self._outbound.aclose()
 
     async def request(self, method: str, url: str, headers: Pairs, body: bytes, seconds: float) -> Reply:
         """Raises Unreachable, TimeoutError."""
+        pool = await self._outbound.pool()
+        import httpcore
+
         pieces: list[bytes] = []
         try:
             async with asyncio.timeout(seconds):
                 given = [
                     (name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers
                 ]
-                async with self._pool.stream(method, url, headers=given, content=body or None) as response:
+                async with pool.stream(method, url, headers=given, content=body or None) as response:
                     async for piece in response.aiter_stream():
                         pieces.append(piece)
                         if sum(map(len, pieces)) > BODY_BYTES:

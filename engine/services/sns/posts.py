@@ -7,9 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import httpcore
-
 from ...aws.clients import CallFailed
+from ...aws.outbound import Outbound
 from .notifications import CONFIRMATION, Published
 
 TIMEOUT = 15.0  # seconds, AWS's
@@ -23,11 +22,11 @@ class Posts:
     """Belongs to the event loop."""
 
     def __init__(self) -> None:
-        self._pool = httpcore.AsyncConnectionPool(max_connections=CONNECTIONS_MOST, keepalive_expiry=5.0)
+        self._outbound = Outbound(CONNECTIONS_MOST, keepalive=5.0)
         self._next: dict[str, float] = {}  # by subscription: when the next may go, monotonic
 
     async def aclose(self) -> None:
-        await self._pool.aclose()
+        await self._outbound.aclose()
 
     async def send(
         self,
@@ -52,9 +51,12 @@ class Posts:
             headers["x-amz-sns-subscription-arn"] = subscription
         if raw:
             headers["x-amz-sns-rawdelivery"] = "true"
+        pool = await self._outbound.pool()
+        import httpcore
+
         try:
             async with asyncio.timeout(2 * TIMEOUT):
-                response = await self._pool.request(
+                response = await pool.request(
                     "POST", url, headers=list(headers.items()), content=body, extensions=_EXTENSIONS
                 )
         except (TimeoutError, httpcore.TimeoutException) as error:

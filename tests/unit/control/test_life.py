@@ -139,7 +139,7 @@ class TestWithoutClose:
     @pytest.mark.parametrize("end", ["sys.exit(3)", "1 / 0", "os._exit(4)", "os.kill(os.getpid(), 9)"])
     def test_however_it_ends(self, tmp_path: Path, end: str) -> None:
         source = HEAD + (
-            "engine = Engine()\nf = engine.function('app:forever', code=FUNCTIONS, concurrency=2, warm=2)\n"
+            "engine = Engine()\nf = engine.function('app:forever', code=FUNCTIONS, timeout=1, concurrency=2, warm=2)\n"
             f"f.submit()\nprint(*f.workers(), flush=True)\n{end}\n"
         )
         for pid in map(int, script(source, directory=tmp_path, check=False).split()):
@@ -270,7 +270,7 @@ class TestFork:
             "    while not stop: f.invoke(1)\n"
             "threads = [threading.Thread(target=caller) for _ in range(3)]\n"
             "for t in threads: t.start()\n"
-            "for n in range(60):\n"
+            "for n in range(30):\n"
             "    pid = os.fork()\n"
             "    if pid == 0:\n"
             "        signal.alarm(10)\n"
