@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from .client import ServerError
 
 DEFAULT_PORT = 9001
-_LAST = 2000  # characters of what it said
+_LAST = 8000  # characters of what it said
 _END_SECONDS = 40.0  # in which it has ended, or is killed
 
 

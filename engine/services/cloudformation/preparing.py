@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from ...aws.clients import CallFailed, Clients
 from ...aws.faults import Fault
 from ...aws.names import Place
-from ...deploy import dynamic, extensions, includes, parameters, template
+from ...deploy import dynamic, extensions, includes, parameters, rules, template
 from ...deploy.changes import changes
 from ...deploy.documents import BYTES, Missing, load
 from ...deploy.intrinsics import UNKNOWN
@@ -139,6 +139,7 @@ class Preparing:
         before = record or {}
         values = parameters.values(declared, given, before.get("_values") or {})
         resolved = await dynamic.parameters(declared, values, self.aws(place))
+        rules.check(document, resolved, pseudo(place))
         if before.get("_body") == text and before.get("_resolved") == resolved and "_processed" in before:
             found = Template(before["_processed"])
         else:
