@@ -100,7 +100,7 @@ class Kind:
     fixed: frozenset[str] = frozenset()  # properties that need another resource when they change
     renames: ClassVar[bool] = False  # an update may end in another resource
     # An operation that finds one of its name, and the member that the physical id goes into.
-    probe: ClassVar[tuple[str, str]] = ("", "")
+    probe: tuple[str, str] = ("", "")
 
     def call_it(self, name: str, aws: Aws) -> str:
         """The physical id of one that will be called so."""
