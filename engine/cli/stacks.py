@@ -9,7 +9,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,7 +200,7 @@ def run(api: Any, id: str, operation: Any, steps: int = 0, **members: Any) -> di
         if failed:
             raise failed[0]
         found = stack(api, id)
-        fresh = [each for each in _events(api, id) if each["EventId"] not in begun]
+        fresh = list(_events(api, id, begun))
         begun |= {each["EventId"] for each in fresh}
         for each in reversed(fresh):
             why = why or _say(each, bar)
@@ -219,12 +219,14 @@ def run(api: Any, id: str, operation: Any, steps: int = 0, **members: Any) -> di
     return found or {}
 
 
-def _events(api: Any, id: str) -> Iterator[dict[str, Any]]:
-    """Newest first, back to the beginning of the operation that was begun last."""
+def _events(api: Any, id: str, known: Container[str] = ()) -> Iterator[dict[str, Any]]:
+    """Newest first, back to the first that is known, or to the beginning of the operation that was begun last."""
     members: dict[str, Any] = {"StackName": id}
     while True:
         found = api.describe_stack_events(**members)
         for each in found["StackEvents"]:
+            if each["EventId"] in known:
+                return
             yield each
             if (
                 each["LogicalResourceId"] == each["StackName"]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from served import RUNTIME, Run
+from served import RUNTIME, Run, Served
 from stacks import given, outputs, status
+
+from engine.deploy.artifacts import bundled
 
 QUEUE = "AWS::SQS::Queue"
 
@@ -69,6 +74,27 @@ def test_code_in_a_loop_is_packed_for_each(run: Run, api: Any, cloud: Any, name:
     assert (done, err) == (0, "")
     assert "unchanged" in out
     assert run("delete", name)[0] == 0
+
+
+def test_what_a_deployment_brings_is_what_it_says(server: Served) -> None:
+    """Many files in one request, each by its digest: one that is another's is refused, and so are those beside it."""
+    files = {hashlib.sha256(data).hexdigest(): data for data in (b"one", b"two\n", b"")}
+    listed = json.dumps(list(files)).encode()
+
+    def send(method: str, body: bytes) -> tuple[int, bytes]:
+        request = urllib.request.Request(f"{server.url}/_stoker/artifacts/", body, method=method)
+        try:
+            with urllib.request.urlopen(request) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    wrong = dict(zip(files, reversed(files.values()), strict=True))
+    for body in (bundled(wrong), bundled({"../one": b"one"}), b"no bundle", b'{"a": 5}\n'):
+        assert send("PUT", body)[0] == 400
+    assert json.loads(send("POST", listed)[1]) == list(files)
+    assert send("PUT", bundled(files))[0] == 200
+    assert json.loads(send("POST", listed)[1]) == []
 
 
 @pytest.mark.promise(275)
