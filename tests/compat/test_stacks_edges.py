@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from served import RUNTIME, Run, Served
 from stacks import given, outputs, status
+from support import until
 
 from engine.deploy.artifacts import bundled
 
@@ -112,6 +114,38 @@ def test_a_rule_that_does_not_hold_stops_everything(cloud: Any, name: str) -> No
     assert refused(
         cloud.update_stack, StackName=name, UsePreviousTemplate=True, Parameters=given(Stage="x")
     ) == ("Stage is dev or test")
+    cloud.delete_stack(StackName=name)
+
+
+@pytest.mark.promise(279)
+def test_an_update_that_is_cancelled_goes_back(server: Served, cloud: Any, name: str) -> None:
+    def body(count: int, delay: int) -> str:
+        each = {"Type": QUEUE, "Properties": {"DelaySeconds": delay}}
+        return json.dumps({"Resources": {f"Q{number}": each for number in range(count)}})
+
+    cloud.create_stack(StackName=name, TemplateBody=body(20, 1))
+    none = "CancelUpdateStack cannot be called from current stack status"
+    assert refused(cloud.cancel_update_stack, StackName=name) == none
+    more = {"StackName": name, "TemplateBody": body(200, 2)}
+    updating = threading.Thread(target=server.client("cloudformation").update_stack, kwargs=more)
+    updating.start()
+
+    def under_way() -> Any:
+        events = cloud.describe_stack_events(StackName=name)["StackEvents"]
+        made = {each["LogicalResourceId"] for each in events if each["ResourceStatus"] == "CREATE_COMPLETE"}
+        fresh = made - {name, *(f"Q{number}" for number in range(20))}
+        return status(cloud, name) == "UPDATE_IN_PROGRESS" and fresh
+
+    until(under_way, what="a part of the update")
+    cloud.cancel_update_stack(StackName=name)
+    until(lambda: status(cloud, name) == "UPDATE_ROLLBACK_COMPLETE", what="the rollback")
+    updating.join()
+    sqs = server.client("sqs")
+    urls = sqs.list_queues(QueueNamePrefix=name, MaxResults=1000)["QueueUrls"]
+    assert len(urls) == 20
+    for url in urls:
+        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["DelaySeconds"])
+        assert attributes["Attributes"] == {"DelaySeconds": "1"}
     cloud.delete_stack(StackName=name)
 
 

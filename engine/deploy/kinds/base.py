@@ -19,7 +19,10 @@ GONE = {
     "ResourceNotFoundException", "RepositoryNotFoundException", "StateMachineDoesNotExist", "UserPoolNotFound",
 }  # fmt: skip
 NOT_SERVED = "EndpointNotFound"  # no such service here, and none that requests are passed on to
-_PAUSE = 0.02  # seconds between two looks at what is not ready yet
+_FIRST_PAUSE, _LAST_PAUSE = (
+    0.001,
+    0.02,
+)  # seconds between two looks at what is not ready yet: each twice the one before
 
 
 class NotMade(EngineError):
@@ -180,8 +183,10 @@ async def retag(
 
 async def until(ready: Callable[[], Awaitable[bool]]) -> None:
     """Ask until it is so."""
+    pause = _FIRST_PAUSE
     while not await ready():
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LAST_PAUSE)
 
 
 def with_defaults(
