@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,11 +59,18 @@ class Link:
     def keep(self, path: str, files: Mapping[str, bytes]) -> None:
         """Bring the server files, by their digests, which it keeps under `path`; those that it has are not sent again.
         Raises ServerError."""
+        from ..deploy.artifacts import batches, bundled
+
         response = self.send("POST", path, json.dumps(list(files)).encode())
         missing = json.loads(response.text) if response.status_code == 200 else []
-        for digest in missing:
-            if response.status_code == 200:
-                response = self.send("PUT", path + digest, files[digest])
+        for batch in batches(files, missing):
+            if response.status_code != 200:
+                break
+            if len(batch) == 1:
+                ((digest, data),) = batch.items()
+                response = self.send("PUT", path + digest, data)
+            else:
+                response = self.send("PUT", path, bundled(batch))
         if response.status_code != 200:
             text = response.text or f"{self._url}{path} cannot be had"
             raise ServerError(f"{response.status_code}: {text}")
@@ -121,7 +129,14 @@ def credentials() -> tuple[str, str] | None:
 
 
 def _session() -> tuple[Any, str]:
-    """Botocore's session, with credentials whatever there are, and its region."""
+    """Botocore's session, with credentials whatever there are, and its region. One for a command: it takes as long as
+    a request does."""
+    names = [name for name in os.environ if name.startswith("AWS_") or name == "HOME"]
+    return _session_of(tuple((name, os.environ[name]) for name in sorted(names)))
+
+
+@lru_cache(1)
+def _session_of(_environment: tuple[tuple[str, str], ...]) -> tuple[Any, str]:
     import botocore.session
 
     session = botocore.session.get_session()

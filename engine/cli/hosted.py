@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
+from ..errors import EngineError
 from .client import ServerError
 
 DEFAULT_PORT = 9001
-_LAST = 2000  # characters of what it said
+_LAST = 8000  # characters of what it said
+_DYING_SECONDS = 5.0  # that a process whose sockets are closed takes to end
 _END_SECONDS = 40.0  # in which it has ended, or is killed
 
 
@@ -36,7 +40,14 @@ def hosted(options: argparse.Namespace) -> Iterator[str]:
                 process.wait(_END_SECONDS)
                 log.seek(0)
                 raise ServerError(f"the server did not start: {log.read().strip()[-_LAST:] or line}")
-            yield line.split()[-1]
+            url = line.split()[-1]
+            try:
+                yield url
+            except (EngineError, OSError):
+                if not _listens(url):  # it is ending: what of?
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(_DYING_SECONDS)
+                raise
         finally:
             if process.poll() is not None:  # by itself
                 log.seek(0)
@@ -47,3 +58,12 @@ def hosted(options: argparse.Namespace) -> Iterator[str]:
                 process.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _listens(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((str(parts.hostname), parts.port or 0), timeout=1).close()
+    except OSError:
+        return False
+    return True

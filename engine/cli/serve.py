@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import faulthandler
 import os
 import sys
 from pathlib import Path
@@ -151,6 +153,8 @@ def run(options: argparse.Namespace) -> int:
         "pass_env": tuple(options.pass_env),
         "share": tuple(os.path.abspath(path) for path in options.share),
     }
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # there is no standard error
+        faulthandler.enable(all_threads=False)  # what ends a process by a signal says where
     try:
         Server(Options(**values), report=_report).run(_ready)
     except OSError as error:

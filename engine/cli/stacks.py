@@ -9,7 +9,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +78,7 @@ def bring(
     first. Raises UsageError, EngineError."""
     from ..aws.faults import Fault
     from ..deploy.artifacts import PATH
+    from ..deploy.extensions import expanded, loops
     from ..deploy.packaging import packaged
 
     source = Path(options.source)
@@ -89,9 +90,11 @@ def bring(
         return digest
 
     document = declared(options)
-    if change is not None:
-        change(document)
     try:
+        if loops(document):  # a path may stand in one
+            document = expanded(document, _values(options, document), {})
+        if change is not None:
+            change(document)
         made = packaged(
             document, source.resolve().parent, upload, print, cache, install=not options.use_system
         )
@@ -102,6 +105,18 @@ def bring(
     url = f"http://stoker{PATH}{upload(json.dumps(made.template).encode())}"
     link.keep(PATH, files)
     return Brought(url, document, made)
+
+
+def _values(options: argparse.Namespace, document: dict[str, Any]) -> dict[str, str]:
+    """Those that a template's parameters will have. Raises Fault."""
+    from ..deploy.parameters import values
+
+    found = stack(connect(options), stack_name(options)) or {}
+    before = {each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])}
+    given = dict(pair("--parameter", text) for text in options.parameter)
+    declared = document.get("Parameters") or {}
+    kept: dict[str, str | None] = {name: None for name in before if name in declared}
+    return values(declared, {**kept, **given}, before)
 
 
 def deploy(api: Any, options: argparse.Namespace, name: str, brought: Brought) -> dict[str, Any] | None:
@@ -185,7 +200,7 @@ def run(api: Any, id: str, operation: Any, steps: int = 0, **members: Any) -> di
         if failed:
             raise failed[0]
         found = stack(api, id)
-        fresh = [each for each in _events(api, id) if each["EventId"] not in begun]
+        fresh = list(_events(api, id, begun))
         begun |= {each["EventId"] for each in fresh}
         for each in reversed(fresh):
             why = why or _say(each, bar)
@@ -204,12 +219,14 @@ def run(api: Any, id: str, operation: Any, steps: int = 0, **members: Any) -> di
     return found or {}
 
 
-def _events(api: Any, id: str) -> Iterator[dict[str, Any]]:
-    """Newest first, back to the beginning of the operation that was begun last."""
+def _events(api: Any, id: str, known: Container[str] = ()) -> Iterator[dict[str, Any]]:
+    """Newest first, back to the first that is known, or to the beginning of the operation that was begun last."""
     members: dict[str, Any] = {"StackName": id}
     while True:
         found = api.describe_stack_events(**members)
         for each in found["StackEvents"]:
+            if each["EventId"] in known:
+                return
             yield each
             if (
                 each["LogicalResourceId"] == each["StackName"]

@@ -11,6 +11,7 @@ from .intrinsics import scalar
 
 HIDDEN = "****"  # what is shown of a NoEcho parameter
 SSM = "AWS::SSM::Parameter::Value<"
+_NUMBERS = ("Number", "List<Number>")
 _BOUNDS = ("MinLength", "MaxLength", "MinValue", "MaxValue")
 
 
@@ -71,11 +72,13 @@ def _check(name: str, declaration: Mapping[str, Any], value: str) -> None:
     described = declaration.get("ConstraintDescription")
 
     def refused(what: str) -> Fault:
-        return invalid(f"Parameter '{name}' {f'must {described}' if described else what}")
+        if described:
+            return invalid(f"Parameter {name} failed to satisfy constraint: {described}")
+        return invalid(f"Parameter '{name}' {what}")
 
     listed = kind.startswith("List<") or kind == "CommaDelimitedList"
     items = [each.strip() for each in value.split(",")] if listed else [value]
-    if kind in ("Number", "List<Number>") and not all(map(_number, items)):
+    if kind in _NUMBERS and not all(map(_number, items)):
         raise invalid(f"Parameter '{name}' must be a number.")
     allowed = declaration.get("AllowedValues")
     if allowed is not None:
@@ -83,13 +86,13 @@ def _check(name: str, declaration: Mapping[str, Any], value: str) -> None:
         if not all(each in choices for each in items):
             raise refused("must be one of AllowedValues")
     pattern = declaration.get("AllowedPattern")
-    if pattern is not None and not re.fullmatch(str(pattern), value):
-        raise refused(f"failed to satisfy constraint: must match pattern {pattern}")
+    if pattern is not None and not all(re.fullmatch(str(pattern), each) for each in items):
+        raise refused(f"must match pattern {pattern}")
     for bound in _BOUNDS:
-        if bound not in declaration:
+        if bound not in declaration or ("Value" in bound) != (kind in _NUMBERS):
             continue
-        limit, size = float(declaration[bound]), len(value) if "Length" in bound else float(value)
-        if size < limit if bound.startswith("Min") else size > limit:
+        limit, sizes = float(declaration[bound]), map(float, items) if "Value" in bound else [len(value)]
+        if any(size < limit if bound.startswith("Min") else size > limit for size in sizes):
             word = {
                 "MinLength": "must contain at least {} characters", "MaxLength": "must contain at most {} characters",
                 "MinValue": "must be a number not less than {}", "MaxValue": "must be a number not greater than {}",

@@ -46,9 +46,8 @@ class Program:
 
         return Scope(
             parameters={name: typed(declared[name], value) for name, value in self.values.items()},
-            pseudo={
-                "AWS::AccountId": place.account, "AWS::Region": place.region, "AWS::Partition": "aws",
-                "AWS::StackId": self.stack.id, "AWS::StackName": self.stack.name, "AWS::URLSuffix": "amazonaws.com",
+            pseudo=pseudo(place) | {
+                "AWS::StackId": self.stack.id, "AWS::StackName": self.stack.name,
                 "AWS::NotificationARNs": list(self.notifications),
             },
             mappings=self.template.section("Mappings"),
@@ -105,6 +104,14 @@ class Program:
                 verb = "updated" if name in new else "deleted"
                 text = f"Export {name} cannot be {verb} as it is in use by {', '.join(users)}"
                 raise Fault("ValidationError", text)
+
+
+def pseudo(place: Place) -> dict[str, Any]:
+    """The pseudo parameters that are not a stack's own."""
+    return {
+        "AWS::AccountId": place.account, "AWS::Region": place.region, "AWS::Partition": "aws",
+        "AWS::URLSuffix": "amazonaws.com",
+    }  # fmt: skip
 
 
 def _decided(value: Any, scope: Scope) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..aws.faults import Fault
+from .extensions import LOOP
 from .graph import named, needs, ordered, references
 
 RESOURCES, PARAMETERS, OUTPUTS = 500, 200, 200  # AWS's quotas of a template
@@ -21,6 +22,10 @@ ATTRIBUTES = {
 }  # fmt: skip
 SAM = "AWS::Serverless-2016-10-31"
 EXTENSIONS = "AWS::LanguageExtensions"
+VERSION = "2010-09-09"
+_TYPE = re.compile(
+    r"String|Number|CommaDelimitedList|(List<)*(String|Number|AWS(::[A-Za-z0-9]+){2,3})(<.+>)?>*"
+)
 _LOGICAL = re.compile(r"[A-Za-z0-9]{1,255}", re.ASCII)
 _PSEUDO = {
     f"AWS::{name}"
@@ -94,8 +99,9 @@ class Template:
         ordered({name: needs(each, self.resources) for name, each in self.resources.items()})
 
 
-def of(document: Mapping[str, Any]) -> Template:
-    """Raises Fault for sections that are none, or not of the form that they must have."""
+def of(document: Mapping[str, Any], *, looped: bool = False) -> Template:
+    """looped: its loops are still to be expanded. Raises Fault for sections that are none, or not of the form that they
+    must have."""
     if strange := sorted(set(document) - SECTIONS):
         raise format_error(f"Invalid template property or properties [{', '.join(strange)}]")
     for name in SECTIONS - {"AWSTemplateFormatVersion", "Description", "Transform"}:
@@ -104,16 +110,20 @@ def of(document: Mapping[str, Any]) -> Template:
             raise format_error(f"[/{name}] must be an object")
     for name in "Parameters", "Outputs", "Resources":
         for key, each in (document.get(name) or {}).items():
-            if not isinstance(each, dict):
+            if not isinstance(each, dict) and not (looped and key.startswith(LOOP)):
                 raise format_error(f"[/{name}/{key}] must be an object")
     for key, each in (document.get("Outputs") or {}).items():
-        if "Value" not in each:
+        if isinstance(each, dict) and "Value" not in each:
             raise format_error(
                 f"Output {key} is malformed. [/Outputs/{key}] Every Outputs member must contain a Value"
             )
     for key, each in (document.get("Parameters") or {}).items():
         if "Type" not in each:
             raise format_error(f"[/Parameters/{key}] Every Parameters object must contain a Type member.")
+        if not _TYPE.fullmatch(str(each["Type"])):
+            raise format_error(f"Unrecognized parameter type: {each['Type']}")
+    if str(document.get("AWSTemplateFormatVersion") or VERSION) != VERSION:
+        raise format_error("unsupported value for AWSTemplateFormatVersion.")
     if not document.get("Resources"):
         raise format_error("At least one Resources member must be defined.")
     return Template(document)
@@ -121,13 +131,15 @@ def of(document: Mapping[str, Any]) -> Template:
 
 def transforms(document: Mapping[str, Any]) -> list[str]:
     """The macros that a template asks for. Raises Fault for one that is not here."""
-    named = document.get("Transform") or []
-    found = [named] if isinstance(named, str | dict) else named
-    for each in found:
-        if each not in (SAM, EXTENSIONS):
-            name = each.get("Name") if isinstance(each, dict) else each
+    given = document.get("Transform") or []
+    found = [
+        str(each.get("Name") if isinstance(each, dict) else each)
+        for each in ([given] if isinstance(given, str | dict) else given)
+    ]
+    for name in found:
+        if name not in (SAM, EXTENSIONS):
             raise Fault("ValidationError", f"No transform named {name} found.")
-    return list(found)
+    return found
 
 
 def format_error(text: str) -> Fault:

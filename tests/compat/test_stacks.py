@@ -277,9 +277,15 @@ def test_types_of_other_services_are_passed_on(tmp_path: Path) -> None:
             "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]}, "DefinitionSubstitutions": {"End": "Done"},
             "DefinitionString": '{"StartAt": "${End}", "States": {"Done": {"Type": "Succeed"}}}'}},
     }  # fmt: skip
+    tags = {
+        "user": "{{resolve:secretsmanager:${Secret}:SecretString:user}}", "first": "{{resolve:ssm:${Parameter}:1}}",
+    }  # fmt: skip
     queue = {
         "Type": "AWS::SQS::Queue",
-        "Properties": {"QueueName": {"Fn::Sub": "q-{{resolve:ssm:${Parameter}}}"}},
+        "Properties": {
+            "QueueName": {"Fn::Sub": "q-{{resolve:ssm:${Parameter}}}"},
+            "Tags": [{"Key": key, "Value": {"Fn::Sub": value}} for key, value in tags.items()],
+        },
     }
     resources["Queue"] = queue
     whole = {"Resources": resources, "Outputs": {"Table": {"Value": {"Fn::GetAtt": ["Table", "StreamArn"]}}}}
@@ -302,6 +308,8 @@ def test_types_of_other_services_are_passed_on(tmp_path: Path) -> None:
         }
         assert s3.get_bucket_versioning(Bucket=ids["Bucket"])["Status"] == "Enabled"
         assert ids["Queue"].rpartition("/")[2] == f"q-{ids['Bucket']}"
+        tagged = served.client("sqs").list_queue_tags(QueueUrl=ids["Queue"])["Tags"]
+        assert (tagged["user"], tagged["first"]) == ("me", ids["Bucket"])
         secret = served.client("secretsmanager").get_secret_value(SecretId=ids["Secret"])["SecretString"]
         assert set(json.loads(secret)) == {"user", "password"}
         described = served.client("stepfunctions").describe_state_machine(stateMachineArn=ids["Machine"])

@@ -191,7 +191,8 @@ def test_row_41_no_path_is_a_way_around(server: Served, path: str) -> None:
 @pytest.mark.promise(87)
 @pytest.mark.parametrize(("method", "path"), [
     ("POST", "/_stoker/invocations"), ("POST", "/_stoker/swaps"), ("POST", "/_stoker/artifacts/"),
-    ("PUT", f"/_stoker/artifacts/{'0' * 64}"), ("GET", "/metrics"), ("GET", "/_stoker/metrics"),
+    ("PUT", f"/_stoker/artifacts/{'0' * 64}"), ("PUT", "/_stoker/artifacts/"),
+    ("GET", "/metrics"), ("GET", "/_stoker/metrics"),
 ])  # fmt: skip
 def test_row_41_the_servers_own_paths_are_not_open(server: Served, method: str, path: str) -> None:
     if not server.guarded:  # type: ignore[attr-defined]

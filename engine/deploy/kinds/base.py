@@ -19,7 +19,10 @@ GONE = {
     "ResourceNotFoundException", "RepositoryNotFoundException", "StateMachineDoesNotExist", "UserPoolNotFound",
 }  # fmt: skip
 NOT_SERVED = "EndpointNotFound"  # no such service here, and none that requests are passed on to
-_PAUSE = 0.02  # seconds between two looks at what is not ready yet
+_FIRST_PAUSE, _LAST_PAUSE = (
+    0.001,
+    0.02,
+)  # seconds between two looks at what is not ready yet: each twice the one before
 
 
 class NotMade(EngineError):
@@ -100,7 +103,7 @@ class Kind:
     fixed: frozenset[str] = frozenset()  # properties that need another resource when they change
     renames: ClassVar[bool] = False  # an update may end in another resource
     # An operation that finds one of its name, and the member that the physical id goes into.
-    probe: ClassVar[tuple[str, str]] = ("", "")
+    probe: tuple[str, str] = ("", "")
 
     def call_it(self, name: str, aws: Aws) -> str:
         """The physical id of one that will be called so."""
@@ -180,8 +183,10 @@ async def retag(
 
 async def until(ready: Callable[[], Awaitable[bool]]) -> None:
     """Ask until it is so."""
+    pause = _FIRST_PAUSE
     while not await ready():
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LAST_PAUSE)
 
 
 def with_defaults(

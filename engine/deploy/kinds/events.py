@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 from ...aws.clients import CallFailed
 from ..shaping import lowered, shaped
@@ -22,90 +23,37 @@ from .base import (
     until,
     with_defaults,
 )  # fmt: skip
+from .simple import Simple
 
 _PER_CALL = 10  # targets of one request
 
 
-class _Named(Kind):
-    """What has its name in Name and its ARN in the response, with Create, Update and Delete in front of one noun."""
-
-    name = "Name"
-    noun: ClassVar[str]
-    arn: ClassVar[str]  # the member of a response that has its ARN
-    own_name: ClassVar[str] = "Name"  # what the operations call its name
+class EventBus(Simple):
+    """Its policy is an operation of its own."""
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
-        made = await send(aws, self.service, f"Create{self.noun}", self._given(wanted, wanted.name))
-        return self._made(wanted.name, made)
+        made = await super().create(aws, replace(wanted, properties=wanted.without("Policy")))
+        await self._put(aws, wanted, made.id)
+        return made
 
     async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
-        await send_known(aws, self.service, f"Update{self.noun}", self._given(wanted, before.id))
-        return Made(before.id, before.attributes)
+        await self._put(aws, wanted, before.id)
+        return await super().update(aws, wanted, before)
 
-    async def delete(self, aws: Aws, before: Made) -> None:
-        await aws.call(self.service, f"Delete{self.noun}", {self.own_name: before.id})
-
-    def _given(self, wanted: Wanted, name: str) -> dict[str, Any]:
-        given = {**wanted.without(self.name), self.own_name: name}
-        if "Tags" in given:
-            given["Tags"] = tag_list(tags(given))
-        return given
-
-    def _made(self, name: str, found: Mapping[str, Any]) -> Made:
-        return Made(name, {"Arn": found[self.arn], "Name": name})
+    @staticmethod
+    async def _put(aws: Aws, wanted: Wanted, name: str) -> None:
+        if (policy := wanted.get("Policy")) is not None:
+            await send(aws, "events", "PutPermission", {"EventBusName": name, "Policy": policy})
 
 
-class EventBus(_Named):
-    type = "AWS::Events::EventBus"
-    service = "events"
-    noun, arn = "EventBus", "EventBusArn"
-    probe = ("DescribeEventBus", "Name")
-    fixed = frozenset({"EventSourceName"})
-
-    async def create(self, aws: Aws, wanted: Wanted) -> Made:
-        given = self._given(wanted, wanted.name)
-        policy = given.pop("Policy", None)
-        made = await send(aws, "events", "CreateEventBus", given)
-        if policy is not None:
-            await send(aws, "events", "PutPermission", {"EventBusName": wanted.name, "Policy": policy})
-        return self._made(wanted.name, made)
-
-
-class Archive(_Named):
-    type = "AWS::Events::Archive"
-    service = "events"
-    name = "ArchiveName"
-    own_name = "ArchiveName"
-    longest = 48
-    noun, arn = "Archive", "ArchiveArn"
-    probe = ("DescribeArchive", "ArchiveName")
-    fixed = frozenset({"SourceArn"})
-
-    def _given(self, wanted: Wanted, name: str) -> dict[str, Any]:
-        given = super()._given(wanted, name)
-        if "SourceArn" in given:
-            given["EventSourceArn"] = given.pop("SourceArn")
-        return given
-
-
-class Connection(_Named):
-    type = "AWS::Events::Connection"
-    service = "events"
-    noun, arn = "Connection", "ConnectionArn"
-    probe = ("DescribeConnection", "Name")
+class Connection(Simple):
+    """Its secret is in what describes it."""
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         made = await super().create(aws, wanted)
         found = await aws.call("events", "DescribeConnection", {"Name": wanted.name})
         made.attributes["SecretArn"] = found.get("SecretArn", "")
         return made
-
-
-class ApiDestination(_Named):
-    type = "AWS::Events::ApiDestination"
-    service = "events"
-    noun, arn = "ApiDestination", "ApiDestinationArn"
-    probe = ("DescribeApiDestination", "Name")
 
 
 class EventBusPolicy(Kind):
@@ -182,11 +130,8 @@ class Rule(Kind):
         return {"EventBusName": bus} if bus else {}
 
 
-class ScheduleGroup(_Named):
-    type = "AWS::Scheduler::ScheduleGroup"
-    service = "scheduler"
-    noun, arn = "ScheduleGroup", "ScheduleGroupArn"
-    probe = ("GetScheduleGroup", "Name")
+class ScheduleGroup(Simple):
+    """Its tags are all that can change."""
 
     async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
         arn = before.attributes["Arn"]
@@ -196,34 +141,6 @@ class ScheduleGroup(_Named):
             lambda gone: aws.call("scheduler", "UntagResource", {"ResourceArn": arn, "TagKeys": gone}),
         )  # fmt: skip
         return Made(before.id, before.attributes)
-
-
-class Schedule(Kind):
-    type = "AWS::Scheduler::Schedule"
-    service = "scheduler"
-    name = "Name"
-    fixed = frozenset({"GroupName"})
-    probe = ("GetSchedule", "Name")
-
-    def probed(self, aws: Aws, wanted: Wanted) -> dict[str, Any]:
-        return {**super().probed(aws, wanted), **self._group(wanted.properties)}
-
-    async def create(self, aws: Aws, wanted: Wanted) -> Made:
-        made = await send(aws, "scheduler", "CreateSchedule", {**wanted.properties, "Name": wanted.name})
-        return Made(wanted.name, {"Arn": made["ScheduleArn"]})
-
-    async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
-        await send(aws, "scheduler", "UpdateSchedule", {**wanted.properties, "Name": before.id})
-        return Made(before.id, before.attributes)
-
-    async def delete(self, aws: Aws, before: Made) -> None:
-        named = {"Name": before.id, **self._group(before.properties)}
-        await aws.call("scheduler", "DeleteSchedule", named)
-
-    @staticmethod
-    def _group(properties: Mapping[str, Any]) -> dict[str, Any]:
-        group = properties.get("GroupName")
-        return {"GroupName": group} if group else {}
 
 
 class Pipe(Kind):
@@ -326,27 +243,42 @@ class LogGroup(Kind):
             await send(aws, "logs", "PutRetentionPolicy", given)
 
 
-class SubscriptionFilter(Kind):
-    type = "AWS::Logs::SubscriptionFilter"
-    service = "logs"
-    name = "FilterName"
-    longest = 512
-    fixed = frozenset({"LogGroupName"})
-
-    async def create(self, aws: Aws, wanted: Wanted) -> Made:
-        given = lowered({**wanted.properties, "FilterName": wanted.name})
-        await aws.call("logs", "PutSubscriptionFilter", shaped("logs", "PutSubscriptionFilter", given))
-        return Made(wanted.name)
-
-    async def update(self, aws: Aws, wanted: Wanted, before: Made) -> Made:
-        return await self.create(aws, wanted)
-
-    async def delete(self, aws: Aws, before: Made) -> None:
-        given = {"logGroupName": before.properties["LogGroupName"], "filterName": before.id}
-        await aws.call("logs", "DeleteSubscriptionFilter", given)
-
-
 KINDS: tuple[Kind, ...] = (
-    EventBus(), EventBusPolicy(), Archive(), Connection(), ApiDestination(), Rule(), ScheduleGroup(), Schedule(),
-    Pipe(), LogGroup(), SubscriptionFilter(),
+    EventBus(
+        "AWS::Events::EventBus", "events", "CreateEventBus", "DeleteEventBus", name="Name", by="Name",
+        update_="UpdateEventBus", fixed=frozenset({"EventSourceName"}), probe=("DescribeEventBus", "Name"),
+        attributes={"Arn": "EventBusArn"},
+    ),
+    EventBusPolicy(),
+    Simple(
+        "AWS::Events::Archive", "events", "CreateArchive", "DeleteArchive", name="ArchiveName", by="ArchiveName",
+        update_="UpdateArchive", longest=48, fixed=frozenset({"SourceArn"}), renamed={"SourceArn": "EventSourceArn"},
+        probe=("DescribeArchive", "ArchiveName"), attributes={"Arn": "ArchiveArn"},
+    ),
+    Connection(
+        "AWS::Events::Connection", "events", "CreateConnection", "DeleteConnection", name="Name", by="Name",
+        update_="UpdateConnection", probe=("DescribeConnection", "Name"), attributes={"Arn": "ConnectionArn"},
+    ),
+    Simple(
+        "AWS::Events::ApiDestination", "events", "CreateApiDestination", "DeleteApiDestination", name="Name", by="Name",
+        update_="UpdateApiDestination", probe=("DescribeApiDestination", "Name"),
+        attributes={"Arn": "ApiDestinationArn"},
+    ),
+    Rule(),
+    ScheduleGroup(
+        "AWS::Scheduler::ScheduleGroup", "scheduler", "CreateScheduleGroup", "DeleteScheduleGroup", name="Name",
+        by="Name", probe=("GetScheduleGroup", "Name"), attributes={"Arn": "ScheduleGroupArn"},
+    ),
+    Simple(
+        "AWS::Scheduler::Schedule", "scheduler", "CreateSchedule", "DeleteSchedule", name="Name", by="Name",
+        update_="UpdateSchedule", also=("GroupName",), fixed=frozenset({"GroupName"}), probe=("GetSchedule", "Name"),
+        attributes={"Arn": "ScheduleArn"}, tagged="-",
+    ),
+    Pipe(),
+    LogGroup(),
+    Simple(
+        "AWS::Logs::SubscriptionFilter", "logs", "PutSubscriptionFilter", "DeleteSubscriptionFilter", name="FilterName",
+        by="filterName", update_="PutSubscriptionFilter", longest=512, low=True, also=("LogGroupName",),
+        fixed=frozenset({"LogGroupName"}), tagged="-",
+    ),
 )  # fmt: skip

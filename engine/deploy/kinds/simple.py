@@ -17,7 +17,8 @@ from .base import Aws, Kind, Made, Wanted, tag_list, tags
 class Simple(Kind):
     """create, update, delete: operations. found: the member of the response that describes the resource, "" for the
     whole. id: the member of that which is what Ref gives, "" for the name. by: the member that operations on one have
-    it in. attributes: what GetAtt gives, by members. also: properties that the deletion needs as well."""
+    it in. attributes: what GetAtt gives, by members, beside the name. also: properties that operations on one need as
+    well."""
 
     type: str = ""
     service: str = ""
@@ -34,16 +35,20 @@ class Simple(Kind):
     also: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     low: bool = False  # members begin in lower case
+    probe: tuple[str, str] = ("", "")
     tagged: str = "Tags"  # the member of tags, a list; "" where they are an object; "-" if there is none
 
     def call_it(self, name: str, aws: Aws) -> str:
         return "" if self.id else name
 
     def replaced_by(self, before: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-        if not self.update_:
+        if not self.update_ and type(self).update is Simple.update:
             return True
         names = {*self.fixed, *([self.name] if self.name else [])}
         return any(before.get(name) != wanted.get(name) for name in names)
+
+    def probed(self, aws: Aws, wanted: Wanted) -> dict[str, Any]:
+        return {**super().probed(aws, wanted), **self._also(wanted.properties)}
 
     async def create(self, aws: Aws, wanted: Wanted) -> Made:
         given = self._members(wanted)
@@ -64,8 +69,10 @@ class Simple(Kind):
         await aws.call(self.service, self.delete_, self._one(before))
 
     def _one(self, before: Made) -> dict[str, Any]:
-        more = {self._member(name): before.properties.get(name) for name in self.also}
-        return {self.by: before.id, **more}
+        return {self.by: before.id, **self._also(before.properties)}
+
+    def _also(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+        return {self._member(name): properties[name] for name in self.also if name in properties}
 
     def _member(self, name: str) -> str:
         name = self.renamed.get(name, name)
@@ -81,7 +88,8 @@ class Simple(Kind):
     def _made(self, made: dict[str, Any], wanted: Wanted) -> Made:
         found = made.get(self.found) or {} if self.found else made
         id = text(found[self.id]) if self.id else wanted.name
-        return Made(id, {name: found.get(member, "") for name, member in self.attributes.items()})
+        named = {self.name: wanted.name} if self.name else {}
+        return Made(id, named | {name: found.get(member, "") for name, member in self.attributes.items()})
 
 
 class Account(Kind):

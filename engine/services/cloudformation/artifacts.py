@@ -1,8 +1,9 @@
 """Code and templates that `stoker deploy` brings along, by their digests: what S3 is where there is no S3.
 
-PUT /_stoker/artifacts/SHA256 keeps a body; POST /_stoker/artifacts/ with a JSON list of digests returns those that are
-not there. A template names one as an object of the bucket "stoker-artifacts". What no stack names goes when the server
-starts, if it is older than an hour: it may be on its way into a stack.
+PUT /_stoker/artifacts/SHA256 keeps a body, PUT /_stoker/artifacts/ many of them, in the form of deploy/artifacts.py;
+POST there with a JSON list of digests returns those that are not there. A template names one as an object of the bucket
+"stoker-artifacts". What no stack names goes when the server starts, if it is older than an hour: it may be on its way
+into a stack.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Collection, Container
+from collections.abc import Collection, Container, Mapping
 from pathlib import Path
 
 from ...aws.faults import Fault
 from ...aws.messages import Request, Response
 from ...aws.protocols.base import STATUS
 from ...aws.service import Caller, Service
-from ...deploy.artifacts import BUCKET, PATH
+from ...deploy.artifacts import BUCKET, PATH, unbundled
 from ...deploy.kinds.base import NotMade
 from ...hosting import disk
 
 KEPT = 3600.0  # seconds
-_ROUTE = re.compile(rf"(?:PUT {PATH}([0-9a-f]{{64}})|POST {PATH})\Z")
+_ROUTE = re.compile(rf"(?:PUT {PATH}([0-9a-f]{{64}})?|POST {PATH})\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _URL = re.compile(rf"https?://[^/]+{PATH}([0-9a-f]{{64}})\Z")
 
@@ -45,15 +46,24 @@ class Artifacts(Service):
     async def call(self, request: Request, caller: Caller) -> Response:
         found = _ROUTE.match(f"{request.method} {request.path}")
         assert found is not None
-        if found[1] is None:
+        if request.method == "POST":
             missing = json.dumps(self._missing(request.body)).encode()
             return Response(200, [(b"content-type", b"application/json")], missing)
-        await self.keep(found[1], request.body)
+        if found[1] is not None:
+            await self.keep({found[1]: request.body})
+            return Response(200, [], b"")
+        try:
+            files = unbundled(request.body)
+            if not all(_DIGEST.fullmatch(digest) for digest in files):
+                raise ValueError("a name is no SHA-256 digest")
+        except ValueError as error:
+            raise Fault("ValidationError", f"the body is no bundle of artifacts: {error}") from None
+        await self.keep(files)
         return Response(200, [], b"")
 
-    async def keep(self, digest: str, body: bytes) -> None:
-        """Raises Fault, OSError."""
-        await asyncio.get_running_loop().run_in_executor(None, self._keep, self._folder / digest, body)
+    async def keep(self, files: Mapping[str, bytes]) -> None:
+        """By their digests. Raises Fault, OSError."""
+        await asyncio.get_running_loop().run_in_executor(None, self._keep, files)
 
     def _missing(self, body: bytes) -> list[str]:
         """Of these digests. The others are about to be named, and stay a while. Raises Fault."""
@@ -99,19 +109,22 @@ class Artifacts(Service):
                 if path.name not in named and path.stat().st_mtime < oldest:
                     path.unlink()
 
-    def _keep(self, path: Path, body: bytes) -> None:
-        """Whole, and on the disk, before it is there under its name."""
-        if hashlib.sha256(body).hexdigest() != path.name:
-            raise Fault("ValidationError", f"the body is not what {path.name} is the SHA-256 of")
+    def _keep(self, files: Mapping[str, bytes]) -> None:
+        """Each whole, and on the disk, before it is there under its name."""
+        for digest, body in files.items():
+            if hashlib.sha256(body).hexdigest() != digest:
+                raise Fault("ValidationError", f"the body is not what {digest} is the SHA-256 of")
         self._folder.mkdir(exist_ok=True)
-        new = self._folder / f"{path.name}.{uuid.uuid4().hex}"
+        new = {digest: self._folder / f"{digest}.{uuid.uuid4().hex}" for digest in files}
         try:
-            with new.open("wb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            new.rename(path)
+            for digest, path in new.items():
+                path.write_bytes(files[digest])
+            for path in new.values():
+                disk.sync(path)
+            for digest, path in new.items():
+                path.rename(self._folder / digest)
         except OSError:
-            new.unlink(missing_ok=True)
+            for path in new.values():
+                path.unlink(missing_ok=True)
             raise
         disk.sync(self._folder)

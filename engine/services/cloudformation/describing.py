@@ -8,7 +8,7 @@ from typing import Any
 from ...aws.faults import Fault
 from ...aws.names import Place
 from ...aws.service import Caller
-from ...deploy import template
+from ...deploy import extensions, template
 from ...deploy.journal import Record
 from ...deploy.parameters import hidden
 from .catalog import DELETED, Catalog, page, public
@@ -140,6 +140,8 @@ class Describing:
         """A template as it was sent, and its summary. Raises Fault."""
         document = document_of(await self._preparing.text(members, None, place))
         asked = template.transforms(document)
+        if template.EXTENSIONS in asked:
+            document = extensions.once(document)
         found = template.of(document)
         if not asked:
             found.check()

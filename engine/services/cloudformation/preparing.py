@@ -10,14 +10,14 @@ from urllib.parse import unquote, urlsplit
 from ...aws.clients import CallFailed, Clients
 from ...aws.faults import Fault
 from ...aws.names import Place
-from ...deploy import dynamic, includes, parameters, template
+from ...deploy import dynamic, extensions, includes, parameters, rules, template
 from ...deploy.changes import changes
 from ...deploy.documents import BYTES, Missing, load
 from ...deploy.intrinsics import UNKNOWN
 from ...deploy.journal import Record, attribute_of
 from ...deploy.kinds import KINDS
 from ...deploy.kinds.base import NotMade
-from ...deploy.program import Program, Stack
+from ...deploy.program import Program, Stack, pseudo
 from ...deploy.sam import Transform
 from ...deploy.template import Template
 from ...routing.targets import Message, Targets
@@ -105,14 +105,18 @@ class Preparing:
             raise Fault("ValidationError", "There is no previous template to use.")
         return str(record["_body"])
 
-    async def template(self, document: dict[str, Any], values: Mapping[str, str], place: Place) -> Template:
-        """Transformed and checked. Raises Fault."""
+    async def template(
+        self, document: dict[str, Any], values: Mapping[str, str], resolved: Mapping[str, str], place: Place
+    ) -> Template:
+        """Transformed and checked. values: of its parameters, and resolved: those with what SSM has. Raises Fault."""
 
         async def fetch(location: str) -> str:
             bucket, _, key = location.removeprefix("s3://").partition("/")
             return await self._object(bucket, key, place)
 
         document = await includes.fetched(document, fetch)
+        if template.EXTENSIONS in template.transforms(document):
+            document = extensions.expanded(document, resolved, pseudo(place))
         if template.SAM in template.transforms(document):
             try:
                 document = await self._transform(document, values, place.region)
@@ -126,7 +130,8 @@ class Preparing:
         """Raises Fault."""
         text = await self.text(members, record, place)
         document = document_of(text)
-        declared = template.of(document).parameters
+        looped = template.EXTENSIONS in template.transforms(document)
+        declared = template.of(document, looped=looped).parameters
         given: dict[str, str | None] = {
             each["ParameterKey"]: None if each.get("UsePreviousValue") else each.get("ParameterValue", "")
             for each in members.get("Parameters") or ()
@@ -134,10 +139,11 @@ class Preparing:
         before = record or {}
         values = parameters.values(declared, given, before.get("_values") or {})
         resolved = await dynamic.parameters(declared, values, self.aws(place))
+        rules.check(document, resolved, pseudo(place))
         if before.get("_body") == text and before.get("_resolved") == resolved and "_processed" in before:
             found = Template(before["_processed"])
         else:
-            found = await self.template(document, values, place)
+            found = await self.template(document, values, resolved, place)
         program = Program(Stack(members["StackName"], "", place), found, resolved, lambda name: None)
         found.check_kinds(program.resources(program.scope(lambda name, attribute: UNKNOWN)), KINDS)
         agreed = set(members.get("Capabilities") or ())

@@ -90,6 +90,21 @@ class Stacks:
         await self.held(self._start(place, record, running.roll_back()))
         return {}
 
+    async def cancel_update_stack(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        """What is under way stops where it is, as if the server had ended, and what it has done goes back."""
+        place = caller.place
+        record = self._catalog.stack(place, members["StackName"], "Stack [{}] does not exist")
+        task = self._running.get(record["StackId"])
+        if record["StackStatus"] != "UPDATE_IN_PROGRESS" or task is None:
+            raise Fault("ValidationError", "CancelUpdateStack cannot be called from current stack status")
+        task.cancel()
+        await asyncio.wait({task})
+        record = self._catalog.stack(place, record["StackId"])
+        if record["StackStatus"] == "UPDATE_IN_PROGRESS":  # it was not over all the same
+            running = Running(self._preparing.aws(place), self._catalog.journal(place, record))
+            await self.held(self._start(place, record, running.roll_back()))
+        return {}
+
     async def update_termination_protection(self, members: dict[str, Any], caller: Caller) -> dict[str, Any]:
         record = self._catalog.stack(caller.place, members["StackName"], "Stack [{}] does not exist")
         changed = {**record, "EnableTerminationProtection": members["EnableTerminationProtection"]}

@@ -61,7 +61,7 @@ class Swaps(Service):
         digest = hashlib.sha256(request.body).hexdigest()
         prepared, before = swapped(record, functions, digest)
         if before != {digest}:
-            await self._artifacts.keep(digest, request.body)
+            await self._artifacts.keep({digest: request.body})
             await self._stacks.held(self._stacks.update(caller.place, record, prepared))
             self._forget(before - {digest})
             after = self._catalog.stack(caller.place, record["StackId"])

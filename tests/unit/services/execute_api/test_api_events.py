@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent, APIGatewayProxyEventV2
+from aws_lambda_powertools.utilities.parser import models
 
 from engine.aws.messages import Request
 from engine.aws.names import Place
 from engine.aws.service import Caller
 from engine.services.execute_api import events
+from engine.services.execute_api.authorizers import signer
 from engine.services.execute_api.exchange import Exchange
+from engine.services.execute_api.responses import Refused
 
 PLACE = Place("us-east-1", "123456789012")
 BODY = '{"message": "hello world", "username": "tom"}'
@@ -146,13 +149,19 @@ def test_the_events_of_a_rest_apis_authorizers() -> None:
     at = exchange(route="/my/path", path="/prod/my/path", stage="prod")
     arn = "arn:aws:execute-api:us-east-1:123456789012:api-id/prod/POST/my/path"
     assert events.token(at, "allow") == {"type": "TOKEN", "authorizationToken": "allow", "methodArn": arn}
-    made = events.authorizer_1(at, None, "abc123")
-    assert set(made) == set(SAMPLE_1) - {"version", "body", "isBase64Encoded"} | {"type", "methodArn"}
-    assert (made["type"], made["methodArn"], made["path"]) == ("REQUEST", arn, "/my/path")
-    assert (made["requestContext"]["path"], made["requestContext"]["resourceId"]) == (
-        "/prod/my/path",
-        "abc123",
-    )
+    made = own(events.authorizer_1(at, None, "abc123"), "headers", "multiValueHeaders")
+    made["requestContext"]["requestId"] = "id"
+    context = {**SAMPLE_1["requestContext"], "path": "/prod/my/path", "resourceId": "abc123", "stage": "prod"}
+    del context["authorizer"]
+    rest = {
+        "type": "REQUEST",
+        "methodArn": arn,
+        "pathParameters": {},
+        "stageVariables": {},
+        "requestContext": context,
+    }
+    gone = ("version", "body", "isBase64Encoded")
+    assert made == {name: value for name, value in SAMPLE_1.items() if name not in gone} | rest
 
 
 @pytest.mark.promise(199)
@@ -170,18 +179,52 @@ def test_an_authorizers_event_in_format_2() -> None:
 
 @pytest.mark.promise(199)
 def test_an_authorizers_event_in_format_1() -> None:
-    made = own(
-        events.authorizer_1(exchange(route="POST /my/path"), ["user1", "123"]), "headers", "multiValueHeaders"
-    )
-    assert (made["type"], made["identitySource"], made["authorizationToken"]) == (
-        "REQUEST",
-        "user1,123",
-        "user1,123",
-    )
-    assert made["methodArn"] == "arn:aws:execute-api:us-east-1:123456789012:api-id/$default/POST/my/path"
-    names = set(SAMPLE_1) - {"body", "isBase64Encoded"}
-    assert set(made) == names | {"type", "identitySource", "authorizationToken", "methodArn"}
-    assert made["requestContext"]["resourceId"] == "POST /my/path"
+    variables = {"StageVar1": "stageValue1"}
+    at = exchange(route="POST /my/path", variables=variables)
+    made = own(events.authorizer_1(at, ["user1", "123"]), "headers", "multiValueHeaders")
+    made["requestContext"]["requestId"] = "id"
+    context = {name: each for name, each in SAMPLE_1["requestContext"].items() if name != "authorizer"}
+    expected = {name: value for name, value in SAMPLE_1.items() if name not in ("body", "isBase64Encoded")} | {
+        "type": "REQUEST", "identitySource": "user1,123", "authorizationToken": "user1,123",
+        "methodArn": "arn:aws:execute-api:us-east-1:123456789012:api-id/$default/POST/my/path",
+        "pathParameters": {}, "stageVariables": variables, "requestContext": context,
+    }  # fmt: skip
+    assert made == expected
+
+
+# What the developer guide's samples have under requestContext.authorizer, and under iam, for each way in.
+IAM = {"accessKey", "accountId", "callerId", "cognitoIdentity", "principalOrgId", "userArn", "userId"}
+
+
+@pytest.mark.promise(276)
+def test_who_signed_is_in_the_event_as_the_sample_has_it() -> None:
+    at = exchange()
+    at.request.headers.append(("authorization", "AWS4-HMAC-SHA256 Credential=test"))
+    iam = signer(at, guarded=False)
+    assert set(iam) == IAM
+    assert (iam["accountId"], iam["cognitoIdentity"]) == ("123456789012", None)
+    assert iam["userArn"].startswith("arn:aws:iam::123456789012:")
+    at.authorizer = {"iam": iam}
+    parsed = APIGatewayProxyEventV2(json.loads(json.dumps(events.format_2(at))))
+    assert parsed.request_context.authorizer is not None
+    assert parsed.request_context.authorizer.iam is not None
+    assert parsed.request_context.authorizer.iam.user_arn == iam["userArn"]
+    # A REST API has it among the caller's identity, whose members are the same for everybody.
+    identity = events.rest(at, "abc123", lambda kind: False)["requestContext"]["identity"]
+    assert set(identity) == set(IDENTITY)
+    assert {identity[name] for name in ("accountId", "caller", "user")} == {"123456789012"}
+    with pytest.raises(Refused):
+        signer(exchange(), guarded=False)
+
+
+@pytest.mark.promise(276)
+def test_what_a_lambda_authorizer_adds_is_in_the_event_as_the_sample_has_it() -> None:
+    context = {"tenantId": "123-456-789-012"}
+    made = events.format_2(exchange(authorizer={"lambda": context}))
+    assert APIGatewayProxyEventV2(made).request_context.authorizer.get_lambda == context  # type: ignore[union-attr]
+    at = exchange(route="/my/path", path="/prod/my/path", authorizer={"principalId": "user", **context})
+    parsed = APIGatewayProxyEvent(events.rest(at, "abc123", lambda kind: False))
+    assert parsed["requestContext"]["authorizer"] == {"principalId": "user", **context}
 
 
 @pytest.mark.promise(196)
@@ -196,3 +239,19 @@ def test_an_authorizers_event_in_format_1() -> None:
 )  # fmt: skip
 def test_what_an_expression_means(expression: str, value: str | None) -> None:
     assert exchange(variables={"a": "b"}, parameters={"p": "q"}).value(expression) == value
+
+
+@pytest.mark.promise(276)
+@pytest.mark.parametrize("model", ["rest", "http 1.0", "http 2.0", "token", "request", "request 2.0"])
+def test_validators_take_each_event(model: str) -> None:
+    """Those of Powertools, which many functions have between the event and their code."""
+    at = exchange(route="POST /my/path", parameters={"parameter1": "value1"}, variables={"a": "b"})
+    made, parser = {
+        "rest": lambda: (events.rest(at, "abc123", lambda kind: False), models.APIGatewayProxyEventModel),
+        "http 1.0": lambda: (events.format_1(at), models.APIGatewayProxyEventModel),
+        "http 2.0": lambda: (events.format_2(at), models.APIGatewayProxyEventV2Model),
+        "token": lambda: (events.token(at, "allow"), models.ApiGatewayAuthorizerToken),
+        "request": lambda: (events.authorizer_1(at, None, "abc123"), models.ApiGatewayAuthorizerRequest),
+        "request 2.0": lambda: (events.authorizer_2(at, ["a"]), models.ApiGatewayAuthorizerRequestV2),
+    }[model]()  # fmt: skip
+    parser.model_validate(json.loads(json.dumps(made)))

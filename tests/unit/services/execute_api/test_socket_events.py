@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.parser import models
 
 from engine.aws.messages import Request
 from engine.aws.names import Place
@@ -86,7 +87,14 @@ def connection(owner: Any = None) -> Connection:
     return made
 
 
-@pytest.mark.promise(219)
+MODELS: dict[str, Any] = {
+    "CONNECT": models.APIGatewayWebSocketConnectEventModel,
+    "MESSAGE": models.APIGatewayWebSocketMessageEventModel,
+    "DISCONNECT": models.APIGatewayWebSocketDisconnectEventModel,
+}
+
+
+@pytest.mark.promise(219, 276)
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_an_event_is_the_sample(kind: str) -> None:
     made, now, id = connection(), 1707502303.42, "ABCD1234="
@@ -98,6 +106,8 @@ def test_an_event_is_the_sample(kind: str) -> None:
     }[kind]()  # fmt: skip
     assert json.loads(json.dumps(event)) == SAMPLES[kind]
     assert list(event["requestContext"]) == list(SAMPLES[kind]["requestContext"]) or kind == "DISCONNECT"
+    if kind in MODELS:  # Powertools' validators, which functions have before their code
+        MODELS[kind].model_validate(json.loads(json.dumps(event)))
 
 
 @pytest.mark.promise(221)
