@@ -86,6 +86,13 @@ class Clients:
         """Is what has the other services no AWS?"""
         return not self._upstream.resigns
 
+    async def credentials(self, place: Place) -> Credentials:
+        """Those that its calls are signed with. Raises CallFailed."""
+        try:
+            return await self._upstream.credentials(place)
+        except Unreachable as reason:
+            raise CallFailed("NoCredentials", f"AWS {reason}", retriable=True) from reason
+
     async def aclose(self) -> None:
         self._connections.close()
 

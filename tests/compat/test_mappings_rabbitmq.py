@@ -219,16 +219,37 @@ def test_wrong_credentials_a_deleted_queue_and_a_broker_that_restarts(
     other.drop(deleted)
 
 
+def broker(moto: str, name: str, engine: str) -> str:
+    """One of AWS's; its ARN."""
+    return str(
+        at(moto, "mq").create_broker(
+            AutoMinorVersionUpgrade=False, BrokerName=name, DeploymentMode="SINGLE_INSTANCE", EngineType=engine,
+            EngineVersion="5.17", HostInstanceType="mq.t3.micro", PubliclyAccessible=True,
+            Users=[{"Username": "admin", "Password": "adm12345678"}],
+        )["BrokerArn"]
+    )  # fmt: skip
+
+
+@pytest.mark.promise(283)
+def test_a_broker_of_awss_is_where_describe_broker_says(
+    own: BrokerFed, guest: str, moto: str, name: str
+) -> None:
+    """moto's are at a host that nobody knows."""
+    arn = broker(moto, name, "RABBITMQ")
+    access = [{"Type": "BASIC_AUTH", "URI": guest}]
+    uuid = own.map(arn, Queues=["q"], SourceAccessConfigurations=access)
+    until(lambda: own.result(uuid).startswith(CONNECTION), 60, "the problem")
+    own.drop(uuid)
+    with pytest.raises(own.api.exceptions.InvalidParameterValueException, match="Broker not found"):
+        own.map(arn[:-1] + "x", Queues=["q"], SourceAccessConfigurations=access)
+
+
 @pytest.mark.promise(248)
 def test_activemq_is_refused(own: BrokerFed, guest: str, moto: str, name: str) -> None:
-    made = at(moto, "mq").create_broker(
-        AutoMinorVersionUpgrade=False, BrokerName=name, DeploymentMode="SINGLE_INSTANCE", EngineType="ACTIVEMQ",
-        EngineVersion="5.17", HostInstanceType="mq.t3.micro", PubliclyAccessible=True,
-        Users=[{"Username": "admin", "Password": "adm12345678"}],
-    )  # fmt: skip
+    arn = broker(moto, name, "ACTIVEMQ")
     with pytest.raises(own.api.exceptions.InvalidParameterValueException) as refused:
         own.map(
-            made["BrokerArn"], Queues=["q"],
+            arn, Queues=["q"],
             SourceAccessConfigurations=[{"Type": "BASIC_AUTH", "URI": guest}],
         )  # fmt: skip
     text = "ActiveMQ brokers are not supported as event sources here: only RabbitMQ brokers are."

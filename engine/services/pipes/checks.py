@@ -18,10 +18,19 @@ SOURCES = {
     "activemq": "ActiveMQBrokerParameters", "rabbitmq": "RabbitMQBrokerParameters",
 }  # fmt: skip
 STREAMS = ("kinesis", "dynamodb")
+KAFKA = ("kafka", "smk")
+SMK = "smk://"  # of a source that is a Kafka of one's own: its first server is behind it
 _OF_STREAM: Record = {
     "BatchSize": 100, "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": -1, "ParallelizationFactor": 1,
 }  # fmt: skip
-_DEFAULTS: dict[str, Record] = {"sqs": {"BatchSize": 10}, **dict.fromkeys(STREAMS, _OF_STREAM)}
+_OF_BROKER: Record = {"BatchSize": 100}
+_DEFAULTS: dict[str, Record] = {
+    "sqs": {"BatchSize": 10},
+    **dict.fromkeys(STREAMS, _OF_STREAM),
+    **dict.fromkeys((*KAFKA, "rabbitmq"), _OF_BROKER),
+}
+ACTIVEMQ = "ActiveMQ brokers are not supported as sources here: only RabbitMQ brokers are."
+_REQUIRED = {"rabbitmq": "QueueName", **dict.fromkeys(KAFKA, "TopicName")}
 _ENRICHMENTS = ("lambda", "states", "execute-api", "api-destination")
 _TARGETS = (
     "lambda", "states", "execute-api", "api-destination", "event-bus", "sqs", "sns", "kinesis", "firehose", "logs",
@@ -31,11 +40,13 @@ _ARN = re.compile(r"arn:[^:]+:([^:]+):([^:]*):([^:]*):(.+)")
 
 def kind_of_source(source: str, given: Mapping[str, Any]) -> str:
     """Raises Fault."""
-    if source.startswith("smk://"):
+    if source.startswith(SMK):
         return "smk"
     service = source.split(":")[2]
     if service == "mq":
-        return "activemq" if "ActiveMQBrokerParameters" in given else "rabbitmq"
+        if given.get("ActiveMQBrokerParameters"):
+            raise invalid(ACTIVEMQ)
+        return "rabbitmq"
     if service == "dynamodb" and "/stream/" not in source:
         raise invalid(f"Source {source} is not a DynamoDB stream.")
     if service not in SOURCES:
@@ -78,6 +89,8 @@ def check(record: Mapping[str, Any], place: Place) -> None:
 
 
 def _check_source(kind: str, source: str, given: Mapping[str, Any]) -> None:
+    if (name := _REQUIRED.get(kind)) and not given.get(name):
+        raise invalid(f"{SOURCES[kind]}.{name} is required for source {source}.")
     if kind in STREAMS:
         if not given.get("StartingPosition"):
             raise invalid("StartingPosition is required for stream sources.")

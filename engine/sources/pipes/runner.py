@@ -22,6 +22,7 @@ from ...durable.state import Change, Record, State
 from ...hosting.placements import Hosting, Placement
 from ...observe.mappings import MappingCounters
 from ...services.pipes.catalog import Catalog, Key
+from ...services.pipes.checks import SMK
 from ...services.pipes.operations import PENDING
 from ...services.pipes.service import Pipes
 from ...services.sqs.service import Sqs
@@ -34,7 +35,7 @@ from ..source import Consumer
 from ..status import Status
 from ..streams.records import GivenUp
 from .run import Run
-from .settings import dead_letter, function_settings, kind_of_record, settings_of
+from .settings import dead_letter, function_settings, read_as, settings_of
 from .stages import Stages
 
 PROGRESS = "pipes-progress"  # by name: under a shard's id how far it is
@@ -170,10 +171,10 @@ class PipeRunner:
             await self._drop_progress(key)
         if not runs or self._closed:
             return ""
-        kind = kind_of_record(record)
+        kind = read_as(record)
         if kind not in CONSUMERS:
             return f"Sources like {record['Source']} are not read by this server."
-        if record["CurrentState"] in _FAILED:
+        if record["CurrentState"] in _FAILED and not record["Source"].startswith(SMK):
             try:
                 await checks.check(self._services.clients, kind, record["Source"], 0)
             except Fault as fault:
