@@ -184,7 +184,7 @@ def _of_source(out: Outcome, ours: Fed, source: Source, rounds: int, command: st
             before, spent, begin = ours.counted(source.counter), ours.cpu(), time.perf_counter()
             ours.api.delete_function_concurrency(FunctionName="f")
             while ours.counted(source.counter) < before + count:
-                time.sleep(0.005)
+                time.sleep(0.02)
             took = time.perf_counter() - begin
             cpu[ours.name] += ours.cpu() - spent
             return Series(array("q"), count, int(took * 1e9))

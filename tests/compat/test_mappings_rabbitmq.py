@@ -152,6 +152,21 @@ def test_batches_and_a_pause(own: BrokerFed, rabbit: Rabbit, guest: str, name: s
     own.drop(uuid)
 
 
+@pytest.mark.promise(246)
+def test_a_window_is_waited_for_until_the_batch_is_full(
+    own: BrokerFed, rabbit: Rabbit, guest: str, name: str
+) -> None:
+    rabbit.declare(name)
+    uuid = own.queue(name, guest, BatchSize=3, MaximumBatchingWindowInSeconds=300)
+    rabbit.send(name, "1")
+    rabbit.send(name, "2")
+    rabbit.send(name, "3", "4")
+    own.wait(3)
+    assert own.batches() == [["1", "2", "3"]]
+    own.drop(uuid)
+    assert rabbit.length(name) == 1
+
+
 @pytest.mark.promise(247)
 def test_a_function_that_is_throttled_or_deleted_is_waited_for(
     own: BrokerFed, rabbit: Rabbit, guest: str, name: str
