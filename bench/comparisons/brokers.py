@@ -305,7 +305,7 @@ class Rabbit:
     def running(self) -> Iterator[None]:
         self.folder.mkdir()
         with _started(self.broker), _secrets("guest", "guest") as secrets:
-            os.environ["AWS_ENDPOINT_URL_SECRETSMANAGER"] = secrets
+            os.environ["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = secrets
             os.environ["STOKER_BROKERS"] = f"{self.arn}={self.broker.address}"
             yield
 

@@ -183,8 +183,18 @@ def test_what_is_refused(piped: Piped, kafka: Kafka, sqs: Any, secrets: Any, nam
     assert message(BROKER, ActiveMQBrokerParameters=active) == (
         "ActiveMQ brokers are not supported as sources here: only RabbitMQ brokers are."
     )
-    assert "RabbitMQBrokerParameters.QueueName is required" in message(BROKER)
-    assert "ManagedStreamingKafkaParameters.TopicName is required" in message(CLUSTER)
-    assert "SelfManagedKafkaParameters.TopicName is required" in message(f"smk://{kafka.servers}")
+    missing = (
+        '{"ValidationErrorFields":[{"Name":"SourceParameters.%s","Message":"Missing required parameter."}]}'
+    )
+    for source, member in (
+        (BROKER, "RabbitMQBrokerParameters"), (CLUSTER, "ManagedStreamingKafkaParameters"),
+        (f"smk://{kafka.servers}", "SelfManagedKafkaParameters"),
+    ):  # fmt: skip
+        assert message(source) == missing % member
     topic = {"TopicName": "topic"}
-    assert "is not valid for source" in message(CLUSTER, SelfManagedKafkaParameters=topic)
+    found = json.loads(message(CLUSTER, SelfManagedKafkaParameters=topic))
+    assert found["ValidationErrorFields"][0]["Name"] == "SelfManagedKafkaParameters"
+    arn = BROKER.replace("b-1", "b-none")
+    given = {"RabbitMQBrokerParameters": {"QueueName": "q", "Credentials": credentials}}
+    pipe = piped.pipe(arn, target, "CREATE_FAILED", SourceParameters=given)
+    assert piped.api.describe_pipe(Name=pipe)["StateReason"].endswith(f"Broker not found: {arn}")

@@ -40,6 +40,7 @@ from .stages import Stages
 
 PROGRESS = "pipes-progress"  # by name: under a shard's id how far it is
 _AGAIN = 1.0  # seconds until a state that could not be written is tried again
+_INVALID = "Input parameter is invalid from the request due to : "  # AWS's, of a source that cannot be read
 # Members that make a pipe no other one.
 _ABOUT = ("CurrentState", "StateReason", "LastModifiedTime", "Tags", "Description")
 _FAILED = {"CREATING": "CREATE_FAILED", "UPDATING": "UPDATE_FAILED", "STARTING": "START_FAILED"}
@@ -178,7 +179,7 @@ class PipeRunner:
             try:
                 await checks.check(self._services.clients, kind, record["Source"], 0)
             except Fault as fault:
-                return fault.message or fault.code
+                return _INVALID + (fault.message or fault.code).replace("execution role", "customer role")
         settings = settings_of(key, record)
         functions = self._functions(record, settings)
         kept.run = Run(key, record, self._stages, functions)
