@@ -240,7 +240,6 @@ class Kafka:
     def map(self, ours: Any, stream: str, size: int) -> str:
         made = ours.api.create_event_source_mapping(
             FunctionName="f", Topics=[stream], BatchSize=size, StartingPosition="TRIM_HORIZON",
-            MaximumBatchingWindowInSeconds=0,
             SelfManagedEventSource={"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [self.broker.servers]}},
             SourceAccessConfigurations=[{"Type": "VPC_SUBNET", "URI": "subnet-0123456789abcdef0"}],
         )  # fmt: skip
@@ -315,7 +314,6 @@ class Rabbit:
     def map(self, ours: Any, stream: str, size: int) -> str:
         made = ours.api.create_event_source_mapping(
             FunctionName="f", Queues=[stream], BatchSize=size, EventSourceArn=self.arn,
-            MaximumBatchingWindowInSeconds=0,
             SourceAccessConfigurations=[{"Type": "BASIC_AUTH", "URI": "guest"}],
         )  # fmt: skip
         return str(made["UUID"])
