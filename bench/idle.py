@@ -30,16 +30,17 @@ ACCOUNT = "123456789012"  # moto's
 MOST = 2.0  # percent of a core that is aimed at
 
 
-def started(command: list[str], pattern: str, **variables: str) -> tuple[subprocess.Popen[str], str]:
-    """A server, and its URL."""
+def started(
+    command: list[str], pattern: str, log: Path, **variables: str
+) -> tuple[subprocess.Popen[bytes], str]:
+    """A server, and its URL. log: has its output, of which a pipe that nobody reads would have room for little."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **variables}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if found := re.search(pattern, line):
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=ROOT)
+    while process.poll() is None:
+        if found := re.search(pattern, log.read_text()):
             return process, found[1]
+        time.sleep(0.05)
     raise SystemExit(f"{command[1:]} did not start")
 
 
@@ -47,7 +48,7 @@ def client(service: str, url: str) -> Any:
     return boto3.client(service, endpoint_url=url, config=Config(retries={"max_attempts": 3}), **KEYS)
 
 
-def cpu(process: subprocess.Popen[str]) -> float:
+def cpu(process: subprocess.Popen[bytes]) -> float:
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -73,10 +74,12 @@ def main() -> int:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     python = os.environ.get("MOTO_PYTHON") or sys.executable
-    moto, behind = started([python, "-m", "moto.server", "-p", "0"], r"Running on (http://127\S+)")
+    moto, behind = started(
+        [python, "-m", "moto.server", "-p", "0"], r"Running on (http://127\S+)\s", folder / "moto"
+    )
     serve = [sys.executable, "-m", "engine.cli", "serve", "--port", "0", "--state", str(folder / "state")]
     server, url = started(
-        serve, r"(http://\S+)", AWS_ENDPOINT_URL_SQS=behind, AWS_ENDPOINT_URL_KINESIS=behind
+        serve, r"(http://\S+)\s", folder / "log", AWS_ENDPOINT_URL_SQS=behind, AWS_ENDPOINT_URL_KINESIS=behind
     )
     try:
         functions = client("lambda", url)
