@@ -1,7 +1,7 @@
-"""Mappings that have nothing to do: what 50 long polls of queues elsewhere cost, against moto's server.
+"""Mappings that have nothing to do: what 50 of queues elsewhere cost, and 50 of streams, against moto's server.
 
-The server's own CPU, and moto's beside it, over a time in which no message comes; a long poll lasts 20 s. MOTO_PYTHON
-names a Python that has moto.server; the one that runs this by default.
+The server's own CPU, and moto's beside it, over a time in which no record comes; a queue's long poll lasts 20 s, a
+shard is read each second. MOTO_PYTHON names a Python that has moto.server; the one that runs this by default.
 
 python -m bench.idle [--mappings N] [--seconds S]
 """
@@ -30,16 +30,17 @@ ACCOUNT = "123456789012"  # moto's
 MOST = 2.0  # percent of a core that is aimed at
 
 
-def started(command: list[str], pattern: str, **variables: str) -> tuple[subprocess.Popen[str], str]:
-    """A server, and its URL."""
+def started(
+    command: list[str], pattern: str, log: Path, **variables: str
+) -> tuple[subprocess.Popen[bytes], str]:
+    """A server, and its URL. log: has its output, of which a pipe that nobody reads would have room for little."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **variables}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if found := re.search(pattern, line):
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=ROOT)
+    while process.poll() is None:
+        if found := re.search(pattern, log.read_text()):
             return process, found[1]
+        time.sleep(0.05)
     raise SystemExit(f"{command[1:]} did not start")
 
 
@@ -47,9 +48,23 @@ def client(service: str, url: str) -> Any:
     return boto3.client(service, endpoint_url=url, config=Config(retries={"max_attempts": 3}), **KEYS)
 
 
-def cpu(process: subprocess.Popen[str]) -> float:
+def cpu(process: subprocess.Popen[bytes]) -> float:
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def queue(url: str, name: str) -> str:
+    """A new one's ARN."""
+    client("sqs", url).create_queue(QueueName=name)
+    return f"arn:aws:sqs:us-east-1:{ACCOUNT}:{name}"
+
+
+def stream(url: str, name: str) -> str:
+    """A new one's ARN, once it can be read."""
+    kinesis = client("kinesis", url)
+    kinesis.create_stream(StreamName=name, ShardCount=1)
+    kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
+    return f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/{name}"
 
 
 def main() -> int:
@@ -59,31 +74,44 @@ def main() -> int:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     python = os.environ.get("MOTO_PYTHON") or sys.executable
-    moto, behind = started([python, "-m", "moto.server", "-p", "0"], r"Running on (http://127\S+)")
+    moto, behind = started(
+        [python, "-m", "moto.server", "-p", "0"], r"Running on (http://127\S+)\s", folder / "moto"
+    )
     serve = [sys.executable, "-m", "engine.cli", "serve", "--port", "0", "--state", str(folder / "state")]
-    server, url = started(serve, r"(http://\S+)", AWS_ENDPOINT_URL_SQS=behind)
+    server, url = started(
+        serve, r"(http://\S+)\s", folder / "log", AWS_ENDPOINT_URL_SQS=behind, AWS_ENDPOINT_URL_KINESIS=behind
+    )
     try:
-        functions, queues = client("lambda", url), client("sqs", behind)
+        functions = client("lambda", url)
         (folder / "app.py").write_text("def handler(event, context):\n    pass\n")
         functions.create_function(
             FunctionName="f", Runtime=f"python{sys.version_info[0]}.{sys.version_info[1]}", Handler="app.handler",
             Role="arn:aws:iam::000000000000:role/r", Code={"ZipFile": pack(folder / "app.py")},
         )  # fmt: skip
         functions.get_waiter("function_active_v2").wait(FunctionName="f")
-        for n in range(options.mappings):
-            queues.create_queue(QueueName=f"q{n}")
-            source = f"arn:aws:sqs:us-east-1:{ACCOUNT}:q{n}"
-            functions.create_event_source_mapping(FunctionName="f", EventSourceArn=source)
-        time.sleep(2.0)  # they poll
-        before, theirs, begin = cpu(server), cpu(moto), time.perf_counter()
-        time.sleep(options.seconds)
-        took = time.perf_counter() - begin
-        share = (cpu(server) - before) / took * 100
-        print(
-            f"{options.mappings} idle mappings of queues elsewhere, {took:.0f} s: {share:.2f} % of a core "
-            f"(at most {MOST:g} %), moto's server {(cpu(moto) - theirs) / took * 100:.1f} %"
-        )
-        return 0 if share < MOST else 1
+        kept = True
+        for service, made in (("queues", queue), ("streams", stream)):
+            mappings = []
+            for n in range(options.mappings):
+                source = made(behind, f"s{n}")
+                position = {} if ":sqs:" in source else {"StartingPosition": "LATEST"}
+                mappings.append(
+                    functions.create_event_source_mapping(FunctionName="f", EventSourceArn=source, **position)
+                )
+            time.sleep(2.0)  # they poll
+            before, theirs, begin = cpu(server), cpu(moto), time.perf_counter()
+            time.sleep(options.seconds)
+            took = time.perf_counter() - begin
+            share = (cpu(server) - before) / took * 100
+            print(
+                f"{options.mappings} idle mappings of {service} elsewhere, {took:.0f} s: {share:.2f} % of a core "
+                f"(at most {MOST:g} %), moto's server {(cpu(moto) - theirs) / took * 100:.1f} %",
+                flush=True,
+            )
+            kept = kept and share < MOST
+            for mapping in mappings:
+                functions.delete_event_source_mapping(UUID=mapping["UUID"])
+        return 0 if kept else 1
     finally:
         for process in (server, moto):
             process.terminate()

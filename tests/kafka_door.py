@@ -11,6 +11,7 @@ import os
 import ssl
 import struct
 import threading
+from urllib.parse import unquote, urlsplit
 
 _API_HANDSHAKE, _API_AUTHENTICATE = 17, 36
 _HASHES = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
@@ -73,7 +74,10 @@ class Door:
         forth: asyncio.StreamWriter,
     ) -> bool:  # fmt: skip
         """Until there was a SASL exchange; what else is asked for goes to the broker, if it is the API's versions."""
-        steps = self._plain() if self.mechanism == "PLAIN" else self._scram(_HASHES[self.mechanism])
+        if self.mechanism in _HASHES:
+            steps = self._scram(_HASHES[self.mechanism])
+        else:
+            steps = self._plain() if self.mechanism == "PLAIN" else self._iam()
         next(steps)
         while True:
             frame = await reader.readexactly(struct.unpack(">i", await reader.readexactly(4))[0])
@@ -110,6 +114,12 @@ class Door:
         token = yield
         yield (b"" if token.split(b"\0")[2] == self.password.encode() else None), True
 
+    def _iam(self):  # type: ignore[no-untyped-def]
+        """MSK's token, signed with the password."""
+        bearer = (yield).decode().removeprefix("n,,\x01auth=Bearer ").rstrip("\x01")
+        url = base64.urlsafe_b64decode(bearer + "=" * (-len(bearer) % 4)).decode()
+        yield (b"" if signed_with(url, self.password) else None), True
+
     def _scram(self, name: str):  # type: ignore[no-untyped-def]
         """RFC 5802."""
         first = (yield).decode().removeprefix("n,,")
@@ -125,3 +135,24 @@ class Door:
         server = hmac.digest(hmac.digest(salted, b"Server Key", name), signed, name)
         right = base64.b64decode(proof) == expected
         yield (b"v=" + base64.b64encode(server) if right else None), True
+
+
+def signed_with(url: str, secret: str) -> bool:
+    """Is this a signature of Version 4, of a GET of a host, by who has that secret?"""
+    parts = urlsplit(url)
+    pairs = [pair.partition("=")[::2] for pair in parts.query.split("&")]
+    given = dict(pairs)
+    signed = sorted(pair for pair in pairs if pair[0] not in ("X-Amz-Signature", "User-Agent"))
+    query = "&".join(f"{name}={value}" for name, value in signed)
+    request = f"GET\n/\n{query}\nhost:{parts.netloc}\n\nhost\n{hashlib.sha256().hexdigest()}"
+    _, *scope = unquote(given["X-Amz-Credential"]).split("/")
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    text = f"AWS4-HMAC-SHA256\n{given['X-Amz-Date']}\n{'/'.join(scope)}\n{digest}"
+    key = b"AWS4" + secret.encode()
+    for part in (*scope, text):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key.hex() == given["X-Amz-Signature"] and scope[1:] == [
+        "us-east-1",
+        "kafka-cluster",
+        "aws4_request",
+    ]

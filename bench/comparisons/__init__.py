@@ -12,7 +12,7 @@ from bench.comparisons.events import events
 from bench.comparisons.executor import executor
 from bench.comparisons.http import http
 from bench.comparisons.idle import after_idle, idle_cpu
-from bench.comparisons.mapping import mapping
+from bench.comparisons.mapping import mappings
 from bench.comparisons.overload import overload
 from bench.comparisons.scale import many, payload
 from bench.harness import Effort
@@ -33,7 +33,7 @@ ALL: dict[str, Callable[[Effort], Outcome]] = {
     "overload": overload,
     "http": http,
     "events": events,
-    "mapping": mapping,
+    **mappings(),
     "calls": calls,
     "catalog": catalog,
     "ray": ray,  # last: its daemons do not rest between rounds

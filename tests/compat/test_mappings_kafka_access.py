@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import boto3
 import pytest
@@ -17,10 +20,60 @@ from kafka_door import Door
 from served import REGION, Served
 from support import until
 
+ARN = f"arn:aws:kafka:{REGION}:123456789012:cluster/secured/0123-4"
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "right"}
+
+
+class Msk:
+    """As much of MSK as moto has not: one cluster, whose bootstrap servers are `servers`."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, str] = {}
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = unquote(self.path)
+                found: dict[str, Any] | None = None
+                if path == f"/v1/clusters/{ARN}/bootstrap-brokers":
+                    found = owner.servers
+                elif path == f"/api/v2/clusters/{ARN}":
+                    found = {"clusterInfo": {"clusterArn": ARN, "clusterName": "secured", "state": "ACTIVE"}}
+                body = json.dumps(found or {"message": "The cluster does not exist."}).encode()
+                self.send_response(200 if found is not None else 404)
+                self.send_header("x-amzn-errortype", "NotFoundException")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
 
 @pytest.fixture(scope="module")
-def server(moto: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("access") / "state", "--aws-endpoint", moto)
+def msk() -> Iterator[Msk]:
+    made = Msk()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def server(
+    moto: str, msk: Msk, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("access")
+    (folder / "authority").write_text(authority.certificate)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_KAFKA", msk.url)
+        patch.setenv("SSL_CERT_FILE", str(folder / "authority"))  # whom the machine trusts
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        served = Served(folder / "state", "--aws-endpoint", moto)
     yield served
     assert served.stop() == 0
 
@@ -43,8 +96,10 @@ class Behind:
         self.folder, self.authority = folder, authority
         self.open: list[Any] = []
 
-    def door(self, mechanism: str = "", tls: bool = False, mutual: bool = False) -> str:
-        """Its bootstrap server. The password is `right`."""
+    def door(
+        self, mechanism: str = "", tls: bool = False, mutual: bool = False, password: str = "right"
+    ) -> str:
+        """Its bootstrap server."""
         context = None
         if tls:
             certificate, key = self.authority.sign("broker")
@@ -60,7 +115,7 @@ class Behind:
         kafka = Kafka(advertised=port)
         self.open.append(kafka)
         kafka.start()
-        self.open.append(Door(port, kafka.port, mechanism, "right", context))
+        self.open.append(Door(port, kafka.port, mechanism, password, context))
         return f"127.0.0.1:{port}"
 
     def close(self) -> None:
@@ -185,3 +240,38 @@ def test_who_may_not_is_told_why_and_comes_in_once_that_is_mended(
     mended.wait(1)
     for fed, uuid, _ in feds:
         fed.drop(uuid)
+
+
+@pytest.mark.promise(282)
+def test_a_cluster_of_msk_by_iam(
+    server: Served, behind: Behind, msk: Msk, authority: Authority, name: str
+) -> None:
+    """By what GetBootstrapBrokers says, without a secret; the credentials of the server are the wrong ones at first."""
+    from aiokafka.abc import AbstractTokenProvider
+    from botocore.credentials import Credentials
+
+    from engine.sources.kafka import iam
+
+    class Tokens(AbstractTokenProvider):  # type: ignore[misc]
+        async def token(self) -> str:
+            return iam.token(REGION, Credentials("k", "right"), "20260101T000000Z")
+
+    context = ssl.create_default_context(cadata=authority.certificate)
+    servers = behind.door("OAUTHBEARER", tls=True)
+    door = behind.open[-1]
+    msk.servers = {"bootstrapBrokerStringTls": "127.0.0.1:1", "bootstrapBrokerStringSaslIam": servers}
+    fill(
+        servers, security_protocol="SASL_SSL", sasl_mechanism="OAUTHBEARER", ssl_context=context,
+        sasl_oauth_token_provider=Tokens(),
+    )  # fmt: skip
+    door.password = "another"
+    fed = BrokerFed(server, server.log.parent)
+    uuid = fed.map(ARN, Topics=["topic"], StartingPosition="TRIM_HORIZON")
+    until(lambda: fed.result(uuid) == "PROBLEM: SASL authentication failed.", 60, "the refusal")
+    assert fed.get(uuid)["StateTransitionReason"] == "EVENT_SOURCE_AUTHN_ERROR"
+    door.password = "right"
+    fed.wait(1)
+    assert (fed.texts(), fed.events()[0]["bootstrapServers"]) == (["1"], servers)
+    fed.drop(uuid)
+    with pytest.raises(fed.api.exceptions.InvalidParameterValueException, match="Cluster not found"):
+        fed.map(f"{ARN[:-1]}5", Topics=["topic"], StartingPosition="TRIM_HORIZON")

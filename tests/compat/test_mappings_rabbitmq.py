@@ -152,6 +152,21 @@ def test_batches_and_a_pause(own: BrokerFed, rabbit: Rabbit, guest: str, name: s
     own.drop(uuid)
 
 
+@pytest.mark.promise(246)
+def test_a_window_is_waited_for_until_the_batch_is_full(
+    own: BrokerFed, rabbit: Rabbit, guest: str, name: str
+) -> None:
+    rabbit.declare(name)
+    uuid = own.queue(name, guest, BatchSize=3, MaximumBatchingWindowInSeconds=300)
+    rabbit.send(name, "1")
+    rabbit.send(name, "2")
+    rabbit.send(name, "3", "4")
+    own.wait(3)
+    assert own.batches() == [["1", "2", "3"]]
+    own.drop(uuid)
+    assert rabbit.length(name) == 1
+
+
 @pytest.mark.promise(247)
 def test_a_function_that_is_throttled_or_deleted_is_waited_for(
     own: BrokerFed, rabbit: Rabbit, guest: str, name: str
@@ -219,16 +234,37 @@ def test_wrong_credentials_a_deleted_queue_and_a_broker_that_restarts(
     other.drop(deleted)
 
 
+def broker(moto: str, name: str, engine: str) -> str:
+    """One of AWS's; its ARN."""
+    return str(
+        at(moto, "mq").create_broker(
+            AutoMinorVersionUpgrade=False, BrokerName=name, DeploymentMode="SINGLE_INSTANCE", EngineType=engine,
+            EngineVersion="5.17", HostInstanceType="mq.t3.micro", PubliclyAccessible=True,
+            Users=[{"Username": "admin", "Password": "adm12345678"}],
+        )["BrokerArn"]
+    )  # fmt: skip
+
+
+@pytest.mark.promise(283)
+def test_a_broker_of_awss_is_where_describe_broker_says(
+    own: BrokerFed, guest: str, moto: str, name: str
+) -> None:
+    """moto's are at a host that nobody knows."""
+    arn = broker(moto, name, "RABBITMQ")
+    access = [{"Type": "BASIC_AUTH", "URI": guest}]
+    uuid = own.map(arn, Queues=["q"], SourceAccessConfigurations=access)
+    until(lambda: own.result(uuid).startswith(CONNECTION), 60, "the problem")
+    own.drop(uuid)
+    with pytest.raises(own.api.exceptions.InvalidParameterValueException, match="Broker not found"):
+        own.map(arn[:-1] + "x", Queues=["q"], SourceAccessConfigurations=access)
+
+
 @pytest.mark.promise(248)
 def test_activemq_is_refused(own: BrokerFed, guest: str, moto: str, name: str) -> None:
-    made = at(moto, "mq").create_broker(
-        AutoMinorVersionUpgrade=False, BrokerName=name, DeploymentMode="SINGLE_INSTANCE", EngineType="ACTIVEMQ",
-        EngineVersion="5.17", HostInstanceType="mq.t3.micro", PubliclyAccessible=True,
-        Users=[{"Username": "admin", "Password": "adm12345678"}],
-    )  # fmt: skip
+    arn = broker(moto, name, "ACTIVEMQ")
     with pytest.raises(own.api.exceptions.InvalidParameterValueException) as refused:
         own.map(
-            made["BrokerArn"], Queues=["q"],
+            arn, Queues=["q"],
             SourceAccessConfigurations=[{"Type": "BASIC_AUTH", "URI": guest}],
         )  # fmt: skip
     text = "ActiveMQ brokers are not supported as event sources here: only RabbitMQ brokers are."

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
+from brokers import free_port
 from delivered import received
 from mapped import send
 from piped import FUNCTION, REPORT, gone
@@ -205,3 +208,53 @@ def test_a_queue_to_a_state_machine(api: Any, moto: str, sqs: Any, name: str) ->
     found = machines.describe_execution(executionArn=execution["executionArn"])
     assert json.loads(found["input"]) == [{"n": 1}]
     drop(api, name)
+
+
+@pytest.mark.promise(269)
+def test_what_keeps_a_call_from_its_target_is_no_attempt(
+    server: Served, api: Any, kinesis: Any, sqs: Any, name: str
+) -> None:
+    """A pipe without retries waits for a target that is not there, and gives nothing up."""
+    port = free_port()
+    events = server.client("events", **KEYS)
+    key = {"ApiKeyAuthParameters": {"ApiKeyName": "x-key", "ApiKeyValue": "secret"}}
+    made = events.create_connection(Name=name, AuthorizationType="API_KEY", AuthParameters=key)
+    target = events.create_api_destination(
+        Name=name, ConnectionArn=made["ConnectionArn"], InvocationEndpoint=f"http://127.0.0.1:{port}/",
+        HttpMethod="POST",
+    )["ApiDestinationArn"]  # fmt: skip
+    dead, dead_arn = queue(sqs, f"{name}-d")
+    source = stream(kinesis, name)
+    put(kinesis, name, '{"id": 1}')
+    given = {
+        "StartingPosition": "TRIM_HORIZON",
+        "MaximumRetryAttempts": 0,
+        "DeadLetterConfig": {"Arn": dead_arn},
+    }
+    run(
+        api, name, source, target, SourceParameters={"KinesisStreamParameters": given},
+        TargetParameters={"InputTemplate": "<$.data.id>"},
+    )  # fmt: skip
+    until(lambda: "SDK_CLIENT_ERROR" in api.describe_pipe(Name=name).get("StateReason", ""), 60, "the reason")
+    bodies: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+    web = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    try:
+        until(lambda: bodies == [b"1"], 60, "the request")
+        found = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["All"])["Attributes"]
+        assert found["ApproximateNumberOfMessages"] == "0"
+        drop(api, name)
+    finally:
+        web.shutdown()
+        web.server_close()

@@ -9,7 +9,7 @@ from typing import Any
 from ...aws.names import Place
 from ...durable.state import Record
 from ...routing.grammar import InvalidPattern, parse
-from .faults import invalid
+from .faults import MISSING, invalid, invalid_field
 
 # The member of SourceParameters of each kind of source.
 SOURCES = {
@@ -18,24 +18,42 @@ SOURCES = {
     "activemq": "ActiveMQBrokerParameters", "rabbitmq": "RabbitMQBrokerParameters",
 }  # fmt: skip
 STREAMS = ("kinesis", "dynamodb")
+KAFKA = ("kafka", "smk")
+SMK = "smk://"  # of a source that is a Kafka of one's own: its first server is behind it
 _OF_STREAM: Record = {
     "BatchSize": 100, "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": -1, "ParallelizationFactor": 1,
 }  # fmt: skip
-_DEFAULTS: dict[str, Record] = {"sqs": {"BatchSize": 10}, **dict.fromkeys(STREAMS, _OF_STREAM)}
+_OF_BROKER: Record = {"BatchSize": 100}
+_DEFAULTS: dict[str, Record] = {
+    "sqs": {"BatchSize": 10},
+    **dict.fromkeys(STREAMS, _OF_STREAM),
+    **dict.fromkeys((*KAFKA, "rabbitmq"), _OF_BROKER),
+}
+ACTIVEMQ = "ActiveMQ brokers are not supported as sources here: only RabbitMQ brokers are."
+# What nobody can leave out of a source's parameters, nor them.
+_REQUIRED = {
+    "rabbitmq": "QueueName", **dict.fromkeys(KAFKA, "TopicName"), **dict.fromkeys(STREAMS, "StartingPosition"),
+}  # fmt: skip
 _ENRICHMENTS = ("lambda", "states", "execute-api", "api-destination")
-_TARGETS = (
-    "lambda", "states", "execute-api", "api-destination", "event-bus", "sqs", "sns", "kinesis", "firehose", "logs",
-)  # fmt: skip
+# The members of TargetParameters that each kind of target may have.
+_TARGETS: dict[str, tuple[str, ...]] = {
+    "lambda": ("LambdaFunctionParameters",), "states": ("StepFunctionStateMachineParameters",),
+    "execute-api": ("HttpParameters",), "api-destination": ("HttpParameters",),
+    "event-bus": ("EventBridgeEventBusParameters",), "sqs": ("SqsQueueParameters",), "sns": (),
+    "kinesis": ("KinesisStreamParameters",), "firehose": (), "logs": ("CloudWatchLogsParameters",),
+}  # fmt: skip
 _ARN = re.compile(r"arn:[^:]+:([^:]+):([^:]*):([^:]*):(.+)")
 
 
 def kind_of_source(source: str, given: Mapping[str, Any]) -> str:
     """Raises Fault."""
-    if source.startswith("smk://"):
+    if source.startswith(SMK):
         return "smk"
     service = source.split(":")[2]
     if service == "mq":
-        return "activemq" if "ActiveMQBrokerParameters" in given else "rabbitmq"
+        if given.get("ActiveMQBrokerParameters"):
+            raise invalid(ACTIVEMQ)
+        return "rabbitmq"
     if service == "dynamodb" and "/stream/" not in source:
         raise invalid(f"Source {source} is not a DynamoDB stream.")
     if service not in SOURCES:
@@ -63,7 +81,7 @@ def check(record: Mapping[str, Any], place: Place) -> None:
     kind = kind_of_source(source, given)
     for other, member in SOURCES.items():
         if other != kind and given.get(member):
-            raise invalid(f"{member} is not valid for source {source}.")
+            raise invalid_field(member, "Invalid source parameter provided for source.")
     if kind != "smk" and Place(*source.split(":")[3:5]) != place:
         raise invalid("The source must be in the same AWS Region and account as the pipe.")
     _check_source(kind, source, given.get(SOURCES[kind]) or {})
@@ -78,11 +96,10 @@ def check(record: Mapping[str, Any], place: Place) -> None:
 
 
 def _check_source(kind: str, source: str, given: Mapping[str, Any]) -> None:
-    if kind in STREAMS:
-        if not given.get("StartingPosition"):
-            raise invalid("StartingPosition is required for stream sources.")
-        if given["StartingPosition"] == "AT_TIMESTAMP" and given.get("StartingPositionTimestamp") is None:
-            raise invalid("StartingPositionTimestamp is required when StartingPosition is AT_TIMESTAMP.")
+    if kind != "sqs" and not given.get(_REQUIRED[kind]):
+        raise invalid_field(f"SourceParameters.{SOURCES[kind]}", MISSING)
+    if given.get("StartingPosition") == "AT_TIMESTAMP" and given.get("StartingPositionTimestamp") is None:
+        raise invalid("StartingPositionTimestamp is required when StartingPosition is AT_TIMESTAMP.")
     if kind == "sqs":
         window = given.get("MaximumBatchingWindowInSeconds") or 0
         if source.endswith(".fifo"):
@@ -100,8 +117,11 @@ def _check_target(target: str, given: Mapping[str, Any]) -> None:
     kind = kind_of(target)
     if kind not in _TARGETS:
         raise invalid(f"Target {target} is not supported.")
-    if kind == "kinesis" and not (given.get("KinesisStreamParameters") or {}).get("PartitionKey"):
-        raise invalid("PartitionKey is required for Kinesis stream targets.")
+    for member in given:
+        if member != "InputTemplate" and given[member] and member not in _TARGETS[kind]:
+            raise invalid_field(member, "Invalid target parameter provided for target.")
+    if kind == "kinesis" and not given.get("KinesisStreamParameters"):
+        raise invalid_field("TargetParameters.KinesisStreamParameters", MISSING)
     queue = given.get("SqsQueueParameters") or {}
     if kind == "sqs" and target.endswith(".fifo") and not queue.get("MessageGroupId"):
-        raise invalid("MessageGroupId is required for FIFO queue targets.")
+        raise invalid_field("TargetParameters.SqsQueueParameters.MessageGroupId", MISSING)

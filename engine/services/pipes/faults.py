@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from ... import wire
 from ...aws.faults import Fault
+
+MISSING = "Missing required parameter."
 
 
 def invalid(message: str) -> Fault:
     return Fault("ValidationException", message)
+
+
+def invalid_field(name: str, message: str) -> Fault:
+    """AWS's message is a JSON text."""
+    return invalid(wire.encode({"ValidationErrorFields": [{"Name": name, "Message": message}]}).decode())
 
 
 def conflict(name: str, message: str) -> Fault:

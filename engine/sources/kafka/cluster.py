@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ...aws.clients import Clients
-from ...aws.names import Place
 from .. import brokers, words
 from ..secrets import login, secret
 from ..settings import Settings
+from . import iam
 
 _PATIENCE = 10.0  # seconds that a connection may take
 _SASL = {
@@ -22,7 +22,8 @@ _SASL = {
     "SASL_SCRAM_256_AUTH": "SCRAM-SHA-256",
     "SASL_SCRAM_512_AUTH": "SCRAM-SHA-512",
 }
-_OAUTH = "PROBLEM: Only SASL/PLAIN, SASL/SCRAM and TLS client certificates are supported here, not {}."
+_IAM = "IAM_AUTH"
+_OTHER = "PROBLEM: Only SASL/PLAIN, SASL/SCRAM, IAM and TLS client certificates are supported here, not {}."
 _PLAINTEXT = "STOKER_KAFKA_PLAINTEXT"  # "1": brokers that ask for a password have no TLS
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
 
@@ -39,24 +40,24 @@ async def find(clients: Clients, settings: Settings) -> Access:
     """Raises words.Problem and CallFailed."""
     access = dict(settings.access)
     for type in access:
-        if type.startswith(("OAUTHBEARER", "IAM")):
-            raise words.Problem(_OAUTH.format(type), words.CONFIG)
-    sasl = next((type for type in _SASL if type in access), "")
-    mutual = "CLIENT_CERTIFICATE_TLS_AUTH" in access
-    servers, tls = settings.servers, "SERVER_ROOT_CA_CERTIFICATE" in access or mutual
+        if type.startswith(("OAUTHBEARER", "IAM_OAUTH")):
+            raise words.Problem(_OTHER.format(type), words.CONFIG)
+    mechanism = next((type for type in (*_SASL, _IAM) if type in access), "")
+    tls = bool(access.keys() & {"SERVER_ROOT_CA_CERTIFICATE", "CLIENT_CERTIFICATE_TLS_AUTH"})
+    servers = settings.servers
     if settings.source and not (servers := _split(brokers.named(settings.source))):
-        servers, tls = await _of_aws(clients, settings.source, sasl, mutual)
-    elif sasl and not tls:
+        servers, mechanism, tls = await _of_aws(clients, settings, mechanism, access)
+    elif mechanism and not tls:
         tls = os.environ.get(_PLAINTEXT) != "1" and not all(each.startswith(_LOOPBACK) for each in servers)
     options: dict[str, Any] = {
-        "security_protocol": f"SASL_{'SSL' if tls else 'PLAINTEXT'}" if sasl else "SSL"
+        "security_protocol": ("SASL_" if mechanism else "") + ("SSL" if tls else "PLAINTEXT")
     }
-    if not sasl and not tls:
-        options["security_protocol"] = "PLAINTEXT"
-    if sasl:
-        user, password = await login(clients, settings.place, access[sasl])
+    if mechanism == _IAM:
+        options |= iam.options(clients, settings.owner if settings.source else settings.place)
+    elif mechanism:
+        user, password = await login(clients, settings.place, access[mechanism])
         options |= {
-            "sasl_mechanism": _SASL[sasl],
+            "sasl_mechanism": _SASL[mechanism],
             "sasl_plain_username": user,
             "sasl_plain_password": password,
         }
@@ -69,19 +70,23 @@ def _split(servers: str) -> tuple[str, ...]:
     return tuple(each for each in servers.split(",") if each)
 
 
-async def _of_aws(clients: Clients, arn: str, sasl: str, mutual: bool) -> tuple[tuple[str, ...], bool]:
-    """The servers of a cluster of AWS's, and have they TLS?"""
-    parts = arn.split(":")
-    found = await clients.call("kafka", "GetBootstrapBrokers", {"ClusterArn": arn}, Place(parts[3], parts[4]))
-    if sasl:
-        wanted = ("BootstrapBrokerStringSaslScram", "BootstrapBrokerStringPublicSaslScram")
-    elif mutual:
-        wanted = ("BootstrapBrokerStringTls", "BootstrapBrokerStringPublicTls")
+async def _of_aws(
+    clients: Clients, settings: Settings, mechanism: str, access: Mapping[str, str]
+) -> tuple[tuple[str, ...], str, bool]:
+    """The servers of a cluster of AWS's, the mechanism, and have they TLS? What is given a secret for decides; without
+    one, the strongest that the cluster has (developer guide, "How Lambda chooses a bootstrap broker")."""
+    asked = {"ClusterArn": settings.source}
+    found = await clients.call("kafka", "GetBootstrapBrokers", asked, settings.owner)
+    if "CLIENT_CERTIFICATE_TLS_AUTH" in access:
+        ways = [("Tls", "", True)]
+    elif mechanism:
+        ways = [("SaslIam" if mechanism == _IAM else "SaslScram", mechanism, True)]
     else:
-        wanted = ("BootstrapBrokerStringTls", "BootstrapBrokerString")
-    for name in wanted:
-        if servers := _split(found.get(name) or ""):
-            return servers, name != "BootstrapBrokerString"
+        ways = [("SaslIam", _IAM, True), ("Tls", "", True), ("", "", False)]
+    for kind, chosen, tls in ways:
+        for name in (f"BootstrapBrokerString{kind}", f"BootstrapBrokerStringPublic{kind}"):
+            if servers := _split(found.get(name) or ""):
+                return servers, chosen, tls
     raise words.Problem(words.UNAUTHENTICATED, words.AUTHN)
 
 

@@ -18,12 +18,15 @@ from ...aws.times import iso
 from ...durable.state import Record
 from ...hosting.invoker import Usage
 from ...services.pipes.catalog import Key
-from ...services.pipes.checks import kind_of
+from ...services.pipes.checks import STREAMS, kind_of, kind_of_source
 from ..function import Function, How, Invoked
 from .stages import Partial, Stages
 from .templates import rendered
 
 LONGEST = 300.0  # seconds of one run
+# What may pass and yet is the customer's failure, which counts as an attempt: other failures that may pass are of the
+# way there, and do not (user guide, "Pipe invocation errors and retry behavior").
+_CUSTOMERS = ("HttpStatus", "INTERNAL_ERROR", "TIMEOUT", "EndpointNotFound")
 _WAITED = ("lambda", "states")  # targets that may respond
 
 
@@ -39,6 +42,9 @@ class Run(Function):
         self._functions = functions
         self._target, self._given = record["Target"], record.get("TargetParameters") or {}
         self._kind = kind_of(self._target)
+        # AWS: batches of other sources fail as a whole.
+        source = kind_of_source(record["Source"], record["SourceParameters"])
+        self._in_part = source in ("sqs", *STREAMS)
         if self._kind == "event-bus":
             usual = {
                 "Source": f"Pipe {key.name}",
@@ -79,7 +85,7 @@ class Run(Function):
 
     async def invoke(self, event: bytes, trace: str = "") -> Invoked:
         """event: of a batch, as a function would get it."""
-        records = [_flat(each) for each in wire.decode(event)["Records"]]
+        records = _records(wire.decode(event))
         try:
             async with asyncio.timeout(LONGEST):
                 done = await self._through(records, trace)
@@ -87,11 +93,12 @@ class Run(Function):
             done = self._failed("Timeout", f"the pipe took more than {LONGEST:g} s")
         except Partial as partial:
             self._failed(partial.code, partial.message)
-            ids = [] if self._enrichment else [_id(records[n]) for n in partial.failed]
+            known = self._in_part and not self._enrichment
+            ids = [_id(records[n]) for n in partial.failed] if known else []
             done = self._reported(records, ids) if ids else Invoked(How.FAILED, b"", self.trouble)
         except CallFailed as failure:
             done = self._failed(failure.code, failure.message)
-            if failure.code in retries.THROTTLED:
+            if failure.code in retries.THROTTLED or (failure.retriable and failure.code not in _CUSTOMERS):
                 done = Invoked(How.REFUSED, b"", self.trouble)
         except Exception as error:  # it is this pipe's alone: what it was about is tried again
             done = self._failed("InternalException", repr(error))
@@ -172,6 +179,8 @@ class Run(Function):
             return Invoked(How.DONE, b"", "")
         ids = [each.get("itemIdentifier") if isinstance(each, dict) else None for each in items]
         self.trouble = "PROBLEM: a part of the batch failed"
+        if not self._in_part:
+            return Invoked(How.FAILED, b"", self.trouble)
         return self._reported(records, ids)
 
     @staticmethod
@@ -180,6 +189,21 @@ class Run(Function):
         known = {each.get("eventID"): _id(each) for each in records if each.get("eventID")}
         items = [{"itemIdentifier": known.get(id, id)} for id in ids]
         return Invoked(How.DONE, wire.encode({"batchItemFailures": items}), "")
+
+
+def _records(event: dict[str, Any]) -> list[dict[str, Any]]:
+    """A pipe's, each with what it is from."""
+    if (records := event.get("Records")) is not None:
+        return [_flat(each) for each in records]
+    about = {name: value for name, value in event.items() if isinstance(value, str)}
+    if about["eventSource"] == "aws:SelfManagedKafka":
+        about["eventSource"] = "SelfManagedKafka"
+    elif "kafka" in about["eventSource"]:
+        del about["bootstrapServers"]
+    (groups,) = (value for value in event.values() if isinstance(value, dict))
+    return [
+        {**about, "eventSourceKey": key, **record} for key, records in groups.items() for record in records
+    ]
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ...durable.state import Change, Record, State
 from ...hosting.placements import Hosting, Placement
 from ...observe.mappings import MappingCounters
 from ...services.pipes.catalog import Catalog, Key
+from ...services.pipes.checks import SMK
 from ...services.pipes.operations import PENDING
 from ...services.pipes.service import Pipes
 from ...services.sqs.service import Sqs
@@ -34,11 +35,12 @@ from ..source import Consumer
 from ..status import Status
 from ..streams.records import GivenUp
 from .run import Run
-from .settings import dead_letter, function_settings, kind_of_record, settings_of
+from .settings import dead_letter, function_settings, read_as, settings_of
 from .stages import Stages
 
 PROGRESS = "pipes-progress"  # by name: under a shard's id how far it is
 _AGAIN = 1.0  # seconds until a state that could not be written is tried again
+_INVALID = "Input parameter is invalid from the request due to : "  # AWS's, of a source that cannot be read
 # Members that make a pipe no other one.
 _ABOUT = ("CurrentState", "StateReason", "LastModifiedTime", "Tags", "Description")
 _FAILED = {"CREATING": "CREATE_FAILED", "UPDATING": "UPDATE_FAILED", "STARTING": "START_FAILED"}
@@ -170,14 +172,14 @@ class PipeRunner:
             await self._drop_progress(key)
         if not runs or self._closed:
             return ""
-        kind = kind_of_record(record)
+        kind = read_as(record)
         if kind not in CONSUMERS:
             return f"Sources like {record['Source']} are not read by this server."
-        if record["CurrentState"] in _FAILED:
+        if record["CurrentState"] in _FAILED and not record["Source"].startswith(SMK):
             try:
                 await checks.check(self._services.clients, kind, record["Source"], 0)
             except Fault as fault:
-                return fault.message or fault.code
+                return _INVALID + (fault.message or fault.code).replace("execution role", "customer role")
         settings = settings_of(key, record)
         functions = self._functions(record, settings)
         kept.run = Run(key, record, self._stages, functions)

@@ -21,7 +21,7 @@ from .lineage import readable
 from .shard import ShardReader
 
 BEGUN = "begun"  # of the records of a mapping's progress, the one that there is once it has begun
-_LOOK = 10.0  # seconds between two looks for new shards
+_LOOK = 60.0  # seconds between two looks for new shards; those that follow another are looked for at its end
 _PATIENCE = 5.0  # seconds that a mapping's start waits for its stream
 _LONGEST = 30.0  # seconds after which a stream that failed is asked again
 

@@ -98,7 +98,8 @@ class ShardReader(FlowRunner):
         wait = min(waits, default=_LONGEST)
         if wait > 0 and self._running and not (self._ended and self._flow.settled):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._event.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._event.wait()
         else:
             await asyncio.sleep(0)
 
@@ -131,6 +132,8 @@ class ShardReader(FlowRunner):
         await asyncio.sleep(0)
         while not reading.done() and self._running:
             at = None if self._waiting else self._flow.wake_at()
+            if at is None and not self._tasks:
+                return  # nothing can fall due before it is read
             ended = asyncio.ensure_future(self._event.wait())
             wait = None if at is None else max(0.001, at - now())
             await asyncio.wait((reading, ended), timeout=wait, return_when=asyncio.FIRST_COMPLETED)

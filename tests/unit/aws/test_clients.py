@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import botocore.session
 import pytest
 from botocore.credentials import Credentials
 
@@ -123,3 +124,21 @@ def test_signatures_are_what_a_verifier_expects(token: str | None) -> None:
     found = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
     verifier = Verifier({"AKIAEXAMPLE": Credential("secret", token)}, region=None)
     assert verifier.verify("POST", "/", "", found, body, service="sqs") == "AKIAEXAMPLE"
+
+
+@pytest.mark.promise(263)
+@pytest.mark.parametrize("service,named", [
+    ("sqs", "SQS"), ("dynamodbstreams", "DYNAMODB_STREAMS"), ("secretsmanager", "SECRETS_MANAGER"),
+    ("events", "EVENTBRIDGE"), ("logs", "CLOUDWATCH_LOGS"), ("stepfunctions", "SFN"),
+])  # fmt: skip
+def test_endpoints_are_named_as_sdks_read_them(
+    monkeypatch: pytest.MonkeyPatch, service: str, named: str
+) -> None:
+    """And by botocore's name of the service, which counts less."""
+    monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service.upper()}", "http://by-its-other-name")
+    monkeypatch.setenv(f"AWS_ENDPOINT_URL_{named}", "http://named")
+    assert clients.named_endpoint(service) == "http://named"
+    session = botocore.session.Session()
+    session.set_config_variable("region", "us-east-1")
+    made = session.create_client(service, aws_access_key_id="k", aws_secret_access_key="s")
+    assert made.meta.endpoint_url == "http://named"
