@@ -26,7 +26,7 @@ sys.path.append(str(TESTS.parent))  # for bench, which is not installed, and for
 # Each test there is `alone`.
 LONELY_ROOMS = [
     *(TESTS / "faults" / f"test_{name}.py" for name in ("row_32_clock", "row_33_saturation", "rows_21_to_26_excesses")),
-    TESTS / "unit/calls", TESTS / "unit/control/test_cores.py", TESTS / "unit/control/test_scale.py",
+    TESTS / "unit/bench/test_bench_load.py", TESTS / "unit/calls", TESTS / "unit/control/test_cores.py", TESTS / "unit/control/test_scale.py",
     TESTS / "unit/observe/test_logs.py",
     *(TESTS / "unit/worker" / f"test_{name}.py" for name in ("context", "init", "spare", "starts")),
 ]  # fmt: skip
