@@ -91,7 +91,7 @@ def test_two_runs_of_the_same_are_seldom_called_different_and_slower_ones_nearly
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(conclude, "REPLICATES", 400)
-    machine, count = Machine(7), 50
+    machine, count = Machine(7), 80
     equal = [machine.run() for _ in range(count)]
     slow = [machine.run(1.2) for _ in range(count // 3)]
     # Each with the five after it.
