@@ -116,8 +116,8 @@ $(VENV)/installed: pyproject.toml setup.py handlers/requirements.txt | $(VENV)/b
 
 $(VENV)/developed: pyproject.toml $(VENV)/installed
 	@echo "installing what tests, lint and measurements need"
-	@$(BIN)/python -m pip -q install --no-build-isolation -e ".[test,aws,lint,bench]"
-	@touch $@ $(EXTENSION)
+	@$(BIN)/python -m pip -q install "stoker[test,aws,lint,bench]" # which is there, and is not built again
+	@touch $@
 
 # What tests have as clients and neighbours. Not in .venv: they pin the versions of what Stoker needs itself.
 build/clients/awscli/installed: CLIENT := awscli>=1.32,<2

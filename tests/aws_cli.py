@@ -14,8 +14,9 @@ import awscli.clidriver
 
 def run(command):
     os.chdir(command["directory"])
+    data = os.environ["AWS_DATA_PATH"]  # set by its import
     os.environ.clear()
-    os.environ.update(command["environment"])
+    os.environ.update(command["environment"], AWS_DATA_PATH=data)
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(command[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     sys.argv = ["aws", *command["arguments"]]

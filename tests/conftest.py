@@ -25,10 +25,13 @@ sys.path.append(str(TESTS.parent))  # for bench, which is not installed, and for
 
 # Each test there is `alone`.
 LONELY_ROOMS = [
-    *(TESTS / "faults" / f"test_{name}.py" for name in ("row_32_clock", "row_33_saturation", "rows_21_to_26_excesses")),
-    TESTS / "unit/calls", TESTS / "unit/control/test_cores.py", TESTS / "unit/control/test_scale.py",
-    TESTS / "unit/observe/test_logs.py",
-    *(TESTS / "unit/worker" / f"test_{name}.py" for name in ("context", "init", "spare", "starts")),
+    TESTS / name
+    for name in (
+        "faults/test_row_32_clock.py", "faults/test_row_33_saturation.py", "faults/test_rows_21_to_26_excesses.py",
+        "unit/bench/test_bench_load.py", "unit/calls", "unit/control/test_cores.py", "unit/control/test_scale.py",
+        "unit/observe/test_logs.py", "unit/worker/test_context.py", "unit/worker/test_init.py",
+        "unit/worker/test_spare.py", "unit/worker/test_starts.py",
+    )
 ]  # fmt: skip
 
 

@@ -25,6 +25,7 @@ JSON = st.recursive(
     | st.integers(-(10**16), 10**16).flatmap(lambda n: st.integers(0, 20).map(lambda places: n / 10**places))
     | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+    max_leaves=20,
 )
 
 
@@ -53,6 +54,7 @@ ANYTHING = st.recursive(
         st.lists(inner) | st.lists(inner).map(tuple) | st.sets(st.integers())
         | st.dictionaries(KEYS, inner) | st.dictionaries(KEYS, inner).map(Pairs)
     ),
+    max_leaves=20,
 )  # fmt: skip
 
 
