@@ -226,6 +226,21 @@ class Group:
         while waiting:
             yield heapq.heappop(waiting)[2]
 
+    def extents(self, low: int, high: int) -> list[tuple[Path, int, int, int]]:
+        """Where events of low <= timestamp < high are, among others: a file, an offset, a length, and the sequence of
+        the first event there. Whole segments, as long as nothing has read the group: that would take long."""
+        with self.lock:
+            self._recover()
+            if self._blocks is not None:
+                blocks = (b for b in self._blocks if b.latest >= low and b.earliest < high)
+                return [(self._path(b.segment), b.offset, b.length, b.sequence) for b in blocks]
+            found = []
+            for segment in self._segments:
+                with contextlib.suppress(FileNotFoundError):
+                    path = self._path(segment)
+                    found.append((path, 0, path.stat().st_size, segment))
+            return found
+
     def _snapshot(self) -> list[Block]:
         with self.lock:
             return list(self._load())
