@@ -92,16 +92,15 @@ class Compiler:
         if kind == "in":
             value, *listed = operands
             return lambda record: _among(value(record), [each(record) for each in listed])
+        if kind in ("and", "or"):
+            hold = all if kind == "and" else any
+            return lambda record: hold(true(each(record)) for each in operands)
         if len(operands) == 1:
             (only,) = operands
             if kind == "not":
                 return lambda record: not true(only(record))
             return lambda record: -found if (found := number(only(record))) is not None else None
         left, right = operands
-        if kind == "and":
-            return lambda record: true(left(record)) and true(right(record))
-        if kind == "or":
-            return lambda record: true(left(record)) or true(right(record))
         apply = BINARY[kind]
         return lambda record: apply(left(record), right(record))
 

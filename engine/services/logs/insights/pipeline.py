@@ -1,12 +1,15 @@
 """A query as stages that records go through, one after the other: what is kept of them is bounded by what is asked for.
 
-A record goes straight through fields, filter, parse and unnest; sort gives it its order. What keeps records is limit,
-dedup, stats and the end: the first so many by their order, one for each key, a sum for each group.
+A record goes straight through fields, filter, parse and unnest; sort puts something before its order, which is that of
+its time to begin with, the latest first. What keeps records is limit, dedup, stats and the end: the first so many by
+their order, one for each key, a sum for each group. So the result is that of a list which each command changes in turn,
+and no such list is ever there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .aggregates import AGGREGATES, PERCENTILES, Aggregate, Count, Percentile
@@ -52,9 +55,12 @@ class Query:
         self._shown: list[str] = []  # by `display`
         self._columns: list[str] = []
         self._grouped = False
-        commands = parse(text)
-        for n, command in enumerate(commands):
-            self._stages.append(self._stage(command, commands[n + 1 :], most))
+        try:
+            commands = parse(text)
+            for n, command in enumerate(commands):
+                self._stages.append(self._stage(command, commands[n + 1 :], most))
+        except RecursionError:
+            raise Malformed("the query is nested too deep", 0, len(text)) from None
         self._stages.append(_First(most))
         first = next(n for n, stage in enumerate(self._stages) if isinstance(stage, _Keeping))
         self._stages.insert(first, _Map(self._counted))
@@ -294,8 +300,17 @@ class _Deduplicated(_Keeping):
         return sorted([*self._by_key.values(), *self._lacking.kept()], key=_order)
 
 
+@dataclass(slots=True)
+class _Group:
+    """order: of its first record; values: what it is grouped by."""
+
+    order: tuple[Any, ...]
+    values: list[Any]
+    aggregates: list[Aggregate]
+
+
 class _Grouped(_Keeping):
-    """A record for each group, in the order in which they appeared."""
+    """A record for each group, in the order of the first record of each."""
 
     def __init__(
         self,
@@ -306,26 +321,28 @@ class _Grouped(_Keeping):
         self._by = by
         self._makers = makers
         self._results = results
-        self._groups: dict[tuple[str | None, ...], tuple[list[Any], list[Aggregate]]] = {}
+        self._groups: dict[tuple[str | None, ...], _Group] = {}
 
     def push(self, record: Record) -> None:
         found = [value(record) for _, value in self._by]
         key = tuple(None if each is None else text(each) for each in found)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = (found, [make() for make, _ in self._makers])
+            group = self._groups[key] = _Group(record.order, found, [make() for make, _ in self._makers])
+        elif record.order < group.order:
+            group.order = record.order
         at = record.order if record.event is None else (record.event.timestamp, record.event.sequence)
-        for (_, value), each in zip(self._makers, group[1], strict=True):
+        for (_, value), each in zip(self._makers, group.aggregates, strict=True):
             each.add(value(record), at)
 
     def kept(self) -> list[Record]:
         if not self._by and not self._groups:  # nothing is counted, too
-            self._groups[()] = ([], [make() for make, _ in self._makers])
+            self._groups[()] = _Group((), [], [make() for make, _ in self._makers])
         made = []
-        for values, aggregates in self._groups.values():
+        for group in sorted(self._groups.values(), key=lambda each: each.order):
             record = Record(None, None)
-            record.values = {name: value for (name, _), value in zip(self._by, values, strict=True)}
-            record.order = tuple(each.result() for each in aggregates)
+            record.values = {name: value for (name, _), value in zip(self._by, group.values, strict=True)}
+            record.order = tuple(each.result() for each in group.aggregates)
             for name, value in self._results:
                 record.values[name] = value(record)
             made.append(record)
@@ -348,9 +365,8 @@ def _setter(values: list[tuple[str, Value]]) -> Callable[[Record], bool]:
 def _sorter(keys: list[tuple[Value, bool]]) -> Callable[[Record], bool]:
     def apply(record: Record) -> bool:
         ranks = (rank(value(record)) for value, _ in keys)
-        record.order = tuple(
-            Down(found) if down else found for found, (_, down) in zip(ranks, keys, strict=True)
-        )
+        found = [Down(each) if down else each for each, (_, down) in zip(ranks, keys, strict=True)]
+        record.order = (*found, *record.order)
         return True
 
     return apply

@@ -259,16 +259,16 @@ class _Reader:
         return found
 
     def _or(self) -> Node:
-        start, left = self._token.start, self._and()
-        while self._word("or"):
-            left = self._made_of(start, "or", left, self._and())
-        return left
+        return self._chain("or", self._and)
 
     def _and(self) -> Node:
-        start, left = self._token.start, self._not()
-        while self._word("and"):
-            left = self._made_of(start, "and", left, self._not())
-        return left
+        return self._chain("and", self._not)
+
+    def _chain(self, word: str, part: Callable[[], Node]) -> Node:
+        start, parts = self._token.start, [part()]
+        while self._word(word):
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else self._made_of(start, word, *parts)
 
     def _not(self) -> Node:
         start, times = self._token.start, 0

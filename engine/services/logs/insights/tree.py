@@ -63,7 +63,8 @@ class Call(Node):
 
 @dataclass(frozen=True, slots=True)
 class Operation(Node):
-    """operator: "+", "=", "and", "like", "in", ...; one operand for "not" and a sign."""
+    """operator: "+", "=", "and", "like", "in", ...; one operand for "not" and a sign,
+    any number for "and" and "or"."""
 
     operator: str
     operands: tuple[Node, ...]
