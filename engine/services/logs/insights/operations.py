@@ -10,20 +10,21 @@ from typing import Any
 
 from .... import wire
 from ....aws.faults import Fault
-from ..store import MAX_TIME, LogStore
+from ..store import LogStore
 from ..tokens import token, untoken
 from .job import Extent, Job, Part
 from .pipeline import Query
 from .record import Record, source
 from .runs import ENDED, SECONDS, Run, Runs, page
+from .segments import find, latest
 from .tree import Malformed
 from .values import Time, text
 
 LIMIT = 10_000  # rows, of a query that names no limit, and of a page
 GROUPS = 50
-PAGE_BYTES = 32 << 20
+PAGE_BYTES = 8 << 20
 LISTED = 1000
-SAMPLE_EVENTS, SAMPLE_BYTES = 10_000, 8 << 20  # that GetLogGroupFields looks at
+SAMPLE_EVENTS, SAMPLE_BYTES = 10_000, 16 << 20  # that GetLogGroupFields looks at
 FIELDS_SECONDS, FIELDS_AROUND = 15 * 60, 8 * 60
 _INVALID = "InvalidParameterException"
 
@@ -37,7 +38,7 @@ class QueryOperations:
         self._store = store
         self._account = account
         self._name_of = name_of
-        self._runs = Runs()
+        self._runs = Runs(store.folder)
 
     def close(self) -> None:
         self._runs.close()
@@ -93,12 +94,13 @@ class QueryOperations:
 
     def get_query_results(self, r: Request) -> Request:
         run = self._run(r)
+        status = run.status  # before its rows: they are there when it says so
         (offset,) = untoken(r.get("nextToken"), int) or (0,)
         lines, after = page(run, offset, r.get("maxItems", LIMIT), PAGE_BYTES)
         done = run.progress
         result = {
             "queryLanguage": "CWLI",
-            "status": run.status,
+            "status": status,
             "results": [wire.decode(line) for line in lines],
             "statistics": {
                 "recordsMatched": float(done.matched), "recordsScanned": float(done.scanned),
@@ -142,9 +144,7 @@ class QueryOperations:
             name, timestamp, sequence = untoken(r["logRecordPointer"], str, int, int)
         except Fault:
             raise Fault(_INVALID, "The specified logRecordPointer is invalid.") from None
-        found, _ = self._store.opened(name)
-        events = found.ordered(lambda stream: True, (timestamp, sequence - 1), (timestamp, sequence + 1))
-        event = next(events, None)
+        event = find(self._part(name, timestamp, timestamp + 1), sequence)
         if event is None:
             raise Fault("ResourceNotFoundException", "The specified log record does not exist.")
         fields = Record(event, source(self._account, name)).fields()
@@ -160,15 +160,12 @@ class QueryOperations:
         low, high = (
             (now - FIELDS_SECONDS, now + 1) if at is None else (at - FIELDS_AROUND, at + FIELDS_AROUND)
         )
-        found, oldest = self._store.opened(name)
-        ends = (max(int(low * 1000), oldest), 0), (min(int(high * 1000), MAX_TIME), 0)
         counts: Counter[str] = Counter()
-        events = size = 0
-        for event in found.ordered(lambda stream: True, *ends, backward=True):
-            if events >= SAMPLE_EVENTS or size > SAMPLE_BYTES:
+        events = 0
+        for event in latest(self._part(name, int(low * 1000), int(high * 1000)), SAMPLE_BYTES):
+            if events >= SAMPLE_EVENTS:
                 break
             events += 1
-            size += len(event.message)
             counts.update(
                 each for each in Record(event, source(self._account, name)).fields() if each != "@ptr"
             )

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 from ....aws.faults import Fault
@@ -44,9 +45,10 @@ class Run:
 
 
 class Runs:
-    """Thread-safe."""
+    """Thread-safe. folder: where results are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._lock = threading.Lock()
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._waiting: deque[Run] = deque()
@@ -119,7 +121,7 @@ class Runs:
             self._next()
 
     def _carry_out(self, run: Run) -> None:
-        results = tempfile.TemporaryFile()  # noqa: SIM115
+        results = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
         run.job.results = results.fileno()
         process = self._begin(run, results)
         if process is None:
@@ -170,14 +172,18 @@ class Runs:
 
 
 def page(run: Run, offset: int, most: int, size: int) -> tuple[list[bytes], int]:
-    """Rows from there on, as JSON, no more than so many or so many bytes; and where the next ones are, 0: nowhere."""
-    if run.results is None or most <= 0:
-        return [], offset if run.results is not None and most <= 0 else 0
-    end = os.fstat(run.results.fileno()).st_size
-    data = os.pread(run.results.fileno(), min(size, max(end - offset, 0)), offset)
+    """Rows from there on, as JSON, no more than so many or so many bytes; and where the next ones are, 0: nowhere.
+    Raises Fault: no row begins there."""
+    if run.results is None:
+        return [], 0
+    file = run.results.fileno()
+    end = os.fstat(file).st_size
+    if offset and not (0 < offset < end and os.pread(file, 1, offset - 1) == b"\n"):
+        raise Fault("InvalidParameterException", "The specified nextToken is invalid.")
+    data = os.pread(file, min(size, end - offset), offset)
     whole = data[: data.rfind(b"\n") + 1]
     if not whole and data:  # a row of more than that
-        data = os.pread(run.results.fileno(), end - offset, offset)
+        data = os.pread(file, end - offset, offset)
         whole = data[: data.find(b"\n") + 1]
     lines = whole.splitlines(keepends=True)[:most]
     at = offset + sum(map(len, lines))

@@ -6,7 +6,6 @@ time is bounded by the system. It ends with the log's process: its stdin is at i
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import signal
@@ -16,14 +15,13 @@ import time
 from collections.abc import Iterator
 
 from .... import wire
-from ..disk import StoredEvent, decode
-from .job import Extent, Job, Part, Progress, read, write
+from .job import Job, Progress, read, write
 from .pipeline import Query, Row
 from .record import Record, source
+from .segments import pieces
 from .tree import Malformed
 
 MEMORY = 512 << 20  # bytes of data that a query may have
-PIECE = 1 << 20  # of a segment that is in memory at once
 TELL = 0.2  # seconds between two messages
 
 
@@ -43,7 +41,7 @@ class Scan:
         """Step by step. Raises TimeoutError, MemoryError, OSError."""
         for part in self._job.parts:
             of = source(part.account, part.group)
-            for events in _events(part):
+            for events in pieces(part, part.extents):
                 for event in events:
                     if part.low <= event.timestamp < part.high:
                         self.scanned += 1
@@ -55,23 +53,6 @@ class Scan:
     def rows(self) -> Iterator[bytes]:
         for row in self.query.rows:
             yield _line(row)
-
-
-def _events(part: Part) -> Iterator[Iterator[StoredEvent]]:
-    for extent in part.extents:
-        with contextlib.suppress(FileNotFoundError):  # dropped since
-            yield from _pieces(extent, part.gone)
-
-
-def _pieces(extent: Extent, gone: dict[str, int]) -> Iterator[Iterator[StoredEvent]]:
-    offset, end, sequence, rest = extent.offset, extent.offset + extent.length, extent.sequence, b""
-    with open(extent.path, "rb") as file:
-        while offset < end and (data := os.pread(file.fileno(), min(PIECE, end - offset), offset)):
-            offset += len(data)
-            whole, newline, rest = (rest + data).rpartition(b"\n")
-            if newline:
-                yield decode(whole + newline, sequence, gone)
-                sequence += whole.count(b"\n") + 1
 
 
 def _line(row: Row) -> bytes:

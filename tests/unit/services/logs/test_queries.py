@@ -16,10 +16,11 @@ import pytest
 from support import until
 
 from engine.services.logs.api import LogsApi
-from engine.services.logs.insights import operations, runs, scan
+from engine.services.logs.insights import operations, runs, scan, segments
 from engine.services.logs.insights.job import Extent, Job, Part, write
 from engine.services.logs.insights.scan import Scan
 from engine.services.logs.store import DAY_MS, LogStore
+from engine.services.logs.tokens import token as token_of
 
 G, H = "/aws/lambda/f", "/other"
 ACCOUNT = "000000000000"
@@ -137,6 +138,9 @@ def test_results_come_in_pages(logs: Client, store: LogStore) -> None:
         token = {"nextToken": page["nextToken"]} if "nextToken" in page else None
     assert [len(page) for page in found] == [8, 8, 5]
     assert [value for page in found for value in page] == [str(n) for n in range(21)]
+    for forged in (token_of(3), token_of(-1), token_of(1 << 60), token_of(1 << 70), "nonsense"):
+        with pytest.raises(Refused, match="The specified nextToken is invalid"):
+            logs("GetQueryResults", queryId=number, nextToken=forged)
     listed = [logs.start("fields n") for _ in range(5)]
     first = logs("DescribeQueries", maxResults=4)
     second = logs("DescribeQueries", maxResults=4, nextToken=first["nextToken"])
@@ -171,7 +175,7 @@ def test_of_which_time_and_which_groups(logs: Client, store: LogStore) -> None:
 def test_segments_are_read_as_the_store_reads_them(
     logs: Client, store: LogStore, monkeypatch: pytest.MonkeyPatch, indexed: bool, piece: int
 ) -> None:
-    monkeypatch.setattr(scan, "PIECE", piece)
+    monkeypatch.setattr(segments, "PIECE", piece)
     fill(store, 400)
     fill(store, 3, stream="deleted")
     store.delete_stream(G, "deleted")  # which reads the whole group
@@ -186,6 +190,8 @@ def test_segments_are_read_as_the_store_reads_them(
     events = store.filter(G).events
     assert made.scanned == len(events) == 400
     assert [row[0]["value"] for row in made.query.rows] == [str(n) for n in range(400)]
+    assert [segments.find(part, event.sequence) for event in events[::50]] == events[::50]
+    assert segments.find(part, events[-1].sequence + 9) is None
     pointers = [operations.untoken(row[1]["value"], str, int, int)[2] for row in made.query.rows]
     assert pointers == [event.sequence for event in events]
     store.close()
