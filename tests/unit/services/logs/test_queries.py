@@ -152,6 +152,8 @@ def test_results_come_in_pages(logs: Client, store: LogStore) -> None:
 
 
 def test_of_which_time_and_which_groups(logs: Client, store: LogStore) -> None:
+    store.create_group(G)
+    store.create_group(H)
     second = int(time.time())
     events = [(second * 1000 + ms, f"at {ms}") for ms in (-2001, -2000, 0, 999, 1000)]
     store.append(G, "s", events)
@@ -176,7 +178,10 @@ def test_segments_are_read_as_the_store_reads_them(
     logs: Client, store: LogStore, monkeypatch: pytest.MonkeyPatch, indexed: bool, piece: int
 ) -> None:
     monkeypatch.setattr(segments, "PIECE", piece)
-    fill(store, 400)
+    at = now() - 400
+    for begin in range(0, 400, 40):  # a segment each
+        store.append(G, "s", [(at + n, json.dumps({"n": n, "of": G})) for n in range(begin, begin + 40)])
+        store.flush()
     fill(store, 3, stream="deleted")
     store.delete_stream(G, "deleted")  # which reads the whole group
     if not indexed:
@@ -270,6 +275,7 @@ def endless(tmp_path: Path) -> Part:
     return Part(ACCOUNT, G, 0, 1, {}, [Extent(str(path), 0, 100, 1)])
 
 
+@pytest.mark.slow
 @pytest.mark.promise(300)
 def test_a_query_that_never_ends_is_a_timeout(
     logs: Client, store: LogStore, monkeypatch: pytest.MonkeyPatch, endless: Part
@@ -277,9 +283,6 @@ def test_a_query_that_never_ends_is_a_timeout(
     fill(store, 1)
     monkeypatch.setattr(operations, "SECONDS", 1)
     monkeypatch.setattr(operations.QueryOperations, "_part", lambda *_: endless)
-    with pytest.raises(Refused, match="creation time"):
-        logs.start("fields n")
-    endless.high, endless.low = now() + 1, now()
     assert logs.ended(logs.start("fields n"))["status"] == "Timeout"
 
 
@@ -295,6 +298,7 @@ def test_a_querys_process_ends_with_who_started_it(endless: Part) -> None:
         assert process.wait(30) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.promise(300)
 def test_a_query_that_needs_too_much_memory_fails(logs: Client, store: LogStore) -> None:
     at = now() - 2000
@@ -304,6 +308,7 @@ def test_a_query_that_needs_too_much_memory_fails(logs: Client, store: LogStore)
     assert logs.rows(f"fields {many} | stats max(strlen(whole)), count(*)") == [["921600", "2000"]]
 
 
+@pytest.mark.slow
 @pytest.mark.promise(300)
 def test_a_query_whose_regular_expression_takes_too_long_fails(logs: Client, store: LogStore) -> None:
     store.append(G, "s", [(now(), ("x" * 30 + "y") * 200)])
