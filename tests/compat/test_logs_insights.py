@@ -64,7 +64,7 @@ def ended(found: dict[str, Any]) -> Any:
 def test_a_functions_log_is_queried(logs: Any, group: str) -> None:
     errors = rows(logs, group, 'filter level = "ERROR" | fields order.id, @requestId | sort order.id desc')
     assert [each[0] for each in errors] == ["6", "3", "0"]
-    report = 'filter @type = "REPORT" | stats max(@memorySize / 1000 / 1000), count(@initDuration) > 0, avg(@duration) > 0'
+    report = 'filter @type = "REPORT" | stats max(@memorySize / 1000000), count(@initDuration) > 0, avg(@duration) > 0'
     assert rows(logs, group, report) == [["128.0", "1", "1"]]
     query = 'filter @type in ["START", "END", "REPORT"] | stats count(*) as c by @type | sort @type'
     assert rows(logs, group, query) == [["END", "9"], ["REPORT", "9"], ["START", "9"]]
