@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,9 +35,10 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """file: what is sent, a piece at a time, in the place of the body."""
+    """file, pieces: what is sent, a piece at a time, in the place of the body; of pieces, each as it comes."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
     file: Path | None = None
+    pieces: AsyncGenerator[bytes, None] | None = None

@@ -1,4 +1,4 @@
-"""`stoker logs`: prints a function's log; with -f, as it grows."""
+"""`stoker logs`: prints a function's log; with -f, as it grows. `stoker logs query` asks for what is in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 
+from . import log_query
 from .client import SERVER, ServerError, client, server_errors
 from .status import OK, UsageError, option
 from .terminal import unguarded
@@ -13,11 +14,15 @@ from .terminal import unguarded
 _PAUSE = 0.3  # seconds between two reads of a log that is followed
 
 
-PARSER = {"help": "print a function's log"}
+PARSER = {"help": "print a function's log, or query it: logs query 'stats count(*) by level' --group NAME"}
 OPTIONS = (
-    option("name NAME", "a function, or a log group"),
+    option("name NAME", "a function, or a log group; or `query`"),
+    option("query QUERY", "after `query`: a query of Logs Insights", nargs="?"),
+    option(
+        "--group NAME", "of a query: a function or log group; may be given several times", action="append"
+    ),
     option("-f --follow", "go on as more is logged"),
-    option("--since AGE", "not older than this: 90, 15m, 2h, 1d"),
+    option("--since AGE", "not older than this: 90, 15m, 2h, 1d (of a query, default: 1h)"),
     option("--raw", "to a terminal, too, as it was written: escape sequences have their effect"),
     SERVER,
 )
@@ -26,7 +31,13 @@ OPTIONS = (
 @server_errors()
 def run(options: argparse.Namespace) -> int:
     api = client(options, "logs")
-    group = options.name if options.name.startswith("/") else f"/aws/lambda/{options.name}"
+    if options.query is not None or options.group:
+        if options.name != "query" or options.query is None or not options.group or options.follow:
+            raise UsageError("a query is written: stoker logs query 'QUERY' --group NAME")
+        return log_query.run(
+            api, options.query, list(map(_group, options.group)), _seconds(options.since or "1h")
+        )
+    group = _group(options.name)
     start = int((time.time() - _seconds(options.since)) * 1000) if options.since else 0
     seen: set[str] = set()
     out = unguarded(sys.stdout) if options.raw else sys.stdout
@@ -44,6 +55,10 @@ def run(options: argparse.Namespace) -> int:
         if not options.follow:
             return OK
         time.sleep(_PAUSE)
+
+
+def _group(name: str) -> str:
+    return name if name.startswith("/") else f"/aws/lambda/{name}"
 
 
 def _seconds(text: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import MutableMapping
@@ -72,14 +73,16 @@ class App:
                 _log.exception("%s %s failed", request.method, request.path)
                 response = service.error(request, Fault("ServiceException", "Internal error", Type="Service"))
             request.body = b""
-            file = response.file
-            room = exchange.holding().take(STREAM) if file else exchange.room_for(len(response.body))
+            streams = response.file or response.pieces
+            room = exchange.holding().take(STREAM) if streams else exchange.room_for(len(response.body))
             if not room:
                 respond(exchange, service.error(request, no_room()))
-            elif file is None:
-                respond(exchange, response)
-            else:
+            elif response.file is not None:
                 await send_file(exchange, response)
+            elif response.pieces is not None:
+                await send_pieces(exchange, response)
+            else:
+                respond(exchange, response)
         except ClientGone:
             pass
         finally:
@@ -187,3 +190,17 @@ async def send_file(exchange: Exchange, response: Response) -> None:
             piece = await loop.run_in_executor(None, file.read, PIECE)
             more = len(piece) == PIECE
             await exchange.send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+async def send_pieces(exchange: Exchange, response: Response) -> None:
+    """A response that goes on: each piece as it comes, until the client leaves."""
+    assert response.pieces is not None
+    async with contextlib.aclosing(response.pieces) as pieces:
+        await exchange.send(
+            {"type": "http.response.start", "status": response.status, "headers": response.headers}
+        )
+        async for piece in pieces:
+            if exchange.disconnected:
+                return
+            await exchange.send({"type": "http.response.body", "body": piece, "more_body": True})
+        await exchange.send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -14,8 +14,11 @@ from ...aws.service import operations_of
 from ...aws.validate import Wording
 from .disk import Key, Meta, StoredEvent, Stream
 from .filters import FilterOperations
+from .insights.definitions import DefinitionOperations
+from .insights.operations import QueryOperations
 from .pattern import InvalidPattern, compile_pattern
 from .store import DAY_MS, PAGE_EVENTS, LogNotFound, LogStore
+from .tails import Tails
 from .tokens import position, read_position, token, untoken
 
 RETENTION_DAYS = (
@@ -40,10 +43,18 @@ class LogsApi:
         self._store = store
         self._prefix = f"arn:aws:logs:{region}:{account}:log-group:"
         self._service = Model.load("logs", WORDING)
-        filters = operations_of(FilterOperations(store))
+        self.tails = Tails(store, self._name)
+        self._queries = QueryOperations(store, account, self._name)
+        others = FilterOperations(store), DefinitionOperations(store.folder / "queries.json"), self._queries
         self._operations: Mapping[str, Callable[[Request], Request | None]] = {
-            **operations_of(self, "call"), **filters,
-        }  # fmt: skip
+            **operations_of(self, "call", "close"),
+            **operations_of(self.tails, "written", "taken"),
+            **{name: each for one in others for name, each in operations_of(one, "close").items()},
+        }
+
+    def close(self) -> None:
+        """Queries that run end."""
+        self._queries.close()
 
     def call(self, target: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         """Status, headers, body. target: X-Amz-Target ("Logs_20140328.GetLogEvents"). Never raises."""
@@ -60,7 +71,7 @@ class LogsApi:
         described, labels = self._service.match(request)
         operation = self._operations.get(described.name)
         if operation is None:
-            text = f"{described.name} is not supported: log groups, streams, events and filters are"
+            text = f"{described.name} is not supported: groups, streams, events, filters, queries, live tails are"
             raise Fault("UnknownOperationException", text)
         members = self._service.parse(described, labels, request)
         self._service.validate(described, members)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from .disk import (
+    EMPTY,
     Block,
     Key,
     Line,
@@ -74,6 +75,8 @@ class Group:
         while n < len(events) and size < BLOCK_BYTES:  # a block's worth, so that no block grows large
             line = events[n]
             size += len(line[3]) + len(line[2]) + 32 if isinstance(line, tuple) else 64
+            n += 1
+        while events[n - 1] is EMPTY:  # what belongs to it is in the same block
             n += 1
         batch = events[:n]
         data = encode(batch)
@@ -240,6 +243,21 @@ class Group:
         while waiting:
             yield heapq.heappop(waiting)[2]
 
+    def extents(self, low: int, high: int) -> list[tuple[Path, int, int, int]]:
+        """Where events of low <= timestamp < high are, among others: a file, an offset, a length, and the sequence of
+        the first event there. Whole segments, as long as nothing has read the group: that would take long."""
+        with self.lock:
+            self._recover()
+            if self._blocks is not None:
+                blocks = (b for b in self._blocks if b.latest >= low and b.earliest < high)
+                return [(self._path(b.segment), b.offset, b.length, b.sequence) for b in blocks]
+            found = []
+            for segment in self._segments:
+                with contextlib.suppress(FileNotFoundError):
+                    path = self._path(segment)
+                    found.append((path, 0, path.stat().st_size, segment))
+            return found
+
     def _snapshot(self) -> list[Block]:
         with self.lock:
             return list(self._load())
@@ -263,6 +281,8 @@ class Group:
             end = data.rfind(b"\n", offset, offset + BLOCK_BYTES) + 1 or data.find(b"\n", offset) + 1
             if not end:
                 return
+            while end - 1 > offset and data[end - 2 : end] == b"\n\n":
+                end -= 1
             chunk = data[offset:end]
             events = decode(chunk, sequence, self.meta.gone)
             self._index(

@@ -22,6 +22,8 @@ _FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"|\[([^\]]*)\]|(\S+)')
 _REGEX = re.compile(r"[\w:#=@/;,\-^$?\[\]{}|\\*+.\s]*", re.ASCII)  # what CloudWatch Logs takes: no groups
 _ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _ABSENT = object()
+SECONDS = 0.2  # of CPU time, that a regular expression may take for one text
+LATE = 3  # times that it took longer: then it matches nothing any more
 
 
 Extract = Callable[[str], dict[str, str]]
@@ -157,11 +159,25 @@ def _contains(text: str) -> Matcher:
 def _regex(source: str) -> Matcher:
     if not _REGEX.fullmatch(source):
         raise InvalidPattern(source)
+    from .insights.regexes import InvalidRegex, compiled, search
+
     try:
-        search = re.compile(source).search
-    except (re.error, RecursionError, OverflowError):
+        pattern = compiled(source, nested=False)
+    except InvalidRegex:
         raise InvalidPattern(source) from None
-    return lambda text: search(text) is not None
+    late = 0
+
+    def found(text: str) -> bool:
+        nonlocal late
+        if late >= LATE:
+            return False
+        try:
+            return search(pattern, text, SECONDS) is not None
+        except TimeoutError:  # all logs wait meanwhile
+            late += 1
+            return False
+
+    return found
 
 
 def _unquote(text: str) -> str:

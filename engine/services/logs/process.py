@@ -41,7 +41,7 @@ from ...observe.log import log_events
 from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord
 from .disk import rendered
 from .measured import EMF, MeasuredPoint, measured
-from .reading import FilterRead
+from .reading import FilterRead, TailedEvent
 
 if TYPE_CHECKING:
     from .api import LogsApi
@@ -72,6 +72,16 @@ class ReadRequest(msgspec.Struct, tag=True, array_like=True):
     places: dict[str, int]
 
 
+class TailRequest(msgspec.Struct, tag=True, array_like=True):
+    """What a live tail session has got since it was asked before. last: it ends, and nobody waits for the response."""
+
+    number: int
+    account: str
+    region: str
+    session: str
+    last: bool = False
+
+
 class WatchRequest(msgspec.Struct, tag=True, array_like=True):
     """Say which groups with subscription filters there are, and which have new events from now on."""
 
@@ -86,6 +96,14 @@ class OperationResponse(msgspec.Struct, tag=True, array_like=True):
 class ReadResponse(msgspec.Struct, tag=True, array_like=True):
     number: int
     filters: list[FilterRead]
+
+
+class TailResponse(msgspec.Struct, tag=True, array_like=True):
+    """events: None where there is no such session. sampled: there were more."""
+
+    number: int
+    events: list[TailedEvent] | None
+    sampled: bool
 
 
 class Measured(msgspec.Struct, tag=True, array_like=True):
@@ -104,8 +122,8 @@ class Grown(msgspec.Struct, tag=True, array_like=True):
     group: str
 
 
-Message = Step | OperationRequest | ReadRequest | WatchRequest
-Reply = OperationResponse | ReadResponse | Grown | Measured | Taken
+Message = Step | OperationRequest | ReadRequest | TailRequest | WatchRequest
+Reply = OperationResponse | ReadResponse | TailResponse | Grown | Measured | Taken
 _decode = msgspec.msgpack.Decoder(Message).decode
 _decode_reply: Callable[[bytes], Reply] = msgspec.msgpack.Decoder(Reply).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -171,6 +189,15 @@ class LogsProcess:
         number = next(self._numbers)
         response: ReadResponse = await self._ask(number, ReadRequest(number, account, region, group, places))
         return response.filters
+
+    async def tail(self, account: str, region: str, session: str) -> tuple[list[TailedEvent], bool] | None:
+        """What a live tail session has got; None: it is over. Raises EngineError when the process is gone."""
+        number = next(self._numbers)
+        response: TailResponse = await self._ask(number, TailRequest(number, account, region, session))
+        return None if response.events is None else (response.events, response.sampled)
+
+    def end_tail(self, account: str, region: str, session: str) -> None:
+        self._send(TailRequest(0, account, region, session, last=True))
 
     def watch(self, on_grown: Callable[[Grown], object]) -> None:
         """Call it, in the loop, with each group that has subscription filters now, and whenever one has new events."""
@@ -274,6 +301,8 @@ class Places:
                     self._say(account, region, group)
 
     def _on_events(self, account: str, region: str, meta: Meta, lines: list[Line]) -> None:
+        if api := self._apis.get((account, region)):
+            api.tails.written(meta.name, lines)
         if meta.metrics or any(isinstance(line, tuple) and EMF in line[3] for line in lines):
             points = measured(list(rendered(lines)), meta.metrics)
             if points:
@@ -314,7 +343,14 @@ class Places:
             found = self._apis[account, region] = LogsApi(self.store(account, region), region, account)
         return found
 
+    def _tail(self, message: TailRequest) -> TailResponse | None:
+        found = self.api(message.account, message.region).tails.taken(message.session, message.last)
+        events, sampled = found or (None, False)
+        return None if message.last else TailResponse(message.number, events, sampled)
+
     def close(self) -> None:
+        for api in self._apis.values():
+            api.close()
         for store in self._stores.values():
             store.close()
 
@@ -351,6 +387,8 @@ class Places:
             self._watch()
         elif isinstance(message, ReadRequest):
             return self._read(message)
+        elif isinstance(message, TailRequest):
+            return self._tail(message)
         else:
             api = self.api(message.account, message.region)
             return OperationResponse(message.number, *api.call(message.target, message.body))

@@ -1,4 +1,4 @@
-"""What the log's process reads for the server: events that a subscription filter matches."""
+"""What the log's process has for the server: events that a subscription filter matches, and those of a live tail."""
 
 from __future__ import annotations
 
@@ -24,3 +24,13 @@ class FilterRead(msgspec.Struct, array_like=True):
     upto: int
     more: bool
     streams: dict[str, list[Matched]]
+
+
+class TailedEvent(msgspec.Struct, array_like=True):
+    """group: as its session names it. Times in epoch ms."""
+
+    timestamp: int
+    ingested: int
+    stream: str
+    message: str
+    group: str

@@ -3,6 +3,7 @@ subscription filters match is delivered from here."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -12,6 +13,7 @@ from ...aws.messages import Request, Response
 from ...aws.names import Place
 from ...aws.protocols.base import STATUS
 from ...aws.service import Caller, Service
+from .live import HEADERS, session, started
 from .process import LogsProcess
 from .subscriptions import Subscriptions
 
@@ -26,6 +28,10 @@ class Logs(Service):
     def __init__(self, process: LogsProcess, subscriptions: Subscriptions) -> None:
         self._process = process
         self._subscriptions = subscriptions
+        self._ended = asyncio.Event()
+
+    def drain(self) -> None:
+        self._ended.set()
 
     async def call(self, request: Request, caller: Caller) -> Response:
         place, target = caller.place, request.header("x-amz-target")
@@ -35,6 +41,10 @@ class Logs(Service):
             group, name, arn = (members[each] for each in _WATCHED[operation])
             await self._subscriptions.check(group, name, arn, members.get("roleArn"), place)
         response = await self._process.request(place.account, place.region, target, request.body)
+        if operation == "StartLiveTail" and response.status == 200:
+            start = started(response.body)
+            pieces = session(self._process, place, request, start, self._ended)
+            return Response(200, HEADERS, b"", pieces=pieces)
         if members is not None and response.status == 200:
             await self._changed(operation, members, place)
         return Response(response.status, _encoded(response.headers), response.body)

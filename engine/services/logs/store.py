@@ -76,7 +76,7 @@ class LogStore:
         group_bytes: int = GROUP_BYTES,
         pending_bytes: int = PENDING_BYTES,
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._clock = clock
         self._segment_bytes = segment_bytes
         self._group_bytes = group_bytes
@@ -94,12 +94,10 @@ class LogStore:
         self._dropped: dict[str, _Dropped] = {}
         self._work = threading.Event()  # there is something to write
         self._urgent = threading.Event()  # and it should not wait
-        self._arrived = threading.Condition()
         self._closed = False
         self.on_written: Callable[[list[str]], object] = lambda groups: None  # called from any thread
-        self.on_events: Callable[[Meta, list[Line]], object] = lambda meta, events: (
-            None
-        )  # likewise, of one group
+        # likewise, of one group
+        self.on_events: Callable[[Meta, list[Line]], object] = lambda meta, lines: None
         self._swept = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="stoker-logs", daemon=True)
         self._thread.start()
@@ -172,8 +170,6 @@ class LogStore:
                 self._write(group, batch, last[group], dropped.get(group), sizes[group])
             with self._lock:  # what is pending counts until it is written
                 self._size -= sizes.total()
-        with self._arrived:
-            self._arrived.notify_all()
         self.on_written(list(batches))
 
     def _write(self, name: str, batch: list[Line], stream: str, lost: _Dropped | None, size: int) -> None:
@@ -357,29 +353,15 @@ class LogStore:
         """Of the event that was written last; 0: there is none."""
         return self._flushed(group).last_sequence()
 
+    def opened(self, name: str) -> tuple[Group, int]:
+        """A group, written up to now, and the oldest epoch ms that its retention leaves."""
+        group = self._flushed(name)
+        return group, self._oldest(group)
+
     def arrived(self, group: str, sequence: int) -> Iterator[StoredEvent]:
         """Events that were written after that one, as they arrived."""
-        found = self._flushed(group)
-        return found.after(sequence, self._oldest(found))
-
-    def follow(
-        self, group: str, since: int = 0, *, stop: Callable[[], bool] = lambda: False
-    ) -> Iterator[StoredEvent]:
-        """Events from `since` (epoch ms) on, then each as it is written, until stop() or the store is closed or the
-        group deleted. stop() is checked whenever something was written, and every second."""
-        found = self._flushed(group)
-        seen = 0
-        while True:
-            last = found.last_sequence()
-            yield from (e for e in found.after(seen, max(since, self._oldest(found))) if e.sequence <= last)
-            seen = last
-            with self._arrived:
-                while found.alive and found.last_sequence() == seen:
-                    if stop() or self._closed:
-                        return
-                    self._arrived.wait(1.0)
-            if not found.alive or stop():
-                return
+        found, oldest = self.opened(group)
+        return found.after(sequence, oldest)
 
     def _oldest(self, group: Group) -> int:
         days = group.meta.retention_days
@@ -396,7 +378,7 @@ class LogStore:
             return self._groups.get(name) or self._make(name)
 
     def _make(self, name: str) -> Group:
-        folder = self._folders.get(name) or self._folder / folder_name(name)
+        folder = self._folders.get(name) or self.folder / folder_name(name)
         self._groups[name] = Group(folder, name, self.now(), self._segment_bytes, self._group_bytes)
         self._folders[name] = folder
         return self._groups[name]

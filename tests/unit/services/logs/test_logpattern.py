@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -111,3 +112,14 @@ def test_nothing_else_is_raised(pattern: str, message: str) -> None:
         return
     assert matches(message) in (True, False)
     assert matches(EVENT) in (True, False)
+
+
+def test_a_regular_expression_that_takes_long_is_given_up() -> None:
+    """It is matched where logs are written."""
+    matches = compile_pattern("%a*a*a*a*a*a*[bc]$%")
+    assert matches("aab")
+    begun = time.process_time()
+    assert not any(matches("a" * 3000) for _ in range(100))
+    assert time.process_time() - begun < 10
+    assert not matches("aab")
+    assert compile_pattern("%a*a*a*a*a*a*[bc]$%")("aab")

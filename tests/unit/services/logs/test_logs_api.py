@@ -343,13 +343,13 @@ class TestTheProtocol:
         assert (status, json.loads(content)["__type"]) == (400, "SerializationException")
 
     @pytest.mark.parametrize(
-        "target", ["Logs_20140328.StartQuery", "Logs_20140328.Nope", "X.GetLogEvents", "", "."]
+        "target", ["Logs_20140328.PutDestination", "Logs_20140328.Nope", "X.GetLogEvents", "", "."]
     )
     def test_what_is_not_served(self, api: LogsApi, target: str) -> None:
         status, _, content = api.call(target, b"{}")
         assert (status, json.loads(content)["__type"]) == (400, "UnknownOperationException")
-        assert ("StartQuery is not supported" in json.loads(content).get("message", "")) == (
-            "Query" in target
+        assert ("PutDestination is not supported" in json.loads(content).get("message", "")) == (
+            "Destination" in target
         )
 
     def test_every_operation_of_the_model_is_answered(self, api: LogsApi) -> None:

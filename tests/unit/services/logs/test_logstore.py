@@ -391,37 +391,6 @@ class TestKeeping:
         assert texts(second, "/aws/lambda/f50") == ["x"] and made == ["/aws/lambda/f50"]
 
 
-class TestFollowing:
-    def test_old_and_new(self, store: LogStore) -> None:
-        store.append(G, "s", [(1, "a"), (5, "b")])
-        seen: list[str] = []
-        three = threading.Event()
-
-        def follow() -> None:
-            for event in store.follow(G, 2, stop=lambda: len(seen) >= 3):
-                seen.append(event.message)
-                if len(seen) >= 3:
-                    three.set()
-
-        thread = threading.Thread(target=follow)
-        thread.start()
-        store.append(G, "t", [(6, "c")])
-        store.append(G, "s", [(7, "d")])
-        assert three.wait(60)
-        store.append(G, "s", [(8, "e")])  # a write asks stop()
-        thread.join(60)
-        assert not thread.is_alive()
-        assert seen[:3] == ["b", "c", "d"]
-
-    @pytest.mark.parametrize("end", ["close", "delete"])
-    def test_it_ends_with_its_group(self, store: LogStore, end: str) -> None:
-        store.append(G, "s", [(1, "a")])
-        events = store.follow(G)
-        assert next(events).message == "a"
-        store.close() if end == "close" else store.delete_group(G)
-        assert list(events) == []
-
-
 @given(st.text(min_size=1, max_size=300).filter(lambda s: not any(0xD800 <= ord(c) < 0xE000 for c in s)))
 def test_a_folders_name_is_safe_and_says_the_group(name: str) -> None:
     folder = folder_name(name)

@@ -1,0 +1,1 @@
+"""CloudWatch Logs Insights: queries of log groups, in Logs Insights' own language."""
