@@ -43,7 +43,7 @@ class Options:
     inflight: int = budget.DEFAULT // budget.MIB  # MB
     strict: bool = False
     strict_imports: bool = False
-    metrics: bool = False
+    metrics: bool = True  # AWS's own
     max_connections: int | None = None  # None: as many as descriptors allow, within reason
 
 

@@ -278,14 +278,14 @@ def test_an_alarm_acts(server: Served, cloudwatch: Any, sqs: Any, sns: Any, even
 @pytest.mark.promise(250)
 def test_metrics_and_alarms_outlive_the_server(tmp_path: Any) -> None:
     """SIGKILL: what a request put and an alarm's state are there; functions' metrics of a server that ends are, too."""
-    server = Served(tmp_path / "state", "--metrics")
+    server = Served(tmp_path / "state")
     cloudwatch = server.client("cloudwatch")
     breach(cloudwatch, "Kept")
     cloudwatch.put_metric_alarm(**alarm("kept", "Kept"))
     until(lambda: state(cloudwatch, "kept") == "ALARM")
     server.process.kill()
     server.process.wait()
-    again = Served(tmp_path / "state", "--metrics")
+    again = Served(tmp_path / "state")
     cloudwatch = again.client("cloudwatch")
     assert state(cloudwatch, "kept") == "ALARM"
     asked = {
@@ -304,7 +304,7 @@ def test_metrics_and_alarms_outlive_the_server(tmp_path: Any) -> None:
     for _ in range(5):
         lambda_.invoke(FunctionName="f", Payload=b"{}")
     assert again.stop() == 0
-    third = Served(tmp_path / "state", "--metrics")
+    third = Served(tmp_path / "state")
     asked = {
         "Namespace": "AWS/Lambda",
         "MetricName": "Invocations",

@@ -85,7 +85,7 @@ def encode(events: Sequence[Raw]) -> bytes:
     try:
         return _encode_lines(events)
     except UnicodeEncodeError:  # lone surrogates, which no UTF-8 has
-        return _encode_lines([(t, i, _utf8(s), _utf8(m)) for t, i, s, m in events])
+        return _encode_lines([(t, i, utf8(s), utf8(m)) for t, i, s, m in events])
 
 
 def decode(data: bytes, sequence: int, gone: dict[str, int]) -> Iterator[StoredEvent]:
@@ -99,7 +99,7 @@ def decode(data: bytes, sequence: int, gone: dict[str, int]) -> Iterator[StoredE
             yield StoredEvent(timestamp, ingested, stream, message, n)
 
 
-def _utf8(text: str) -> str:
+def utf8(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
