@@ -48,6 +48,7 @@ from ..observe.functions import FunctionMetrics, MappingMetrics
 from ..observe.mappings import MappingCounters
 from ..observe.metrics import Metrics
 from ..observe.outcomes import OutcomeBatch, Outcomes
+from ..observe.tally import Tally
 from ..routing.destinations import Destinations
 from ..routing.earlier import EventRows
 from ..routing.endings import Endings
@@ -201,7 +202,7 @@ class Server:
         outcomes.subscribe(counters)
         outcomes.subscribe(lambda batch: _log(logs, batch))
         outcomes.subscribe(watched.ended)
-        measured = FunctionMetrics(keeper.metrics)
+        measured, tally = FunctionMetrics(keeper.metrics), Tally(keeper.metrics)
         QueueMetrics(sqs.catalog, queues, keeper.metrics)
         outcomes.subscribe(measured)
         logs.on_measured = partial(of_logs, keeper.metrics)
@@ -223,13 +224,13 @@ class Server:
         targets = Targets(clients, hosting, events.accept, place)
         destinations = Destinations(queues, targets, hosting, endings)
         stack.callback(destinations.close)
-        bus = EventBridge(store, states, queues, targets, logs.send)
+        bus = EventBridge(store, states, queues, targets, logs.send, tally)
         stack.push_async_callback(bus.aclose)
-        scheduler = Scheduler(states, queues, targets, clients, logs.send)
+        scheduler = Scheduler(states, queues, targets, clients, logs.send, tally)
         stack.push_async_callback(scheduler.aclose)
         subscriptions = Subscriptions(logs, store, states, queues, targets, hosting, logs.send)
         stack.callback(subscriptions.close)
-        topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url)
+        topics = Sns(store, states, queues, targets, sqs.deduplication, logs.send, lambda: self.url, tally)
         stack.push_async_callback(topics.aclose)
         alarms = CloudWatch(keeper, states, queues, targets, hosting, bus.publish, logs.send)
         stack.callback(alarms.close)
@@ -281,20 +282,22 @@ class Server:
         stages = Stages(
             clients, targets, Posts(bus.http, upstream, lambda: self.url, self._host("execute-api.{}")).post
         )
-        runner = PipeRunner(pipes, hosting, polling, sqs, changes, failures, mapped, options.workers, stages)
+        runner = PipeRunner(
+            pipes, hosting, polling, sqs, changes, failures, mapped, options.workers, stages, tally
+        )
         stack.callback(runner.close)
         await loop.run_in_executor(executor, lambda_.settle)
         Collection(states, packages, loop.call_soon_threadsafe)
         door = self._door(place)
         gateway = ApiGateway(states, self._host("execute-api.{}"))
         stack.push_async_callback(gateway.aclose)
-        apis = ExecuteApi(hosting, door.guarded, gateway.resets)
+        apis = ExecuteApi(hosting, door.guarded, gateway.resets, tally)
         stack.push_async_callback(apis.aclose)
         balancing = Elbv2(states, self._host("{}.elb"))
         stack.push_async_callback(balancing.aclose)
         held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
-            FunctionUrlRequests(hosting, door.guarded, logs.send, options.strict),
+            FunctionUrlRequests(hosting, door.guarded, logs.send, options.strict, tally),
             apis,
             LoadBalancers(hosting),
             Health(counters, mapped, held.read),

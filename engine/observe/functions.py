@@ -2,18 +2,19 @@
 names and dimensions.
 
 What comes between two minutes' ends is tallied by version and by how it was called; names and dimensions are made of
-that when somebody wants the metrics, so a batch of outcomes costs a loop over its records.
+that when somebody wants the metrics, so a batch of outcomes costs a few passes over its records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .metrics import MINUTE, Metrics, Series
 from .outcomes import OutcomeBatch
-from .points import Point, bucket, of_counts
+from .points import Point, of_counts, of_values
+from .records import InvocationRecord
 
 NAMESPACE = "AWS/Lambda"
 PROVISIONED, SPILLED = 1, 2  # what an invocation of a version with provisioned concurrency found
@@ -62,6 +63,14 @@ class _Tally:
     spilled: int = 0
     duration: Point = field(default_factory=lambda: Point(buckets={}))  # milliseconds
 
+    def add(self, records: Sequence[InvocationRecord]) -> None:
+        self.invocations += len(records)
+        self.errors += len(records) - [each.status for each in records].count("success")
+        if any(found := [each.provisioned for each in records]):
+            self.provisioned += found.count(PROVISIONED)
+            self.spilled += found.count(SPILLED)
+        self.duration.merge(of_values([each.took / 1e6 for each in records]))
+
 
 class FunctionMetrics:
     """A subscriber to outcomes; belongs to the event loop."""
@@ -75,31 +84,12 @@ class FunctionMetrics:
         metrics.collect(self._made)
 
     def __call__(self, batch: OutcomeBatch) -> None:
-        known: dict[tuple[int, str], _Tally] = {}
-        if batch.records:
+        records = batch.records
+        if records:
             of = batch.deployment
             self._ran.add((of.region, of.account, of.function_name))
-        for record in batch.records:
-            took = record.took / 1e6
-            key = int((record.at - took) // 60_000), record.alias  # an invocation belongs to when it began
-            tally = known.get(key)
-            if tally is None:
-                tally = known[key] = self._tally(batch, *key)
-            tally.invocations += 1
-            if record.status != "success":
-                tally.errors += 1
-            if record.provisioned:
-                if record.provisioned == PROVISIONED:
-                    tally.provisioned += 1
-                else:
-                    tally.spilled += 1
-            point = tally.duration
-            point.count += 1
-            point.sum += took
-            point.low = min(point.low, took)
-            point.high = max(point.high, took)
-            index = bucket(took)
-            point.buckets[index] = point.buckets.get(index, 0) + 1
+            for (minute, alias), found in _together(records):
+                self._tally(batch, minute, alias).add(found)
         for throttle in batch.throttles:
             self._tally(batch, int(throttle.at // MINUTE), throttle.alias).throttles += 1
 
@@ -207,6 +197,21 @@ class MappingMetrics:
         unit = "Milliseconds" if name == "IteratorAge" else "Count"
         for dimensions in ((), (("FunctionName", function),))[: 2 if function else 1]:
             self._metrics.add(Series(region, account, NAMESPACE, name, dimensions, unit), value)
+
+
+def _together(
+    records: Sequence[InvocationRecord],
+) -> Iterable[tuple[tuple[int, str], Sequence[InvocationRecord]]]:
+    """By the minute in which they began, which an invocation belongs to, and how they were called: mostly one."""
+    ends = [each.at for each in records]
+    first = int((min(ends) - max([each.took for each in records]) / 1e6) // 60_000)
+    if first == int(max(ends) // 60_000) and len({each.alias for each in records}) == 1:
+        return [((first, records[0].alias), records)]
+    found: dict[tuple[int, str], list[InvocationRecord]] = {}
+    for each in records:
+        key = int((each.at - each.took / 1e6) // 60_000), each.alias
+        found.setdefault(key, []).append(each)
+    return found.items()
 
 
 def _dimensions(name: str, version: str, alias: str) -> list[tuple[tuple[str, str], ...]]:
