@@ -47,6 +47,7 @@ from ..observe.counters import Counters
 from ..observe.functions import FunctionMetrics, MappingMetrics
 from ..observe.mappings import MappingCounters
 from ..observe.metrics import Metrics
+from ..observe.otlp_metrics import OtlpMetrics
 from ..observe.outcomes import OutcomeBatch, Outcomes
 from ..observe.tally import Tally
 from ..routing.destinations import Destinations
@@ -183,6 +184,10 @@ class Server:
         packages = Packages(options.state / "code", options.state / "opt")
         stack.callback(packages.close)
         keeper = Keeper(options.state, Metrics(own=options.metrics))
+        if options.otlp:
+            exported = OtlpMetrics(options.otlp)
+            stack.push_async_callback(loop.run_in_executor, None, exported.close)
+            keeper.on_points = exported.take
         stack.push_async_callback(keeper.aclose)  # what the log's process says at its end is kept, too
         logs = LogsProcess(folder_of(options.state, place.account, place.region))
         await logs.start()

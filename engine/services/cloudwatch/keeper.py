@@ -29,6 +29,7 @@ class Keeper:
     def __init__(self, folder: Path, metrics: Metrics) -> None:
         """Raises StoreError."""
         self.metrics = metrics
+        self.on_points: Callable[[Mapping[Key, Point]], object] = lambda points: None  # that are on the disk
         self._store = PointStore(folder / DATABASE, metrics.clock)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stoker-metrics")
         self._given: list[tuple[Mapping[Key, Point], asyncio.Future[None]]] = []
@@ -82,6 +83,7 @@ class Keeper:
                 _settle(given, error)
                 raise
             _settle(given, None)
+            self.on_points(points)
 
     async def read(
         self, wanted: Series, start: float, end: float, period: int, first: int = 0
