@@ -1,12 +1,16 @@
-"""python -m bench.metrics: an invocation over HTTP with metrics and without: the server's CPU time, in turns."""
+"""python -m bench.metrics: an invocation over HTTP with metrics and without: the server's CPU time and the rate, in
+turns; and the instructions that tallying an outcome takes, counted by callgrind where there is valgrind."""
 
 from __future__ import annotations
 
 import http.client
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,6 +32,25 @@ from engine.cli.main import main
 sys.exit(main())
 """
 ROUNDS, CALLS, THREADS = 40, 1_500, 4
+TALLY = """
+import sys
+from engine.observe.functions import FunctionMetrics
+from engine.observe.lines import LogFormat
+from engine.observe.metrics import Metrics
+from engine.observe.outcomes import OutcomeBatch
+from engine.observe.records import DeploymentInfo, InvocationRecord
+
+info = DeploymentInfo("r", "a", "", "", "f", "arn", "$LATEST", 128, "", "", LogFormat())
+records = [InvocationRecord(str(n), 6e6 + n, 9_000 + 7 * n, 0) for n in range(100)]
+measured = FunctionMetrics(Metrics())
+for _ in range(int(sys.argv[1])):
+    measured(OutcomeBatch(info, records, []))
+"""
+BATCH, FEW, MANY = (
+    100,
+    10,
+    110,
+)  # outcomes of a batch; batches of the two runs, whose difference excludes the start
 
 
 def cpu(pid: int) -> float:
@@ -42,6 +65,29 @@ def started(folder: Path, *program: str) -> Served:
         FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code={"ZipFile": zipped(ECHO)}
     )
     return server
+
+
+def instructions() -> float:
+    """Of the tally, for each outcome of a batch."""
+
+    def counted(batches: int) -> int:
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out"
+            command = [
+                "valgrind",
+                "--tool=callgrind",
+                f"--callgrind-out-file={out}",
+                sys.executable,
+                "-c",
+                TALLY,
+            ]
+            subprocess.run([*command, str(batches)], check=True, capture_output=True, timeout=600)
+            (total,) = [
+                line for line in out.read_text().splitlines() if line.startswith(("summary:", "totals:"))
+            ][:1]
+            return int(total.split()[1])
+
+    return (counted(MANY) - counted(FEW)) / (MANY - FEW) / BATCH
 
 
 def calls(server: Served, number: int) -> None:
@@ -67,10 +113,12 @@ def main() -> int:
         for server in servers.values():
             calls(server, CALLS)
         took: dict[str, list[float]] = {name: [] for name in servers}
+        rates: dict[str, list[float]] = {name: [] for name in servers}
         for turn in range(ROUNDS):
             for name, server in list(servers.items())[:: 1 if turn % 2 else -1]:
-                before = cpu(server.process.pid)
+                before, began = cpu(server.process.pid), time.perf_counter()
                 calls(server, CALLS)
+                rates[name].append(CALLS / (time.perf_counter() - began))
                 took[name].append((cpu(server.process.pid) - before) / CALLS * 1e6)
         for server in servers.values():
             server.stop()
@@ -81,6 +129,14 @@ def main() -> int:
     print(
         f"with metrics / without: {statistics.median(ratios):.3f} (median of {ROUNDS} rounds of {CALLS} invocations)"
     )
+    faster = [on / off for on, off in zip(rates["with metrics"], rates["without"], strict=True)]
+    print(
+        f"rate with metrics / without: {statistics.median(faster):.3f} ({statistics.median(rates['without']):.0f}/s)"
+    )
+    if shutil.which("valgrind") is None:
+        print("instructions not counted: there is no valgrind (apt-get install valgrind)")
+    else:
+        print(f"tally: {instructions():.0f} instructions an outcome, in batches of {BATCH} (callgrind)")
     return 0
 
 

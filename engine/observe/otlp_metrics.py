@@ -11,11 +11,12 @@ import logging
 import os
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .metrics import Key, Series
-from .points import Point, rank
+from .points import Point, bounds
 
 EVERY = 10.0  # seconds between two exports, unless OTEL_METRIC_EXPORT_INTERVAL (milliseconds) says otherwise
 MOST = 20_000
@@ -139,13 +140,13 @@ def _metric(found: list[tuple[Series, Point]], begin: int, end: int) -> Any:
         numbers = [NumberDataPoint(_attributes(series), begin, end, point.sum) for series, point in found]
         data = Sum(numbers, delta, is_monotonic=True)
     else:
-        bounds = BOUNDS if first.unit == "Milliseconds" else ()
+        edges = BOUNDS if first.unit == "Milliseconds" else ()
         histograms = []
         for series, point in found:
-            counts, low, high = _counted(point, bounds), point.low, point.high
+            counts, low, high = _counted(point, edges), point.low, point.high
             histograms.append(
                 HistogramDataPoint(
-                    _attributes(series), begin, end, sum(counts), point.sum, counts, list(bounds), low, high
+                    _attributes(series), begin, end, sum(counts), point.sum, counts, list(edges), low, high
                 )
             )
         data = Histogram(histograms, delta)
@@ -162,8 +163,13 @@ def _attributes(series: Series) -> dict[str, str]:
     return {"Namespace": series.namespace, "MetricName": series.name, **dict(series.dimensions)}
 
 
-def _counted(point: Point, bounds: tuple[float, ...]) -> list[int]:
-    """How many values each bucket has."""
-    total = round(point.count)
-    below = [min(total, round(rank(point, bound))) for bound in bounds] if point.whole else [0] * len(bounds)
-    return [high - low for low, high in zip([0, *below], [*below, total], strict=True)]
+def _counted(point: Point, edges: tuple[float, ...]) -> list[int]:
+    """How many values lie between them: each is an edge of the point's own buckets. All beyond, where that is not
+    known."""
+    found = [0.0] * (len(edges) + 1)
+    if not point.whole:
+        found[-1] = point.count
+    else:
+        for index, times in point.buckets.items():
+            found[bisect_left(edges, bounds(index)[1])] += times
+    return [round(times) for times in found]
