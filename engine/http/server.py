@@ -46,8 +46,6 @@ from ..hosting.sandboxing import sandboxing
 from ..observe.counters import Counters
 from ..observe.functions import FunctionMetrics, MappingMetrics
 from ..observe.mappings import MappingCounters
-from ..observe.metrics import Metrics
-from ..observe.otlp_metrics import OtlpMetrics
 from ..observe.outcomes import OutcomeBatch, Outcomes
 from ..observe.tally import Tally
 from ..routing.destinations import Destinations
@@ -60,7 +58,6 @@ from ..services.apigateway.service import ApiGateway
 from ..services.cloudformation.artifacts import Artifacts
 from ..services.cloudformation.responses import Responses
 from ..services.cloudformation.service import CloudFormation
-from ..services.cloudwatch.keeper import Keeper
 from ..services.cloudwatch.service import CloudWatch
 from ..services.elbv2.requests import LoadBalancers
 from ..services.elbv2.service import Elbv2
@@ -104,7 +101,7 @@ from .door import Door
 from .inside import Inside
 from .invoke import Endpoint
 from .listening import function_url, hosts_resolve, listen, url_of
-from .measuring import function_of, of_logs, sample, sweep
+from .measuring import function_of, keeping, of_logs, sample, sweep
 from .options import Options, check
 from .passthrough import Passthrough
 from .protocol import Protocol
@@ -183,12 +180,7 @@ class Server:
         changes = stack.enter_context(contextlib.closing(Changes("sources")))
         packages = Packages(options.state / "code", options.state / "opt")
         stack.callback(packages.close)
-        keeper = Keeper(options.state, Metrics(own=options.metrics))
-        if options.otlp:
-            exported = OtlpMetrics(options.otlp)
-            stack.push_async_callback(loop.run_in_executor, None, exported.close)
-            keeper.on_points = exported.take
-        stack.push_async_callback(keeper.aclose)  # what the log's process says at its end is kept, too
+        keeper = keeping(stack, options)  # what the log's process says at its end is kept, too
         logs = LogsProcess(folder_of(options.state, place.account, place.region))
         await logs.start()
         stack.push_async_callback(logs.close)
