@@ -62,7 +62,11 @@ def cpu(pid: int) -> float:
 def started(folder: Path, *program: str) -> Served:
     server = Served(folder / "state", **({"program": program} if program else {}))
     server.client().create_function(
-        FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code={"ZipFile": zipped(ECHO)}
+        FunctionName="f",
+        Runtime=RUNTIME,
+        Role=ROLE,
+        Handler="app.handler",
+        Code={"ZipFile": zipped(**{"app.py": ECHO})},
     )
     return server
 

@@ -199,6 +199,7 @@ class Server:
         outcomes.subscribe(counters)
         outcomes.subscribe(lambda batch: _log(logs, batch))
         outcomes.subscribe(watched.ended)
+        keeper.metrics.collect(lambda metrics: outcomes.flush())  # a response is counted once it is there
         measured, tally = FunctionMetrics(keeper.metrics), Tally(keeper.metrics)
         QueueMetrics(sqs.catalog, queues, keeper.metrics)
         outcomes.subscribe(measured)

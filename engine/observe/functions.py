@@ -121,8 +121,8 @@ class FunctionMetrics:
         return self._tallies.get(key) or self._tallies.setdefault(key, _Tally(of.function_arn))
 
     def gather(self) -> None:
-        """Add what was tallied until now."""
-        self._made(self._metrics)
+        """Add what came until now."""
+        self._metrics.gather()
 
     def keep_only(self, there: Callable[[str], bool]) -> None:
         """Now and then: forget the durations of functions that are no more."""

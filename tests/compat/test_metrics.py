@@ -164,6 +164,17 @@ def test_metrics_are_what_callers_saw(counted: Served) -> None:
     agree(counted, 2_000)
 
 
+@pytest.mark.promise(254)
+def test_an_invocation_is_counted_once_its_response_is_there(counted: Served) -> None:
+    cloudwatch, at = counted.client("cloudwatch"), urlsplit(counted.url)
+    connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=60)
+    before = total(cloudwatch, "Invocations", FunctionName="f")
+    for n in range(1, 11):
+        assert post(connection, "f", {"do": "ok"})[0] == 200
+        assert total(cloudwatch, "Invocations", FunctionName="f") == before + n
+    connection.close()
+
+
 @pytest.mark.soak
 @pytest.mark.promise(254)
 @pytest.mark.timeout(1200)
