@@ -137,7 +137,9 @@ def _metric(found: list[tuple[Series, Point]], begin: int, end: int) -> Any:
     first, delta = found[0][0], AggregationTemporality.DELTA
     data: Any
     if _is_counter(first):
-        numbers = [NumberDataPoint(_attributes(series), begin, end, point.sum) for series, point in found]
+        numbers = [
+            NumberDataPoint(_attributes(series), begin, end, float(point.sum)) for series, point in found
+        ]
         data = Sum(numbers, delta, is_monotonic=True)
     else:
         edges = BOUNDS if first.unit == "Milliseconds" else ()
