@@ -45,16 +45,12 @@ from engine.observe.outcomes import OutcomeBatch
 from engine.observe.records import DeploymentInfo, InvocationRecord
 
 info = DeploymentInfo("r", "a", "", "", "f", "arn", "$LATEST", 128, "", "", LogFormat())
-records = [InvocationRecord(str(n), 6e6 + n, 9_000 + 7 * n, 0) for n in range(100)]
+records = [InvocationRecord(str(n), 6.03e6 + n, 9_000 + 7 * n, 0) for n in range(100)]
 measured = FunctionMetrics(Metrics())
 for _ in range(int(sys.argv[1])):
     measured(OutcomeBatch(info, records, []))
 """
-BATCH, FEW, MANY = (
-    100,
-    10,
-    110,
-)  # outcomes of a batch; batches of the two runs, whose difference excludes the start
+BATCH, FEW, MANY = 100, 10, 110  # outcomes; batches of two runs, whose difference excludes the start
 
 
 def cpu(pid: int) -> float:

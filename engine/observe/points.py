@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +14,9 @@ import msgspec
 SUBBUCKETS = 64  # of each power of two: a bucket's width is at most 1/64 of its values
 _BITS = 6
 _PARTS = 2 * SUBBUCKETS  # of a mantissa, which is from 1/2 to 1
+_SHIFT = 52 - _BITS
 _BIAS = 1100 << _BITS  # keeps the buckets of positive numbers, the smallest ones too, above that of zero
+_OFFSET = _BIAS - (1022 << _BITS)
 
 
 def bucket(value: float) -> int:
@@ -85,11 +89,10 @@ def of_counts(zeros: int, ones: int) -> Point:
 def of_values(values: Sequence[float]) -> Point:
     """Of one value or more: what `add` makes of them, in a fraction of its time."""
     low = min(values)
-    if low > 0:
-        found = Counter(
-            [(exponent << _BITS) + int(part * _PARTS) for part, exponent in map(math.frexp, values)]
-        )
-        buckets = {_BIAS - SUBBUCKETS + index: float(times) for index, times in found.items()}
+    if low >= sys.float_info.min:  # a double's exponent and the first bits of its mantissa are its bucket
+        bits = memoryview(array("d", values)).cast("B").cast("Q")
+        found = Counter([each >> _SHIFT for each in bits])
+        buckets = {_OFFSET + index: float(times) for index, times in found.items()}
     else:
         buckets = {index: float(times) for index, times in Counter(map(bucket, values)).items()}
     return Point(float(len(values)), float(sum(values)), float(low), float(max(values)), buckets)
