@@ -109,9 +109,14 @@ OPTIONS = (
         action="store_true",
     ),
     option(
-        "--metrics",
-        "keep AWS's metrics of functions, queues and mappings, of each that there was: 20 kB of memory for one",
-        action="store_true",
+        "--no-metrics",
+        "keep none of AWS's metrics (AWS/Lambda, AWS/SQS, ...), only those that are put or taken from logs",
+        action="store_false",
+        dest="metrics",
+    ),
+    option(
+        "--otlp URL",
+        "an OpenTelemetry receiver (http://127.0.0.1:4318) that gets all metrics (pip install 'stoker[otel]')",
     ),
     option("--workers WORKERS", "of one version at most (default: 64)", type=int, default=64),
     option(

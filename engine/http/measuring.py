@@ -1,19 +1,34 @@
-"""What a server does by the clock: it looks at what runs, for metrics, and ends what nobody uses."""
+"""A server's metrics put together, and what it does by the clock: it looks at what runs, and ends what nobody uses."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from ..aws.names import Place
 from ..hosting.placements import Hosting
 from ..observe.counters import Counters
 from ..observe.functions import FunctionMetrics
 from ..observe.metrics import Metrics, Series
+from ..observe.otlp_metrics import OtlpMetrics
+from ..services.cloudwatch.keeper import Keeper
 from ..services.logs.process import Measured
 from ..sources.settings import TABLE
+from .options import Options
 
 SAMPLE = 1.0  # seconds
 SWEEP = 15.0
+
+
+def keeping(stack: contextlib.AsyncExitStack, options: Options) -> Keeper:
+    """Ends with the stack. Raises StoreError."""
+    keeper = Keeper(options.state, Metrics(own=options.metrics))
+    if options.otlp:
+        exported = OtlpMetrics(options.otlp)
+        keeper.on_points = exported.take
+        stack.push_async_callback(asyncio.get_running_loop().run_in_executor, None, exported.close)
+    stack.push_async_callback(keeper.aclose)
+    return keeper
 
 
 async def sample(hosting: Hosting, measured: FunctionMetrics) -> None:

@@ -46,8 +46,8 @@ from ..hosting.sandboxing import sandboxing
 from ..observe.counters import Counters
 from ..observe.functions import FunctionMetrics, MappingMetrics
 from ..observe.mappings import MappingCounters
-from ..observe.metrics import Metrics
 from ..observe.outcomes import Outcomes
+from ..observe.tally import Tally
 from ..routing.destinations import Destinations
 from ..routing.earlier import EventRows
 from ..routing.endings import Endings
@@ -58,7 +58,6 @@ from ..services.apigateway.service import ApiGateway
 from ..services.cloudformation.artifacts import Artifacts
 from ..services.cloudformation.responses import Responses
 from ..services.cloudformation.service import CloudFormation
-from ..services.cloudwatch.keeper import Keeper
 from ..services.cloudwatch.service import CloudWatch
 from ..services.elbv2.requests import LoadBalancers
 from ..services.elbv2.service import Elbv2
@@ -102,7 +101,7 @@ from .door import Door
 from .inside import Inside
 from .invoke import Endpoint
 from .listening import function_url, hosts_resolve, listen, url_of
-from .measuring import function_of, of_logs, sample, sweep
+from .measuring import function_of, keeping, of_logs, sample, sweep
 from .options import Options, check
 from .passthrough import Passthrough
 from .protocol import Protocol
@@ -181,8 +180,7 @@ class Server:
         changes = stack.enter_context(contextlib.closing(Changes("sources")))
         packages = Packages(options.state / "code", options.state / "opt")
         stack.callback(packages.close)
-        keeper = Keeper(options.state, Metrics(own=options.metrics))
-        stack.push_async_callback(keeper.aclose)  # what the log's process says at its end is kept, too
+        keeper = keeping(stack, options)  # what the log's process says at its end is kept, too
         logs = LogsProcess(folder_of(options.state, place.account, place.region))
         await logs.start()
         stack.push_async_callback(logs.close)
@@ -200,7 +198,8 @@ class Server:
         outcomes, counters = Outcomes(loop, logs.journal), Counters()
         outcomes.subscribe(counters)
         outcomes.subscribe(watched.ended)
-        measured = FunctionMetrics(keeper.metrics)
+        keeper.metrics.collect(lambda metrics: outcomes.flush())  # a response is counted once it is there
+        measured, tally = FunctionMetrics(keeper.metrics), Tally(keeper.metrics)
         QueueMetrics(sqs.catalog, queues, keeper.metrics)
         outcomes.subscribe(measured)
         logs.on_measured = partial(of_logs, keeper.metrics)
@@ -222,13 +221,13 @@ class Server:
         targets = Targets(clients, hosting, events.accept, place)
         destinations = Destinations(queues, targets, hosting, endings)
         stack.callback(destinations.close)
-        bus = EventBridge(store, states, queues, targets, logs.printed)
+        bus = EventBridge(store, states, queues, targets, logs.printed, tally)
         stack.push_async_callback(bus.aclose)
-        scheduler = Scheduler(states, queues, targets, clients, logs.printed)
+        scheduler = Scheduler(states, queues, targets, clients, logs.printed, tally)
         stack.push_async_callback(scheduler.aclose)
         subscriptions = Subscriptions(logs, store, states, queues, targets, hosting, logs.printed)
         stack.callback(subscriptions.close)
-        topics = Sns(store, states, queues, targets, sqs.deduplication, logs.printed, lambda: self.url)
+        topics = Sns(store, states, queues, targets, sqs.deduplication, logs.printed, lambda: self.url, tally)
         stack.push_async_callback(topics.aclose)
         alarms = CloudWatch(keeper, states, queues, targets, hosting, bus.publish, logs.printed)
         stack.callback(alarms.close)
@@ -280,20 +279,22 @@ class Server:
         stages = Stages(
             clients, targets, Posts(bus.http, upstream, lambda: self.url, self._host("execute-api.{}")).post
         )
-        runner = PipeRunner(pipes, hosting, polling, sqs, changes, failures, mapped, options.workers, stages)
+        runner = PipeRunner(
+            pipes, hosting, polling, sqs, changes, failures, mapped, options.workers, stages, tally
+        )
         stack.callback(runner.close)
         await loop.run_in_executor(executor, lambda_.settle)
         Collection(states, packages, loop.call_soon_threadsafe)
         door = self._door(place)
         gateway = ApiGateway(states, self._host("execute-api.{}"))
         stack.push_async_callback(gateway.aclose)
-        apis = ExecuteApi(hosting, door.guarded, gateway.resets)
+        apis = ExecuteApi(hosting, door.guarded, gateway.resets, tally)
         stack.push_async_callback(apis.aclose)
         balancing = Elbv2(states, self._host("{}.elb"))
         stack.push_async_callback(balancing.aclose)
         held = budget.Budget(options.inflight * budget.MIB)
         services: list[Service] = [
-            FunctionUrlRequests(hosting, door.guarded, logs.printed, options.strict),
+            FunctionUrlRequests(hosting, door.guarded, logs.printed, options.strict, tally),
             apis,
             LoadBalancers(hosting),
             Health(counters, mapped, held.read),

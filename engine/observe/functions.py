@@ -2,20 +2,22 @@
 names and dimensions.
 
 What comes between two minutes' ends is tallied by version and by how it was called; names and dimensions are made of
-that when somebody wants the metrics, so a batch of outcomes costs a loop over its records.
+that when somebody wants the metrics. An outcome costs a row in a list, and its part of a few passes over many of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .metrics import MINUTE, Metrics, Series
 from .outcomes import OutcomeBatch
-from .points import Point, bucket, of_counts
+from .points import Point, of_counts, of_values
+from .records import DeploymentInfo
 
 NAMESPACE = "AWS/Lambda"
+TOGETHER = 1_000  # records of a deployment that are tallied at once, at most
 PROVISIONED, SPILLED = 1, 2  # what an invocation of a version with provisioned concurrency found
 # What becomes of an accepted event, and the metric that counts it.
 DROPPED, AGE, RECEIVED = "AsyncEventsDropped", "AsyncEventAge", "AsyncEventsReceived"
@@ -52,6 +54,9 @@ class _Called(NamedTuple):
     minute: int
 
 
+_Row = tuple[float, int, str, str, int]  # of a record: at, took, status, alias, provisioned
+
+
 @dataclass(slots=True)
 class _Tally:
     arn: str
@@ -62,6 +67,23 @@ class _Tally:
     spilled: int = 0
     duration: Point = field(default_factory=lambda: Point(buckets={}))  # milliseconds
 
+    def add(self, rows: Sequence[_Row]) -> None:
+        _, took, statuses, _, provisioned = zip(*rows, strict=True)
+        self.invocations += len(rows)
+        self.errors += len(rows) - statuses.count("success")
+        if any(provisioned):
+            self.provisioned += provisioned.count(PROVISIONED)
+            self.spilled += provisioned.count(SPILLED)
+        self.duration.merge(of_values([each / 1e6 for each in took]))
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What a deployment's records said that are not tallied yet."""
+
+    of: DeploymentInfo
+    rows: list[_Row] = field(default_factory=list)
+
 
 class FunctionMetrics:
     """A subscriber to outcomes; belongs to the event loop."""
@@ -71,46 +93,36 @@ class FunctionMetrics:
         self._tallies: dict[_Called, _Tally] = {}
         self._events: dict[_Event, Point] = {}
         self.durations: dict[str, Point] = {}  # by function ARN, since the server's start: milliseconds
-        self._ran: set[tuple[str, str, str]] = set()  # since the last sample
+        self._waiting: dict[int, _Waiting] = {}  # by the deployment's identity
+        self._ran: dict[int, DeploymentInfo] = {}  # since the last sample, by identity
         metrics.collect(self._made)
 
     def __call__(self, batch: OutcomeBatch) -> None:
-        known: dict[tuple[int, str], _Tally] = {}
-        if batch.records:
-            of = batch.deployment
-            self._ran.add((of.region, of.account, of.function_name))
-        for record in batch.records:
-            took = record.took / 1e6
-            key = int((record.at - took) // 60_000), record.alias  # an invocation belongs to when it began
-            tally = known.get(key)
-            if tally is None:
-                tally = known[key] = self._tally(batch, *key)
-            tally.invocations += 1
-            if record.status != "success":
-                tally.errors += 1
-            if record.provisioned:
-                if record.provisioned == PROVISIONED:
-                    tally.provisioned += 1
-                else:
-                    tally.spilled += 1
-            point = tally.duration
-            point.count += 1
-            point.sum += took
-            point.low = min(point.low, took)
-            point.high = max(point.high, took)
-            index = bucket(took)
-            point.buckets[index] = point.buckets.get(index, 0) + 1
-        for throttle in batch.throttles:
-            self._tally(batch, int(throttle.at // MINUTE), throttle.alias).throttles += 1
-
-    def _tally(self, batch: OutcomeBatch, minute: int, alias: str) -> _Tally:
         of = batch.deployment
+        waiting = self._waiting.get(id(of))
+        if waiting is None:
+            waiting = self._waiting[id(of)] = _Waiting(of)
+        if batch.records:
+            self._ran[id(of)] = of
+            waiting.rows += [(r.at, r.took, r.status, r.alias, r.provisioned) for r in batch.records]
+            if len(waiting.rows) >= TOGETHER:
+                self._settle(waiting)
+        for throttle in batch.throttles:
+            self._tally(of, int(throttle.at // MINUTE), throttle.alias).throttles += 1
+
+    def _settle(self, waiting: _Waiting) -> None:
+        rows, waiting.rows = waiting.rows, []
+        if rows:
+            for (minute, alias), found in _together(rows):
+                self._tally(waiting.of, minute, alias).add(found)
+
+    def _tally(self, of: DeploymentInfo, minute: int, alias: str) -> _Tally:
         key = _Called(of.region, of.account, of.function_name, of.version, alias, minute)
         return self._tallies.get(key) or self._tallies.setdefault(key, _Tally(of.function_arn))
 
     def gather(self) -> None:
-        """Add what was tallied until now."""
-        self._made(self._metrics)
+        """Add what came until now."""
+        self._metrics.gather()
 
     def keep_only(self, there: Callable[[str], bool]) -> None:
         """Now and then: forget the durations of functions that are no more."""
@@ -118,6 +130,9 @@ class FunctionMetrics:
             del self.durations[arn]
 
     def _made(self, metrics: Metrics) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for each in waiting.values():
+            self._settle(each)
         tallies, self._tallies = self._tallies, {}
         for called, tally in tallies.items():
             done, at = tally.invocations, called.minute * MINUTE
@@ -147,13 +162,13 @@ class FunctionMetrics:
     def sampled(self, region: str, account: str, running: Iterable[InFlight]) -> None:
         """What runs now, of one place; what began and ended since the last time counts as one. Once a second."""
         place = (region, account, NAMESPACE)
-        ran = {each for each in self._ran if each[:2] == (region, account)}
-        self._ran -= ran
+        here = [key for key, of in self._ran.items() if (of.region, of.account) == (region, account)]
+        ran = {self._ran.pop(key).function_name for key in here}
         total = unreserved = 0
         for each in running:
             total += each.in_flight
             unreserved += 0 if each.reserved else each.in_flight
-            ran.discard((region, account, each.name))
+            ran.discard(each.name)
             if each.in_flight:
                 self._gauge(place, "ConcurrentExecutions", (("FunctionName", each.name),), each.in_flight)
             for version, in_flight, warm in each.by_version:
@@ -161,7 +176,7 @@ class FunctionMetrics:
                 used = min(in_flight, warm)
                 self._gauge(place, "ProvisionedConcurrentExecutions", dimensions, used)
                 self._gauge(place, "ProvisionedConcurrencyUtilization", dimensions, used / warm)
-        for _, _, name in ran:
+        for name in ran:
             self._gauge(place, "ConcurrentExecutions", (("FunctionName", name),), 1)
         total, unreserved = max(total, int(bool(ran))), max(unreserved, int(bool(ran)))
         if total:
@@ -207,6 +222,18 @@ class MappingMetrics:
         unit = "Milliseconds" if name == "IteratorAge" else "Count"
         for dimensions in ((), (("FunctionName", function),))[: 2 if function else 1]:
             self._metrics.add(Series(region, account, NAMESPACE, name, dimensions, unit), value)
+
+
+def _together(rows: Sequence[_Row]) -> Iterable[tuple[tuple[int, str], Sequence[_Row]]]:
+    """By the minute in which they began, which an invocation belongs to, and how they were called: mostly one."""
+    ends = [row[0] for row in rows]
+    first = int((min(ends) - max([row[1] for row in rows]) / 1e6) // 60_000)
+    if first == int(max(ends) // 60_000) and len({row[3] for row in rows}) == 1:
+        return [((first, rows[0][3]), rows)]
+    found: dict[tuple[int, str], list[_Row]] = {}
+    for row in rows:
+        found.setdefault((int((row[0] - row[1] / 1e6) // 60_000), row[3]), []).append(row)
+    return found.items()
 
 
 def _dimensions(name: str, version: str, alias: str) -> list[tuple[tuple[str, str], ...]]:

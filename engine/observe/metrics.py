@@ -32,7 +32,7 @@ class Metrics:
     def __init__(self, clock: Callable[[], float] = time.time, own: bool = True) -> None:
         """own: keep the server's own, of the namespaces AWS/…, too."""
         self.clock = clock
-        self._own = own
+        self.own = own
         self._points: dict[Key, Point] = {}
         self._lock = threading.Lock()
         self._collectors: list[Callable[[Metrics], object]] = []
@@ -72,7 +72,7 @@ class Metrics:
             known.merge(point)
 
     def _wanted(self, series: Series) -> bool:
-        return self._own or not series.namespace.startswith("AWS/")
+        return self.own or not series.namespace.startswith("AWS/")
 
     def take(self) -> dict[Key, Point]:
         """What came since the last time."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 SUBBUCKETS = 64  # of each power of two: a bucket's width is at most 1/64 of its values
 _BITS = 6
+_PARTS = 2 * SUBBUCKETS  # of a mantissa, which is from 1/2 to 1
+_SHIFT = 52 - _BITS
 _BIAS = 1100 << _BITS  # keeps the buckets of positive numbers, the smallest ones too, above that of zero
+_OFFSET = _BIAS - (1022 << _BITS)
 
 
 def bucket(value: float) -> int:
@@ -18,7 +24,7 @@ def bucket(value: float) -> int:
     if not value:
         return 0
     mantissa, exponent = math.frexp(abs(value))
-    index = _BIAS + (exponent << _BITS) + int(mantissa * (2 * SUBBUCKETS)) - SUBBUCKETS
+    index = _BIAS + (exponent << _BITS) + int(mantissa * _PARTS) - SUBBUCKETS
     return index if value > 0 else -index
 
 
@@ -27,8 +33,8 @@ def bounds(index: int) -> tuple[float, float]:
     if not index:
         return 0.0, 0.0
     exponent, sub = divmod(abs(index) - _BIAS, SUBBUCKETS)
-    low = math.ldexp((sub + SUBBUCKETS) / (2 * SUBBUCKETS), exponent)
-    high = math.ldexp((sub + SUBBUCKETS + 1) / (2 * SUBBUCKETS), exponent)
+    low = math.ldexp((sub + SUBBUCKETS) / _PARTS, exponent)
+    high = math.ldexp((sub + SUBBUCKETS + 1) / _PARTS, exponent)
     return (low, high) if index > 0 else (-high, -low)
 
 
@@ -78,6 +84,18 @@ def of_counts(zeros: int, ones: int) -> Point:
     if ones:
         buckets[bucket(1)] = float(ones)
     return Point(zeros + ones, ones, 0.0 if zeros else 1.0, 1.0 if ones else 0.0, buckets)
+
+
+def of_values(values: Sequence[float]) -> Point:
+    """Of one value or more: what `add` makes of them, in a fraction of its time."""
+    low = min(values)
+    if low >= sys.float_info.min:  # a double's exponent and the first bits of its mantissa are its bucket
+        bits = memoryview(array("d", values)).cast("B").cast("Q")
+        found = Counter([each >> _SHIFT for each in bits])
+        buckets = {_OFFSET + index: float(times) for index, times in found.items()}
+    else:
+        buckets = {index: float(times) for index, times in Counter(map(bucket, values)).items()}
+    return Point(float(len(values)), float(sum(values)), float(low), float(max(values)), buckets)
 
 
 def of_summary(count: float, total: float, low: float, high: float) -> Point:
@@ -147,6 +165,6 @@ def trimmed(point: Point, low: float, high: float) -> tuple[float, float]:
 
 
 __all__: list[Any] = [
-    "SUBBUCKETS", "Point", "bounds", "bucket", "decode", "encode", "merged", "of_counts", "of_summary", "percentile",
-    "rank", "trimmed",
+    "SUBBUCKETS", "Point", "bounds", "bucket", "decode", "encode", "merged", "of_counts", "of_summary", "of_values",
+    "percentile", "rank", "trimmed",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ def again(queues: Queues, row: Leased, error: Exception, most: float) -> Again |
 
 Send = Callable[[str, Leased], Awaitable[object]]  # the queue, and the row
 Failed = Callable[[str, Leased, Exception], Awaitable[Again | None]]
+# Hears of each attempt: the row, when it began (epoch seconds), why it failed, and when it is tried again, if it is.
+Measure = Callable[[Leased, float, Exception | None, Again | None], object]
 
 
 class Deliveries:
@@ -41,6 +44,7 @@ class Deliveries:
         send: Send,
         failed: Failed,
         at_once: Callable[[str], int] = lambda queue: AT_ONCE,
+        measure: Measure = lambda row, began, error, step: None,
     ) -> None:
         """failed: hears why a row was not sent. None: it is given up, and what comes of that is durable. at_once: how
         many of a queue are sent at a time; where that is one, a row that is tried again with no delay stays first."""
@@ -49,6 +53,7 @@ class Deliveries:
         self._send = send
         self._failed = failed
         self._at_once = at_once
+        self._measure = measure
         self._running: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -92,13 +97,26 @@ class Deliveries:
         self.due(queue)
 
     async def _attempt(self, queue: str, row: Leased) -> Again | None:
+        began = time.time()
         try:
             await self._send(queue, row)
         except Exception as error:  # no delivery is lost by a mistake of ours
             try:
-                return await self._failed(queue, row, error)
+                step = await self._failed(queue, row, error)
             except Exception as fault:
-                context = {"message": f"a delivery of {queue} could not be given up", "exception": fault}
-                asyncio.get_running_loop().call_exception_handler(context)
-                return Again(MISTAKE_S)
+                _report(f"a delivery of {queue} could not be given up", fault)
+                step = Again(MISTAKE_S)
+            self._measured(row, began, error, step)
+            return step
+        self._measured(row, began, None, None)
         return None
+
+    def _measured(self, row: Leased, began: float, error: Exception | None, step: Again | None) -> None:
+        try:
+            self._measure(row, began, error, step)
+        except Exception as fault:
+            _report("a delivery could not be measured", fault)
+
+
+def _report(message: str, fault: Exception) -> None:
+    asyncio.get_running_loop().call_exception_handler({"message": message, "exception": fault})

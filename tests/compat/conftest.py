@@ -21,7 +21,7 @@ __all__ = ["ROOT"]
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("state"), "--metrics")
+    served = Served(tmp_path_factory.mktemp("state"))
     yield served
     assert served.stop() == 0
 

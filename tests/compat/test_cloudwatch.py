@@ -101,6 +101,27 @@ def test_what_was_put_is_read(each: Any) -> None:
     assert {m["MetricName"] for m in listed} == {"took", "sums"} and listed[0]["Dimensions"] == DIMENSIONS
 
 
+@pytest.mark.promise(285)
+def test_metrics_are_listed_in_pages(cloudwatch: Any) -> None:
+    """Each once, in order, those that have a dimension, and those that had a point in the last three hours."""
+    old = now() - datetime.timedelta(hours=4)
+    cloudwatch.put_metric_data(Namespace="Paged", MetricData=[
+        {"MetricName": f"m{n:03}", "Value": 1, "Dimensions": [{"Name": "odd", "Value": str(n % 2)}],
+         "Timestamp": old if n == 7 else now()}
+        for n in range(999)
+    ])  # fmt: skip
+
+    def listed(**wanted: Any) -> list[str]:
+        pages = cloudwatch.get_paginator("list_metrics").paginate(Namespace="Paged", **wanted)
+        return [each["MetricName"] for page in pages for each in page["Metrics"]]
+
+    names = [f"m{n:03}" for n in range(999)]
+    assert listed() == names
+    assert listed(Dimensions=[{"Name": "odd", "Value": "1"}]) == names[1::2]
+    assert listed(RecentlyActive="PT3H") == [name for name in names if name != "m007"]
+    assert listed(MetricName="m500", Dimensions=[{"Name": "odd"}]) == ["m500"]
+
+
 @pytest.mark.promise(251)
 def test_a_compressed_request(each: Any) -> None:
     """botocore compresses what is larger than 10 KiB."""
@@ -278,14 +299,14 @@ def test_an_alarm_acts(server: Served, cloudwatch: Any, sqs: Any, sns: Any, even
 @pytest.mark.promise(250)
 def test_metrics_and_alarms_outlive_the_server(tmp_path: Any) -> None:
     """SIGKILL: what a request put and an alarm's state are there; functions' metrics of a server that ends are, too."""
-    server = Served(tmp_path / "state", "--metrics")
+    server = Served(tmp_path / "state")
     cloudwatch = server.client("cloudwatch")
     breach(cloudwatch, "Kept")
     cloudwatch.put_metric_alarm(**alarm("kept", "Kept"))
     until(lambda: state(cloudwatch, "kept") == "ALARM")
     server.process.kill()
     server.process.wait()
-    again = Served(tmp_path / "state", "--metrics")
+    again = Served(tmp_path / "state")
     cloudwatch = again.client("cloudwatch")
     assert state(cloudwatch, "kept") == "ALARM"
     asked = {
@@ -304,7 +325,7 @@ def test_metrics_and_alarms_outlive_the_server(tmp_path: Any) -> None:
     for _ in range(5):
         lambda_.invoke(FunctionName="f", Payload=b"{}")
     assert again.stop() == 0
-    third = Served(tmp_path / "state", "--metrics")
+    third = Served(tmp_path / "state")
     asked = {
         "Namespace": "AWS/Lambda",
         "MetricName": "Invocations",

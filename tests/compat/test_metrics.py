@@ -50,7 +50,7 @@ WAYS = {
 
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    server = Served(tmp_path_factory.mktemp("metrics") / "state", "--metrics")
+    server = Served(tmp_path_factory.mktemp("metrics") / "state")
     client, sqs = server.client(), server.client("sqs")
     queue = sqs.create_queue(QueueName="dead")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -164,6 +164,17 @@ def test_metrics_are_what_callers_saw(counted: Served) -> None:
     agree(counted, 2_000)
 
 
+@pytest.mark.promise(254)
+def test_an_invocation_is_counted_once_its_response_is_there(counted: Served) -> None:
+    cloudwatch, at = counted.client("cloudwatch"), urlsplit(counted.url)
+    connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=60)
+    before = total(cloudwatch, "Invocations", FunctionName="f")
+    for n in range(1, 11):
+        assert post(connection, "f", {"do": "ok"})[0] == 200
+        assert total(cloudwatch, "Invocations", FunctionName="f") == before + n
+    connection.close()
+
+
 @pytest.mark.soak
 @pytest.mark.promise(254)
 @pytest.mark.timeout(1200)
@@ -204,7 +215,7 @@ def test_the_exposition(counted: Served) -> None:
 def test_where_requests_must_be_signed_metrics_need_a_key(tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.write_text("[a]\naws_access_key_id=AKIAEXAMPLE\naws_secret_access_key=secret\n")
-    server = Served(tmp_path / "state", "--auth", str(credentials), "--metrics")
+    server = Served(tmp_path / "state", "--auth", str(credentials))
     at = urlsplit(server.url)
     for authorization, status in (
         ("", 401), ("Basic QUtJQUVYQU1QTEU6c2VjcmV0", 200), ("Basic QUtJQUVYQU1QTEU6d3Jvbmc=", 401), ("Basic !", 401),

@@ -1,7 +1,7 @@
 """Points of metrics on the disk: by series and time, merged as they come, coarser with age, within a bound of bytes.
 
 As CloudWatch keeps them: points of a second for 3 hours, of a minute for 15 days, of five minutes for 63 days, of an
-hour for 455 days. A database of its own: what it loses is no state. Belongs to one thread, but for the list of series.
+hour for 455 days. A database of its own: what it loses is no state. Belongs to one thread.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,30 +18,20 @@ import msgspec
 from ...durable.folder import StoreError
 from ...observe.metrics import Key, Series
 from ...observe.points import Point, decode, encode
+from . import index
+from .index import Listed, SeriesIndex, Wanted
 
 HOUR, DAY = 3600, 86_400
 # Seconds of a point, how long it is kept, and the seconds of the point that it is merged into then (0: none).
 SPANS = ((1, 3 * HOUR, 60), (60, 15 * DAY, 300), (300, 63 * DAY, 3600), (3600, 455 * DAY, 0))
 MOST_BYTES = 256 << 20
-MOST_SERIES = 100_000
 _BATCH = 2_000  # points that are merged or dropped in one transaction
 _TABLES = """
-CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, last INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS points (series INTEGER NOT NULL, span INTEGER NOT NULL, stamp INTEGER NOT NULL,
                                    value BLOB NOT NULL, PRIMARY KEY (series, span, stamp)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS points_by_age ON points (span, stamp);
 """
-
-_CACHE = 256  # KiB of pages: SQLite takes 2 MB by itself
-
-
-class Known:
-    """A series that has points. last: the epoch seconds of its newest one."""
-
-    __slots__ = ("id", "last", "stored")
-
-    def __init__(self, id: int, last: int) -> None:
-        self.id, self.last, self.stored = id, last, last
+_CACHE = 512  # KiB of pages: SQLite takes 2 MB by itself
 
 
 class PointStore:
@@ -53,8 +43,6 @@ class PointStore:
         self._path = path
         self._clock = clock
         self._most_bytes = most_bytes
-        self.series: dict[Series, Known] = {}
-        self.dropped = 0  # points of series that there was no room for
         try:
             self._connection = self._open()
         except sqlite3.DatabaseError:  # metrics are no state: what cannot be read is put aside
@@ -62,9 +50,9 @@ class PointStore:
                 for suffix in ("-wal", "-shm"):
                     path.with_name(path.name + suffix).unlink(missing_ok=True)
                 path.rename(path.with_name(path.name + ".damaged"))
-            self.series.clear()
             with _explained(path):
                 self._connection = self._open()
+        self._index = SeriesIndex(self._connection)
 
     def _open(self) -> sqlite3.Connection:
         made = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
@@ -73,9 +61,7 @@ class PointStore:
             made.execute("PRAGMA journal_mode=WAL")
             made.execute("PRAGMA synchronous=FULL")
             made.execute(f"PRAGMA cache_size=-{_CACHE}")
-            made.executescript(_TABLES)
-            for id, key, last in made.execute("SELECT id, key, last FROM series"):
-                self.series[_series(key)] = Known(id, last)
+            made.executescript(index.TABLES + _TABLES)
         except BaseException:
             made.close()
             raise
@@ -84,31 +70,13 @@ class PointStore:
     def close(self) -> None:
         self._connection.close()
 
-    def room(self, wanted: Iterable[Series]) -> bool:
-        """Is there room for these series? From any thread."""
-        fresh = sum(1 for each in wanted if each not in self.series)
-        return not fresh or len(self.series) + fresh <= MOST_SERIES
-
     def put(self, points: Mapping[Key, Point]) -> None:
         """Durable when this returns."""
-        made: dict[Series, Known] = {}
-        with _explained(self._path), self._transaction() as run:
-            for (series, span, stamp), point in points.items():
-                known = self.series.get(series) or made.get(series)
-                if known is None:
-                    if len(self.series) + len(made) >= MOST_SERIES:
-                        self.dropped += 1
-                        continue
-                    row = run(
-                        "INSERT INTO series (key, last) VALUES (?, ?) RETURNING id", (_key(series), stamp)
-                    )
-                    known = made[series] = Known(row.fetchone()[0], stamp)
-                self._merge(known.id, span, stamp, point)
-                known.last = max(known.last, stamp)
-                if known.last - known.stored >= 60:
-                    known.stored = known.last
-                    run("UPDATE series SET last=? WHERE id=?", (known.last, known.id))
-        self.series = {**self.series, **made} if made else self.series
+        with _explained(self._path):
+            with self._transaction():
+                for (series, span, stamp), point in points.items():
+                    self._merge(self._index.enter(series, stamp), span, stamp, point)
+            self._shrink()
 
     def _merge(self, id: int, span: int, stamp: int, point: Point) -> None:
         key = (id, span, stamp)
@@ -121,20 +89,15 @@ class PointStore:
             point = stored
         self._connection.execute("INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)", (*key, encode(point)))
 
-    def read(
-        self, wanted: Iterable[Series], start: float, end: float, period: int, first: int = 0
-    ) -> dict[int, Point]:
-        """By the beginning of each period: what several series, such as one's units, add up to from start to end.
-        first: the beginning of any period."""
+    def read(self, wanted: Series, start: float, end: float, period: int, first: int = 0) -> dict[int, Point]:
+        """By the beginning of each period: what a series, or all of its units (index.ANY), adds up to from start to
+        end. first: the beginning of any period."""
         found: dict[int, Point] = {}
         with _explained(self._path):
-            for series in wanted:
-                known = self.series.get(series)
-                if known is None:
-                    continue
+            for id, _ in self._index.find(wanted):
                 rows = self._connection.execute(
                     "SELECT stamp, value FROM points WHERE series=? AND span<=? AND stamp>=? AND stamp<?",
-                    (known.id, period, math.floor(start), math.ceil(end)),
+                    (id, period, math.floor(start), math.ceil(end)),
                 )
                 for stamp, value in rows:
                     at = (stamp - first) // period * period + first
@@ -145,6 +108,15 @@ class PointStore:
                         point.merge(_point(value))
         return found
 
+    def units(self, wanted: Series) -> list[str]:
+        """Those that there are of a series whose unit may be any."""
+        with _explained(self._path):
+            return [unit for _, unit in self._index.find(wanted)]
+
+    def page(self, wanted: Wanted, most: int) -> list[Listed]:
+        with _explained(self._path):
+            return self._index.page(wanted, most)
+
     def tidy(self) -> None:
         """What is old enough becomes coarser, or goes; so does the oldest where there are too many bytes."""
         now = int(self._clock())
@@ -152,20 +124,14 @@ class PointStore:
             for span, keep, coarser in SPANS:
                 while self._age(span, now - keep, coarser):
                     pass
-            while self._size() > self._most_bytes and self._drop_oldest():
-                pass
-            dead = {series: known for series, known in self.series.items() if known.last < now - SPANS[1][1]}
-            gone = [series for series, known in dead.items() if not self._has(known.id)]
-            with self._transaction() as run:
-                for series in gone:
-                    run("DELETE FROM series WHERE id=?", (self.series[series].id,))
-            self.series = {series: known for series, known in self.series.items() if series not in set(gone)}
+            self._shrink()
+            gone = self._index.pointless(now - SPANS[1][1])
+            with self._transaction():
+                self._index.forget(gone)
 
-    def _has(self, id: int) -> bool:
-        return (
-            self._connection.execute("SELECT 1 FROM points WHERE series=? LIMIT 1", (id,)).fetchone()
-            is not None
-        )
+    def _shrink(self) -> None:
+        while self._size() > self._most_bytes and self._drop_oldest():
+            pass
 
     def _age(self, span: int, before: int, coarser: int) -> bool:
         """Some of one span that are older than that. False: there are none."""
@@ -181,13 +147,18 @@ class PointStore:
         return len(rows) == _BATCH
 
     def _drop_oldest(self) -> bool:
-        """False: there are none."""
+        """And the series that have no other point. False: there are none."""
         with self._transaction() as run:
             rows = run("SELECT series, span, stamp FROM points ORDER BY stamp LIMIT ?", (_BATCH,)).fetchall()
             for row in rows:
                 run("DELETE FROM points WHERE series=? AND span=? AND stamp=?", row)
+            self._index.forget({id for id, _, _ in rows if not self._has(id)})
         self._connection.execute("PRAGMA incremental_vacuum").fetchall()
         return bool(rows)
+
+    def _has(self, id: int) -> bool:
+        found = self._connection.execute("SELECT 1 FROM points WHERE series=? LIMIT 1", (id,))
+        return found.fetchone() is not None
 
     def _size(self) -> int:
         def pragma(name: str) -> int:
@@ -220,12 +191,3 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
-
-
-def _key(series: Series) -> str:
-    return msgspec.json.encode(series).decode()
-
-
-def _series(key: str) -> Series:
-    region, account, namespace, name, dimensions, unit = msgspec.json.decode(key)
-    return Series(region, account, namespace, name, tuple((n, v) for n, v in dimensions), unit)

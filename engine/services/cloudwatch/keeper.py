@@ -13,7 +13,8 @@ from typing import TypeVar
 from ...durable.folder import StoreError
 from ...observe.metrics import Key, Metrics, Series
 from ...observe.points import Point
-from .disk import Known, PointStore
+from .disk import PointStore
+from .index import Listed, Wanted
 
 FLUSH = 5.0  # seconds; a process that is killed loses what came since
 SHARE = 50  # writing takes at most one part in so many of the time
@@ -28,19 +29,12 @@ class Keeper:
     def __init__(self, folder: Path, metrics: Metrics) -> None:
         """Raises StoreError."""
         self.metrics = metrics
+        self.on_points: Callable[[Mapping[Key, Point]], object] = lambda points: None  # that are on the disk
         self._store = PointStore(folder / DATABASE, metrics.clock)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stoker-metrics")
         self._given: list[tuple[Mapping[Key, Point], asyncio.Future[None]]] = []
         self._writing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def series(self) -> Mapping[Series, Known]:
-        """All that have points on the disk."""
-        return self._store.series
-
-    def room(self, wanted: Sequence[Series]) -> bool:
-        return self._store.room(wanted)
 
     def start(self) -> None:
         self._tasks = [asyncio.ensure_future(each) for each in (self._flush_often(), self._tidy_often())]
@@ -89,12 +83,21 @@ class Keeper:
                 _settle(given, error)
                 raise
             _settle(given, None)
+            self.on_points(points)
 
     async def read(
-        self, wanted: Sequence[Series], start: float, end: float, period: int, first: int = 0
+        self, wanted: Series, start: float, end: float, period: int, first: int = 0
     ) -> dict[int, Point]:
         """By the beginning of each period. Raises StoreError. What came in the last seconds: after `flush`."""
         return await self._run(self._store.read, wanted, start, end, period, first)
+
+    async def units(self, wanted: Series) -> list[str]:
+        """Those that there are of a series whose unit may be any. Raises StoreError."""
+        return await self._run(self._store.units, wanted)
+
+    async def page(self, wanted: Wanted, most: int) -> list[Listed]:
+        """So many of the series that there are, in order. Raises StoreError."""
+        return await self._run(self._store.page, wanted, most)
 
     async def _flush_often(self) -> None:
         wait = FLUSH

@@ -8,6 +8,7 @@ from typing import Any
 from ...aws.names import Place
 from ...observe.metrics import Series
 from . import faults
+from .index import ANY
 
 UNITS = (
     "None", "Count", "Milliseconds", "Seconds", "Microseconds", "Percent", "Bytes", "Kilobytes", "Megabytes",
@@ -32,11 +33,10 @@ def listed(found: Dimensions) -> list[dict[str, str]]:
     return [{"Name": name, "Value": value} for name, value in found]
 
 
-def candidates(place: Place, metric: Mapping[str, Any], unit: str | None) -> list[Series]:
-    """The series that a metric of a request may be: one, or one of each unit. Raises Fault."""
+def series_of(place: Place, metric: Mapping[str, Any], unit: str | None) -> Series:
+    """The series that a metric of a request is. Raises Fault."""
     of = dimensions(metric.get("Dimensions"))
-    name = (place.region, place.account, metric["Namespace"], metric["MetricName"], of)
-    return [Series(*name, each) for each in ((unit,) if unit else UNITS)]
+    return Series(place.region, place.account, metric["Namespace"], metric["MetricName"], of, unit or ANY)
 
 
 def check_period(period: int) -> None:

@@ -39,8 +39,6 @@ class Putting:
         if len(data) > DATA:
             raise faults.value(f"The collection MetricData must not have a size greater than {DATA}.")
         points = self._points(caller.place, namespace, data)
-        if not self._keeper.room([series for series, _, _ in points]):
-            raise Fault("LimitExceededException", "This endpoint keeps no more metrics.")
         try:
             await self._keeper.put(points)
         except StoreError as error:

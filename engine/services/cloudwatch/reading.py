@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from ...aws.names import Place
 from ...aws.service import Caller
-from ...observe.metrics import Series
 from . import expressions, faults
 from .expressions import Values
+from .index import Listed, Wanted
 from .keeper import Keeper
-from .naming import candidates, check_period, dimensions, listed
+from .naming import check_period, dimensions, listed, series_of
 from .statistics import BASIC, statistic
 
 STATISTICS_POINTS = 1_440
@@ -47,10 +50,11 @@ class Reading:
         start = self._rounded(start, period)
         await self._keeper.flush()
         found = []
-        for series in self._there(caller.place, members, members.get("Unit")):
-            points = await self._keeper.read([series], start, end, period, int(start))
+        series = series_of(caller.place, members, members.get("Unit"))
+        for unit in await self._keeper.units(series):
+            points = await self._keeper.read(series._replace(unit=unit), start, end, period, int(start))
             for at, point in points.items():
-                shown: Members = {"Timestamp": at, "Unit": series.unit}
+                shown: Members = {"Timestamp": at, "Unit": unit}
                 shown |= {name: _value(name, point) for name in basic}
                 if extended:
                     values = {name: _value(name, point) for name in extended}
@@ -126,38 +130,25 @@ class Reading:
     async def values(self, place: Place, stat: Mapping[str, Any], start: float, end: float) -> Values:
         """A MetricStat's, by the beginning of each period."""
         period = stat["Period"]
-        series = self._there(place, stat["Metric"], stat.get("Unit"))
+        series = series_of(place, stat["Metric"], stat.get("Unit"))
         points = await self._keeper.read(series, start // period * period, end, period)
         values = {at: _value(stat["Stat"], point) for at, point in points.items()}
         return {at: value for at, value in values.items() if value is not None}
 
     async def list_metrics(self, members: Members, caller: Caller) -> Members:
         await self._keeper.flush()
-        place, wanted = caller.place, members.get("Dimensions") or []
-        after = _offset(members.get("NextToken"))
-        oldest = self._keeper.metrics.clock() - (RECENT if members.get("RecentlyActive") else ACTIVE)
-        found = set()
-        for series, known in self._keeper.series.items():
-            if (series.region, series.account) != (place.region, place.account) or known.last < oldest:
-                continue
-            if members.get("Namespace") not in (None, series.namespace):
-                continue
-            if members.get("MetricName") not in (None, series.name):
-                continue
-            own = dict(series.dimensions)
-            if all(each["Name"] in own and each.get("Value") in (None, own[each["Name"]]) for each in wanted):
-                found.add((series.namespace, series.name, series.dimensions))
-        rows = sorted(found)
+        wanted = Wanted(
+            caller.place.region, caller.place.account, members.get("Namespace"), members.get("MetricName"),
+            [(each["Name"], each.get("Value")) for each in members.get("Dimensions") or ()],
+            self._keeper.metrics.clock() - (RECENT if members.get("RecentlyActive") else ACTIVE),
+            _after(members.get("NextToken")),
+        )  # fmt: skip
+        rows = await self._keeper.page(wanted, LISTED + 1)
         shown = [
             {"Namespace": namespace, "MetricName": name, "Dimensions": listed(of)}
-            for namespace, name, of in rows[after : after + LISTED]
+            for namespace, name, of in rows[:LISTED]
         ]
-        more = str(after + LISTED) if len(rows) > after + LISTED else None
-        return {"Metrics": shown, "NextToken": more}
-
-    def _there(self, place: Place, metric: Mapping[str, Any], unit: str | None) -> list[Series]:
-        known = self._keeper.series
-        return [each for each in candidates(place, metric, unit) if each in known]
+        return {"Metrics": shown, "NextToken": _token(rows[LISTED - 1]) if len(rows) > LISTED else None}
 
     def _rounded(self, start: float, period: int) -> float:
         """As CloudWatch rounds it, by its age."""
@@ -217,3 +208,15 @@ def _offset(token: str | None) -> int:
     if not (token.isascii() and token.isdigit() and len(token) < 10):
         raise faults.bad_token()
     return int(token)
+
+
+def _token(row: Listed) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(row)).decode()
+
+
+def _after(token: str | None) -> Listed | None:
+    """Raises Fault."""
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(token), type=Listed) if token else None
+    except (ValueError, msgspec.MsgspecError):
+        raise faults.bad_token() from None

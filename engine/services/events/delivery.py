@@ -19,9 +19,11 @@ from ...routing.deliveries import Again, Deliveries
 from ...routing.inputs import Source, rendered, text_at
 from ...routing.targets import Message, Targets
 from .catalog import Bus
+from .measuring import RuleMetrics
 
 SERVICE = "events"  # of the queues' names
 INVALID_JSON = "INVALID_JSON"  # what a template made of an event
+HOPS = 16  # from bus to bus
 LOG_GROUP = "/aws/events/failed-invocations"
 _MISSING = ("NotFound", "NonExistent", "NoSuch", "DoesNotExist", "QueueDoesNotExist")
 
@@ -65,12 +67,19 @@ def line(bus: Bus, rule: str, target: str) -> str:
 
 
 class Delivery:
-    def __init__(self, queues: Queues, targets: Targets, log: Callable[[FunctionOutput], object]) -> None:
+    def __init__(
+        self,
+        queues: Queues,
+        targets: Targets,
+        log: Callable[[FunctionOutput], object],
+        metrics: RuleMetrics,
+    ) -> None:
+        self._metrics = metrics
         self._queues = queues
         self._targets = targets
         self._log = log
         self.own: dict[str, Send] = {}  # by the kind of resource: event-bus, api-destination
-        deliveries = Deliveries(queues, SERVICE, self._send, self._failed)
+        deliveries = Deliveries(queues, SERVICE, self._send, self._failed, measure=self._measure)
         self.start, self.close = deliveries.start, deliveries.close
 
     async def _send(self, _queue: str, row: Leased) -> None:
@@ -117,6 +126,20 @@ class Delivery:
         if step:
             dead["EXHAUSTED_RETRY_CONDITION"] = step
         return Again(0.0, _encode_standing(Standing(0, dead)))
+
+    def _measure(self, row: Leased, began: float, error: Exception | None, step: Again | None) -> None:
+        if not self._metrics.wanted:
+            return
+        job, standing = _job(row.value), _standing(row.meta) if row.meta else Standing()
+        if standing.dead is not None:
+            if step is None:
+                self._metrics.letter(job.rule, error is not None)
+            return
+        final = step is None or (step.meta is not None and _standing(step.meta).dead is not None)
+        looped = error is not None and job.hops >= HOPS
+        self._metrics.attempted(
+            job.rule, standing.attempts, job.ingested, began, error is not None, final, looped
+        )
 
     def _drop(self, job: Job, target: Mapping[str, Any], reason: str) -> None:
         """Into the log: what nothing took."""

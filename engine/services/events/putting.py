@@ -13,15 +13,16 @@ from ...aws.faults import Fault
 from ...aws.service import Caller
 from ...durable.folder import StoreError
 from ...durable.queue import QueueFull, Queues
+from ...observe.tally import Tally
 from .archives import Archives
 from .buses import Buses
 from .catalog import ARCHIVES, Bus, Catalog, pattern_of
-from .delivery import Job, encode_job, line
+from .delivery import HOPS, Job, encode_job, line
 from .faults import invalid
+from .measuring import RuleMetrics
 
 ENTRY_BYTES = 1 << 20  # of all entries of a request
 DETAIL_DEPTH = 900
-HOPS = 16  # from bus to bus
 _REQUIRED = (("Source", "Source"), ("DetailType", "DetailType"), ("Detail", "Detail"))
 _FIELDS = ("id", "account", "source", "time", "region", "resources", "detail-type")
 Members = dict[str, Any]
@@ -29,6 +30,7 @@ Members = dict[str, Any]
 
 class Putting:
     def __init__(self, catalog: Catalog, buses: Buses, archives: Archives, queues: Queues) -> None:
+        self.metrics = RuleMetrics(Tally())
         self._catalog = catalog
         self._buses = buses
         self._archives = archives
@@ -71,15 +73,19 @@ class Putting:
         body = wire.encode(event)
         pending: list[asyncio.Future[Any]] = []
         archived = []
+        triggered = []
         for matched in self._catalog.index(bus).match(event):
             if matched.kind == ARCHIVES:
                 if not replayed:
                     archived.append(matched.name)
             elif only is None or bus.rule(matched.name) in only:
+                triggered.append(matched.name)
                 pending += self.queued(bus, matched.name, body, hops)
+        invocations = len(pending)
         if archived:
             pending.append(self._archives.keep(bus.place, archived, event, body))
         await asyncio.gather(*pending)
+        self.metrics.matched(bus, triggered, invocations)
 
     def queued(self, bus: Bus, rule: str, body: bytes, hops: int = 0) -> list[asyncio.Future[int]]:
         """A row for each target of a rule. Raises QueueFull."""

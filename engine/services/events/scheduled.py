@@ -54,6 +54,9 @@ class Scheduled:
             "account": bus.place.account, "time": iso(when), "region": bus.place.region,
             "resources": [bus.rule(name)], "detail": {},
         }  # fmt: skip
+        invocations = 0
         for queued in self._putting.queued(bus, name, wire.encode(event)):
             await queued
+            invocations += 1
+        self._putting.metrics.matched(bus, [name], invocations)
         return self._first(key, now, False) if name in self._catalog.rules(bus) else None

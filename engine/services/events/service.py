@@ -16,6 +16,7 @@ from ...durable.queue import Queues
 from ...durable.state import States
 from ...durable.store import Store
 from ...observe.records import FunctionOutput
+from ...observe.tally import Tally
 from ...routing.targets import Targets
 from .archived import ArchivedEvents
 from .archives import Archives
@@ -25,6 +26,7 @@ from .connections import Connections
 from .delivery import Delivery, Job, Refused
 from .elsewhere import refused
 from .http_targets import HttpTargets
+from .measuring import RuleMetrics
 from .putting import Putting
 from .rules import RuleOperations
 from .scheduled import Scheduled
@@ -40,6 +42,7 @@ class EventBridge(ModelService):
         queues: Queues,
         targets: Targets,
         log: Callable[[FunctionOutput], object],
+        tally: Tally,
     ) -> None:
         """store: opened with ArchivedRows. Raises StoreError."""
         changes = Changes("events")
@@ -49,12 +52,13 @@ class EventBridge(ModelService):
         archives = Archives(catalog, ArchivedEvents(store))
         putting = Putting(catalog, buses, archives, queues)
         archives.putting = putting
+        putting.metrics = RuleMetrics(tally)
         self._archives = archives
         self._scheduled = Scheduled(catalog, putting)
         rules = RuleOperations(catalog, self._scheduled.changed)
         connections = Connections(catalog)
         self.http = HttpTargets(catalog)
-        self._delivery = Delivery(queues, targets, log)
+        self._delivery = Delivery(queues, targets, log, putting.metrics)
         self._catalog, self._putting, self._buses = catalog, putting, buses
         if not named_endpoint("events"):
             self._delivery.own["event-bus"] = self._to_bus

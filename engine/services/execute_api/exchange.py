@@ -40,6 +40,7 @@ class Exchange:
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     short: str = field(default_factory=short_id)
     now: float = field(default_factory=time.time)
+    integration: float | None = None  # seconds that its integration took, once it has
     headers: dict[str, str] = field(init=False)  # as events have them, in lower case
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -47,6 +48,7 @@ class HttpStage:
         self.name: str = stage["StageName"]
         self.disabled: bool = bool(api.get("DisableExecuteApiEndpoint"))
         self.variables: Mapping[str, str] = stage.get("StageVariables") or {}
+        self.details = partial(detailed, stage)  # has a route metrics of its own?
         found = served(state, api, stage)
         self.cors: Mapping[str, Any] | None = found["cors"]
         by_path: dict[str, dict[str, Route]] = {}
@@ -104,6 +106,13 @@ def served(state: State, api: Record, stage: Record) -> Record:
     return nothing if deployment is None else deployment.get("_snapshot", nothing)
 
 
+def detailed(stage: Record, route: str) -> bool:
+    """Has a route's key metrics of its own?"""
+    settings = (stage.get("RouteSettings") or {}).get(route) or {}
+    usual = stage.get("DefaultRouteSettings") or {}
+    return bool(settings.get("DetailedMetricsEnabled", usual.get("DetailedMetricsEnabled")))
+
+
 def stages(state: State, place: Place, api: Record) -> dict[str, HttpStage]:
     """An API's, by their names."""
     found = state.owned(STAGES, api["ApiId"]).values()
@@ -144,9 +153,13 @@ class HttpApis:
         integration = route.integration
         if integration is None:
             raise Refused("API_CONFIGURATION_ERROR")
-        if integration["IntegrationType"] == "HTTP_PROXY":
-            return await self._proxied(integration, exchange)
-        return await self._invoked(route, integration, exchange)
+        began = time.perf_counter()
+        try:
+            if integration["IntegrationType"] == "HTTP_PROXY":
+                return await self._proxied(integration, exchange)
+            return await self._invoked(route, integration, exchange)
+        finally:
+            exchange.integration = time.perf_counter() - began
 
     async def _invoked(self, route: Route, integration: Mapping[str, Any], exchange: Exchange) -> Reply:
         second = integration["PayloadFormatVersion"] == "2.0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -53,9 +54,14 @@ class RestStage:
     def __init__(self, state: State, place: Place, api: Record, stage: Record) -> None:
         self.place = place
         self.api_id: str = api["id"]
+        plain = str(api["name"]).encode("ascii", "ignore").decode()
+        self.api_name: str = plain or self.api_id  # as metrics have it
         self.name: str = stage["stageName"]
         self.disabled: bool = bool(api.get("disableExecuteApiEndpoint"))
         self.variables: Mapping[str, str] = stage.get("variables") or {}
+        settings: Mapping[str, Json] = stage.get("methodSettings") or {}
+        # Methods that have metrics of their own, as PATH/METHOD; "*/*": all.
+        self.detailed = {key.strip("/") for key, each in settings.items() if each.get("metricsEnabled")}
         deployment = state.get(DEPLOYMENTS, self.api_id, stage["deploymentId"])
         served: Json = (deployment or {}).get("_snapshot") or {}
         self.responses: Mapping[str, Record] = served.get("responses") or {}
@@ -140,7 +146,11 @@ class RestApis:
         kind = method.integration["type"]
         if kind == "MOCK":
             return _mocked(method.integration, exchange)
-        return await (self._proxied if kind == "HTTP_PROXY" else self._invoked)(stage, method, exchange)
+        began = time.perf_counter()
+        try:
+            return await (self._proxied if kind == "HTTP_PROXY" else self._invoked)(stage, method, exchange)
+        finally:
+            exchange.integration = time.perf_counter() - began
 
     async def _invoked(self, stage: RestStage, method: Method, exchange: Exchange) -> Reply:
         event = wire.encode(events.rest(exchange, method.resource_id, stage.binary))

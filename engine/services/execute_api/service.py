@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
@@ -12,6 +13,7 @@ from ...aws.messages import Request, Response
 from ...aws.service import Access, Caller, Service
 from ...durable.state import Change
 from ...hosting.placements import Hosting, Placement
+from ...observe.tally import Tally
 from ..apigateway.catalog import APIS as REST_APIS
 from ..apigateway.catalog import OF_AN_API
 from ..apigatewayv2.catalog import APIS, DEFAULT, KINDS, WEBSOCKET
@@ -19,6 +21,7 @@ from . import http_api, responses, rest_api, sockets
 from .exchange import Exchange
 from .functions import Functions
 from .http_api import HttpApis, HttpStage
+from .measuring import ApiMetrics
 from .outgoing import BODY_BYTES, Outgoing
 from .responses import Refused
 from .rest_api import RestApis, RestStage
@@ -41,16 +44,19 @@ class ExecuteApi(Service):
     copies = 4  # the event has it once more, as Base64
     cross_site = True  # an API's CORS configuration says who may
 
-    def __init__(self, hosting: Hosting, guarded: bool, resets: Mapping[tuple[str, str], int]) -> None:
+    def __init__(
+        self, hosting: Hosting, guarded: bool, resets: Mapping[tuple[str, str], int], tally: Tally
+    ) -> None:
         """guarded: the server verifies signatures; else one that is there is believed. resets: how often the cache of
         an API's and stage's authorizers was emptied."""
         self._hosting = hosting
         self._resets = resets
+        self._metrics = ApiMetrics(tally)
         self._outgoing = Outgoing()
         functions = Functions(hosting)
         self._http = HttpApis(functions, self._outgoing, guarded)
         self._rest = RestApis(functions, self._outgoing, guarded)
-        self._sockets = WebSocketApis(functions, guarded, self._socket_stage)
+        self._sockets = WebSocketApis(functions, guarded, self._socket_stage, self._metrics.socket)
         self._stages: dict[str, Mapping[str, Stage]] = {}  # by API
         hosting.watchers.append(self._changed)
 
@@ -105,6 +111,7 @@ class ExecuteApi(Service):
         return Access.SIGNED if stage is not None and stage.signed(request, rest) else Access.OPEN
 
     async def call(self, request: Request, caller: Caller) -> Response:
+        began = time.perf_counter()
         stage, path, rest = self._find(request)
         if stage is None:
             return self._refused(request, Refused("RESOURCE_NOT_FOUND"))
@@ -115,8 +122,12 @@ class ExecuteApi(Service):
         exchange = self._exchange(request, caller, stage, path, rest)
         resets = self._resets.get((stage.api_id, stage.name), 0)
         if isinstance(stage, HttpStage):
-            return await self._http.serve(stage, exchange, resets)
-        return await self._rest.serve(stage, exchange, self._hosting.of(stage.place).state, resets)
+            response = await self._http.serve(stage, exchange, resets)
+        else:
+            state = self._hosting.of(stage.place).state
+            response = await self._rest.serve(stage, exchange, state, resets)
+        self._metrics.responded(stage, exchange, began, response.status, len(response.body))
+        return response
 
     @staticmethod
     def _exchange(request: Request, caller: Caller, stage: Stage, path: str, rest: str) -> Exchange:
@@ -143,10 +154,14 @@ class ExecuteApi(Service):
         stages = self._of(_target(request)[0]) or {}
         stage = self._find(request)[0]
         if isinstance(stage, RestStage):
-            return responses.response(rest_api.refused(refusal, stage.responses, None))
+            response = responses.response(rest_api.refused(refusal, stage.responses, None))
+            self._metrics.refused(stage, response.status)
+            return response
         if any(isinstance(each, RestStage) for each in stages.values()):  # it has no such stage
             return responses.response(rest_api.refused(Refused("WAF_FILTERED"), {}, None))
-        return responses.response(responses.of_http_api(refusal))
+        response = responses.response(responses.of_http_api(refusal))
+        self._metrics.refused(stage, response.status)
+        return response
 
 
 def _target(request: Request) -> tuple[str, str]:

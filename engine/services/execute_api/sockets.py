@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,7 +27,7 @@ from . import socket_events as events
 from .authorizers import LambdaAuthorizers, signer
 from .exchange import Exchange, short_id
 from .functions import Function, Functions, NotInvoked, Reason, function_of
-from .http_api import served
+from .http_api import detailed, served
 from .responses import Pairs, Refused
 from .socket_connection import (
     GOING_AWAY,
@@ -70,6 +71,7 @@ class SocketStage:
         self.disabled: bool = bool(api.get("DisableExecuteApiEndpoint"))
         self.variables: Mapping[str, str] = stage.get("StageVariables") or {}
         self.selection: str = api["RouteSelectionExpression"]
+        self.details = partial(detailed, stage)  # has a route metrics of its own?
         found = served(state, api, stage)
         made = (self._route(record, found) for record in found["routes"])
         self.routes = {route.key: route for route in made}
@@ -130,9 +132,14 @@ class WebSocketApis:
     """Belongs to the event loop."""
 
     def __init__(
-        self, functions: Functions, guarded: bool, find: Callable[[str, str], SocketStage | None]
+        self,
+        functions: Functions,
+        guarded: bool,
+        find: Callable[[str, str], SocketStage | None],
+        measure: Callable[..., object] = lambda stage, route, **values: None,
     ) -> None:
-        """find: a stage as it is now, by its API's id and its name."""
+        """find: a stage as it is now, by its API's id and its name; measure: ApiMetrics.socket."""
+        self._measure = measure
         self._functions = functions
         self._guarded = guarded
         self._find = find
@@ -177,9 +184,11 @@ class WebSocketApis:
         route = stage.routes.get(CONNECT)
         if route is None:
             return []
+        self._measure(stage, CONNECT, ConnectCount=1)
         try:
             await self._authorize(route, connection)
         except Refused as refused:
+            self._measure(stage, CONNECT, ClientError=1)
             status = 401 if refused.kind == "UNAUTHORIZED" else 500 if "AUTHORIZER" in refused.kind else 403
             message = {401: "Unauthorized", 500: "Internal Server Error"}.get(status, "Forbidden")
             raise refusal(status, message) from None
@@ -211,6 +220,7 @@ class WebSocketApis:
             connection.close(GOING_AWAY)
             return
         route = stage.route(connection, text)
+        self._measure(stage, route.key if route else "", MessageCount=1, ClientError=int(route is None))
         if route is None:
             self._say(connection, "Forbidden", short)
             return
@@ -281,16 +291,24 @@ class WebSocketApis:
         exchange = connection.exchange
         source = exchange.arn(f"{exchange.stage}/{route.key}")
         seconds = integration["TimeoutInMillis"] / 1e3
-        result = await self._functions.invoke(
-            route.function, source, stage.place.account, wire.encode(event), id.bytes, seconds
-        )
-        if result.failed:
-            raise NotInvoked(Reason.BROKEN)
+        began = time.perf_counter()
+        try:
+            result = await self._functions.invoke(
+                route.function, source, stage.place.account, wire.encode(event), id.bytes, seconds
+            )
+            if result.failed:
+                raise NotInvoked(Reason.BROKEN)
+        except NotInvoked:
+            self._measure(stage, route.key, ExecutionError=1)
+            raise
+        took = (time.perf_counter() - began) * 1e3
         try:
             reply = wire.decode(result.payload)
         except (ValueError, RecursionError):
-            return {}
-        return reply if isinstance(reply, dict) else {}
+            reply = {}
+        reply = reply if isinstance(reply, dict) else {}
+        self._measure(stage, route.key, IntegrationLatency=took, IntegrationError=int(_status(reply) >= 400))
+        return reply
 
     def _say(self, connection: Connection, message: str, id: str) -> None:
         told = {"message": message, "connectionId": connection.id, "requestId": id}

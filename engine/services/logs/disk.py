@@ -140,13 +140,13 @@ def decode(data: bytes, sequence: int, gone: dict[str, int]) -> Iterator[StoredE
 def _clean(line: Line) -> Line:
     if isinstance(line, tuple):
         timestamp, ingested, stream, message = line
-        return timestamp, ingested, _utf8(stream), _utf8(message)
+        return timestamp, ingested, utf8(stream), utf8(message)
     if isinstance(line, Plain):
-        return msgspec.structs.replace(line, stream=_utf8(line.stream))
+        return msgspec.structs.replace(line, stream=utf8(line.stream))
     return line
 
 
-def _utf8(text: str) -> str:
+def utf8(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 

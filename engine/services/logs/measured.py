@@ -12,7 +12,7 @@ import msgspec
 from ... import wire
 from ...observe.metrics import MINUTE
 from ...observe.points import Point
-from .disk import Filter, Raw
+from .disk import Filter, Raw, utf8
 from .pattern import InvalidPattern, compile_pattern, reference
 
 EMF = '"_aws"'
@@ -44,7 +44,8 @@ def measured(events: Sequence[Raw], filters: Iterable[Filter]) -> list[MeasuredP
     def add(
         namespace: str, name: str, of: dict[str, str], unit: str, span: int, at: int, values: Iterable[float]
     ) -> None:
-        key = (namespace, name, tuple(sorted(of.items())), unit, span, at // 1000 // span * span)
+        dimensions = tuple(sorted((each, utf8(value)) for each, value in of.items()))
+        key = (namespace, name, dimensions, unit, span, at // 1000 // span * span)
         point = points.get(key)
         if point is None:
             point = points[key] = Point(buckets={})
@@ -98,7 +99,7 @@ def _number(text: str | None) -> float | None:
 def _embedded(message: str) -> Iterator[tuple[str, str, dict[str, str], str, int, int | None, list[float]]]:
     """What an event of the embedded metric format says; of another, or a broken one, nothing."""
     try:
-        document = wire.decode(message.strip().encode())
+        document = wire.fast_decode(message.strip().encode())  # lone surrogates are no names
     except (ValueError, RecursionError):
         return
     about = document.get("_aws") if isinstance(document, dict) else None

@@ -22,8 +22,10 @@ from ...routing.deliveries import Again, Deliveries
 from ...routing.targets import Message, Targets
 from . import requests
 from .catalog import Key
+from .measuring import ScheduleMetrics
 
 SERVICE = "scheduler"  # of the queues' names
+TOO_OLD = "EventAgeExceeded"
 LOG_GROUP = "/aws/scheduler/failed-invocations"
 LETTER_BYTES = 1 << 20  # of a dead letter's body: a message's most, less its attributes
 _ATTRIBUTES_BYTES = 8192
@@ -60,10 +62,16 @@ def line(key: Key) -> str:
 
 class Delivery:
     def __init__(
-        self, queues: Queues, targets: Targets, clients: Clients, log: Callable[[FunctionOutput], object]
+        self,
+        queues: Queues,
+        targets: Targets,
+        clients: Clients,
+        log: Callable[[FunctionOutput], object],
+        metrics: ScheduleMetrics,
     ) -> None:
+        self._metrics = metrics
         self._queues, self._targets, self._clients, self._log = queues, targets, clients, log
-        deliveries = Deliveries(queues, SERVICE, self._send, self._failed)
+        deliveries = Deliveries(queues, SERVICE, self._send, self._failed, measure=self._measure)
         self.start, self.close = deliveries.start, deliveries.close
         self._sent: dict[int, str] = {}  # by rows that are being sent: the execution's id
 
@@ -80,7 +88,7 @@ class Delivery:
         execution = self._sent[row.id] = secrets.token_hex(8)
         if standing.attempts == 0 and job.late > most:
             text = f"It was due {job.late:.0f} seconds before it could be invoked."
-            raise CallFailed("EventAgeExceeded", text, retriable=True)
+            raise CallFailed(TOO_OLD, text, retriable=True)
         await self._invoke(target, _request(job, target, execution, standing.attempts + 1))
         del self._sent[row.id]
 
@@ -124,6 +132,21 @@ class Delivery:
             self._drop(job, target, str(failure))
             return None
         return Again(0.0, _encode(_letter(job, target, standing.attempts, execution, failure, step)))
+
+    def _measure(self, row: Leased, _began: float, error: Exception | None, step: Again | None) -> None:
+        if not self._metrics.wanted:
+            return
+        job, standing = _job(row.value), _standing(row.meta) if row.meta else Standing()
+        code = None if error is None else error.code if isinstance(error, CallFailed) else "InternalError"
+        if standing.dead is not None:
+            if step is None:
+                self._metrics.letter(job.schedule, code, standing.dead["IS_PAYLOAD_TRUNCATED"] == "true")
+            return
+        ended = step is None or (step.meta is not None and _standing(step.meta).dead is not None)
+        if code == TOO_OLD and standing.attempts == 0:
+            self._metrics.late(job.schedule)
+        else:
+            self._metrics.attempted(job.schedule, code, ended and error is not None)
 
     def _drop(self, job: Job, target: Mapping[str, Any], reason: str) -> None:
         """Into the log: what nothing took."""

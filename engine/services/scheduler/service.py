@@ -12,11 +12,13 @@ from ...durable.changes import Changes
 from ...durable.queue import Queues
 from ...durable.state import States
 from ...observe.records import FunctionOutput
+from ...observe.tally import Tally
 from ...routing.targets import Targets
 from .catalog import Catalog
 from .delivery import Delivery
 from .groups import GroupOperations
 from .invoking import Invoking
+from .measuring import ScheduleMetrics
 from .operations import ScheduleOperations
 
 
@@ -32,11 +34,12 @@ class Scheduler(ModelService):
         targets: Targets,
         clients: Clients,
         log: Callable[[FunctionOutput], object],
+        tally: Tally,
     ) -> None:
         self._changes = Changes("scheduler")
         catalog = Catalog(states, self._changes)
         self._invoking = Invoking(catalog, queues)
-        self._delivery = Delivery(queues, targets, clients, log)
+        self._delivery = Delivery(queues, targets, clients, log, ScheduleMetrics(tally))
         schedules = ScheduleOperations(catalog, self._invoking.changed)
         groups = GroupOperations(catalog, self._invoking.changed)
         model = Model.load("scheduler")

@@ -22,6 +22,7 @@ from ...routing import retry
 from ...routing.deliveries import AT_ONCE, Again, Deliveries
 from ...routing.targets import Message, Targets
 from .catalog import Topic
+from .measuring import TopicMetrics
 from .notifications import NOTIFICATION, Published, envelope, function_event
 from .posts import Posts
 from .retries import MANAGED, delay, effective
@@ -71,14 +72,18 @@ class Delivery:
         targets: Targets,
         log: Callable[[FunctionOutput], object],
         base: Callable[[], str],
+        metrics: TopicMetrics,
     ) -> None:
         """base: the URL that messages' links begin with."""
+        self.metrics = metrics
         self._queues = queues
         self._targets = targets
         self._log = log
         self._base = base
         self._posts = Posts()
-        deliveries = Deliveries(queues, SERVICE, self._send, self._failed, at_once=_at_once)
+        deliveries = Deliveries(
+            queues, SERVICE, self._send, self._failed, at_once=_at_once, measure=self._measure
+        )
         self.start, self.close = deliveries.start, deliveries.close
 
     async def aclose(self) -> None:
@@ -150,6 +155,20 @@ class Delivery:
             await asyncio.sleep(wait)
             wait = 0.0
         return Again(wait, _encode_standing(standing))
+
+    def _measure(self, row: Leased, _began: float, error: Exception | None, step: Again | None) -> None:
+        if not self.metrics.wanted:
+            return
+        job, given_up = _job(row.value), step is None
+        if job.message.kind != NOTIFICATION:
+            return
+        if row.meta and _standing(row.meta).dead is not None:
+            if given_up:
+                self.metrics.redriven(job.message.topic, error is not None)
+            return
+        dead = step is not None and step.meta is not None and _standing(step.meta).dead is not None
+        if error is None or given_up or dead or job.protocol in _HTTP:
+            self.metrics.attempted(job.message.topic, error is not None)
 
     def _drop(self, job: Job, reason: str) -> None:
         """Into the log: what nothing took."""

@@ -102,11 +102,20 @@ class Publishing:
                 if _wants(subscription, message):
                     also = steps if not stored else ()
                     stored.append(self._delivery.put(topic, id, subscription, policy, message, also))
+                else:
+                    self._delivery.metrics.filtered(message, subscription)
         except QueueFull as full:
             raise Fault("ThrottledException", f"The server's {full}.") from None
         if steps and not stored:
             stored.append(asyncio.wrap_future(self._store.commit(steps)))
-        return asyncio.gather(*stored)
+        done = asyncio.gather(*stored)
+        if self._delivery.metrics.wanted:
+            done.add_done_callback(lambda done: self._published(message, done))
+        return done
+
+    def _published(self, message: Published, done: asyncio.Future[Any]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self._delivery.metrics.published(message)
 
 
 def _made(topic: Topic, record: Mapping[str, Any], members: Mapping[str, Any]) -> Published:

@@ -18,11 +18,13 @@ from ...durable.queue import Queues
 from ...durable.state import States
 from ...durable.store import Store
 from ...observe.records import FunctionOutput
+from ...observe.tally import Tally
 from ...routing.targets import Targets
 from ..sqs.deduplication import Deduplication
 from .catalog import Catalog
 from .delivery import Delivery
 from .elsewhere import refused
+from .measuring import TopicMetrics
 from .notifications import LINK
 from .publishing import Publishing
 from .subscriptions import Subscriptions
@@ -47,11 +49,12 @@ class Sns(ModelService):
         deduplication: Deduplication,
         log: Callable[[FunctionOutput], object],
         base: Callable[[], str],
+        tally: Tally,
     ) -> None:
         """deduplication: SQS's, of whose kind FIFO topics' is. base: the server's URL."""
         self._changes = Changes("sns")
         catalog = Catalog(states, self._changes)
-        self._delivery = Delivery(queues, targets, log, base)
+        self._delivery = Delivery(queues, targets, log, base, TopicMetrics(tally))
         self._subscriptions = Subscriptions(catalog, self._delivery)
         publishing = Publishing(catalog, self._delivery, store, deduplication)
         model = Model.load("sns", Wording(code="ValidationError"))

@@ -17,8 +17,10 @@ from ...aws.service import Access, Caller, Service
 from ...hosting.invoker import Result
 from ...hosting.placements import Hosting, Placement
 from ...observe.records import FunctionOutput
+from ...observe.tally import Tally
 from ..lambda_ import malformed, policies
 from . import conversion, payload
+from .measuring import UrlMetrics
 
 PATH = "/lambda-url/"
 Json = Mapping[str, Any]
@@ -42,9 +44,11 @@ class FunctionUrlRequests(Service):
         guarded: bool,
         log: Callable[[FunctionOutput], object] = lambda output: None,
         strict: bool = False,
+        tally: Tally | None = None,
     ) -> None:
         """guarded: the server verifies signatures; else one that is there is believed. log: takes what is to be in a
         function's log. strict: a URL that anybody may call needs a policy that says so, as on AWS."""
+        self._metrics = UrlMetrics(tally or Tally())
         self._log = log
         self._strict = strict
         self._warned: set[str] = set()  # functions whose URL has no such policy
@@ -58,9 +62,17 @@ class FunctionUrlRequests(Service):
         return Access.SIGNED if record.get("AuthType") == "AWS_IAM" else Access.OPEN
 
     async def call(self, request: Request, caller: Caller) -> Response:
+        began = time.perf_counter()
         placement, owner, record = self._find(request)
         if placement is None or owner is None or record is None:
             return _response(conversion.unknown())
+        response = await self._respond(placement, owner, record, request, caller)
+        self._metrics.responded(placement.place, owner["name"], owner["qualifier"], response.status, began)
+        return response
+
+    async def _respond(
+        self, placement: Placement, owner: Json, record: Json, request: Request, caller: Caller
+    ) -> Response:
         preflight = conversion.preflight(record.get("Cors"), request.method, request.headers)
         if preflight is not None:
             return _response(preflight)
@@ -135,7 +147,9 @@ class FunctionUrlRequests(Service):
         return self._refusal(request, conversion.too_large())
 
     def _refusal(self, request: Request, refusal: payload.Response) -> Response:
-        _, _, record = self._find(request)
+        placement, owner, record = self._find(request)
+        if placement is not None and owner is not None:
+            self._metrics.responded(placement.place, owner["name"], owner["qualifier"], refusal[0])
         return _response(refusal, conversion.cors_headers((record or {}).get("Cors"), request.headers))
 
 

@@ -20,6 +20,7 @@ from ...hosting.invoker import Usage
 from ...services.pipes.catalog import Key
 from ...services.pipes.checks import STREAMS, kind_of, kind_of_source
 from ..function import Function, How, Invoked
+from .measuring import PipeMetrics
 from .stages import Partial, Stages
 from .templates import rendered
 
@@ -33,8 +34,16 @@ _WAITED = ("lambda", "states")  # targets that may respond
 class Run(Function):
     """Of one pipe. Belongs to the event loop."""
 
-    def __init__(self, key: Key, record: Record, stages: Stages, functions: Mapping[str, Function]) -> None:
+    def __init__(
+        self,
+        key: Key,
+        record: Record,
+        stages: Stages,
+        functions: Mapping[str, Function],
+        metrics: PipeMetrics,
+    ) -> None:
         """functions: by ARN, those of this server that it invokes."""
+        self._metrics = metrics
         super().__init__()
         self._name, self._arn = key.name, key.arn
         self._record = record
@@ -85,11 +94,13 @@ class Run(Function):
 
     async def invoke(self, event: bytes, trace: str = "") -> Invoked:
         """event: of a batch, as a function would get it."""
+        began, late = time.perf_counter(), False
         records = _records(wire.decode(event))
         try:
             async with asyncio.timeout(LONGEST):
                 done = await self._through(records, trace)
         except TimeoutError:
+            late = True
             done = self._failed("Timeout", f"the pipe took more than {LONGEST:g} s")
         except Partial as partial:
             self._failed(partial.code, partial.message)
@@ -104,6 +115,7 @@ class Run(Function):
             done = self._failed("InternalException", repr(error))
             context = {"message": f"{self._arn} failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
+        self._metrics.ended(began, len(event), len(records), done, late)
         return done
 
     def _failed(self, code: str, message: str) -> Invoked:

@@ -21,6 +21,7 @@ from ...durable.folder import StoreError
 from ...durable.state import Change, Record, State
 from ...hosting.placements import Hosting, Placement
 from ...observe.mappings import MappingCounters
+from ...observe.tally import Tally
 from ...services.pipes.catalog import Catalog, Key
 from ...services.pipes.checks import SMK
 from ...services.pipes.operations import PENDING
@@ -34,6 +35,7 @@ from ..settings import Settings
 from ..source import Consumer
 from ..status import Status
 from ..streams.records import GivenUp
+from .measuring import PipeMetrics
 from .run import Run
 from .settings import dead_letter, function_settings, read_as, settings_of
 from .stages import Stages
@@ -87,14 +89,14 @@ class PipeRunner:
 
     def __init__(
         self, pipes: Pipes, hosting: Hosting, clients: Clients, sqs: Sqs, changes: Changes, failures: Failures,
-        counters: MappingCounters, workers: int, stages: Stages,
+        counters: MappingCounters, workers: int, stages: Stages, tally: Tally,
     ) -> None:  # fmt: skip
         """workers: of one version at most. changes: its writer, closed after it."""
         self._loop = asyncio.get_running_loop()
         self._catalog: Catalog = pipes.catalog
         self._hosting, self._services = hosting, Services(clients, sqs)
         self._changes, self._failures, self._counters = changes, failures, counters
-        self._workers, self._stages = workers, stages
+        self._workers, self._stages, self._tally = workers, stages, tally
         self._kept: dict[Key, _Kept] = {}
         self._closed = False
         pipes.changed, pipes.reason = self.follow, self._reason
@@ -182,7 +184,7 @@ class PipeRunner:
                 return _INVALID + (fault.message or fault.code).replace("execution role", "customer role")
         settings = settings_of(key, record)
         functions = self._functions(record, settings)
-        kept.run = Run(key, record, self._stages, functions)
+        kept.run = Run(key, record, self._stages, functions, PipeMetrics(self._tally, key))
         progress = _Progress(key, self._catalog.state(key.place), settings, self._changes, self._failures)
         kept.consumer = CONSUMERS[kind](settings, self._services, kept.run, kept.status, progress)
         await kept.consumer.start()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.observe.metrics import Key, Series
 from engine.observe.points import Point
 from engine.services.cloudwatch.disk import DAY, HOUR, PointStore
+from engine.services.cloudwatch.index import ANY, Wanted
 
 SERIES = Series("r", "a", "N", "m")
 START = 1_700_000_000 // 3600 * 3600
@@ -33,14 +37,20 @@ def keys(*stamps: int, span: int = 60, series: Series = SERIES) -> dict[Key, Poi
     return {(series, span, stamp): point(1.0) for stamp in stamps}
 
 
+def names(store: PointStore, most: int = 1000, **wanted: Any) -> list[str]:
+    """Of the series that are listed: their names, and the values of their dimensions."""
+    rows = store.page(Wanted("r", "a", **wanted), most)
+    return ["/".join([name, *(value for _, value in of)]) for _, name, of in rows]
+
+
 def test_points_are_merged_and_outlive_a_restart(tmp_path: Path) -> None:
     store = PointStore(tmp_path / "db")
     store.put({(SERIES, 60, START): point(1, 2)})
     store.put({(SERIES, 60, START): point(3), (SERIES, 60, START + 60): point(4)})
     store.close()
     store = PointStore(tmp_path / "db")
-    assert store.read([SERIES], START, START + 120, 60) == {START: point(1, 2, 3), START + 60: point(4)}
-    assert store.read([SERIES], START, START + 120, 300)[START // 300 * 300].sum == 10
+    assert store.read(SERIES, START, START + 120, 60) == {START: point(1, 2, 3), START + 60: point(4)}
+    assert store.read(SERIES, START, START + 120, 300)[START // 300 * 300].sum == 10
     store.close()
 
 
@@ -49,9 +59,9 @@ def test_a_point_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
     store = PointStore(tmp_path / "db")
     store.put(keys(START, START + 60))
     store._connection.execute("UPDATE points SET value=? WHERE stamp=?", (b"\x93\xc3\xc3\xc3", START))
-    assert store.read([SERIES], START, START + 120, 60)[START + 60] == point(1)
+    assert store.read(SERIES, START, START + 120, 60)[START + 60] == point(1)
     store.put({(SERIES, 60, START): point(2)})
-    assert store.read([SERIES], START, START + 120, 60)[START] == point(2)
+    assert store.read(SERIES, START, START + 120, 60)[START] == point(2)
     store.close()
 
 
@@ -70,10 +80,10 @@ def test_points_become_coarser_and_go(tmp_path: Path) -> None:
         clock.now = START + later
         store.tidy()
         assert spans() == wanted
-        assert store.read([SERIES], START, START + 3600, 3600)[START].count == 120
+        assert store.read(SERIES, START, START + 3600, 3600)[START].count == 120
     clock.now = START + 456 * DAY
     store.tidy()
-    assert spans() == {} and not store.series
+    assert spans() == {} and not names(store)
     store.close()
 
 
@@ -84,9 +94,73 @@ def test_there_are_no_more_bytes_than_so_many(tmp_path: Path) -> None:
     for n in range(10):
         store.put(keys(*range(START, START + 60 * 1000, 60), series=SERIES._replace(name=f"m{n}")))
     store.tidy()
-    left = store.read([SERIES._replace(name="m0")], START, START + 60 * 1000, 60)
+    left = store.read(SERIES._replace(name="m0"), START, START + 60 * 1000, 60)
     assert store._size() <= 400_000
     assert left and min(left) > START  # the oldest went
+    store.close()
+
+
+def test_series_without_points_go_with_the_oldest(tmp_path: Path) -> None:
+    """Names that come once each are bounded by the same bytes."""
+    store = PointStore(tmp_path / "db", Clock(), most_bytes=500_000)
+    for n in range(10):
+        of = [SERIES._replace(name="m", dimensions=(("d", f"{n}-{each}"),)) for each in range(500)]
+        store.put({(each, 60, START + 60 * n): point(1.0) for each in of})
+    assert store._size() <= 500_000
+    listed, read = names(store, 10_000), store.read(of[-1], START, START + DAY, 60)
+    assert read and f"m/{of[-1].dimensions[0][1]}" in listed and 0 < len(listed) < 10_000
+    (rows,) = store._connection.execute("SELECT count(*) FROM dimensions").fetchone()
+    assert rows == len(listed)
+    store.close()
+
+
+@pytest.mark.promise(285)
+def test_the_index_of_series(tmp_path: Path) -> None:
+    """By namespace, name, dimensions, age and page, in order; a series that differs in its unit only is listed once."""
+    store = PointStore(tmp_path / "db")
+    for name, unit, *of in (
+        ("b", "Count", ("f", "x")), ("b", "Bytes", ("f", "x")), ("a", "Count", ("f", "x"), ("g", "y")),
+        ("a", "Count"), ("c", "Count", ("f", "z")),
+    ):  # fmt: skip
+        store.put(keys(START, series=SERIES._replace(name=name, unit=unit, dimensions=tuple(of))))
+    store.put(keys(START + HOUR, series=SERIES._replace(namespace="O", name="late")))
+    store.put(keys(START, series=SERIES._replace(account="other")))
+    assert names(store) == ["a/x/y", "a", "b/x", "c/z", "late"]
+    assert names(store, namespace="N", name="a") == ["a/x/y", "a"] and names(store, name="late") == ["late"]
+    assert names(store, dimensions=[("f", "x")]) == ["a/x/y", "b/x"]
+    assert names(store, dimensions=[("f", None)]) == ["a/x/y", "b/x", "c/z"]
+    assert names(store, dimensions=[("f", "x"), ("g", None)]) == ["a/x/y"]
+    assert names(store, since=START + 1) == ["late"]
+    paged, after = [], None
+    while page := store.page(Wanted("r", "a", after=after), 2):
+        paged += page
+        after = page[-1]
+    assert paged == store.page(Wanted("r", "a"), 1000)
+    either = SERIES._replace(name="b", unit=ANY, dimensions=(("f", "x"),))
+    assert sorted(store.units(either)) == ["Bytes", "Count"]
+    assert store.read(either, START, START + 60, 60)[START].count == 2
+    assert store.read(either._replace(unit="Bytes"), START, START + 60, 60)[START].count == 1
+    store.close()
+
+
+@pytest.mark.promise(285)
+def test_a_name_that_was_there_once_costs_no_memory(tmp_path: Path) -> None:
+    store = PointStore(tmp_path / "db")
+
+    def named(first: int) -> None:
+        for n in range(first, first + 1_000, 500):
+            store.put(
+                {(SERIES._replace(name=f"m{each}"), 60, START): point(1.0) for each in range(n, n + 500)}
+            )
+
+    named(0)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    named(1_000)
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 1_000 * 50 and len(names(store, 10_000)) == 2_000
     store.close()
 
 
@@ -94,6 +168,6 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
     (tmp_path / "db").write_bytes(b"no database" * 1000)
     store = PointStore(tmp_path / "db")
     store.put(keys(START))
-    assert store.read([SERIES], START, START + 60, 60)
+    assert store.read(SERIES, START, START + 60, 60)
     assert (tmp_path / "db.damaged").exists()
     store.close()
