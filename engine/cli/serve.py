@@ -111,6 +111,11 @@ OPTIONS = (
         "keep AWS's metrics of functions, queues and mappings, of each that there was: 20 kB of memory for one",
         action="store_true",
     ),
+    option(
+        "--otlp URL",
+        "an OpenTelemetry receiver (http://127.0.0.1:4318) that gets spans of every invocation, unless its caller has "
+        "decided against (pip install 'stoker[otel]')",
+    ),
     option("--workers WORKERS", "of one version at most (default: 64)", type=int, default=64),
     option(
         "--queue-bytes BYTES",

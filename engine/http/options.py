@@ -44,6 +44,7 @@ class Options:
     strict: bool = False
     strict_imports: bool = False
     metrics: bool = False
+    otlp: str | None = None  # an OpenTelemetry receiver's URL
     max_connections: int | None = None  # None: as many as descriptors allow, within reason
 
 
@@ -67,6 +68,13 @@ def check(options: Options) -> None:
         raise errors.InvalidConfiguration(
             "--bucket: watchfiles is not installed: pip install 'stoker[watch]'"
         )
+    if options.otlp:
+        if not options.otlp.startswith(("http://", "https://")):
+            raise errors.InvalidConfiguration(f"--otlp {options.otlp}: a URL, as http://127.0.0.1:4318")
+        if importlib.util.find_spec("opentelemetry") is None:
+            raise errors.InvalidConfiguration(
+                "--otlp: opentelemetry is not installed: pip install 'stoker[otel]'"
+            )
     if len(options.account) != 12 or not options.account.isdigit():
         raise errors.InvalidConfiguration(f"--account {options.account}: an account id has twelve digits")
     if options.inflight * budget.MIB < budget.LEAST:

@@ -54,6 +54,6 @@ class Scheduled:
             "account": bus.place.account, "time": iso(when), "region": bus.place.region,
             "resources": [bus.rule(name)], "detail": {},
         }  # fmt: skip
-        for queued in self._putting.queued(bus, name, wire.encode(event)):
+        for queued in self._putting.queued(bus, name, wire.encode(event), trace=self._putting.beginning()):
             await queued
         return self._first(key, now, False) if name in self._catalog.rules(bus) else None

@@ -155,7 +155,13 @@ class HttpApis:
         seconds = integration["TimeoutInMillis"] / 1e3
         try:
             result = await self._functions.invoke(
-                route.function, source, exchange.place.account, event, exchange.id.bytes, seconds
+                route.function,
+                source,
+                exchange.place.account,
+                event,
+                exchange.id.bytes,
+                seconds,
+                exchange.trace,
             )
         except NotInvoked as error:
             raise responses.refused(error) from None
@@ -173,7 +179,7 @@ class HttpApis:
         headers = [(name, value) for name, value in request.headers if name not in UNSENT]
         forwarded = f"by={request.client};for={request.client};host={exchange.domain};proto={request.scheme}"
         headers += [("forwarded", forwarded), ("via", "HTTP/1.1 AmazonAPIGateway")]
-        headers.append(("x-amzn-trace-id", exchange.headers["x-amzn-trace-id"]))
+        headers += exchange.trace_headers
         try:
             return kept(
                 await self._outgoing.request(
