@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from .segments import FUNCTION, LAMBDA, SQS, Document, documents
-from .spans import Span
+from .spans import Delivery, Span
 
 BATCH = 512  # spans of one request
 WAITING = 64  # batches that wait for the thread
@@ -76,10 +76,10 @@ def _spans(span: Span, document: Document) -> Iterator[Any]:
 
 
 def _described(span: Span, document: Document) -> tuple[str, str, str, str, str]:
-    arn = str(getattr(span, "arn", ""))
-    function = document.get("origin") in (LAMBDA, FUNCTION, None)
-    version = str(getattr(span, "version", "")) if function else ""
-    return document["name"] if not arn else span.name, arn, version, span.region, span.account
+    """Whose it is: name, ARN and version of a function's, region, account."""
+    if isinstance(span, Delivery) or document.get("origin") == SQS:
+        return document["name"], "", "", span.region, span.account
+    return span.name, span.arn, span.version, span.region, span.account
 
 
 @lru_cache(1000)

@@ -151,7 +151,7 @@ class Destinations:
         message = _decode(row.value).message
         partition, name = function_of(queue)
         waited = (self._queues.now() - row.first) / 1e9
-        place, spans = Place.of(partition), self._targets.spans
+        place, spans = Place.of(partition), self._hosting.spans
         with delivering(
             spans, message.trace, place, name, "AWS::Lambda::Destination", message.target, waited
         ) as trace:
