@@ -30,11 +30,12 @@ def calls(server: Served, name: str) -> None:
 
 def main() -> int:
     took: dict[str, list[float]] = {way: [] for way in WAYS}
+    code = {"ZipFile": zipped(**{"app.py": ECHO})}
     with tempfile.TemporaryDirectory() as folder:
         server = Served(Path(folder) / "state")
         for mode in WAYS.values():
             server.client().create_function(
-                FunctionName=mode, Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code={"ZipFile": zipped(**{"app.py": ECHO})},
+                FunctionName=mode, Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code=code,
                 TracingConfig={"Mode": mode},
             )  # fmt: skip
             calls(server, mode)

@@ -132,7 +132,7 @@ class HttpApis:
             reply = responses.of_http_api(refusal)
         status, headers, body = reply
         reply = status, cors.applied(stage.cors, request, headers), body
-        return responses.response(reply, ("apigw-requestid", exchange.short))
+        return responses.response(reply, ("apigw-requestid", exchange.short), *exchange.trace_headers[1:])
 
     async def _reply(self, stage: HttpStage, exchange: Exchange, resets: int) -> Reply:
         found = None if stage.disabled else stage.match(exchange.request.method, exchange.rest)

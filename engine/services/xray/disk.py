@@ -22,13 +22,12 @@ _CHECKED = 4 << 20  # bytes that are written between two looks at the size
 _CACHE = 512  # KiB of pages
 _TABLES = """
 CREATE TABLE IF NOT EXISTS segments (trace TEXT NOT NULL, id TEXT NOT NULL, place TEXT NOT NULL, at INTEGER NOT NULL,
-    progress INTEGER NOT NULL, document BLOB NOT NULL, PRIMARY KEY (trace, id)) WITHOUT ROWID;
+    progress INTEGER NOT NULL, document BLOB NOT NULL, PRIMARY KEY (trace, id, place)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS segments_by_time ON segments (at);
 """
 _PUT = """
-INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (trace, id) DO UPDATE SET
-    place=CASE excluded.place WHEN '' THEN place ELSE excluded.place END, at=excluded.at, progress=excluded.progress,
-    document=excluded.document WHERE excluded.progress<=progress
+INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (trace, id, place) DO UPDATE SET
+    at=excluded.at, progress=excluded.progress, document=excluded.document WHERE excluded.progress<=progress
 """
 
 

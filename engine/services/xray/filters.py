@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .faults import invalid
-from .traces import Segment, Trace
+from .traces import Segment, Trace, exceptions_of
 
 LENGTH = 2_000  # characters
 DEPTH = 50
@@ -335,11 +335,5 @@ def _annotations(view: View, name: str) -> list[Any]:
 
 
 def _messages(view: View) -> list[Any]:
-    found = []
-    for segment in view.segments:
-        for each in segment.entities():
-            cause = each.get("cause")
-            for one in (cause.get("exceptions") or ()) if isinstance(cause, dict) else ():
-                if isinstance(one, dict) and one.get("message"):
-                    found.append(one["message"])
-    return found
+    entities = (each for segment in view.segments for each in segment.entities())
+    return [one["message"] for each in entities for one in exceptions_of(each) if one.get("message")]

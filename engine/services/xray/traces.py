@@ -143,7 +143,7 @@ def http_of(segments: Sequence[Segment]) -> dict[str, Any]:
     """Of the first segment that says something."""
     for segment in segments:
         http = segment.document.get("http") or {}
-        asked, replied = http.get("request") or {}, http.get("response") or {}
+        asked, replied = _object(http.get("request")), _object(http.get("response"))
         found = {
             "HttpURL": asked.get("url"), "HttpMethod": asked.get("method"), "UserAgent": asked.get("user_agent"),
             "ClientIp": asked.get("client_ip"), "HttpStatus": _whole(replied.get("status")),
@@ -155,6 +155,16 @@ def http_of(segments: Sequence[Segment]) -> dict[str, Any]:
                 if value is not None
             }
     return {}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def exceptions_of(document: Document) -> list[dict[str, Any]]:
+    """Those of its cause."""
+    found = _object(document.get("cause")).get("exceptions")
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _whole(value: Any) -> int | None:
@@ -228,12 +238,6 @@ def _causes(segments: Sequence[Segment], flag: str) -> list[dict[str, Any]]:
 
 
 def _entity(segment: Segment, flag: str) -> dict[str, Any]:
-    exceptions = []
-    for each in segment.entities():
-        cause = each.get("cause")
-        if each.get(flag) and isinstance(cause, dict):
-            exceptions += [one for one in cause.get("exceptions") or () if isinstance(one, dict)]
-    shown = [
-        {"Name": str(one.get("type") or ""), "Message": str(one.get("message") or "")} for one in exceptions
-    ]
+    found = [one for each in segment.entities() if each.get(flag) for one in exceptions_of(each)]
+    shown = [{"Name": str(one.get("type") or ""), "Message": str(one.get("message") or "")} for one in found]
     return {"Name": segment.document["name"], "Exceptions": shown[:_EXCEPTIONS], "Remote": segment.inferred}
