@@ -61,6 +61,7 @@ class Tracing:
             if result.record is not None:
                 record = result.record
                 span.status, span.error_type = record.status, record.error_type
+                record.trace = f"{span.root} {span.function}"  # which the log has, too
                 if record.cold:
                     span.init_seconds, span.init_at = record.init_ms / 1e3, record.init_at / 1e3
             if result.failed:

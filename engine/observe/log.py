@@ -13,7 +13,9 @@ def log_events(info: DeploymentInfo, records: Sequence[InvocationRecord]) -> lis
     out: list[LogEvent] = []
     plain = info.log_format.log_format == "Text"
     for r in records:
-        if plain and r.status == "success" and not r.cold and not r.output:  # most of them: without detours
+        if (
+            plain and r.status == "success" and not r.cold and not (r.output or r.trace)
+        ):  # most of them: without detours
             duration, end = r.took / 1e6, int(r.at)
             memory = r.peak_kib // 1024
             out.append((int(r.at - duration), start_line(r.request_id, info.version)))
@@ -54,4 +56,5 @@ def _invocation_log(info: DeploymentInfo, r: InvocationRecord) -> InvocationLog:
         function_arn=info.function_arn,
         runtime=info.runtime,
         runtime_arn=info.runtime_arn,
+        trace=r.trace,
     )

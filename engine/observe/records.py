@@ -57,6 +57,7 @@ class InvocationRecord(msgspec.Struct, array_like=True, gc=False):
     again: bool = False  # the init had taken too long, and was done once more within this
     alias: str = ""  # the ARN of the one that it was invoked by
     provisioned: int = 0  # of a version with provisioned concurrency: functions.py has what it found
+    trace: str = ""  # of one that is traced: the trace's id and its segment's, with a blank between
 
 
 class FunctionOutput(msgspec.Struct, tag=True, array_like=True):

@@ -241,7 +241,7 @@ def test_who_decides_what_is_traced(api: Any, xray: Any, named: str) -> None:
     """The caller; else the function, where it is Active."""
     made(api, named)
     root, parent = f"1-5759e988-{uuid.uuid4().hex[:24]}", "53995c3f42cd8ad8"
-    inside, header = invoke(api, named, None, f"Root={root};Parent={parent};Sampled=1")
+    inside, header = invoke(api, named, None, f"Root={root};Parent={parent};Sampled=1", LogType="Tail")
     assert header == f"root={root};sampled=1"
     own, function = sorted(segments(xray, root, LAMBDA, FUNCTION), key=lambda each: str(each["origin"]))
     assert own["parent_id"] == parent and function["parent_id"] == own["id"]
