@@ -11,6 +11,8 @@ SAMPLED = "Sampled=1"
 # The header of the request that an operation of a service is carried out for; "" where it brought none.
 CURRENT: ContextVar[str] = ContextVar("trace", default="")
 _ROOT = re.compile(r"1-([0-9a-f]{8})-([0-9a-f]{24})")
+# As `completed` and `own` write one whose trace is kept.
+_WHOLE = re.compile(r"Root=(1-[0-9a-f]{8}-[0-9a-f]{24});Parent=([0-9a-f]{16});Sampled=1(?:;|\Z)")
 _ID = re.compile(r"[0-9a-f]{16}")
 _W3C = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 
@@ -69,7 +71,9 @@ def field(trace: str, name: str) -> str:
 def sampled(trace: str) -> tuple[str, str] | None:
     """Root and parent of a header whose trace is kept; None: it is not, or they are none of X-Ray's. parent: "" where
     it has none."""
-    if SAMPLED not in trace:
+    if whole := _WHOLE.match(trace):
+        return whole[1], whole[2]
+    if field(trace, "Sampled") != "1":
         return None
     root, parent = field(trace, "Root"), field(trace, "Parent")
     if not _ROOT.fullmatch(root) or (parent and not _ID.fullmatch(parent)):
@@ -84,6 +88,8 @@ def plain(trace: str) -> str:
 
 def within(trace: str, parent: str) -> str:
     """The header for what a segment of that id causes."""
+    if whole := _WHOLE.match(trace):
+        return f"{trace[: whole.start(2)]}{parent}{trace[whole.end(2) :]}"
     fields = [each for each in trace.split(";") if each and not each.strip().startswith("Parent=")]
     return ";".join([*fields[:1], f"Parent={parent}", *fields[1:]])
 

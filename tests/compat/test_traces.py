@@ -257,7 +257,9 @@ def test_who_decides_what_is_traced(api: Any, xray: Any, named: str) -> None:
     (own,) = (each for each in segments(xray, root_of(active), LAMBDA, FUNCTION) if each["origin"] == LAMBDA)
     assert "parent_id" not in own
     stream = api.invoke_with_response_stream(FunctionName=named)["EventStream"]
-    streamed = b"".join(each["PayloadChunk"]["Payload"] for each in stream if "PayloadChunk" in each).decode()
+    streamed = json.loads(
+        b"".join(each["PayloadChunk"]["Payload"] for each in stream if "PayloadChunk" in each)
+    )
     assert segments(xray, root_of(streamed), LAMBDA, FUNCTION)
     ids = [root_of(untraced), root_of(refused)]
     assert sorted(xray.batch_get_traces(TraceIds=ids)["UnprocessedTraceIds"]) == sorted(ids)

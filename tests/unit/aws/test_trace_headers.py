@@ -38,6 +38,8 @@ def test_fields() -> None:
     assert traces.sampled(header) == (ROOT, PARENT)
     assert traces.sampled(f"Root={ROOT};Sampled=1") == (ROOT, "")
     assert traces.sampled(f"Root={ROOT};Parent={PARENT};Sampled=0") is None
+    assert traces.sampled(f"Root={ROOT};Parent={PARENT};Sampled=10") is None
+    assert traces.sampled(f"Sampled=1;Root={ROOT};Parent={PARENT}") == (ROOT, PARENT)
     assert traces.sampled("Root=mine;Sampled=1") is None
     assert traces.within(header, "ab" * 8) == f"Root={ROOT};Parent={'ab' * 8};Sampled=1;Lineage=a:1"
     assert traces.plain(header) == f"Root={ROOT};Parent={PARENT};Sampled=1"
