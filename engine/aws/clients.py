@@ -40,6 +40,7 @@ from .upstream import Unreachable, Upstream
 CONNECTIONS = 50
 INITIAL = "initial-response"  # the event that a stream begins with
 TIMEOUT = 60.0  # seconds for a response: longer than the longest poll, SQS's 20
+_TRACE = "x-amzn-trace-id"
 _SIGNERS = {"s3": S3SigV4Auth}
 # Of an error's code, that its credentials are the reason of it, which may be others by now.
 _REFUSED = (
@@ -104,19 +105,22 @@ class Clients:
         place: Place,
         *,
         upstream: bool = False,
+        trace: str = "",
     ) -> dict[str, Any]:
-        """The result's members. service: botocore's name of it ("sqs"). upstream: whoever else has the service. Raises
-        CallFailed."""
+        """The result's members. service: botocore's name of it ("sqs"). upstream: whoever else has the service; trace:
+        the request's X-Amzn-Trace-Id. Raises CallFailed."""
         plan = plan_of(service, operation)
+        if not (trace.isascii() and trace.isprintable()):  # it is from outside, and goes on as a header
+            trace = ""
         endpoint = None if upstream else named_endpoint(service)
         if not endpoint and not upstream and (local := self._local(plan)) is not None:
             try:
-                return await self._call_local(local, plan, members, place)
+                return await self._call_local(local, plan, members, place, trace)
             except Unreachable as reason:
                 raise CallFailed("EndpointNotFound", f"{service} {reason}", retriable=True) from reason
         try:
             endpoint = endpoint or await self._upstream.endpoint(service, place.region)
-            return await self._call_remote(plan, members, place, endpoint)
+            return await self._call_remote(plan, members, place, endpoint, trace)
         except Unreachable as reason:
             text = f"{service} {str(reason).rstrip('.')}, or set {plan.variable}"
             raise CallFailed("EndpointNotFound", text, retriable=True) from reason
@@ -124,7 +128,7 @@ class Clients:
     # Over HTTP.
 
     async def _call_remote(
-        self, plan: Plan, members: Mapping[str, Any], place: Place, endpoint: str
+        self, plan: Plan, members: Mapping[str, Any], place: Place, endpoint: str, trace: str
     ) -> dict[str, Any]:
         """Tried as often as it makes sense. Raises CallFailed, Unreachable."""
         service = plan.model.service_name
@@ -135,7 +139,7 @@ class Clients:
             credentials = await self._upstream.credentials(place)
             again = at_once = False  # is it worth another attempt, and without a wait?
             try:
-                reply, clock = await self._exchange(plan, members, body, place, endpoint, credentials)
+                reply, clock = await self._exchange(plan, members, body, place, endpoint, credentials, trace)
                 result = _result(plan, reply)
                 quota.give(cost or 1)
                 return result
@@ -157,14 +161,14 @@ class Clients:
 
     async def _exchange(
         self, plan: Plan, members: Mapping[str, Any], body: bytes, place: Place, endpoint: str,
-        credentials: Credentials,
+        credentials: Credentials, trace: str,
     ) -> tuple[Reply, Clock]:  # fmt: skip
         """One attempt. Raises TransportError."""
         origin = self._origins.get(endpoint)
         if origin is None:
             origin = self._origins[endpoint] = Origin.of(endpoint)
         clock = self._clocks.get(origin.host) or self._clocks.setdefault(origin.host, Clock())
-        more = self._upstream.headers(place)
+        more = {**self._upstream.headers(place), **({_TRACE: trace} if trace else {})}
         if plan.simple:
             headers = [*plan.headers, *((name.lower(), value) for name, value in more.items())]
             scope = place.region, plan.signing_name
@@ -226,13 +230,15 @@ class Clients:
     # To a service of this server.
 
     async def _call_local(
-        self, service: Service, plan: Plan, members: Mapping[str, Any], place: Place
+        self, service: Service, plan: Plan, members: Mapping[str, Any], place: Place, trace: str
     ) -> dict[str, Any]:
+        traced = [(_TRACE, trace)] if trace else []
         if plan.simple:
-            headers = [*plan.headers, ("host", "localhost")]
+            headers = [*plan.headers, ("host", "localhost"), *traced]
             request = Request("POST", "/", "", headers, _body(plan, members))
         else:
             request = await self._request(service, plan, members, place)
+            request.headers = [*request.headers, *traced]
         try:
             response: Response = await service.call(request, Caller(place))
         except Fault as fault:

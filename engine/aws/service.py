@@ -20,6 +20,7 @@ from .messages import Request, Response
 from .model import Model
 from .names import Place
 from .sessions import Session
+from .traces import CURRENT
 
 BODY_BYTES = 70_167_211  # AWS's limit of a request to its control planes: CreateFunction's
 
@@ -129,9 +130,13 @@ class ModelService(Service):
             raise self.not_implemented(operation.name)
         members = model.parse(operation, labels, request)
         model.validate(operation, members)
-        result = handler(members, caller)
-        if inspect.isawaitable(result):
-            result = await result
+        before = CURRENT.set(request.header("x-amzn-trace-id"))
+        try:
+            result = handler(members, caller)
+            if inspect.isawaitable(result):
+                result = await result
+        finally:
+            CURRENT.reset(before)
         return model.render(operation, result, str(uuid.uuid4()))
 
     def not_implemented(self, operation: str) -> Fault:

@@ -63,13 +63,17 @@ class Clock:
         return True
 
 
+_CHANGED = "x-amzn-trace-id"  # by proxies on the way: it is not signed
+
+
 def signed_post(
     host: str, path: str, headers: Sequence[tuple[str, str]], body: bytes, credentials: Credentials,
     scope: tuple[str, str], stamp: str,
 ) -> bytes:  # fmt: skip
     """A whole request. headers: names in lower case, neither Host nor a date among them; path: as it is sent; scope:
     region and service; stamp: now."""
-    named = [*headers, ("host", host), ("x-amz-date", stamp)]
+    unsigned = [f"{name}: {value}\r\n" for name, value in headers if name == _CHANGED]
+    named = [*(each for each in headers if each[0] != _CHANGED), ("host", host), ("x-amz-date", stamp)]
     if credentials.token:
         named.append(("x-amz-security-token", credentials.token))
     named.sort()
@@ -81,7 +85,7 @@ def signed_post(
     text = f"{ALGORITHM}\n{stamp}\n{where}\n{hashlib.sha256(request).hexdigest()}".encode()
     key = signing_key(credentials.secret_key, day, region, service)
     signature = hmac.digest(key, text, "sha256").hex()
-    sent = "".join([f"{name}: {value}\r\n" for name, value in named])
+    sent = "".join([*(f"{name}: {value}\r\n" for name, value in named), *unsigned])
     return (
         f"POST {path} HTTP/1.1\r\n{sent}authorization: {ALGORITHM} Credential={credentials.access_key}/{where}, "
         f"SignedHeaders={names}, Signature={signature}\r\ncontent-length: {len(body)}\r\n\r\n"

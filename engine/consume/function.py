@@ -9,7 +9,9 @@ from typing import Any
 from .. import errors, wire
 from ..calls.dispatch import OK, Outcome, failure, uuid_text
 from ..calls.reaper import Reaper
-from ..hosting.invoker import Usage, new_id
+from ..hosting.invoker import new_id
+from ..hosting.usage import Usage
+from ..observe.spans import Arrival
 from ..runtime import Runtime
 from ..sources import words
 from ..sources.function import Function, How, Invoked
@@ -38,7 +40,7 @@ class EmbeddedFunction(Function):
             async with asyncio.timeout(None if usage is not None else _PATIENCE):
                 await super().changed(usage)
 
-    async def invoke(self, event: bytes, trace: str = "") -> Invoked:
+    async def invoke(self, event: bytes, trace: str = "", arrival: Arrival | None = None) -> Invoked:
         entry = self._runtime.entries.get(self._name)
         if entry is None:
             return Invoked(How.GONE, b"", words.no_function(self._name))

@@ -72,7 +72,7 @@ class Deployment:
         self.init_ms = 0.0  # how long that took
         self.init_began = 0.0  # epoch ms; 0 once an invocation's record has it
         self.init_lost_ms = 0.0  # of one that took too long; 0 once an invocation's record has it
-        self.sampled: bool = record.get("TracingConfig", {}).get("Mode") == "Active"
+        self.sampled: bool = fleet.traced or record.get("TracingConfig", {}).get("Mode") == "Active"
         info = deployment_info(record, fleet.place.region, fleet.place.account)
         self.outcomes = Publisher(fleet.outcomes, info)
         self.in_flight = 0
@@ -166,8 +166,11 @@ class Fleet:
         layouts: Layouts,
         outcomes: Outcomes,
         keep: float,
+        traced: bool = False,
     ) -> None:
-        """keep: seconds that a deployment stays up without an invocation."""
+        """keep: seconds that a deployment stays up without an invocation. traced: is every invocation, unless its
+        caller has decided?"""
+        self.traced = traced
         self.place = place
         self.runtime = runtime
         self.reaper = reaper

@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -25,31 +25,12 @@ from ..observe.functions import PROVISIONED, SPILLED, InFlight
 from ..observe.lines import error_line
 from ..observe.outcomes import Throttle
 from ..observe.records import InvocationRecord, invocation_record
+from ..observe.spans import Arrival, Spans
 from .deployments import CLOCK, Deployment, Fleet, InitTimedOut
+from .tracing import Tracing
+from .usage import Usage
 
 _EXTRAS: int = lib.STK_EXTRAS
-
-
-@dataclass(slots=True)
-class Usage:
-    """A function's invocations in flight, all its versions together."""
-
-    reserved: int | None  # its own concurrency
-    in_flight: int = 0
-    provisioned: int = 0  # of that, what is kept for versions with provisioned concurrency
-    beside: int = 0  # in flight beyond what is provisioned for their versions
-    waiters: list[Callable[[], object]] = field(default_factory=list)  # called once, when an invocation ends
-
-    @property
-    def left(self) -> int:
-        """How many more may begin that find none provisioned. Of a function that reserves."""
-        assert self.reserved is not None
-        return self.reserved - self.provisioned - self.beside
-
-    def wake(self) -> None:
-        waiters, self.waiters = self.waiters, []
-        for waiter in waiters:
-            waiter()
 
 
 @dataclass(slots=True)
@@ -86,8 +67,14 @@ class Invoker:
     """Invokes the functions of a place."""
 
     def __init__(
-        self, state: State, place: Place, fleet: Fleet, account_limit: int = limits.CONCURRENCY_MAX
+        self,
+        state: State,
+        place: Place,
+        fleet: Fleet,
+        account_limit: int = limits.CONCURRENCY_MAX,
+        spans: Spans | None = None,
     ) -> None:
+        self._tracing = Tracing(spans, place) if spans is not None else None
         self._state = state
         self.place = place
         self._fleet = fleet
@@ -190,20 +177,27 @@ class Invoker:
         return sum(self._reserved_of(name) or 0 for name in self._state.owners("concurrency"))
 
     def invoke(
-        self, route: Route, event: bytes, on_result: OnResult, extras: wire.Extras | None, id: bytes = b""
+        self,
+        route: Route,
+        event: bytes,
+        on_result: OnResult,
+        extras: wire.Extras | None,
+        id: bytes = b"",
+        arrival: Arrival | None = None,
     ) -> bytes:
         """Run it. `on_result` is called exactly once, in the loop, maybe before this returns. The request id, 16 bytes:
-        `id`, or a new one. Raises Fault: TooManyRequestsException, when nothing may be accepted now."""
+        `id`, or a new one. Extras' trace is complete (aws/traces.py), or "". Raises Fault: TooManyRequestsException,
+        when nothing may be accepted now."""
         usage = route.usage
         shared = self._unreserved
         beside = route.deployment.in_flight >= route.deployment.warm
         if usage.reserved is not None:
             if beside and usage.left <= 0:
-                raise _throttle(
-                    route.deployment, "ReservedFunctionConcurrentInvocationLimitExceeded", route.arn
+                raise self._throttled(
+                    route, "ReservedFunctionConcurrentInvocationLimitExceeded", extras, id, arrival
                 )
         elif shared.in_flight >= self._account_limit - self._reserved:
-            raise _throttle(route.deployment, "ConcurrentInvocationLimitExceeded", route.arn)
+            raise self._throttled(route, "ConcurrentInvocationLimitExceeded", extras, id, arrival)
         counted = usage if usage.reserved is not None else shared
         usage.in_flight += 1
         usage.beside += beside
@@ -217,7 +211,10 @@ class Invoker:
         if alias:
             extras = extras or wire.Extras()
             extras.arn = alias
+        span = None
         if extras is not None:
+            if extras.trace and self._tracing is not None:
+                span = self._tracing.begin(deployment, alias, extras, id, arrival)
             event, flags = wire.attach(extras, event), _EXTRAS
 
         def on_outcome(outcome: Outcome | EngineError) -> None:
@@ -229,13 +226,29 @@ class Invoker:
                     counted.wake()
             if usage.waiters:
                 usage.wake()
-            on_result(_result(deployment, outcome, id, alias, beside))
+            result = _result(deployment, outcome, id, alias, beside)
+            if span is not None and self._tracing is not None:
+                self._tracing.ended(span, outcome, result)
+            on_result(result)
 
         deployment.submit(event, on_outcome, flags, id)
         return id
 
+    def _throttled(
+        self, route: Route, reason: str, extras: wire.Extras | None, id: bytes, arrival: Arrival | None
+    ) -> Fault:
+        if extras is not None and extras.trace and self._tracing is not None and arrival is None:
+            self._tracing.throttled(route.deployment, route.arn, extras, id or new_id())
+        return _throttle(route.deployment, reason, route.arn)
+
     async def result(
-        self, name: str, qualifier: str | None, event: bytes, id: bytes, extras: wire.Extras | None = None
+        self,
+        name: str,
+        qualifier: str | None,
+        event: bytes,
+        id: bytes,
+        extras: wire.Extras | None = None,
+        arrival: Arrival | None = None,
     ) -> Result | Fault:
         """`invoke`, awaited. Raises Fault where that does, and for a function that is not there."""
         future: asyncio.Future[Result | Fault] = asyncio.get_running_loop().create_future()
@@ -244,7 +257,7 @@ class Invoker:
             if not future.done():
                 future.set_result(result)
 
-        self.invoke(self.route(name, qualifier), event, on_result, extras, id)
+        self.invoke(self.route(name, qualifier), event, on_result, extras, id, arrival)
         return await future
 
     def running(self) -> list[InFlight]:

@@ -11,6 +11,7 @@ from ..aws.names import LATEST, Place
 from ..calls.reaper import Reaper
 from ..durable.state import Change, State, States
 from ..observe.outcomes import Outcomes
+from ..observe.spans import Spans
 from ..runtime import Runtime
 from .deployments import Fleet
 from .invoker import Invoker
@@ -39,8 +40,11 @@ class Hosting:
         outcomes: Outcomes,
         keep: float,
         loop: asyncio.AbstractEventLoop,
+        spans: Spans | None = None,
     ) -> None:
-        """keep: seconds that a version stays up without an invocation. loop: the one that serves requests."""
+        """keep: seconds that a version stays up without an invocation. loop: the one that serves requests. spans: gets
+        what is traced."""
+        self.spans = spans
         self._states = states
         self._runtime = runtime
         self._reaper = reaper
@@ -75,8 +79,10 @@ class Hosting:
 
     def _make(self, place: Place) -> Placement:
         state = self._states.of(place.partition)
-        fleet = Fleet(place, self._runtime, self._reaper, self._layouts, self._outcomes, self._keep)
-        made = self._placements[place] = Placement(place, state, fleet, Invoker(state, place, fleet))
+        every = self.spans is not None and self.spans.every
+        fleet = Fleet(place, self._runtime, self._reaper, self._layouts, self._outcomes, self._keep, every)
+        invoker = Invoker(state, place, fleet, spans=self.spans)
+        made = self._placements[place] = Placement(place, state, fleet, invoker)
         return made
 
     def has(self, arn: str) -> bool:

@@ -15,6 +15,7 @@ from ..aws.protocols.base import STATUS
 from ..aws.registry import Registry, signing_name
 from ..aws.service import BODY_BYTES, Access, Caller
 from ..aws.streams import ClientGone, Receive, StreamedService
+from ..aws.traces import CURRENT
 from .budget import FREE, MIB
 from .cycle import no_room
 from .door import Door
@@ -128,6 +129,7 @@ class App:
             respond(exchange, response if service is None else service.error(request, fault))
         else:
             if service is not None:
+                CURRENT.set(request.header("x-amzn-trace-id"))  # of this task, which is the request's own
                 await service.stream(request, receive, exchange.send, caller)
             else:
                 await self._passthrough.forward(request, receive, exchange.send, caller.place, body=body)

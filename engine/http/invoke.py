@@ -144,6 +144,9 @@ class Endpoint:
             recursion.check(placement, function[0], extras)
         elif cycle.protocol.client is None:  # a function's, by the Unix socket, that nothing traced
             extras = recursion.traced(placement, function[0], extras, request_id, sampled)
+        elif sampled:
+            extras = extras or wire.Extras()
+            extras.trace = traces.own(request_id, time.time(), placement.place.function(function[0]))
         trace = b"" if extras is None or not extras.trace else traces.response_header(extras.trace)
         with_tail = options.get(_LOG) == b"Tail"
 

@@ -88,6 +88,9 @@ from ..services.sqs.measuring import QueueMetrics
 from ..services.sqs.service import Sqs
 from ..services.sts import Sts
 from ..services.urls.service import FunctionUrlRequests
+from ..services.xray.daemon import Daemon
+from ..services.xray.keeper import Keeper as TraceKeeper
+from ..services.xray.service import XRay
 from ..sources.failures import Failures
 from ..sources.mappings import Mappings
 from ..sources.pipes.posts import Posts
@@ -105,6 +108,7 @@ from .measuring import function_of, keeping, of_logs, sample, sweep
 from .options import Options, check
 from .passthrough import Passthrough
 from .protocol import Protocol
+from .tracing import tracing
 
 KEEP = 600.0  # seconds that a version nobody invokes stays up
 SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner
@@ -130,6 +134,7 @@ class Server:
         self._services = services
         self._drains: list[Callable[[], None]] = []
         self._inside: Inside
+        self._daemon: Daemon
         self._sessions = Sessions()
         self._report = report
 
@@ -181,6 +186,8 @@ class Server:
         packages = Packages(options.state / "code", options.state / "opt")
         stack.callback(packages.close)
         keeper = keeping(stack, options)  # what the log's process says at its end is kept, too
+        traced = TraceKeeper(options.state)
+        spans, self._daemon = await tracing(stack, traced, self.url, options.otlp)
         logs = LogsProcess(folder_of(options.state, place.account, place.region))
         await logs.start()
         stack.push_async_callback(logs.close)
@@ -211,7 +218,7 @@ class Server:
             sandboxing(options.sandbox, hidden, options.share, [self._inside.path]), options.pass_env,
             options.strict_imports,
         )  # fmt: skip
-        hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop)
+        hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop, spans)
         watched.start(hosting)
         endings = Endings(counters, measured, logs.printed)
         events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
@@ -231,6 +238,8 @@ class Server:
         stack.push_async_callback(topics.aclose)
         alarms = CloudWatch(keeper, states, queues, targets, hosting, bus.publish, logs.printed)
         stack.callback(alarms.close)
+        xray = XRay(traced, states, place)
+        stack.callback(xray.close)
         artifacts = Artifacts(options.state / "artifacts")
         responses = Responses(lambda: self.url)
         stacks = CloudFormation(states, clients, artifacts, responses, targets)
@@ -309,6 +318,7 @@ class Server:
             pipes,
             topics,
             alarms,
+            xray,
             artifacts,
             responses,
             stacks,
@@ -334,6 +344,7 @@ class Server:
         scheduler.start()
         topics.start()
         alarms.start()
+        xray.start()
         await s3.start()
         subscriptions.start()
         failures.start()
@@ -389,6 +400,7 @@ class Server:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_LAMBDA_RUNTIME_API": self.url.removeprefix("http://"),
             self._inside.VARIABLE: self._inside.address(self.url),
+            **self._daemon.variables,
             **dict(zip(environment.CREDENTIALS, made, strict=True)),
         }
 

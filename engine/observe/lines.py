@@ -57,6 +57,7 @@ class InvocationLog:
     function_arn: str = ""
     runtime: str = ""  # "python3.11"
     runtime_arn: str = ""
+    trace: str = ""  # of one that is traced: the trace's id and its segment's, with a blank between
 
     @property
     def billed_ms(self) -> int:
@@ -156,7 +157,15 @@ def _text(i: InvocationLog) -> Iterator[LogEvent]:
         status,
         kind,
     )
-    yield end, report_line(*report)
+    yield end, report_line(*report) + _xray_line(i.trace)
+
+
+def _xray_line(trace: str) -> str:
+    """What a report has of a trace."""
+    if not trace:
+        return ""
+    root, _, segment = trace.partition(" ")
+    return f"XRAY TraceId: {root}\tSegmentId: {segment}\tSampled: true\t\n"
 
 
 def begins_init(message: str) -> bool:
@@ -201,13 +210,18 @@ def _json(i: InvocationLog, form: LogFormat) -> Iterator[LogEvent]:
         if i.failed_before:
             own = []
     arn = {"functionArn": i.function_arn} if i.function_arn else {}
-    start = {"requestId": i.request_id, **arn, "version": i.version}
+    tracing: dict[str, Any] = {}
+    if i.trace:
+        root, _, segment = i.trace.partition(" ")
+        value = f"Root={root};Parent={segment};Sampled=1"
+        tracing = {"tracing": {"spanId": segment, "type": "X-Amzn-Trace-Id", "value": value}}
+    start = {"requestId": i.request_id, **arn, "version": i.version, **tracing}
     yield from record("INFO", begin, "start", start)
     yield from own
     failed = {"errorType": i.error_type} if i.status != SUCCESS and i.error_type else {}
     level = "DEBUG" if i.status == SUCCESS else "WARN"
     metrics: dict[str, Any] = {"durationMs": round(i.duration_ms, 3), "producedBytes": i.produced_bytes}
-    done = {"requestId": i.request_id, "status": i.status, **failed, "metrics": metrics}
+    done = {"requestId": i.request_id, "status": i.status, **failed, "metrics": metrics, **tracing}
     yield from record(level, end, "runtimeDone", done)
     metrics = {
         "durationMs": round(i.duration_ms, 3),
@@ -217,7 +231,7 @@ def _json(i: InvocationLog, form: LogFormat) -> Iterator[LogEvent]:
     }
     if i.reported_init is not None:
         metrics["initDurationMs"] = round(i.reported_init, 3)
-    body = {"requestId": i.request_id, "metrics": metrics, "status": i.status, **failed}
+    body = {"requestId": i.request_id, "metrics": metrics, "status": i.status, **failed, **tracing}
     yield from record("INFO" if i.status == SUCCESS else "WARN", end, "report", body)
 
 

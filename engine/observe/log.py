@@ -44,7 +44,7 @@ def log_events(info: DeploymentInfo, records: Sequence[InvocationRecord]) -> lis
     out: list[LogEvent | Plain] = []
     text = info.log_format.log_format == "Text"
     for r in records:
-        if text and r.status == "success" and not r.cold and not r.output:
+        if text and r.status == "success" and not r.cold and not (r.output or r.trace):
             out.append(Plain(r.request_id, r.at, r.took, info.version, info.memory_size, r.peak_kib))
         else:
             out += render(_invocation_log(info, r), info.log_format)
@@ -81,4 +81,5 @@ def _invocation_log(info: DeploymentInfo, r: InvocationRecord) -> InvocationLog:
         function_arn=info.function_arn,
         runtime=info.runtime,
         runtime_arn=info.runtime_arn,
+        trace=r.trace,
     )

@@ -58,6 +58,7 @@ class InvocationRecord(msgspec.Struct, tag=0, array_like=True, gc=False):
     alias: str = ""  # the ARN of the one that it was invoked by
     provisioned: int = 0  # of a version with provisioned concurrency: functions.py has what it found
     deployment: int = 0  # its number in the journal
+    trace: str = ""  # of one that is traced: the trace's id and its segment's, with a blank between
 
 
 class FunctionOutput(msgspec.Struct, tag=3, array_like=True):

@@ -26,6 +26,7 @@ from .deliveries import Again, Deliveries, again
 from .endings import Ended, Endings
 from .event import function_of
 from .targets import Message, Targets, object_key
+from .tracing import delivering
 
 SERVICE = "delivery"  # of the queues' names
 ERROR_BYTES = 1024  # of a dead letter's ErrorMessage
@@ -53,11 +54,13 @@ def deliveries(ended: Ended) -> Iterator[Delivery]:
         arn = placement.place.function(event.name, event.qualifier or LATEST)
         key = object_key("aws/lambda/async", event.name) if ":s3:" in target else ""
         detail_type = _DETAIL_TYPE.format("Success" if succeeded else "Failure")
-        message = Message(target, invocation_record(ended, arn), {}, "lambda", detail_type, [arn], key)
+        record = invocation_record(ended, arn)
+        message = Message(target, record, {}, "lambda", detail_type, [arn], key, trace=ended.trace)
         yield Delivery(message, "DestinationDeliveryFailures")
     function = placement.state.get("function", event.name, _version(ended)) or {}
     if not succeeded and (target := (function.get("DeadLetterConfig") or {}).get("TargetArn")):
-        yield Delivery(Message(target, ended.payload, _dead_letter(ended)), "DeadLetterErrors")
+        letter = Message(target, ended.payload, _dead_letter(ended), trace=ended.trace)
+        yield Delivery(letter, "DeadLetterErrors")
 
 
 def invocation_record(ended: Ended, arn: str) -> bytes:
@@ -144,8 +147,16 @@ class Destinations:
                 except (QueueFull, StoreError):
                     await asyncio.sleep(FULL_S)
 
-    async def _send(self, _queue: str, row: Leased) -> None:
-        await self._targets.send(_decode(row.value).message)
+    async def _send(self, queue: str, row: Leased) -> None:
+        message = _decode(row.value).message
+        partition, name = function_of(queue)
+        waited = (self._queues.now() - row.first) / 1e9
+        place, spans = Place.of(partition), self._hosting.spans
+        with delivering(
+            spans, message.trace, place, name, "AWS::Lambda::Destination", message.target, waited
+        ) as trace:
+            message.trace = trace
+            await self._targets.send(message)
 
     async def _failed(self, queue: str, row: Leased, error: Exception) -> Again | None:
         if (step := again(self._queues, row, error, retry.MAX_AGE)) is not None:

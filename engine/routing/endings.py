@@ -23,7 +23,8 @@ STREAM = "asynchronous-events"  # the log stream, in each function's log group, 
 
 @dataclass(slots=True)
 class Ended:
-    """An event's end. condition: one of retry's; result: of its last attempt, if there was one; age: seconds."""
+    """An event's end. condition: one of retry's; result: of its last attempt, if there was one; age: seconds; trace:
+    the header that its function had."""
 
     event: AcceptedEvent
     payload: bytes
@@ -31,6 +32,7 @@ class Ended:
     condition: str
     result: Result | None
     age: float
+    trace: str = ""
 
 
 # Takes care of an event's end. The event is settled once the future is done, so that whatever is to come of it must

@@ -27,6 +27,7 @@ class AcceptedEvent(msgspec.Struct, array_like=True):
     invocations: int = 0  # that ended: AWS's approximateInvokeCount
     failures: int = 0  # of those, the function's errors
     faults: int = 0  # system errors in a row
+    begun: float = 0.0  # epoch seconds of its first attempt, where it is traced
 
     def config(self, placement: Placement) -> Mapping[str, Any]:
         """The function's EventInvokeConfig for the qualifier that was invoked."""

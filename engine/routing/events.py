@@ -24,9 +24,11 @@ from ..aws.faults import Fault
 from ..aws.names import LATEST, Place
 from ..durable.queue import Leased, QueueFull, Queues
 from ..durable.state import Change
-from ..hosting.invoker import Result, Usage
+from ..hosting.invoker import Result
 from ..hosting.placements import Hosting, Placement
+from ..hosting.usage import Usage
 from ..observe.functions import AGE, RECEIVED
+from ..observe.spans import Arrival
 from . import retry
 from .endings import Ended, Endings
 from .event import SERVICE, AcceptedEvent, decode, encode, function_of, queue_of
@@ -260,6 +262,11 @@ class Events:
         config = event.config(placement)  # as it is when the attempt begins
         sent = wire.Extras(client=extras.client, identity=extras.identity, trace=trace, tenant=extras.tenant)
 
+        arrival = None
+        if traces.SAMPLED in trace:
+            event.begun = event.begun or time.time()
+            arrival = Arrival(event.accepted, attempt=event.invocations + 1, first=event.begun)
+
         def on_result(result: Result | Fault) -> None:
             function.running -= 1
             if self._closed and (isinstance(result, Fault) or result.failed):
@@ -275,15 +282,15 @@ class Events:
             if result.failed:
                 event.failures += 1
                 step = retry.after_failure(config, event.failures, self._age(row), self._delays)
-                self._again(function, row, event, step, result)
+                self._again(function, row, event, step, result, sent.trace)
             else:
-                self._end(function, row, event, retry.SUCCESS, result)
+                self._end(function, row, event, retry.SUCCESS, result, sent.trace)
 
         function.running += 1
         self._endings.measure(placement.place, event.name, AGE, self._age(row) * 1e3)
         try:
             route = placement.invoker.route(event.name, event.qualifier)
-            placement.invoker.invoke(route, row.value, on_result, sent, event.id)
+            placement.invoker.invoke(route, row.value, on_result, sent, event.id, arrival)
         except Fault as fault:
             function.running -= 1
             self._refused(function, row, event, fault)
@@ -302,10 +309,16 @@ class Events:
             self._again(function, row, event, step, None)
 
     def _again(
-        self, function: _Function, row: Leased, event: AcceptedEvent, step: float | str, result: Result | None
+        self,
+        function: _Function,
+        row: Leased,
+        event: AcceptedEvent,
+        step: float | str,
+        result: Result | None,
+        trace: str = "",
     ) -> None:
         if isinstance(step, str):
-            self._end(function, row, event, step, result)
+            self._end(function, row, event, step, result, trace)
         else:
             self._queues.release(row.id, step, meta=encode(event))
 
@@ -316,9 +329,10 @@ class Events:
         event: AcceptedEvent,
         condition: str,
         result: Result | None = None,
+        trace: str = "",
     ) -> None:
         """It will not run any more: settled once what comes of that is durable."""
-        ended = Ended(event, row.value, function.placement, condition, result, self._age(row))
+        ended = Ended(event, row.value, function.placement, condition, result, self._age(row), trace)
         delivered = self._endings(ended)
         if delivered is None:
             self._queues.settle([row.id])

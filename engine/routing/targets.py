@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from .. import wire
 from ..aws.clients import CallFailed, Clients
 from ..aws.faults import Fault
 from ..aws.names import LATEST, Place
@@ -40,7 +41,8 @@ Accept = Callable[[AcceptedEvent, bytes, Callable[[BaseException | None], None]]
 class Message(msgspec.Struct, array_like=True):
     """What is sent, whatever to. source, detail_type, resources: of an event on a bus; key: of an object in a bucket,
     of a record in a stream, or of a message's group; attributes: of a message, by name its type and value, which is
-    base64 of a binary one; deduplication: of a message of a FIFO queue; subject: of one to a topic."""
+    base64 of a binary one; deduplication: of a message of a FIFO queue; subject: of one to a topic; trace: the
+    X-Amzn-Trace-Id that it goes on with."""
 
     target: str  # an ARN
     body: bytes
@@ -51,6 +53,7 @@ class Message(msgspec.Struct, array_like=True):
     key: str = ""
     deduplication: str = ""
     subject: str = ""
+    trace: str = ""
 
 
 class Targets:
@@ -63,6 +66,7 @@ class Targets:
         self._hosting = hosting
         self._accept = accept
         self._urls: dict[str, str] = {}  # of queues, by their ARNs
+        self.spans = hosting.spans
 
     async def send(self, message: Message) -> None:
         """Done once the target has it. Raises CallFailed."""
@@ -112,7 +116,7 @@ class Targets:
         if message.deduplication:
             sent["MessageDeduplicationId"] = message.deduplication
         try:
-            await self._clients.call("sqs", "SendMessage", sent, place)
+            await self._clients.call("sqs", "SendMessage", sent, place, trace=message.trace)
         except CallFailed:
             self._urls.pop(message.target, None)  # it may have been made anew elsewhere
             raise
@@ -122,14 +126,16 @@ class Targets:
             "TopicArn": message.target, "Message": _text(message.body), "MessageAttributes": _attributes(message),
             **({"Subject": message.subject} if message.subject else {}),
         }  # fmt: skip
-        await self._clients.call("sns", "Publish", sent, place)
+        await self._clients.call("sns", "Publish", sent, place, trace=message.trace)
 
     async def _events(self, message: Message, place: Place, name: str) -> None:
         entry = {
             "Source": message.source, "DetailType": message.detail_type, "Detail": _text(message.body),
             "Resources": [message.target, *message.resources], "EventBusName": name.removeprefix("event-bus/"),
         }  # fmt: skip
-        result = await self._clients.call("events", "PutEvents", {"Entries": [entry]}, place)
+        result = await self._clients.call(
+            "events", "PutEvents", {"Entries": [entry]}, place, trace=message.trace
+        )
         for refused in result.get("Entries", ()):
             if refused.get("ErrorCode"):
                 code, text = refused["ErrorCode"], refused.get("ErrorMessage", "")
@@ -167,7 +173,7 @@ class Targets:
 
     async def _states(self, message: Message, place: Place, _name: str) -> None:
         execution = {"stateMachineArn": message.target, "input": _text(message.body)}
-        await self._clients.call("stepfunctions", "StartExecution", execution, place)
+        await self._clients.call("stepfunctions", "StartExecution", execution, place, trace=message.trace)
 
     async def _s3(self, message: Message, _place: Place, name: str) -> None:
         bucket = {"Bucket": name, "Key": message.key, "Body": message.body, "ContentType": "application/json"}
@@ -193,7 +199,8 @@ class Targets:
             else:
                 stored.set_exception(CallFailed("ServiceException", str(error), retriable=True))
 
-        event = AcceptedEvent(function, qualifier or None, place.partition, new_id(), time.time())
+        extras = wire.Extras(trace=message.trace) if message.trace else None
+        event = AcceptedEvent(function, qualifier or None, place.partition, new_id(), time.time(), extras)
         try:
             self._accept(event, message.body, on_stored)
         except Fault as fault:

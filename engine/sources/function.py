@@ -10,12 +10,15 @@ from typing import NamedTuple
 from .. import wire
 from ..aws import traces
 from ..aws.faults import Fault
-from ..hosting.invoker import Usage, new_id
+from ..hosting.invoker import new_id
 from ..hosting.placements import Placement
+from ..hosting.usage import Usage
+from ..observe.spans import Arrival
 from ..routing.recursion import MOST, allowed, hop
 from . import words
 from .settings import Settings
 
+_POLLED = Arrival()
 PATIENCE = 60.0  # seconds after which room, and the function itself, are looked for again in any case
 
 
@@ -58,8 +61,8 @@ class Function:
         """Was it invoked too often in the chain of invocations that this trace header is of?"""
         return False
 
-    async def invoke(self, event: bytes, trace: str = "") -> Invoked:
-        """trace: the header of what caused it."""
+    async def invoke(self, event: bytes, trace: str = "", arrival: Arrival | None = None) -> Invoked:
+        """trace: the header of what caused it; arrival: how it came, where that is to be traced."""
         raise NotImplementedError
 
     async def changed(self, usage: Usage | None = None) -> None:
@@ -121,13 +124,15 @@ class DeployedFunction(Function):
         _, before = hop(trace, self._plain)
         return before >= MOST and not allowed(self._placement, self._name)
 
-    async def invoke(self, event: bytes, trace: str = "") -> Invoked:
+    async def invoke(self, event: bytes, trace: str = "", arrival: Arrival | None = None) -> Invoked:
         id = new_id()
         sampled = self._invoker.sampled(self._name, self._qualifier)
         whole = traces.completed(trace, id, time.time(), sampled)
         extras = wire.Extras(trace=hop(whole, self._plain)[0])
         try:
-            result = await self._invoker.result(self._name, self._qualifier, event, id, extras)
+            result = await self._invoker.result(
+                self._name, self._qualifier, event, id, extras, arrival or _POLLED
+            )
         except Fault as fault:
             result = fault
         if not isinstance(result, Fault):

@@ -41,6 +41,7 @@ MODELS = {
         "sns",
         "sqs",
         "sts",
+        "xray",
     )
 }
 OPERATIONS = [(name, operation) for name, model in MODELS.items() for operation in model.operation_names]

@@ -18,6 +18,7 @@ from ...aws.faults import Fault
 from ...aws.messages import Request, Response
 from ...aws.names import Place
 from ...aws.service import Access, Caller, Service
+from ...aws.traces import of_request
 from ...durable.state import Record
 from ...hosting.placements import Hosting
 from ..execute_api.functions import Function, Functions, NotInvoked, Reason, function_of
@@ -110,7 +111,9 @@ class LoadBalancers(Service):
         made = wire.encode(event(request, group["TargetGroupArn"], path, multi, str(id)))
         arn, account = group["TargetGroupArn"], place.account
         try:
-            result = await self._functions.invoke(function, arn, account, made, id.bytes, SECONDS)
+            given = of_request(request.header("x-amzn-trace-id"), request.header("traceparent"))
+            trace = given or trace_id(time.time(), str(id))
+            result = await self._functions.invoke(function, arn, account, made, id.bytes, SECONDS, trace)
             if result.failed or len(result.payload) > BYTES:
                 return page(502)
             return reply(result.payload, multi)

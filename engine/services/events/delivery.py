@@ -18,6 +18,7 @@ from ...routing import retry
 from ...routing.deliveries import Again, Deliveries
 from ...routing.inputs import Source, rendered, text_at
 from ...routing.targets import Message, Targets
+from ...routing.tracing import delivering
 from .catalog import Bus
 from .measuring import RuleMetrics
 
@@ -36,6 +37,7 @@ class Job(msgspec.Struct, array_like=True):
     event: bytes
     ingested: float
     hops: int = 0
+    trace: str = ""  # X-Amzn-Trace-Id
 
 
 class Standing(msgspec.Struct, array_like=True):
@@ -88,16 +90,19 @@ class Delivery:
         if standing.dead is not None:
             attributes = {name: ("String", value or " ") for name, value in standing.dead.items()}
             body = job.event if standing.dead["ERROR_CODE"] == INVALID_JSON else _input(job, target)
-            letter = Message(target["DeadLetterConfig"]["Arn"], body, attributes)
+            letter = Message(target["DeadLetterConfig"]["Arn"], body, attributes, trace=job.trace)
             await self._targets.send(letter)
             return
         arn = target["Arn"]
         body = _input(job, target)
         send = self.own.get(arn.split(":", 5)[5].partition("/")[0]) if ":events:" in arn else None
-        if send is not None:
-            await send(job, target, body)
-            return
-        await self._targets.send(Message(arn, body, key=_key(job, target)))
+        place, rule = Place(*job.rule.split(":")[3:5]), job.rule.rpartition("/")[2]
+        waited = (self._queues.now() - row.first) / 1e9
+        with delivering(self._targets.spans, job.trace, place, rule, "AWS::Events", arn, waited) as trace:
+            if send is not None:
+                await send(msgspec.structs.replace(job, trace=trace), target, body)
+            else:
+                await self._targets.send(Message(arn, body, key=_key(job, target), trace=trace))
 
     async def _failed(self, _queue: str, row: Leased, error: Exception) -> Again | None:
         job, standing = _job(row.value), _standing(row.meta) if row.meta else Standing()

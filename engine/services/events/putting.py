@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ... import wire
+from ...aws import traces
 from ...aws.faults import Fault
 from ...aws.service import Caller
 from ...durable.folder import StoreError
 from ...durable.queue import QueueFull, Queues
+from ...observe.spans import Spans
 from ...observe.tally import Tally
+from ...routing.tracing import beginning
 from .archives import Archives
 from .buses import Buses
 from .catalog import ARCHIVES, Bus, Catalog, pattern_of
@@ -29,7 +32,10 @@ Members = dict[str, Any]
 
 
 class Putting:
-    def __init__(self, catalog: Catalog, buses: Buses, archives: Archives, queues: Queues) -> None:
+    def __init__(
+        self, catalog: Catalog, buses: Buses, archives: Archives, queues: Queues, spans: Spans | None = None
+    ) -> None:
+        self._spans = spans
         self.metrics = RuleMetrics(Tally())
         self._catalog = catalog
         self._buses = buses
@@ -51,7 +57,7 @@ class Putting:
             if not self._buses.allows(bus, caller.place):
                 text = f"Not authorized to put events on {bus.arn}: its policy does not allow it."
                 raise Fault("AccessDeniedException", text)
-            await self.put(bus, event)
+            await self.put(bus, event, trace=entry.get("TraceHeader") or traces.CURRENT.get())
         except Fault as fault:
             return {"ErrorCode": fault.code, "ErrorMessage": fault.message}
         except RecursionError:
@@ -63,10 +69,17 @@ class Putting:
         return {"EventId": event["id"]}
 
     async def put(
-        self, bus: Bus, event: Mapping[str, Any], *, only: frozenset[str] | None = None, hops: int = 0
+        self,
+        bus: Bus,
+        event: Mapping[str, Any],
+        *,
+        only: frozenset[str] | None = None,
+        hops: int = 0,
+        trace: str = "",
     ) -> None:
         """Done once a delivery to each target of each rule that matches is durable, and the event is archived. only:
-        the ARNs of rules, of a replay's. Raises QueueFull, StoreError, or Fault for one that went too far."""
+        the ARNs of rules, of a replay's; trace: the header that it goes on with. Raises QueueFull, StoreError, or Fault
+        for one that went too far."""
         if hops > HOPS:
             raise Fault("InvalidArgument", f"The event {event['id']} went from bus to bus {HOPS} times.")
         replayed = "replay-name" in event
@@ -80,21 +93,28 @@ class Putting:
                     archived.append(matched.name)
             elif only is None or bus.rule(matched.name) in only:
                 triggered.append(matched.name)
-                pending += self.queued(bus, matched.name, body, hops)
+                pending += self.queued(bus, matched.name, body, hops, trace)
         invocations = len(pending)
         if archived:
             pending.append(self._archives.keep(bus.place, archived, event, body))
         await asyncio.gather(*pending)
         self.metrics.matched(bus, triggered, invocations)
 
-    def queued(self, bus: Bus, rule: str, body: bytes, hops: int = 0) -> list[asyncio.Future[int]]:
+    def queued(
+        self, bus: Bus, rule: str, body: bytes, hops: int = 0, trace: str = ""
+    ) -> list[asyncio.Future[int]]:
         """A row for each target of a rule. Raises QueueFull."""
+        trace = traces.plain(trace)  # a function that events of its own invoke is no loop to AWS
         record = self._catalog.rules(bus).get(rule)
         found = []
         for id, target in (record["Targets"] if record else {}).items():
-            job = Job(bus.rule(rule), wire.encode(target), body, time.time(), hops)
+            job = Job(bus.rule(rule), wire.encode(target), body, time.time(), hops, trace)
             found.append(self._queues.put(line(bus, rule, id), encode_job(job)))
         return found
+
+    def beginning(self) -> str:
+        """The header of what a schedule begins."""
+        return beginning(self._spans)
 
     async def test_event_pattern(self, members: Members, _caller: Caller) -> Members:
         pattern = pattern_of(members["EventPattern"])

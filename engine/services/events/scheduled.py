@@ -55,7 +55,7 @@ class Scheduled:
             "resources": [bus.rule(name)], "detail": {},
         }  # fmt: skip
         invocations = 0
-        for queued in self._putting.queued(bus, name, wire.encode(event)):
+        for queued in self._putting.queued(bus, name, wire.encode(event), trace=self._putting.beginning()):
             await queued
             invocations += 1
         self._putting.metrics.matched(bus, [name], invocations)

@@ -50,7 +50,7 @@ class EventBridge(ModelService):
         catalog = Catalog(states, changes)
         buses = Buses(catalog)
         archives = Archives(catalog, ArchivedEvents(store))
-        putting = Putting(catalog, buses, archives, queues)
+        putting = Putting(catalog, buses, archives, queues, targets.spans)
         archives.putting = putting
         putting.metrics = RuleMetrics(tally)
         self._archives = archives
@@ -98,7 +98,7 @@ class EventBridge(ModelService):
                 raise Refused(
                     "NO_PERMISSIONS", f"{target['Arn']} does not let {place.account} in", retriable=False
                 )
-            await self._putting.put(bus, event, hops=job.hops + 1)
+            await self._putting.put(bus, event, hops=job.hops + 1, trace=job.trace)
         except Fault as fault:
             code = "NO_RESOURCE" if fault.code == "ResourceNotFoundException" else "SDK_CLIENT_ERROR"
             raise Refused(code, fault.message or fault.code, retriable=False) from fault

@@ -77,7 +77,9 @@ class LambdaAuthorizers:
         source = exchange.arn(f"authorizers/{id}")
         account = exchange.place.account
         try:
-            result = await self._functions.invoke(function, source, account, wire.encode(event), b"", SECONDS)
+            result = await self._functions.invoke(
+                function, source, account, wire.encode(event), b"", SECONDS, exchange.trace
+            )
         except NotInvoked:
             raise Refused("AUTHORIZER_CONFIGURATION_ERROR") from None
         plain = simple and not result.failed

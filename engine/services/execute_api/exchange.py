@@ -13,6 +13,7 @@ from typing import Any
 from ...aws.messages import Request
 from ...aws.names import Place
 from ...aws.service import Caller
+from ...aws.traces import traceparent
 from ..urls.payload import joined_query, merged
 
 
@@ -45,6 +46,19 @@ class Exchange:
 
     def __post_init__(self) -> None:
         self.headers = merged(self.request, self.now, str(self.id))
+
+    @property
+    def trace(self) -> str:
+        """The X-Amzn-Trace-Id that the request goes on with."""
+        return self.headers["x-amzn-trace-id"]
+
+    @property
+    def trace_headers(self) -> list[tuple[str, str]]:
+        """What a backend and the client have of its trace; W3C's, if it came so."""
+        found = [("x-amzn-trace-id", self.trace)]
+        if given := self.headers.get("traceparent"):
+            found.append(("traceparent", traceparent(self.trace) or given))
+        return found
 
     @property
     def domain(self) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ... import limits
+from ... import limits, wire
+from ...aws import traces
 from ...aws.faults import Fault
 from ...aws.names import Place
 from ...durable.state import Change
-from ...hosting.invoker import Result
+from ...hosting.invoker import Result, new_id
 from ...hosting.permissions import may_invoke
 from ...hosting.placements import Hosting, Placement
 from ..apigatewayv2.integrations import FUNCTION
@@ -79,9 +81,17 @@ class Functions:
             self._allowed.clear()
 
     async def invoke(
-        self, function: Function | None, source: str, account: str, event: bytes, id: bytes, seconds: float
+        self,
+        function: Function | None,
+        source: str,
+        account: str,
+        event: bytes,
+        id: bytes,
+        seconds: float,
+        trace: str = "",
     ) -> Result:
-        """source: the ARN of what invokes it, account: whose that is. Raises NotInvoked."""
+        """source: the ARN of what invokes it, account: whose that is; trace: its request's X-Amzn-Trace-Id. Raises
+        NotInvoked."""
         if function is None:
             raise NotInvoked(Reason.ABSENT)
         if not function.trusted and not self._allows(function, source, account):
@@ -90,8 +100,13 @@ class Functions:
             raise NotInvoked(Reason.LARGE)
         invoker = self._hosting.of(function.place).invoker
         try:
+            id = id or new_id()
+            sampled = invoker.sampled(function.name, function.qualifier)
+            extras = None
+            if trace or sampled:
+                extras = wire.Extras(trace=traces.completed(trace, id, time.time(), sampled))
             async with asyncio.timeout(seconds):
-                result = await invoker.result(function.name, function.qualifier, event, id)
+                result = await invoker.result(function.name, function.qualifier, event, id, extras)
         except TimeoutError:
             raise NotInvoked(Reason.LATE) from None
         except Fault as fault:

@@ -141,7 +141,7 @@ class HttpApis:
             reply = responses.of_http_api(refusal)
         status, headers, body = reply
         reply = status, cors.applied(stage.cors, request, headers), body
-        return responses.response(reply, ("apigw-requestid", exchange.short))
+        return responses.response(reply, ("apigw-requestid", exchange.short), *exchange.trace_headers[1:])
 
     async def _reply(self, stage: HttpStage, exchange: Exchange, resets: int) -> Reply:
         found = None if stage.disabled else stage.match(exchange.request.method, exchange.rest)
@@ -168,7 +168,13 @@ class HttpApis:
         seconds = integration["TimeoutInMillis"] / 1e3
         try:
             result = await self._functions.invoke(
-                route.function, source, exchange.place.account, event, exchange.id.bytes, seconds
+                route.function,
+                source,
+                exchange.place.account,
+                event,
+                exchange.id.bytes,
+                seconds,
+                exchange.trace,
             )
         except NotInvoked as error:
             raise responses.refused(error) from None
@@ -186,7 +192,7 @@ class HttpApis:
         headers = [(name, value) for name, value in request.headers if name not in UNSENT]
         forwarded = f"by={request.client};for={request.client};host={exchange.domain};proto={request.scheme}"
         headers += [("forwarded", forwarded), ("via", "HTTP/1.1 AmazonAPIGateway")]
-        headers.append(("x-amzn-trace-id", exchange.headers["x-amzn-trace-id"]))
+        headers += exchange.trace_headers
         try:
             return kept(
                 await self._outgoing.request(

@@ -12,7 +12,12 @@ from .functions import VARIABLE
 from .responses import Pairs, Reply
 
 BODY_BYTES = 10 << 20  # AWS's limit of a payload
-UNSENT = HOP_BY_HOP | {"host", "content-length", "x-amzn-trace-id"}  # which a backend gets from here
+UNSENT = HOP_BY_HOP | {
+    "host",
+    "content-length",
+    "x-amzn-trace-id",
+    "traceparent",
+}  # which a backend gets from here
 _CONNECTIONS = 200
 
 

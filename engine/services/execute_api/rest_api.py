@@ -130,7 +130,7 @@ class RestApis:
         except Refused as refusal:
             reply = refused(refusal, stage.responses, exchange)
         own = (("x-amzn-requestid", str(exchange.id)), ("x-amz-apigw-id", exchange.short))
-        return responses.response(reply, *own, ("x-amzn-trace-id", exchange.headers["x-amzn-trace-id"]))
+        return responses.response(reply, *own, *exchange.trace_headers)
 
     async def _reply(self, stage: RestStage, exchange: Exchange, state: State, resets: int) -> Reply:
         if stage.disabled:
@@ -158,7 +158,13 @@ class RestApis:
         seconds = method.integration["timeoutInMillis"] / 1e3
         try:
             result = await self._functions.invoke(
-                method.function, source, exchange.place.account, event, exchange.id.bytes, seconds
+                method.function,
+                source,
+                exchange.place.account,
+                event,
+                exchange.id.bytes,
+                seconds,
+                exchange.trace,
             )
         except NotInvoked as error:
             if error.reason in (Reason.LATE, Reason.LARGE):
@@ -190,8 +196,7 @@ class RestApis:
         url = filled(integration["uri"], exchange.variables, path, both)
         lower = {name.lower() for name in added}
         headers = [pair for pair in request.headers if pair[0] not in UNSENT | lower] + list(added.items())
-        headers += [("x-amzn-apigateway-api-id", exchange.api_id)]
-        headers.append(("x-amzn-trace-id", exchange.headers["x-amzn-trace-id"]))
+        headers += [("x-amzn-apigateway-api-id", exchange.api_id), *exchange.trace_headers]
         verb = integration["httpMethod"]
         verb = request.method if verb == "ANY" else verb
         seconds = integration["timeoutInMillis"] / 1e3

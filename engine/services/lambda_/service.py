@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from ... import limits
+from ... import limits, wire
 from ...aws import eventstream, traces
 from ...aws.faults import Fault
 from ...aws.messages import Request, Response
@@ -152,8 +152,11 @@ class Lambda(ModelService):
             request.header("x-amzn-trace-id"),
             members.get("TenantId", ""),
         )
-        if extras is not None and extras.trace:
-            sampled = placement.invoker.sampled(name.name, name.qualifier)
+        sampled = placement.invoker.sampled(name.name, name.qualifier)
+        if sampled and (extras is None or not extras.trace):
+            extras = extras or wire.Extras()
+            extras.trace = traces.own(id.bytes, time.time(), placement.place.function(name.name))
+        elif extras is not None and extras.trace:
             extras.trace = traces.completed(extras.trace, id.bytes, time.time(), sampled)
             recursion.check(placement, name.name, extras)
         result = await placement.invoker.result(name.name, name.qualifier, payload, id.bytes, extras)

@@ -10,12 +10,14 @@ import msgspec
 
 from ...aws.clients import CallFailed
 from ...aws.names import Place
+from ...aws.traces import CURRENT
 from ...durable.queue import Leased, Queues
 from ...durable.store import Step
 from ...observe.records import FunctionOutput
 from ...routing import retry
 from ...routing.deliveries import Again, Deliveries, again
 from ...routing.targets import Message, Targets
+from ...routing.tracing import delivering
 from .configurations import Configuration
 from .records import SUBJECT, Bucket
 
@@ -30,6 +32,7 @@ class Job(msgspec.Struct, array_like=True):
     partition: str  # the bucket's place
     target: str  # an ARN
     body: bytes
+    trace: str = ""  # X-Amzn-Trace-Id
 
 
 _encode_job = msgspec.msgpack.Encoder().encode
@@ -56,7 +59,7 @@ class Delivery:
     ) -> asyncio.Future[int]:
         """Done once it is durable. Raises QueueFull."""
         line = f"{SERVICE}:{bucket.place.partition}/{bucket.name}/{configuration.id}"
-        job = Job(bucket.name, bucket.place.partition, configuration.arn, body)
+        job = Job(bucket.name, bucket.place.partition, configuration.arn, body, CURRENT.get())
         return self._queues.put(line, _encode_job(job), also=also)
 
     async def _send(self, _queue: str, row: Leased) -> None:
@@ -66,7 +69,11 @@ class Delivery:
         ):
             text = f"s3.amazonaws.com is not authorized to invoke {job.target} for {job.bucket}"
             raise CallFailed("AccessDeniedException", text, retriable=False)
-        await self._targets.send(Message(job.target, job.body, subject=SUBJECT))
+        place, waited = Place.of(job.partition), (self._queues.now() - row.first) / 1e9
+        with delivering(
+            self._targets.spans, job.trace, place, job.bucket, "AWS::S3", job.target, waited
+        ) as trace:
+            await self._targets.send(Message(job.target, job.body, subject=SUBJECT, trace=trace))
 
     async def _failed(self, _queue: str, row: Leased, error: Exception) -> Again | None:
         if (step := again(self._queues, row, error, retry.TARGET_MAX_AGE)) is not None:

@@ -20,6 +20,7 @@ from ...observe.records import FunctionOutput
 from ...routing import retry
 from ...routing.deliveries import Again, Deliveries
 from ...routing.targets import Message, Targets
+from ...routing.tracing import beginning, delivering
 from . import requests
 from .catalog import Key
 from .measuring import ScheduleMetrics
@@ -89,19 +90,23 @@ class Delivery:
         if standing.attempts == 0 and job.late > most:
             text = f"It was due {job.late:.0f} seconds before it could be invoked."
             raise CallFailed(TOO_OLD, text, retriable=True)
-        await self._invoke(target, _request(job, target, execution, standing.attempts + 1))
+        place, name, spans = _place(job), job.schedule.rpartition("/")[2], self._targets.spans
+        request = _request(job, target, execution, standing.attempts + 1)
+        with delivering(spans, beginning(spans), place, name, "AWS::Scheduler", target["Arn"]) as trace:
+            await self._invoke(target, request, trace)
         del self._sent[row.id]
 
-    async def _invoke(self, target: Mapping[str, Any], request: requests.Request) -> None:
+    async def _invoke(self, target: Mapping[str, Any], request: requests.Request, trace: str) -> None:
         """Raises CallFailed."""
         service, operation, members, place = request
         if (service, operation) == ("lambda", "Invoke"):
-            await self._targets.send(Message(_function(members, place), _payload(members.get("Payload"))))
+            payload = _payload(members.get("Payload"))
+            await self._targets.send(Message(_function(members, place), payload, trace=trace))
         elif service == "sqs" and not requests.is_universal(target):
             body, group = members["MessageBody"].encode(), members.get("MessageGroupId", "")
-            await self._targets.send(Message(target["Arn"], body, key=group))
+            await self._targets.send(Message(target["Arn"], body, key=group, trace=trace))
         else:
-            result = await self._clients.call(service, operation, members, place)
+            result = await self._clients.call(service, operation, members, place, trace=trace)
             for entry in result.get("Entries", ()) if (service, operation) == ("events", "PutEvents") else ():
                 if code := entry.get("ErrorCode"):
                     retriable = code in ("InternalFailure", "ThrottlingException")

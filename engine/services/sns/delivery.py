@@ -21,6 +21,7 @@ from ...observe.records import FunctionOutput
 from ...routing import retry
 from ...routing.deliveries import AT_ONCE, Again, Deliveries
 from ...routing.targets import Message, Targets
+from ...routing.tracing import delivering
 from .catalog import Topic
 from .measuring import TopicMetrics
 from .notifications import NOTIFICATION, Published, envelope, function_event
@@ -118,12 +119,23 @@ class Delivery:
             attributes = {name: ("String", text or " ") for name, text in standing.dead.items()}
             arn = json.loads(job.attributes["RedrivePolicy"])["deadLetterTargetArn"]
             await self._targets.send(_to_queue(arn, body, attributes, message))
-        elif job.protocol in _HTTP:
+            return
+        place, topic = Place(*message.topic.split(":")[3:5]), message.topic.rpartition(":")[2]
+        waited = (self._queues.now() - row.first) / 1e9
+        with delivering(
+            self._targets.spans, message.trace, place, topic, "AWS::SNS", job.endpoint, waited
+        ) as trace:
+            message.trace = trace
+            await self._deliver(job, body)
+
+    async def _deliver(self, job: Job, body: bytes) -> None:
+        message = job.message
+        if job.protocol in _HTTP:
             policy = effective(job.policy, job.attributes.get("DeliveryPolicy"))
             await self._posts.send(job.endpoint, body, message, job.subscription, policy, raw=job.raw)
         elif job.protocol == "lambda":
             event = function_event(message, job.subscription, self._base())
-            await self._targets.send(Message(job.endpoint, event))
+            await self._targets.send(Message(job.endpoint, event, trace=message.trace))
         else:
             attributes = message.attributes if job.raw else {}
             await self._targets.send(_to_queue(job.endpoint, body, attributes, message))
@@ -189,7 +201,7 @@ class Delivery:
 
 def _to_queue(arn: str, body: bytes, attributes: dict[str, tuple[str, str]], message: Published) -> Message:
     once = message.deduplication if arn.endswith(".fifo") else ""
-    return Message(arn, body, attributes, key=message.group, deduplication=once)
+    return Message(arn, body, attributes, key=message.group, deduplication=once, trace=message.trace)
 
 
 def _policy(job: Job) -> Mapping[str, Any]:

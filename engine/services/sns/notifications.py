@@ -47,6 +47,7 @@ class Published(msgspec.Struct, array_like=True):
     kind: str = NOTIFICATION
     token: str = ""
     signature_version: str = "1"
+    trace: str = ""  # X-Amzn-Trace-Id
 
     def body(self, protocol: str) -> str:
         return self.structure.get(protocol, self.text)

@@ -51,6 +51,8 @@ class Posts:
             headers["x-amz-sns-subscription-arn"] = subscription
         if raw:
             headers["x-amz-sns-rawdelivery"] = "true"
+        if message.trace.isascii() and message.trace.isprintable() and message.trace:
+            headers["x-amzn-trace-id"] = message.trace
         pool = await self._outbound.pool()
         import httpcore
 

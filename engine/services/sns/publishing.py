@@ -11,6 +11,7 @@ from typing import Any
 
 from ...aws.faults import Fault
 from ...aws.service import Caller
+from ...aws.traces import CURRENT
 from ...durable.folder import StoreError
 from ...durable.queue import QueueFull
 from ...durable.store import Step, Store
@@ -119,7 +120,9 @@ class Publishing:
 
 
 def _made(topic: Topic, record: Mapping[str, Any], members: Mapping[str, Any]) -> Published:
-    return made(topic, record, members, str(uuid.uuid4()), round(time.time(), 3))
+    message = made(topic, record, members, str(uuid.uuid4()), round(time.time(), 3))
+    message.trace = CURRENT.get()
+    return message
 
 
 def _wants(subscription: Mapping[str, Any], message: Published) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ...aws.messages import Request
+from ...aws.traces import of_traceparent
 
 Response = tuple[int, list[tuple[str, str]], bytes]
 JSON = ("content-type", "application/json")
@@ -33,7 +34,8 @@ def merged(request: Request, now: float, request_id: str) -> dict[str, str]:
         if lower not in HOP_BY_HOP:
             joint = "; " if lower == "cookie" else ","
             merged[lower] = f"{merged[lower]}{joint}{value}" if lower in merged else value
-    merged.setdefault("x-amzn-trace-id", trace_id(now, request_id))
+    if "x-amzn-trace-id" not in merged:
+        merged["x-amzn-trace-id"] = of_traceparent(merged.get("traceparent", "")) or trace_id(now, request_id)
     merged |= {"x-forwarded-for": request.client, "x-forwarded-proto": request.scheme}
     merged["x-forwarded-port"] = str(request.port)
     return merged

@@ -95,16 +95,24 @@ class FunctionUrlRequests(Service):
         if len(event) > limits.EVENT_BYTES:
             return conversion.too_large()
         qualifier = owner["qualifier"] or None
-        trace = request.header("x-amzn-trace-id") or payload.trace_id(now, str(id))
+        given = traces.of_request(request.header("x-amzn-trace-id"), request.header("traceparent"))
         sampled = placement.invoker.sampled(owner["name"], qualifier)
-        extras = wire.Extras(trace=traces.completed(trace, id.bytes, now, sampled))
+        trace = traces.completed(given or payload.trace_id(now, str(id)), id.bytes, now, sampled)
+        extras = wire.Extras(trace=trace)
         result = await placement.invoker.result(owner["name"], qualifier, event, id.bytes, extras)
         if isinstance(result, Fault):
             raise malformed.explained(result, event)
         status, headers, body = conversion.response(result.payload, result.failed)
         if status == 502 and not result.failed and (why := conversion.why_failed(result.payload)):
             self._explain(result, why)
-        return status, [*headers, ("x-amzn-requestid", str(id))], body
+        own = [
+            ("x-amzn-requestid", str(id)),
+            ("x-amzn-trace-id", traces.response_header(trace).decode("latin-1")),
+        ]
+        if request.header("traceparent"):
+            own.append(("traceparent", traces.traceparent(extras.trace)))
+        names = {name.lower() for name, _ in headers}
+        return status, [*headers, *(each for each in own if each[0] not in names)], body
 
     def _check_policy(self, placement: Placement, owner: Json) -> None:
         """Raises Fault where that is strict; else it is said, once."""

@@ -16,7 +16,8 @@ from ...aws import retries
 from ...aws.clients import CallFailed
 from ...aws.times import iso
 from ...durable.state import Record
-from ...hosting.invoker import Usage
+from ...hosting.usage import Usage
+from ...observe.spans import Arrival
 from ...services.pipes.catalog import Key
 from ...services.pipes.checks import STREAMS, kind_of, kind_of_source
 from ..function import Function, How, Invoked
@@ -92,7 +93,7 @@ class Run(Function):
     def loops(self, trace: str) -> bool:
         return any(each.loops(trace) for each in self._functions.values())
 
-    async def invoke(self, event: bytes, trace: str = "") -> Invoked:
+    async def invoke(self, event: bytes, trace: str = "", arrival: Arrival | None = None) -> Invoked:
         """event: of a batch, as a function would get it."""
         began, late = time.perf_counter(), False
         records = _records(wire.decode(event))

@@ -12,7 +12,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Sequence
 
+from ...aws import traces
 from ...aws.clients import CallFailed
+from ...observe.spans import Arrival
 from .. import backoff, reports, words
 from ..batches import Gathering, by_group, event, split
 from ..function import Function, How
@@ -234,10 +236,10 @@ class SqsConsumer:
             self._status.say(words.RECURSIVE)
             if not batch:
                 return False
-        payload, trace = event(batch), next((each.trace for each in batch if each.trace), "")
+        payload, (trace, arrival) = event(batch), _trace(batch, self._settings.source)
         refusals = 0
         while True:
-            result = await self._function.invoke(payload, trace)
+            result = await self._function.invoke(payload, trace, arrival)
             if result.how is not How.REFUSED:
                 break
             refusals += 1
@@ -276,3 +278,15 @@ class SqsConsumer:
                     self._status.complain(self._settings, error)
                     return
                 await asyncio.sleep(backoff.delay(attempt))
+
+
+def _trace(batch: Sequence[Message], queue: str) -> tuple[str, Arrival | None]:
+    """The header that a batch's invocation goes on with, and what is to be noted of how it came: that of the first
+    message whose trace is kept; the others' are linked."""
+    traced = [each for each in batch if each.trace]
+    kept = [(each, found) for each in traced if (found := traces.sampled(each.trace))]
+    if not kept:
+        return (traced[0].trace if traced else ""), None
+    (first, (root, _)), *others = kept
+    links = {found: None for _, found in others if found[0] != root and found[1]}
+    return first.trace, Arrival(first.sent, queue, links=tuple(links))

@@ -12,10 +12,11 @@ from ..batches import Encoded
 
 @dataclass(slots=True)
 class Message(Encoded):
-    """handle: what its reader knows it by; trace: the header of what sent it."""
+    """handle: what its reader knows it by; trace: the header of what sent it; sent: when, epoch seconds."""
 
     handle: Any
     trace: str = ""
+    sent: float = 0.0
 
 
 def record(message: Mapping[str, Any], source: str, region: str) -> dict[str, Any]:
@@ -50,4 +51,5 @@ def encoded(message: Mapping[str, Any], handle: Any, shown: Mapping[str, Any]) -
     """shown: its record."""
     attributes = message.get("Attributes", {})
     group, trace = attributes.get("MessageGroupId", ""), attributes.get("AWSTraceHeader", "")
-    return Message(message["MessageId"], group, wire.encode(shown), handle, trace)
+    sent = int(attributes.get("SentTimestamp") or 0) / 1e3
+    return Message(message["MessageId"], group, wire.encode(shown), handle, trace, sent)

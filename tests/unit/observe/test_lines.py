@@ -214,6 +214,20 @@ def test_the_tail_is_the_invocation_s_own(form: str) -> None:
     assert second == "a word"
 
 
+def test_a_trace_is_in_the_report() -> None:
+    i = replace(WARM, trace="1-5759e988-bd862e3fe1be46a994272793 53995c3f42cd8ad8")
+    assert messages(i)[-1].endswith(
+        "\nXRAY TraceId: 1-5759e988-bd862e3fe1be46a994272793\tSegmentId: 53995c3f42cd8ad8\tSampled: true\t\n"
+    )
+    tracing = {
+        "spanId": "53995c3f42cd8ad8", "type": "X-Amzn-Trace-Id",
+        "value": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+    }  # fmt: skip
+    events = [json.loads(message) for _, message in render(i, LogFormat("JSON", "TRACE", "DEBUG"))]
+    kinds = [each["type"] for each in events if each["record"].get("tracing") == tracing]
+    assert kinds == ["platform.start", "platform.runtimeDone", "platform.report"]
+
+
 def test_how_an_init_fails() -> None:
     error = ("Runtime.ImportModuleError", "no module", ["  File x"], AT)
     assert error_line(*error, TEXT) == framed("[ERROR] Runtime.ImportModuleError: no module", error[3] / 1000)
