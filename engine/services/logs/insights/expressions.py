@@ -15,6 +15,7 @@ from .values import equal, less, number, text, true
 
 Value = Callable[[Record], Any]
 _WHOLE = 1 << 63  # whole numbers beyond are fractions
+_CHAINED = ("+", "-", "*", "/", "%")  # of the left operand, as they come
 _PERIODS = {"bin": 1, "datefloor": 2, "dateceil": 2}  # and how many arguments they take
 
 
@@ -88,6 +89,8 @@ class Compiler:
         kind = node.operator
         if kind == "like":
             return self._like(node)
+        if kind in _CHAINED and len(node.operands) == 2:
+            return self._chain(node)
         operands = [self.compile(each) for each in node.operands]
         if kind == "in":
             value, *listed = operands
@@ -103,6 +106,29 @@ class Compiler:
         left, right = operands
         apply = BINARY[kind]
         return lambda record: apply(left(record), right(record))
+
+    def _chain(self, node: Operation) -> Value:
+        """a + b - c: however long, it is no nesting."""
+        links: list[tuple[Callable[[Any, Any], Any], Value]] = []
+        first: Node = node
+        while (
+            isinstance(first, Operation)
+            and first.operator in _CHAINED
+            and len(first.operands) == 2
+            and (first is node or first.text not in self._columns)
+        ):
+            links.append((BINARY[first.operator], self.compile(first.operands[1])))
+            first = first.operands[0]
+        links.reverse()
+        begin = self.compile(first)
+
+        def value(record: Record) -> Any:
+            found = begin(record)
+            for apply, right in links:
+                found = apply(found, right(record))
+            return found
+
+        return value
 
     def _like(self, node: Operation) -> Value:
         value, wanted = self.compile(node.operands[0]), node.operands[1]
