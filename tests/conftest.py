@@ -41,10 +41,11 @@ def inside(path: Path, rooms: list[Path]) -> bool:
 
 def read_in_vain(path: Path, wanted: str) -> bool:
     """Has a file no test of those wanted? To read all of them takes seconds."""
-    if "not slow" in wanted and inside(path, SLOW_ROOMS):
-        return True
-    lonely = not path.match("test_*.py") or inside(path, LONELY_ROOMS) or "mark.alone" in path.read_text()
-    return wanted.startswith("alone") and not lonely
+    if "not slow" in wanted:
+        return inside(path, SLOW_ROOMS)
+    if wanted.startswith("alone") and path.match("test_*.py"):
+        return not inside(path, LONELY_ROOMS) and "mark.alone" not in path.read_text()
+    return False
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

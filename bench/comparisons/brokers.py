@@ -298,14 +298,14 @@ class Rabbit:
         self.folder = folder / "rabbit"
         self.broker = Broker(self.folder)
 
-    arn = "arn:aws:mq:us-east-1:000000000000:broker:bench:b-1"
+    arn = "arn:aws:mq:us-east-1:000000000000:broker:bench:"  # one for each queue: a function has one mapping of it
 
     @contextmanager
     def running(self) -> Iterator[None]:
         self.folder.mkdir()
         with _started(self.broker), _secrets("guest", "guest") as secrets:
             os.environ["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = secrets
-            os.environ["STOKER_BROKERS"] = f"{self.arn}={self.broker.address}"
+            os.environ["STOKER_BROKERS"] = f"{self.arn}*={self.broker.address}"
             yield
 
     def make(self, stream: str) -> None:
@@ -313,7 +313,7 @@ class Rabbit:
 
     def map(self, ours: Any, stream: str, size: int) -> str:
         made = ours.api.create_event_source_mapping(
-            FunctionName="f", Queues=[stream], BatchSize=size, EventSourceArn=self.arn,
+            FunctionName="f", Queues=[stream], BatchSize=size, EventSourceArn=self.arn + stream,
             SourceAccessConfigurations=[{"Type": "BASIC_AUTH", "URI": "guest"}],
         )  # fmt: skip
         return str(made["UUID"])

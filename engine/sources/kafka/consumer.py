@@ -29,7 +29,8 @@ BEGUN = "begun"  # of the records of a mapping's progress, where it began: "offs
 # Seconds that a mapping's start waits for its cluster, and a request of ours for the response.
 _PATIENCE = 10.0
 _LONGEST = 10.0  # seconds between two sessions
-_LOOK = 5.0  # seconds without a record after which the cluster is asked for the topic
+_LOOK = 20.0  # seconds without a record after which the cluster is asked for its topics, which may be many
+_WAIT = 5.0  # seconds that one poll may take
 _HANDING_OVER = 30.0  # seconds that other members wait for what is in flight here
 _POLL = 1000  # records that are taken at once
 
@@ -237,11 +238,11 @@ class KafkaConsumer:
         polled = None
         if wanted:
             polled = asyncio.ensure_future(
-                consumer.getmany(*wanted, timeout_ms=int(_LOOK * 500), max_records=_POLL)
+                consumer.getmany(*wanted, timeout_ms=int(_WAIT * 500), max_records=_POLL)
             )
         try:
             await asyncio.wait(
-                (event, polled) if polled else (event,), timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED
+                (event, polled) if polled else (event,), timeout=_WAIT, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             event.cancel()

@@ -95,7 +95,7 @@ def test_after_a_record_and_at_a_time(stub: FanOutStub) -> None:
     async def work(stream: FanOut) -> None:
         after = await stream.iterator("0", Position(after=first["SequenceNumber"]))
         assert (await texts(stream, after, 2))[0] == ["2", "3"]
-        at = await stream.iterator("0", Position("AT_TIMESTAMP", third["ApproximateArrivalTimestamp"]))
+        at = await stream.iterator("0", Position("AT_TIMESTAMP", third["ApproximateArrivalTimestamp"] - 1))
         assert (await texts(stream, at, 1))[0] == ["3"]
 
     run(stub, work)
