@@ -116,12 +116,8 @@ OPTIONS = (
     ),
     option(
         "--otlp URL",
-        "an OpenTelemetry receiver (http://127.0.0.1:4318) that gets all metrics (pip install 'stoker[otel]')",
-    ),
-    option(
-        "--otlp URL",
-        "an OpenTelemetry receiver (http://127.0.0.1:4318) that gets spans of every invocation, unless its caller has "
-        "decided against (pip install 'stoker[otel]')",
+        "an OpenTelemetry receiver (http://127.0.0.1:4318) that gets all metrics, and spans of every invocation unless "
+        "its caller has decided against (pip install 'stoker[otel]')",
     ),
     option("--workers WORKERS", "of one version at most (default: 64)", type=int, default=64),
     option(

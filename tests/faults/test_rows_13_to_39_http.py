@@ -11,6 +11,7 @@ import resource
 import socket
 import sys
 import urllib.request
+import uuid
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 from served import ROLE, RUNTIME, Served
 
-from .conftest import wait_until
+from .conftest import MARK, marked, wait_until
 
 MIB = 1024 * 1024
 LIMIT = 6 * MIB
@@ -91,12 +92,16 @@ class Http:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http]:
-    served = Served(tmp_path_factory.mktemp("state"))
+    mark = uuid.uuid4().hex
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARK, mark)
+        served = Served(tmp_path_factory.mktemp("state"))
     it = Http(served)
     it.deploy("f")
     yield it
     assert served.stop() == 0
     assert "Traceback" not in served.log.read_text()
+    wait_until(lambda: not marked(mark), 10.0)
 
 
 @pytest.fixture
