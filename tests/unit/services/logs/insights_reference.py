@@ -30,8 +30,8 @@ def _expression(node: Any) -> str:
     kind, *inner = node
     if kind == "field":
         return str(inner[0])
-    if kind == "not" or (kind == "-" and len(inner) == 1):
-        return f"({kind} {_expression(inner[0])})"
+    if kind == "not":
+        return f"(not {_expression(inner[0])})"
     if kind == "in":
         return f"({_expression(inner[0])} in [{', '.join(map(_expression, inner[1:]))}])"
     if kind.isalpha() and kind not in ("and", "or", "like"):
