@@ -101,7 +101,7 @@ def test_what_was_put_is_read(each: Any) -> None:
     assert {m["MetricName"] for m in listed} == {"took", "sums"} and listed[0]["Dimensions"] == DIMENSIONS
 
 
-@pytest.mark.promise(285)
+@pytest.mark.promise(259)
 def test_metrics_are_listed_in_pages(cloudwatch: Any) -> None:
     """Each once, in order, those that have a dimension, and those that had a point in the last three hours."""
     old = now() - datetime.timedelta(hours=4)

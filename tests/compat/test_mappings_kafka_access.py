@@ -242,7 +242,7 @@ def test_who_may_not_is_told_why_and_comes_in_once_that_is_mended(
         fed.drop(uuid)
 
 
-@pytest.mark.promise(282)
+@pytest.mark.promise(278)
 def test_a_cluster_of_msk_by_iam(
     server: Served, behind: Behind, msk: Msk, authority: Authority, name: str
 ) -> None:

@@ -245,7 +245,7 @@ def broker(moto: str, name: str, engine: str) -> str:
     )  # fmt: skip
 
 
-@pytest.mark.promise(283)
+@pytest.mark.promise(279)
 def test_a_broker_of_awss_is_where_describe_broker_says(
     own: BrokerFed, guest: str, moto: str, name: str
 ) -> None:

@@ -158,7 +158,7 @@ def invoke(api: Any, name: str, event: Any = None, trace: str = "", **more: Any)
     return json.loads(payload) if payload else None, header
 
 
-@pytest.mark.promise(290)
+@pytest.mark.promise(293)
 def test_one_request_across_functions_the_bus_and_a_queue_is_one_trace(
     exported: Served, receiver: Receiver
 ) -> None:
@@ -211,7 +211,7 @@ def test_one_request_across_functions_the_bus_and_a_queue_is_one_trace(
     assert has["cloud.resource_id"] == "arn:aws:lambda:us-east-1:000000000000:function:second"
 
 
-@pytest.mark.promise(291)
+@pytest.mark.promise(294)
 @pytest.mark.parametrize("flag", ["01", "00"])
 def test_traceparent_in_and_out_of_a_function_url(
     server: Served, api: Any, xray: Any, named: str, flag: str
@@ -236,7 +236,7 @@ def test_traceparent_in_and_out_of_a_function_url(
     assert "traceparent" not in headers
 
 
-@pytest.mark.promise(292)
+@pytest.mark.promise(295)
 def test_who_decides_what_is_traced(api: Any, xray: Any, named: str) -> None:
     """The caller; else the function, where it is Active."""
     made(api, named)
@@ -265,7 +265,7 @@ def test_who_decides_what_is_traced(api: Any, xray: Any, named: str) -> None:
     assert sorted(xray.batch_get_traces(TraceIds=ids)["UnprocessedTraceIds"]) == sorted(ids)
 
 
-@pytest.mark.promise(292)
+@pytest.mark.promise(295)
 def test_a_throttled_request_is_in_its_trace(api: Any, xray: Any, named: str) -> None:
     made(api, named)
     api.put_function_concurrency(FunctionName=named, ReservedConcurrentExecutions=0)
@@ -276,7 +276,7 @@ def test_a_throttled_request_is_in_its_trace(api: Any, xray: Any, named: str) ->
     assert own["throttle"] is True and own["http"]["response"]["status"] == 429
 
 
-@pytest.mark.promise(290)
+@pytest.mark.promise(293)
 def test_an_event_s_attempts_and_its_destination(
     api: Any, sqs: Any, xray: Any, named: str, name: str
 ) -> None:
@@ -315,7 +315,7 @@ def test_an_event_s_attempts_and_its_destination(
     assert [each["Id"] for each in summaries] == [root] and summaries[0]["HasFault"]
 
 
-@pytest.mark.promise(290)
+@pytest.mark.promise(293)
 def test_a_topic_hands_its_trace_on(api: Any, sns: Any, xray: Any, named: str, name: str) -> None:
     function = made(api, named)
     topic = sns.create_topic(Name=name)["TopicArn"]
@@ -334,7 +334,7 @@ def test_a_topic_hands_its_trace_on(api: Any, sns: Any, xray: Any, named: str, n
     assert by_origin[LAMBDA]["parent_id"] == by_origin["AWS::SNS"]["id"]
 
 
-@pytest.mark.promise(293)
+@pytest.mark.promise(296)
 def test_a_batch_is_linked_to_its_messages_traces(
     api: Any, sqs: Any, xray: Any, named: str, name: str
 ) -> None:
@@ -378,7 +378,7 @@ def test_a_batch_is_linked_to_its_messages_traces(
 
 
 @needs_sdks
-@pytest.mark.promise(294)
+@pytest.mark.promise(297)
 def test_the_sdk_s_subsegments_are_lambda_s(api: Any, xray: Any, named: str) -> None:
     layers = sdks_layer(api, {})
     made(api, named, XRAY, Layers=layers, MemorySize=256, TracingConfig={"Mode": "Active"})
@@ -412,7 +412,7 @@ def document(**more: Any) -> str:
     return json.dumps({name: value for name, value in whole.items() if value is not None})
 
 
-@pytest.mark.promise(295)
+@pytest.mark.promise(298)
 def test_segments_that_are_not_taken_are_named(xray: Any) -> None:
     wrong = {
         "ParseError": "no document", "MissingId": document(id=None), "InvalidId": document(id="xyz"),
@@ -436,7 +436,7 @@ def test_segments_that_are_not_taken_are_named(xray: Any) -> None:
     xray.put_telemetry_records(TelemetryRecords=[{"Timestamp": time.time(), "SegmentsSentCount": 1}])
 
 
-@pytest.mark.promise(295)
+@pytest.mark.promise(298)
 def test_traces_are_found_and_add_up_to_a_graph(server: Served, name: str) -> None:
     xray = server.client("xray", region="eu-west-1")  # where nobody else is
     now = time.time()
@@ -519,7 +519,7 @@ def test_traces_are_found_and_add_up_to_a_graph(server: Served, name: str) -> No
     assert elsewhere.batch_get_traces(TraceIds=[summary["Id"]])["UnprocessedTraceIds"] == [summary["Id"]]
 
 
-@pytest.mark.promise(295)
+@pytest.mark.promise(298)
 def test_sampling_rules_groups_and_what_is_refused(xray: Any, name: str) -> None:
     (default,) = (each["SamplingRule"] for each in xray.get_sampling_rules()["SamplingRuleRecords"])
     assert (default["RuleName"], default["FixedRate"], default["ReservoirSize"]) == ("Default", 0.05, 1)

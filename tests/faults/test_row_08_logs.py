@@ -50,7 +50,7 @@ class Callers:
             thread.join()
 
 
-@pytest.mark.promise(900)
+@pytest.mark.promise(281)
 @pytest.mark.timeout(60 + 30 * KILLS)
 def test_row_08_what_was_answered_is_logged(tmp_path: Path) -> None:
     """Every invocation's START, output and REPORT, each once, whatever moment the server is killed at."""

@@ -58,7 +58,7 @@ ANYTHING = st.recursive(
 )  # fmt: skip
 
 
-@pytest.mark.promise(262)
+@pytest.mark.promise(266)
 @pytest.mark.parametrize("only_ascii", [False, True])
 @given(ANYTHING)
 def test_the_native_part_writes_the_same_or_leaves_it_to_json(only_ascii: bool, value: Any) -> None:
@@ -67,7 +67,7 @@ def test_the_native_part_writes_the_same_or_leaves_it_to_json(only_ascii: bool, 
         assert written == json.dumps(value, ensure_ascii=only_ascii).encode()
 
 
-@pytest.mark.promise(262)
+@pytest.mark.promise(266)
 @pytest.mark.parametrize("size", [7, 8, 9, 4095, 4096, 4097, 70_000])
 @pytest.mark.parametrize("last", ["x", '"', "\\", "\n", "\0", "\x1f", "\x7f", "ä", "\u2028", "\U0001f600"])
 @pytest.mark.parametrize("only_ascii", [False, True])

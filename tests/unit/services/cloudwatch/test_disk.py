@@ -114,7 +114,7 @@ def test_series_without_points_go_with_the_oldest(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.promise(285)
+@pytest.mark.promise(259)
 def test_the_index_of_series(tmp_path: Path) -> None:
     """By namespace, name, dimensions, age and page, in order; a series that differs in its unit only is listed once."""
     store = PointStore(tmp_path / "db")
@@ -143,7 +143,7 @@ def test_the_index_of_series(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.promise(285)
+@pytest.mark.promise(259)
 def test_a_name_that_was_there_once_costs_no_memory(tmp_path: Path) -> None:
     store = PointStore(tmp_path / "db")
 

@@ -196,7 +196,7 @@ def test_an_authorizers_event_in_format_1() -> None:
 IAM = {"accessKey", "accountId", "callerId", "cognitoIdentity", "principalOrgId", "userArn", "userId"}
 
 
-@pytest.mark.promise(276)
+@pytest.mark.promise(283)
 def test_who_signed_is_in_the_event_as_the_sample_has_it() -> None:
     at = exchange()
     at.request.headers.append(("authorization", "AWS4-HMAC-SHA256 Credential=test"))
@@ -217,7 +217,7 @@ def test_who_signed_is_in_the_event_as_the_sample_has_it() -> None:
         signer(exchange(), guarded=False)
 
 
-@pytest.mark.promise(276)
+@pytest.mark.promise(283)
 def test_what_a_lambda_authorizer_adds_is_in_the_event_as_the_sample_has_it() -> None:
     context = {"tenantId": "123-456-789-012"}
     made = events.format_2(exchange(authorizer={"lambda": context}))
@@ -241,7 +241,7 @@ def test_what_an_expression_means(expression: str, value: str | None) -> None:
     assert exchange(variables={"a": "b"}, parameters={"p": "q"}).value(expression) == value
 
 
-@pytest.mark.promise(276)
+@pytest.mark.promise(283)
 @pytest.mark.parametrize("model", ["rest", "http 1.0", "http 2.0", "token", "request", "request 2.0"])
 def test_validators_take_each_event(model: str) -> None:
     """Those of Powertools, which many functions have between the event and their code."""

@@ -94,7 +94,7 @@ MODELS: dict[str, Any] = {
 }
 
 
-@pytest.mark.promise(219, 276)
+@pytest.mark.promise(219, 283)
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_an_event_is_the_sample(kind: str) -> None:
     made, now, id = connection(), 1707502303.42, "ABCD1234="
