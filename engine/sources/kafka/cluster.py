@@ -47,6 +47,8 @@ async def find(clients: Clients, settings: Settings) -> Access:
     servers = settings.servers
     if settings.source and not (servers := _split(brokers.named(settings.source))):
         servers, mechanism, tls = await _of_aws(clients, settings, mechanism, access)
+    elif settings.tls is not None:
+        tls = settings.tls
     elif mechanism and not tls:
         tls = os.environ.get(_PLAINTEXT) != "1" and not all(each.startswith(_LOOPBACK) for each in servers)
     options: dict[str, Any] = {
@@ -55,7 +57,7 @@ async def find(clients: Clients, settings: Settings) -> Access:
     if mechanism == _IAM:
         options |= iam.options(clients, settings.owner if settings.source else settings.place)
     elif mechanism:
-        user, password = await login(clients, settings.place, access[mechanism])
+        user, password = await login(clients, settings, access[mechanism])
         options |= {
             "sasl_mechanism": _SASL[mechanism],
             "sasl_plain_username": user,
@@ -94,11 +96,11 @@ async def _context(clients: Clients, settings: Settings, access: Mapping[str, st
     """Raises words.Problem."""
     authority = None
     if uri := access.get("SERVER_ROOT_CA_CERTIFICATE"):
-        authority = (await secret(clients, settings.place, uri)).get("certificate", "")
+        authority = (await secret(clients, settings, uri)).get("certificate", "")
     try:
         made = ssl.create_default_context(cadata=authority)
         if uri := access.get("CLIENT_CERTIFICATE_TLS_AUTH"):
-            _certify(made, await secret(clients, settings.place, uri))
+            _certify(made, await secret(clients, settings, uri))
     except (ssl.SSLError, ValueError, OSError) as error:
         raise words.Problem(words.CERTIFICATE, words.AUTHN) from error
     return made

@@ -109,7 +109,7 @@ class KafkaConsumer:
         access = await find(self._clients, self._settings)
         consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=list(access.servers), group_id=self._settings.group,
-            group_instance_id=self._settings.uuid,  # which has its partitions again at once, after a kill
+            group_instance_id=self._settings.member,  # which has its partitions again at once, after a kill
             session_timeout_ms=6000, heartbeat_interval_ms=2000,
             enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=2000,
             metadata_max_age_ms=60_000, max_poll_interval_ms=24 * 3600 * 1000, rebalance_timeout_ms=60_000,
