@@ -133,7 +133,7 @@ def _check(source: Source, wanted: Wanted) -> None:
         topic = letters.removeprefix(_TOPIC)
         if source.kind != "kafka" or not topic or topic == source.options["Topic"]:
             raise InvalidConfiguration(
-                f"dead_letters={letters!r}: the name of a queue, or of a source that is kafka kafka://ANOTHER-TOPIC"
+                f"dead_letters={letters!r}: a queue's name, or of Kafka kafka://ANOTHER-TOPIC"
             )
 
 

@@ -21,7 +21,7 @@ from ..function import Function
 from ..settings import Settings
 from ..status import Status
 from ..streams.flow import GivenUp
-from .cluster import Access, find, leave, reason
+from .cluster import Access, find, leave, reason, stop
 from .failures import Failed
 from .partition import Partition
 
@@ -132,11 +132,7 @@ class KafkaConsumer:
         if not self._running:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(leave(consumer), _PATIENCE)
-        # Without a cluster it ends by a CancelledError of its own.
-        stopping = asyncio.ensure_future(consumer.stop())
-        await asyncio.wait((stopping,), timeout=_PATIENCE)
-        if not stopping.cancel() and not stopping.cancelled():
-            stopping.exception()
+        await stop(consumer, _PATIENCE)
 
     async def _look(self, consumer: Any) -> None:
         """Is the topic there? Raises words.Problem."""

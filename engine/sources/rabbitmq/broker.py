@@ -48,7 +48,7 @@ async def connect(clients: Clients, settings: Settings) -> Any:
         )
     user, password = await login(clients, settings, access["BASIC_AUTH"])
     url = url.with_user(user).with_password(password)
-    url = url.with_path("/" + quote(vhost(settings), safe=""), encoded=True)
+    url = url.with_path("/" + quote(vhost(settings), safe=""), encoded=True).with_query(url.query)
     authority = None
     if uri := access.get("SERVER_ROOT_CA_CERTIFICATE"):
         authority = (await secret(clients, settings, uri)).get("certificate")
@@ -61,7 +61,7 @@ def reason(settings: Settings, error: BaseException) -> Exception:
     """What a mapping says of an error of aiormq's."""
     from aiormq import exceptions
 
-    if isinstance(error, ssl.SSLCertVerificationError):
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError):  # aiormq's has no more than its text
         return words.Problem(words.SERVER_REFUSED, words.AUTHN)
     if isinstance(error, exceptions.ProbableAuthenticationError | exceptions.AuthenticationError):
         return words.Problem(words.BROKER_REFUSED, words.AUTHN)
