@@ -6,11 +6,10 @@ A member of a consumer group waits for seconds until it has its partitions: what
 from __future__ import annotations
 
 import json
-import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -93,6 +92,57 @@ def engine() -> Iterator[Engine]:
         yield made
 
 
+PROGRAM = """
+import json, sys, time
+from engine import Engine
+from engine.consume import Source
+state, code, source = sys.argv[1:]
+with Engine(state=state) as engine:
+    engine.consume(engine.function("app:handler", code=code, name="noted"), Source(**json.loads(source)), batch_size=10)
+    time.sleep(600)
+"""
+
+
+class Program:
+    """One that consumes what is there already, 300 records in batches of 10, until it is killed within one."""
+
+    def __init__(self, folder: Path, source: Source, put: Callable[..., Any]) -> None:
+        self.source, self.put = source, put
+        self.texts = [*map(str, range(300))]
+        self.texts[155] = "wait"
+        put(*self.texts)
+        self.noted, self.state = Noted(folder, "noted"), folder / "state"
+        described = json.dumps({"kind": source.kind, "options": dict(source.options)})
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(self.state), str(self.noted.code), described],
+            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        )
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture(scope="module")
+def kafka_program(kafka_server: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    kafka_server.create("program")
+    source = kafka(kafka_server.servers, "program")
+    made = Program(
+        tmp_path_factory.mktemp("kafka"), source, lambda *texts: kafka_server.put("program", *texts)
+    )
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def rabbitmq_program(rabbit: Rabbit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    rabbit.declare("program")
+    source = rabbitmq(rabbit.url, "program")
+    made = Program(tmp_path_factory.mktemp("program"), source, lambda *texts: rabbit.send("program", *texts))
+    yield made
+    made.kill()
+
+
 class Consumed:
     def __init__(self, noted: Noted, consumption: Consumption) -> None:
         self.noted, self.consumption = noted, consumption
@@ -100,7 +150,7 @@ class Consumed:
 
 @pytest.fixture(scope="module")
 def consumed(
-    engine: Engine, kafka_server: Kafka, tmp_path_factory: pytest.TempPathFactory
+    engine: Engine, kafka_server: Kafka, kafka_program: Program, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Consumed]:
     folder = tmp_path_factory.mktemp("topics")
 
@@ -183,24 +233,27 @@ def test_a_report_filters_and_where_it_begins(consumed: dict[str, Consumed], kaf
 @pytest.mark.promise(311)
 def test_a_queue_of_a_virtual_host_by_its_url(engine: Engine, rabbit: Rabbit, tmp_path: Path) -> None:
     host, user, password = "v/1", "us@er", "p:/%?w"
-    rabbit.control("add_vhost", host)
-    for each in ("guest", user):
-        if each == user:
-            rabbit.control("add_user", user, password)
-        rabbit.control("set_permissions", "-p", host, each, ".*", ".*", ".*")
+    everything = dict.fromkeys(("configure", "read", "write"), ".*")
+    definitions = {
+        "vhosts": [{"name": host}],
+        "users": [{"name": user, "password": password, "tags": ""}],
+        "permissions": [{"user": each, "vhost": host, **everything} for each in (user, "guest")],
+    }
+    (tmp_path / "definitions").write_text(json.dumps(definitions))
+    rabbit.control("import_definitions", str(tmp_path / "definitions"))
     rabbit.declare("q", host)
-    rabbit.send("q", *map(str, range(25)), vhost=host)
+    rabbit.send("q", *map(str, range(30)), vhost=host)
     noted = Noted(tmp_path, "vhost")
     url = f"amqp://us%40er:p%3A%2F%25%3Fw@127.0.0.1:{rabbit.port}/v%2F1?heartbeat=30"
-    consumption = noted.consume(engine, rabbitmq(url, "q"), batch_size=10, window=5.0)
-    noted.wait(25)
-    assert [len(batch) for batch in noted.batches()][:2] == [10, 10]
-    assert noted.texts() == [*map(str, range(25))]
+    consumption = noted.consume(engine, rabbitmq(url, "q"), batch_size=10, window=300.0)
+    noted.wait(30)
+    assert [len(batch) for batch in noted.batches()] == [10, 10, 10]
+    assert noted.texts() == [*map(str, range(30))]
     event = noted.events()[0]
     assert [*event["rmqMessagesByQueue"]] == ["q::v/1"]
     where = f"arn:aws-stoker:rabbitmq:::127.0.0.1:{rabbit.port}/v%2F1/q"
     assert (event["eventSource"], event["eventSourceArn"]) == ("aws:rmq", where)
-    until(lambda: consumption.stats().get("DeletedEventCount") == 25, what="the acknowledgements")
+    until(lambda: consumption.stats().get("DeletedEventCount") == 30, what="the acknowledgements")
     consumption.close()
 
 
@@ -224,46 +277,27 @@ def test_a_batch_of_messages_that_fails_comes_again_before_the_rest(
     assert rabbit.length(name) == 0
 
 
-PROGRAM = """
-import json, sys, time
-from engine import Engine
-from engine.consume import Source
-state, code, source = sys.argv[1:]
-with Engine(state=state) as engine:
-    engine.consume(engine.function("app:handler", code=code, name="noted"), Source(**json.loads(source)), batch_size=10)
-    time.sleep(600)
-"""
-
-
 @pytest.mark.promise(312)
 @pytest.mark.parametrize("kind", ["kafka", "rabbitmq"])
 def test_the_next_program_goes_on_pauses_resumes_and_closes(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path, name: str
+    kind: str, request: pytest.FixtureRequest
 ) -> None:
-    broker = request.getfixturevalue("kafka_server" if kind == "kafka" else "rabbit")
-    if kind == "kafka":
-        broker.create(name)
-        source, put = kafka(broker.servers, name), broker.put
-    else:
-        broker.declare(name)
-        source, put = rabbitmq(broker.url, name), broker.send
-    put(name, *map(str, range(300)))
-    noted, state = Noted(tmp_path, "noted"), tmp_path / "state"
-    described = json.dumps({"kind": source.kind, "options": dict(source.options)})
-    program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(state), str(noted.code), described],
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-    )
-    try:
-        noted.wait(50)
-    finally:
-        program.send_signal(signal.SIGKILL)
-        program.wait()
-    with Engine(state=state) as engine:
-        consumption = noted.consume(engine, source, batch_size=10)
-        until(lambda: len(set(noted.texts())) == 300, what="all of them")
-        assert [*dict.fromkeys(noted.texts())] == [*map(str, range(300))]
-        put(name, "wait", "1000")
+    program: Program = request.getfixturevalue(f"{kind}_program")
+    noted, put = program.noted, program.put
+    until(lambda: "wait" in noted.texts(), what="the batch that it is killed in")
+    program.kill()
+    had = noted.batches()
+    count = sum(map(len, had))
+    assert noted.texts() == program.texts[:count]
+    noted.gate.touch()
+    with Engine(state=program.state) as engine:
+        consumption = noted.consume(engine, program.source, batch_size=10)
+        until(lambda: noted.texts()[-1] == "299", what="all of them")
+        rest = noted.texts()[count:]
+        assert rest == program.texts[-len(rest) :]
+        assert len(rest) >= 300 - count + len(had[-1])  # the batch that it had comes again
+        noted.gate.unlink()
+        put("wait", "1000")
         until(lambda: noted.texts()[-1:] in (["wait"], ["1000"]), what="a batch in flight")
         with ThreadPoolExecutor(1) as threads:
             pausing = threads.submit(consumption.pause)
@@ -272,7 +306,7 @@ def test_the_next_program_goes_on_pauses_resumes_and_closes(
             noted.gate.touch()
             pausing.result()
         before = noted.texts()
-        put(name, "1001")
+        put("1001")
         consumption.resume()
         until(lambda: noted.texts()[-1] == "1001", what="what came meanwhile")
         again = noted.texts()[len(before) :]
