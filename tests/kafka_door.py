@@ -11,7 +11,12 @@ import os
 import ssl
 import struct
 import threading
+from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from certificates import Authority
+from kafka_and_rabbitmq import Kafka, free_port
 
 _API_HANDSHAKE, _API_AUTHENTICATE = 17, 36
 _HASHES = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
@@ -43,9 +48,17 @@ class Door:
         self._server = asyncio.run_coroutine_threadsafe(opening, self._loop).result()
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._server.close)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back, forth = await asyncio.open_connection("127.0.0.1", self.behind)
@@ -53,7 +66,7 @@ class Door:
             if self.mechanism and not await self._let_in(reader, writer, back, forth):
                 return
             await asyncio.gather(self._pass(reader, forth), self._pass(back, writer))
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             for each in (writer, forth):
@@ -156,3 +169,46 @@ def signed_with(url: str, secret: str) -> bool:
         "kafka-cluster",
         "aws4_request",
     ]
+
+
+class Behind:
+    """Brokers, each with a door."""
+
+    def __init__(self, folder: Path, authority: Authority) -> None:
+        self.folder, self.authority = folder, authority
+        self.open: list[Any] = []
+
+    def door(
+        self, mechanism: str = "", tls: bool = False, mutual: bool = False, password: str = "right"
+    ) -> str:
+        """Its bootstrap server."""
+        context = None
+        if tls:
+            certificate, key = self.authority.sign("broker")
+            paths = [self.folder / name for name in ("certificate", "key", "authority")]
+            for path, text in zip(paths, (certificate, key, self.authority.certificate), strict=True):
+                path.write_text(text)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(paths[0], paths[1])
+            if mutual:
+                context.load_verify_locations(paths[2])
+                context.verify_mode = ssl.CERT_REQUIRED
+        port = free_port()
+        kafka = Kafka(advertised=port)
+        self.open.append(kafka)
+        kafka.start()
+        self.open.append(Door(port, kafka.port, mechanism, password, context))
+        return f"127.0.0.1:{port}"
+
+    def close(self) -> None:
+        for each in reversed(self.open):
+            each.close()
+
+
+def fill(servers: str, **access: Any) -> None:
+    """One record in its topic."""
+    kafka = Kafka()
+    kafka.servers = servers
+    kafka.create("topic", **access)
+    kafka.put("topic", "1", **access)
+    kafka.close()

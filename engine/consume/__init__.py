@@ -9,7 +9,7 @@ Light to import: what a source needs is loaded when it is consumed.
 
 from __future__ import annotations
 
-from .origins import Source, dynamodb, kinesis, nats, redis, sqs
+from .origins import Source, dynamodb, kafka, kinesis, nats, rabbitmq, redis, sqs
 from .wanted import Wanted
 
-__all__ = ["Source", "Wanted", "dynamodb", "kinesis", "nats", "redis", "sqs"]
+__all__ = ["Source", "Wanted", "dynamodb", "kafka", "kinesis", "nats", "rabbitmq", "redis", "sqs"]

@@ -24,8 +24,9 @@ class Wanted(TypedDict, total=False):
     report_failures: the response says which records failed ({"batchItemFailures": [{"itemIdentifier": …}]}). start:
     "TRIM_HORIZON", "LATEST" or epoch seconds, the first time. Of streams: parallel: batches at once, in order by key
     (Kinesis, DynamoDB) or subject (NATS); retries and max_age (seconds) of a batch that fails, -1 for no limit; bisect:
-    split it first; tumbling: seconds of a window with state (Kinesis, DynamoDB). concurrency: of queues: batches at
-    once. dead_letters: the engine's queue for what is given up."""
+    split it first; tumbling: seconds of a window with state (Kinesis, DynamoDB). concurrency: of SQS: batches at
+    once. dead_letters: the engine's queue for what is given up, or of Kafka kafka://TOPIC. A queue of RabbitMQ has
+    rules of its own for what fails: its batches come again until those end it."""
 
     name: str
     batch_size: int
@@ -51,8 +52,17 @@ _LEAST = {
     "tumbling": 0,
     "concurrency": 1,
 }
-_QUEUES = ("sqs",)
-_WITH_WINDOWS = ("kinesis", "dynamodb")
+_STREAMS = ("kinesis", "dynamodb", "kafka", "redis", "nats")
+# Which kinds take a keyword that not all take.
+_TAKEN = {
+    **dict.fromkeys(("start", "retries", "max_age", "bisect", "dead_letters"), _STREAMS),
+    "parallel": ("kinesis", "dynamodb", "redis", "nats"),
+    "tumbling": ("kinesis", "dynamodb"),
+    "concurrency": ("sqs",),
+    "report_failures": ("sqs", *_STREAMS),
+}
+_TOPIC = "kafka://"
+_AHEAD = 65_535  # messages that RabbitMQ delivers ahead
 
 
 def settings(source: Source, function: str, wanted: Wanted, instance: str) -> Settings:
@@ -64,32 +74,41 @@ def settings(source: Source, function: str, wanted: Wanted, instance: str) -> Se
     from ..services.lambda_ import own_sources
     from ..sources.filters import Filters
     from ..sources.settings import Settings
+    from . import brokers
 
     _check(source, wanted)
-    arn, options = source.arn, dict(source.options)
-    if options:
+    kind = "mq" if source.kind == "rabbitmq" else source.kind
+    more: dict[str, Any] = {"source": source.arn}
+    identity, options = source.arn, dict(source.options)
+    if source.kind in brokers.LIBRARIES:
+        identity, more = brokers.members(source)
+        options = {}  # there are secrets in them, which are kept once
+    elif options:
         try:
             own_sources.kind_of(options)
         except Fault as fault:
             raise InvalidConfiguration(str(fault.message)) from None
-        arn = own_sources.arn(source.kind, options["Url"], options["Stream"], Place("", ""))
+        identity = own_sources.arn(source.kind, options["Url"], options["Stream"], Place("", ""))
+        more = {"source": identity}
+    if source.options:
         options["Instance"] = instance
     criteria = {"Filters": [{"Pattern": encode_event(each).decode()} for each in wanted.get("filters", ())]}
     try:
-        filters = Filters(source.kind, criteria)
+        filters = Filters(kind, criteria)
     except InvalidPattern as error:
         raise InvalidConfiguration(f"Event pattern is not valid. Reason: {error}") from None
     start = wanted.get("start", "TRIM_HORIZON")
     timed = not isinstance(start, str)
+    id = _id(wanted.get("name"), function, identity)
     return Settings(
-        uuid=_id(wanted.get("name"), function, arn), kind=source.kind, place=Place(*_place(arn)), function=function,
-        qualifier=None, function_arn=function, source=arn,
-        batch_size=wanted.get("batch_size", 10 if source.kind in _QUEUES else 100),
+        uuid=id, kind=kind, place=Place(*_place(more["source"])), function=function, qualifier=None,
+        function_arn=function, batch_size=wanted.get("batch_size", 10 if source.kind == "sqs" else 100),
         window=wanted.get("window", 0.0), reports=wanted.get("report_failures", False), filters=filters,
         concurrency=wanted.get("concurrency"), position="AT_TIMESTAMP" if timed else str(start),
         timestamp=float(start) if timed else None, parallel=wanted.get("parallel", 1),
         bisect=wanted.get("bisect", False), retries=wanted.get("retries", -1), max_age=wanted.get("max_age", -1.0),
         tumbling=wanted.get("tumbling", 0.0), destination=wanted.get("dead_letters") or "", options=options,
+        group=str(source.options.get("Group") or id), **more,
     )  # fmt: skip
 
 
@@ -104,14 +123,18 @@ def _check(source: Source, wanted: Wanted) -> None:
     start = wanted.get("start", "LATEST")
     if isinstance(start, str) and start not in ("TRIM_HORIZON", "LATEST"):
         raise InvalidConfiguration(f"start={start!r}: TRIM_HORIZON, LATEST, or epoch seconds")
-    queue = source.kind in _QUEUES
-    for name in (
-        ("parallel", "retries", "max_age", "bisect", "start", "dead_letters") if queue else ("concurrency",)
-    ):
-        if wanted.get(name) is not None:
-            raise InvalidConfiguration(f"{name} is not for {'queues' if queue else 'streams'}")
-    if wanted.get("tumbling") and source.kind not in _WITH_WINDOWS:
-        raise InvalidConfiguration(f"tumbling windows are for {' and '.join(_WITH_WINDOWS)}")
+    for name, kinds in _TAKEN.items():
+        if wanted.get(name) is not None and source.kind not in kinds:
+            raise InvalidConfiguration(f"{name} is for {', '.join(kinds)}, not for {source.kind}")
+    if source.kind == "rabbitmq" and wanted.get("batch_size", 1) > _AHEAD:
+        raise InvalidConfiguration(f"batch_size={wanted['batch_size']}: up to {_AHEAD} of rabbitmq")
+    letters = wanted.get("dead_letters") or ""
+    if letters.startswith(_TOPIC):
+        topic = letters.removeprefix(_TOPIC)
+        if source.kind != "kafka" or not topic or topic == source.options["Topic"]:
+            raise InvalidConfiguration(
+                f"dead_letters={letters!r}: a queue's name, or of Kafka kafka://ANOTHER-TOPIC"
+            )
 
 
 def _id(name: str | None, function: str, arn: str) -> str:
@@ -123,5 +146,5 @@ def _id(name: str | None, function: str, arn: str) -> str:
 
 
 def _place(arn: str) -> tuple[str, str]:
-    parts = arn.split(":")
-    return parts[3], parts[4]
+    _, _, _, region, account, *_ = f"{arn}:::::".split(":")
+    return region, account

@@ -21,7 +21,8 @@ class Settings:
     """place, function, qualifier: what is invoked; source: an ARN, or "" with servers, those of a Kafka of one's own;
     window, tumbling, max_age: seconds, the last -1 for no limit, as retries; parallel: batches of a shard at once;
     destination: where given up batches are reported; name: of a topic or a queue; access: how to get in, as pairs of a
-    type and a URI."""
+    type and a URI; secrets: what those URIs name, if Secrets Manager has it not; tls: has a Kafka that, None: if AWS's
+    rules say so."""
 
     uuid: str
     kind: str
@@ -50,6 +51,8 @@ class Settings:
     servers: tuple[str, ...] = ()
     group: str = ""
     access: tuple[tuple[str, str], ...] = ()
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    tls: bool | None = None
 
     @property
     def region(self) -> str:
@@ -60,6 +63,12 @@ class Settings:
         """Of the source."""
         parts = self.source.split(":")
         return Place(parts[3], parts[4])
+
+    @property
+    def member(self) -> str:
+        """Of its consumer group. Several programs may have an embedded engine of the same settings."""
+        instance = self.options.get("Instance")
+        return f"{self.uuid}-{instance}" if instance else self.uuid
 
     @classmethod
     def of(cls, place: Place, record: Mapping[str, Any]) -> Settings:

@@ -284,8 +284,8 @@ def test_what_cannot_be_is_said_at_once(redis_server: Redis, noted: Noted) -> No
             engine.consume("other", right)
         for wrong, words in (
             ({"batch_size": 0}, "batch_size=0: a number, 1 or more"), ({"start": "NOW"}, "TRIM_HORIZON, LATEST"),
-            ({"concurrency": 3}, "concurrency is not for streams"), ({"colour": 1}, "consume has no colour"),
-            ({"tumbling": 5.0}, "tumbling windows are for kinesis and dynamodb"),
+            ({"concurrency": 3}, "concurrency is for sqs, not for redis"), ({"colour": 1}, "consume has no colour"),
+            ({"tumbling": 5.0}, "tumbling is for kinesis, dynamodb, not for redis"),
             ({"filters": [{"fields": {"n": []}}]}, "Event pattern is not valid"),
         ):  # fmt: skip
             with pytest.raises(InvalidConfiguration, match=words):
@@ -305,8 +305,10 @@ def test_what_cannot_be_is_said_at_once(redis_server: Redis, noted: Noted) -> No
 @pytest.mark.promise(239)
 def test_naming_sources_loads_nothing() -> None:
     code = (
-        "import sys, engine.consume; from engine.consume import redis; redis('redis://x', 's');"
-        "print([name for name in ('asyncio', 'botocore', 'httpcore', 'redis', 'nats') if name in sys.modules])"
+        "import sys; from engine.consume import kafka, rabbitmq, redis;"
+        "redis('redis://x', 's'); kafka('x:1', 't'); rabbitmq('amqp://x', 'q');"
+        "names = 'asyncio', 'ssl', 'botocore', 'httpcore', 'redis', 'nats', 'aiokafka', 'aiormq', 'aio_pika';"
+        "print([name for name in names if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)},
                           check=True)  # fmt: skip

@@ -7,7 +7,6 @@ import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,8 +14,7 @@ import boto3
 import pytest
 from brokered import BrokerFed, secret
 from certificates import Authority
-from kafka_and_rabbitmq import Kafka, free_port
-from kafka_door import Door
+from kafka_door import Behind, fill
 from served import REGION, Served
 from support import until
 
@@ -89,53 +87,11 @@ def authority() -> Authority:
     return Authority()
 
 
-class Behind:
-    """Brokers, each with a door and one record in its topic."""
-
-    def __init__(self, folder: Path, authority: Authority) -> None:
-        self.folder, self.authority = folder, authority
-        self.open: list[Any] = []
-
-    def door(
-        self, mechanism: str = "", tls: bool = False, mutual: bool = False, password: str = "right"
-    ) -> str:
-        """Its bootstrap server."""
-        context = None
-        if tls:
-            certificate, key = self.authority.sign("broker")
-            paths = [self.folder / name for name in ("certificate", "key", "authority")]
-            for path, text in zip(paths, (certificate, key, self.authority.certificate), strict=True):
-                path.write_text(text)
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(paths[0], paths[1])
-            if mutual:
-                context.load_verify_locations(paths[2])
-                context.verify_mode = ssl.CERT_REQUIRED
-        port = free_port()
-        kafka = Kafka(advertised=port)
-        self.open.append(kafka)
-        kafka.start()
-        self.open.append(Door(port, kafka.port, mechanism, password, context))
-        return f"127.0.0.1:{port}"
-
-    def close(self) -> None:
-        for each in reversed(self.open):
-            each.close()
-
-
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Behind]:
     made = Behind(tmp_path_factory.mktemp("doors"), authority)
     yield made
     made.close()
-
-
-def fill(servers: str, **access: Any) -> None:
-    kafka = Kafka()
-    kafka.servers = servers
-    kafka.create("topic", **access)
-    kafka.put("topic", "1", **access)
-    kafka.close()
 
 
 @pytest.mark.promise(244)

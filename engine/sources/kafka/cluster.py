@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import tempfile
@@ -47,6 +48,8 @@ async def find(clients: Clients, settings: Settings) -> Access:
     servers = settings.servers
     if settings.source and not (servers := _split(brokers.named(settings.source))):
         servers, mechanism, tls = await _of_aws(clients, settings, mechanism, access)
+    elif settings.tls is not None:
+        tls = settings.tls
     elif mechanism and not tls:
         tls = os.environ.get(_PLAINTEXT) != "1" and not all(each.startswith(_LOOPBACK) for each in servers)
     options: dict[str, Any] = {
@@ -55,7 +58,7 @@ async def find(clients: Clients, settings: Settings) -> Access:
     if mechanism == _IAM:
         options |= iam.options(clients, settings.owner if settings.source else settings.place)
     elif mechanism:
-        user, password = await login(clients, settings.place, access[mechanism])
+        user, password = await login(clients, settings, access[mechanism])
         options |= {
             "sasl_mechanism": _SASL[mechanism],
             "sasl_plain_username": user,
@@ -94,11 +97,11 @@ async def _context(clients: Clients, settings: Settings, access: Mapping[str, st
     """Raises words.Problem."""
     authority = None
     if uri := access.get("SERVER_ROOT_CA_CERTIFICATE"):
-        authority = (await secret(clients, settings.place, uri)).get("certificate", "")
+        authority = (await secret(clients, settings, uri)).get("certificate", "")
     try:
         made = ssl.create_default_context(cadata=authority)
         if uri := access.get("CLIENT_CERTIFICATE_TLS_AUTH"):
-            _certify(made, await secret(clients, settings.place, uri))
+            _certify(made, await secret(clients, settings, uri))
     except (ssl.SSLError, ValueError, OSError) as error:
         raise words.Problem(words.CERTIFICATE, words.AUTHN) from error
     return made
@@ -122,6 +125,15 @@ async def leave(consumer: Any) -> None:
 
     coordinator = consumer._coordinator
     await coordinator._send_req(LeaveGroupRequest(coordinator.group_id, coordinator.member_id))
+
+
+async def stop(consumer: Any, seconds: float) -> None:
+    """Without a cluster it ends half way, by a CancelledError of its own: what its client has open is left then."""
+    for ending in (consumer.stop(), consumer._client.close()):
+        task = asyncio.ensure_future(ending)
+        await asyncio.wait((task,), timeout=seconds)
+        if not task.cancel() and not task.cancelled():
+            task.exception()
 
 
 async def reason(access: Access, error: Exception) -> Exception:

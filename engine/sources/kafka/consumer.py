@@ -21,7 +21,7 @@ from ..function import Function
 from ..settings import Settings
 from ..status import Status
 from ..streams.flow import GivenUp
-from .cluster import Access, find, leave, reason
+from .cluster import Access, find, leave, reason, stop
 from .failures import Failed
 from .partition import Partition
 
@@ -109,7 +109,7 @@ class KafkaConsumer:
         access = await find(self._clients, self._settings)
         consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=list(access.servers), group_id=self._settings.group,
-            group_instance_id=self._settings.uuid,  # which has its partitions again at once, after a kill
+            group_instance_id=self._settings.member,  # which has its partitions again at once, after a kill
             session_timeout_ms=6000, heartbeat_interval_ms=2000,
             enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=2000,
             metadata_max_age_ms=60_000, max_poll_interval_ms=24 * 3600 * 1000, rebalance_timeout_ms=60_000,
@@ -132,11 +132,7 @@ class KafkaConsumer:
         if not self._running:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(leave(consumer), _PATIENCE)
-        # Without a cluster it ends by a CancelledError of its own.
-        stopping = asyncio.ensure_future(consumer.stop())
-        await asyncio.wait((stopping,), timeout=_PATIENCE)
-        if not stopping.cancel() and not stopping.cancelled():
-            stopping.exception()
+        await stop(consumer, _PATIENCE)
 
     async def _look(self, consumer: Any) -> None:
         """Is the topic there? Raises words.Problem."""

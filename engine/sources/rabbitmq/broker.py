@@ -9,7 +9,7 @@ from urllib.parse import quote
 from ...aws.clients import Clients
 from ...aws.names import Place
 from .. import brokers, words
-from ..secrets import login
+from ..secrets import login, secret
 from ..settings import Settings
 
 ACTIVEMQ = "ActiveMQ brokers are not supported as event sources here: only RabbitMQ brokers are."
@@ -40,16 +40,19 @@ async def connect(clients: Clients, settings: Settings) -> Any:
     import aiormq
     from yarl import URL
 
-    url = URL(await address(clients, settings.source))
+    url = URL(settings.servers[0] if settings.servers else await address(clients, settings.source))
     access = dict(settings.access)
     if "BASIC_AUTH" not in access:
         raise words.Problem(
             "PROBLEM: A secret with a user and a password (BASIC_AUTH) is needed.", words.CONFIG
         )
-    user, password = await login(clients, settings.place, access["BASIC_AUTH"])
+    user, password = await login(clients, settings, access["BASIC_AUTH"])
     url = url.with_user(user).with_password(password)
-    url = url.with_path("/" + quote(vhost(settings), safe=""), encoded=True)
-    secured = ssl.create_default_context() if url.scheme == "amqps" else None
+    url = url.with_path("/" + quote(vhost(settings), safe=""), encoded=True).with_query(url.query)
+    authority = None
+    if uri := access.get("SERVER_ROOT_CA_CERTIFICATE"):
+        authority = (await secret(clients, settings, uri)).get("certificate")
+    secured = ssl.create_default_context(cadata=authority) if url.scheme == "amqps" else None
     properties: Any = {"connection_name": f"stoker-{settings.uuid}"}
     return await aiormq.connect(url, client_properties=properties, context=secured)
 
@@ -58,7 +61,7 @@ def reason(settings: Settings, error: BaseException) -> Exception:
     """What a mapping says of an error of aiormq's."""
     from aiormq import exceptions
 
-    if isinstance(error, ssl.SSLCertVerificationError):
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError):  # aiormq's has no more than its text
         return words.Problem(words.SERVER_REFUSED, words.AUTHN)
     if isinstance(error, exceptions.ProbableAuthenticationError | exceptions.AuthenticationError):
         return words.Problem(words.BROKER_REFUSED, words.AUTHN)
