@@ -256,7 +256,7 @@ def grown(before: Figures, after: Figures) -> dict[str, int]:
 
 
 @pytest.mark.promise(92)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_row_46_a_server_after_some_deploys(cycles: Cycles) -> None:
     cycles.run(SOME)
     before = cycles.figures()
@@ -315,7 +315,7 @@ def test_row_46_a_server_after_thousands_of_deploys(cycles: Cycles) -> None:
 
 
 @pytest.mark.promise(92)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_row_46_an_embedded_engine_after_many_functions(
     ledger: Ledger, nothing_is_left: str, no_collector: None
 ) -> None:

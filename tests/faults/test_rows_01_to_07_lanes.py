@@ -155,9 +155,8 @@ def test_row_04_no_wake_is_lost_around_a_death(stoker: Engine) -> None:
 
     killer = threading.Thread(target=kill)
     killer.start()
-    deadline = time.monotonic() + 0.8
     try:
-        while time.monotonic() < deadline:
+        while done < 300:
             try:
                 assert fn.invoke(["fine", done]) == done
             except FunctionCrashed as error:
@@ -169,7 +168,6 @@ def test_row_04_no_wake_is_lost_around_a_death(stoker: Engine) -> None:
     finally:
         stop.set()
         killer.join()
-    assert done > 50
 
 
 @pytest.mark.promise(13)

@@ -371,7 +371,7 @@ def test_a_clock_that_was_wrong_stops_no_schedule(kept: Kept, tmp_path: Path) ->
 
 @pytest.mark.promise(147)
 def test_by_the_machines_clock(engine: Engine, kept: Kept) -> None:
-    due = datetime.now(UTC) + timedelta(seconds=1)
+    due = datetime.now(UTC) + timedelta(seconds=4)  # so that it is not over before the rule is there
     expression = f"at({due:%Y-%m-%dT%H:%M:%S})"
     rule = engine.schedule(expression, kept.function(engine, "once"), event={"n": 1})
     until(lambda: kept.by("once") == [{"n": 1}])
