@@ -218,7 +218,7 @@ def soak(it: Soak, events: int, kills: int) -> None:
 
 
 def report(it: Soak, kills: int, seconds: float) -> None:
-    print(f"\n{it.sent()} events accepted, {kills} kills, {seconds:.0f} s")
+    print(f"\n{it.sent()} events accepted, {kills} kills, {seconds:.0f} s; {it.rows()} rows are left")
     for name, end in ENDS.items():
         accepted, ran = it.accepted[name], it.ran(name)
         twice = sum(max(0, count - ATTEMPTS.get(name, 1)) for count in ran.values())
