@@ -48,6 +48,11 @@ def events(server: Served) -> Any:
 
 
 @pytest.fixture(scope="module")
+def xray(server: Served) -> Any:
+    return server.client("xray")
+
+
+@pytest.fixture(scope="module")
 def sns(server: Served) -> Any:
     return server.client("sns")
 

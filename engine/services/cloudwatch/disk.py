@@ -6,16 +6,14 @@ hour for 455 days. A database of its own: what it loses is no state. Belongs to 
 
 from __future__ import annotations
 
-import contextlib
 import math
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
-from ...durable.folder import StoreError
+from ...durable.aside import Aside
 from ...observe.metrics import Key, Series
 from ...observe.points import Point, decode, encode
 from . import index
@@ -31,7 +29,6 @@ CREATE TABLE IF NOT EXISTS points (series INTEGER NOT NULL, span INTEGER NOT NUL
                                    value BLOB NOT NULL, PRIMARY KEY (series, span, stamp)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS points_by_age ON points (span, stamp);
 """
-_CACHE = 512  # KiB of pages: SQLite takes 2 MB by itself
 
 
 class PointStore:
@@ -40,40 +37,19 @@ class PointStore:
     def __init__(
         self, path: Path, clock: Callable[[], float] = time.time, most_bytes: int = MOST_BYTES
     ) -> None:
-        self._path = path
         self._clock = clock
         self._most_bytes = most_bytes
-        try:
-            self._connection = self._open()
-        except sqlite3.DatabaseError:  # metrics are no state: what cannot be read is put aside
-            with contextlib.suppress(OSError):
-                for suffix in ("-wal", "-shm"):
-                    path.with_name(path.name + suffix).unlink(missing_ok=True)
-                path.rename(path.with_name(path.name + ".damaged"))
-            with _explained(path):
-                self._connection = self._open()
+        self._database = Aside(path, index.TABLES + _TABLES)
+        self._connection = self._database.connection
         self._index = SeriesIndex(self._connection)
 
-    def _open(self) -> sqlite3.Connection:
-        made = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        try:
-            made.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            made.execute("PRAGMA journal_mode=WAL")
-            made.execute("PRAGMA synchronous=FULL")
-            made.execute(f"PRAGMA cache_size=-{_CACHE}")
-            made.executescript(index.TABLES + _TABLES)
-        except BaseException:
-            made.close()
-            raise
-        return made
-
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
 
     def put(self, points: Mapping[Key, Point]) -> None:
         """Durable when this returns."""
-        with _explained(self._path):
-            with self._transaction():
+        with self._database.explained():
+            with self._database.transaction():
                 for (series, span, stamp), point in points.items():
                     self._merge(self._index.enter(series, stamp), span, stamp, point)
             self._shrink()
@@ -93,7 +69,7 @@ class PointStore:
         """By the beginning of each period: what a series, or all of its units (index.ANY), adds up to from start to
         end. first: the beginning of any period."""
         found: dict[int, Point] = {}
-        with _explained(self._path):
+        with self._database.explained():
             for id, _ in self._index.find(wanted):
                 rows = self._connection.execute(
                     "SELECT stamp, value FROM points WHERE series=? AND span<=? AND stamp>=? AND stamp<?",
@@ -110,27 +86,27 @@ class PointStore:
 
     def units(self, wanted: Series) -> list[str]:
         """Those that there are of a series whose unit may be any."""
-        with _explained(self._path):
+        with self._database.explained():
             return [unit for _, unit in self._index.find(wanted)]
 
     def page(self, wanted: Wanted, most: int) -> list[Listed]:
-        with _explained(self._path):
+        with self._database.explained():
             return self._index.page(wanted, most)
 
     def tidy(self) -> None:
         """What is old enough becomes coarser, or goes; so does the oldest where there are too many bytes."""
         now = int(self._clock())
-        with _explained(self._path):
+        with self._database.explained():
             for span, keep, coarser in SPANS:
                 while self._age(span, now - keep, coarser):
                     pass
             self._shrink()
             gone = self._index.pointless(now - SPANS[1][1])
-            with self._transaction():
+            with self._database.transaction():
                 self._index.forget(gone)
 
     def _shrink(self) -> None:
-        while self._size() > self._most_bytes and self._drop_oldest():
+        while self._database.size() > self._most_bytes and self._drop_oldest():
             pass
 
     def _age(self, span: int, before: int, coarser: int) -> bool:
@@ -139,7 +115,7 @@ class PointStore:
             "SELECT series, stamp, value FROM points WHERE span=? AND stamp<? ORDER BY stamp LIMIT ?",
             (span, before, _BATCH),
         ).fetchall()
-        with self._transaction() as run:
+        with self._database.transaction() as run:
             for id, stamp, value in rows:
                 if coarser:
                     self._merge(id, coarser, stamp // coarser * coarser, _point(value))
@@ -148,33 +124,17 @@ class PointStore:
 
     def _drop_oldest(self) -> bool:
         """And the series that have no other point. False: there are none."""
-        with self._transaction() as run:
+        with self._database.transaction() as run:
             rows = run("SELECT series, span, stamp FROM points ORDER BY stamp LIMIT ?", (_BATCH,)).fetchall()
             for row in rows:
                 run("DELETE FROM points WHERE series=? AND span=? AND stamp=?", row)
             self._index.forget({id for id, _, _ in rows if not self._has(id)})
-        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+        self._database.shrink()
         return bool(rows)
 
     def _has(self, id: int) -> bool:
         found = self._connection.execute("SELECT 1 FROM points WHERE series=? LIMIT 1", (id,))
         return found.fetchone() is not None
-
-    def _size(self) -> int:
-        def pragma(name: str) -> int:
-            return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
-
-        return (pragma("page_count") - pragma("freelist_count")) * pragma("page_size")
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection.execute
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
 
 
 def _point(data: bytes) -> Point:
@@ -183,11 +143,3 @@ def _point(data: bytes) -> Point:
         return decode(data)
     except msgspec.DecodeError:
         return Point(buckets={})
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}") from error

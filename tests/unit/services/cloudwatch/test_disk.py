@@ -95,7 +95,7 @@ def test_there_are_no_more_bytes_than_so_many(tmp_path: Path) -> None:
         store.put(keys(*range(START, START + 60 * 1000, 60), series=SERIES._replace(name=f"m{n}")))
     store.tidy()
     left = store.read(SERIES._replace(name="m0"), START, START + 60 * 1000, 60)
-    assert store._size() <= 400_000
+    assert store._database.size() <= 400_000
     assert left and min(left) > START  # the oldest went
     store.close()
 
@@ -106,7 +106,7 @@ def test_series_without_points_go_with_the_oldest(tmp_path: Path) -> None:
     for n in range(10):
         of = [SERIES._replace(name="m", dimensions=(("d", f"{n}-{each}"),)) for each in range(500)]
         store.put({(each, 60, START + 60 * n): point(1.0) for each in of})
-    assert store._size() <= 500_000
+    assert store._database.size() <= 500_000
     listed, read = names(store, 10_000), store.read(of[-1], START, START + DAY, 60)
     assert read and f"m/{of[-1].dimensions[0][1]}" in listed and 0 < len(listed) < 10_000
     (rows,) = store._connection.execute("SELECT count(*) FROM dimensions").fetchone()
