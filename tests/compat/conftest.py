@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from clients import moto_server
+from kafka_and_rabbitmq import Rabbit
 from served import ECHO, ROLE, ROOT, RUNTIME, Run, Served
 
 from engine.cli.main import main
@@ -45,6 +46,14 @@ def sqs(server: Served) -> Any:
 @pytest.fixture(scope="module")
 def events(server: Served) -> Any:
     return server.client("events")
+
+
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    made = Rabbit(tmp_path_factory.mktemp("rabbit"))
+    made.start()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

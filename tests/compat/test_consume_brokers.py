@@ -79,14 +79,6 @@ def kafka_server() -> Iterator[Kafka]:
 
 
 @pytest.fixture(scope="module")
-def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
-    made = Rabbit(tmp_path_factory.mktemp("rabbit"))
-    made.start()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     with Engine() as made:
         yield made

@@ -19,14 +19,6 @@ CONNECTION = "PROBLEM: Connection error."
 
 
 @pytest.fixture(scope="module")
-def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
-    made = Rabbit(tmp_path_factory.mktemp("rabbit"))
-    made.start()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def server(moto: str, rabbit: Rabbit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STOKER_BROKERS", f"{BROKER}={rabbit.address}")

@@ -40,14 +40,6 @@ def kafka() -> Iterator[Kafka]:
 
 
 @pytest.fixture(scope="module")
-def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
-    made = Rabbit(tmp_path_factory.mktemp("rabbit"))
-    made.start()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def server(
     moto: str, kafka: Kafka, rabbit: Rabbit, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
