@@ -191,6 +191,8 @@ class Server:
         logs = LogsProcess(folder_of(options.state, place.account, place.region))
         await logs.start()
         stack.push_async_callback(logs.close)
+        outcomes, counters = Outcomes(loop, logs.journal), Counters()
+        stack.callback(outcomes.flush)  # what ends with the workers, too, is in the log and the metrics
         watched = Invocations()
         outside = Outside(loop, logs.printed, watched.printed)
         stack.callback(outside.flush)
@@ -202,7 +204,6 @@ class Server:
         )  # fmt: skip
         reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns)
         stack.push_async_callback(_end, runtime, reaper)
-        outcomes, counters = Outcomes(loop, logs.journal), Counters()
         outcomes.subscribe(counters)
         outcomes.subscribe(watched.ended)
         keeper.metrics.collect(lambda metrics: outcomes.flush())  # a response is counted once it is there
@@ -210,7 +211,6 @@ class Server:
         QueueMetrics(sqs.catalog, queues, keeper.metrics)
         outcomes.subscribe(measured)
         logs.on_measured = partial(of_logs, keeper.metrics)
-        stack.callback(outcomes.flush)
         pythons = await probed
         hidden = [str(path.resolve()) for path in (options.state, options.auth) if path]
         layouts = Layouts(

@@ -137,6 +137,8 @@ class Journal:
             self._use(half)
 
     def close(self) -> None:
+        """There is no room any more."""
+        self._begin = self._sent = self._at = self._limit = 0
         self._words.release()
         self._memory.close()
 

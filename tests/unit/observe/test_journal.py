@@ -119,6 +119,21 @@ def test_what_there_is_no_room_for_is_counted() -> None:
     assert both.read == both.written
 
 
+def test_one_that_is_closed_has_no_room() -> None:
+    """The server's end is not disturbed by what comes after that of its log."""
+    both = Both()
+    both.journal.describe(DEPLOYMENT)
+    for _ in range(3):
+        both.write(100)
+    both.journal.flush()
+    steps = len(both.steps)
+    both.journal.close()
+    both.write(100)
+    both.journal.printed(FunctionOutput("r", "a", "/g", "s", 7, "late"))
+    both.journal.forget()
+    assert both.journal.dropped == 1 and len(both.steps) == steps
+
+
 def test_everything_comes_as_it_was() -> None:
     """Lone surrogates, which no UTF-8 has, come escaped."""
     both = Both()
