@@ -31,6 +31,9 @@ EVENTS = int(os.environ.get("STOKER_EVENTS", "4000"))
 KILLS = int(os.environ.get("STOKER_KILLS", EVENTS // 400))
 SEED = int(os.environ.get("STOKER_EVENTS_SEED", "11"))
 SENDERS = 16
+# Of each of moto's queues, so that what comes is taken as fast as it is sent: moto looks at a whole queue each
+# time that one more comes, so a queue that grows becomes ever slower.
+RECEIVERS = 8
 MOTO_ACCOUNT = "123456789012"
 SOURCE = """
 import os, time
@@ -193,7 +196,7 @@ def soaking(nothing_is_left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def soak(it: Soak, events: int, kills: int) -> None:
     moments, began = random.Random(SEED), time.monotonic()
     it.deploy()
-    works = [it.send] * SENDERS + [partial(it.receive, inbox) for inbox in it.inboxes.values()]
+    works = [it.send] * SENDERS + [partial(it.receive, each) for each in it.inboxes.values()] * RECEIVERS
     with it.crowd(works):
         for life in it.lives(events, kills, moments, 120.0):
             if life == kills * 2 // 3:  # until then one of it runs for ever; from now on none may
