@@ -67,10 +67,9 @@ class _Tally:
     spilled: int = 0
     duration: Point = field(default_factory=lambda: Point(buckets={}))  # milliseconds
 
-    def add(self, rows: Sequence[_Row]) -> None:
-        _, took, statuses, _, provisioned = zip(*rows, strict=True)
-        self.invocations += len(rows)
-        self.errors += len(rows) - statuses.count("success")
+    def add(self, took: Sequence[int], statuses: Sequence[str], provisioned: Sequence[int]) -> None:
+        self.invocations += len(took)
+        self.errors += len(took) - statuses.count("success")
         if any(provisioned):
             self.provisioned += provisioned.count(PROVISIONED)
             self.spilled += provisioned.count(SPILLED)
@@ -112,9 +111,19 @@ class FunctionMetrics:
 
     def _settle(self, waiting: _Waiting) -> None:
         rows, waiting.rows = waiting.rows, []
-        if rows:
-            for (minute, alias), found in _together(rows):
-                self._tally(waiting.of, minute, alias).add(found)
+        if not rows:
+            return
+        at, took, statuses, aliases, provisioned = zip(*rows, strict=True)
+        first = _minute(min(at), max(took))
+        if first == _minute(max(at), 0) and len(set(aliases)) == 1:  # as it is mostly
+            self._tally(waiting.of, first, aliases[0]).add(took, statuses, provisioned)
+            return
+        apart: dict[tuple[int, str], list[_Row]] = {}
+        for row in rows:
+            apart.setdefault((_minute(row[0], row[1]), row[3]), []).append(row)
+        for (minute, alias), found in apart.items():
+            _, took, statuses, _, provisioned = zip(*found, strict=True)
+            self._tally(waiting.of, minute, alias).add(took, statuses, provisioned)
 
     def _tally(self, of: DeploymentInfo, minute: int, alias: str) -> _Tally:
         key = _Called(of.region, of.account, of.function_name, of.version, alias, minute)
@@ -224,16 +233,9 @@ class MappingMetrics:
             self._metrics.add(Series(region, account, NAMESPACE, name, dimensions, unit), value)
 
 
-def _together(rows: Sequence[_Row]) -> Iterable[tuple[tuple[int, str], Sequence[_Row]]]:
-    """By the minute in which they began, which an invocation belongs to, and how they were called: mostly one."""
-    ends = [row[0] for row in rows]
-    first = int((min(ends) - max([row[1] for row in rows]) / 1e6) // 60_000)
-    if first == int(max(ends) // 60_000) and len({row[3] for row in rows}) == 1:
-        return [((first, rows[0][3]), rows)]
-    found: dict[tuple[int, str], list[_Row]] = {}
-    for row in rows:
-        found.setdefault((int((row[0] - row[1] / 1e6) // 60_000), row[3]), []).append(row)
-    return found.items()
+def _minute(at: float, took: int) -> int:
+    """In which an invocation began, which is the one that it belongs to."""
+    return int((at - took / 1e6) // 60_000)
 
 
 def _dimensions(name: str, version: str, alias: str) -> list[tuple[tuple[str, str], ...]]:

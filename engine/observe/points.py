@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import sys
 from array import array
 from collections import Counter
@@ -14,16 +15,22 @@ import msgspec
 SUBBUCKETS = 64  # of each power of two: a bucket's width is at most 1/64 of its values
 _BITS = 6
 _PARTS = 2 * SUBBUCKETS  # of a mantissa, which is from 1/2 to 1
-_SHIFT = 52 - _BITS
 _BIAS = 1100 << _BITS  # keeps the buckets of positive numbers, the smallest ones too, above that of zero
-_OFFSET = _BIAS - (1022 << _BITS)
+# A value's bucket is that of the nearest single, whose upper half is its biased exponent and 7 bits of its mantissa.
+_SINGLES = 1e-30, 1e30  # as far as singles are used
+_OFFSET = _BIAS - (126 << _BITS)
+_UPPER = int(sys.byteorder == "little")  # of a single's two halves
+_single = struct.Struct("f")
 
 
 def bucket(value: float) -> int:
     """The bucket of a value: buckets are in the order of their values, zero's is 0."""
     if not value:
         return 0
-    mantissa, exponent = math.frexp(abs(value))
+    size = abs(value)
+    if _SINGLES[0] <= size <= _SINGLES[1]:
+        (size,) = _single.unpack(_single.pack(size))
+    mantissa, exponent = math.frexp(size)
     index = _BIAS + (exponent << _BITS) + int(mantissa * _PARTS) - SUBBUCKETS
     return index if value > 0 else -index
 
@@ -88,14 +95,16 @@ def of_counts(zeros: int, ones: int) -> Point:
 
 def of_values(values: Sequence[float]) -> Point:
     """Of one value or more: what `add` makes of them, in a fraction of its time."""
-    low = min(values)
-    if low >= sys.float_info.min:  # a double's exponent and the first bits of its mantissa are its bucket
-        bits = memoryview(array("d", values)).cast("B").cast("Q")
-        found = Counter([each >> _SHIFT for each in bits])
-        buckets = {_OFFSET + index: float(times) for index, times in found.items()}
+    low, high = min(values), max(values)
+    if low >= _SINGLES[0] and high <= _SINGLES[1]:
+        halves = memoryview(array("f", values)).cast("B").cast("H")[_UPPER::2]
+        buckets: dict[int, float] = {}
+        for half, times in Counter(halves.tolist()).items():
+            index = _OFFSET + (half >> 1)
+            buckets[index] = buckets.get(index, 0.0) + times
     else:
         buckets = {index: float(times) for index, times in Counter(map(bucket, values)).items()}
-    return Point(float(len(values)), float(sum(values)), float(low), float(max(values)), buckets)
+    return Point(float(len(values)), float(sum(values)), float(low), float(high), buckets)
 
 
 def of_summary(count: float, total: float, low: float, high: float) -> Point:
