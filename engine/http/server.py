@@ -398,6 +398,7 @@ class Server:
         made = (session.key, session.secret, session.token)
         return {
             "AWS_ENDPOINT_URL": self.url,
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",  # there is no streaming-127.0.0.1 for StartLiveTail
             "AWS_LAMBDA_RUNTIME_API": self.url.removeprefix("http://"),
             self._inside.VARIABLE: self._inside.address(self.url),
             **self._daemon.variables,

@@ -142,6 +142,22 @@ def test_a_functions_log_is_tailed(server: Served, api: Any, group: str) -> None
         client.start_live_tail(logGroupIdentifiers=[arn + "-none"])
 
 
+TAILING = """
+import boto3
+def handler(group, context):
+    arn = f"arn:aws:logs:{context.invoked_function_arn.split(':')[3]}:000000000000:log-group:{group}"
+    stream = boto3.client("logs").start_live_tail(logGroupIdentifiers=[arn])["responseStream"]
+    return list(next(iter(stream)))
+"""
+
+
+@pytest.mark.promise(291)
+def test_a_function_tails_with_no_configuration(deploy: Callable[..., str], api: Any, logs: Any) -> None:
+    logs.create_log_group(logGroupName="/tailed")
+    response = api.invoke(FunctionName=deploy(TAILING), Payload='"/tailed"')
+    assert json.load(response["Payload"]) == ["sessionStart"]
+
+
 @needs_aws_cli
 @pytest.mark.slow
 @pytest.mark.promise(291)
