@@ -8,6 +8,7 @@
 #define STK_INTERNAL_H
 
 #include "engine/queue.h"
+#include "engine/spin.h"
 
 enum { SLEEPS_NOT = 0, SLEEPS_ON_WORD = 1, SLEEPS_ON_LANE = 2 };
 /* Bytes of output kept of one invocation, and of a lane outside any invocation; the rest is only counted. */
@@ -89,6 +90,8 @@ static inline uint32_t lane_depth(const stk_lane *l) { return l->last - l->first
 static inline stk_call *lane_head(const stk_lane *l) { return lane_depth(l) ? l->queue[l->first % STK_DEPTH] : NULL; }
 /* Lanes that need a core. */
 static inline uint32_t running(const stk_engine *e) { return e->n_busy - e->calling; }
+/* May one more thread spin? (A handler that waits for what it called needs no core.) */
+static inline int may_spin(const stk_engine *e) { return spin_fits(e->in_flight - e->calling, e->spinning, e->cores); }
 /* Never behind another invocation: who waits for it waits for no other. */
 static inline int goes_alone(const stk_call *c) { return c->owner == OWNER_THREAD || c->owner == OWNER_LANE; }
 

@@ -21,7 +21,7 @@ stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uin
     e->large = large;
     e->cores = cores;
     e->spin_ns = cores > 1 ? spin_ns : 0;
-    e->max_spinners = e->spin_ns ? (cores - 1 > 64 ? 64 : cores - 1) : 0;
+    e->max_spinners = e->spin_ns ? spin_workers(cores) : 0;
     e->max_waiting_bytes = max_waiting_bytes;
     e->control_fd = control_fd;
     e->loop_fd = loop_fd;
@@ -176,16 +176,19 @@ int call_accept(stk_engine *e, stk_call *c) {
     }
     stk_lane *l = f->head ? NULL : line_pick(e, f, c, now);
     int full = line_full(f);
+    e->in_flight++; /* before it is placed: that may let the lock go */
     if (l && (l->idle_at != STK_ABSENT || !full) && lane_place(e, l, c, now, c->owner != OWNER_LANE)) {
         arm(e);
         return 0;
     }
+    e->in_flight--;
     if (full || e->waiting_bytes + c->len > e->max_waiting_bytes) {
         f->throttles++;
         return STK_THROTTLED;
     }
     if (c->owner == OWNER_LANE && all_call(e, f)) return STK_DEADLOCK;
     int rc = line_push(e, f, c, 0);
+    e->in_flight += rc == 0;
     if (rc == 0) kick(e, f);
     return rc;
 }
@@ -215,6 +218,8 @@ static int64_t submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags,
             call_recycle(e, c);
         } else {
             rc = (int64_t)ticket;
+            if (c->ticket == ticket && c->state == CALL_IN_LANE && e->lanes[c->lane]->down)
+                stk_say_core(&e->lanes[c->lane]->down->caller_core);
         }
     }
     pthread_mutex_unlock(&e->lock);

@@ -155,6 +155,7 @@ typedef struct stk_engine {
     uint32_t n_calls, cap_calls;
     stk_call *free_calls;
     uint32_t *busy, n_busy, cap_busy;
+    uint32_t in_flight; /* invocations that are accepted and have not ended */
     uint32_t calling; /* of those: lanes whose handler waits for what it called */
     stk_call *logged; /* calls of handlers that ended with output, newest first */
     uint64_t waiting_bytes, max_waiting_bytes, large;
