@@ -114,6 +114,7 @@ int stk_corrupt(stk_engine *e, uint32_t *out, int max);
 stk_cell *stk_cell_new(stk_engine *e);
 void stk_cell_free(stk_cell *cell);
 int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len);
+int64_t stk_cell_try(stk_cell *cell, uint32_t fn, const uint8_t *data, uint64_t len, uint64_t until);
 int64_t stk_cell_wait(stk_cell *cell);
 void stk_cell_abandon(stk_cell *cell);
 void stk_cell_clear(stk_cell *cell);

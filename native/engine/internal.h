@@ -34,6 +34,7 @@ int bytes_append(uint8_t **buf, uint32_t *len, uint32_t *cap, const uint8_t *dat
 /* line.c: the waiting line, the idle stack, the busy list */
 int line_push(stk_engine *e, stk_function *f, stk_call *c, int front); /* 0, or STK_NO_MEMORY */
 void line_remove(stk_engine *e, stk_function *f, stk_call *c);
+void spin_withdraw(stk_engine *e); /* idle workers spin no more: the cores are needed */
 void idle_push(stk_engine *e, stk_lane *l);
 void idle_remove(stk_engine *e, stk_lane *l);
 void busy_add(stk_engine *e, stk_lane *l);

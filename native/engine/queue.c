@@ -55,6 +55,7 @@ void stk_engine_free(stk_engine *e) {
     free(e->order);
     free(e->calls);
     free(e->busy);
+    free(e->watch);
     pthread_mutex_destroy(&e->lock);
     free(e);
 }
@@ -177,6 +178,7 @@ int call_accept(stk_engine *e, stk_call *c) {
     stk_lane *l = f->head ? NULL : line_pick(e, f, c, now);
     int full = line_full(f);
     e->in_flight++; /* before it is placed: that may let the lock go */
+    if (e->n_spinners && e->in_flight > 1 && !may_spin(e)) spin_withdraw(e);
     if (l && (l->idle_at != STK_ABSENT || !full) && lane_place(e, l, c, now, c->owner != OWNER_LANE)) {
         arm(e);
         return 0;

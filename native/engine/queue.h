@@ -41,7 +41,7 @@ enum {
 
 /* How submitting failed: nothing was accepted. */
 enum { STK_THROTTLED = -11, STK_TOO_LARGE = -90, STK_NO_FUNCTION = -2, STK_SHUT = -108, STK_NO_MEMORY = -12, STK_SIGNALLED = -4,
-       STK_DEADLOCK = -35, STK_OTHER_CODEC = -91 };
+       STK_DEADLOCK = -35, STK_OTHER_CODEC = -91, STK_PENDING = -115 };
 
 enum { LANE_FREE = 0, LANE_STARTING, LANE_READY, LANE_RETIRING, LANE_DOOMED };
 enum { CALL_FREE = 0, CALL_WAITING, CALL_IN_LANE, CALL_DONE };
@@ -143,6 +143,11 @@ typedef struct stk_box { /* the completion queue of a consumer with many invocat
     int asleep, is_loop;
 } stk_box;
 
+typedef struct { /* where a busy lane's worker publishes, and what of that was read: one pass over these finds who wrote */
+    stk_a64 *tail;
+    uint64_t read;
+} stk_watch;
+
 typedef struct stk_engine {
     pthread_mutex_t lock;
     stk_lane **lanes;
@@ -155,6 +160,8 @@ typedef struct stk_engine {
     uint32_t n_calls, cap_calls;
     stk_call *free_calls;
     uint32_t *busy, n_busy, cap_busy;
+    stk_watch *watch; /* of each of those, at the same place */
+    uint32_t cap_watch;
     uint32_t in_flight; /* invocations that are accepted and have not ended */
     uint32_t calling; /* of those: lanes whose handler waits for what it called */
     stk_call *logged; /* calls of handlers that ended with output, newest first */
@@ -270,6 +277,9 @@ int stk_corrupt(stk_engine *e, uint32_t *out, int max); /* lanes with a record o
 stk_cell *stk_cell_new(stk_engine *e);
 void stk_cell_free(stk_cell *cell);
 int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len);
+/* The same for a caller who holds the interpreter: STK_PENDING when it is accepted but needs more than a short spin, or
+ * began after `until` (CLOCK_MONOTONIC, ns): stk_cell_wait without the interpreter. */
+int64_t stk_cell_try(stk_cell *cell, uint32_t fn, const uint8_t *data, uint64_t len, uint64_t until);
 int64_t stk_cell_wait(stk_cell *cell);
 void stk_cell_abandon(stk_cell *cell);
 void stk_cell_clear(stk_cell *cell);

@@ -12,6 +12,8 @@
 #include "shared/doorbell.h"
 #include "engine/internal.h"
 
+/* So long may a caller keep the interpreter from others: some times what a short function takes. */
+static const uint64_t TRY_NS = 10000;
 /* A sleeper checks again after this long in any case: the worker can write to its lane's bell. */
 static const uint64_t RECHECK_NS = 100000000;
 
@@ -46,8 +48,9 @@ static void spin_for(stk_engine *e, stk_lane *l, stk_call *c, uint32_t word, uin
 }
 
 static void drain_busy(stk_engine *e) {
-    for (uint32_t i = e->n_busy; i-- > 0;)
-        if (i < e->n_busy) lane_drain(e, e->lanes[e->busy[i]]);
+    for (uint32_t i = e->n_busy; i-- > 0;) /* backwards: draining may remove entry i */
+        if (i < e->n_busy && stk_load(e->watch[i].tail, STK_RELAXED) != e->watch[i].read)
+            lane_drain(e, e->lanes[e->busy[i]]);
 }
 
 static void request_bell(stk_engine *e) {
@@ -173,10 +176,7 @@ int64_t stk_cell_wait(stk_cell *cell) {
     return rc < 0 ? rc : cell_result(cell);
 }
 
-int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len) {
-    stk_engine *e = cell->engine;
-    stk_call *c = &cell->call;
-    pthread_mutex_lock(&e->lock);
+static int cell_accept(stk_engine *e, stk_call *c, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len) {
     c->owner = OWNER_THREAD;
     c->fn = fn;
     c->flags = flags;
@@ -185,8 +185,34 @@ int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t
     c->cold = c->peak_kib = c->woke = c->attempts = 0;
     c->out_len = c->t_start = c->t_end = 0;
     call_identify(e, c);
-    int rc = call_accept(e, c);
-    if (rc == 0) rc = wait_done(e, c);
+    return call_accept(e, c);
+}
+
+int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len) {
+    stk_engine *e = cell->engine;
+    pthread_mutex_lock(&e->lock);
+    int rc = cell_accept(e, &cell->call, fn, flags, data, len);
+    if (rc == 0) rc = wait_done(e, &cell->call);
+    pthread_mutex_unlock(&e->lock);
+    return rc < 0 ? rc : cell_result(cell);
+}
+
+/* Its reply after one short spin, if its worker is awake, elsewhere and quick. */
+static int done_soon(stk_engine *e, stk_call *c) {
+    if (c->state != CALL_IN_LANE || c->woke || !worth_spinning(e, c)) return 0;
+    stk_lane *l = e->lanes[c->lane];
+    if (l->state != LANE_READY || !stk_is_elsewhere(stk_say_core(&l->down->caller_core), &l->up->core)) return 0;
+    spin_for(e, l, c, stk_load(&c->word, STK_RELAXED), c->t_submit + TRY_NS);
+    if (c->state == CALL_IN_LANE && e->lanes[c->lane] == l) lane_drain(e, l);
+    return c->state == CALL_DONE;
+}
+
+int64_t stk_cell_try(stk_cell *cell, uint32_t fn, const uint8_t *data, uint64_t len, uint64_t until) {
+    stk_engine *e = cell->engine;
+    stk_call *c = &cell->call;
+    pthread_mutex_lock(&e->lock);
+    int rc = cell_accept(e, c, fn, 0, data, len);
+    if (rc == 0 && c->state != CALL_DONE && (c->t_submit >= until || !done_soon(e, c))) rc = STK_PENDING;
     pthread_mutex_unlock(&e->lock);
     return rc < 0 ? rc : cell_result(cell);
 }
