@@ -137,6 +137,7 @@ uint32_t stk_busy_lanes(stk_engine *e);
 uint32_t stk_running(stk_engine *e);
 int32_t stk_logged(stk_engine *e, stk_outcome *out);
 uint32_t stk_cores(stk_engine *e);
+int32_t stk_caller_core(stk_engine *e);
 int stk_drain_all(stk_engine *e);
 void stk_armed(stk_engine *e, int armed);
 void stk_unkick(stk_engine *e, uint32_t fn);

@@ -189,6 +189,7 @@ int call_accept(stk_engine *e, stk_call *c) {
         return STK_THROTTLED;
     }
     if (c->owner == OWNER_LANE && all_call(e, f)) return STK_DEADLOCK;
+    e->caller_core = stk_core();
     int rc = line_push(e, f, c, 0);
     e->in_flight += rc == 0;
     if (rc == 0) kick(e, f);
@@ -333,6 +334,13 @@ void stk_unkick(stk_engine *e, uint32_t fn) {
     pthread_mutex_lock(&e->lock);
     e->functions[fn]->kicked = 0;
     pthread_mutex_unlock(&e->lock);
+}
+
+int32_t stk_caller_core(stk_engine *e) {
+    pthread_mutex_lock(&e->lock);
+    int32_t core = (int32_t)e->caller_core - 1;
+    pthread_mutex_unlock(&e->lock);
+    return core;
 }
 
 uint32_t stk_cores(stk_engine *e) { return e->cores; } /* never changes */

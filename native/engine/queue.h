@@ -168,6 +168,7 @@ typedef struct stk_engine {
     uint64_t waiting_bytes, max_waiting_bytes, large;
     uint64_t replied; /* of all lanes */
     uint32_t cores, spinning, n_spinners, max_spinners;
+    uint32_t caller_core; /* stk_core() of who last waited for a worker to come */
     uint32_t spinner[64];
     uint64_t spin_ns, rng[2];
     uint32_t users; /* references: the owner's, each cell's, each box's, each held function's */
@@ -317,6 +318,7 @@ uint32_t stk_running(stk_engine *e); /* the same without those whose handler wai
 /* Output of a call that a handler made, whose function this is; -1: there is none. Then stk_call_free. */
 int32_t stk_logged(stk_engine *e, stk_outcome *out);
 uint32_t stk_cores(stk_engine *e);
+int32_t stk_caller_core(stk_engine *e); /* of who last waited for a worker to come; -1: not known */
 /* Drain every lane, idle ones too (output that came after a reply). How many are corrupt. */
 int stk_drain_all(stk_engine *e);
 void stk_armed(stk_engine *e, int armed); /* the control loop has its timer running */

@@ -121,11 +121,34 @@ static void a_thread_sleeps_where_its_worker_is(void) {
     rig_close(&r);
 }
 
+/* A call that holds the interpreter: done within a short spin, or handed back with the invocation accepted. */
+static void a_try_does_not_wait(void) {
+    rig r = rig_open(10 * SECOND, 10 * SECOND, 10);
+    uint32_t lane;
+    stk_worker *w = worker_ready(&r, &lane);
+    stk_cell *cell = stk_cell_new(r.e);
+    uint64_t begin = stk_now();
+    CHECK(stk_cell_try(cell, r.fn, AB, 2, UINT64_MAX) == STK_PENDING && r.e->in_flight == 1);
+    CHECK(stk_now() - begin < SECOND);
+    worker_takes(w, "ab", 2);
+    CHECK(stk_worker_reply(w, STK_RESULT, AB, 1) == 0);
+    CHECK(stk_cell_wait(cell) == 1 && r.e->in_flight == 0);
+    CHECK(stk_cell_try(cell, r.fn, AB, 2, 0) == STK_PENDING); /* it is time to let others in */
+    worker_takes(w, "ab", 2);
+    CHECK(stk_worker_reply(w, STK_RESULT, AB, 2) == 0);
+    CHECK(stk_cell_wait(cell) == 2);
+    CHECK(stk_cell_try(cell, r.fn + 1, AB, 2, UINT64_MAX) == STK_NO_FUNCTION);
+    stk_cell_free(cell);
+    worker_dies(&r, w, lane);
+    rig_close(&r);
+}
+
 int main(void) {
     decisions();
     in_flight_is_what_has_not_ended();
     a_worker_spins_apart_from_its_caller(1);
     a_worker_spins_apart_from_its_caller(0);
     a_thread_sleeps_where_its_worker_is();
+    a_try_does_not_wait();
     return 0;
 }
