@@ -85,12 +85,11 @@ def assign(
     cores: Sequence[int],
     taken: Counter[int],
     places: Mapping[int, Place] | None = None,
-    caller: int | None = None,
+    caller: int = -1,
 ) -> int:
-    """A new worker's core: the one with the fewest (taken: how many each has); of those not the caller's, then one whose
-    physical core is free of workers and of the caller, then one that shares a cache, then memory, with the caller; of
-    equals the last. caller: not known when it is None or none of them: the first is where callers are, but is not kept
-    free."""
+    """A new worker's core: the one with the fewest (taken: how many each has); of those not the caller's, then one
+    whose physical core is free of workers and of the caller, then one that shares a cache, then memory, with the
+    caller; of equals the last. caller: -1 when not known; the first core counts then, but is not kept free."""
     found = places or {core: Place((0, core)) for core in cores}
     home = found[caller if caller in found else cores[0]]
     used = Counter(found[core].physical for core in taken.elements() if core in found)

@@ -62,7 +62,7 @@ def machine(packages: int, each: int, threads: int, caches: int = 1) -> dict[int
     [
         (machine(1, 2, 1), 0, [1, 0]),
         (machine(1, 2, 1), 1, [0, 1]),  # wherever the caller is
-        (machine(1, 2, 1), None, [1, 0]),
+        (machine(1, 2, 1), -1, [1, 0]),
         (
             machine(1, 2, 2),
             0,
@@ -72,12 +72,12 @@ def machine(packages: int, each: int, threads: int, caches: int = 1) -> dict[int
         (machine(2, 2, 1), 2, [3, 1, 0, 2]),  # the caller's node first, its own core last
         (machine(2, 2, 2), 2, [7, 5, 4, 6, 3, 1, 0, 2]),
         (machine(1, 8, 1, caches=2), 5, [7, 6, 4, 3, 2, 1, 0, 5]),  # the caller's cache first
-        (machine(1, 4, 1), None, [3, 2, 1, 0]),
-        (machine(2, 2, 1), None, [1, 0, 3, 2]),
+        (machine(1, 4, 1), -1, [3, 2, 1, 0]),
+        (machine(2, 2, 1), -1, [1, 0, 3, 2]),
     ],
 )
 def test_the_order_in_which_cores_are_taken(
-    topology: dict[int, cores.Place], caller: int | None, order: list[int]
+    topology: dict[int, cores.Place], caller: int, order: list[int]
 ) -> None:
     taken: Counter[int] = Counter()
     for _ in topology:
