@@ -113,10 +113,12 @@ void busy_add(stk_engine *e, stk_lane *l) {
 
 void busy_remove(stk_engine *e, stk_lane *l) {
     if (l->busy_at == STK_ABSENT) return;
-    uint32_t last = e->busy[--e->n_busy];
-    e->busy[l->busy_at] = last;
-    e->watch[l->busy_at] = e->watch[e->n_busy];
-    e->lanes[last]->busy_at = l->busy_at;
+    uint32_t last = --e->n_busy;
+    if (last != l->busy_at) {
+        e->busy[l->busy_at] = e->busy[last];
+        e->watch[l->busy_at] = e->watch[last];
+        e->lanes[e->busy[last]]->busy_at = l->busy_at;
+    }
     l->busy_at = STK_ABSENT;
 }
 

@@ -221,8 +221,6 @@ static int64_t submit(stk_box *box, uint32_t fn, uint64_t token, uint32_t flags,
             call_recycle(e, c);
         } else {
             rc = (int64_t)ticket;
-            if (c->ticket == ticket && c->state == CALL_IN_LANE && e->lanes[c->lane]->down)
-                stk_say_core(&e->lanes[c->lane]->down->caller_core);
         }
     }
     pthread_mutex_unlock(&e->lock);

@@ -342,12 +342,15 @@ int stk_reap(stk_box *box) {
     return n;
 }
 
-/* Does a busy worker run on another core than this thread? Those that it would be kept from do not count. */
+/* Does a busy worker run on another core than this thread? Those that it would be kept from do not count. Few are busy:
+ * else nobody spins. */
 static int any_elsewhere(const stk_engine *e) {
-    uint32_t core = stk_core();
-    for (uint32_t i = 0; i < e->n_busy; i++)
-        if (stk_is_elsewhere(core, &e->lanes[e->busy[i]]->up->core)) return 1;
-    return 0;
+    int any = 0;
+    for (uint32_t i = 0; i < e->n_busy; i++) {
+        const stk_lane *l = e->lanes[e->busy[i]];
+        any |= stk_is_elsewhere(stk_say_core(&l->down->caller_core), &l->up->core);
+    }
+    return any;
 }
 
 int stk_reap_spin(stk_box *box, uint64_t ns) {
@@ -358,9 +361,9 @@ int stk_reap_spin(stk_box *box, uint64_t ns) {
         pthread_mutex_lock(&e->lock);
         drain_busy(e);
         n = reap(e, box);
-        int pays = may_spin(e) && any_elsewhere(e);
+        int pays = !n && ns && e->spin_ns && may_spin(e) && any_elsewhere(e);
         pthread_mutex_unlock(&e->lock);
-        if (n || !ns || !e->spin_ns || !pays) return n;
+        if (!pays) return n;
         uint64_t now = stk_now();
         if (!until) until = now + ns;
         if (now >= until) return 0;

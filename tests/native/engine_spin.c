@@ -71,7 +71,9 @@ static void a_worker_spins_apart_from_its_caller(int together) {
         CHECK(stk_load(&w->up->asleep, STK_ACQUIRE) == 0);
     }
     submit(&r, 1, "a", 1);
-    CHECK(stk_load(&down->caller_core, STK_ACQUIRE) == stk_core()); /* who submits says where it is */
+    stk_store(&down->caller_core, 0, STK_RELEASE);
+    CHECK(stk_reap_spin(r.box, 1000) == 0);
+    CHECK(stk_load(&down->caller_core, STK_ACQUIRE) == stk_core()); /* who polls says where it is */
     pthread_join(thread, NULL);
     CHECK(stk_load(&w->up->core, STK_ACQUIRE) == stk_core());
     CHECK(stk_worker_reply(w, STK_RESULT, AB, 1) == 0);
