@@ -315,11 +315,11 @@ uint32_t stk_busy_lanes(stk_engine *e) {
     return n;
 }
 
-uint32_t stk_running(stk_engine *e) {
+int stk_may_spin(stk_engine *e) {
     pthread_mutex_lock(&e->lock);
-    uint32_t n = running(e);
+    int may = may_spin(e);
     pthread_mutex_unlock(&e->lock);
-    return n;
+    return may;
 }
 
 void stk_armed(stk_engine *e, int armed) {
@@ -340,5 +340,3 @@ int32_t stk_caller_core(stk_engine *e) {
     pthread_mutex_unlock(&e->lock);
     return core;
 }
-
-uint32_t stk_cores(stk_engine *e) { return e->cores; } /* never changes */

@@ -314,10 +314,9 @@ uint64_t stk_forget(stk_engine *e, uint64_t ticket); /* discard its result; it r
 int stk_loop_cold(stk_box *box);
 void stk_loop_hot(stk_box *box);
 uint32_t stk_busy_lanes(stk_engine *e);
-uint32_t stk_running(stk_engine *e); /* the same without those whose handler waits for what it called */
+int stk_may_spin(stk_engine *e); /* does what is in flight leave a core to poll on? */
 /* Output of a call that a handler made, whose function this is; -1: there is none. Then stk_call_free. */
 int32_t stk_logged(stk_engine *e, stk_outcome *out);
-uint32_t stk_cores(stk_engine *e);
 int32_t stk_caller_core(stk_engine *e); /* of who last waited for a worker to come; -1: not known */
 /* Drain every lane, idle ones too (output that came after a reply). How many are corrupt. */
 int stk_drain_all(stk_engine *e);
