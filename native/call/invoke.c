@@ -40,8 +40,13 @@ static PyObject *invoke(PyObject *module, PyObject *const *arguments, Py_ssize_t
     stk_cell *cell = PyLong_AsVoidPtr(arguments[0]);
     unsigned long fn = PyLong_AsUnsignedLong(arguments[1]);
     if (PyErr_Occurred() || PyBytes_AsStringAndSize(arguments[2], &data, &len) < 0) return NULL;
-    int64_t n = try_call(cell, (uint32_t)fn, (const uint8_t *)data, (uint64_t)len, let_go + HOLD_NS);
-    if (n == STK_PENDING) {
+    int64_t n;
+    if (len > STK_INLINE) { /* a copy that others need not wait for */
+        Py_BEGIN_ALLOW_THREADS
+        n = try_call(cell, (uint32_t)fn, (const uint8_t *)data, (uint64_t)len, 0);
+        if (n == STK_PENDING) n = wait_call(cell);
+        Py_END_ALLOW_THREADS
+    } else if ((n = try_call(cell, (uint32_t)fn, (const uint8_t *)data, (uint64_t)len, let_go + HOLD_NS)) == STK_PENDING) {
         let_go = cell->call.t_submit;
         Py_BEGIN_ALLOW_THREADS
         n = wait_call(cell);
