@@ -54,10 +54,7 @@ static void drain_busy(stk_engine *e) {
 }
 
 static void request_bell(stk_engine *e) {
-    for (uint32_t i = 0; i < e->n_busy; i++) {
-        stk_a32 *asleep = &e->lanes[e->busy[i]]->down->asleep;
-        if (!(stk_load(asleep, STK_RELAXED) & STK_RING_LOOP)) stk_or(asleep, STK_RING_LOOP, STK_RELAXED);
-    }
+    for (uint32_t i = 0; i < e->n_busy; i++) stk_raise_for_loop(&e->lanes[e->busy[i]]->down->asleep);
     STK_FENCE_SLEEP();
 }
 

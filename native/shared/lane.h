@@ -100,6 +100,12 @@ static inline uint32_t stk_sleep_announce(stk_a32 *flag, uint32_t bits, stk_a32 
     STK_FENCE_SLEEP();
     return seen;
 }
+/* Raise the loop's flag, which may be up from an earlier wait: only the engine writes it, so it is not written again then.
+ * FENCE and a check follow in any case. */
+static inline void stk_raise_for_loop(stk_a32 *flag) {
+    if (!(stk_load(flag, STK_RELAXED) & STK_RING_LOOP)) stk_or(flag, STK_RING_LOOP, STK_RELAXED);
+}
+
 /* Say where I run: stored when it is another core than the last time. */
 static inline uint32_t stk_say_core(stk_a32 *where) {
     uint32_t core = stk_core();
