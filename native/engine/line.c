@@ -58,11 +58,11 @@ void spin_withdraw(stk_engine *e) {
     }
 }
 
-/* At most max_spinners idle workers spin: the most recently used ones, one a core; none while what is in flight takes
- * all cores. */
+/* At most max_spinners idle workers spin: the most recently used ones, one a core; none while other workers and threads
+ * take all cores. What waits for a turn of theirs does not count: one that sleeps is what it would wait for. */
 static void grant_spin(stk_engine *e, stk_lane *l) {
     if (!e->max_spinners) return;
-    if (!may_spin(e)) {
+    if (!spin_fits(running(e), e->spinning, e->cores)) {
         spin_withdraw(e);
         if (stk_load(&l->down->spin_ns, STK_RELAXED)) stk_store(&l->down->spin_ns, 0, STK_RELAXED);
         return;

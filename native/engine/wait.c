@@ -194,9 +194,10 @@ int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t
     return rc < 0 ? rc : cell_result(cell);
 }
 
-/* Its reply after one short spin, if its worker is awake, elsewhere and quick. */
+/* Its reply after one short spin, if its worker is awake, elsewhere and quick: however much is in flight, since a thread
+ * that sleeps instead has two wakes and a turn for the interpreter before it. */
 static int done_soon(stk_engine *e, stk_call *c) {
-    if (c->state != CALL_IN_LANE || c->woke || !worth_spinning(e, c)) return 0;
+    if (c->state != CALL_IN_LANE || c->woke || !spin_pays(e->functions[c->fn]->ewma_ns, e->spin_ns)) return 0;
     stk_lane *l = e->lanes[c->lane];
     if (l->state != LANE_READY || !stk_is_elsewhere(stk_say_core(&l->down->caller_core), &l->up->core)) return 0;
     spin_for(e, l, c, stk_load(&c->word, STK_RELAXED), c->t_submit + TRY_NS);
