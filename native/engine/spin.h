@@ -1,8 +1,8 @@
 /* When waiting awake pays: decisions from numbers alone. tests/native/engine_spin.c has them as tables.
  *
- * A thread or worker that spins takes a core. It may while there is one for it and for each invocation in flight, its own
- * included: on a machine where those take all cores, spinning only keeps from them what is waited for. It is decided anew
- * with each look, not once a wait.
+ * A thread or worker that spins takes a core. A thread may while there is one for it and for each invocation in flight,
+ * its own included, an idle worker while there is one besides those that run: else spinning only keeps from them what is
+ * waited for. It is decided anew with each look, not once a wait.
  */
 #ifndef STK_SPIN_H
 #define STK_SPIN_H
@@ -15,7 +15,7 @@ enum { SPIN_WORTH = 4 };
  * the reply pays for two such wakes: for a worker that slept it spins this many budgets. */
 enum { SPIN_WOKEN = 4 };
 
-/* in_flight: invocations that run or wait; spinning: threads and idle workers that spin already. */
+/* in_flight: invocations that run or wait (of an idle worker: workers that run); spinning: threads and idle workers that spin already. */
 static inline int spin_fits(uint32_t in_flight, uint32_t spinning, uint32_t cores) { return in_flight + spinning < cores; }
 
 /* took: what the function's invocations take, ns; 0: not known. */
