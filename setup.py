@@ -11,6 +11,9 @@ if not sys.platform.startswith("linux"):
     sys.exit("stoker runs on Linux only for now: it needs futexes, memfds, pidfds and eventfds")
 
 
+STRICT = ["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
+
+
 class BuildWithSamples(build_py):
     """The package, with what `stoker new` makes projects of."""
 
@@ -33,8 +36,16 @@ setup(
             "engine._json",
             ["native/json/encode.c"],
             py_limited_api=True,
-            extra_compile_args=["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"],
-        )
+            extra_compile_args=STRICT,
+        ),
+        Extension(
+            "engine._call",
+            ["native/call/invoke.c"],
+            include_dirs=["native"],
+            depends=["native/engine/queue.h", "native/engine/stats.h", "native/shared/lane.h"],
+            py_limited_api=True,
+            extra_compile_args=STRICT,
+        ),
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for CPython 3.11 and later
 )

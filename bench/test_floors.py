@@ -32,7 +32,7 @@ def test_spin(benchmark: Any) -> None:
 
 
 def test_raw_pipe(benchmark: Any) -> None:
-    peer = RawPipe()
+    peer = RawPipe(two_cores=True)
     _start(peer)
     try:
         with peer.turn():

@@ -15,10 +15,10 @@ from engine.cli.main import COMMANDS
 PACKAGE = Path(engine.__file__).resolve().parent
 # What each room may import, ground first; no room is named before it has its own line, so nothing points up.
 ARROWS = {
-    "errors": "", "limits": "", "version": "", "_native": "", "_json": "",
+    "errors": "", "limits": "", "version": "", "_native": "", "_json": "", "_call": "",
     "wire": "", "frames": "",
     "config": "errors limits wire",
-    "calls": "errors wire _native",
+    "calls": "errors wire _native _call",
     "worker": "errors limits wire frames _native _json calls",
     "control": "errors limits wire _native calls worker",
     "observe": "errors limits wire frames _native calls",
@@ -43,7 +43,7 @@ ARROWS = {
 }  # fmt: skip
 # The face names what it shows and loads it when asked; it also has the version.
 FACE = {"", "cli"}
-NATIVE = {"_native", "_json"}
+NATIVE = {"_native", "_json", "_call"}
 NEVER_IN_WORKERS = {"asyncio", "uvloop", "concurrent", "multiprocessing"}
 
 

@@ -15,11 +15,13 @@ from bench.comparisons.idle import after_idle, idle_cpu
 from bench.comparisons.mapping import mappings
 from bench.comparisons.overload import overload
 from bench.comparisons.scale import many, payload
+from bench.comparisons.threads import threads
 from bench.harness import Effort
 from bench.report import Outcome
 
 ALL: dict[str, Callable[[Effort], Outcome]] = {
     "sync": sync,
+    "threads": threads,
     "awaited": awaited,
     "pipelined": pipelined,
     "map": map_,

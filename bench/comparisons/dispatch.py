@@ -1,13 +1,14 @@
 """Warm dispatch against the peers: one call at a time, awaited, 64 in flight, and map.
 
-The promises are ratios to ProcessPoolExecutor with its defaults, as users of the standard library get it, and to
-a multiprocessing.Pipe with a core for each of its processes. The same peers with other placements take turns in
-the same rounds; their ratios are listed without a promise.
+The promises are ratios to ProcessPoolExecutor and to a multiprocessing.Pipe as users of the standard library get them:
+placed by the kernel. The same peers with other placements take turns in the same rounds; their ratios are listed
+without a promise, but for one core, where the engine is confined to its worker's as the pipe is.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -24,7 +25,7 @@ from bench.harness import (
     time_calls,
 )
 from bench.pauses import NAME, beside, pauses
-from bench.peers.base import Peer, PipelinedPeer
+from bench.peers.base import Peer, PipelinedPeer, pinned
 from bench.peers.mp_pipe import MultiprocessingPipe
 from bench.peers.mp_pool import MultiprocessingPool
 from bench.peers.process_pool import ProcessPool
@@ -59,8 +60,10 @@ def sync(effort: Effort) -> Outcome:
     raw_few = [json.dumps(event).encode() for event in few]
     with ExitStack() as stack:
         executor, bound, pool = ProcessPool(), ProcessPool(one_core=True), MultiprocessingPool()
-        pipe, raw, spin, stoker = MultiprocessingPipe("two cores"), RawPipe(), SpinFloor(), Stoker()
-        pipes = (pipe, MultiprocessingPipe(), MultiprocessingPipe("one core"))
+        pipe, raw, spin, stoker = MultiprocessingPipe(), RawPipe(), SpinFloor(), Stoker()
+        one_core = MultiprocessingPipe("one core")
+        pipes = (pipe, MultiprocessingPipe("two cores"), one_core)
+        confined = f"{stoker.name}, one core"
         # The engine last, so that the peers' children inherit nothing of it.
         for peer in (executor, bound, pool, *pipes, raw, spin, stoker):
             stack.enter_context(peer)
@@ -73,6 +76,12 @@ def sync(effort: Effort) -> Outcome:
                 samples = spin.round_trips(effort.calls)
             return Series(samples, effort.calls, sum(samples))
 
+        (worker,) = stoker.function.workers()
+
+        def confined_calls() -> Series:
+            with pinned(sorted(os.sched_getaffinity(worker))):
+                return time_calls(stoker.call, few, warmup=effort.warmup // 5)
+
         comparison = interleave(
             "sync",
             effort.rounds,
@@ -82,6 +91,7 @@ def sync(effort: Effort) -> Outcome:
                 executor.name: lambda: calls(executor),
                 bound.name: lambda: calls(bound),
                 **{peer.name: partial(calls, peer) for peer in pipes},
+                confined: confined_calls,
                 pool.name: lambda: calls(pool),
                 raw.name: lambda: calls(raw, raw_few),
                 spin.name: spins,
@@ -98,13 +108,22 @@ def sync(effort: Effort) -> Outcome:
     return Outcome(
         [comparison],
         [
-            against(executor.name, 30, "45x, 3 µs"),
-            against(pipe.name, 10),
+            against(executor.name, 50),
+            against(pipe.name, 6, "10x"),
+            Figure(
+                f"warm sync p50 confined to one core vs {one_core.name}",
+                latency(comparison, confined),
+                latency(comparison, one_core.name),
+                comparison.ratio(confined, one_core.name, want="low"),
+                0.6,
+                "low",
+                command,
+            ),
             Figure(
                 "warm sync p99 / p50", ours, "its own p50", comparison.spread(stoker.name), 4, "low", command
             ),
             against(bound.name, None),
-            *(against(peer.name, None) for peer in pipes[1:]),
+            against(pipes[1].name, None),
         ],
         [
             f"one call at a time, {name}: {latency(comparison, name)}"

@@ -26,19 +26,21 @@ def after_idle(effort: Effort) -> Outcome:
     payloads = [json.dumps(event).encode() for event in events]
     with ExitStack() as stack:
         executor, pipe, raw, stoker = ProcessPool(), MultiprocessingPipe(), RawPipe(), Stoker()
-        for peer in (executor, pipe, raw, stoker):
+        apart = RawPipe(two_cores=True)
+        for peer in (executor, pipe, raw, apart, stoker):
             stack.enter_context(peer)
 
-        def raw_calls() -> Series:
-            with raw.turn():
-                return time_calls(raw.call, payloads, warmup=5, gap=GAP)
+        def raw_calls(peer: RawPipe) -> Series:
+            with peer.turn():
+                return time_calls(peer.call, payloads, warmup=5, gap=GAP)
 
         comparison = interleave(
             "after-idle",
             effort.rounds,
             {
                 stoker.name: lambda: time_calls(stoker.call, events, warmup=5, gap=GAP),
-                raw.name: raw_calls,
+                raw.name: lambda: raw_calls(raw),
+                apart.name: lambda: raw_calls(apart),
                 pipe.name: lambda: time_calls(pipe.call, events, warmup=5, gap=GAP),
                 executor.name: lambda: time_calls(executor.call, events, warmup=5, gap=GAP),
             },
@@ -47,14 +49,15 @@ def after_idle(effort: Effort) -> Outcome:
         [comparison],
         [
             Figure(
-                "p50 after 2 ms idle vs raw pipe",
+                f"p50 after 2 ms idle vs {peer.name}",
                 latency(comparison, stoker.name),
-                latency(comparison, raw.name),
-                comparison.ratio(stoker.name, raw.name, want="low"),
-                1.5,
+                latency(comparison, peer.name),
+                comparison.ratio(stoker.name, peer.name, want="low"),
+                target,
                 "low",
                 "python -m bench.run --only after-idle",
             )
+            for peer, target in ((raw, 1.5), (apart, None))
         ],
         [f"after 2 ms idle, {name}: {latency(comparison, name)}" for name in (pipe.name, executor.name)],
     )

@@ -14,6 +14,14 @@ from engine.load import machine
 Cores = Literal["one core", "two cores"]
 
 
+def _serve_bytes(connection: Connection, core: int | None) -> None:
+    while True:
+        try:
+            connection.send_bytes(connection.recv_bytes())
+        except EOFError:
+            return
+
+
 def _serve(connection: Connection, core: int | None) -> None:
     if core is not None:
         os.sched_setaffinity(0, {core})
@@ -29,6 +37,8 @@ class MultiprocessingPipe(Peer):
     """`cores`: both processes on the same core, or pinned to one each. Without it the kernel places them,
     now together, now apart, and the figures are those of one case or the other."""
 
+    serve = staticmethod(_serve)
+
     def __init__(self, cores: Cores | None = None) -> None:
         self.cores = cores
         self.name = f"multiprocessing.Pipe, {cores}" if cores else "multiprocessing.Pipe"
@@ -40,7 +50,7 @@ class MultiprocessingPipe(Peer):
         core = {"one core": self.allowed[0], "two cores": self.allowed[-1], None: None}[self.cores]
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.child = context.Process(target=_serve, args=(theirs, core), daemon=True)
+        self.child = context.Process(target=self.serve, args=(theirs, core), daemon=True)
         self.child.start()
         theirs.close()
         self.call(None)
@@ -57,3 +67,17 @@ class MultiprocessingPipe(Peer):
         # End of file is not enough: a peer forked since may hold a copy of our end.
         self.child.terminate()
         self.child.join()
+
+
+class PipeOfBytes(MultiprocessingPipe):
+    """The same with bytes, which are not pickled; where the kernel places it."""
+
+    serve = staticmethod(_serve_bytes)
+
+    def start(self) -> None:
+        self.name = "multiprocessing.Pipe, send_bytes"
+        super().start()
+
+    def call(self, event: Any) -> Any:
+        self.connection.send_bytes(event or b"")
+        return self.connection.recv_bytes()

@@ -1,4 +1,4 @@
-"""Two os.pipe between two processes pinned to two cores: the cost of one sleep and wake each way."""
+"""Two os.pipe between two processes, as the kernel places them or on a core each: one sleep and wake each way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from engine.load import machine
 _CHILD = """
 import os, sys
 source, sink, core = map(int, sys.argv[1:])
-os.sched_setaffinity(0, {core})
+if core >= 0:
+    os.sched_setaffinity(0, {core})
 while data := os.read(source, 65536):
     os.write(sink, data)
 """
@@ -21,16 +22,20 @@ while data := os.read(source, 65536):
 class RawPipe(Peer):
     """Bytes of up to a pipe's capacity; no pickling, no framing."""
 
-    name = "raw pipe, two cores"
+    def __init__(self, *, two_cores: bool = False) -> None:
+        """two_cores: both processes pinned to one each; else the kernel places them, as for any user of a pipe."""
+        self.two_cores = two_cores
+        self.name = "raw pipe, two cores" if two_cores else "raw pipe"
 
     def start(self) -> None:
         self.allowed = machine.cores()
-        if len(self.allowed) < 2:
+        if self.two_cores and len(self.allowed) < 2:
             raise Unavailable("needs two cores")
+        core = self.allowed[1] if self.two_cores else -1
         their_source, self.sink = os.pipe()
         self.source, their_sink = os.pipe()
         self.child = subprocess.Popen(
-            interpreter("-I", "-S", "-c", _CHILD, str(their_source), str(their_sink), str(self.allowed[1])),
+            interpreter("-I", "-S", "-c", _CHILD, str(their_source), str(their_sink), str(core)),
             pass_fds=(their_source, their_sink),
         )
         os.close(their_source)
@@ -38,7 +43,7 @@ class RawPipe(Peer):
         self.call(b"ready")
 
     def turn(self) -> AbstractContextManager[None]:
-        return pinned(self.allowed[:1])
+        return pinned(self.allowed[:1] if self.two_cores else ())
 
     def call(self, event: bytes) -> bytes:
         os.write(self.sink, event)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Any
 
-from .. import errors, wire
+from .. import _call, errors, wire
 from .._native import ffi, lib
 
 LogSink = Callable[[str, str, str], None]  # function name, request id ("" when none owns it), text
@@ -22,7 +22,11 @@ WANT_TAIL: int = lib.STK_WANT_TAIL
 # An stk_outcome but for its ticket and token: one step, where cffi would take one for each member.
 _OUTCOME = Struct("@16xIiPQPQQ5QIIQ16s")
 assert _OUTCOME.size == ffi.sizeof("stk_outcome")
-_call = lib.stk_cell_call
+_call.bind(
+    int(ffi.cast("uintptr_t", ffi.addressof(lib, "stk_cell_try"))),
+    int(ffi.cast("uintptr_t", ffi.addressof(lib, "stk_cell_wait"))),
+)
+_invoke = _call.invoke
 _encode = wire.fast_encode
 _decode = wire.fast_decode
 
@@ -84,13 +88,14 @@ class FunctionEntry:
 class Cell:
     """A thread's reusable place for one invocation, and its result buffer (slicing it makes bytes)."""
 
-    __slots__ = ("buffer", "pointer")
+    __slots__ = ("address", "buffer", "pointer")
 
     def __init__(self, engine: Any) -> None:
         pointer = lib.stk_cell_new(engine)
         if pointer == ffi.NULL:
             raise MemoryError("no memory for an invocation")
         self.pointer = ffi.gc(pointer, lib.stk_cell_free)
+        self.address = int(ffi.cast("uintptr_t", pointer))
         self.buffer = ffi.buffer(self.pointer.data)
 
 
@@ -115,9 +120,8 @@ class Dispatch:
                 data = encode_event(event)
         cells = self._cells
         cell = cells.pop() if cells else Cell(self.pointer)
-        n = _call(cell.pointer, entry.index, 0, data, len(data))
-        if n >= 0:
-            content = cell.buffer[:n]
+        content = _invoke(cell.address, entry.index, data)
+        if isinstance(content, bytes):
             cells.append(cell)
             if raw:
                 return content
@@ -125,7 +129,7 @@ class Dispatch:
                 return _decode(content)
             except Exception:  # what Lambda's runtime emits and the fast decoder refuses: NaN, say
                 return value_of(content)
-        outcome = self._finish(entry, cell, n, data)
+        outcome = self._finish(entry, cell, content, data)
         self.log(entry, outcome)
         if outcome.status != OK:
             raise failure(entry, outcome)

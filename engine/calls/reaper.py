@@ -153,7 +153,7 @@ class Reaper:
             now = lib.stk_now()
             if not self._until:
                 self._until = now + hot
-            if now < self._until and lib.stk_running(self._engine) < lib.stk_cores(self._engine):
+            if now < self._until and lib.stk_may_spin(self._engine):
                 self._loop.call_soon(self._poll)
                 return
         if lib.stk_loop_cold(self._box):

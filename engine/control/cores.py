@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+_SYSTEM = Path("/sys/devices/system/cpu")
 
 
 def _quota() -> float:
@@ -42,6 +48,58 @@ def spinners(cores: list[int]) -> int:
     return max(1, int(min(len(cores), _quota())))
 
 
-def assign(cores: list[int], taken: Counter[int]) -> int:
-    """The core with the fewest workers; of those the last, since the first is where the callers are."""
-    return min(reversed(cores), key=lambda core: taken[core])
+class Place(NamedTuple):
+    """Where a core is: what it shares with others. Equal numbers: the same one."""
+
+    physical: tuple[int, int]  # package and core within it: hyper-threads have it in common
+    cache: int = 0  # the last-level one, by the first core on it
+    node: int = 0
+
+
+@functools.cache
+def places(cores: tuple[int, ...]) -> Mapping[int, Place]:
+    """Each core's, as the kernel describes it; what it does not say is the same for all. Two cores leave nothing to
+    choose that would need it."""
+    return {core: _place(core) if len(cores) > 2 else Place((0, core)) for core in cores}
+
+
+def _place(core: int) -> Place:
+    folder = _SYSTEM / f"cpu{core}"
+    package, within = _number(folder / "topology/physical_package_id"), _number(folder / "topology/core_id")
+    caches = sorted(folder.glob("cache/index[0-9]*"))  # the last is the largest
+    cache = _number(caches[-1] / "shared_cpu_list") if caches else None
+    nodes = [int(path.name[4:]) for path in folder.glob("node[0-9]*")]
+    physical = (package or 0, core if within is None else within)
+    return Place(physical, cache or 0, nodes[0] if nodes else 0)
+
+
+def _number(path: Path) -> int | None:
+    """The first one in that file."""
+    try:
+        return int(path.read_text().replace("-", ",").split(",")[0])
+    except (OSError, ValueError):
+        return None
+
+
+def assign(
+    cores: Sequence[int],
+    taken: Counter[int],
+    places: Mapping[int, Place] | None = None,
+    caller: int = -1,
+) -> int:
+    """A new worker's core: the one with the fewest (taken: how many each has); of those not the caller's, then one
+    whose physical core is free of workers and of the caller, then one that shares a cache, then memory, with the
+    caller; of equals the last. caller: -1 when not known; the first core counts then, but is not kept free."""
+    found = places or {core: Place((0, core)) for core in cores}
+    home = found[caller if caller in found else cores[0]]
+    used = Counter(found[core].physical for core in taken.elements() if core in found)
+    if caller in found:
+        used[home.physical] += 1
+
+    def cost(core: int) -> tuple[int, bool, int, bool, bool]:
+        place = found[core]
+        return (
+            taken[core], core == caller, used[place.physical], place.cache != home.cache, place.node != home.node,
+        )  # fmt: skip
+
+    return min(reversed(cores), key=cost)

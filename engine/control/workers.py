@@ -51,7 +51,8 @@ class Workers:
         environment = state.environment
         assert environment is not None
         fds = ffi.new("stk_lane_fds *")
-        core = core_map.assign(self._cores, self._taken)
+        caller = lib.stk_caller_core(self._engine)
+        core = core_map.assign(self._cores, self._taken, core_map.places(tuple(self._cores)), caller)
         born = time.time_ns() // 1000 if state.births else 0
         lane = lib.stk_lane_new(self._engine, state.key, core, born, fds)
         if lane < 0:

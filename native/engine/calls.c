@@ -173,6 +173,7 @@ void complete_at(stk_engine *e, stk_call *c, uint32_t status, int32_t detail, ui
     c->detail = detail;
     c->t_done = now;
     c->state = CALL_DONE;
+    e->in_flight--;
     free(c->owned);
     c->owned = NULL;
     c->payload = NULL;

@@ -8,6 +8,7 @@
 #define STK_INTERNAL_H
 
 #include "engine/queue.h"
+#include "engine/spin.h"
 
 enum { SLEEPS_NOT = 0, SLEEPS_ON_WORD = 1, SLEEPS_ON_LANE = 2 };
 /* Bytes of output kept of one invocation, and of a lane outside any invocation; the rest is only counted. */
@@ -33,6 +34,7 @@ int bytes_append(uint8_t **buf, uint32_t *len, uint32_t *cap, const uint8_t *dat
 /* line.c: the waiting line, the idle stack, the busy list */
 int line_push(stk_engine *e, stk_function *f, stk_call *c, int front); /* 0, or STK_NO_MEMORY */
 void line_remove(stk_engine *e, stk_function *f, stk_call *c);
+void spin_withdraw(stk_engine *e); /* idle workers spin no more: the cores are needed */
 void idle_push(stk_engine *e, stk_lane *l);
 void idle_remove(stk_engine *e, stk_lane *l);
 void busy_add(stk_engine *e, stk_lane *l);
@@ -89,6 +91,8 @@ static inline uint32_t lane_depth(const stk_lane *l) { return l->last - l->first
 static inline stk_call *lane_head(const stk_lane *l) { return lane_depth(l) ? l->queue[l->first % STK_DEPTH] : NULL; }
 /* Lanes that need a core. */
 static inline uint32_t running(const stk_engine *e) { return e->n_busy - e->calling; }
+/* May one more thread spin? (A handler that waits for what it called needs no core.) */
+static inline int may_spin(const stk_engine *e) { return spin_fits(e->in_flight - e->calling, e->spinning, e->cores); }
 /* Never behind another invocation: who waits for it waits for no other. */
 static inline int goes_alone(const stk_call *c) { return c->owner == OWNER_THREAD || c->owner == OWNER_LANE; }
 

@@ -20,6 +20,16 @@ static int grow(uint32_t **list, uint32_t *cap, uint32_t need) {
     return 1;
 }
 
+static int grow_watch(stk_engine *e) {
+    if (e->n_lanes <= e->cap_watch) return 1;
+    uint32_t more = e->cap_watch ? e->cap_watch * 2 : 8;
+    stk_watch *grown = realloc(e->watch, more * sizeof *grown);
+    if (!grown) return 0;
+    e->watch = grown;
+    e->cap_watch = more;
+    return 1;
+}
+
 static void close_fd(int *fd) {
     if (*fd >= 0) close(*fd);
     *fd = -1;
@@ -142,7 +152,7 @@ int32_t stk_lane_new(stk_engine *e, uint32_t fn, uint32_t core, uint64_t born, s
     stk_function *f = e->functions[fn];
     stk_lane *l = lane_slot(e);
     rc = -ENOMEM;
-    if (l && grow(&e->busy, &e->cap_busy, e->n_lanes) && grow(&f->lanes, &f->cap_lanes, f->n_lanes + 1) &&
+    if (l && grow(&e->busy, &e->cap_busy, e->n_lanes) && grow_watch(e) && grow(&f->lanes, &f->cap_lanes, f->n_lanes + 1) &&
         grow(&f->idle, &f->cap_idle, f->n_lanes + 1)) {
         uint32_t index = l->index;
         *l = fresh;

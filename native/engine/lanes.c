@@ -305,6 +305,7 @@ int lane_drain(stk_engine *e, stk_lane *l) {
         if (rc < 0) break;
     }
     l->draining = 0;
+    if (l->busy_at != STK_ABSENT) e->watch[l->busy_at].read = l->rx.mine;
     if (rc < 0) {
         l->corrupt = 1;
         e->armed = 1;

@@ -51,9 +51,22 @@ void line_remove(stk_engine *e, stk_function *f, stk_call *c) {
     e->waiting_bytes -= c->len;
 }
 
-/* At most max_spinners idle workers spin: the most recently used ones, one a core. */
+void spin_withdraw(stk_engine *e) {
+    while (e->n_spinners) {
+        stk_lane *l = e->lanes[e->spinner[--e->n_spinners]];
+        if (l->state != LANE_FREE) stk_store(&l->down->spin_ns, 0, STK_RELAXED);
+    }
+}
+
+/* At most max_spinners idle workers spin: the most recently used ones, one a core; none while other workers and threads
+ * take all cores. What waits for a turn of theirs does not count: one that sleeps is what it would wait for. */
 static void grant_spin(stk_engine *e, stk_lane *l) {
     if (!e->max_spinners) return;
+    if (!spin_fits(running(e), e->spinning, e->cores)) {
+        spin_withdraw(e);
+        if (stk_load(&l->down->spin_ns, STK_RELAXED)) stk_store(&l->down->spin_ns, 0, STK_RELAXED);
+        return;
+    }
     uint32_t kept = 0;
     for (uint32_t i = 0; i < e->n_spinners; i++) {
         stk_lane *o = e->lanes[e->spinner[i]];
@@ -94,14 +107,18 @@ void idle_remove(stk_engine *e, stk_lane *l) {
 void busy_add(stk_engine *e, stk_lane *l) {
     if (l->busy_at != STK_ABSENT) return;
     l->busy_at = e->n_busy;
+    e->watch[e->n_busy] = (stk_watch){&l->up->tail, l->rx.mine};
     e->busy[e->n_busy++] = l->index;
 }
 
 void busy_remove(stk_engine *e, stk_lane *l) {
     if (l->busy_at == STK_ABSENT) return;
-    uint32_t last = e->busy[--e->n_busy];
-    e->busy[l->busy_at] = last;
-    e->lanes[last]->busy_at = l->busy_at;
+    uint32_t last = --e->n_busy;
+    if (last != l->busy_at) {
+        e->busy[l->busy_at] = e->busy[last];
+        e->watch[l->busy_at] = e->watch[last];
+        e->lanes[e->busy[last]]->busy_at = l->busy_at;
+    }
     l->busy_at = STK_ABSENT;
 }
 

@@ -21,7 +21,7 @@ stk_engine *stk_engine_new(uint64_t large, uint32_t cores, uint64_t spin_ns, uin
     e->large = large;
     e->cores = cores;
     e->spin_ns = cores > 1 ? spin_ns : 0;
-    e->max_spinners = e->spin_ns ? (cores - 1 > 64 ? 64 : cores - 1) : 0;
+    e->max_spinners = e->spin_ns ? spin_workers(cores) : 0;
     e->max_waiting_bytes = max_waiting_bytes;
     e->control_fd = control_fd;
     e->loop_fd = loop_fd;
@@ -55,6 +55,7 @@ void stk_engine_free(stk_engine *e) {
     free(e->order);
     free(e->calls);
     free(e->busy);
+    free(e->watch);
     pthread_mutex_destroy(&e->lock);
     free(e);
 }
@@ -176,16 +177,21 @@ int call_accept(stk_engine *e, stk_call *c) {
     }
     stk_lane *l = f->head ? NULL : line_pick(e, f, c, now);
     int full = line_full(f);
+    e->in_flight++; /* before it is placed: that may let the lock go */
+    if (e->n_spinners && e->in_flight > e->cores) spin_withdraw(e);
     if (l && (l->idle_at != STK_ABSENT || !full) && lane_place(e, l, c, now, c->owner != OWNER_LANE)) {
         arm(e);
         return 0;
     }
+    e->in_flight--;
     if (full || e->waiting_bytes + c->len > e->max_waiting_bytes) {
         f->throttles++;
         return STK_THROTTLED;
     }
     if (c->owner == OWNER_LANE && all_call(e, f)) return STK_DEADLOCK;
+    e->caller_core = stk_core();
     int rc = line_push(e, f, c, 0);
+    e->in_flight += rc == 0;
     if (rc == 0) kick(e, f);
     return rc;
 }
@@ -309,11 +315,11 @@ uint32_t stk_busy_lanes(stk_engine *e) {
     return n;
 }
 
-uint32_t stk_running(stk_engine *e) {
+int stk_may_spin(stk_engine *e) {
     pthread_mutex_lock(&e->lock);
-    uint32_t n = running(e);
+    int may = may_spin(e);
     pthread_mutex_unlock(&e->lock);
-    return n;
+    return may;
 }
 
 void stk_armed(stk_engine *e, int armed) {
@@ -328,4 +334,9 @@ void stk_unkick(stk_engine *e, uint32_t fn) {
     pthread_mutex_unlock(&e->lock);
 }
 
-uint32_t stk_cores(stk_engine *e) { return e->cores; } /* never changes */
+int32_t stk_caller_core(stk_engine *e) {
+    pthread_mutex_lock(&e->lock);
+    int32_t core = (int32_t)e->caller_core - 1;
+    pthread_mutex_unlock(&e->lock);
+    return core;
+}

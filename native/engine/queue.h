@@ -41,7 +41,7 @@ enum {
 
 /* How submitting failed: nothing was accepted. */
 enum { STK_THROTTLED = -11, STK_TOO_LARGE = -90, STK_NO_FUNCTION = -2, STK_SHUT = -108, STK_NO_MEMORY = -12, STK_SIGNALLED = -4,
-       STK_DEADLOCK = -35, STK_OTHER_CODEC = -91 };
+       STK_DEADLOCK = -35, STK_OTHER_CODEC = -91, STK_PENDING = -115 };
 
 enum { LANE_FREE = 0, LANE_STARTING, LANE_READY, LANE_RETIRING, LANE_DOOMED };
 enum { CALL_FREE = 0, CALL_WAITING, CALL_IN_LANE, CALL_DONE };
@@ -143,6 +143,11 @@ typedef struct stk_box { /* the completion queue of a consumer with many invocat
     int asleep, is_loop;
 } stk_box;
 
+typedef struct { /* where a busy lane's worker publishes, and what of that was read: one pass over these finds who wrote */
+    stk_a64 *tail;
+    uint64_t read;
+} stk_watch;
+
 typedef struct stk_engine {
     pthread_mutex_t lock;
     stk_lane **lanes;
@@ -155,11 +160,15 @@ typedef struct stk_engine {
     uint32_t n_calls, cap_calls;
     stk_call *free_calls;
     uint32_t *busy, n_busy, cap_busy;
+    stk_watch *watch; /* of each of those, at the same place */
+    uint32_t cap_watch;
+    uint32_t in_flight; /* invocations that are accepted and have not ended */
     uint32_t calling; /* of those: lanes whose handler waits for what it called */
     stk_call *logged; /* calls of handlers that ended with output, newest first */
     uint64_t waiting_bytes, max_waiting_bytes, large;
     uint64_t replied; /* of all lanes */
     uint32_t cores, spinning, n_spinners, max_spinners;
+    uint32_t caller_core; /* stk_core() of who last waited for a worker to come */
     uint32_t spinner[64];
     uint64_t spin_ns, rng[2];
     uint32_t users; /* references: the owner's, each cell's, each box's, each held function's */
@@ -269,6 +278,9 @@ int stk_corrupt(stk_engine *e, uint32_t *out, int max); /* lanes with a record o
 stk_cell *stk_cell_new(stk_engine *e);
 void stk_cell_free(stk_cell *cell);
 int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len);
+/* The same for a caller who holds the interpreter: STK_PENDING when it is accepted but needs more than a short spin, or
+ * began after `until` (CLOCK_MONOTONIC, ns): stk_cell_wait without the interpreter. */
+int64_t stk_cell_try(stk_cell *cell, uint32_t fn, const uint8_t *data, uint64_t len, uint64_t until);
 int64_t stk_cell_wait(stk_cell *cell);
 void stk_cell_abandon(stk_cell *cell);
 void stk_cell_clear(stk_cell *cell);
@@ -302,10 +314,10 @@ uint64_t stk_forget(stk_engine *e, uint64_t ticket); /* discard its result; it r
 int stk_loop_cold(stk_box *box);
 void stk_loop_hot(stk_box *box);
 uint32_t stk_busy_lanes(stk_engine *e);
-uint32_t stk_running(stk_engine *e); /* the same without those whose handler waits for what it called */
+int stk_may_spin(stk_engine *e); /* does what is in flight leave a core to poll on? */
 /* Output of a call that a handler made, whose function this is; -1: there is none. Then stk_call_free. */
 int32_t stk_logged(stk_engine *e, stk_outcome *out);
-uint32_t stk_cores(stk_engine *e);
+int32_t stk_caller_core(stk_engine *e); /* of who last waited for a worker to come; -1: not known */
 /* Drain every lane, idle ones too (output that came after a reply). How many are corrupt. */
 int stk_drain_all(stk_engine *e);
 void stk_armed(stk_engine *e, int armed); /* the control loop has its timer running */

@@ -2,6 +2,7 @@
 #ifndef STK_DOORBELL_H
 #define STK_DOORBELL_H
 
+#include <sched.h>
 #include <time.h>
 
 #include "shared/barrier.h"
@@ -12,6 +13,9 @@ static inline uint64_t stk_now(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
+
+/* The core that this thread runs on, + 1; 0: not known. No system call where the C library has registered rseq. */
+static inline uint32_t stk_core(void) { return (uint32_t)(sched_getcpu() + 1); }
 
 /* One turn of a spin loop. */
 static inline void stk_relax(void) {

@@ -14,6 +14,9 @@
  * Each of the two fences is needed: without either, both may read the old value of the other's
  * word, and a wake is lost.
  *
+ * Cores: each side says where it runs, and neither spins where the other one is: what it waits for could not happen
+ * before it is preempted. Both are hints; whoever does not spin sleeps, as above.
+ *
  * Starting and revoking: the worker stores `started` = the record's sequence number, FENCE, reads
  * revoked[seq]; the engine stores revoked[seq], FENCE, reads `started`. At least one of
  * them sees the other, so an invocation that the engine counts as withdrawn never starts. The
@@ -55,7 +58,7 @@ typedef struct {
 typedef struct {
     _Alignas(128) stk_a64 tail;       /* of the down ring */
     stk_a64 spin_ns;                  /* how long this worker may spin before it sleeps */
-    stk_a32 caller_core;              /* + 1: where a thread spins for this worker's replies; 0: not known */
+    stk_a32 caller_core;              /* stk_core() of who waits for this worker's replies */
     _Alignas(128) stk_a64 head;       /* of the up ring */
     stk_a64 large_free;               /* large payloads of the worker that have been read */
     _Alignas(128) stk_a32 asleep;     /* STK_RING_THREAD | STK_RING_LOOP */
@@ -69,6 +72,7 @@ typedef struct {
     _Alignas(128) stk_a64 tail;       /* of the up ring */
     _Alignas(128) stk_a64 head;       /* of the down ring */
     _Alignas(128) stk_a32 asleep;
+    stk_a32 core;                     /* stk_core() of the worker: a hint, it may write anything */
     _Alignas(128) stk_a64 started;    /* sequence number + 1 of the newest invocation begun */
     _Alignas(128) stk_a32 bell;       /* the engine writes it too, to wake a thread that waits */
     _Alignas(128) stk_a64 dropped;    /* bytes of log that did not fit */
@@ -96,6 +100,19 @@ static inline uint32_t stk_sleep_announce(stk_a32 *flag, uint32_t bits, stk_a32 
     STK_FENCE_SLEEP();
     return seen;
 }
+/* Raise the loop's flag, which may be up from an earlier wait: only the engine writes it, so it is not written again then.
+ * FENCE and a check follow in any case. */
+static inline void stk_raise_for_loop(stk_a32 *flag) {
+    if (!(stk_load(flag, STK_RELAXED) & STK_RING_LOOP)) stk_or(flag, STK_RING_LOOP, STK_RELAXED);
+}
+
+/* Say where I run: stored when it is another core than the last time. */
+static inline uint32_t stk_say_core(stk_a32 *where) {
+    uint32_t core = stk_core();
+    if (stk_load(where, STK_RELAXED) != core) stk_store(where, core, STK_RELAXED);
+    return core;
+}
+static inline int stk_is_elsewhere(uint32_t core, stk_a32 *other) { return stk_load(other, STK_RELAXED) != core || !core; }
 static inline void stk_sleep_over(stk_a32 *flag, uint32_t bits) { stk_and(flag, ~bits, STK_RELAXED); }
 
 /* Waker, after it published: the peer's sleep flags; 0: it is awake and will see it. */

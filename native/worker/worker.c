@@ -14,7 +14,9 @@
 #include "worker/lock.h"
 
 enum { LOG_CHUNK = 8192 };
-static const uint64_t ASIDE_NS = 1000000; /* at most that often: two changes of the affinity mask cost some 10 us */
+/* A worker goes to another core when its invocations come closer together than this, and at most that often: the move
+ * costs some 10 us, more than a call that shares its caller's core. */
+static const uint64_t SOON_NS = 500000, ASIDE_NS = 1000000;
 
 stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply) {
     size_t down_size = (size_t)stk_down_bytes(large), up_size = (size_t)stk_up_bytes(large);
@@ -107,32 +109,37 @@ static int64_t drain_stdio(stk_worker *w) {
     return rc < 0 ? rc : moved;
 }
 
-/* A worker that is not pinned may be woken on the core of the caller that spins for its reply, and stay there: then each
- * waits while the other spins. */
-static void leave_the_callers_core(stk_worker *w, uint64_t now) {
-    int core = sched_getcpu();
-    if (core < 0 || stk_load(&w->down->caller_core, STK_RELAXED) != (uint32_t)core + 1) return;
-    if (now < w->aside_at + ASIDE_NS) return;
+/* Is it where its caller is? Then neither may spin. If it is not pinned it goes elsewhere once calls come one after the
+ * other: the kernel often wakes both on one core, which is cheapest for a single call. */
+static int is_with_caller(stk_worker *w, uint64_t now) {
+    uint32_t core = stk_say_core(&w->up->core);
+    if (stk_is_elsewhere(core, &w->down->caller_core)) return 0;
+    if (now >= w->waited_at + SOON_NS || now < w->aside_at + ASIDE_NS) return 1;
     w->aside_at = now;
     cpu_set_t all, others;
-    if (sched_getaffinity(0, sizeof all, &all) != 0) return;
+    if (sched_getaffinity(0, sizeof all, &all) != 0) return 1;
     others = all;
-    CPU_CLR(core, &others);
-    if (CPU_COUNT(&others) && sched_setaffinity(0, sizeof others, &others) == 0) sched_setaffinity(0, sizeof all, &all);
+    CPU_CLR(core - 1, &others);
+    if (!CPU_COUNT(&others) || sched_setaffinity(0, sizeof others, &others) != 0) return 1;
+    sched_setaffinity(0, sizeof all, &all);
+    return !stk_is_elsewhere(stk_say_core(&w->up->core), &w->down->caller_core);
 }
 
-/* Wait until `ready` holds: spin for as long as the engine allows, then sleep on the engine's bell with this sleep
+/* Wait until `ready` holds: spin for as long as the engine allows and its caller is elsewhere, then sleep on the engine's bell with this sleep
  * flag raised. 1: it holds; 0: a signal came first. */
 int stk_worker_wait(stk_worker *w, int (*ready)(stk_worker *), uint32_t flag) {
     uint64_t budget = stk_load(&w->down->spin_ns, STK_RELAXED);
     if (budget) {
         uint64_t now = stk_now(), end = now + budget;
-        if (!ready(w)) leave_the_callers_core(w, now);
+        int together = !ready(w) && is_with_caller(w, now);
+        w->waited_at = now;
         for (unsigned n = 1;; n++) {
             if (ready(w)) return 1;
+            if (together) break;
             stk_relax();
             if ((n & 15) == 0) { /* the engine withdraws the permit by storing 0 */
                 if (stk_load(&w->down->spin_ns, STK_RELAXED) == 0 || stk_now() >= end) break;
+                together = !stk_is_elsewhere(stk_say_core(&w->up->core), &w->down->caller_core);
             }
         }
     }
@@ -140,6 +147,7 @@ int stk_worker_wait(stk_worker *w, int (*ready)(stk_worker *), uint32_t flag) {
     uint32_t bell = stk_sleep_announce(&w->up->asleep, flag, &w->down->bell);
     if (!ready(w)) rc = stk_sleep(&w->down->bell, bell, 0);
     stk_sleep_over(&w->up->asleep, flag);
+    stk_say_core(&w->up->core); /* it may have woken elsewhere */
     return rc != -EINTR || ready(w);
 }
 

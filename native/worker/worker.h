@@ -13,6 +13,7 @@ typedef struct stk_worker {
     uint64_t t_start;
     uint64_t large, large_used;
     uint64_t max_reply;
+    uint64_t waited_at;       /* when it last began to wait with a permit to spin */
     uint64_t aside_at;        /* when it last went to another core than its caller's */
     uint64_t rung_at;         /* the engine's cursor when a log that fills up last rang it */
     int busy, stdio_due;

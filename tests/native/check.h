@@ -116,7 +116,7 @@ static inline void rig_close(rig *r) {
     stk_box_free(r->box);
     for (stk_call *c = r->e->free_calls; c; c = c->next) free_calls++;
     CHECK(free_calls == r->e->n_calls);
-    CHECK(r->e->n_busy == 0 && r->e->spinning == 0 && r->e->waiting_bytes == 0);
+    CHECK(r->e->n_busy == 0 && r->e->in_flight == 0 && r->e->spinning == 0 && r->e->waiting_bytes == 0);
     for (uint32_t i = 0; i < r->e->n_lanes; i++) CHECK(r->e->lanes[i]->refs == 0 && !r->e->lanes[i]->up);
     stk_function_free(r->e, r->fn);
     CHECK(stk_functions_live(r->e) == 0);

@@ -4,7 +4,7 @@
 
 #include <signal.h>
 
-enum { WORKERS = 3, CALLERS = 2, BOXES = 2, CALLS = 800, IN_FLIGHT = 16 };
+enum { WORKERS = 3, CALLERS = 4, BOXES = 4, CALLS = 400, IN_FLIGHT = 16 };
 enum { ECHO = 0, BIG, LOGS, FAILS, HANGS, DIES_FIRST, DIES_RESERVED, DIES_COMMITTED, DEEDS };
 
 typedef struct {
@@ -172,8 +172,8 @@ static void *calls(void *arg) {
     CHECK(cell && buf);
     for (uint64_t i = 0; i < CALLS; i++) {
         uint64_t len = make(buf, i, &random);
-        int64_t rc = stk_cell_call(cell, r.fn, 0, buf, len);
-        while (rc == STK_SIGNALLED) rc = stk_cell_wait(cell);
+        int64_t rc = i % 2 ? stk_cell_try(cell, r.fn, buf, len, UINT64_MAX) : stk_cell_call(cell, r.fn, 0, buf, len);
+        while (rc == STK_SIGNALLED || rc == STK_PENDING) rc = stk_cell_wait(cell);
         if (rc == STK_THROTTLED) continue;
         CHECK(rc >= -1);
         if (rc >= 0) {

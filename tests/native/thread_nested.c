@@ -70,7 +70,7 @@ static void calls(uint64_t spin_ns) {
     CHECK(call(cell, "xyz", 3) == sizeof refused);
     memcpy(&refused, cell->data, sizeof refused);
     CHECK(refused == STK_DEADLOCK);
-    CHECK(stk_running(r.e) == 0 && r.e->calling == 0);
+    CHECK(r.e->n_busy == 0 && r.e->calling == 0);
 
     /* The callee dies: its caller learns of that, and what it is a part of ends. */
     stk_lane_retire(r.e, inner);

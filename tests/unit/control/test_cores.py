@@ -7,6 +7,7 @@ import io
 import math
 import os
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +39,83 @@ def test_workers_are_spread_evenly() -> None:
     for _ in range(12):
         taken[cores.assign([0, 1, 2, 3], taken)] += 1
     assert set(taken.values()) == {3}
+
+
+def machine(packages: int, each: int, threads: int, caches: int = 1) -> dict[int, cores.Place]:
+    """So many packages, a node each, of so many physical cores with as many caches between them; threads numbered as
+    Linux does: the second ones behind all the first."""
+    physical = [(package, core) for package in range(packages) for core in range(each)]
+    first = {place: number for number, place in enumerate(physical)}
+    span = each // caches
+    return {
+        thread * len(physical) + number: cores.Place(
+            place, first[place[0], place[1] // span * span], place[0]
+        )
+        for thread in range(threads)
+        for number, place in enumerate(physical)
+    }
+
+
+@pytest.mark.promise(318)
+@pytest.mark.parametrize(
+    ("topology", "caller", "order"),
+    [
+        (machine(1, 2, 1), 0, [1, 0]),
+        (machine(1, 2, 1), 1, [0, 1]),  # wherever the caller is
+        (machine(1, 2, 1), -1, [1, 0]),
+        (
+            machine(1, 2, 2),
+            0,
+            [3, 2, 1, 0],
+        ),  # 2 is the caller's other thread: a free physical core first, 3 or 1
+        (machine(1, 4, 2), 2, [7, 5, 4, 6, 3, 1, 0, 2]),
+        (machine(2, 2, 1), 2, [3, 1, 0, 2]),  # the caller's node first, its own core last
+        (machine(2, 2, 2), 2, [7, 5, 4, 6, 3, 1, 0, 2]),
+        (machine(1, 8, 1, caches=2), 5, [7, 6, 4, 3, 2, 1, 0, 5]),  # the caller's cache first
+        (machine(1, 4, 1), -1, [3, 2, 1, 0]),
+        (machine(2, 2, 1), -1, [1, 0, 3, 2]),
+    ],
+)
+def test_the_order_in_which_cores_are_taken(
+    topology: dict[int, cores.Place], caller: int, order: list[int]
+) -> None:
+    taken: Counter[int] = Counter()
+    for _ in topology:
+        taken[cores.assign(sorted(topology), taken, topology, caller)] += 1
+    assert list(taken) == order
+
+
+def test_a_caller_elsewhere_is_nowhere() -> None:
+    assert cores.assign([1, 2], Counter(), None, 0) == cores.assign([1, 2], Counter()) == 2
+    assert cores.assign([1, 2], Counter(), None, -1) == 2
+
+
+def test_places_are_as_the_kernel_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for core, (package, within, shared) in enumerate(
+        [(0, 0, "0-1"), (0, 0, "0-1"), (1, 0, "2,3"), (1, 4, "2,3")]
+    ):
+        folder = tmp_path / f"cpu{core}"
+        for name, content in {
+            "topology/physical_package_id": package,
+            "topology/core_id": within,
+            "cache/index0/shared_cpu_list": core,
+            "cache/index3/shared_cpu_list": shared,
+            f"node{package}/x": "",
+        }.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(f"{content}\n")
+    monkeypatch.setattr(cores, "_SYSTEM", tmp_path)
+    cores.places.cache_clear()
+    try:
+        assert cores.places((0, 1, 2, 3)) == {
+            0: cores.Place((0, 0), 0, 0),
+            1: cores.Place((0, 0), 0, 0),
+            2: cores.Place((1, 0), 2, 1),
+            3: cores.Place((1, 4), 2, 1),
+        }
+        assert cores.places((7, 8, 9)) == {core: cores.Place((0, core)) for core in (7, 8, 9)}
+    finally:
+        cores.places.cache_clear()
 
 
 @pytest.fixture

@@ -1,0 +1,70 @@
+/* A warm call from a Python thread without letting the interpreter go for it: a reply that comes within microseconds is
+ * not worth a turn of the other threads, each of which costs two wakes.
+ *
+ * Without this a second thread made both slower: each call let the other one in and then waited for it. So that other
+ * threads, an event loop's among them, do not wait for long either, the interpreter is let go at the first call after
+ * each HOLD_NS, and for every wait that is longer than a short spin. (Python itself lets others in every 5 ms.) */
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "engine/queue.h"
+
+static const uint64_t HOLD_NS = 1000000;
+
+/* The engine's functions, as engine/_native has them: this module has no code of the engine's. */
+static int64_t (*try_call)(stk_cell *, uint32_t, const uint8_t *, uint64_t, uint64_t);
+static int64_t (*wait_call)(stk_cell *);
+static uint64_t let_go; /* when it was; with the interpreter's lock */
+
+static PyObject *bind(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+    (void)module;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "bind() takes two addresses");
+        return NULL;
+    }
+    try_call = (int64_t(*)(stk_cell *, uint32_t, const uint8_t *, uint64_t, uint64_t))PyLong_AsVoidPtr(arguments[0]);
+    wait_call = (int64_t(*)(stk_cell *))PyLong_AsVoidPtr(arguments[1]);
+    if (PyErr_Occurred()) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *invoke(PyObject *module, PyObject *const *arguments, Py_ssize_t count) {
+    (void)module;
+    char *data;
+    Py_ssize_t len;
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "invoke() takes a cell, a function's index and an event");
+        return NULL;
+    }
+    stk_cell *cell = PyLong_AsVoidPtr(arguments[0]);
+    unsigned long fn = PyLong_AsUnsignedLong(arguments[1]);
+    if (PyErr_Occurred() || PyBytes_AsStringAndSize(arguments[2], &data, &len) < 0) return NULL;
+    int64_t n;
+    if (len > STK_INLINE) { /* a copy that others need not wait for */
+        Py_BEGIN_ALLOW_THREADS
+        n = try_call(cell, (uint32_t)fn, (const uint8_t *)data, (uint64_t)len, 0);
+        if (n == STK_PENDING) n = wait_call(cell);
+        Py_END_ALLOW_THREADS
+    } else if ((n = try_call(cell, (uint32_t)fn, (const uint8_t *)data, (uint64_t)len, let_go + HOLD_NS)) == STK_PENDING) {
+        let_go = cell->call.t_submit;
+        Py_BEGIN_ALLOW_THREADS
+        n = wait_call(cell);
+        Py_END_ALLOW_THREADS
+    }
+    if (n < 0) return PyLong_FromLongLong(n);
+    return PyBytes_FromStringAndSize((const char *)cell->data, (Py_ssize_t)n);
+}
+
+static PyMethodDef methods[] = {
+    {"bind", (PyCFunction)(void (*)(void))bind, METH_FASTCALL,
+     "bind(stk_cell_try, stk_cell_wait): the addresses of the two, once."},
+    {"invoke", (PyCFunction)(void (*)(void))invoke, METH_FASTCALL,
+     "invoke(cell, index, event): the result of a call that ended well, or the negative number of stk_cell_call."},
+    {NULL, NULL, 0, NULL},
+};
+static PyModuleDef_Slot slots[] = {{0, NULL}};
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT, .m_name = "engine._call", .m_methods = methods, .m_slots = slots};
+
+PyMODINIT_FUNC PyInit__call(void) { return PyModuleDef_Init(&definition); }
