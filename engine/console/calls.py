@@ -1,8 +1,9 @@
-"""What the page asks of the server: operations of services, of which these and no others, and test events."""
+"""What the page asks of the server: operations of services, of which these and no others, and test events.
+
+A refusal is a `fault` within a response that succeeds: a browser's console is for the page's own errors."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -32,8 +33,8 @@ OPERATIONS = {
 
 async def perform(
     clients: Clients, place: Place, service: str, operation: str, members: Mapping[str, Any]
-) -> bytes:
-    """The result as JSON; times are ISO 8601's. Raises Fault."""
+) -> dict[str, Any]:
+    """The result's members. Raises Fault."""
     if operation not in OPERATIONS.get(service, ()):
         raise Fault("ValidationException", f"The console does not call {service}'s {operation}")
     try:
@@ -41,13 +42,7 @@ async def perform(
     except CallFailed as failed:
         raise Fault(failed.code, failed.message) from failed
     found.pop("ResponseMetadata", None)
-    return json.dumps(found, default=_plain).encode()
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return found
 
 
 async def test(hosting: Hosting, place: Place, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class Feed:
     Events: `snapshot` is everything, once; `frame` what changed since the one before, with `functions`, rows of
     [id, invocations, errors, throttles, cold starts, p50, p99 in microseconds, running], of those that did
     something or run; `queues`, rows of [name, ready, in flight, delayed]; `mappings`, rows of [uuid, counts and
-    gauges]; `lists`: what was listed anew, since records changed. `logs`: events of the log group that the page follows."""
+    gauges]; `lists`: what was listed anew, since records changed. `logs`: events of the log group that the
+    page follows."""
 
     def __init__(
         self,

@@ -84,7 +84,7 @@ class Graph:
             return self.node(f"function {name}", kind, name)
         if service == "events" and not resource.startswith("event-bus/"):
             kind = "other"
-        name = resource.rpartition("/")[2] if service != "dynamodb" else resource.split("/")[1]
+        name = resource.rpartition("/")[2] if service != "dynamodb" else [*resource.split("/"), resource][1]
         return self.node(arn, kind, name)
 
     def edge(self, start: str, end: str, label: str = "", metric: Metric | None = None) -> None:

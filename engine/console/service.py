@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -95,10 +95,9 @@ class Console(Service):
             followed = self._feed.follow(str(given.get("stream")), visitor, str(given.get("group") or ""))
             return _json({"followed": followed})
         if name == "test":
-            return _json(await test(self._hosting, place, given))
+            return await _ended(test(self._hosting, place, given))
         if found := re.fullmatch(r"call/([a-z]+)/([A-Za-z]+)", name):
-            body = await perform(self._clients, place, found[1], found[2], given)
-            return Response(200, list(_JSON), body)
+            return await _ended(perform(self._clients, place, found[1], found[2], given))
         raise Fault("ResourceNotFoundException", f"There is no {request.path[:200]} here")
 
     def error(self, request: Request, fault: Fault) -> Response:
@@ -150,6 +149,14 @@ class Console(Service):
 
 def _json(members: Mapping[str, Any], *headers: tuple[bytes, bytes]) -> Response:
     return Response(200, [*_JSON, *headers], wire.encode(members))
+
+
+async def _ended(work: Awaitable[Members]) -> Response:
+    """`result`, or `fault`."""
+    try:
+        return _json({"result": await work})
+    except Fault as fault:
+        return _json({"fault": {"code": fault.code, "message": fault.message or fault.code}})
 
 
 def _given(request: Request) -> Members:

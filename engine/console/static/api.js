@@ -36,15 +36,23 @@ export const post = (path, members) => send(address(path), {
   method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(members),
 });
 
+/** What a service was asked for, or its refusal. */
+async function asked(path, members) {
+  const {result, fault} = await post(path, members);
+  if (fault) throw new Refused(400, fault);
+  return result;
+}
+
 /** An operation of a service, of those that the console may call. */
-export const call = (service, operation, members = {}) => post(`call/${service}/${operation}`, members);
+export const call = (service, operation, members = {}) => asked(`call/${service}/${operation}`, members);
+export const test = (members) => asked("test", members);
 
 /** What a call gives, or `otherwise` where there is no such thing. */
 export async function optional(promise, otherwise) {
   try {
     return await promise;
   } catch (error) {
-    if (error instanceof Refused && (error.status === 404 || error.code.includes("NotFound"))) return otherwise;
+    if (error instanceof Refused && error.code.includes("NotFound")) return otherwise;
     throw error;
   }
 }

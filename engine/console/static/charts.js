@@ -1,6 +1,7 @@
 // Live charts, by uPlot: a canvas, and what it shows as text beside it.
 
 import {h, text} from "./dom.js";
+import {clock} from "./format.js";
 
 const HEIGHT = 150, SPAN = 120; // seconds that are shown
 const all = new Set();
@@ -24,8 +25,9 @@ export function chart(title, of, lines, span = SPAN) {
       padding: [8, 8, 0, 0],
       scales: {x: {time: true, range: (_, low, high) => (span ? [high - span, high] : [low, high])},
         y: {range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1]}},
-      axes: [{...axis, size: 24, space: 70}, {...axis, size: 46, space: 34}],
-      series: [{}, ...lines.map((line) => ({stroke: colour(`--${line.colour}`), width: 1.5, points: {show: false},
+      axes: [{...axis, size: 24, space: 74, values: (_, splits) => splits.map((at) => clock(at * 1e3, Boolean(span)))},
+        {...axis, size: 46, space: 34}],
+      series: [{}, ...lines.map((line) => ({stroke: colour(`--${line.colour}`), width: 1.5, points: {show: !span, size: 4},
         fill: line.fill ? colour(`--${line.colour}-fill`) : undefined}))],
     }, data(), box);
   }

@@ -21,7 +21,7 @@ function filled(element, attributes, children) {
 }
 
 export function append(element, children) {
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child !== false && child !== null && child !== undefined) element.append(child);
   }
   return element;

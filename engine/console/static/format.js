@@ -9,6 +9,7 @@ export function count(value) {
 
 export function rate(value) {
   if (!value) return "0";
+  if (value < 0.1) return "<0.1";
   return value < 10 ? value.toFixed(1) : count(value);
 }
 
@@ -21,6 +22,8 @@ export function duration(us) {
 }
 
 export function seconds(value) {
+  if (value < 0.001) return `${Math.round(value * 1e6)} µs`;
+  if (value < 0.01) return `${(value * 1e3).toFixed(1)} ms`;
   if (value < 1) return `${Math.round(value * 1e3)} ms`;
   if (value < 120) return `${value.toFixed(value < 10 ? 2 : 1)} s`;
   return value < 7200 ? `${Math.round(value / 60)} min` : `${Math.round(value / 3600)} h`;
@@ -32,8 +35,8 @@ export function bytes(value) {
 }
 
 /** Of epoch milliseconds. */
-export function clock(ms) {
-  return new Date(ms).toLocaleTimeString([], {hour12: false});
+export function clock(ms, exact = true) {
+  return new Date(ms).toTimeString().slice(0, exact ? 8 : 5);
 }
 
 /** JSON, indented, where a text is that. */

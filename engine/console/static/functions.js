@@ -11,7 +11,7 @@ const ms = (value) => duration(Math.round(value * 1e3));
 /** The charts of a history: how many, and how long. */
 export function pictures(of) {
   return [
-    chart("Invocations per second", of, [
+    chart("Invocations/s", of, [
       {name: "rate", label: "rate", colour: "blue", show: rate, fill: true},
       {name: "errors", label: "errors", colour: "red", show: rate},
       {name: "throttles", label: "throttled", colour: "amber", show: rate},

@@ -25,7 +25,7 @@ export function hour(box, name) {
     }
     if (!box.isConnected) return;
     const ms = (value) => seconds(value / 1e3);
-    charts = [chart("Invocations per minute", past, [
+    charts = [chart("Invocations/min", past, [
       {name: "invocations", label: "invocations", colour: "blue", show: rate, fill: true},
       {name: "errors", label: "errors", colour: "red", show: rate}], 0),
     chart("Duration in ms", past, [{name: "p99", label: "p99", colour: "violet", show: ms},

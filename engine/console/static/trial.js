@@ -1,6 +1,6 @@
 // A test event, sent to the function; and what it returned.
 
-import {call, post} from "./api.js";
+import {call, test} from "./api.js";
 import {button, h, replace} from "./dom.js";
 import {duration, pretty} from "./format.js";
 
@@ -14,7 +14,7 @@ export function trial(inner, name) {
   const send = button("Invoke", async () => {
     JSON.parse(event.value);
     localStorage.setItem(kept(name), event.value);
-    const found = await post("test", {function: name, qualifier: which.value || null, event: event.value});
+    const found = await test({function: name, qualifier: which.value || null, event: event.value});
     replace(result, h("p", {}, h("span", {class: found.failed ? "tag bad" : "tag good"}, found.failed ? "Failed" : "Succeeded"),
       ` version ${found.version} in ${duration(Math.round(found.ms * 1e3))}`),
     h("h3", {}, "Response"), h("pre", {class: "json", tabindex: 0}, pretty(found.payload)),
