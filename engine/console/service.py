@@ -111,7 +111,10 @@ class Console(Service):
             return _json({}, (b"set-cookie", cookie.encode("latin-1")))
         if request.method == "DELETE":
             return _json({}, (b"set-cookie", self._entrance.leave(request).encode("latin-1")))
-        visitor = self._entrance.visitor(request)
+        try:
+            visitor = self._entrance.visitor(request)
+        except Fault:  # to ask is no error
+            return _json({"guarded": True, "places": [], "place": ""})
         places = [each.partition for each in self._places(visitor)]
         return _json({
             "guarded": self._entrance.guarded, "places": places, "place": self._place(visitor, "").partition,

@@ -86,11 +86,11 @@ function connected(isLive, ended) {
 
 async function again() {
   try {
-    await get("session");
-    feed.connect();
-  } catch (error) {
-    if (error.status === 401) location.reload();
-    else setTimeout(again, 2000);
+    const session = await get("session");
+    if (session.place) feed.connect();
+    else location.reload();
+  } catch {
+    setTimeout(again, 2000);
   }
 }
 
@@ -111,8 +111,12 @@ async function start() {
     session = await get("session");
   } catch (error) {
     text(live, "");
-    if (error.status === 401) entrance(main);
-    else replace(main, h("p", {class: "bad", role: "alert"}, error.message));
+    replace(main, h("p", {class: "bad", role: "alert"}, error.message));
+    return;
+  }
+  if (!session.place) {
+    text(live, "");
+    entrance(main);
     return;
   }
   if (session.guarded) {
