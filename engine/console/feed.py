@@ -121,9 +121,7 @@ class Feed:
         self._outcomes.flush()  # so that counts and what happened are of the same invocations
         now = time.time()
         seconds, self._at = now - self._at, now
-        happened: dict[Place, list[Happened]] = {}
-        for each in self._recent.taken():
-            happened.setdefault(each.place, []).append(each)
+        happened = self._recent.taken()
         watched: dict[Place, list[Stream]] = {}
         for stream in self._streams.values():
             watched.setdefault(stream.place, []).append(stream)
@@ -203,31 +201,26 @@ class _Scene:
     def _active(self, happened: list[Happened]) -> Listed:
         running = {each.name: each.in_flight for each in self._placement.invoker.running()}
         before, self._running = self._running, running
-        rows: Listed = []
+        rows: dict[str, list[Any]] = {}
         id_of = self._functions.id
-        seen = set()
         for each in happened:
-            took = each.took
+            name, took = each.name, each.took
+            if (row := rows.get(name)) is not None:  # another version of it
+                took = [*row.pop(), *took]
             took.sort()
             p50, p99 = percentiles(took) if took else (0, 0)
-            name = each.name
-            seen.add(name)
-            rows.append(
-                [
-                    id_of(name),
-                    len(took),
-                    each.errors,
-                    each.throttles,
-                    each.cold,
-                    p50,
-                    p99,
-                    running.get(name, 0),
-                ]
-            )
-        for name in running.keys() | before.keys():
-            if name not in seen and running.get(name, 0) != before.get(name, 0):
-                rows.append([id_of(name), 0, 0, 0, 0, 0, 0, running.get(name, 0)])
-        return rows
+            counts = [each.errors, each.throttles, each.cold]
+            if row is not None:
+                counts = [a + b for a, b in zip(counts, row[2:5], strict=True)]
+            rows[name] = [id_of(name), len(took), *counts, p50, p99, running.get(name, 0), took]
+        for row in rows.values():
+            row.pop()
+        changed = list(rows.values())
+        if running or before:
+            for name in running.keys() | before.keys():
+                if name not in rows and running.get(name, 0) != before.get(name, 0):
+                    changed.append([id_of(name), 0, 0, 0, 0, 0, 0, running.get(name, 0)])
+        return changed
 
     def _deep(self) -> Listed:
         """The depths that changed."""

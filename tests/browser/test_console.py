@@ -3,6 +3,7 @@ that a function, a message or a log says becomes markup."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import threading
@@ -268,3 +269,41 @@ def test_where_requests_must_be_signed(browser: Any, tmp_path: Path) -> None:
         browser.get("about:blank")
         browser.get_log("browser")
         assert server.stop() == 0
+
+
+@pytest.mark.promise(310)
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example"},
+     {"Content-Type": "text/plain"}],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["console/test", "console/call/sqs/StartMessageMoveTask", "console/follow"])
+def test_nothing_is_done_for_other_pages(server: Served, path: str, headers: dict[str, str]) -> None:
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=30)
+    body = json.dumps({"function": "shop", "event": "{}"})
+    connection.request("POST", f"/_stoker/{path}", body, {"Content-Type": "application/json", **headers})
+    response = connection.getresponse()
+    found = json.loads(response.read())
+    assert (response.status, found["code"]) == (
+        (400, "ValidationException") if "Content-Type" in headers else (403, "AccessDeniedException")
+    )
+    connection.close()
+
+
+def test_only_what_it_needs_may_be_called(server: Served) -> None:
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=30)
+    headers = {"Content-Type": "application/json"}
+    for path in ("lambda/DeleteFunction", "sqs/PurgeQueue", "iam/CreateUser"):
+        connection.request("POST", f"/_stoker/console/call/{path}", "{}", headers)
+        found = json.loads(connection.getresponse().read())
+        assert "The console does not call" in found["fault"]["message"]
+    for path in ("console/unknown", "console/../health"):
+        connection.request("GET", f"/_stoker/{path}")
+        response = connection.getresponse()
+        response.read()
+        assert response.status == 404
+    connection.request("GET", "/_stoker")
+    response = connection.getresponse()
+    response.read()
+    assert (response.status, response.getheader("location")) == (308, "/_stoker/")
+    connection.close()
