@@ -57,6 +57,12 @@ class Feed:
         self._at = 0.0
         hosting.watchers.append(self._changed)
 
+    async def serve(self, place: Place, owner: object) -> AsyncGenerator[bytes, None]:
+        """A page's stream. It is there once its first piece is asked for, until the page leaves."""
+        async with contextlib.aclosing(self.pieces(self.watch(place, owner))) as pieces:
+            async for piece in pieces:
+                yield piece
+
     def watch(self, place: Place, owner: object) -> Stream:
         """A new stream, of which `pieces` is to be sent."""
         stream = Stream(place, owner)
@@ -260,11 +266,3 @@ class _Scene:
                 self._counts[uuid] = counts
                 changed.append((uuid, counts))
         return changed
-
-
-@contextlib.asynccontextmanager
-async def closing(feed: Feed) -> AsyncGenerator[Feed, None]:
-    try:
-        yield feed
-    finally:
-        feed.close()

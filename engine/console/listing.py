@@ -73,7 +73,6 @@ def mappings(state: State) -> list[dict[str, Any]]:
         found.append({
             "uuid": uuid, "source": source, "function": function_name(record.get("FunctionArn", "")),
             "state": record.get("State", ""), "batch": record.get("BatchSize"),
-            "result": record.get("LastProcessingResult", ""),
         })  # fmt: skip
     return found
 

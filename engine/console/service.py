@@ -82,8 +82,7 @@ class Console(Service):
         query = {key: values[0] for key, values in parse_qs(request.query).items()}
         place = self._place(visitor, query.get("place", ""))
         if request.method == "GET" and name == "events":
-            stream = self._feed.watch(place, visitor)
-            return Response(200, list(HEADERS), b"", pieces=self._feed.pieces(stream))
+            return Response(200, list(HEADERS), b"", pieces=self._feed.serve(place, visitor))
         if request.method == "GET" and name == "map":
             return _json(await self._map.read(place))
         if request.method == "GET" and name == "code":
