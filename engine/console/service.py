@@ -33,10 +33,8 @@ _JSON = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 _STATUSES = {
-    "MissingAuthenticationTokenException": 401,
-    "AccessDeniedException": 403,
-    "MethodNotAllowed": 405,
-}
+    "MissingAuthenticationTokenException": 401, "AccessDeniedException": 403, "ResourceNotFoundException": 404,
+}  # fmt: skip
 Members = dict[str, Any]
 
 

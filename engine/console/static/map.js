@@ -57,7 +57,7 @@ function draw(picture, {nodes, edges}) {
     column.forEach((id, row) => at.set(id, [EDGE + index * (WIDE + ACROSS), top + row * (TALL + GAP)]));
   });
   const shown = edges.map((edge) => line(edge, at, depth));
-  const svg = s("svg", {viewBox: `0 0 ${Math.max(width, 200)} ${height}`, width: Math.max(width, 200), height, role: "img",
+  const svg = s("svg", {viewBox: `0 0 ${Math.max(width, 200)} ${height}`, width: Math.max(width, 200), height, role: "group",
     "aria-label": `A graph of ${nodes.length} nodes and ${edges.length} edges`},
   s("defs", {}, s("marker", {id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7,
     orient: "auto-start-reverse"}, s("path", {d: "M0 0L8 4L0 8z", class: "tip"}))),
