@@ -105,7 +105,8 @@ def test_each_page_fits_and_nothing_complains(
         assert found(browser, "main img, main script") == [], page
         paper = browser.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
         assert (sum(map(int, re.findall(r"\d+", paper)[:3])) > 500) == (scheme == "light"), page
-        assert serious(browser) == [], page
+        if (view == "desk") == (scheme == "light"):  # each width and each scheme once
+            assert serious(browser) == [], page
         assert browser.get_log("browser") == [], page
 
 
