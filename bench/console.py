@@ -94,14 +94,14 @@ def deployed(server: Served, functions: int, active: int) -> list[str]:
 def measured(
     server: Served, browser: Any, names: list[str], rate: float, seconds: float
 ) -> tuple[float, float]:
-    """CPU seconds a second, of the server and of the browser."""
+    """CPU seconds a second, of the server at that rate, whatever came of it, and of the browser."""
     of_browser = [pid for pid in tree(browser.service.process.pid) if pid != browser.service.process.pid]
     before, began = (cpu(server.process.pid), spent(of_browser)), time.perf_counter()
     ended = uvloop.run(load(server.url, names, rate, seconds))
     took = time.perf_counter() - began
     if ended / took < rate * 0.9:
         print(f"  the load was {ended / took:,.0f} a second only", flush=True)
-    return (cpu(server.process.pid) - before[0]) / took, (spent(of_browser) - before[1]) / took
+    return (cpu(server.process.pid) - before[0]) / ended * rate, (spent(of_browser) - before[1]) / took
 
 
 def main() -> None:
