@@ -9,6 +9,7 @@ NATIVE := $(wildcard native/*.h native/*/*.c native/*/*.h) native/build.py
 EXTENSION := engine/_native.abi3.so
 CLIENTS := build/clients/awscli/installed build/clients/moto/installed build/clients/sdks/installed \
 	build/clients/brokers/installed
+AXE := build/clients/axe/installed
 PATTERNS_COMMIT := fb7b5d06c27d8abb1bd35e52ab7523acf4baab7b
 FRAMEWORKS := build/clients/sam/installed build/clients/cdk/installed build/clients/serverless/installed
 CODE := engine bench tests handlers native/build.py setup.py
@@ -36,7 +37,7 @@ run: build ## every sample function on its real input: embedded, then deployed t
 serve: build ## a server with every sample deployed, and what to try with it
 	@mkdir -p build && STOKER_RUN_DIR=build $(BIN)/python handlers/served.py --stay
 
-prepare: build $(VENV)/developed $(CLIENTS) packages pythons ## whatever the tests need
+prepare: build $(VENV)/developed $(CLIENTS) $(AXE) packages pythons ## whatever the tests need
 
 packages:
 	@.ci/packages $(TEST_PACKAGES)
@@ -131,6 +132,12 @@ $(CLIENTS): | $(VENV)/installed
 	@echo installing "$(CLIENT)", in an environment of its own
 	@$(BIN)/python -m venv $(@D)
 	@$(@D)/bin/python -m pip -q install "$(CLIENT)"
+	@touch $@
+
+# axe-core, which tests of pages put into them. The package has it as one file; what it needs itself is not needed.
+$(AXE): | $(VENV)/installed
+	@echo installing axe-core
+	@$(BIN)/python -m pip -q install --no-deps --upgrade --target $(@D) "axe-playwright-python>=0.1.8,<0.2"
 	@touch $@
 
 # What deploys to the endpoint, unmodified. aws-sam-cli pins what it needs; the others are npm's.

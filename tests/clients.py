@@ -23,11 +23,13 @@ AWS_CLI = CLIENTS / "awscli/bin/aws"
 MOTO_PYTHON = Path(os.environ.get("MOTO_PYTHON") or CLIENTS / "moto/bin/python")
 SDKS = next((CLIENTS / "sdks/lib").glob("python3.*/site-packages"), CLIENTS / "sdks/absent")
 CDK, SERVERLESS, SAM = CLIENTS / "cdk", CLIENTS / "serverless", CLIENTS / "sam/bin/sam"
+AXE = CLIENTS / "axe/axe_playwright_python/axe.min.js"
 ABSENT = "make test installs it"
 ABSENT_FRAMEWORK = "make frameworks installs it, with npm for two of them"
 _NOT_OF_FUNCTIONS = ("pip", "setuptools", "pkg_resources", "botocore", "_distutils_hack", "wrapt-stubs")
 
 needs_sdks = pytest.mark.skipif(not SDKS.exists(), reason=f"there are no SDKs here ({ABSENT})")
+needs_axe = pytest.mark.skipif(not AXE.exists(), reason=f"there is no axe-core here ({ABSENT})")
 needs_aws_cli = pytest.mark.skipif(not AWS_CLI.exists(), reason=f"there is no AWS CLI here ({ABSENT})")
 
 

@@ -38,7 +38,8 @@ ARROWS = {
     "sync": "errors limits _native config calls observe runtime queues routing bus_routing bus consume",
     "aio": "errors limits wire _native config calls observe runtime queues routing bus_routing bus consume",
     "load": "errors limits version _native config calls aio",
-    "http": "errors limits wire control calls observe runtime durable aws hosting routing services sources",
+    "console": "errors limits wire observe durable aws hosting services sources",
+    "http": "errors limits wire control calls observe runtime durable aws hosting routing services sources console",
     "cli": "errors limits wire _native control observe runtime sync aws hosting deploy load http",
 }  # fmt: skip
 # The face names what it shows and loads it when asked; it also has the version.

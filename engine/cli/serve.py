@@ -188,5 +188,6 @@ def _ready(server: Server) -> None:
         )
         print(f"  other AWS  {where}", file=sys.stderr)
     if not options.uds:
+        print(f"  console    {server.console}", file=sys.stderr)
         print(f"  try        export AWS_ENDPOINT_URL={url}", file=sys.stderr)
         print("             stoker deploy handlers/echo && aws lambda list-functions", file=sys.stderr)

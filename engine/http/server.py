@@ -27,6 +27,10 @@ from ..aws.sessions import Sessions
 from ..aws.sigv4 import Verifier, load_credentials
 from ..aws.upstream import Aws, Upstream
 from ..calls.reaper import Reaper
+from ..console.entrance import Entrance
+from ..console.feed import Feed
+from ..console.service import Console
+from ..console.tailing import Tailing
 from ..control import cores as core_map
 from ..durable.changes import Changes
 from ..durable.queue import Queues
@@ -135,8 +139,14 @@ class Server:
         self._drains: list[Callable[[], None]] = []
         self._inside: Inside
         self._daemon: Daemon
+        self._entrance: Entrance
         self._sessions = Sessions()
         self._report = report
+
+    @property
+    def console(self) -> str:
+        """The page's URL, for one visitor where requests must be signed."""
+        return f"{self.url}/_stoker/{self._entrance.fragment}"
 
     def run(self, ready: Callable[[Server], None]) -> None:
         """Serve until SIGINT or SIGTERM. Raises EngineError when it cannot start."""
@@ -302,6 +312,8 @@ class Server:
         balancing = Elbv2(states, self._host("{}.elb"))
         stack.push_async_callback(balancing.aclose)
         held = budget.Budget(options.inflight * budget.MIB)
+        feed = Feed(hosting, outcomes, counters, mapped, sqs.catalog, Tailing(logs), held.read)
+        self._entrance = self._enter(place)
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded, logs.printed, options.strict, tally),
             apis,
@@ -324,6 +336,7 @@ class Server:
             stacks,
             stacks.swaps,
             watched,
+            Console(hosting, packages, clients, feed, self._entrance, place),
             gateway,
             balancing,
             *self._services,
@@ -385,6 +398,12 @@ class Server:
         credentials = load_credentials(auth)
         accounts = {key: each.account for key, each in credentials.items() if each.account}
         return Door(place, Verifier(credentials, region=None, sessions=self._sessions), accounts, browsers)
+
+    def _enter(self, place: Place) -> Entrance:
+        auth = self.options.auth
+        credentials = load_credentials(auth) if auth is not None else {}
+        accounts = {key: each.account for key, each in credentials.items() if each.account}
+        return Entrance(self._secrets(), accounts, place)
 
     def _secrets(self) -> dict[str, str] | None:
         """By access key; None where nobody has to sign."""

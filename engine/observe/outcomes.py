@@ -92,6 +92,9 @@ class Outcomes:
     def subscribe(self, subscriber: Subscriber) -> None:
         self._subscribers.append(subscriber)
 
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        self._subscribers.remove(subscriber)
+
     def add(self, publisher: Publisher, batch: OutcomeBatch) -> None:
         """A batch that is filled until the next flush."""
         if not self._batches:
