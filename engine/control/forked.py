@@ -15,8 +15,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .. import errors, wire
+from .. import wire
 from .._native import lib
+from ..launch import Launched
 from .environment import InitReports, WorkerReports
 from .population import FunctionState, Owner, Population, send_kill
 from .stray_output import StrayOutput
@@ -174,9 +175,12 @@ class ForkedEnvironments:
         output: StrayOutput,
         inits: InitReports,
         workers: WorkerReports,
+        launched: Launched,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        """variables: the environment that zygotes start with; None: this process's own."""
+        """launched: the zygote of the engine's own interpreter; variables: the environment that others start with;
+        None: this process's own."""
+        self._launched = launched
         self._variables = variables
         self.loop = population.loop
         self.log = population.log
@@ -192,10 +196,7 @@ class ForkedEnvironments:
         self._numbers = itertools.count(1)
 
     def open(self) -> None:
-        try:
-            self._zygote("")
-        except Exception as error:
-            raise errors.UnsupportedPlatform(f"the zygote could not be started: {error}") from error
+        self._zygote("", self._launched)
 
     def start(self, state: FunctionState) -> TemplateProcess | None:
         zygote = self._zygote(state.spec.deployed.python)
@@ -237,12 +238,12 @@ class ForkedEnvironments:
 
     # Zygotes.
 
-    def _zygote(self, python: str) -> ZygoteProcess:
-        """That interpreter's, started when it is needed first. Raises OSError."""
+    def _zygote(self, python: str, launched: Launched | None = None) -> ZygoteProcess:
+        """That interpreter's, started when it is needed first, or begun before. Raises OSError."""
         zygote = self._zygotes.get(python)
         if zygote is None:
             zygote = ZygoteProcess(self.loop, python, self._received, self._zygote_ended, self._variables)
-            zygote.start()
+            zygote.start(launched)
             self._zygotes[python] = zygote
         return zygote
 

@@ -3,7 +3,6 @@ rules and schedules. Pure."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,6 +55,8 @@ def of_target(policy: Config, attempts: int, age: float, after: float = 0.0) -> 
     at once) and at least `after`; or which member of its RetryPolicy forbids one."""
     if attempts > policy.get("MaximumRetryAttempts", TARGET_RETRIES):
         return "MaximumRetryAttempts"
+    import random  # which is slow to import, for what most programs never ask
+
     delay = max(after, back_off(attempts) * random.uniform(0.5, 1.0))
     return (
         "MaximumEventAgeInSeconds"
