@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
 from . import errors, launch, limits, wire
 from ._native import ffi, lib
@@ -20,7 +21,9 @@ from .control import cores as core_map
 from .control.population import FunctionState
 from .control.scaling import Bounds
 from .control.supervisor import Supervisor
-from .observe.stats import FunctionStats
+
+if TYPE_CHECKING:
+    from .observe.stats import FunctionStats
 
 _SPIN_MIN_NS = 20_000
 _SPIN_MAX_NS = 200_000
@@ -207,6 +210,8 @@ class Runtime:
         return entry
 
     def stats(self) -> dict[str, FunctionStats]:
+        from .observe.stats import FunctionStats
+
         self.check_open()
         return {
             name: FunctionStats.read(self.pointer, entry.index) for name, entry in list(self.entries.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from . import launch, limits
+from . import launch, limits, typed
 from .routing import retry
 
 TYPE_CHECKING = False  # typing's, which takes as long to import as all of this
@@ -54,6 +54,7 @@ class Engine:
         self._consumed: ConsumeThread | None = None
         launched = launch.first()  # while this imports, that starts
         try:
+            typed.load()
             from .calls.callbacks import Callbacks
             from .calls.reaper import Reaper
             from .runtime import Runtime
@@ -101,7 +102,6 @@ class Engine:
         Raises InvalidConfiguration, InitError, EngineClosed.
         """
         from .config import configure
-        from .function import Function
 
         self._runtime.check_open()
         config = configure(
@@ -111,6 +111,8 @@ class Engine:
         )  # fmt: skip
         entry, up = self._runtime.start(config)
         try:
+            from .function import Function  # while that starts
+
             seconds = up.result()
         except BaseException:
             self._runtime.stop(entry)

@@ -10,6 +10,7 @@ from bench.comparisons.cold import cold, memory
 from bench.comparisons.dispatch import awaited, map_, pipelined, ray, sync
 from bench.comparisons.events import events
 from bench.comparisons.executor import executor
+from bench.comparisons.first import first
 from bench.comparisons.http import http
 from bench.comparisons.idle import after_idle, idle_cpu
 from bench.comparisons.mapping import mappings
@@ -26,6 +27,7 @@ ALL: dict[str, Callable[[Effort], Outcome]] = {
     "executor": executor,
     "after-idle": after_idle,
     "idle-cpu": idle_cpu,
+    "first": first,
     "cold": cold,
     "memory": memory,
     "payload": payload,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import msgspec
 
 from .. import wire
 from .._native import ffi
@@ -17,8 +18,7 @@ from .loop import ControlLoop, Timer
 from .scaling import Bounds
 
 
-@dataclass(slots=True)
-class WorkerState:
+class WorkerState(msgspec.Struct, eq=False):
     """A worker as the control loop sees it."""
 
     lane: int  # the index of its lane
@@ -43,8 +43,7 @@ class WorkerState:
         return name.removesuffix(first) + wire.log_stream(first, self.born) if first else name
 
 
-@dataclass(slots=True)
-class FunctionState:
+class FunctionState(msgspec.Struct, eq=False):
     """A function's processes."""
 
     slot: FunctionSlot
@@ -56,12 +55,12 @@ class FunctionState:
     ready: bool = False  # the environment is initialised
     late: bool = False  # its init took too long
     init_timer: Timer | None = None
-    workers: dict[int, WorkerState] = field(default_factory=dict)  # by their lanes
-    breaker: Breaker = field(default_factory=Breaker)
+    workers: dict[int, WorkerState] = msgspec.field(default_factory=dict)  # by their lanes
+    breaker: Breaker = msgspec.field(default_factory=Breaker)
     init_error: bytes = b""
     init_peak: int = 0  # KiB, of the init that failed so
     init_seconds: float = 0.0
-    up: Future[float | None] = field(default_factory=Future)  # of its start; its init's seconds
+    up: Future[float | None] = msgspec.field(default_factory=Future)  # of its start; its init's seconds
     added: int = 0
     births: int = 0  # workers that there were
     stopped: bool = False
@@ -83,17 +82,16 @@ class Owner(Protocol):
         """A stopped function's last worker has ended."""
 
 
-@dataclass(slots=True, eq=False)
-class Population:
+class Population(msgspec.Struct, eq=False):
     """What the parts of the control loop share. Touched in the loop only."""
 
     engine: Any  # the C engine
     loop: ControlLoop
     log: LogSink
-    functions: dict[int, FunctionState] = field(default_factory=dict)
-    workers: dict[int, WorkerState] = field(default_factory=dict)  # by their lanes
+    functions: dict[int, FunctionState] = msgspec.field(default_factory=dict)
+    workers: dict[int, WorkerState] = msgspec.field(default_factory=dict)  # by their lanes
     closing: bool = False
-    scratch: Any = field(default_factory=lambda: ffi.new("uint8_t[]", 64 * 1024))
+    scratch: Any = msgspec.field(default_factory=lambda: ffi.new("uint8_t[]", 64 * 1024))
 
 
 def send_kill(pidfd: int) -> None:

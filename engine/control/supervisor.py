@@ -47,7 +47,7 @@ class Supervisor:
         launched: Launched,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        """launched: the zygote; variables: the environment that the function's processes start with; None: this
+        """launched: where environments begin; variables: what the functions' processes start with; None: this
         process's own."""
         self._engine = pointer
         self._load = ffi.new("stk_load_now *")
