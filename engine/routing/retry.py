@@ -3,8 +3,12 @@ rules and schedules. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+TYPE_CHECKING = False  # typing's, which is slow to import
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    Config = Mapping[str, Any]  # an EventInvokeConfig
 
 RETRIES = 2  # AWS's default, and most
 MAX_AGE = 21_600.0  # seconds; AWS's default, and most
@@ -20,8 +24,6 @@ EXHAUSTED = "RetriesExhausted"
 TOO_OLD = "EventAgeExceeded"
 NO_CONCURRENCY = "ZeroReservedConcurrency"
 RECURSIVE = "RecursiveInvocation"  # ours: AWS names no condition for an event of a loop that it stopped
-
-Config = Mapping[str, Any]  # an EventInvokeConfig
 
 
 def max_age(config: Config) -> float:
