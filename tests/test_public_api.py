@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 import pytest
+from support import FUNCTIONS
 
 import engine
-from support import FUNCTIONS
 
 NAMES = [
     "AsyncBus", "AsyncConsumption", "AsyncEngine", "AsyncFunction", "AsyncQueue", "AsyncRule", "Bus", "Consumption",

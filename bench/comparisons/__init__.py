@@ -13,6 +13,7 @@ from bench.comparisons.executor import executor
 from bench.comparisons.first import first
 from bench.comparisons.http import http
 from bench.comparisons.idle import after_idle, idle_cpu
+from bench.comparisons.large import large
 from bench.comparisons.mapping import mappings
 from bench.comparisons.overload import overload
 from bench.comparisons.scale import many, payload
@@ -31,6 +32,7 @@ ALL: dict[str, Callable[[Effort], Outcome]] = {
     "cold": cold,
     "memory": memory,
     "payload": payload,
+    "large": large,
     "many": many,
     "overload": overload,
     "http": http,
