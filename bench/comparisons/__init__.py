@@ -15,6 +15,7 @@ from bench.comparisons.http import http
 from bench.comparisons.idle import after_idle, idle_cpu
 from bench.comparisons.large import large
 from bench.comparisons.mapping import mappings
+from bench.comparisons.outcomes import outcomes
 from bench.comparisons.overload import overload
 from bench.comparisons.scale import many, payload
 from bench.harness import Effort
@@ -28,6 +29,7 @@ ALL: dict[str, Callable[[Effort], Outcome]] = {
     "executor": executor,
     "after-idle": after_idle,
     "idle-cpu": idle_cpu,
+    "outcomes": outcomes,
     "first": first,
     "cold": cold,
     "memory": memory,
