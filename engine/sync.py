@@ -48,7 +48,7 @@ class Engine:
         waiting_bytes: int = limits.WAITING_BYTES,
         state: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._state = state
+        self._state = None if state is None else os.fspath(state)
         self._queues: QueueThread | None = None
         self._bus: BusThread | None = None
         self._consumed: ConsumeThread | None = None
