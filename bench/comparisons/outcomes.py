@@ -44,9 +44,7 @@ def outcomes(effort: Effort) -> Outcome:
         }
         timed = {name: partial(time_calls, call, events, warmup=100) for name, call in subjects.items()}
         comparison = interleave("outcomes", rounds, timed)
-    return Outcome(
-        [comparison], [raw(comparison), *(bounded(comparison, *each) for each in ALLOWED_US.items())]
-    )
+    return Outcome([comparison], [figure(comparison, *each) for each in MOST.items()])
 
 
 def figure(comparison: Comparison, name: str, most: float | None) -> Figure:
