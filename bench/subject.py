@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Coroutine, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
+
+from msgspec.structs import replace
 
 from bench.peers.base import PIPELINE, AsyncPeer, PipelinedPeer
 from engine.config import FunctionConfig

@@ -6,12 +6,11 @@
         thumb = engine.function("app:handler", code="handlers/thumbnail")
         thumb.invoke({"key": "cat.jpg"})
 
-`import engine` is light: asyncio and uvloop are imported when an engine is made.
+`import engine` is light, and so is `from engine import Engine`: what an engine needs is imported when it is made, while
+the interpreter that its workers come from starts beside it.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 from .errors import (
     EngineClosed,
@@ -28,18 +27,22 @@ from .errors import (
     UnsupportedPlatform,
 )
 
+TYPE_CHECKING = False  # typing's, which is slow to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from .aio import AsyncEngine, AsyncFunction
     from .bus import AsyncBus, AsyncRule, Bus, Rule
     from .consume.consumption import AsyncConsumption
     from .consume.threaded import Consumption
     from .durable.folder import StoreError
     from .durable.queue import QueueFull
+    from .function import Function
     from .observe.report import Reply, Timings
     from .observe.stats import FunctionStats
     from .pool.executor import Executor
     from .queues import AsyncQueue, Message, Queue
-    from .sync import Engine, Function
+    from .sync import Engine
     from .version import __version__
     from .worker.context import Context
 
@@ -91,7 +94,7 @@ _LAZY = {
     "Context": ".worker.context",
     "Engine": ".sync",
     "Executor": ".pool.executor",
-    "Function": ".sync",
+    "Function": ".function",
     "FunctionStats": ".observe.stats",
     "Message": ".queues",
     "Queue": ".queues",

@@ -7,9 +7,10 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
+
+import msgspec
 
 from . import limits
 from .errors import InvalidConfiguration
@@ -20,8 +21,7 @@ MP_MAIN = "__mp_main__"  # the main module's other name, where it is a worker's
 _VARIABLE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """Where a handler is."""
 
     module: str
@@ -30,8 +30,7 @@ class Reference:
     main_name: str = ""  # the module as which that was run (`python -m`)
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionConfig:
+class FunctionConfig(msgspec.Struct, frozen=True):
     """One function, complete. memory in MB; timeout, init_timeout and keep_alive in seconds."""
 
     reference: Reference

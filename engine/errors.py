@@ -16,8 +16,9 @@ EngineError
 
 from __future__ import annotations
 
-import signal as _signal
-from typing import Any
+TYPE_CHECKING = False  # typing's, which is slow to import
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class EngineError(Exception):
@@ -178,8 +179,10 @@ _DESCRIPTIONS = {  # as Go's os package words them, which is what Lambda prints
 
 def signal_name(number: int) -> str:
     """A signal's name ("SIGSEGV"), or "signal 99" for one that has none."""
+    import signal
+
     try:
-        return _signal.Signals(number).name
+        return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
 

@@ -11,8 +11,9 @@ import threading
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
-from . import errors, limits, wire
+from . import errors, launch, limits, wire
 from ._native import ffi, lib
 from .calls.dispatch import Dispatch, FunctionEntry, FunctionSlot, LogSink
 from .config import FunctionConfig
@@ -20,7 +21,9 @@ from .control import cores as core_map
 from .control.population import FunctionState
 from .control.scaling import Bounds
 from .control.supervisor import Supervisor
-from .observe.stats import FunctionStats
+
+if TYPE_CHECKING:
+    from .observe.stats import FunctionStats
 
 _SPIN_MIN_NS = 20_000
 _SPIN_MAX_NS = 200_000
@@ -29,25 +32,6 @@ NOT_PICKLED = (
     "{} cannot be pickled: it belongs to the process that made its engine. A handler invokes other functions by their "
     "names: context.invoke(name, event)"
 )
-
-
-def _open_standard_streams() -> None:
-    """Processes find their descriptors 0, 1 and 2 taken: where the embedder closed one, it leads to nothing."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(fd, True)
-    os.close(fd)
-
-
-def _check_threads() -> None:
-    """Raises UnsupportedPlatform where threads are not threads: the control loop has one, and waits in the kernel."""
-    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
-    by_gevent = gevent is not None and any(map(gevent.is_module_patched, ("threading", "select")))
-    if by_gevent or (eventlet is not None and any(map(eventlet.is_monkey_patched, ("thread", "select")))):
-        raise errors.UnsupportedPlatform(
-            f"{'gevent' if by_gevent else 'eventlet'} has replaced threads or select; an engine needs the system's: "
-            "patch without them (gevent.monkey.patch_all(thread=False, select=False)), or make the engine in a process "
-            "of its own"
-        )
 
 
 def _is_text(value: str) -> bool:
@@ -83,47 +67,58 @@ class Runtime:
         waiting_bytes: int,
         reply_limit: int | None = None,
         variables: Mapping[str, str] | None = None,
+        launched: launch.Launched | None = None,
     ) -> None:
         """reply_limit: bytes of a response; None: as AWS relates it to the request's limit. variables: the environment
-        that the functions' processes start with; None: this process's own."""
-        if not sys.platform.startswith("linux"):
-            raise errors.UnsupportedPlatform("stoker runs on Linux only for now")
-        if not isinstance(payload_limit, int) or not 1 <= payload_limit <= 1 << 30:
-            raise errors.InvalidConfiguration(f"payload_limit={payload_limit!r}: use 1 byte to 1 GiB")
-        _check_threads()
-        _open_standard_streams()
-        self._environment = dict(os.environ)
-        self.payload_limit = payload_limit
-        self.reply_limit = reply_limit or (
-            max(payload_limit, limits.REPLY_BYTES) if payload_limit >= limits.EVENT_BYTES else payload_limit
-        )
-        self.large = self.reply_limit + limits.LARGE_SLACK
-        self.log_sink: LogSink = to_stderr if logs in (None, True) else logs or _silent  # type: ignore[assignment]
-        self.cores = core_map.usable()
-        self.spin_ns = spin_budget() if spin is None else int(spin * 1e9)
-        self.data_epoll = select.epoll()
-        self._control_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._loop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.data_epoll.register(self._loop_fd, select.EPOLLIN | select.EPOLLET)
-        pointer = lib.stk_engine_new(
-            self.large,
-            core_map.spinners(self.cores),
-            self.spin_ns,
-            waiting_bytes,
-            self._control_fd,
-            self._loop_fd,
-        )
-        if pointer == ffi.NULL:
-            raise MemoryError("no memory for an engine")
-        self.pointer = ffi.gc(pointer, lib.stk_engine_free)
-        self.dispatch = Dispatch(self.pointer, payload_limit, self._log)
-        self.entries: dict[str, FunctionEntry] = {}
-        self._keys = threading.Lock()
-        self._closed = False
-        self._close_lock = threading.Lock()
-        self.supervisor = Supervisor(
-            self.pointer, self._control_fd, self.cores, pin, self._log, self.data_epoll, variables
-        )
+        that the functions' processes start with; None: this process's own. launched: the zygote, which then is this
+        engine's; None: it is begun now."""
+        launched = launched or launch.first(variables)
+        with contextlib.ExitStack() as unwind:
+            unwind.callback(launched.abandon)
+            if not isinstance(payload_limit, int) or not 1 <= payload_limit <= 1 << 30:
+                raise errors.InvalidConfiguration(f"payload_limit={payload_limit!r}: use 1 byte to 1 GiB")
+            self._environment = launched.environment
+            self.payload_limit = payload_limit
+            self.reply_limit = reply_limit or (
+                max(payload_limit, limits.REPLY_BYTES)
+                if payload_limit >= limits.EVENT_BYTES
+                else payload_limit
+            )
+            self.large = self.reply_limit + limits.LARGE_SLACK
+            self.log_sink: LogSink = to_stderr if logs in (None, True) else logs or _silent  # type: ignore[assignment]
+            self.cores = core_map.usable()
+            self.spin_ns = spin_budget() if spin is None else int(spin * 1e9)
+            self.data_epoll = select.epoll()
+            self._control_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._loop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self.data_epoll.register(self._loop_fd, select.EPOLLIN | select.EPOLLET)
+            pointer = lib.stk_engine_new(
+                self.large,
+                core_map.spinners(self.cores),
+                self.spin_ns,
+                waiting_bytes,
+                self._control_fd,
+                self._loop_fd,
+            )
+            if pointer == ffi.NULL:
+                raise MemoryError("no memory for an engine")
+            self.pointer = ffi.gc(pointer, lib.stk_engine_free)
+            self.dispatch = Dispatch(self.pointer, payload_limit, self._log)
+            self.entries: dict[str, FunctionEntry] = {}
+            self._keys = threading.Lock()
+            self._closed = False
+            self._close_lock = threading.Lock()
+            self.supervisor = Supervisor(
+                self.pointer,
+                self._control_fd,
+                self.cores,
+                pin,
+                self._log,
+                self.data_epoll,
+                launched,
+                variables,
+            )
+            unwind.pop_all()
         _living.add(self)
 
     def _log(self, function: str, request_id: str, text: str) -> None:
@@ -215,6 +210,8 @@ class Runtime:
         return entry
 
     def stats(self) -> dict[str, FunctionStats]:
+        from .observe.stats import FunctionStats
+
         self.check_open()
         return {
             name: FunctionStats.read(self.pointer, entry.index) for name, entry in list(self.entries.items())

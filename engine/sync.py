@@ -3,131 +3,30 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from pathlib import Path
-from threading import Condition
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack
 
-from . import limits
-from ._native import lib
-from .calls import batch
-from .calls.callbacks import Callbacks
-from .calls.dispatch import FunctionEntry, LogSink, Outcome, encode_event, failure, raw_event, value_of
-from .calls.reaper import Reaper
-from .config import configure
-from .errors import FunctionError
-from .observe.report import Reply, reply
-from .observe.stats import FunctionStats
+from . import launch, limits, typed
 from .routing import retry
-from .runtime import NOT_PICKLED, Runtime
 
+TYPE_CHECKING = False  # typing's, which takes as long to import as all of this
 if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Mapping, Sequence
+    from types import FrameType, TracebackType
+    from typing import Any, Literal, NoReturn, Unpack
+
     from .bus import Bus, BusThread, Rule
+    from .calls.dispatch import LogSink
+    from .calls.reaper import Reaper
     from .consume import Source, Wanted
     from .consume.threaded import ConsumeThread, Consumption
+    from .function import Function
+    from .observe.stats import FunctionStats
     from .queues import Queue, QueueThread
-
-
-class Function:
-    """A function of an engine. Stays valid when the function is configured anew under the same name."""
-
-    __slots__ = ("_dispatch", "_engine", "_entries", "_runtime", "name")
-
-    def __init__(self, engine: Engine, name: str) -> None:
-        self.name = name
-        self._engine = engine
-        self._runtime = engine._runtime
-        self._dispatch = self._runtime.dispatch
-        self._entries = self._runtime.entries
-
-    def invoke(self, event: Any = None) -> Any:
-        """Run the handler on an event and return its result.
-
-        Raises FunctionError (the handler's own exception), FunctionTimeout, FunctionCrashed, InitError,
-        TooManyRequests, PayloadTooLarge, InvalidEvent, FunctionNotFound, EngineClosed.
-        """
-        entry = self._entries.get(self.name)
-        return self._dispatch.invoke(entry if entry is not None else self._runtime.entry(self.name), event)
-
-    def invoke_raw(self, payload: bytes | bytearray | memoryview = b"null") -> Reply:
-        """Run the handler on a payload that is JSON already. A failing function does not raise: see
-        Reply.function_error. Raises TooManyRequests, PayloadTooLarge, InvalidEvent, FunctionNotFound, EngineClosed."""
-        entry = self._runtime.entry(self.name)
-        return reply(entry, self._dispatch.outcome(entry, raw_event(payload)))
-
-    def submit(self, event: Any = None) -> Future[Any]:
-        """Run the handler in the background. cancel() withdraws what has not started."""
-        entry = self._runtime.entry(self.name)
-        return self._engine._submit(entry, raw_event(event) if entry.raw else encode_event(event))
-
-    def map(
-        self,
-        events: Iterable[Any],
-        *,
-        ahead: int = batch.AHEAD,
-        return_exceptions: bool = False,
-        ordered: bool = True,
-    ) -> Iterator[Any]:
-        """The results for many events, in their order, or (`ordered=False`) as they come. Reads at most `ahead` events
-        before it yields, so an endless iterator is welcome. The first failure is raised in its place and ends the
-        iteration; with return_exceptions each is a result like any other."""
-        entry = self._runtime.entry(self.name)
-        return batch.run(self._dispatch, entry, events, ahead, return_exceptions, ordered)
-
-    def workers(self) -> list[int]:
-        """The process ids of its workers now."""
-        return self._runtime.workers(self.name)
-
-    def remove(self) -> None:
-        """What runs ends, what waits is cancelled, new calls raise FunctionNotFound."""
-        self._runtime.remove(self.name)
-
-    def __repr__(self) -> str:
-        return f"<Function {self.name}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(NOT_PICKLED.format(self))
 
 
 def _name_of(function: Function | str) -> str:
     return function if isinstance(function, str) else function.name
-
-
-class _Submitted(Future[Any]):
-    """A future whose cancel() and running() reach into the engine."""
-
-    _condition: Condition
-    _state: str
-    _done_callbacks: list[Callable[[Future[Any]], object]]
-
-    def __init__(self, engine: Engine, name: str) -> None:
-        super().__init__()
-        self._owner = engine
-        self._name = name
-        self.ticket = -1
-        self.withdrawn = False
-
-    def running(self) -> bool:
-        if self.done() or self._owner._runtime.closed:
-            return False
-        return bool(lib.stk_begun(self._owner._runtime.pointer, self.ticket))
-
-    def __repr__(self) -> str:
-        state = "running" if self.running() else self._state.lower()
-        return f"<Future of {self._name}, {state}>"
-
-    def cancel(self) -> bool:
-        """Withdraw the invocation if it has not begun. False: it runs, or has ended."""
-        if self.cancelled():
-            return True
-        self.withdrawn = True  # before it is: the loop may learn of it before this thread goes on
-        if self.done() or not lib.stk_cancel(self._owner._runtime.pointer, self.ticket):
-            return False
-        return super().cancel()  # it completes as cancelled: what waits for it is woken there
 
 
 class Engine:
@@ -149,14 +48,23 @@ class Engine:
         waiting_bytes: int = limits.WAITING_BYTES,
         state: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._state = None if state is None else Path(state)
+        self._state = None if state is None else os.fspath(state)
         self._queues: QueueThread | None = None
         self._bus: BusThread | None = None
         self._consumed: ConsumeThread | None = None
-        self._runtime = Runtime(
-            payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes
-        )
-        runtime = self._runtime
+        launched = launch.first()  # while this imports, that starts
+        try:
+            typed.load()
+            from .calls.callbacks import Callbacks
+            from .calls.reaper import Reaper
+            from .runtime import Runtime
+        except BaseException:
+            launched.abandon()
+            raise
+        self._runtime = runtime = Runtime(
+            payload_limit=payload_limit, logs=logs, pin=pin, spin=spin, waiting_bytes=waiting_bytes,
+            launched=launched,
+        )  # fmt: skip
         self._reaper: Reaper = runtime.supervisor.call(
             lambda: Reaper(runtime.dispatch, runtime.supervisor.loop, runtime.data_epoll, 0)
         )
@@ -193,6 +101,8 @@ class Engine:
         A name that exists is replaced: what runs ends on the old code, the next call runs on the new.
         Raises InvalidConfiguration, InitError, EngineClosed.
         """
+        from .config import configure
+
         self._runtime.check_open()
         config = configure(
             handler, code=code, name=name, memory=memory, timeout=timeout, concurrency=concurrency, warm=warm,
@@ -201,6 +111,8 @@ class Engine:
         )  # fmt: skip
         entry, up = self._runtime.start(config)
         try:
+            from .function import Function  # while that starts
+
             seconds = up.result()
         except BaseException:
             self._runtime.stop(entry)
@@ -218,11 +130,13 @@ class Engine:
             return self._queue_thread().queue(name, max_receives, dead_letters)
 
     def _queue_thread(self) -> QueueThread:
+        from pathlib import Path
+
         from .queues import QueueThread
 
         self._runtime.check_open()
         if self._queues is None:
-            self._queues = QueueThread(self._state)
+            self._queues = QueueThread(None if self._state is None else Path(self._state))
         return self._queues
 
     def bus(self) -> Bus:
@@ -328,12 +242,16 @@ class Engine:
     def drain_on_signal(self, *signals: signal.Signals) -> None:
         """From the main thread: on SIGTERM and SIGHUP (or these signals) drain once, then end as the signal
         would have. A second signal while draining changes nothing; the drain is bounded."""
+        import signal
+
         for number in signals or (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._draining:
             return
+        import signal
+
         self._draining = True
         self.close()
         signal.signal(number, signal.SIG_DFL)
@@ -343,37 +261,9 @@ class Engine:
         return f"<Engine {self._runtime}>"
 
     def __reduce__(self) -> NoReturn:
+        from .runtime import NOT_PICKLED
+
         raise TypeError(NOT_PICKLED.format(self))
-
-    def _submit(self, entry: FunctionEntry, data: bytes) -> Future[Any]:
-        future = _Submitted(self, entry.name)
-        dispatch = self._runtime.dispatch
-
-        def finish(outcome: Outcome | None, value: Any) -> None:
-            if outcome is None:
-                future.set_result(value)
-                return
-            dispatch.log(entry, outcome)
-            if outcome.status == lib.STK_OK:
-                try:
-                    future.set_result(outcome.data if entry.raw else value_of(outcome.data))
-                except FunctionError as error:
-                    future.set_exception(error)
-            elif outcome.status == lib.STK_CANCELLED and future.withdrawn:
-                Future.cancel(future)
-                future.set_running_or_notify_cancel()
-            else:
-                future.set_exception(failure(entry, outcome))
-
-        def done(outcome: Outcome | None, value: Any) -> None:
-            with future._condition:  # so that none comes in between
-                if not future._done_callbacks:
-                    finish(outcome, value)
-                    return
-            self._callbacks.run(lambda: finish(outcome, value))
-
-        future.ticket = self._reaper.submit(entry, data, done)
-        return future
 
     def __enter__(self) -> Engine:
         return self

@@ -15,14 +15,15 @@ from engine.cli.main import COMMANDS
 PACKAGE = Path(engine.__file__).resolve().parent
 # What each room may import, ground first; no room is named before it has its own line, so nothing points up.
 ARROWS = {
-    "errors": "", "limits": "", "version": "", "_native": "", "_json": "", "_call": "",
+    "errors": "", "limits": "", "version": "", "_native": "", "_json": "", "_call": "", "typed": "",
+    "launch": "errors",
     "wire": "", "frames": "",
     "config": "errors limits wire",
     "calls": "errors wire _native _call",
-    "worker": "errors limits wire frames _native _json calls",
-    "control": "errors limits wire _native calls worker",
+    "worker": "errors limits typed wire frames _native _json calls",
+    "control": "errors limits launch wire _native calls worker",
     "observe": "errors limits wire frames _native calls",
-    "runtime": "errors limits wire _native config calls control observe",
+    "runtime": "errors limits launch wire _native config calls control observe",
     "pool": "errors _native config calls runtime worker",
     "durable": "errors",
     "queues": "errors wire calls durable",
@@ -35,12 +36,13 @@ ARROWS = {
     "services": "errors limits wire frames observe durable aws hosting deploy routing",
     "sources": "limits wire observe durable aws hosting routing services",
     "consume": "errors limits wire calls observe runtime durable queues aws hosting routing services sources",
-    "sync": "errors limits _native config calls observe runtime queues routing bus_routing bus consume",
+    "function": "errors _native calls observe runtime",
+    "sync": "limits typed launch config calls runtime queues routing bus_routing bus consume function",
     "aio": "errors limits wire _native config calls observe runtime queues routing bus_routing bus consume",
     "load": "errors limits version _native config calls aio",
     "console": "errors limits wire observe durable aws hosting services sources",
     "http": "errors limits wire control calls observe runtime durable aws hosting routing services sources console",
-    "cli": "errors limits wire _native control observe runtime sync aws hosting deploy load http",
+    "cli": "errors limits wire _native control observe runtime function sync aws hosting deploy load http",
 }  # fmt: skip
 # The face names what it shows and loads it when asked; it also has the version.
 FACE = {"", "cli"}

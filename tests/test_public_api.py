@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+from support import FUNCTIONS
 
 import engine
 
@@ -231,6 +232,22 @@ def test_everything_public_is_explained(name: str) -> None:
             assert value.__doc__, f"{name}.{member}"
 
 
+# What `from engine import Engine` loads of the engine.
+NAMED = {"errors", "launch", "limits", "routing", "routing.retry", "sync", "typed"}
+SLOW = {
+    "typing",
+    "asyncio",
+    "uvloop",
+    "ssl",
+    "msgspec",
+    "_cffi_backend",
+    "logging",
+    "concurrent",
+    "dataclasses",
+    "inspect",
+}
+
+
 def loaded_by(code: str) -> set[str]:
     """The modules that a fresh interpreter has after running it, and had not before."""
     program = f"import sys; sys.path[:0] = {sys.path!r}; b = set(sys.modules); {code}; print(*(set(sys.modules) - b))"
@@ -242,13 +259,30 @@ def loaded_by(code: str) -> set[str]:
 
 @pytest.mark.promise(63)
 def test_importing_it_is_light() -> None:
-    loaded = loaded_by("import engine")
+    assert loaded_by("import engine") == {"engine", "engine.errors", "__future__"}
+
+
+@pytest.mark.promise(340)
+def test_naming_the_engine_imports_what_starts_its_first_process() -> None:
+    """The rest is imported while that starts."""
+    loaded = loaded_by("from engine import Engine")
     ours = {name for name in loaded if name.split(".")[0] == "engine"}
-    assert ours == {"engine", "engine.errors"}
-    heavy = {"asyncio", "uvloop", "msgspec", "cffi", "_cffi_backend", "numpy", "logging", "subprocess", "threading",
-             "multiprocessing", "concurrent", "email", "ssl", "http", "json"}  # fmt: skip
-    assert {name.split(".")[0] for name in loaded} & heavy == set()
-    assert len(loaded) < 60
+    assert ours == {"engine", *(f"engine.{name}" for name in NAMED)}
+    assert {name.split(".")[0] for name in loaded} & SLOW == set()
+
+
+@pytest.mark.promise(340)
+def test_a_first_result_needs_no_event_loop_of_a_library() -> None:
+    loaded = loaded_by(
+        f"import engine; e = engine.Engine(); e.function('app:echo', code={str(FUNCTIONS)!r}).invoke(1); e.close()"
+    )
+    assert "engine.control.supervisor" in loaded
+    assert {name.split(".")[0] for name in loaded} & {
+        "asyncio",
+        "uvloop",
+        "ssl",
+        "typing_extensions",
+    } == set()
 
 
 def test_the_errors_need_no_native_part() -> None:
@@ -258,8 +292,7 @@ def test_the_errors_need_no_native_part() -> None:
 
 def test_an_engine_brings_what_it_needs_and_no_more() -> None:
     loaded = {name.split(".")[0] for name in loaded_by("from engine import Engine, AsyncEngine")}
-    assert {"uvloop", "msgspec", "asyncio"} <= loaded
-    assert loaded & {"numpy", "boto3", "requests", "yaml", "pytest", "setuptools"} == set()
+    assert loaded & {"uvloop", "numpy", "boto3", "requests", "yaml", "pytest", "setuptools"} == set()
 
 
 def test_the_version_is_the_packages() -> None:

@@ -10,9 +10,12 @@ from bench.comparisons.cold import cold, memory
 from bench.comparisons.dispatch import awaited, map_, pipelined, ray, sync
 from bench.comparisons.events import events
 from bench.comparisons.executor import executor
+from bench.comparisons.first import first
 from bench.comparisons.http import http
 from bench.comparisons.idle import after_idle, idle_cpu
+from bench.comparisons.large import large
 from bench.comparisons.mapping import mappings
+from bench.comparisons.outcomes import outcomes
 from bench.comparisons.overload import overload
 from bench.comparisons.scale import many, payload
 from bench.comparisons.threads import threads
@@ -28,9 +31,12 @@ ALL: dict[str, Callable[[Effort], Outcome]] = {
     "executor": executor,
     "after-idle": after_idle,
     "idle-cpu": idle_cpu,
+    "outcomes": outcomes,
+    "first": first,
     "cold": cold,
     "memory": memory,
     "payload": payload,
+    "large": large,
     "many": many,
     "overload": overload,
     "http": http,

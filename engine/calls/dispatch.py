@@ -7,9 +7,10 @@ reads the whole record; the fast path reads one number.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from struct import Struct
 from typing import Any
+
+import msgspec
 
 from .. import _call, errors, wire
 from .._native import ffi, lib
@@ -31,8 +32,7 @@ _encode = wire.fast_encode
 _decode = wire.fast_decode
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """How one invocation ended. Times are CLOCK_MONOTONIC ns; 0: that did not happen."""
 
     status: int
@@ -69,8 +69,7 @@ class FunctionSlot:
             free(self._engine, self.index)
 
 
-@dataclass(slots=True)
-class FunctionEntry:
+class FunctionEntry(msgspec.Struct):
     """What the hot path needs to know of a function: replaced whole when the function is updated."""
 
     index: int  # in the C engine

@@ -9,9 +9,10 @@ import time
 from array import array
 
 from .. import errors, wire
+from ..function import Function
 from ..observe.report import Reply
 from ..runtime import to_stderr
-from ..sync import Engine, Function
+from ..sync import Engine
 from .status import FAILED, OK, UsageError
 from .terminal import write
 from .texts import microseconds, pair, read_event

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 BASE_NS = 50_000_000
 CAP_NS = 5_000_000_000
 TRIPS_AFTER = 3  # failed starts in a row
 
 
-@dataclass(slots=True)
 class Breaker:
     """Counts failed starts in a row.
 
@@ -17,9 +14,12 @@ class Breaker:
     fail at once with the start's error; one start is tried per delay, and its success closes it.
     """
 
-    failures: int = 0
-    not_before: int = 0
-    failed_at: int = 0
+    __slots__ = ("failed_at", "failures", "not_before")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.not_before = 0
+        self.failed_at = 0
 
     def failed(self, now: int, began: int | None = None) -> None:
         """A start failed at `now` (ns). Those that began together, before the last failure, fail as one."""

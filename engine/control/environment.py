@@ -40,7 +40,7 @@ class Environments(Protocol):
     """All of one kind."""
 
     def open(self) -> None:
-        """What can be done before the first function comes. Raises UnsupportedPlatform."""
+        """What can be done before the first function comes. Raises OSError."""
 
     def start(self, state: FunctionState) -> Environment | None:
         """A new one, which begins the function's init. None when that cannot be now: `Owner.scale` is called when it

@@ -13,10 +13,10 @@ import signal
 import socket
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from .. import errors, wire
+from .. import wire
 from .._native import lib
+from ..launch import Launched
 from .environment import InitReports, WorkerReports
 from .population import FunctionState, Owner, Population, send_kill
 from .stray_output import StrayOutput
@@ -27,26 +27,31 @@ TEMPLATES_AT_ONCE = 8  # replies that one zygote owes: more requests might not f
 FORKS_AT_ONCE = 16  # replies that one template owes: to requests for workers, nearly all
 
 
-@dataclass(slots=True, eq=False)
 class TemplateProcess:
     """A function's template: an Environment."""
 
-    _kind: ForkedEnvironments
-    number: int  # tells it from the function's earlier ones
-    state: FunctionState
-    _sock: socket.socket
-    _output_r: int
-    _zygote: Watchdog  # the zygote's
-    pidfd: int = -1
-    ready: bool = False
-    doomed: bool = False
-    stopped: bool = False
-    dead: bool = False  # the zygote has to report that
-    _dead_workers: set[int] = field(default_factory=set)  # by their lanes: it has to report those
-    _watchdog: Watchdog = field(init=False)  # for its replies to requests for workers, and for those reports
-
-    def __post_init__(self) -> None:
-        self._watchdog = Watchdog(self._kind.loop, self._receive, self._overdue)
+    def __init__(
+        self,
+        kind: ForkedEnvironments,
+        number: int,
+        state: FunctionState,
+        sock: socket.socket,
+        output_r: int,
+        zygote: Watchdog,
+    ) -> None:
+        """number: tells it from the function's earlier ones; zygote: the watchdog of that."""
+        self._kind = kind
+        self.number = number
+        self.state = state
+        self._sock = sock
+        self._output_r = output_r
+        self._zygote = zygote
+        self.pidfd = -1
+        self.ready = self.doomed = self.stopped = False
+        self.dead = False  # the zygote has to report that
+        self._dead_workers: set[int] = set()  # by their lanes: it has to report those
+        # For its replies to requests for workers, and for those reports.
+        self._watchdog = Watchdog(kind.loop, self._receive, self._overdue)
 
     def listen(self) -> None:
         """Raises OSError."""
@@ -174,9 +179,12 @@ class ForkedEnvironments:
         output: StrayOutput,
         inits: InitReports,
         workers: WorkerReports,
+        launched: Launched,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        """variables: the environment that zygotes start with; None: this process's own."""
+        """launched: the zygote of the engine's own interpreter; variables: the environment that others start with;
+        None: this process's own."""
+        self._launched = launched
         self._variables = variables
         self.loop = population.loop
         self.log = population.log
@@ -192,10 +200,7 @@ class ForkedEnvironments:
         self._numbers = itertools.count(1)
 
     def open(self) -> None:
-        try:
-            self._zygote("")
-        except Exception as error:
-            raise errors.UnsupportedPlatform(f"the zygote could not be started: {error}") from error
+        self._zygote("", self._launched)
 
     def start(self, state: FunctionState) -> TemplateProcess | None:
         zygote = self._zygote(state.spec.deployed.python)
@@ -237,12 +242,12 @@ class ForkedEnvironments:
 
     # Zygotes.
 
-    def _zygote(self, python: str) -> ZygoteProcess:
-        """That interpreter's, started when it is needed first. Raises OSError."""
+    def _zygote(self, python: str, launched: Launched | None = None) -> ZygoteProcess:
+        """That interpreter's, started when it is needed first, or begun before. Raises OSError."""
         zygote = self._zygotes.get(python)
         if zygote is None:
             zygote = ZygoteProcess(self.loop, python, self._received, self._zygote_ended, self._variables)
-            zygote.start()
+            zygote.start(launched)
             self._zygotes[python] = zygote
         return zygote
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import msgspec
 
 from .. import wire
 from .._native import ffi
 from ..calls.dispatch import FunctionSlot, LogSink
 from .backoff import Breaker
 from .environment import Environment
+from .loop import ControlLoop, Timer
 from .scaling import Bounds
 
 
-@dataclass(slots=True)
-class WorkerState:
+class WorkerState(msgspec.Struct, eq=False):
     """A worker as the control loop sees it."""
 
     lane: int  # the index of its lane
@@ -34,7 +34,7 @@ class WorkerState:
     retired: bool = False
     doomed: bool = False
     late: bool = False  # its init, or its after-restore hooks, took too long
-    timer: asyncio.TimerHandle | None = None  # when they do
+    timer: Timer | None = None  # when they do
 
     @property
     def log_name(self) -> str:
@@ -43,8 +43,7 @@ class WorkerState:
         return name.removesuffix(first) + wire.log_stream(first, self.born) if first else name
 
 
-@dataclass(slots=True)
-class FunctionState:
+class FunctionState(msgspec.Struct, eq=False):
     """A function's processes."""
 
     slot: FunctionSlot
@@ -55,17 +54,17 @@ class FunctionState:
     environment: Environment | None = None
     ready: bool = False  # the environment is initialised
     late: bool = False  # its init took too long
-    init_timer: asyncio.TimerHandle | None = None
-    workers: dict[int, WorkerState] = field(default_factory=dict)  # by their lanes
-    breaker: Breaker = field(default_factory=Breaker)
+    init_timer: Timer | None = None
+    workers: dict[int, WorkerState] = msgspec.field(default_factory=dict)  # by their lanes
+    breaker: Breaker = msgspec.field(default_factory=Breaker)
     init_error: bytes = b""
     init_peak: int = 0  # KiB, of the init that failed so
     init_seconds: float = 0.0
-    up: Future[float | None] = field(default_factory=Future)  # of its start; its init's seconds
+    up: Future[float | None] = msgspec.field(default_factory=Future)  # of its start; its init's seconds
     added: int = 0
     births: int = 0  # workers that there were
     stopped: bool = False
-    retry: asyncio.TimerHandle | None = None
+    retry: Timer | None = None
 
     @property
     def key(self) -> int:
@@ -83,17 +82,16 @@ class Owner(Protocol):
         """A stopped function's last worker has ended."""
 
 
-@dataclass(slots=True, eq=False)
-class Population:
+class Population(msgspec.Struct, eq=False):
     """What the parts of the control loop share. Touched in the loop only."""
 
     engine: Any  # the C engine
-    loop: asyncio.AbstractEventLoop
+    loop: ControlLoop
     log: LogSink
-    functions: dict[int, FunctionState] = field(default_factory=dict)
-    workers: dict[int, WorkerState] = field(default_factory=dict)  # by their lanes
+    functions: dict[int, FunctionState] = msgspec.field(default_factory=dict)
+    workers: dict[int, WorkerState] = msgspec.field(default_factory=dict)  # by their lanes
     closing: bool = False
-    scratch: Any = field(default_factory=lambda: ffi.new("uint8_t[]", 64 * 1024))
+    scratch: Any = msgspec.field(default_factory=lambda: ffi.new("uint8_t[]", 64 * 1024))
 
 
 def send_kill(pidfd: int) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PATIENCE_NS = 2_000_000  # an invocation that waits longer than this is worth a new worker: about one fork
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """One function's queue at one moment. Times in ns; ewma_ns 0: no invocation has ended yet."""
 
     waiting: int
@@ -20,8 +19,7 @@ class Load:
     stuck: int = 0  # of the busy ones: with one invocation for more than a millisecond
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """At least `minimum` workers, at most `maximum`; idle ones beyond the minimum go after keep_alive ns."""
 
     minimum: int

@@ -1,6 +1,6 @@
 """The control loop: the thread that starts environments and workers, keeps deadlines, notices deaths, and scales.
 
-It runs on uvloop in a thread of its own, so a busy embedder delays no deadline. The invoke path does not pass
+It has a thread of its own, so a busy embedder delays no deadline. The invoke path does not pass
 through here; it only rings (`control_fd`) when a function needs a worker or the timer must run. Its parts:
 population.py (its records), inits.py, workers.py, starts.py (those that failed), ticks.py (when it looks),
 stray_output.py, and behind the door that environment.py describes the one kind of environments, forked.py.
@@ -8,27 +8,28 @@ stray_output.py, and behind the door that environment.py describes the one kind 
 
 from __future__ import annotations
 
-import asyncio
 import select
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
-
-import uvloop
 
 from .. import errors
 from .._native import ffi, lib
 from ..calls.dispatch import FunctionEntry, LogSink
+from ..launch import Launched
 from .environment import Environments
 from .forked import ForkedEnvironments
 from .inits import Inits
+from .loop import ControlLoop
 from .population import FunctionState, Population
 from .scaling import Load, workers_to_start
 from .starts import Starts
 from .stray_output import StrayOutput
 from .ticks import Ticks
 from .workers import Workers
+
+DRAIN_S = 0.002  # between two looks at what has not ended
 
 
 class Supervisor:
@@ -43,19 +44,21 @@ class Supervisor:
         pin: bool,
         log_sink: LogSink,
         data_epoll: select.epoll,
+        launched: Launched,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        """variables: the environment that the function's processes start with; None: this process's own."""
+        """launched: where environments begin; variables: what the functions' processes start with; None: this
+        process's own."""
         self._engine = pointer
         self._load = ffi.new("stk_load_now *")
-        self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        self.loop = ControlLoop()
         self._population = population = Population(pointer, self.loop, log_sink)
         self._output = StrayOutput(population)
         self._starts = Starts(population, self)
         self._workers = Workers(population, self, self._starts, self._output, cores, pin, data_epoll)
         self._inits = Inits(population, self, self._starts, self._workers)
         self._environments: Environments = ForkedEnvironments(
-            population, self, self._output, self._inits, self._workers, variables
+            population, self, self._output, self._inits, self._workers, launched, variables
         )
         self._ticks = Ticks(population, self, self._output, self._workers, control_fd)
         self._open: Future[None] = Future()
@@ -79,16 +82,20 @@ class Supervisor:
 
         self.loop.call_soon_threadsafe(stop)
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-
     def call(self, function: Callable[[], Any]) -> Any:
         """Run a function in the loop and wait for what it returns."""
+        called: Future[Any] = Future()
 
-        async def wrapped() -> Any:
-            return function()
+        def run() -> None:
+            try:
+                result = function()
+            except BaseException as error:
+                called.set_exception(error)
+            else:
+                called.set_result(result)
 
-        return self.run(wrapped()).result()
+        self.loop.call_soon_threadsafe(run)
+        return called.result()
 
     def workers(self, key: int) -> list[int]:
         """The process ids of a function's workers."""
@@ -102,14 +109,15 @@ class Supervisor:
         """Let what was accepted end (for at most so long), then end every process. Idempotent."""
         lib.stk_engine_close(self._engine)
         if self._thread.is_alive():
-            self.run(self._close(drain_seconds)).result()
+            ended: Future[None] = Future()
+            self.loop.call_soon_threadsafe(self._close, lib.stk_now() + int(drain_seconds * 1e9), ended)
+            ended.result()
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join()
 
     # The loop's life.
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
         try:
             self._environments.open()
         except BaseException as error:
@@ -121,13 +129,22 @@ class Supervisor:
         finally:
             self.loop.close()
 
-    async def _close(self, drain_seconds: float) -> None:
+    def _close(self, deadline: int, ended: Future[None]) -> None:
+        """Once nothing is pending, or by then (ns)."""
+        if self._population.closing:
+            ended.set_result(None)
+        elif lib.stk_engine_pending(self._engine) and lib.stk_now() < deadline:
+            self.loop.call_later(DRAIN_S, self._close, deadline, ended)
+        else:
+            try:
+                self._end()
+            except BaseException as error:
+                ended.set_exception(error)
+            else:
+                ended.set_result(None)
+
+    def _end(self) -> None:
         population = self._population
-        if population.closing:
-            return
-        deadline = lib.stk_now() + int(drain_seconds * 1e9)
-        while lib.stk_engine_pending(self._engine) and lib.stk_now() < deadline:
-            await asyncio.sleep(0.002)
         population.closing = True
         self._ticks.stop()
         for state in population.functions.values():

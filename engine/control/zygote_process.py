@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from .. import wire
+from ..launch import Launched
 from .backoff import Breaker
+from .loop import ControlLoop
 from .watchdog import Watchdog
-
-END_S = 5.0  # it has as long to end everything below it
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-_OURS = """
-import sys
-sys.path.insert(0, {root!r})
-"""
-# Another interpreter finds the engine by its place, not by the path: what lies beside it may be built for ours.
-_ANOTHERS = """
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-spec = spec_from_file_location("engine", {package!r} + "/__init__.py", submodule_search_locations=[{package!r}])
-sys.modules["engine"] = module_from_spec(spec)
-spec.loader.exec_module(sys.modules["engine"])
-"""
-_MAIN = """
-from engine.worker.zygote import main
-main({sock}, {pidfd})
-"""
 
 
 class ZygoteProcess:
@@ -43,7 +19,7 @@ class ZygoteProcess:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: ControlLoop,
         python: str,
         on_message: Callable[[ZygoteProcess, wire.Message, list[int]], None],
         on_end: Callable[[ZygoteProcess], None],
@@ -55,52 +31,38 @@ class ZygoteProcess:
         self._on_message = on_message
         self._on_end = on_end
         self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
-        self._sock: socket.socket | None = None
+        self._process: Launched | None = None
+        self.up = False
         self.watchdog = Watchdog(loop, self._listen, self._kill)
-
-    @property
-    def up(self) -> bool:
-        return self._sock is not None
 
     @property
     def pid(self) -> int:
         """0 when there is none."""
         return self._process.pid if self._process is not None else 0
 
-    def start(self) -> None:
-        """Raises OSError."""
-        with contextlib.ExitStack() as unwind:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            unwind.callback(ours.close)
-            with theirs:
-                self._process = _spawn(self.python, theirs, self._environment)
-            unwind.pop_all()
-        ours.setblocking(False)
-        self._sock = ours
-        self._loop.add_reader(ours.fileno(), self._listen)
+    def start(self, launched: Launched | None = None) -> None:
+        """launched: it has begun already. Raises OSError."""
+        process = launched or Launched(self.python, self._environment)
+        self._loop.add_reader(process.sock.fileno(), self._listen)
+        self._process = process
+        self.up = True
 
     def send(self, message: wire.Message, fds: Sequence[int]) -> None:
         """Raises OSError when it is gone; its end is reported all the same."""
-        assert self._sock is not None
-        wire.send(self._sock, message, fds)
+        assert self._process is not None
+        wire.send(self._process.sock, message, fds)
 
     def hang_up(self) -> None:
         """It ends when its socket closes, and everything below it before."""
-        if self._sock is not None:
-            self._loop.remove_reader(self._sock.fileno())
-            self._sock.close()
-            self._sock = None
+        if self.up and self._process is not None:
+            self._loop.remove_reader(self._process.sock.fileno())
+            self._process.sock.close()
+        self.up = False
         self.watchdog.stop()
 
     def wait(self) -> None:
         """Until it has ended."""
-        if self._process is None:
-            return
-        try:
-            self._process.wait(END_S)
-        except subprocess.TimeoutExpired:  # stopped, or starved: what is below it dies with it
-            self._process.kill()
+        if self._process is not None:
             self._process.wait()
         self._process = None
 
@@ -109,9 +71,9 @@ class ZygoteProcess:
             self._process.kill()
 
     def _listen(self) -> None:
-        while self._sock is not None:
+        while self.up and self._process is not None:
             try:
-                received = wire.receive(self._sock)
+                received = wire.receive(self._process.sock)
             except BlockingIOError:
                 return
             if received is None:
@@ -120,23 +82,3 @@ class ZygoteProcess:
                 self._on_end(self)
                 return
             self._on_message(self, *received)
-
-
-def _spawn(
-    python: str, theirs: socket.socket, environment: Mapping[str, str] | None
-) -> subprocess.Popen[bytes]:
-    pidfd = os.pidfd_open(os.getpid())
-    try:
-        start = (_ANOTHERS if python else _OURS) + _MAIN
-        code = start.format(
-            package=_PACKAGE, root=os.path.dirname(_PACKAGE), sock=theirs.fileno(), pidfd=pidfd
-        )
-        return subprocess.Popen(
-            [python or sys.executable, "-P", "-c", code],
-            pass_fds=(theirs.fileno(), pidfd),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            env=environment,
-        )
-    finally:
-        os.close(pidfd)

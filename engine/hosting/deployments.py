@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from .._native import lib
 from ..aws import traces
 from ..aws.names import Place
@@ -279,7 +281,7 @@ class Fleet:
         seconds = layout.config.timeout
         try:
             return await self._run(
-                deployment, replace(layout, config=replace(layout.config, init_timeout=seconds))
+                deployment, replace(layout, config=structs.replace(layout.config, init_timeout=seconds))
             )
         except InitError as error:
             raise InitTimedOut(seconds) if error.error_type == "Sandbox.Timedout" else error from None

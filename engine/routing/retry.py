@@ -3,9 +3,12 @@ rules and schedules. Pure."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
-from typing import Any
+TYPE_CHECKING = False  # typing's, which is slow to import
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    Config = Mapping[str, Any]  # an EventInvokeConfig
 
 RETRIES = 2  # AWS's default, and most
 MAX_AGE = 21_600.0  # seconds; AWS's default, and most
@@ -21,8 +24,6 @@ EXHAUSTED = "RetriesExhausted"
 TOO_OLD = "EventAgeExceeded"
 NO_CONCURRENCY = "ZeroReservedConcurrency"
 RECURSIVE = "RecursiveInvocation"  # ours: AWS names no condition for an event of a loop that it stopped
-
-Config = Mapping[str, Any]  # an EventInvokeConfig
 
 
 def max_age(config: Config) -> float:
@@ -56,6 +57,8 @@ def of_target(policy: Config, attempts: int, age: float, after: float = 0.0) -> 
     at once) and at least `after`; or which member of its RetryPolicy forbids one."""
     if attempts > policy.get("MaximumRetryAttempts", TARGET_RETRIES):
         return "MaximumRetryAttempts"
+    import random  # which is slow to import, for what most programs never ask
+
     delay = max(after, back_off(attempts) * random.uniform(0.5, 1.0))
     return (
         "MaximumEventAgeInSeconds"

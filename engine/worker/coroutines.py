@@ -5,14 +5,48 @@ The only part of a worker that imports asyncio, for a function that has such a h
 
 from __future__ import annotations
 
-import inspect
+import sys
 from collections.abc import Callable, Coroutine
+from types import FunctionType, ModuleType
 from typing import Any
+
+_PATH = list(sys.path)  # before a function's own folders are on it
+_COROUTINE_OR_GENERATOR = (
+    0x20 | 0x80 | 0x200
+)  # of a code object's co_flags: the language reference, "The data model"
+_VARARGS = 0x04
+
+
+def is_plain(handler: Any) -> bool:
+    """Is it a function of an event and a context as nearly all are? So it is neither a misfit nor async, and no module
+    has to be imported to know that."""
+    if type(handler) is not FunctionType or handler.__dict__:
+        return False
+    code, defaults = handler.__code__, len(handler.__defaults__ or ())
+    return (
+        not code.co_flags & _COROUTINE_OR_GENERATOR
+        and code.co_argcount - defaults
+        <= 2
+        <= (sys.maxsize if code.co_flags & _VARARGS else code.co_argcount)
+        and code.co_kwonlyargcount == len(handler.__kwdefaults__ or ())
+    )
+
+
+def _inspect() -> ModuleType:
+    """The standard library's, whatever the function's folders have of that name."""
+    path = sys.path[:]
+    sys.path[:] = _PATH
+    try:
+        import inspect
+    finally:
+        sys.path[:] = path
+    return inspect
 
 
 def is_async(handler: Callable[..., Any]) -> bool:
+    inspect = _inspect()
     call = getattr(handler, "__call__", None)  # noqa: B004 (an object's, whose type may have an async one)
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
+    return bool(inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call))
 
 
 class Loop:
@@ -37,6 +71,7 @@ class Loop:
 
 def misfit(handler: Any, name: str) -> str:
     """Why this is no handler, and what would be one; "" where it is."""
+    inspect = _inspect()
     function = inspect.unwrap(handler) if callable(handler) else handler
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         return (

@@ -6,13 +6,12 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _MOST = 4096  # processes looked at
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """kib: memory of the tree, file-backed pages left out; processes: its size."""
 
     kib: int

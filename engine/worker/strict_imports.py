@@ -3,7 +3,6 @@ there, though this machine has it."""
 
 from __future__ import annotations
 
-import importlib.abc
 import os
 import sys
 import sysconfig
@@ -34,7 +33,7 @@ def install(behind: Iterable[str], own: Iterable[str]) -> None:
             del sys.modules[name]
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     """In place of the others, which it asks."""
 
     def __init__(self, finders: list[Any], hidden: set[str], own: set[str]) -> None:

@@ -11,14 +11,16 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import limits, wire
 from .._native import ffi, lib
 from . import context, coroutines, debugging, handler, output, runtime_modules
 from .calls import Calls
 from .marshal import marshaller
-from .sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from .sandbox import Sandbox
 
 _REHEARSALS = 24  # the interpreter specialises after a handful
 _NEXT_FAILED = 71  # exit status: the lane is unusable
@@ -62,7 +64,7 @@ class Worker:
         """Import the handler. Raises handler.RuntimeFault, or what the module raises."""
         spec = self.spec
         found = handler.load(spec.module, spec.attribute, spec.main_file, spec.main_name)
-        if not (spec.deployed.strict or spec.plain):
+        if not (spec.deployed.strict or spec.plain or coroutines.is_plain(found)):
             if why := coroutines.misfit(found, f"{spec.module}.{spec.attribute}"):
                 raise handler.RuntimeFault(handler.MISFIT, why)
             if coroutines.is_async(found):

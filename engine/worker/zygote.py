@@ -29,7 +29,7 @@ import site
 import socket
 import sys
 import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -38,9 +38,11 @@ from .._native import lib
 from . import aside, bytecode, endpoint, fresh, handler, runtime_modules, strict_imports, worker
 from . import process_tree as watch
 from .fork_safety import unsafe_to_fork
-from .sandbox import Sandbox
 from .spare import CALM_MS, Spare
 from .variables import lambda_variables
+
+if TYPE_CHECKING:
+    from .sandbox import Sandbox
 
 
 def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
@@ -64,6 +66,8 @@ def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
                     _end(children)
                 message, fds = received
                 assert isinstance(message, wire.MakeTemplate)
+                if message.spec.deployed.sandbox is not None:
+                    from . import sandbox  # noqa: F401 (for this template and all later ones)
                 try:
                     pid = os.fork()
                 except OSError as error:  # no memory or no process to be had: the engine tries again later
@@ -299,6 +303,8 @@ class Template:
         """The function's sandbox, if it has one, entered."""
         if self.spec.deployed.sandbox is None:
             return None
+        from .sandbox import Sandbox
+
         sandbox = Sandbox(self.spec.deployed.sandbox, path)
         try:
             sandbox.enter_again() if self.fresh else sandbox.enter()

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import engine.aio
-import engine.sync
+import engine.function
 from engine import AsyncEngine, Engine, EngineClosed, InvalidEvent, PayloadTooLarge, TooManyRequests
 from engine.calls.dispatch import FunctionEntry
 from engine.observe.stats import FunctionStats
@@ -191,13 +191,13 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
             book.one()
             yield result
 
-    submit, each = engine.sync.Function.submit, engine.sync.Function.map
+    submit, each = engine.function.Function.submit, engine.function.Function.map
     invoke, aeach = engine.aio.AsyncFunction.invoke, engine.aio.AsyncFunction.map
     monkeypatch.setattr(Runtime, "start", starting)
-    monkeypatch.setattr(engine.sync.Function, "invoke", sync(engine.sync.Function.invoke))
-    monkeypatch.setattr(engine.sync.Function, "invoke_raw", sync(engine.sync.Function.invoke_raw))
-    monkeypatch.setattr(engine.sync.Function, "submit", submitting)
-    monkeypatch.setattr(engine.sync.Function, "map", mapping)
+    monkeypatch.setattr(engine.function.Function, "invoke", sync(engine.function.Function.invoke))
+    monkeypatch.setattr(engine.function.Function, "invoke_raw", sync(engine.function.Function.invoke_raw))
+    monkeypatch.setattr(engine.function.Function, "submit", submitting)
+    monkeypatch.setattr(engine.function.Function, "map", mapping)
     monkeypatch.setattr(engine.aio.AsyncFunction, "invoke", awaiting)
     monkeypatch.setattr(engine.aio.AsyncFunction, "map", amapping)
     return book

@@ -8,7 +8,7 @@ import itertools
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -354,7 +354,7 @@ class TestTheDecision:
         ],
     )
     def test_of(self, seen: dict[str, int], bounds: Bounds, count: int) -> None:
-        assert workers_to_start(replace(LOAD, **seen), bounds) == count
+        assert workers_to_start(LOAD._replace(**seen), bounds) == count
 
     def test_never_above_the_cap_never_below_the_floor(self) -> None:
         rng = random.Random(1)
@@ -370,7 +370,7 @@ class TestTheDecision:
     def test_more_waiting_never_means_fewer(self) -> None:
         for ewma, busy in itertools.product([0, US, MS, 10 * MS], [0, 1, 3]):
             counts = [
-                workers_to_start(replace(LOAD, waiting=n, busy=busy, ewma_ns=ewma), Bounds(0, 50, S))
+                workers_to_start(LOAD._replace(waiting=n, busy=busy, ewma_ns=ewma), Bounds(0, 50, S))
                 for n in range(200)
             ]
             assert counts == sorted(counts)

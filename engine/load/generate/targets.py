@@ -10,11 +10,11 @@ import base64
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import msgspec
+from msgspec import structs
 
 from ... import errors
 from ..._native import lib
@@ -37,7 +37,9 @@ class Embedded:
     def __init__(self, engine: AsyncEngine, names: Sequence[str]) -> None:
         """Raises FunctionNotFound."""
         runtime = engine._runtime
-        self._entries = [replace(runtime.entry(name), raw=True) for name in names]  # replies as they came
+        self._entries = [
+            structs.replace(runtime.entry(name), raw=True) for name in names
+        ]  # replies as they came
         self._reaper = engine._reaping()
         self._number = 0
 

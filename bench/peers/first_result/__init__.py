@@ -1,0 +1,1 @@
+"""Programs that are started, print one result, and end."""
