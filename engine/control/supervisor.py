@@ -1,6 +1,6 @@
 """The control loop: the thread that starts environments and workers, keeps deadlines, notices deaths, and scales.
 
-It has a thread of its own, so a busy embedder delays no deadline. The invoke path does not pass
+It runs on uvloop in a thread of its own, so a busy embedder delays no deadline. The invoke path does not pass
 through here; it only rings (`control_fd`) when a function needs a worker or the timer must run. Its parts:
 population.py (its records), inits.py, workers.py, starts.py (those that failed), ticks.py (when it looks),
 stray_output.py, and behind the door that environment.py describes the one kind of environments, forked.py.
@@ -8,11 +8,14 @@ stray_output.py, and behind the door that environment.py describes the one kind 
 
 from __future__ import annotations
 
+import asyncio
 import select
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
+
+import uvloop
 
 from .. import errors
 from .._native import ffi, lib
@@ -21,7 +24,6 @@ from ..launch import Launched
 from .environment import Environments
 from .forked import ForkedEnvironments
 from .inits import Inits
-from .loop import ControlLoop
 from .population import FunctionState, Population
 from .scaling import Load, workers_to_start
 from .starts import Starts
@@ -51,7 +53,7 @@ class Supervisor:
         process's own."""
         self._engine = pointer
         self._load = ffi.new("stk_load_now *")
-        self.loop = ControlLoop()
+        self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         self._population = population = Population(pointer, self.loop, log_sink)
         self._output = StrayOutput(population)
         self._starts = Starts(population, self)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import gc
 from typing import NoReturn
 
-from .. import typed
-
 
 def main(sock_fd: int, engine_pidfd: int) -> NoReturn:
     """Be the zygote."""
     gc.disable()  # nothing that is imported here goes again
-    typed.load()
     from . import zygote
 
     gc.freeze()  # so no template's collection goes through it

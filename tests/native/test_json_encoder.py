@@ -59,7 +59,7 @@ def run(folder: Path, seed: int) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(345)
+@pytest.mark.promise(319)
 def test_the_encoder_under_sanitizers(tmp_path: Path) -> None:
     folder = built(tmp_path)
     for seed in SEEDS:
