@@ -264,7 +264,10 @@ class RedisStream:
             "eventName": "stoker:redis:entry",
             "eventSourceARN": self._source,
         }
-        seen = {**about, **own, "fields": {name: _seen(text) for name, text in texts.items()}}
+
+        def seen() -> dict[str, Any]:
+            return {**about, **own, "fields": {name: _seen(text) for name, text in texts.items()}}
+
         return Raw(sequence, self._stream, arrived, {"redis": own, **about}, seen)
 
 

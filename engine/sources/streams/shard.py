@@ -118,8 +118,11 @@ class ShardReader(FlowRunner):
             self._reading = None
         self._failures = 0
         moment = now()
-        for raw in page.records:
-            self._feed(raw, moment)
+        self._status.count("PolledEventCount", len(page.records))
+        dropped = sum(not self._feed(raw, moment) for raw in page.records)
+        if dropped:
+            self._status.count("FilteredOutEventCount", dropped)
+            self._write_soon()
         self._iterator, self._ended = page.next, page.next is None
         behind = page.behind
         if behind is not None:
@@ -174,18 +177,17 @@ class ShardReader(FlowRunner):
             return Position()
         return Position(kind, at)
 
-    def _feed(self, raw: Raw, now: float) -> None:
+    def _feed(self, raw: Raw, now: float) -> bool:
+        """False: filters drop it."""
         self._read = raw.sequence
-        self._status.count("PolledEventCount")
-        passes = self._settings.filters.passes(raw.seen, raw.data)
-        if not passes:
-            self._status.count("FilteredOutEventCount")
+        filters = self._settings.filters
+        passes = fed = not filters or filters.passes(raw.seen(), raw.data)
         if self._saved.get("position") == "LATEST" and raw.arrived < self._saved.get("at", 0.0) - _SLACK:
-            passes = False
-        record = Record(raw.sequence, raw.key, wire.encode(raw.shown) if passes else b"", raw.arrived)
-        self._flow.feed(record, now, passes)
-        if not passes:
+            fed = False
             self._write_soon()
+        record = Record(raw.sequence, raw.key, wire.encode(raw.shown) if fed else b"", raw.arrived)
+        self._flow.feed(record, now, fed)
+        return passes
 
     # Invoking.
 

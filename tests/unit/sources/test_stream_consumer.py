@@ -59,7 +59,7 @@ class Memory:
                 "k",
                 1e9 if text in OLD else time.time(),
                 {"text": text, "shard": shard},
-                {"text": text},
+                lambda text=text: {"text": text},
             )
             for n, text in enumerate(texts)
         ]
