@@ -113,8 +113,9 @@ class KafkaConsumer:
         consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=list(access.servers), group_id=self._settings.group,
             group_instance_id=self._settings.member,  # which has its partitions again at once, after a kill
-            session_timeout_ms=10_000, heartbeat_interval_ms=3000,
+            session_timeout_ms=20_000, heartbeat_interval_ms=6000,
             enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=5000,
+            consumer_timeout_ms=2000,  # between two looks of its own for something to fetch: events wake it, too
             metadata_max_age_ms=60_000, max_poll_interval_ms=24 * 3600 * 1000, rebalance_timeout_ms=60_000,
             client_id=f"stoker-{self._settings.uuid}", **access.options,
         )  # fmt: skip

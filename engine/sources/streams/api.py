@@ -21,13 +21,13 @@ class Position:
 
 @dataclass(slots=True)
 class Raw:
-    """A record as it was read. shown: as it is in an event; seen: makes what filters see of it, where there are any;
-    data: its data, where filters see that as JSON."""
+    """A record as it was read. shown: as it is in an event, or its JSON; seen: makes what filters see of it, if there
+    are any; data: its data, where filters see that as JSON."""
 
     sequence: str
     key: str
     arrived: float
-    shown: dict[str, Any]
+    shown: dict[str, Any] | bytes
     seen: Callable[[], Mapping[str, Any]]
     data: bytes | None = None
 

@@ -23,6 +23,10 @@ from .runner import FlowRunner, Report, now
 
 _SLACK = 1.0  # seconds by which a record may be read later than its time of arrival says
 _LONGEST = 30.0  # seconds after which a failing shard is tried again
+QUIET, _SELDOM = (
+    30.0,
+    3,
+)  # seconds without a record after which the pauses between reads are longer, and how many times
 
 Save = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -55,6 +59,7 @@ class ShardReader(FlowRunner):
         self._failures = 0
         self._reading: asyncio.Task[Page] | None = None
         self._again = 0.0  # when to read next, by the monotonic clock
+        self._came = time.monotonic()  # the last record
 
     def stop(self) -> None:
         super().stop()
@@ -127,8 +132,12 @@ class ShardReader(FlowRunner):
         behind = page.behind
         if behind is not None:
             self._flow.read_until(moment - behind - _SLACK)
+        ended = time.monotonic()
+        if page.records:
+            self._came = ended
+        pause = self._stream.pause * (_SELDOM if ended > self._came + QUIET else 1)
         more = page.records and (behind is None or behind > 0)
-        self._again = time.monotonic() + (0.0 if more else self._stream.pause)
+        self._again = ended + (0.0 if more else pause)
 
     async def _meanwhile(self, reading: asyncio.Task[Page]) -> None:
         """What falls due while it is read is begun: a read may wait for long."""
@@ -185,8 +194,10 @@ class ShardReader(FlowRunner):
         if self._saved.get("position") == "LATEST" and raw.arrived < self._saved.get("at", 0.0) - _SLACK:
             fed = False
             self._write_soon()
-        record = Record(raw.sequence, raw.key, wire.encode(raw.shown) if fed else b"", raw.arrived)
-        self._flow.feed(record, now, fed)
+        json = raw.shown if fed else b""
+        if not isinstance(json, bytes):
+            json = wire.encode(json)
+        self._flow.feed(Record(raw.sequence, raw.key, json, raw.arrived), now, fed)
         return passes
 
     # Invoking.
