@@ -1,7 +1,8 @@
 """Mappings that have nothing to do: what 50 of queues elsewhere cost, and 50 of streams, against moto's server.
 
 The server's own CPU, and moto's beside it, over a time in which no record comes; a queue's long poll lasts 20 s, a
-shard is read each three seconds by then. Moto closes each connection, so that each read has to make one. MOTO_PYTHON names a Python that has moto.server; the one that runs this by default.
+shard is read every three seconds by then. Moto closes each connection, so that each read has to make one. MOTO_PYTHON
+names a Python that has moto.server; the one that runs this by default.
 
 python -m bench.idle [--mappings N] [--seconds S]
 """

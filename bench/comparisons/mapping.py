@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from http.client import HTTPConnection
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -24,12 +23,12 @@ from bench.comparisons.events import Queueing
 from bench.harness import Effort, Ratio, Series, WrongResult, interleave
 from bench.peers.base import Unavailable
 from bench.peers.http import VENVS
-from bench.peers.ministack import MiniStack
+from bench.peers.ministack import MappedMinistack
 from bench.report import Figure, Outcome, rate
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 SIZES = {1: 2_000, 10: 10_000, 100: 20_000}  # messages by the size of a batch
-PEER = {1: 100, 10: 500, 100: 2_000}  # of MiniStack, which needs longer
+PEER = {1: 100, 10: 500, 100: 2_000}  # of ministack, which needs longer
 TIMES = 50  # its messages a second that are aimed at
 IDLE, IDLE_SECONDS = 1_000, 5.0
 POLLING = 50
@@ -181,7 +180,7 @@ def _mapping(name: str, kind: Any, effort: Effort) -> Outcome:
         ours.create("f")
         ours.api.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=BUSY)
         ours.clients()
-        peer = stack.enter_context(_peer(out, folder)) if kind is Queue else None
+        peer = stack.enter_context(_peer(out)) if kind is Queue else None
         command = f"python -m bench.run --only {name}"
         _of_source(out, ours, source, peer, min(effort.rounds, 3), command)
         _idle(out, ours, source, IDLE if kind is Queue else POLLING, command)
@@ -189,19 +188,19 @@ def _mapping(name: str, kind: Any, effort: Effort) -> Outcome:
 
 
 @contextmanager
-def _peer(out: Outcome, folder: Path) -> Iterator[MiniStack | None]:
+def _peer(out: Outcome) -> Iterator[MappedMinistack | None]:
     """None: it is not to be had."""
     with ExitStack() as stack:
         try:
-            peer = stack.enter_context(MiniStack(folder / "ministack", HANDLER))
+            peer = stack.enter_context(MappedMinistack(HANDLER))
         except Unavailable as reason:
-            out.notes.append(f"{MiniStack.name} is not measured: {reason}")
+            out.notes.append(f"{MappedMinistack.name} is not measured: {reason}")
             peer = None
         yield peer
 
 
 def _of_source(
-    out: Outcome, ours: Fed, source: Source, peer: MiniStack | None, rounds: int, command: str
+    out: Outcome, ours: Fed, source: Source, peer: MappedMinistack | None, rounds: int, command: str
 ) -> None:
     """Full already: from when the function may run to the last record."""
     for size, count in source.sizes.items():

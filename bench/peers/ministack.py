@@ -1,13 +1,9 @@
-"""MiniStack, an emulator of AWS that pip installs: its queues, and its mappings of them, in processes of its own."""
+"""The mappings of ministack, of queues of its own, to a function that it keeps warm."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from array import array
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,40 +11,22 @@ from botocore.config import Config
 
 from bench.harness import Series
 from bench.peers.base import Unavailable
-from bench.peers.http import HttpPeer, environment, free_port
-from engine.hosting.archives import pack
+from bench.peers.http import Ministack
 
-VERSION = "1.5.33"
 _PATIENCE = 120.0  # seconds without a message less after which it is given up
 
 
-class MiniStack(HttpPeer):
-    """With a function `f` of this source, which runs in processes that it keeps (LAMBDA_EXECUTOR=local)."""
+class MappedMinistack(Ministack):
+    """With a function `f` of this source."""
 
-    name = "MiniStack"
-
-    def __init__(self, folder: Path, source: str) -> None:
-        """Raises Unavailable."""
+    def __init__(self, source: str) -> None:
         super().__init__()
-        self._python = environment("ministack", [f"ministack=={VERSION}"])
-        folder.mkdir()
-        self._folder, self._source = folder, source
+        self._source = source
 
-    def start(self) -> None:
-        self.port = free_port()
-        own = {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LAMBDA_EXECUTOR": "local"}
-        self.process = subprocess.Popen(
-            [str(self._python), "-m", "ministack"], cwd=self._folder, env={**os.environ, **own},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        self._until_up()
+    def prepare(self) -> None:
+        super().prepare()
+        self.deploy("f", self._source)
         self.api, self.queues = self._client("lambda"), self._client("sqs")
-        (self._folder / "app.py").write_text(self._source)
-        self.api.create_function(
-            FunctionName="f", Runtime=f"python{sys.version_info[0]}.{sys.version_info[1]}", Timeout=60,
-            Role="arn:aws:iam::000000000000:role/r", Handler="app.handler",
-            Code={"ZipFile": pack(self._folder / "app.py")},
-        )  # fmt: skip
         self.api.get_waiter("function_active_v2").wait(FunctionName="f")
 
     def _client(self, service: str) -> Any:

@@ -23,10 +23,8 @@ from .runner import FlowRunner, Report, now
 
 _SLACK = 1.0  # seconds by which a record may be read later than its time of arrival says
 _LONGEST = 30.0  # seconds after which a failing shard is tried again
-QUIET, _SELDOM = (
-    30.0,
-    3,
-)  # seconds without a record after which the pauses between reads are longer, and how many times
+QUIET = 30.0  # seconds without a record after which the pauses between reads are longer
+_SELDOM = 3  # times
 
 Save = Callable[[dict[str, Any]], Awaitable[None]]
 
