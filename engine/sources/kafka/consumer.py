@@ -31,6 +31,10 @@ _PATIENCE = 10.0
 _LONGEST = 10.0  # seconds between two sessions
 _LOOK = 20.0  # seconds without a record after which the cluster is asked for its topics, which may be many
 _WAIT = 10.0  # seconds that one poll may take
+# Milliseconds that a fetch waits at the broker while records come, and when none have for a while. While one waits that
+# is only for partitions that have nothing, aiokafka begins none for those that have.
+_BUSY_WAIT, _QUIET_WAIT = 500, 5000
+_QUIET = 10.0  # seconds
 _HANDING_OVER = 30.0  # seconds that other members wait for what is in flight here
 _POLL = 100  # records that are taken at once: others of the loop have their turn in between
 _COMMITTED = (
@@ -62,7 +66,8 @@ class KafkaConsumer:
         self._partitions: dict[int, Partition] = {}
         self._assigned: set[int] = set()
         self._committed: dict[int, int] = {}
-        self._quiet = 0.0  # since when nothing came
+        self._quiet = 0.0  # since when nothing came, and the cluster was not asked either
+        self._came = -_QUIET  # the last record
         self._failed: Failed | None = None
 
     async def start(self) -> None:
@@ -114,7 +119,7 @@ class KafkaConsumer:
             bootstrap_servers=list(access.servers), group_id=self._settings.group,
             group_instance_id=self._settings.member,  # which has its partitions again at once, after a kill
             session_timeout_ms=20_000, heartbeat_interval_ms=6000,
-            enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=5000,
+            enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=_QUIET_WAIT,
             consumer_timeout_ms=2000,  # between two looks of its own for something to fetch: events wake it, too
             metadata_max_age_ms=60_000, max_poll_interval_ms=24 * 3600 * 1000, rebalance_timeout_ms=60_000,
             client_id=f"stoker-{self._settings.uuid}", **access.options,
@@ -186,6 +191,8 @@ class KafkaConsumer:
                 for number in self._assigned - set(self._partitions):
                     await self._open(consumer, access, number)
                 await self._poll(consumer)
+                quiet = time.monotonic() - self._came > _QUIET
+                consumer._fetcher._fetch_max_wait_ms = _QUIET_WAIT if quiet else _BUSY_WAIT
                 if committing.done():
                     committing.result()
                 if time.monotonic() - self._quiet > _LOOK:
@@ -258,7 +265,7 @@ class KafkaConsumer:
 
     def _feed(self, consumer: Any, found: Mapping[Any, Sequence[Any]]) -> None:
         for place, records in found.items():
-            self._quiet = time.monotonic()
+            self._came = self._quiet = time.monotonic()
             if (partition := self._partitions.get(place.partition)) is not None:
                 partition.feed(records)
         self._measure(consumer)

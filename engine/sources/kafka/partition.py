@@ -46,8 +46,9 @@ class Partition(FlowRunner):
 
     @property
     def room(self) -> bool:
+        """None, once it is stopped: while the group changes, a poll waits for the end of that."""
         flow = self._flow
-        return flow.room or (len(flow) < _AHEAD and flow.bytes < _AHEAD_BYTES)
+        return self._running and (flow.room or (len(flow) < _AHEAD and flow.bytes < _AHEAD_BYTES))
 
     @property
     def done(self) -> int | None:
