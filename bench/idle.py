@@ -1,7 +1,8 @@
 """Mappings that have nothing to do: what 50 of queues elsewhere cost, and 50 of streams, against moto's server.
 
 The server's own CPU, and moto's beside it, over a time in which no record comes; a queue's long poll lasts 20 s, a
-shard is read each second. MOTO_PYTHON names a Python that has moto.server; the one that runs this by default.
+shard is read every three seconds by then. Moto closes each connection, so that each read has to make one. MOTO_PYTHON
+names a Python that has moto.server; the one that runs this by default.
 
 python -m bench.idle [--mappings N] [--seconds S]
 """
@@ -23,6 +24,7 @@ import boto3
 from botocore.config import Config
 
 from engine.hosting.archives import pack
+from engine.sources.streams.shard import QUIET
 
 ROOT = Path(__file__).resolve().parents[1]
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
@@ -98,7 +100,7 @@ def main() -> int:
                 mappings.append(
                     functions.create_event_source_mapping(FunctionName="f", EventSourceArn=source, **position)
                 )
-            time.sleep(2.0)  # they poll
+            time.sleep(QUIET + 2.0 if made is stream else 2.0)  # they poll as they do when nothing comes
             before, theirs, begin = cpu(server), cpu(moto), time.perf_counter()
             time.sleep(options.seconds)
             took = time.perf_counter() - begin

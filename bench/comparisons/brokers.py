@@ -35,8 +35,8 @@ sys.path.append(str(ROOT / "tests"))
 TEXT = json.dumps({"message": "x" * 85})
 BODY = TEXT.encode()
 # Records by the size of a batch.
-STREAMED = {1: 2_000, 10: 10_000, 100: 30_000}
-BROKERED = {1: 1_000, 10: 5_000, 100: 20_000}
+STREAMED = {1: 2_000, 10: 10_000, 100: 40_000}
+BROKERED = {1: 1_000, 10: 5_000, 100: 40_000}
 Consume = Callable[[int, int], None]  # the size of a batch, how many records
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from http.client import HTTPConnection
+from statistics import median
 from typing import Any
 
 import boto3
@@ -20,14 +21,21 @@ from botocore.config import Config
 from bench.comparisons.brokers import TEXT, Consume, Kafka, Nats, Rabbit, Redis, Source, handler
 from bench.comparisons.events import Queueing
 from bench.harness import Effort, Ratio, Series, WrongResult, interleave
+from bench.peers.base import Unavailable
 from bench.peers.http import VENVS
+from bench.peers.ministack import MappedMinistack
 from bench.report import Figure, Outcome, rate
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
-SIZES = {1: 1_500, 10: 6_000, 100: 10_000}  # messages by the size of a batch
+SIZES = {1: 2_000, 10: 10_000, 100: 20_000}  # messages by the size of a batch
+PEER = {1: 100, 10: 500, 100: 2_000}  # of ministack, which needs longer
+TIMES = 50  # its messages a second that are aimed at
 IDLE, IDLE_SECONDS = 1_000, 5.0
 POLLING = 50
+LONE = 15  # records by themselves
+BUSY = 5  # invocations of the function at a time
 FLOOR = "by hand"
+HANDLER = "def handler(event, context):\n    return len(event)\n"
 
 
 class Fed(Queueing):
@@ -39,6 +47,19 @@ class Fed(Queueing):
         self.queues: Any = boto3.client(
             "sqs", endpoint_url=f"http://127.0.0.1:{self.port}", config=config, **keys
         )
+
+    def occupy(self) -> None:
+        """Of `f`, whose concurrency is BUSY, as many as may run do, until `free`: its workers are there, and warm."""
+        self.gate.unlink(missing_ok=True)
+        notes = [self.folder / f"busy-{n}" for n in range(BUSY)]
+        for note in notes:
+            note.unlink(missing_ok=True)
+            self.send("f", {"note": str(note), "until": str(self.gate)})
+        while not all(note.exists() for note in notes):
+            time.sleep(0.01)
+
+    def free(self) -> None:
+        self.gate.touch()
 
     def own_mapping(self, source: dict[str, str], size: int) -> str:
         """Of a source that AWS has not."""
@@ -157,14 +178,30 @@ def _mapping(name: str, kind: Any, effort: Effort) -> Outcome:
         stack.enter_context(closing(ours))
         ours.start()
         ours.create("f")
+        ours.api.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=BUSY)
         ours.clients()
+        peer = stack.enter_context(_peer(out)) if kind is Queue else None
         command = f"python -m bench.run --only {name}"
-        _of_source(out, ours, source, min(effort.rounds, 3), command)
+        _of_source(out, ours, source, peer, min(effort.rounds, 3), command)
         _idle(out, ours, source, IDLE if kind is Queue else POLLING, command)
     return out
 
 
-def _of_source(out: Outcome, ours: Fed, source: Source, rounds: int, command: str) -> None:
+@contextmanager
+def _peer(out: Outcome) -> Iterator[MappedMinistack | None]:
+    """None: it is not to be had."""
+    with ExitStack() as stack:
+        try:
+            peer = stack.enter_context(MappedMinistack(HANDLER))
+        except Unavailable as reason:
+            out.notes.append(f"{MappedMinistack.name} is not measured: {reason}")
+            peer = None
+        yield peer
+
+
+def _of_source(
+    out: Outcome, ours: Fed, source: Source, peer: MappedMinistack | None, rounds: int, command: str
+) -> None:
     """Full already: from when the function may run to the last record."""
     for size, count in source.sizes.items():
         mapped, hand = f"mapped-{size}", f"hand-{size}"
@@ -179,10 +216,10 @@ def _of_source(out: Outcome, ours: Fed, source: Source, rounds: int, command: st
         cpu = {ours.name: 0.0, FLOOR: 0.0}
 
         def through(mapped: str = mapped, count: int = count, cpu: dict[str, float] = cpu) -> Series:
-            ours.api.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=0)
+            ours.occupy()
             source.fill(mapped, count)
             before, spent, begin = ours.counted(source.counter), ours.cpu(), time.perf_counter()
-            ours.api.delete_function_concurrency(FunctionName="f")
+            ours.free()
             while ours.counted(source.counter) < before + count:
                 time.sleep(0.02)
             took = time.perf_counter() - begin
@@ -200,9 +237,11 @@ def _of_source(out: Outcome, ours: Fed, source: Source, rounds: int, command: st
                 cpu[FLOOR] += time.process_time() - spent
             return Series(array("q"), count, int(took * 1e9))
 
-        found = interleave(
-            f"mapping of {source.name}, batches of {size}", rounds, {ours.name: through, FLOOR: by_hand}
-        )
+        subjects = {ours.name: through, FLOOR: by_hand}
+        if peer is not None:
+            peer.mapping(mapped, size, TEXT)
+            subjects[peer.name] = partial(peer.drained, PEER[size], TEXT)
+        found = interleave(f"mapping of {source.name}, batches of {size}", rounds, subjects)
         out.comparisons.append(found)
         out.figures.append(
             Figure(f"Records/s from {source.name} through a function, batches of {size}, vs {FLOOR}",
@@ -210,12 +249,33 @@ def _of_source(out: Outcome, ours: Fed, source: Source, rounds: int, command: st
                    found.ratio(ours.name, FLOOR, "rate"), 0.7 if size == 100 else None, "high", command,
                    "10,000/s" if size == 100 and isinstance(source, Queue) else "")
         )  # fmt: skip
+        if peer is not None:
+            peer.forget()
+            out.figures.append(
+                Figure(f"Messages/s of {source.name} through a function, batches of {size}, vs {peer.name}",
+                       rate(found.median(ours.name, "rate")), rate(found.median(peer.name, "rate")),
+                       found.ratio(ours.name, peer.name, "rate"), TIMES if size == 100 else None, "high", command)
+            )  # fmt: skip
+        out.notes.append(_latency(ours, source, mapped, size))
         each = {who: seconds / (count * rounds) * 1e6 for who, seconds in cpu.items()}
         out.notes.append(
             f"{source.name}, batches of {size}: CPU per record {each[ours.name]:.1f} µs of the server's process, "
             f"{each[FLOOR]:.1f} µs {FLOOR}"
         )
         ours.api.delete_event_source_mapping(UUID=uuid)
+
+
+def _latency(ours: Fed, source: Source, mapped: str, size: int) -> str:
+    """Added latency: from when one record is put to when its invocation has been counted, nothing else being there. Of
+    a batch of more, what gathers it waits for its window in addition."""
+    took = []
+    for _ in range(LONE):
+        before, begin = ours.counted(source.counter), time.perf_counter()
+        source.fill(mapped, 1)
+        while ours.counted(source.counter) == before:
+            time.sleep(0.001)
+        took.append(time.perf_counter() - begin)
+    return f"{source.name}, batches of {size}: one record alone, from the put to its end, {median(took) * 1e3:.1f} ms"
 
 
 def _idle(out: Outcome, ours: Fed, source: Source, count: int, command: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
 
 from .. import limits
 
@@ -12,8 +13,7 @@ BYTES = limits.EVENT_BYTES  # of an event's JSON
 FRAME = 256  # bytes of it beside the records
 
 
-@dataclass(slots=True)
-class Encoded:
+class Encoded(msgspec.Struct, gc=False):
     """A record that is to be in an event. id: what a report calls it; group: what keeps its order with others of the
     same; json: as it is in the event."""
 

@@ -351,4 +351,6 @@ class JetStream:
             "eventName": "stoker:nats:message",
             "eventSourceARN": self._source,
         }
-        return Raw(sequence, message.subject, arrived, {"nats": own, **about}, {**about, **own}, message.data)
+        return Raw(
+            sequence, message.subject, arrived, {"nats": own, **about}, lambda: {**about, **own}, message.data
+        )

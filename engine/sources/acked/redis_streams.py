@@ -57,6 +57,7 @@ class RedisStream:
         self._begin = _before(self._position)  # where a group is made
         self._again = ""  # the last entry that a group which was made anew hands over once more
         self._claimed = 0.0  # when others' entries were looked for, by the monotonic clock
+        self._form = self._format()
 
     def _open(self) -> Any:
         if self._client is None:
@@ -203,10 +204,10 @@ class RedisStream:
 
     def _taken(self, entries: Iterable[Entry], deliveries: Mapping[bytes, int]) -> list[Raw]:
         """Those that are not held are, and are handed over: nothing may come between the two."""
-        fresh = [(id, fields) for id, fields in entries if _text(id) not in self._held]
-        found = [self._raw(id, fields, deliveries.get(id, 1)) for id, fields in fresh]
-        for record in found:
-            self._held.add(record.sequence, None)
+        found: list[Raw] = []
+        for id, fields in entries:
+            if self._held.add(_text(id), None):
+                found.append(self._raw(id, fields, deliveries.get(id, 1)))
         return found
 
     # As a broker.
@@ -242,30 +243,34 @@ class RedisStream:
 
     # Records.
 
+    def _format(self) -> bytes:
+        """Of a record's JSON: its id, deliveries, time, fields, what else there is about those, and its id again."""
+        own = wire.encode({"stream": self._stream, "group": self._group})[:-1]
+        first = wire.encode(
+            {"eventSource": "stoker:redis", "eventVersion": "1.0", "eventID": f"{self._stream}:"}
+        )
+        last = wire.encode({"eventName": "stoker:redis:entry", "eventSourceARN": self._source})
+        parts = [part.replace(b"%", b"%%") for part in (own, first[1:-2], last[1:])]
+        return (
+            b'{"redis":%b,"id":"%%b","deliveries":%%d,"approximateArrivalTimestamp":%%b,"fields":%%b%%b},%b%%b",%b'
+            % tuple(parts)
+        )
+
     def _raw(self, id: bytes, fields: Mapping[bytes, bytes], deliveries: int) -> Raw:
         sequence = _text(id)
         milliseconds = int(sequence.partition("-")[0])
         arrived = milliseconds / 1e3 if milliseconds >= _OLDEST else time.time()
         texts, binary = _texts(fields)
-        own: dict[str, Any] = {
-            "stream": self._stream,
-            "group": self._group,
-            "id": sequence,
-            "deliveries": deliveries,
-            "approximateArrivalTimestamp": round(arrived, 3),
-            "fields": texts,
-        }
-        if binary:
-            own["binary"] = binary
-        about = {
-            "eventSource": "stoker:redis",
-            "eventVersion": "1.0",
-            "eventID": f"{self._stream}:{sequence}",
-            "eventName": "stoker:redis:entry",
-            "eventSourceARN": self._source,
-        }
-        seen = {**about, **own, "fields": {name: _seen(text) for name, text in texts.items()}}
-        return Raw(sequence, self._stream, arrived, {"redis": own, **about}, seen)
+        at = repr(round(arrived, 3)).encode()
+        more = b',"binary":' + wire.encode(binary) if binary else b""
+        json = self._form % (id, deliveries, at, wire.encode(texts), more, id)
+
+        def seen() -> dict[str, Any]:
+            shown = wire.decode(json)
+            own = shown.pop("redis")
+            return {**shown, **own, "fields": {name: _seen(text) for name, text in texts.items()}}
+
+        return Raw(sequence, self._stream, arrived, json, seen)
 
 
 def _texts(fields: Mapping[bytes, bytes]) -> tuple[dict[str, str], list[str]]:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from ...aws.clients import Clients
@@ -30,9 +30,14 @@ BEGUN = "begun"  # of the records of a mapping's progress, where it began: "offs
 _PATIENCE = 10.0
 _LONGEST = 10.0  # seconds between two sessions
 _LOOK = 20.0  # seconds without a record after which the cluster is asked for its topics, which may be many
-_WAIT = 5.0  # seconds that one poll may take
+_WAIT = 10.0  # seconds that one poll may take
+# Milliseconds that a fetch waits at the broker while records come, and when none have for a while. While one waits that
+# is only for partitions that have nothing, aiokafka begins none for those that have.
+_BUSY_WAIT, _QUIET_WAIT = 500, 5000
+_QUIET = 10.0  # seconds
 _HANDING_OVER = 30.0  # seconds that other members wait for what is in flight here
-_POLL = 1000  # records that are taken at once
+_POLL = 100  # records that are taken at once: others of the loop have their turn in between
+_COMMITTED = 0.02  # seconds between two commits, however small the batches
 
 Write = Callable[[dict[str, Record | None]], Awaitable[None]]
 # Done once a report, under that name, with that KafkaBatchInfo and event, is durable.
@@ -59,7 +64,8 @@ class KafkaConsumer:
         self._partitions: dict[int, Partition] = {}
         self._assigned: set[int] = set()
         self._committed: dict[int, int] = {}
-        self._quiet = 0.0  # since when nothing came
+        self._quiet = 0.0  # since when nothing came, and the cluster was not asked either
+        self._came = -_QUIET  # the last record
         self._failed: Failed | None = None
 
     async def start(self) -> None:
@@ -110,8 +116,9 @@ class KafkaConsumer:
         consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=list(access.servers), group_id=self._settings.group,
             group_instance_id=self._settings.member,  # which has its partitions again at once, after a kill
-            session_timeout_ms=6000, heartbeat_interval_ms=2000,
-            enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=2000,
+            session_timeout_ms=20_000, heartbeat_interval_ms=6000,
+            enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=_QUIET_WAIT,
+            consumer_timeout_ms=2000,  # between two looks of its own for something to fetch: events wake it, too
             metadata_max_age_ms=60_000, max_poll_interval_ms=24 * 3600 * 1000, rebalance_timeout_ms=60_000,
             client_id=f"stoker-{self._settings.uuid}", **access.options,
         )  # fmt: skip
@@ -182,6 +189,8 @@ class KafkaConsumer:
                 for number in self._assigned - set(self._partitions):
                     await self._open(consumer, access, number)
                 await self._poll(consumer)
+                quiet = time.monotonic() - self._came > _QUIET
+                consumer._fetcher._fetch_max_wait_ms = _QUIET_WAIT if quiet else _BUSY_WAIT
                 if committing.done():
                     committing.result()
                 if time.monotonic() - self._quiet > _LOOK:
@@ -230,11 +239,15 @@ class KafkaConsumer:
 
         self._polled = {number for number, partition in self._partitions.items() if partition.room}
         wanted = [TopicPartition(self._settings.name, number) for number in self._polled]
+        if wanted and (found := await consumer.getmany(*wanted, max_records=_POLL)):
+            self._feed(consumer, found)
+            await asyncio.sleep(0)
+            return
         event = asyncio.ensure_future(self._event.wait())
         polled = None
         if wanted:
             polled = asyncio.ensure_future(
-                consumer.getmany(*wanted, timeout_ms=int(_WAIT * 500), max_records=_POLL)
+                consumer.getmany(*wanted, timeout_ms=int(_WAIT * 1e3), max_records=_POLL)
             )
         try:
             await asyncio.wait(
@@ -245,10 +258,12 @@ class KafkaConsumer:
             if polled is not None and not polled.done():
                 polled.cancel()
                 await asyncio.wait((polled,))
-        if polled is None or polled.cancelled():
-            return
-        for place, records in polled.result().items():
-            self._quiet = time.monotonic()
+        if polled is not None and not polled.cancelled():
+            self._feed(consumer, polled.result())
+
+    def _feed(self, consumer: Any, found: Mapping[Any, Sequence[Any]]) -> None:
+        for place, records in found.items():
+            self._came = self._quiet = time.monotonic()
             if (partition := self._partitions.get(place.partition)) is not None:
                 partition.feed(records)
         self._measure(consumer)
@@ -275,6 +290,7 @@ class KafkaConsumer:
             try:
                 await self._commit(consumer)
                 failures = 0
+                await asyncio.sleep(_COMMITTED)
             except Exception:
                 failures += 1
                 if failures > 5:

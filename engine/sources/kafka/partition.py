@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import reports
@@ -13,7 +13,7 @@ from ..status import Status
 from ..streams.flow import Flow, Invocation
 from ..streams.records import Rules
 from ..streams.runner import FlowRunner, Report, now
-from .records import Frame, record, shown
+from .records import Frame, shown, skipped
 
 _AHEAD, _AHEAD_BYTES = 1_000, 1 << 20  # that are read ahead of small batches
 _ATTEMPTS = (
@@ -46,8 +46,9 @@ class Partition(FlowRunner):
 
     @property
     def room(self) -> bool:
+        """None, once it is stopped: while the group changes, a poll waits for the end of that."""
         flow = self._flow
-        return flow.room or (len(flow) < _AHEAD and flow.bytes < _AHEAD_BYTES)
+        return self._running and (flow.room or (len(flow) < _AHEAD and flow.bytes < _AHEAD_BYTES))
 
     @property
     def done(self) -> int | None:
@@ -55,18 +56,18 @@ class Partition(FlowRunner):
         sequence = self._flow.checkpoint().sequence
         return None if sequence is None else int(sequence) + 1
 
-    def feed(self, raws: Iterable[Any]) -> None:
-        """In their order: aiokafka's records."""
+    def feed(self, raws: Sequence[Any]) -> None:
+        """In their order: aiokafka's records, at least one."""
         filters, moment = self._settings.filters, now()
-        count = dropped = 0
+        feed, record, dropped = self._flow.feed, self._frame.record, 0
         for raw in raws:
-            found = shown(raw)
-            passes = not filters or filters.passes(found, {"key": raw.key, "value": raw.value})
-            self._flow.feed(record(raw, found if passes else None), moment, passes)
-            count += 1
-            dropped += not passes
-            self.read = raw.offset + 1
-        self._status.count("PolledEventCount", count)
+            if not filters or filters.passes(shown(raw), {"key": raw.key, "value": raw.value}):
+                feed(record(raw), moment)
+            else:
+                feed(skipped(raw), moment, False)
+                dropped += 1
+        self.read = raws[-1].offset + 1
+        self._status.count("PolledEventCount", len(raws))
         self._status.count("FilteredOutEventCount", dropped)
         if dropped:
             self._changed()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from binascii import b2a_base64
+from collections.abc import Sequence
 from typing import Any
 
 from ... import wire
@@ -12,32 +13,35 @@ from ..batches import Encoded
 from ..settings import Settings
 from ..streams.records import Record
 
-_TYPES = {0: "CREATE_TIME", 1: "LOG_APPEND_TIME"}
+_TYPES, _NO_TYPE = {0: "CREATE_TIME", 1: "LOG_APPEND_TIME"}, "NO_TIMESTAMP_TYPE"
+_KINDS, _NO_KIND = {number: name.encode() for number, name in _TYPES.items()}, _NO_TYPE.encode()
 
 
 def shown(raw: Any) -> dict[str, Any]:
-    """raw: aiokafka's ConsumerRecord."""
+    """As filters see it. raw: aiokafka's ConsumerRecord."""
     found: dict[str, Any] = {
         "topic": raw.topic, "partition": raw.partition, "offset": raw.offset, "timestamp": raw.timestamp,
-        "timestampType": _TYPES.get(raw.timestamp_type, "NO_TIMESTAMP_TYPE"),
+        "timestampType": _TYPES.get(raw.timestamp_type, _NO_TYPE),
     }  # fmt: skip
     if raw.key is not None:
         found["key"] = base64.b64encode(raw.key).decode()
     if raw.value is not None:
         found["value"] = base64.b64encode(raw.value).decode()
-    found["headers"] = [{name: list(value or b"")} for name, value in raw.headers]
+    found["headers"] = _headers(raw)
     return found
 
 
-def record(raw: Any, found: Mapping[str, Any] | None) -> Record:
-    """found: as it is shown; None: in no event. Its group is its key, in base64."""
-    if found is None:
-        return Record(str(raw.offset), "", b"", raw.timestamp / 1e3)
-    return Record(str(raw.offset), found.get("key", ""), wire.encode(found), raw.timestamp / 1e3)
+def _headers(raw: Any) -> list[dict[str, list[int]]]:
+    return [{name: list(value or b"")} for name, value in raw.headers]
+
+
+def skipped(raw: Any) -> Record:
+    """One that is in no event."""
+    return Record(str(raw.offset), "", b"", raw.timestamp / 1e3)
 
 
 class Frame:
-    """What an event has around the records of one partition."""
+    """What an event has around the records of one partition, and what all of its records have."""
 
     def __init__(self, settings: Settings, servers: Sequence[str], partition: int) -> None:
         self.name = f"{settings.name}-{partition}"
@@ -46,10 +50,30 @@ class Frame:
             about["eventSourceArn"] = settings.source
         about["bootstrapServers"] = ",".join(servers)
         self._before = wire.encode(about)[:-1] + b',"records":{' + wire.encode(self.name) + b":["
+        each = wire.encode({"topic": settings.name, "partition": partition})[:-1]
+        self._each = (
+            each.replace(b"%", b"%%") + b',"offset":%d,"timestamp":%d,"timestampType":"%b"%b%b,"headers":%b}'
+        )
 
     @property
     def size(self) -> int:
         return len(self._before) + 4
+
+    def record(self, raw: Any) -> Record:
+        """What `shown` says, as JSON. Its group is its key, in base64."""
+        key, value, headers = raw.key, raw.value, b"[]"
+        group = b""
+        if key is not None:
+            group = b2a_base64(key, newline=False)
+            key = b',"key":"%b"' % group
+        if value is not None:
+            value = b',"value":"%b"' % b2a_base64(value, newline=False)
+        if raw.headers:
+            headers = wire.encode(_headers(raw))
+        offset, at = raw.offset, raw.timestamp
+        kind = _KINDS.get(raw.timestamp_type, _NO_KIND)
+        json = self._each % (offset, at, kind, key or b"", value or b"", headers)
+        return Record(str(offset), group.decode(), json, at / 1e3)
 
     def event(self, records: Sequence[Encoded]) -> bytes:
         return self._before + b",".join([each.json for each in records]) + b"]}}"

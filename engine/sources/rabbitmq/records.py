@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,8 +14,7 @@ from ..settings import Settings
 from .broker import vhost
 
 
-@dataclass(slots=True)
-class Message(Encoded):
+class Message(Encoded, gc=False):
     """tag: its delivery's."""
 
     tag: int = 0

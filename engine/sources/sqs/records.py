@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ... import wire
 from ..batches import Encoded
 
 
-@dataclass(slots=True)
-class Message(Encoded):
+class Message(Encoded, gc=False):
     """handle: what its reader knows it by; trace: the header of what sent it; sent: when, epoch seconds."""
 
     handle: Any

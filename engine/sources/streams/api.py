@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,14 +21,14 @@ class Position:
 
 @dataclass(slots=True)
 class Raw:
-    """A record as it was read. shown: as it is in an event; seen: as filters see it; data: its data, where filters see
-    that as JSON."""
+    """A record as it was read. shown: as it is in an event, or its JSON; seen: makes what filters see of it, if there
+    are any; data: its data, where filters see that as JSON."""
 
     sequence: str
     key: str
     arrived: float
-    shown: dict[str, Any]
-    seen: Mapping[str, Any]
+    shown: dict[str, Any] | bytes
+    seen: Callable[[], Mapping[str, Any]]
     data: bytes | None = None
 
 

@@ -62,6 +62,9 @@ class Flow:
         if not passes:
             self._progress.done([record])
             return
+        if len(self._lanes) == 1:
+            self._lanes[0].add(record, now)
+            return
         lane = zlib.crc32(record.group.encode("utf-8", "surrogatepass")) % len(self._lanes)
         self._lanes[lane].add(record, now)
 

@@ -74,5 +74,5 @@ class Kinesis:
         }
         return Raw(
             record["SequenceNumber"], record["PartitionKey"], arrived,
-            {"kinesis": own, **about}, {**about, **own}, record["Data"],
+            {"kinesis": own, **about}, lambda: {**about, **own}, record["Data"],
         )  # fmt: skip

@@ -13,21 +13,22 @@ class Progress:
 
     def __init__(self) -> None:
         self.sequence: str | None = None  # of that record; None: of none that was taken
-        self._next = 0
-        self._open: deque[tuple[int, str]] = deque()
-        self._done: set[int] = set()
+        self._open: deque[Record] = deque()
 
     def __len__(self) -> int:
         """How many are taken and not yet behind."""
         return len(self._open)
 
     def take(self, record: Record) -> None:
-        record.index = self._next
-        self._next += 1
-        self._open.append((record.index, record.id))
+        self._open.append(record)
 
     def done(self, records: Iterable[Record]) -> None:
-        self._done.update(record.index for record in records)
-        while self._open and self._open[0][0] in self._done:
-            index, self.sequence = self._open.popleft()
-            self._done.discard(index)
+        for record in records:
+            record.done = True
+            record.json = b""  # one that waits for those before it is not held for long, but may be large
+        waiting = self._open
+        last = None
+        while waiting and waiting[0].done:
+            last = waiting.popleft()
+        if last is not None:
+            self.sequence = last.id

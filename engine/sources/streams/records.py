@@ -8,12 +8,11 @@ from typing import NamedTuple
 from ..batches import FRAME, Encoded
 
 
-@dataclass(slots=True)
-class Record(Encoded):
-    """id: its sequence number; group: its partition key; arrived: epoch seconds; index: its place in what was read."""
+class Record(Encoded, gc=False):
+    """id: its sequence number; group: its partition key; arrived: epoch seconds; done: nothing is left to do."""
 
     arrived: float
-    index: int = 0
+    done: bool = False
 
 
 class Rules(NamedTuple):

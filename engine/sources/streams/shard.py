@@ -23,6 +23,8 @@ from .runner import FlowRunner, Report, now
 
 _SLACK = 1.0  # seconds by which a record may be read later than its time of arrival says
 _LONGEST = 30.0  # seconds after which a failing shard is tried again
+QUIET = 30.0  # seconds without a record after which the pauses between reads are longer
+_SELDOM = 3  # times
 
 Save = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -55,6 +57,7 @@ class ShardReader(FlowRunner):
         self._failures = 0
         self._reading: asyncio.Task[Page] | None = None
         self._again = 0.0  # when to read next, by the monotonic clock
+        self._came = time.monotonic()  # the last record
 
     def stop(self) -> None:
         super().stop()
@@ -118,14 +121,21 @@ class ShardReader(FlowRunner):
             self._reading = None
         self._failures = 0
         moment = now()
-        for raw in page.records:
-            self._feed(raw, moment)
+        self._status.count("PolledEventCount", len(page.records))
+        dropped = sum(not self._feed(raw, moment) for raw in page.records)
+        if dropped:
+            self._status.count("FilteredOutEventCount", dropped)
+            self._write_soon()
         self._iterator, self._ended = page.next, page.next is None
         behind = page.behind
         if behind is not None:
             self._flow.read_until(moment - behind - _SLACK)
+        ended = time.monotonic()
+        if page.records:
+            self._came = ended
+        pause = self._stream.pause * (_SELDOM if ended > self._came + QUIET else 1)
         more = page.records and (behind is None or behind > 0)
-        self._again = time.monotonic() + (0.0 if more else self._stream.pause)
+        self._again = ended + (0.0 if more else pause)
 
     async def _meanwhile(self, reading: asyncio.Task[Page]) -> None:
         """What falls due while it is read is begun: a read may wait for long."""
@@ -174,18 +184,19 @@ class ShardReader(FlowRunner):
             return Position()
         return Position(kind, at)
 
-    def _feed(self, raw: Raw, now: float) -> None:
+    def _feed(self, raw: Raw, now: float) -> bool:
+        """False: filters drop it."""
         self._read = raw.sequence
-        self._status.count("PolledEventCount")
-        passes = self._settings.filters.passes(raw.seen, raw.data)
-        if not passes:
-            self._status.count("FilteredOutEventCount")
+        filters = self._settings.filters
+        passes = fed = not filters or filters.passes(raw.seen(), raw.data)
         if self._saved.get("position") == "LATEST" and raw.arrived < self._saved.get("at", 0.0) - _SLACK:
-            passes = False
-        record = Record(raw.sequence, raw.key, wire.encode(raw.shown) if passes else b"", raw.arrived)
-        self._flow.feed(record, now, passes)
-        if not passes:
+            fed = False
             self._write_soon()
+        json = raw.shown if fed else b""
+        if not isinstance(json, bytes):
+            json = wire.encode(json)
+        self._flow.feed(Record(raw.sequence, raw.key, json, raw.arrived), now, fed)
+        return passes
 
     # Invoking.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from engine.aws.faults import Fault
 from engine.aws.names import Place
 from engine.services.lambda_ import own_sources
 from engine.sources.acked.broker import Held
-from engine.sources.acked.redis_streams import _before, _order, _previous, _seen, _texts
+from engine.sources.acked.redis_streams import RedisStream, _before, _order, _previous, _seen, _texts
+from engine.sources.settings import Settings
 from engine.sources.streams.api import Position
 
 
@@ -64,3 +67,29 @@ def test_a_source_is_of_a_known_type_with_its_members() -> None:
     ):
         with pytest.raises(Fault):
             own_sources.kind_of({**right, **wrong})
+
+
+@pytest.mark.promise(333)
+@pytest.mark.parametrize("fields", [{b"body": b'{"n": "%d"}'}, {b"%b": b"\xff", b'"': b"text"}])
+def test_an_event_has_entries_of_redis_as_they_are_described(fields: dict[bytes, bytes]) -> None:
+    stream = 'a "%s" stream'
+    settings = Settings.of(
+        Place("us-east-1", "000000000000"),
+        {
+            "UUID": "u", "_kind": "redis", "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
+            "BatchSize": 10, "EventSourceArn": "arn:%s", "_source": {"Url": "redis://h", "Stream": stream},
+        },
+    )  # fmt: skip
+    raw = RedisStream(settings)._raw(b"1526919030474-7", fields, 2)
+    texts, binary = _texts(fields)
+    assert isinstance(raw.shown, bytes)
+    own = {
+        "stream": stream, "group": "stoker-u", "id": "1526919030474-7", "deliveries": 2,
+        "approximateArrivalTimestamp": 1526919030.474, "fields": texts, **({"binary": binary} if binary else {}),
+    }  # fmt: skip
+    about = {
+        "eventSource": "stoker:redis", "eventVersion": "1.0", "eventID": f"{stream}:1526919030474-7",
+        "eventName": "stoker:redis:entry", "eventSourceARN": "arn:%s",
+    }  # fmt: skip
+    assert json.loads(raw.shown) == {"redis": own, **about}
+    assert raw.seen() == {**about, **own, "fields": {name: _seen(text) for name, text in texts.items()}}

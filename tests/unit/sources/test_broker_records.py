@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -12,7 +13,7 @@ from engine.aws.names import Place
 from engine.sources import brokers, reports
 from engine.sources.filters import Filters
 from engine.sources.kafka.partition import rules_of
-from engine.sources.kafka.records import Frame
+from engine.sources.kafka.records import Frame, shown
 from engine.sources.rabbitmq.records import date
 from engine.sources.settings import Settings
 from engine.sources.streams.flow import Flow
@@ -142,3 +143,27 @@ def test_where_brokers_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert brokers.named("arn:ab") == ""
     monkeypatch.delenv(brokers.VARIABLE)
     assert brokers.named("arn:a") == ""
+
+
+@pytest.mark.promise(333)
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"key": b"k", "timestamp_type": 1},
+        {"key": b"", "value": b"", "timestamp_type": None},
+        {"value": None, "headers": (("h", b"\x00\xff"), ('"%d', None))},
+    ],
+)
+def test_an_event_has_records_of_kafka_as_filters_see_them(members: dict[str, Any]) -> None:
+    from aiokafka.structs import ConsumerRecord
+
+    record = {"key": None, "value": b"\xff" * 100, "timestamp_type": 0, "headers": (), **members}
+    raw = ConsumerRecord(
+        'a "%s" topic', 3, 2**40, 1700000000123, record["timestamp_type"], record["key"], record["value"], None, -1, -1,
+        record["headers"],
+    )  # fmt: skip
+    made = Frame(settings(Topics=['a "%s" topic']), ["h:1"], 3).record(raw)
+    assert json.loads(made.json) == shown(raw)
+    assert (made.id, made.arrived) == (str(2**40), 1700000000.123)
+    assert base64.b64decode(made.group) == (record["key"] or b"")

@@ -8,6 +8,7 @@ import pytest
 
 from engine.sources.streams.flow import Checkpoint, Flow, Invocation
 from engine.sources.streams.lineage import Shard, readable
+from engine.sources.streams.progress import Progress
 from engine.sources.streams.records import Record, Rules
 from engine.sources.streams.windows import STATE_BYTES
 
@@ -195,3 +196,18 @@ def test_children_are_read_after_their_parents() -> None:
     assert readable(shards, {"a"}) == ["b", "c", "e"]
     assert readable(shards, {"a", "b", "e"}) == ["c"]
     assert readable(shards, {"a", "b", "c", "e"}) == ["d"]
+
+
+@pytest.mark.promise(334)
+def test_a_record_that_is_done_before_others_holds_nothing_but_its_place() -> None:
+    progress = Progress()
+    records = [Record(str(n), "", b"{}" * 1000, NOW) for n in range(4)]
+    for record in records:
+        progress.take(record)
+    progress.done(records[1:3])
+    assert (progress.sequence, len(progress)) == (None, 4)
+    assert [len(record.json) for record in records] == [2000, 0, 0, 2000]
+    progress.done(records[:1])
+    assert (progress.sequence, len(progress)) == ("2", 1)
+    progress.done(records[3:])
+    assert (progress.sequence, len(progress)) == ("3", 0)

@@ -16,6 +16,7 @@ from engine.observe.mappings import MappingCounters
 from engine.sources.function import How, Invoked
 from engine.sources.settings import Settings
 from engine.sources.status import Status
+from engine.sources.streams import shard as shards
 from engine.sources.streams.api import Page, Position, Raw
 from engine.sources.streams.consumer import StreamConsumer
 from engine.sources.streams.flow import GivenUp
@@ -59,7 +60,7 @@ class Memory:
                 "k",
                 1e9 if text in OLD else time.time(),
                 {"text": text, "shard": shard},
-                {"text": text},
+                lambda text=text: {"text": text},
             )
             for n, text in enumerate(texts)
         ]
@@ -223,3 +224,46 @@ def test_latest_is_where_the_mapping_begins_also_after_a_kill() -> None:
         await again.stop()
 
     run(body, StartingPosition="LATEST")
+
+
+@pytest.mark.promise(335)
+def test_a_shard_that_was_quiet_for_long_is_read_less_often_until_a_record_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def inside() -> None:
+        stream, clock = Memory(), Clock()
+        monkeypatch.setattr(shards, "time", clock)
+
+        async def nothing(*_: Any) -> None:
+            """There is nothing to be kept."""
+
+        status = Status("arn", MappingCounters(), "", lambda: None)
+        reader = shards.ShardReader(
+            stream, "parent", settings(), Doing(), status, {}, nothing, nothing, lambda: None, False  # type: ignore[arg-type]
+        )  # fmt: skip
+
+        async def pause() -> float:
+            await reader._more()
+            return round((reader._again - clock.now) / stream.pause, 6)
+
+        assert await pause() == 1
+        clock.now += shards.QUIET
+        assert await pause() == 1
+        clock.now += 1.0
+        assert [await pause(), await pause()] == [3, 3]
+        stream.texts["parent"].append("a")
+        assert [await pause(), await pause()] == [1, 1]
+
+    asyncio.run(asyncio.wait_for(inside(), 30))
+
+
+class Clock:
+    """That goes forward when it is told to."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
