@@ -30,10 +30,14 @@ setup(
     cffi_modules=["native/build.py:ffi"],
     ext_modules=[
         Extension(
-            "engine._json",
-            ["native/json/encode.c"],
+            name,
+            [source],
             py_limited_api=True,
             extra_compile_args=["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"],
+        )
+        for name, source in (
+            ("engine._json", "native/json/encode.c"),
+            ("engine._http", "native/http/request.c"),
         )
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for CPython 3.11 and later

@@ -18,7 +18,8 @@ KEPT, RESERVED = 1_000_000_000, 10_000  # nanoseconds, and ids, that one record 
 PURGED = 1_000  # rows that one commit purges
 AGAIN = (0.05, 5.0)  # seconds until a write that failed is tried again, at first and at most
 
-Batch = list[tuple[Row, "asyncio.Future[int]"]]
+Stored = Callable[[BaseException | None], object]  # called with why a row was not written, if it was not
+Batch = list[tuple[Row, Stored]]
 _Done = Callable[[BaseException | None, int], None]
 
 
@@ -47,15 +48,14 @@ class Writer:
         self.written: Callable[[list[Row]], None] = lambda rows: None
         self.idle: Callable[[], None] = lambda: None
 
-    def put(self, row: Row, also: Sequence[Step]) -> asyncio.Future[int]:
-        """The future has its id, or why it was not written; after `stored`."""
+    def put(self, row: Row, stored: Stored, also: Sequence[Step] = ()) -> None:
+        """`stored` is called in the loop once the disk has it, or has refused it; after the writer's own."""
         if not self._puts:
             self._loop.call_soon(self._flush)
-        future: asyncio.Future[int] = self._loop.create_future()
         self.putting[row.id] = row
-        self._puts.append((row, future))
-        self._also += also
-        return future
+        self._puts.append((row, stored))
+        if also:
+            self._also += also
 
     def state(self, row: Row) -> None:
         """To be written as it is then."""
@@ -118,17 +118,16 @@ class Writer:
         if not batch:
             return
 
-        def done(error: BaseException | None, _: int) -> None:
-            for row, _future in batch:
+        def done(error: BaseException | None, _count: int) -> None:
+            for row, _ in batch:
                 del self.putting[row.id]
             self.stored(batch, error)
-            for row, future in batch:
-                if future.done():
-                    continue
-                if error is None:
-                    future.set_result(row.id)
-                else:
-                    future.set_exception(error)
+            for _, stored in batch:
+                try:
+                    stored(error)
+                except Exception as failure:  # it keeps no other from hearing
+                    message = "who put a row could not be called"
+                    self._loop.call_exception_handler({"message": message, "exception": failure})
 
         self._commit([Insert([row for row, _ in batch]), *also], done)
 

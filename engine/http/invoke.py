@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,7 +25,7 @@ from ..routing.events import Events
 from ..services.lambda_ import malformed
 from ..services.lambda_.invocation import check_size, extras_of, log_result
 from .budget import SMALL
-from .cycle import Header, InvokeCycle, no_room
+from .cycle import REMAPPED, InvokeCycle, no_room
 from .door import Door
 from .pace import Pace
 
@@ -42,7 +43,6 @@ _MEMBERS = {
 }  # fmt: skip
 _NAMES_KEPT = 1000  # by URL: with its qualifier, one takes 300 bytes
 _PLAIN_EVENT = {_TYPE: EVENT.encode()}  # with nothing in it that is still to be checked
-_REMAPPED: Header = (b"x-amzn-remapped-content-length", b"0")
 _HEADERS = (
     b"content-type: application/json\r\nx-amzn-requestid: %b\r\nx-amzn-remapped-content-length: 0\r\n"
     b"x-amz-executed-version: %b\r\nx-amzn-trace-id: %b\r\n"
@@ -132,7 +132,7 @@ class Endpoint:
         route = placement.invoker.route(*function)
         extras = _extras(options) if options else None
         if kind == DRY_RUN:
-            cycle.respond(204, [(b"x-amzn-requestid", str(uuid.uuid4()).encode()), _REMAPPED], b"")
+            cycle.respond(204, [(b"x-amzn-requestid", str(uuid.uuid4()).encode()), REMAPPED], b"")
             return
         if kind == EVENT:
             self._accept(cycle, placement, function, body or b"{}", extras)
@@ -224,18 +224,15 @@ class Endpoint:
         """An asynchronous event: 202 once it cannot be lost any more."""
         malformed.check(body)
         id = new_id()
-        text = uuid_text(id)
+        event = AcceptedEvent(*function, placement.place.partition, id, time.time(), extras)
+        self._events.accept(event, body, partial(self._stored, cycle, uuid_text(id)))
 
-        def on_stored(error: BaseException | None) -> None:
-            if error is None:
-                cycle.respond(202, [(b"x-amzn-requestid", text.encode()), _REMAPPED], b"")
-            else:
-                message = f"The event could not be stored: {error}"
-                self._refuse(cycle, Fault("ServiceException", message, Type="Service"), text)
-
-        partition = placement.place.partition
-        event = AcceptedEvent(*function, partition, id, time.time(), extras)
-        self._events.accept(event, body, on_stored)
+    def _stored(self, cycle: InvokeCycle, request_id: str, error: BaseException | None) -> None:
+        if error is None:
+            cycle.accepted(request_id.encode())
+        else:
+            message = f"The event could not be stored: {error}"
+            self._refuse(cycle, Fault("ServiceException", message, Type="Service"), request_id)
 
     def _function(self, url: bytes, placement: Placement, options: dict[bytes, bytes]) -> Name:
         """The function's name and qualifier, checked as the model has it. Raises Fault."""

@@ -1,0 +1,3 @@
+"""native/http/request.c."""
+
+def scan(data: bytes, /) -> tuple[str, bytes, list[tuple[bytes, bytes]], bytes] | None: ...
