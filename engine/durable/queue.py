@@ -102,9 +102,16 @@ class Queues:
         self._base = loaded.now - clock()
         self.max_bytes, self.max_rows = max_bytes, max_rows
         self._writer = Writer(store, self.now, loaded.next)
-        self._writer.stored, self._writer.written, self._writer.idle = self._stored, self._place, self._wake
+        self._writer.stored, self._writer.written, self._writer.idle = (
+            self._stored,
+            self._place,
+            self._committed,
+        )
         self._windows = Windows(Reader(store.reader()), self._writer, loaded.queues, self._complain)
         self._listeners: dict[str, Listener] = {}
+        self.watchers: list[
+            Callable[[], object]
+        ] = []  # called after each commit, and all that is to be called for it
         self._woken: dict[str, None] = {}
         self._unwanted: set[int] = set()  # being put, and purged meanwhile
         self._alarms = Alarms(self._loop, self.tick)
@@ -452,6 +459,11 @@ class Queues:
                     self._woken[name] = None
         if self.row_count and now - self._writer.kept >= IDLE_KEPT:
             self._writer.soon()
+        self._wake()
+
+    def _committed(self) -> None:
+        for watcher in self.watchers:
+            watcher()
         self._wake()
 
     def _wake(self) -> None:

@@ -247,21 +247,22 @@ class InvokeCycle(Cycle):
         protocol.responded()
         return True
 
-    def accepted(self, request_id: bytes) -> None:
-        """The response to an event that cannot be lost any more, in one write."""
+    def accepted(self, request_id: bytes, together: list[tuple[Protocol, bytes]]) -> None:
+        """The response to an event that cannot be lost any more, in one write: now, or by who writes all of `together`
+        before anything else."""
         protocol = self.protocol
-        if (
-            self.response_complete
-            or not self.keep_alive
-            or self.disconnected
-            or protocol.transport.is_closing()
-        ):
+        transport = protocol.transport
+        if self.response_complete or not self.keep_alive or self.disconnected or transport.is_closing():
             self.respond(202, [(b"x-amzn-requestid", request_id), REMAPPED], b"")
             return
         self.response_complete = True
         if self.hold is not None:
             self.hold.release()
-        protocol.transport.write(_ACCEPTED % (protocol.acceptor.date(), request_id))
+        response = _ACCEPTED % (protocol.acceptor.date(), request_id)
+        if protocol.pipeline or transport.get_write_buffer_size():
+            transport.write(response)
+        else:
+            together.append((protocol, response))
         protocol.responded()
 
     def succeed(self, lines: bytes, payload: bytes) -> bool:

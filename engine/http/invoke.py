@@ -6,10 +6,11 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from .. import limits, wire
+from .._http import send_all
 from ..aws import traces
 from ..aws.faults import Fault
 from ..aws.messages import Request
@@ -28,6 +29,9 @@ from .budget import SMALL
 from .cycle import REMAPPED, InvokeCycle, no_room
 from .door import Door
 from .pace import Pace
+
+if TYPE_CHECKING:
+    from .protocol import Protocol
 
 EVENT = "Event"
 DRY_RUN = "DryRun"
@@ -64,6 +68,8 @@ class Endpoint:
         self._names: dict[tuple[bytes, Placement], Name] = {}
         self._paces: dict[Deployment, Pace] = {}
         self._hosts: set[bytes] = set()  # Host headers that are this server's
+        self._accepted: list[tuple[Protocol, bytes]] = []  # responses of events that became durable together
+        events.watchers.append(self._send)
         self._placements: dict[bytes, Placement] = {}  # by the scope of a signature, which is believed
 
     def invoke(self, cycle: InvokeCycle) -> None:
@@ -229,10 +235,20 @@ class Endpoint:
 
     def _stored(self, cycle: InvokeCycle, request_id: str, error: BaseException | None) -> None:
         if error is None:
-            cycle.accepted(request_id.encode())
+            cycle.accepted(request_id.encode(), self._accepted)
         else:
             message = f"The event could not be stored: {error}"
             self._refuse(cycle, Fault("ServiceException", message, Type="Service"), request_id)
+
+    def _send(self) -> None:
+        """Writes the responses of all events that a commit has made durable."""
+        if not self._accepted:
+            return
+        accepted, self._accepted = self._accepted, []
+        taken = send_all([(protocol.descriptor, response) for protocol, response in accepted])
+        for (protocol, response), sent in zip(accepted, taken, strict=True):
+            if sent < len(response):
+                protocol.transport.write(response[sent:])
 
     def _function(self, url: bytes, placement: Placement, options: dict[bytes, bytes]) -> Name:
         """The function's name and qualifier, checked as the model has it. Raises Fault."""

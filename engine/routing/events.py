@@ -91,6 +91,7 @@ class Events:
     ) -> None:
         """workers: of one version at most. delays: seconds before the second and the third attempt."""
         self._queues = queues
+        self.watchers = queues.watchers
         self._hosting = hosting
         self._endings = endings
         self._workers = workers

@@ -1,4 +1,6 @@
-/* A request that came whole, in one read, and has nothing in it but what every request has: taken apart in one pass.
+/* Two short cuts of an HTTP server's: taking a plain request apart, and writing many responses.
+
+   A request that came whole, in one read, and has nothing in it but what every request has: taken apart in one pass.
 
    It is a fast path beside the parser, so it must never understand anything otherwise than that does: scan() takes
    what has exactly one reading, and says None to all else (another version, chunks, an upgrade, Connection, Expect, a
@@ -8,11 +10,13 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     FIELDS = 64,       /* headers; who sends more is the parser's */
     NAME = 64,         /* bytes of a header's name */
     DIGITS = 9,        /* of a body's length */
+    SENDS = 256,       /* responses that are written at once */
     NAMES = 128,       /* header names that are kept */
 };
 
@@ -178,6 +182,54 @@ static PyObject *scan(PyObject *Py_UNUSED(module), PyObject *data)
     return result;
 }
 
+/* Each of a list's bytes to its socket, without the interpreter's lock: other threads run meanwhile. */
+static PyObject *send_all(PyObject *Py_UNUSED(module), PyObject *pairs)
+{
+    struct {
+        int descriptor;
+        const char *bytes;
+        size_t size, done;
+    } sends[SENDS];
+    Py_ssize_t n = PyList_Size(pairs), filled = 0;
+    if (n < 0)
+        return NULL;
+    PyObject *result = PyList_New(n);
+    for (Py_ssize_t at = 0; result != NULL && at < n; at += filled) {
+        for (filled = 0; filled < SENDS && at + filled < n; filled++) {
+            PyObject *pair = PyList_GetItem(pairs, at + filled);
+            char *bytes;
+            Py_ssize_t size;
+            long descriptor = -1;
+            if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2 ||
+                PyBytes_AsStringAndSize(PyTuple_GetItem(pair, 1), &bytes, &size) < 0 ||
+                ((descriptor = PyLong_AsLong(PyTuple_GetItem(pair, 0))) == -1 && PyErr_Occurred())) {
+                if (!PyErr_Occurred())
+                    PyErr_SetString(PyExc_TypeError, "a list of (descriptor, bytes)");
+                Py_DECREF(result);
+                return NULL;
+            }
+            sends[filled].descriptor = (int)descriptor;
+            sends[filled].bytes = bytes;
+            sends[filled].size = (size_t)size;
+        }
+        Py_BEGIN_ALLOW_THREADS
+        for (Py_ssize_t i = 0; i < filled; i++) {
+            ssize_t sent = send(sends[i].descriptor, sends[i].bytes, sends[i].size, MSG_DONTWAIT | MSG_NOSIGNAL);
+            sends[i].done = sent > 0 ? (size_t)sent : 0;
+        }
+        Py_END_ALLOW_THREADS
+        for (Py_ssize_t i = 0; i < filled; i++) {
+            PyObject *done = PyLong_FromSize_t(sends[i].done);
+            if (done == NULL) {
+                Py_DECREF(result);
+                return NULL;
+            }
+            PyList_SetItem(result, at + i, done);
+        }
+    }
+    return result;
+}
+
 static int prepare(PyObject *Py_UNUSED(module))
 {
     if (methods_[0] != NULL)
@@ -195,6 +247,8 @@ static int prepare(PyObject *Py_UNUSED(module))
 static PyMethodDef functions[] = {
     {"scan", scan, METH_O,
      "scan(data): (method, url, [(name, value), ...], body) of a plain request that is all of the bytes; or None."},
+    {"send_all", send_all, METH_O,
+     "send_all([(descriptor, bytes), ...]): how many bytes each socket took, 0 where it took none, whatever the reason."},
     {NULL, NULL, 0, NULL},
 };
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)prepare}, {0, NULL}};
