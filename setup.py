@@ -12,6 +12,7 @@ if not sys.platform.startswith("linux"):
 
 
 STRICT = ["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
+CALL_HEADERS = ["native/engine/queue.h", "native/engine/stats.h", "native/shared/lane.h"]
 
 
 class BuildWithSamples(build_py):
@@ -33,19 +34,18 @@ setup(
     cffi_modules=["native/build.py:ffi"],
     ext_modules=[
         Extension(
-            "engine._json",
-            ["native/json/encode.c"],
-            py_limited_api=True,
-            extra_compile_args=STRICT,
-        ),
-        Extension(
-            "engine._call",
-            ["native/call/invoke.c"],
+            f"engine.{name}",
+            [source],
             include_dirs=["native"],
-            depends=["native/engine/queue.h", "native/engine/stats.h", "native/shared/lane.h"],
+            depends=headers,
             py_limited_api=True,
             extra_compile_args=STRICT,
-        ),
+        )
+        for name, source, headers in (
+            ("_json", "native/json/encode.c", []),
+            ("_http", "native/http/request.c", []),
+            ("_call", "native/call/invoke.c", CALL_HEADERS),
+        )
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for CPython 3.11 and later
 )

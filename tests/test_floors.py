@@ -15,7 +15,7 @@ from engine.cli.main import COMMANDS
 PACKAGE = Path(engine.__file__).resolve().parent
 # What each room may import, ground first; no room is named before it has its own line, so nothing points up.
 ARROWS = {
-    "errors": "", "limits": "", "version": "", "_native": "", "_json": "", "_call": "",
+    "errors": "", "limits": "", "version": "", "_native": "", "_json": "", "_call": "", "_http": "",
     "launch": "errors",
     "wire": "", "frames": "",
     "config": "errors limits wire",
@@ -41,12 +41,12 @@ ARROWS = {
     "aio": "errors limits wire _native config calls observe runtime queues routing bus_routing bus consume",
     "load": "errors limits version _native config calls aio",
     "console": "errors limits wire observe durable aws hosting services sources",
-    "http": "errors limits wire control calls observe runtime durable aws hosting routing services sources console",
+    "http": "errors limits wire _http control calls observe runtime durable aws hosting routing services sources console",
     "cli": "errors limits wire _native control observe runtime function sync aws hosting deploy load http",
 }  # fmt: skip
 # The face names what it shows and loads it when asked; it also has the version.
 FACE = {"", "cli"}
-NATIVE = {"_native", "_json", "_call"}
+NATIVE = {"_native", "_json", "_call", "_http"}
 NEVER_IN_WORKERS = {"asyncio", "uvloop", "concurrent", "multiprocessing"}
 
 

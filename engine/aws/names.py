@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .faults import Fault
 
@@ -33,8 +34,7 @@ class Place:
     @classmethod
     def of(cls, partition: str) -> Place:
         """The place whose records are in a partition of the store."""
-        account, region = partition.split("/")
-        return cls(region, account)
+        return _place(partition)
 
     @property
     def partition(self) -> str:
@@ -74,3 +74,9 @@ class Place:
         if found["account"] not in (None, self.account):
             raise Fault("AccessDeniedException", None)
         return FunctionName(name, own or qualifier)
+
+
+@lru_cache(maxsize=1024)
+def _place(partition: str) -> Place:
+    account, region = partition.split("/")
+    return Place(region, account)

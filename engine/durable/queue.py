@@ -27,9 +27,10 @@ from typing import NamedTuple
 from ..errors import EngineError
 from .folder import StoreError
 from .queue_alarms import NEVER, Alarms
-from .queue_rows import ROW_BYTES, QueueRows, Reader, Row
+from .queue_row import ROW_BYTES, Row
+from .queue_rows import QueueRows, Reader
 from .queue_window import Window, Windows
-from .queue_writer import Batch, Writer
+from .queue_writer import Batch, Stored, Writer
 from .store import Step, Store
 
 MAX_BYTES = 1 << 30  # of all rows together
@@ -101,9 +102,16 @@ class Queues:
         self._base = loaded.now - clock()
         self.max_bytes, self.max_rows = max_bytes, max_rows
         self._writer = Writer(store, self.now, loaded.next)
-        self._writer.stored, self._writer.written, self._writer.idle = self._stored, self._place, self._wake
+        self._writer.stored, self._writer.written, self._writer.idle = (
+            self._stored,
+            self._place,
+            self._committed,
+        )
         self._windows = Windows(Reader(store.reader()), self._writer, loaded.queues, self._complain)
         self._listeners: dict[str, Listener] = {}
+        self.watchers: list[
+            Callable[[], object]
+        ] = []  # called after each commit, and all that is to be called for it
         self._woken: dict[str, None] = {}
         self._unwanted: set[int] = set()  # being put, and purged meanwhile
         self._alarms = Alarms(self._loop, self.tick)
@@ -145,6 +153,28 @@ class Queues:
         """A new row, due after `delay` seconds. The future has its id once it is durable, or fails with StoreError.
         All puts of one turn of the loop are one commit. also: steps of other kinds in that commit. Raises
         QueueFull."""
+        future: asyncio.Future[int] = self._loop.create_future()
+        id = self._writer.next_id
+
+        def stored(error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(id)
+            else:
+                future.set_exception(error)
+
+        self._put(queue, value, meta, delay, stored, also)
+        return future
+
+    def post(self, queue: str, value: bytes, stored: Stored, *, meta: bytes = b"") -> None:
+        """As `put`, due at once: `stored` is called in the loop with None or the error, and in the same turn for all
+        rows of a commit. Raises QueueFull."""
+        self._put(queue, value, meta, 0.0, stored, ())
+
+    def _put(
+        self, queue: str, value: bytes, meta: bytes, delay: float, stored: Stored, also: Sequence[Step]
+    ) -> None:
         size = len(value) + len(meta) + ROW_BYTES
         if self.byte_count + size > self.max_bytes or self.row_count >= self.max_rows:
             raise QueueFull(f"the queues are full: {self.row_count} rows of {self.byte_count} bytes")
@@ -152,7 +182,7 @@ class Queues:
         row = Row(self._writer.next_id, queue, now + int(delay * 1e9), 0, now, size, meta, value)
         self._writer.next_id += 1
         self._windows.count(row, 1)
-        return self._writer.put(row, also)
+        self._writer.put(row, stored, also)
 
     def lease(
         self, queue: str, n: int = 1, seconds: float | None = None, *, in_place: bool = False
@@ -429,6 +459,11 @@ class Queues:
                     self._woken[name] = None
         if self.row_count and now - self._writer.kept >= IDLE_KEPT:
             self._writer.soon()
+        self._wake()
+
+    def _committed(self) -> None:
+        for watcher in self.watchers:
+            watcher()
         self._wake()
 
     def _wake(self) -> None:

@@ -1,5 +1,8 @@
 """What queues write: new rows with each turn of the loop, changes of rows one commit after the other.
 
+While the disk is busy with one commit of new rows and has the next, those that come are gathered for the one after
+them: the fewer commits, the fewer statements and the larger images, and nothing would be written earlier.
+
 Changes are in order, so that a row's states reach the disk in order, and a write that failed is not overtaken by a
 later one: it is tried again, with what came meanwhile, until the disk has it. A new row that could not be written is
 refused."""
@@ -11,14 +14,18 @@ import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from .queue_rows import INLINE, Clock, Insert, Purge, Row, Write, state_of
+from . import queue_images
+from .queue_row import INLINE, Row
+from .queue_rows import Clock, Insert, Purge, Write, beside_of, state_of
 from .store import Step, Store
 
 KEPT, RESERVED = 1_000_000_000, 10_000  # nanoseconds, and ids, that one record of the clock covers
 PURGED = 1_000  # rows that one commit purges
+AHEAD = 2  # commits of new rows that the store has at a time
 AGAIN = (0.05, 5.0)  # seconds until a write that failed is tried again, at first and at most
 
-Batch = list[tuple[Row, "asyncio.Future[int]"]]
+Stored = Callable[[BaseException | None], object]  # called with why a row was not written, if it was not
+Batch = list[tuple[Row, Stored]]
 _Done = Callable[[BaseException | None, int], None]
 
 
@@ -39,33 +46,34 @@ class Writer:
         self._puts: Batch = []
         self._also: list[Step] = []
         self._states: dict[int, Row] = {}  # to be written with the next change
-        self._gone: dict[int, bool] = {}  # to be deleted with it; may it be large?
+        self._gone: dict[int, Row] = {}  # to be deleted with it
         self._waiters: list[asyncio.Future[None]] = []
+        self._putting = 0  # commits of new rows that the store has
         self._writing = self._soon = self._closed = False
         self._failures = 0
         self.stored: Callable[[Batch, BaseException | None], None] = lambda batch, error: None
         self.written: Callable[[list[Row]], None] = lambda rows: None
         self.idle: Callable[[], None] = lambda: None
 
-    def put(self, row: Row, also: Sequence[Step]) -> asyncio.Future[int]:
-        """The future has its id, or why it was not written; after `stored`."""
+    def put(self, row: Row, stored: Stored, also: Sequence[Step] = ()) -> None:
+        """`stored` is called in the loop once the disk has it, or has refused it; after the writer's own."""
         if not self._puts:
             self._loop.call_soon(self._flush)
-        future: asyncio.Future[int] = self._loop.create_future()
         self.putting[row.id] = row
-        self._puts.append((row, future))
-        self._also += also
-        return future
+        self._puts.append((row, stored))
+        if also:
+            self._also += also
 
     def state(self, row: Row) -> None:
         """To be written as it is then."""
         row.unwritten = True
+        row.tabled = bool(row.spot)
         self._states[row.id] = row
 
     def gone(self, row: Row) -> None:
         """To be deleted."""
         self._states.pop(row.id, None)
-        self._gone[row.id] = row.size > INLINE
+        self._gone[row.id] = row
         self.settling.add(row.id)
 
     def purge(self, queue: str) -> asyncio.Future[None]:
@@ -87,7 +95,7 @@ class Writer:
 
     def close(self) -> None:
         """Hand all of it to the store, which writes before it closes. Nothing is called any more."""
-        self._flush()
+        self._put_all()
         self._closed = True
         self._store.commit([*self._change(self._states, self._gone), Clock(self._now(), self.next_id)])
 
@@ -113,31 +121,46 @@ class Writer:
         self._store.commit(steps).add_done_callback(over)
 
     def _flush(self) -> None:
+        if self._putting < AHEAD:
+            self._put_all()
+
+    def _put_all(self) -> None:
         batch, self._puts = self._puts, []
         also, self._also = self._also, []
         if not batch:
             return
 
-        def done(error: BaseException | None, _: int) -> None:
-            for row, _future in batch:
+        def done(error: BaseException | None, _count: int) -> None:
+            self._putting -= 1
+            self._flush()
+            for row, _ in batch:
                 del self.putting[row.id]
             self.stored(batch, error)
-            for row, future in batch:
-                if future.done():
-                    continue
-                if error is None:
-                    future.set_result(row.id)
-                else:
-                    future.set_exception(error)
+            for _, stored in batch:
+                try:
+                    stored(error)
+                except Exception as failure:  # it keeps no other from hearing
+                    message = "who put a row could not be called"
+                    self._loop.call_exception_handler({"message": message, "exception": failure})
 
-        self._commit([Insert([row for row, _ in batch]), *also], done)
+        self._putting += 1
+        rows, images = queue_images.gather([row for row, _ in batch])
+        steps: list[Step] = [Insert(rows)] if rows else []
+        if images:
+            steps.append(queue_images.InsertImages(images))
+        self._commit([*steps, *also], done)
 
     @staticmethod
-    def _change(states: dict[int, Row], gone: dict[int, bool]) -> list[Step]:
+    def _change(states: dict[int, Row], gone: dict[int, Row]) -> list[Step]:
         if not states and not gone:
             return []
-        large = [id for id, large in gone.items() if large]
-        return [Write([state_of(row) for row in states.values()], list(gone), large)]
+        alone = [row for row in states.values() if not row.spot]
+        beside = [row for row in states.values() if row.spot]
+        own = [row for row in gone.values() if not row.spot or row.tabled]
+        large = [row.id for row in own if row.size > INLINE and not row.spot]
+        bits = queue_images.gone([row.spot for row in gone.values() if row.spot])
+        states_of, rows_beside = [state_of(row) for row in alone], [beside_of(row) for row in beside]
+        return [Write(states_of, rows_beside, [row.id for row in own], large, bits)]
 
     def _write(self) -> None:
         self._soon = False

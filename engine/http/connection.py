@@ -52,6 +52,7 @@ class Connection(asyncio.Protocol):
         peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self.client = str(peer[0]) if isinstance(peer, tuple) else None  # None: by a Unix socket
         self.port = int(own[1]) if isinstance(own, tuple) else None
+        self.descriptor: int = transport.get_extra_info("socket").fileno()
         self.outgoing = Outgoing(transport, self.budget)
         self.head_hold = Hold(self.budget)  # for a head that is not complete
         self.acceptor.connections.add(self)

@@ -19,7 +19,13 @@ _HEAD = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%bcontent-length: %d\r\n\r\n%b"
 _PHRASES = {each.value: each.phrase.encode() for each in http.HTTPStatus}
 # To which the date is to be added.
 STATUS_LINE = {n: b"HTTP/1.1 %d %b\r\ndate: " % (n, _PHRASES.get(n, b"")) for n in range(100, 1000)}
+# Of an accepted event: the date, and its request id.
+_ACCEPTED = (
+    b"HTTP/1.1 202 Accepted\r\ndate: %b\r\nx-amzn-requestid: %b\r\nx-amzn-remapped-content-length: 0\r\n"
+    b"content-length: 0\r\n\r\n"
+)
 Header = tuple[bytes, bytes]
+REMAPPED: Header = (b"x-amzn-remapped-content-length", b"0")
 
 
 def no_room() -> Fault:
@@ -240,6 +246,24 @@ class InvokeCycle(Cycle):
             protocol.finish()
         protocol.responded()
         return True
+
+    def accepted(self, request_id: bytes, together: list[tuple[Protocol, bytes]]) -> None:
+        """The response to an event that cannot be lost any more, in one write: now, or by who writes all of `together`
+        before anything else."""
+        protocol = self.protocol
+        transport = protocol.transport
+        if self.response_complete or not self.keep_alive or self.disconnected or transport.is_closing():
+            self.respond(202, [(b"x-amzn-requestid", request_id), REMAPPED], b"")
+            return
+        self.response_complete = True
+        if self.hold is not None:
+            self.hold.release()
+        response = _ACCEPTED % (protocol.acceptor.date(), request_id)
+        if protocol.pipeline or transport.get_write_buffer_size():
+            transport.write(response)
+        else:
+            together.append((protocol, response))
+        protocol.responded()
 
     def succeed(self, lines: bytes, payload: bytes) -> bool:
         """The usual response, in one write: 200, with these header lines. False as in respond()."""

@@ -255,7 +255,7 @@ class Exchange(Cycle):
         protocol.responded()
 
 
-def request_of(protocol: Protocol, url: bytes, headers: list[Header]) -> Request:
+def request_of(protocol: Protocol, method: str, url: bytes, headers: list[Header]) -> Request:
     """A request whose head is complete. Raises ValueError, httptools.HttpParserError: a URL that is none."""
     if url.startswith(b"/") and b"#" not in url:
         path, _, query = url.partition(b"?")
@@ -263,7 +263,7 @@ def request_of(protocol: Protocol, url: bytes, headers: list[Header]) -> Request
         parsed = httptools.parse_url(url)
         path, query = parsed.path, parsed.query or b""
     request = Request(
-        protocol.parser.get_method().decode("ascii"),
+        method,
         path.decode("ascii"),
         query.decode("latin-1"),
         [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from .. import limits, wire
+from .._http import send_all
 from ..aws import traces
 from ..aws.faults import Fault
 from ..aws.messages import Request
@@ -24,9 +26,12 @@ from ..routing.events import Events
 from ..services.lambda_ import malformed
 from ..services.lambda_.invocation import check_size, extras_of, log_result
 from .budget import SMALL
-from .cycle import Header, InvokeCycle, no_room
+from .cycle import REMAPPED, InvokeCycle, no_room
 from .door import Door
 from .pace import Pace
+
+if TYPE_CHECKING:
+    from .protocol import Protocol
 
 EVENT = "Event"
 DRY_RUN = "DryRun"
@@ -42,7 +47,6 @@ _MEMBERS = {
 }  # fmt: skip
 _NAMES_KEPT = 1000  # by URL: with its qualifier, one takes 300 bytes
 _PLAIN_EVENT = {_TYPE: EVENT.encode()}  # with nothing in it that is still to be checked
-_REMAPPED: Header = (b"x-amzn-remapped-content-length", b"0")
 _HEADERS = (
     b"content-type: application/json\r\nx-amzn-requestid: %b\r\nx-amzn-remapped-content-length: 0\r\n"
     b"x-amz-executed-version: %b\r\nx-amzn-trace-id: %b\r\n"
@@ -64,6 +68,8 @@ class Endpoint:
         self._names: dict[tuple[bytes, Placement], Name] = {}
         self._paces: dict[Deployment, Pace] = {}
         self._hosts: set[bytes] = set()  # Host headers that are this server's
+        self._accepted: list[tuple[Protocol, bytes]] = []  # responses of events that became durable together
+        events.watchers.append(self._send)
         self._placements: dict[bytes, Placement] = {}  # by the scope of a signature, which is believed
 
     def invoke(self, cycle: InvokeCycle) -> None:
@@ -132,7 +138,7 @@ class Endpoint:
         route = placement.invoker.route(*function)
         extras = _extras(options) if options else None
         if kind == DRY_RUN:
-            cycle.respond(204, [(b"x-amzn-requestid", str(uuid.uuid4()).encode()), _REMAPPED], b"")
+            cycle.respond(204, [(b"x-amzn-requestid", str(uuid.uuid4()).encode()), REMAPPED], b"")
             return
         if kind == EVENT:
             self._accept(cycle, placement, function, body or b"{}", extras)
@@ -224,18 +230,25 @@ class Endpoint:
         """An asynchronous event: 202 once it cannot be lost any more."""
         malformed.check(body)
         id = new_id()
-        text = uuid_text(id)
+        event = AcceptedEvent(*function, placement.place.partition, id, time.time(), extras)
+        self._events.accept(event, body, partial(self._stored, cycle, uuid_text(id)))
 
-        def on_stored(error: BaseException | None) -> None:
-            if error is None:
-                cycle.respond(202, [(b"x-amzn-requestid", text.encode()), _REMAPPED], b"")
-            else:
-                message = f"The event could not be stored: {error}"
-                self._refuse(cycle, Fault("ServiceException", message, Type="Service"), text)
+    def _stored(self, cycle: InvokeCycle, request_id: str, error: BaseException | None) -> None:
+        if error is None:
+            cycle.accepted(request_id.encode(), self._accepted)
+        else:
+            message = f"The event could not be stored: {error}"
+            self._refuse(cycle, Fault("ServiceException", message, Type="Service"), request_id)
 
-        partition = placement.place.partition
-        event = AcceptedEvent(*function, partition, id, time.time(), extras)
-        self._events.accept(event, body, on_stored)
+    def _send(self) -> None:
+        """Writes the responses of all events that a commit has made durable."""
+        if not self._accepted:
+            return
+        accepted, self._accepted = self._accepted, []
+        taken = send_all([(protocol.descriptor, response) for protocol, response in accepted])
+        for (protocol, response), sent in zip(accepted, taken, strict=True):
+            if sent < len(response):
+                protocol.transport.write(response[sent:])
 
     def _function(self, url: bytes, placement: Placement, options: dict[bytes, bytes]) -> Name:
         """The function's name and qualifier, checked as the model has it. Raises Fault."""

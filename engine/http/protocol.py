@@ -1,4 +1,5 @@
 """HTTP/1.1 on a connection, parsed by httptools: what arrives becomes requests, which are carried out in order.
+A request that came whole and has nothing unusual takes a short cut past the parser (`_http.scan`).
 
 An Invoke is answered by callbacks alone: its body goes to the engine as it arrived, and its response to the socket as
 the worker wrote it. Every other request is an Exchange, with a task of its own. A request behind another one, whichever
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from .._http import scan
 from .acceptor import KEEP_ALIVE
 from .budget import FREE
 from .connection import FIELDS, HEAD_BYTES, Connection
@@ -97,6 +99,9 @@ class Protocol(Connection):
                     return
             return
         self._size = size
+        if not self.begun and type(data) is bytes and (found := scan(data)) is not None:
+            self._whole(*found)
+            return
         while data:
             try:
                 self.parser.feed_data(data)
@@ -111,7 +116,29 @@ class Protocol(Connection):
                 return
         if self.begun:
             self._unfinished(size)
-        elif self._timer is not None and self.linger is None and not self.transport.is_closing():
+        elif self._timer is not None:
+            self._in_time()
+
+    def _whole(self, method: str, url: bytes, headers: list[Header], body: bytes) -> None:
+        """A plain request has come, all of it."""
+        self.begun = True
+        self._expects_100 = False
+        try:
+            self._arrived(method, url, headers, True)
+            if body:
+                self.on_body(body)
+        except httptools.HttpParserError:
+            self.refuse(self._status)
+            return
+        self.begun = False
+        assert self.cycle is not None
+        self.cycle.completed()
+        if self._timer is not None:
+            self._in_time()
+
+    def _in_time(self) -> None:
+        """What was read is complete: its timer is not needed any more."""
+        if self._timer is not None and self.linger is None and not self.transport.is_closing():
             self._timer.cancel()
             self._timer = None
 
@@ -124,7 +151,8 @@ class Protocol(Connection):
         if queued or size > HEAD_BYTES or len(self._headers) > FIELDS:
             return False
         try:
-            taken = self.acceptor.upgrade(request_of(self, self._url, self._headers))
+            method = self.parser.get_method().decode("ascii")
+            taken = self.acceptor.upgrade(request_of(self, method, self._url, self._headers))
         except (ValueError, httptools.HttpParserError):  # a URL that is none
             return False
         if taken is None:
@@ -215,6 +243,11 @@ class Protocol(Connection):
             if self._upgrades:
                 return
             self._stop(400)
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        self._arrived(parser.get_method().decode("ascii"), url, headers, keep_alive)
+
+    def _arrived(self, method: str, url: bytes, headers: list[Header], keep_alive: bool) -> None:
+        """A request's head is there."""
         head = 0
         if self._head or self._size > FREE:
             self.head_hold.release()
@@ -224,12 +257,11 @@ class Protocol(Connection):
             self._stop(431)
         before = self.cycle
         queued = before is not None and not before.response_complete
-        keep_alive = version != "1.0" and parser.should_keep_alive()
         cycle: Cycle
-        if url.startswith(_ROUTE) and _INVOCATIONS in url and parser.get_method() == b"POST":
+        if url.startswith(_ROUTE) and _INVOCATIONS in url and method == "POST":
             cycle = InvokeCycle(self, url, headers, keep_alive, self.endpoint.body_limit)
         else:
-            cycle = Exchange(self, request_of(self, url, headers), keep_alive, self._expects_100)
+            cycle = Exchange(self, request_of(self, method, url, headers), keep_alive, self._expects_100)
         if queued or head > FREE:
             cycle.head = head + _FIELD_BYTES * len(headers) + _QUEUED_BYTES
             if not cycle.take():

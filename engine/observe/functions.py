@@ -77,6 +77,20 @@ class _Tally:
 
 
 @dataclass(slots=True)
+class _Counted:
+    """Values of asynchronous events. values: those that are not in the point yet."""
+
+    point: Point = field(default_factory=lambda: Point(buckets={}))
+    values: list[float] = field(default_factory=list)
+
+    def settle(self) -> Point:
+        values, self.values = self.values, []
+        if values:
+            self.point.merge(of_values(values))
+        return self.point
+
+
+@dataclass(slots=True)
 class _Waiting:
     """What a deployment's records said that are not tallied yet."""
 
@@ -90,7 +104,7 @@ class FunctionMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._tallies: dict[_Called, _Tally] = {}
-        self._events: dict[_Event, Point] = {}
+        self._events: dict[_Event, _Counted] = {}
         self.durations: dict[str, Point] = {}  # by function ARN, since the server's start: milliseconds
         self._waiting: dict[int, _Waiting] = {}  # by the deployment's identity
         self._ran: dict[int, DeploymentInfo] = {}  # since the last sample, by identity
@@ -162,7 +176,8 @@ class FunctionMetrics:
                 if tally.duration.count:
                     metrics.merge(Series(*place, "Duration", dimensions, "Milliseconds"), tally.duration, at)
         events, self._events = self._events, {}
-        for event, point in events.items():
+        for event, counted in events.items():
+            point = counted.settle()
             unit = "Milliseconds" if event.metric == AGE else "Count"
             for dimensions in _dimensions(event.name, "$LATEST", ""):
                 series = Series(event.region, event.account, NAMESPACE, event.metric, dimensions, unit)
@@ -203,10 +218,15 @@ class FunctionMetrics:
     ) -> None:
         """Of a function's asynchronous events, and of what is sent when they end."""
         key = _Event(region, account, name, metric, int(self._metrics.clock() // MINUTE))
-        point = self._events.get(key)
-        if point is None:
-            point = self._events[key] = Point(buckets={})
-        point.add(value, times)
+        counted = self._events.get(key)
+        if counted is None:
+            counted = self._events[key] = _Counted()
+        if times != 1:
+            counted.point.add(value, times)
+            return
+        counted.values.append(value)
+        if len(counted.values) >= TOGETHER:
+            counted.settle()
 
 
 class MappingMetrics:

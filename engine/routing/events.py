@@ -91,6 +91,7 @@ class Events:
     ) -> None:
         """workers: of one version at most. delays: seconds before the second and the third attempt."""
         self._queues = queues
+        self.watchers = queues.watchers
         self._hosting = hosting
         self._endings = endings
         self._workers = workers
@@ -125,20 +126,17 @@ class Events:
 
     def accept(self, event: AcceptedEvent, payload: bytes, on_stored: OnStored) -> None:
         """Raises Fault when there is no room for it."""
+        received = partial(self._received, event.partition, event.name, on_stored)
         try:
-            future = self._queues.put(queue_of(event.partition, event.name), payload, meta=encode(event))
+            self._queues.post(queue_of(event.partition, event.name), payload, received, meta=encode(event))
         except QueueFull:
             reason = "FunctionInvocationRateLimitExceeded"
             raise Fault("TooManyRequestsException", "Rate Exceeded.", Reason=reason, Type="User") from None
-        place = Place.of(event.partition)
 
-        def stored(done: asyncio.Future[int]) -> None:
-            error = done.exception()
-            if error is None:
-                self._endings.measure(place, event.name, RECEIVED)
-            on_stored(error)
-
-        future.add_done_callback(stored)
+    def _received(self, partition: str, name: str, on_stored: OnStored, error: BaseException | None) -> None:
+        if error is None:
+            self._endings.measure(Place.of(partition), name, RECEIVED)
+        on_stored(error)
 
     # Turns.
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import queue_disk
 from served import ROLE, RUNTIME, Served
 
 from .conftest import wait_until as within
@@ -153,9 +154,7 @@ class Lives:
         """Of its events and deliveries, on the disk."""
         uri = f"file:{self.state}/stoker.db?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
-            pattern = f"*:*/{function}"
-            found = database.execute("SELECT count(*) FROM queue WHERE queue GLOB ?", (pattern,))
-            return int(found.fetchone()[0])
+            return len(queue_disk.rows(database, f"*:*/{function}"))
 
     def receive(self, queue: str) -> dict[str, str]:
         """The bodies of what can be received now, with their handles."""

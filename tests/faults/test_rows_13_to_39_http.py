@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gc
 import io
 import json
 import os
+import re
 import resource
 import socket
 import sys
@@ -287,6 +289,29 @@ def test_row_30_requests_in_one_piece_are_answered_in_order(http: Http) -> None:
             said += sock.recv(65536)
     places = [said.find(b'"a"'), said.find(b'"Functions"'), said.find(b'"b"')]
     assert places == sorted(places)
+
+
+@pytest.mark.promise(325)
+def test_row_30_events_between_other_requests_are_answered_in_order(http: Http) -> None:
+    """On one connection in one piece, while others become durable with them."""
+    post = b"POST /2015-03-31/functions/%b/invocations HTTP/1.1\r\nhost: localhost\r\n"
+    function = http.request(b"{}").split(b"/functions/")[1].split(b"/")[0]
+    event = post % function + b"x-amz-invocation-type: Event\r\ncontent-length: 2\r\n\r\n{}"
+    wrong = post % b"missing" + b"x-amz-invocation-type: Event\r\ncontent-length: 2\r\n\r\n{}"
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(http.connect()) for _ in range(20)]
+        for other in others:
+            other.sendall(event)
+        with http.connect() as sock:
+            sock.sendall((event + wrong + event + http.request(b'{"answer": "a"}')) * 5)
+            sock.shutdown(socket.SHUT_WR)
+            received = everything(sock)
+        for other in others:
+            assert other.recv(65536).startswith(b"HTTP/1.1 202 Accepted\r\n")
+    statuses = re.findall(rb"HTTP/1.1 (\d+) ", received)
+    assert statuses == [b"202", b"404", b"202", b"200"] * 5
+    ids = re.findall(rb"x-amzn-requestid: (\S+)\r", received, re.IGNORECASE)
+    assert len(ids) == len(set(ids)) == 20
 
 
 def test_row_30_many_that_are_refused_at_once_in_one_piece(http: Http) -> None:

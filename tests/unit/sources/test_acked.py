@@ -69,7 +69,7 @@ def test_a_source_is_of_a_known_type_with_its_members() -> None:
             own_sources.kind_of({**right, **wrong})
 
 
-@pytest.mark.promise(333)
+@pytest.mark.promise(320)
 @pytest.mark.parametrize("fields", [{b"body": b'{"n": "%d"}'}, {b"%b": b"\xff", b'"': b"text"}])
 def test_an_event_has_entries_of_redis_as_they_are_described(fields: dict[bytes, bytes]) -> None:
     stream = 'a "%s" stream'

@@ -145,7 +145,7 @@ def test_where_brokers_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert brokers.named("arn:a") == ""
 
 
-@pytest.mark.promise(333)
+@pytest.mark.promise(320)
 @pytest.mark.parametrize(
     "members",
     [

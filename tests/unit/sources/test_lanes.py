@@ -198,7 +198,7 @@ def test_children_are_read_after_their_parents() -> None:
     assert readable(shards, {"a", "b", "c", "e"}) == ["d"]
 
 
-@pytest.mark.promise(334)
+@pytest.mark.promise(321)
 def test_a_record_that_is_done_before_others_holds_nothing_but_its_place() -> None:
     progress = Progress()
     records = [Record(str(n), "", b"{}" * 1000, NOW) for n in range(4)]

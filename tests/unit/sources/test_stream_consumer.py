@@ -226,7 +226,7 @@ def test_latest_is_where_the_mapping_begins_also_after_a_kill() -> None:
     run(body, StartingPosition="LATEST")
 
 
-@pytest.mark.promise(335)
+@pytest.mark.promise(322)
 def test_a_shard_that_was_quiet_for_long_is_read_less_often_until_a_record_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

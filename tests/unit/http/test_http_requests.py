@@ -1,0 +1,136 @@
+"""The short cut past the parser takes a request as the parser does, or leaves it to that."""
+
+from __future__ import annotations
+
+import socket
+
+import httptools
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine._http import scan, send_all
+
+POST = b"POST /2015-03-31/functions/f/invocations?Qualifier=1 HTTP/1.1\r\n"
+
+
+class _Parsed:
+    """What httptools makes of bytes that are one request. Raises HttpParserError."""
+
+    def __init__(self, data: bytes) -> None:
+        self.url = self.body = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.ends = 0
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(data)
+        self.method = self.parser.get_method().decode()
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.ends += 1
+
+
+def _agree(data: bytes) -> bool:
+    """Was it taken? Then the parser takes it likewise, as one whole request of a connection that stays open."""
+    found = scan(data)
+    if found is None:
+        return False
+    parsed = _Parsed(data)
+    assert found == (parsed.method, parsed.url, parsed.headers, parsed.body)
+    assert parsed.ends == 1 and parsed.parser.should_keep_alive() and not parsed.parser.should_upgrade()
+    assert parsed.parser.get_http_version() == "1.1"
+    return True
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        POST + b"Host: a:1\r\nContent-Length: 2\r\n\r\n{}",
+        POST + b"\r\n",
+        POST + b"content-length: 0\r\n\r\n",
+        POST + b"X-Amz-Date:\t 20260101T000000Z \t\r\nAuthorization: AWS4 a=b, c\r\nempty:\r\nHOST:b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"DELETE /a/%20b?c=d&e HTTP/1.1\r\nhost: a\r\n\r\n",
+    ],
+)
+@pytest.mark.promise(324)
+def test_a_plain_request_is_taken(data: bytes) -> None:
+    assert _agree(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\r\n", b"POST", POST, POST + b"host: a\r\n", POST + b"\r\nx", b"\r\n" + POST + b"\r\n",
+        POST + b"content-length: 2\r\n\r\n{", POST + b"content-length: 2\r\n\r\n{}x",
+        POST + b"content-length: 1\r\ncontent-length: 1\r\n\r\nx",
+        *(POST + b"content-length:%b\r\n\r\nxx" % value for value in (b" +2", b" 2,2", b" 0x2", b" 2 2", b"", b" -2")),
+        POST + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}",
+        *(POST + name + b": x\r\n\r\n" for name in (
+            b"transfer-encoding", b"Connection", b"upgrade", b"Expect", b"TE", b"trailer", b"Proxy-Connection",
+        )),
+        POST + b"a: b\r\n c\r\n\r\n", POST + b"a : b\r\n\r\n", POST + b": b\r\n\r\n", POST + b"a\r\n\r\n",
+        POST + b"a: \x00\r\n\r\n", POST + b"a: \xe4\r\n\r\n", POST + b"a: b\n\r\n", POST + b"a: b\r\r\n\r\n",
+        POST + b"a: b\r\n\n", b"post / HTTP/1.1\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\n\r\n", b"GET  / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1 \r\n\r\n", b"GET a HTTP/1.1\r\n\r\n", b"GET /#a HTTP/1.1\r\n\r\n",
+        b"GET http://a/ HTTP/1.1\r\n\r\n", b"GET /\xc3\xa4 HTTP/1.1\r\n\r\n", b"GET /\x7f HTTP/1.1\r\n\r\n",
+        POST + b"a: b\r\n" * 65 + b"\r\n", POST + b"a" * 65 + b": b\r\n\r\n",
+    ],
+)  # fmt: skip
+@pytest.mark.promise(324)
+def test_everything_else_is_the_parsers(data: bytes) -> None:
+    assert scan(data) is None
+
+
+_PIECES = st.sampled_from(
+    [
+        b"POST", b"GET", b" ", b"/", b"/a?b#c", b" HTTP/1.1", b" HTTP/1.0", b"\r\n", b"\n", b"\r", b"\r\n\r\n", b":",
+        b"\t", b"host", b"Content-Length", b"content-length: 2\r\n", b"2", b"0", b"{}", b"Transfer-Encoding: chunked",
+        b"connection: close", b"\x00", b"\xff", b",", b";", b'"',
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_PIECES, max_size=6), st.integers(0, 80), st.booleans())
+@pytest.mark.promise(324)
+def test_any_bytes_are_taken_as_the_parser_takes_them(pieces: list[bytes], at: int, instead: bool) -> None:
+    """A plain request that something was put into, or in the place of what it had."""
+    plain = POST + b"Host: a\r\ncontent-length: 2\r\nx-amz-date: b\r\n\r\n{}"
+    put = b"".join(pieces)
+    _agree(plain[:at] + put + plain[at + len(put) * instead :])
+
+
+def test_what_is_no_bytes_is_refused() -> None:
+    with pytest.raises(TypeError):
+        scan(memoryview(b""))  # type: ignore[arg-type]
+    for wrong in ([1], [(1,)], [("a", b"")], [(1, "a")]):
+        with pytest.raises(TypeError):
+            send_all(wrong)  # type: ignore[arg-type]
+
+
+def test_each_socket_gets_its_own_and_says_how_much_it_took() -> None:
+    pairs = [socket.socketpair() for _ in range(300)]
+    full, gone = socket.socketpair(), socket.socketpair()
+    full[0].setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            full[0].send(bytes(65536))
+    gone[1].close()
+    sends = [(mine.fileno(), b"%d" % at) for at, (mine, _) in enumerate(pairs)]
+    assert send_all([*sends, (full[0].fileno(), b"x"), (gone[0].fileno(), b"x"), (1 << 20, b"x")]) == [
+        *[len(each) for _, each in sends], 0, 0, 0,
+    ]  # fmt: skip
+    assert [other.recv(10) for _, other in pairs] == [each for _, each in sends]
+    assert send_all([]) == []
+    for each in (*pairs, full, gone):
+        for one in each:
+            one.close()
