@@ -41,7 +41,9 @@ ARROWS = {
     "aio": "errors limits wire _native config calls observe runtime queues routing bus_routing bus consume",
     "load": "errors limits version _native config calls aio",
     "console": "errors limits wire observe durable aws hosting services sources",
-    "http": "errors limits wire _http control calls observe runtime durable aws hosting routing services sources console",
+    "http": (
+        "errors limits wire _http control calls observe runtime durable aws hosting routing services sources console"
+    ),
     "cli": "errors limits wire _native control observe runtime function sync aws hosting deploy load http",
 }  # fmt: skip
 # The face names what it shows and loads it when asked; it also has the version.

@@ -27,8 +27,7 @@ from typing import NamedTuple
 from ..errors import EngineError
 from .folder import StoreError
 from .queue_alarms import NEVER, Alarms
-from .queue_row import ROW_BYTES, Row
-from .queue_rows import QueueRows, Reader
+from .queue_rows import ROW_BYTES, QueueRows, Reader, Row
 from .queue_window import Window, Windows
 from .queue_writer import Batch, Stored, Writer
 from .store import Step, Store

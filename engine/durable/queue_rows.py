@@ -1,8 +1,7 @@
 """The queue's rows on the disk: their tables, what changes them, and how they are read.
 
 A row's state (queue, due, attempts, metadata) changes while its payload does not, so each has a checksum of its own,
-and a payload of more than a page lies apart: a change of the state does not write it again. Rows that are put together
-have an image in common (queue_images.py)."""
+and a payload of more than a page lies apart: a change of the state does not write it again."""
 
 from __future__ import annotations
 
@@ -10,13 +9,15 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zlib import crc32
 
-from . import queue_images
-from .queue_row import INLINE, ROW_BYTES, Row, delete, parts, tuples
 from .store import Damage
 
+T = TypeVar("T")
+
+ROW_BYTES = 128  # what a row counts for beside its payload and metadata
+INLINE = 2048  # bytes of a payload that lies in its row
 # The index has all that counting asks for, and the order in which rows are due.
 _TABLES = (
     """CREATE TABLE queue (id INTEGER PRIMARY KEY, queue TEXT NOT NULL, due INTEGER NOT NULL, attempts INTEGER NOT
@@ -30,6 +31,57 @@ _TABLES = (
 )
 
 
+class Row:
+    """A row as memory has it. Times are nanoseconds of the service clock; size: bytes that it counts for."""
+
+    __slots__ = (
+        "attempts",
+        "due",
+        "first",
+        "id",
+        "leased",
+        "meta",
+        "placed",
+        "queue",
+        "size",
+        "until",
+        "unwritten",
+        "value",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        id: int,
+        queue: str,
+        due: int,
+        attempts: int,
+        first: int,
+        size: int,
+        meta: bytes,
+        value: bytes | None,
+    ) -> None:
+        self.id = id
+        self.queue = queue
+        self.due = due
+        self.attempts = attempts
+        self.first = first
+        self.size = size
+        self.meta = meta
+        self.value = value  # None: it is on the disk only
+        self.placed = False  # it is in its queue's window
+        self.leased = False
+        self.until = 0  # of a lease with a term
+        self.unwritten = False  # its state is another than the disk's
+
+    def head(self) -> int:
+        """The checksum of what may change."""
+        return _head(self.queue, self.id, self.due, self.attempts, self.first, self.size, self.meta)
+
+
+def _head(queue: str, id: int, due: int, attempts: int, first: int, size: int, meta: bytes) -> int:
+    return crc32(f"{queue}\0{id} {due} {attempts} {first} {size}".encode(), crc32(meta))
+
+
 @dataclass(frozen=True, slots=True)
 class Insert:
     """New rows, with their payloads."""
@@ -37,7 +89,7 @@ class Insert:
     rows: Sequence[Row]
 
     def apply(self, connection: sqlite3.Connection) -> None:
-        for part, size in parts(self.rows):
+        for part, size in _parts(self.rows):
             values = [column for row in part for column in _columns(row)]
             connection.execute(_insert(size), values + [None] * (10 * size - len(values)))
         large = [
@@ -57,40 +109,27 @@ def _columns(row: Row) -> tuple[int, str, int, int, int, int, bytes, int, bytes 
 
 
 State = tuple[int, str, int, int, int, bytes, int]  # id, queue, due, attempts, size, meta, head
-Beside = tuple[
-    int, str, int, int, int, int, bytes, int, None, int
-]  # a row without its payload, which is in an image
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """The states that rows have now, and those of images; the ids of rows that are gone, of those among them that may
-    be large, and by image the bits of its rows that are."""
+    """The states that rows have now; the ids of those that are gone, and of those among them that may be large."""
 
     states: Sequence[State]
-    beside: Sequence[Beside]
     gone: Sequence[int]
     large: Sequence[int]
-    bits: dict[int, tuple[int, int]]
 
     def apply(self, connection: sqlite3.Connection) -> None:
-        for states, size in parts(self.states):
+        for states, size in _parts(self.states):
             values = [column for state in states for column in state]
             connection.execute(_update(size), values + [None] * (7 * size - len(values)))
-        for beside, size in parts(self.beside):
-            columns = [column for row in beside for column in row]
-            connection.execute(
-                _insert(size, "INSERT OR REPLACE"), columns + [None] * (10 * size - len(columns))
-            )
-        delete(connection, "queue", self.gone)
-        delete(connection, "queue_payload", self.large)
-        queue_images.take(connection, self.bits)
+        _delete(connection, "queue", self.gone)
+        _delete(connection, "queue_payload", self.large)
 
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """About `limit` rows of a queue, up to an id. Its commit's future has how many there were: fewer, if there are no
-    more."""
+    """At most `limit` rows of a queue, up to an id. Its commit's future has how many there were."""
 
     queue: str
     last: int
@@ -101,11 +140,9 @@ class Purge:
             "SELECT id FROM queue WHERE queue=? AND id<=? LIMIT ?", (self.queue, self.last, self.limit)
         ).fetchall()
         ids = [id for (id,) in found]
-        delete(connection, "queue", ids)
-        delete(connection, "queue_payload", ids)
-        left = self.limit - len(ids)
-        more = queue_images.purge(connection, self.queue, self.last, left) if left else 0
-        return len(ids) + more
+        _delete(connection, "queue", ids)
+        _delete(connection, "queue_payload", ids)
+        return len(ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +156,41 @@ class Clock:
         connection.execute("UPDATE queue_clock SET now=max(now, ?), next=max(next, ?)", (self.now, self.next))
 
 
+# Each statement gives up the interpreter's lock once, and waits for it again: in a server that is busy that costs far
+# more than the statement. So one has many rows, in sizes of which few statements are ever prepared; what is left of one
+# is filled with rows of NULL, which are none.
+_MOST = 256
+
+
+def _parts(items: Sequence[T]) -> Iterator[tuple[Sequence[T], int]]:
+    """Some of them at a time, and the size of the statement that they need."""
+    for at in range(0, len(items), _MOST):
+        part = items[at : at + _MOST]
+        yield part, 1 << (len(part) - 1).bit_length()
+
+
+def _tuples(rows: int, columns: int) -> str:
+    one = f"({', '.join('?' * columns)})"
+    return ", ".join([one] * rows)
+
+
 @cache
-def _insert(size: int, how: str = "INSERT") -> str:
-    return f"{how} INTO queue SELECT * FROM (VALUES {tuples(size, 10)}) WHERE column1 NOTNULL"
+def _insert(size: int) -> str:
+    return f"INSERT INTO queue SELECT * FROM (VALUES {_tuples(size, 10)}) WHERE column1 NOTNULL"
 
 
 @cache
 def _update(size: int) -> str:
     return (
         "UPDATE queue SET queue=column2, due=column3, attempts=column4, size=column5, meta=column6, "
-        f"head=column7 FROM (VALUES {tuples(size, 7)}) WHERE id=column1"
+        f"head=column7 FROM (VALUES {_tuples(size, 7)}) WHERE id=column1"
     )
+
+
+def _delete(connection: sqlite3.Connection, table: str, ids: Sequence[int]) -> None:
+    for part, size in _parts(ids):
+        values = [*part, *[None] * (size - len(part))]
+        connection.execute(f"DELETE FROM {table} WHERE id IN {_tuples(1, size)}", values)
 
 
 class Loaded(NamedTuple):
@@ -144,10 +205,10 @@ class QueueRows:
     """The kind."""
 
     name = "queue"
-    version = 2  # 1: there were no images
+    version = 1
 
     def upgrade(self, connection: sqlite3.Connection, version: int) -> None:
-        for table in (*(() if version else _TABLES), *queue_images.TABLES):
+        for table in _TABLES:
             connection.execute(table)
 
     def load(self, connection: sqlite3.Connection) -> Iterator[Loaded]:
@@ -164,11 +225,6 @@ class QueueRows:
         now, next = connection.execute("SELECT now, next FROM queue_clock").fetchone()
         for id, first in connection.execute("SELECT id, first FROM queue ORDER BY id DESC LIMIT 1"):
             now, next = max(now, first), max(next, id + 1)
-        images, last, due = queue_images.load(connection)
-        now, next = max(now, due), max(next, last + 1)
-        for name, (count, size) in images.items():
-            before = queues.get(name, (0, 0))
-            queues[name] = before[0] + count, before[1] + size
         yield Loaded(now, next, queues)
 
 
@@ -188,7 +244,6 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._payloads = queue_images.Payloads(connection)
 
     def after(self, queue: str, due: int, id: int, above: int, limit: int) -> list[Row | int]:
         """The queue's next rows behind (due, id) in order; of one that is damaged, its id. above: no id up to
@@ -198,20 +253,14 @@ class Reader:
             "WHERE queue=? AND (due, id) > (?, ?) AND id > ? ORDER BY due, id LIMIT ?",
             (queue, due, id, above, limit),
         ).fetchall()
-        rows = [_checked(columns) for columns in found]
-        more = queue_images.after(self._connection, queue, due, id, above, limit)
-        if not more:
-            return rows
-        return sorted(rows + more, key=_order)[:limit] if rows else more
+        return [_checked(columns) for columns in found]
 
-    def value(self, row: Row) -> bytes | None:
+    def value(self, id: int) -> bytes | None:
         """A payload. None: it is damaged."""
-        if row.spot:
-            return self._payloads[row]
         found = self._connection.execute(
             "SELECT coalesce(queue.value, queue_payload.value), sum FROM queue LEFT JOIN queue_payload USING (id) "
             "WHERE queue.id=?",
-            (row.id,),
+            (id,),
         ).fetchone()
         if found is None or not isinstance(found[0], bytes) or crc32(found[0]) != found[1]:
             return None
@@ -222,9 +271,7 @@ class Reader:
         found = self._connection.execute(
             "SELECT id, queue, due, attempts, first, size, meta, NULL, head, sum FROM queue WHERE id=?", (id,)
         ).fetchone()
-        if found is None:
-            return queue_images.find(self._connection, id)
-        row = _checked(found)
+        row = found and _checked(found)
         return row if isinstance(row, Row) else None
 
     def delayed(self, queue: str, now: int) -> int:
@@ -244,23 +291,9 @@ def _checked(columns: Sequence[object]) -> Row | int:
     value = row.value
     try:
         sound = row.head() == head and (value is None or crc32(value) == sum)
-        if isinstance(sum, int) and sum < 0:
-            row.spot, row.tabled = -sum, True
     except (TypeError, UnicodeError):  # damage can change a value's type
         sound = False
     return row if sound else row.id
-
-
-def _order(row: Row | int) -> tuple[int, int]:
-    """One that is damaged comes first."""
-    return (row.due, row.id) if isinstance(row, Row) else (-1, row)
-
-
-def beside_of(row: Row) -> Beside:
-    """Of a row that is in an image."""
-    return (
-        row.id, row.queue, row.due, row.attempts, row.first, row.size, row.meta, row.head(), None, -row.spot,
-    )  # fmt: skip
 
 
 def state_of(row: Row) -> State:

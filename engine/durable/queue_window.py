@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 from .folder import StoreError
 from .queue_alarms import NEVER
-from .queue_row import Row
-from .queue_rows import Reader
+from .queue_rows import Reader, Row
 from .queue_writer import Writer
 
 WINDOW, SMALL_WINDOW = 512, 16  # rows of a queue in memory; once there are ALL of all queues, fewer
@@ -157,7 +156,7 @@ class Windows:
         """A payload from the disk. None: it is damaged; the row is left where it is, and never leased again. Raises
         StoreError when it could not be read, which says nothing about the row."""
         try:
-            value = self._reader.value(row)
+            value = self._reader.value(row.id)
         except sqlite3.Error as error:
             self._complain("a queue could not be read", error)
             raise StoreError(f"the queue could not be read: {error}") from error

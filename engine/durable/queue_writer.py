@@ -1,7 +1,7 @@
 """What queues write: new rows with each turn of the loop, changes of rows one commit after the other.
 
 While the disk is busy with one commit of new rows and has the next, those that come are gathered for the one after
-them: the fewer commits, the fewer statements and the larger images, and nothing would be written earlier.
+them: the fewer commits, the fewer statements, and nothing would be written earlier.
 
 Changes are in order, so that a row's states reach the disk in order, and a write that failed is not overtaken by a
 later one: it is tried again, with what came meanwhile, until the disk has it. A new row that could not be written is
@@ -14,9 +14,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from . import queue_images
-from .queue_row import INLINE, Row
-from .queue_rows import Clock, Insert, Purge, Write, beside_of, state_of
+from .queue_rows import INLINE, Clock, Insert, Purge, Row, Write, state_of
 from .store import Step, Store
 
 KEPT, RESERVED = 1_000_000_000, 10_000  # nanoseconds, and ids, that one record of the clock covers
@@ -46,7 +44,7 @@ class Writer:
         self._puts: Batch = []
         self._also: list[Step] = []
         self._states: dict[int, Row] = {}  # to be written with the next change
-        self._gone: dict[int, Row] = {}  # to be deleted with it
+        self._gone: dict[int, bool] = {}  # to be deleted with it; may it be large?
         self._waiters: list[asyncio.Future[None]] = []
         self._putting = 0  # commits of new rows that the store has
         self._writing = self._soon = self._closed = False
@@ -67,13 +65,12 @@ class Writer:
     def state(self, row: Row) -> None:
         """To be written as it is then."""
         row.unwritten = True
-        row.tabled = bool(row.spot)
         self._states[row.id] = row
 
     def gone(self, row: Row) -> None:
         """To be deleted."""
         self._states.pop(row.id, None)
-        self._gone[row.id] = row
+        self._gone[row.id] = row.size > INLINE
         self.settling.add(row.id)
 
     def purge(self, queue: str) -> asyncio.Future[None]:
@@ -144,23 +141,14 @@ class Writer:
                     self._loop.call_exception_handler({"message": message, "exception": failure})
 
         self._putting += 1
-        rows, images = queue_images.gather([row for row, _ in batch])
-        steps: list[Step] = [Insert(rows)] if rows else []
-        if images:
-            steps.append(queue_images.InsertImages(images))
-        self._commit([*steps, *also], done)
+        self._commit([Insert([row for row, _ in batch]), *also], done)
 
     @staticmethod
-    def _change(states: dict[int, Row], gone: dict[int, Row]) -> list[Step]:
+    def _change(states: dict[int, Row], gone: dict[int, bool]) -> list[Step]:
         if not states and not gone:
             return []
-        alone = [row for row in states.values() if not row.spot]
-        beside = [row for row in states.values() if row.spot]
-        own = [row for row in gone.values() if not row.spot or row.tabled]
-        large = [row.id for row in own if row.size > INLINE and not row.spot]
-        bits = queue_images.gone([row.spot for row in gone.values() if row.spot])
-        states_of, rows_beside = [state_of(row) for row in alone], [beside_of(row) for row in beside]
-        return [Write(states_of, rows_beside, [row.id for row in own], large, bits)]
+        large = [id for id, large in gone.items() if large]
+        return [Write([state_of(row) for row in states.values()], list(gone), large)]
 
     def _write(self) -> None:
         self._soon = False

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import queue_disk
 from served import ROLE, RUNTIME, Served
 
 from engine.hosting.archives import pack
@@ -119,6 +118,7 @@ class Killed:
         return Counter(path.read_text().split() if path.exists() else [])
 
     def rows(self, but: str = "") -> int:
-        """That the queues have once the server ended. but: of those with such names, as a shell's pattern."""
+        """That the queues have once the server ended. but: of those with such names, in SQL's LIKE."""
         with contextlib.closing(sqlite3.connect(self.folder / "state" / "stoker.db")) as database:
-            return len(queue_disk.rows(database)) - len(queue_disk.rows(database, but))
+            query = "SELECT count(*) FROM queue WHERE queue NOT LIKE ?"
+            return int(database.execute(query, (but,)).fetchone()[0])

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import queue_disk
 from served import ROLE, RUNTIME, Served
 
 from .conftest import wait_until as within
@@ -154,7 +153,9 @@ class Lives:
         """Of its events and deliveries, on the disk."""
         uri = f"file:{self.state}/stoker.db?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
-            return len(queue_disk.rows(database, f"*:*/{function}"))
+            pattern = f"*:*/{function}"
+            found = database.execute("SELECT count(*) FROM queue WHERE queue GLOB ?", (pattern,))
+            return int(found.fetchone()[0])
 
     def receive(self, queue: str) -> dict[str, str]:
         """The bodies of what can be received now, with their handles."""

@@ -291,7 +291,7 @@ def test_row_30_requests_in_one_piece_are_answered_in_order(http: Http) -> None:
     assert places == sorted(places)
 
 
-@pytest.mark.promise(325)
+@pytest.mark.promise(324)
 def test_row_30_events_between_other_requests_are_answered_in_order(http: Http) -> None:
     """On one connection in one piece, while others become durable with them."""
     post = b"POST /2015-03-31/functions/%b/invocations HTTP/1.1\r\nhost: localhost\r\n"

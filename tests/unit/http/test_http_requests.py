@@ -61,7 +61,7 @@ def _agree(data: bytes) -> bool:
         b"DELETE /a/%20b?c=d&e HTTP/1.1\r\nhost: a\r\n\r\n",
     ],
 )
-@pytest.mark.promise(324)
+@pytest.mark.promise(323)
 def test_a_plain_request_is_taken(data: bytes) -> None:
     assert _agree(data)
 
@@ -85,7 +85,7 @@ def test_a_plain_request_is_taken(data: bytes) -> None:
         POST + b"a: b\r\n" * 65 + b"\r\n", POST + b"a" * 65 + b": b\r\n\r\n",
     ],
 )  # fmt: skip
-@pytest.mark.promise(324)
+@pytest.mark.promise(323)
 def test_everything_else_is_the_parsers(data: bytes) -> None:
     assert scan(data) is None
 
@@ -101,7 +101,7 @@ _PIECES = st.sampled_from(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(_PIECES, max_size=6), st.integers(0, 80), st.booleans())
-@pytest.mark.promise(324)
+@pytest.mark.promise(323)
 def test_any_bytes_are_taken_as_the_parser_takes_them(pieces: list[bytes], at: int, instead: bool) -> None:
     """A plain request that something was put into, or in the place of what it had."""
     plain = POST + b"Host: a\r\ncontent-length: 2\r\nx-amz-date: b\r\n\r\n{}"
