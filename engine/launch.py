@@ -30,8 +30,8 @@ sys.modules["engine"] = module_from_spec(spec)
 spec.loader.exec_module(sys.modules["engine"])
 """
 _MAIN = """
-from engine.worker.start import main
-main({sock}, {pidfd})
+from engine.worker.start import main as zygote
+zygote({sock}, {pidfd})
 """
 
 

@@ -199,7 +199,8 @@ def test_row_50_the_environment_is_lambdas_and_its_own(function: Do) -> None:
     do = function(Environment={"Variables": {"OWN": "value"}})
     variables = do("dict(os.environ)")
     assert set(variables) - set(of_functions()) == {
-        "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_EXECUTION_ENV", "AWS_LAMBDA_RUNTIME_API",
+        "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_DISABLE_HOST_PREFIX_INJECTION", "AWS_ENDPOINT_URL",
+        "AWS_EXECUTION_ENV", "AWS_LAMBDA_RUNTIME_API",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION",
         "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
         "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
