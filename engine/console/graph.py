@@ -49,7 +49,7 @@ class Metric(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """label: what is said of it; metric: None where nothing is counted."""
+    """label: its text; metric: None where nothing is counted."""
 
     start: str
     end: str

@@ -60,12 +60,8 @@ class Recent:
         found, self._found = self._found, []
         self._quiet, self._by_deployment = self._by_deployment, {}
         places: dict[Place, list[Happened]] = {}
-        by_name: dict[tuple[str, str], list[Happened]] = {}
         for each in found:
-            listed = by_name.get((each.place.region, each.place.account))
-            if listed is None:
-                listed = by_name[each.place.region, each.place.account] = places.setdefault(each.place, [])
-            listed.append(each)
+            places.setdefault(each.place, []).append(each)
         return places
 
 

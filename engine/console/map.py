@@ -48,15 +48,15 @@ class Map:
         start = (now - WITHIN + 60) // 60 * 60
         rates: dict[Metric | None, float] = {}
         for at in range(0, len(metrics), _QUERIES):
-            some = metrics[at : at + _QUERIES]
+            part = metrics[at : at + _QUERIES]
             try:
                 results = await self._clients.call(
-                    "cloudwatch", "GetMetricData", _request(some, start, now), found.place
+                    "cloudwatch", "GetMetricData", _request(part, start, now), found.place
                 )
             except CallFailed:
                 return rates
             for each in results.get("MetricDataResults", ()):
-                rates[some[int(each["Id"][1:])]] = round(sum(each.get("Values") or ()) / (now - start), 2)
+                rates[part[int(each["Id"][1:])]] = round(sum(each.get("Values") or ()) / (now - start), 2)
         return rates
 
 

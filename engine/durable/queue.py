@@ -101,16 +101,12 @@ class Queues:
         self._base = loaded.now - clock()
         self.max_bytes, self.max_rows = max_bytes, max_rows
         self._writer = Writer(store, self.now, loaded.next)
-        self._writer.stored, self._writer.written, self._writer.idle = (
-            self._stored,
-            self._place,
-            self._committed,
-        )
+        self._writer.stored, self._writer.written, self._writer.idle = self._stored, self._place, self._over
         self._windows = Windows(Reader(store.reader()), self._writer, loaded.queues, self._complain)
         self._listeners: dict[str, Listener] = {}
         self.watchers: list[
             Callable[[], object]
-        ] = []  # called after each commit, and all that is to be called for it
+        ] = []  # called after each commit, and after all `stored` of it
         self._woken: dict[str, None] = {}
         self._unwanted: set[int] = set()  # being put, and purged meanwhile
         self._alarms = Alarms(self._loop, self.tick)
@@ -460,7 +456,7 @@ class Queues:
             self._writer.soon()
         self._wake()
 
-    def _committed(self) -> None:
+    def _over(self) -> None:
         for watcher in self.watchers:
             watcher()
         self._wake()

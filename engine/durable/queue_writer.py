@@ -1,8 +1,5 @@
 """What queues write: new rows with each turn of the loop, changes of rows one commit after the other.
 
-While the disk is busy with one commit of new rows and has the next, those that come are gathered for the one after
-them: the fewer commits, the fewer statements, and nothing would be written earlier.
-
 Changes are in order, so that a row's states reach the disk in order, and a write that failed is not overtaken by a
 later one: it is tried again, with what came meanwhile, until the disk has it. A new row that could not be written is
 refused."""
@@ -19,7 +16,6 @@ from .store import Step, Store
 
 KEPT, RESERVED = 1_000_000_000, 10_000  # nanoseconds, and ids, that one record of the clock covers
 PURGED = 1_000  # rows that one commit purges
-AHEAD = 2  # commits of new rows that the store has at a time
 AGAIN = (0.05, 5.0)  # seconds until a write that failed is tried again, at first and at most
 
 Stored = Callable[[BaseException | None], object]  # called with why a row was not written, if it was not
@@ -46,7 +42,6 @@ class Writer:
         self._states: dict[int, Row] = {}  # to be written with the next change
         self._gone: dict[int, bool] = {}  # to be deleted with it; may it be large?
         self._waiters: list[asyncio.Future[None]] = []
-        self._putting = 0  # commits of new rows that the store has
         self._writing = self._soon = self._closed = False
         self._failures = 0
         self.stored: Callable[[Batch, BaseException | None], None] = lambda batch, error: None
@@ -92,7 +87,7 @@ class Writer:
 
     def close(self) -> None:
         """Hand all of it to the store, which writes before it closes. Nothing is called any more."""
-        self._put_all()
+        self._flush()
         self._closed = True
         self._store.commit([*self._change(self._states, self._gone), Clock(self._now(), self.next_id)])
 
@@ -118,18 +113,12 @@ class Writer:
         self._store.commit(steps).add_done_callback(over)
 
     def _flush(self) -> None:
-        if self._putting < AHEAD:
-            self._put_all()
-
-    def _put_all(self) -> None:
         batch, self._puts = self._puts, []
         also, self._also = self._also, []
         if not batch:
             return
 
         def done(error: BaseException | None, _count: int) -> None:
-            self._putting -= 1
-            self._flush()
             for row, _ in batch:
                 del self.putting[row.id]
             self.stored(batch, error)
@@ -140,7 +129,6 @@ class Writer:
                     message = "who put a row could not be called"
                     self._loop.call_exception_handler({"message": message, "exception": failure})
 
-        self._putting += 1
         self._commit([Insert([row for row, _ in batch]), *also], done)
 
     @staticmethod

@@ -313,7 +313,7 @@ class Server:
         stack.push_async_callback(balancing.aclose)
         held = budget.Budget(options.inflight * budget.MIB)
         feed = Feed(hosting, outcomes, counters, mapped, sqs.catalog, Tailing(logs), held.read)
-        self._entrance = self._enter(place)
+        self._entrance = Entrance(self._secrets(), self._accounts(), place)
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded, logs.printed, options.strict, tally),
             apis,
@@ -395,15 +395,14 @@ class Server:
         browsers = Browsers((self.options.host, *self.options.allow_host), addresses=auth is not None)
         if auth is None:
             return Door(place, None, {}, browsers, self._sessions)
-        credentials = load_credentials(auth)
-        accounts = {key: each.account for key, each in credentials.items() if each.account}
-        return Door(place, Verifier(credentials, region=None, sessions=self._sessions), accounts, browsers)
+        verifier = Verifier(load_credentials(auth), region=None, sessions=self._sessions)
+        return Door(place, verifier, self._accounts(), browsers)
 
-    def _enter(self, place: Place) -> Entrance:
+    def _accounts(self) -> dict[str, str]:
+        """By access key, of those that have one of their own."""
         auth = self.options.auth
-        credentials = load_credentials(auth) if auth is not None else {}
-        accounts = {key: each.account for key, each in credentials.items() if each.account}
-        return Entrance(self._secrets(), accounts, place)
+        found = load_credentials(auth) if auth is not None else {}
+        return {key: each.account for key, each in found.items() if each.account}
 
     def _secrets(self) -> dict[str, str] | None:
         """By access key; None where nobody has to sign."""

@@ -11,9 +11,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 _PATH = list(sys.path)  # before a function's own folders are on it
-_COROUTINE_OR_GENERATOR = (
-    0x20 | 0x80 | 0x200
-)  # of a code object's co_flags: the language reference, "The data model"
+# Of a code object's co_flags: the language reference, "The data model".
+_COROUTINE_OR_GENERATOR = 0x20 | 0x80 | 0x200
 _VARARGS = 0x04
 
 
@@ -22,14 +21,11 @@ def is_plain(handler: Any) -> bool:
     has to be imported to know that."""
     if type(handler) is not FunctionType or handler.__dict__:
         return False
-    code, defaults = handler.__code__, len(handler.__defaults__ or ())
-    return (
-        not code.co_flags & _COROUTINE_OR_GENERATOR
-        and code.co_argcount - defaults
-        <= 2
-        <= (sys.maxsize if code.co_flags & _VARARGS else code.co_argcount)
-        and code.co_kwonlyargcount == len(handler.__kwdefaults__ or ())
-    )
+    code = handler.__code__
+    least = code.co_argcount - len(handler.__defaults__ or ())
+    takes_two = least <= 2 and (code.co_argcount >= 2 or code.co_flags & _VARARGS)
+    needs_more = code.co_kwonlyargcount > len(handler.__kwdefaults__ or ())
+    return bool(takes_two and not needs_more and not code.co_flags & _COROUTINE_OR_GENERATOR)
 
 
 def _inspect() -> ModuleType:

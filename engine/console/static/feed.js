@@ -177,9 +177,9 @@ function frame(found) {
   }
   active = now;
   rest(found);
-  const some = invocations > 0;
+  const active = invocations > 0;
   push(history, found.at, {rate: invocations / took, errors: errors / took, throttles: throttles / took, cold,
-    p50: some ? found.all[0] / 1e3 : null, p99: some ? found.all[1] / 1e3 : null, running});
+    p50: active ? found.all[0] / 1e3 : null, p99: active ? found.all[1] / 1e3 : null, running});
   if (watched) {
     const of = named(watched.name);
     push(watched.history, found.at, seen || {rate: 0, errors: 0, throttles: 0, cold: 0, p50: null, p99: null,
