@@ -90,7 +90,8 @@ from engine import Engine
 from engine.consume import Source
 state, code, source = sys.argv[1:]
 with Engine(state=state) as engine:
-    engine.consume(engine.function("app:handler", code=code, name="noted"), Source(**json.loads(source)), batch_size=10)
+    function = engine.function("app:handler", code=code, name="noted", timeout=900)
+    engine.consume(function, Source(**json.loads(source)), batch_size=10)
     time.sleep(600)
 """
 

@@ -33,8 +33,11 @@ def own(server: Served) -> Fed:
 
 
 def add(redis: Any, stream: str, *texts: str) -> list[str]:
-    """Their ids."""
-    return [redis.xadd(stream, {"n": text}).decode() for text in texts]
+    """Entries that are there at once. Their ids."""
+    with redis.pipeline(transaction=True) as entries:
+        for text in texts:
+            entries.xadd(stream, {"n": text})
+        return [each.decode() for each in entries.execute()]
 
 
 def fed(own: Fed, broker: Redis, stream: str, options: dict[str, Any] | None = None, **more: Any) -> str:

@@ -11,7 +11,7 @@ export const history = series();
 export let running = 0;
 export const status = {live: false, inflightBytes: 0};
 
-let source = null, stream = "", group = "", active = new Set(), onStatus = () => {}, watched = null;
+let source = null, stream = "", group = "", busy = new Set(), onStatus = () => {}, watched = null;
 const listeners = new Set();
 const logListeners = new Set();
 
@@ -89,7 +89,7 @@ function snapshot(found) {
   functions.clear();
   queues.clear();
   mappings.clear();
-  active = new Set();
+  busy = new Set();
   running = 0;
   lists(found.lists);
   for (const [id, total, errors, throttles, cold] of found.totals) {
@@ -171,11 +171,11 @@ function frame(found) {
         p99: n ? p99 / 1e3 : null, running: runs};
     }
   }
-  for (const id of active) {
+  for (const id of busy) {
     const each = now.has(id) ? null : functions.get(id);
     if (each) { each.rate = 0; each.failing = 0; }
   }
-  active = now;
+  busy = now;
   rest(found);
   const active = invocations > 0;
   push(history, found.at, {rate: invocations / took, errors: errors / took, throttles: throttles / took, cold,
