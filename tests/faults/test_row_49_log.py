@@ -34,6 +34,7 @@ for count in (9, 5, 2):
     try: commit(*(f"refused-{n}" for n in range(count))).result(10)
     except StoreError: print("refused", flush=True)
     else: print("done", flush=True)
+sys.stdin.readline()
 if sys.argv[3] == "goes on": commit("after").result(10)
 print("over", flush=True)
 sys.stdin.read()
@@ -63,6 +64,7 @@ def test_row_49_what_was_refused_is_not_there_after_a_kill(
                 process.send_signal(signal.SIGKILL)
                 process.wait(20)
         if then != "is killed":
+            process.stdin.write("go on\n")
             assert process.stdout.readline() == "over\n"
             process.send_signal(signal.SIGKILL)
             process.wait(20)

@@ -67,6 +67,7 @@ class KafkaConsumer:
         self._quiet = 0.0  # since when nothing came, and the cluster was not asked either
         self._came = -_QUIET  # the last record
         self._failed: Failed | None = None
+        self._consumer: Any = None  # the session's
 
     async def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -95,12 +96,20 @@ class KafkaConsumer:
         failures = 0
         while self._running:
             begun = time.monotonic()
+            problem: Exception | None = None
             try:
                 await self._session()
             except Exception as error:  # it is this mapping's alone
                 failures = 1 if time.monotonic() - begun > _LONGEST else failures + 1
                 self._status.complain(self._settings, error)
+                problem = error if isinstance(error, words.Problem) else None
             self._begun.set()
+            try:
+                await self._leave()
+            except Exception as error:
+                problem = error
+            if problem is not None:  # what was in flight may have said that all is well
+                self._status.complain(self._settings, problem)
             if self._running:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._halt.wait(), min(_LONGEST, backoff.delay(failures)))
@@ -113,7 +122,7 @@ class KafkaConsumer:
             raise words.Problem("PROBLEM: pip install stoker[kafka]", words.CONFIG) from error
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the mapping says it
         access = await find(self._clients, self._settings)
-        consumer = aiokafka.AIOKafkaConsumer(
+        self._consumer = consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=list(access.servers), group_id=self._settings.group,
             group_instance_id=self._settings.member,  # which has its partitions again at once, after a kill
             session_timeout_ms=20_000, heartbeat_interval_ms=6000,
@@ -129,10 +138,12 @@ class KafkaConsumer:
             await self._consume(consumer, access)
         except Exception as error:
             raise await reason(access, error) from error
-        finally:
-            await self._leave(consumer)
 
-    async def _leave(self, consumer: Any) -> None:
+    async def _leave(self) -> None:
+        """The session's consumer ends, which may take a while: without a topic, or a cluster, it waits for them."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is None:
+            return
         await self._hand_over(consumer, None)
         if self._failed is not None:
             await self._failed.close()
