@@ -89,12 +89,22 @@ class Cycle:
 class InvokeCycle(Cycle):
     """One Invoke."""
 
-    __slots__ = ("_pieces", "_size", "claim", "crowded", "headers", "limit", "looked_at", "too_large", "url")
+    __slots__ = (
+        "_pieces", "_size", "claim", "crowded", "headers", "key", "limit", "looked_at", "too_large", "url",
+    )  # fmt: skip
 
     def __init__(
-        self, protocol: Protocol, url: bytes, headers: list[Header], keep_alive: bool, limit: int
+        self,
+        protocol: Protocol,
+        url: bytes,
+        headers: list[Header],
+        keep_alive: bool,
+        limit: int,
+        key: bytes | None = None,
     ) -> None:
+        """key: under which an event is known once it is accepted."""
         super().__init__(protocol, keep_alive)
+        self.key = key
         self.url = url
         self.headers = headers
         self.limit = limit

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from .. import limits, wire
@@ -54,6 +54,13 @@ _HEADERS = (
 Name = tuple[str, str | None]  # of a function, and its qualifier
 
 
+class Known(NamedTuple):
+    """What all events have in common whose requests differ in nothing but body, date and signature."""
+
+    placement: Placement
+    function: Name
+
+
 class Endpoint:
     """Responds to Invoke."""
 
@@ -76,13 +83,22 @@ class Endpoint:
         """Respond to a request that is complete. Never raises."""
         try:
             self._invoke(cycle)
-        except Fault as fault:
-            self._refuse(cycle, fault, str(uuid.uuid4()))
         except Exception as error:
+            self._failed(cycle, error)
+
+    def event(self, cycle: InvokeCycle, known: Known, body: bytes) -> None:
+        """The same for an event of those."""
+        try:
+            known.placement.invoker.route(*known.function)
+            self._accept(cycle, known.placement, known.function, body or b"{}", None)
+        except Exception as error:
+            self._failed(cycle, error)
+
+    def _failed(self, cycle: InvokeCycle, error: Exception) -> None:
+        if not isinstance(error, Fault):
             cycle.protocol.loop.call_exception_handler({"message": "an Invoke failed", "exception": error})
-            self._refuse(
-                cycle, Fault("ServiceException", "Internal error", Type="Service"), str(uuid.uuid4())
-            )
+            error = Fault("ServiceException", "Internal error", Type="Service")
+        self._refuse(cycle, error, str(uuid.uuid4()))
 
     def look(self, cycle: InvokeCycle) -> bool:
         """May a request whose body is still to come be read? Else this responds."""
@@ -141,6 +157,11 @@ class Endpoint:
             cycle.respond(204, [(b"x-amzn-requestid", str(uuid.uuid4()).encode()), REMAPPED], b"")
             return
         if kind == EVENT:
+            if cycle.key is not None and not self._door.guarded and b"X-Amz-Credential=" not in cycle.url:
+                known = cycle.protocol.acceptor.known
+                if len(known) >= _NAMES_KEPT:
+                    known.clear()
+                known[cycle.key] = Known(placement, function)
             self._accept(cycle, placement, function, body or b"{}", extras)
             return
         request_id = new_id()
