@@ -22,6 +22,9 @@ enum {
     DIGITS = 9,        /* of a body's length */
     KEY = 1024,        /* bytes of a key */
     SENDS = 256,       /* responses that are written at once */
+    RESPONSE = 512,    /* bytes of each */
+    ID = 16,           /* bytes of a request's id, and of its text */
+    TEXT = 36,
     NAMES = 128,       /* header names that are kept */
 };
 
@@ -249,52 +252,86 @@ static PyObject *scan(PyObject *Py_UNUSED(module), PyObject *const *arguments, P
     return result;
 }
 
-/* Each of a list's bytes to its socket, without the interpreter's lock: other threads run meanwhile. */
-static PyObject *send_all(PyObject *Py_UNUSED(module), PyObject *pairs)
+static char *hex_of(char *to, const char *id, size_t n)
+{
+    static const char DIGIT[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        *to++ = DIGIT[(unsigned char)id[i] >> 4];
+        *to++ = DIGIT[(unsigned char)id[i] & 15];
+    }
+    return to;
+}
+
+/* A request id as text, as in uuid_text (engine/calls/dispatch.py). */
+static void text_of(char to[TEXT], const char *id)
+{
+    static const size_t GROUPS[] = {4, 2, 2, 2, 6};
+    for (size_t i = 0; i < sizeof GROUPS / sizeof *GROUPS; id += GROUPS[i++]) {
+        if (i)
+            *to++ = '-';
+        to = hex_of(to, id, GROUPS[i]);
+    }
+}
+
+/* To each socket what all have in common with its own id in it, without the interpreter's lock: other threads run
+   meanwhile. */
+static PyObject *send_all(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     struct {
         int descriptor;
-        const char *bytes;
-        size_t size, done;
+        ssize_t done;
+        char id[ID];
     } sends[SENDS];
-    Py_ssize_t n = PyList_Size(pairs), filled = 0;
-    if (n < 0)
+    char *before, *after, response[RESPONSE];
+    Py_ssize_t n, before_size, after_size;
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "send_all(before, receivers, after)");
         return NULL;
-    PyObject *result = PyList_New(n);
-    for (Py_ssize_t at = 0; result != NULL && at < n; at += filled) {
+    }
+    if (PyBytes_AsStringAndSize(arguments[0], &before, &before_size) < 0 || (n = PyList_Size(arguments[1])) < 0 ||
+        PyBytes_AsStringAndSize(arguments[2], &after, &after_size) < 0)
+        return NULL;
+    size_t size = (size_t)before_size + TEXT + (size_t)after_size;
+    if (size > RESPONSE) {
+        PyErr_SetString(PyExc_ValueError, "a response is too large");
+        return NULL;
+    }
+    memcpy(response, before, (size_t)before_size);
+    memcpy(response + before_size + TEXT, after, (size_t)after_size);
+    PyObject *cut = PyList_New(0);
+    for (Py_ssize_t at = 0, filled; cut != NULL && at < n; at += filled) {
         for (filled = 0; filled < SENDS && at + filled < n; filled++) {
-            PyObject *pair = PyList_GetItem(pairs, at + filled);
-            char *bytes;
-            Py_ssize_t size;
+            PyObject *receiver = PyList_GetItem(arguments[1], at + filled);
+            char *id;
+            Py_ssize_t id_size;
             long descriptor = -1;
-            if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2 ||
-                PyBytes_AsStringAndSize(PyTuple_GetItem(pair, 1), &bytes, &size) < 0 ||
-                ((descriptor = PyLong_AsLong(PyTuple_GetItem(pair, 0))) == -1 && PyErr_Occurred())) {
+            if (!PyTuple_Check(receiver) || PyTuple_Size(receiver) < 2 ||
+                PyBytes_AsStringAndSize(PyTuple_GetItem(receiver, 1), &id, &id_size) < 0 || id_size != ID ||
+                ((descriptor = PyLong_AsLong(PyTuple_GetItem(receiver, 0))) == -1 && PyErr_Occurred())) {
                 if (!PyErr_Occurred())
-                    PyErr_SetString(PyExc_TypeError, "a list of (descriptor, bytes)");
-                Py_DECREF(result);
+                    PyErr_SetString(PyExc_TypeError, "a list of (descriptor, 16 bytes, ...)");
+                Py_DECREF(cut);
                 return NULL;
             }
             sends[filled].descriptor = (int)descriptor;
-            sends[filled].bytes = bytes;
-            sends[filled].size = (size_t)size;
+            memcpy(sends[filled].id, id, ID);
         }
         Py_BEGIN_ALLOW_THREADS
         for (Py_ssize_t i = 0; i < filled; i++) {
-            ssize_t sent = send(sends[i].descriptor, sends[i].bytes, sends[i].size, MSG_DONTWAIT | MSG_NOSIGNAL);
-            sends[i].done = sent > 0 ? (size_t)sent : 0;
+            text_of(response + before_size, sends[i].id);
+            sends[i].done = send(sends[i].descriptor, response, size, MSG_DONTWAIT | MSG_NOSIGNAL);
         }
         Py_END_ALLOW_THREADS
-        for (Py_ssize_t i = 0; i < filled; i++) {
-            PyObject *done = PyLong_FromSize_t(sends[i].done);
-            if (done == NULL) {
-                Py_DECREF(result);
-                return NULL;
-            }
-            PyList_SetItem(result, at + i, done);
+        for (Py_ssize_t i = 0; cut != NULL && i < filled; i++) {
+            if (sends[i].done == (ssize_t)size)
+                continue;
+            PyObject *pair = Py_BuildValue("nn", at + i, sends[i].done > 0 ? (Py_ssize_t)sends[i].done : 0);
+            if (pair == NULL || PyList_Append(cut, pair) < 0)
+                Py_CLEAR(cut);
+            Py_XDECREF(pair);
         }
     }
-    return result;
+    return cut;
 }
 
 static int prepare(PyObject *Py_UNUSED(module))
@@ -315,8 +352,9 @@ static PyMethodDef functions[] = {
     {"scan", (PyCFunction)(void (*)(void))scan, METH_FASTCALL,
      "scan(data, known): (method, url, [(name, value), ...], body, key or None) of a plain request that is all of the "
      "bytes; (known[key], body) where that is there; or None."},
-    {"send_all", send_all, METH_O,
-     "send_all([(descriptor, bytes), ...]): how many bytes each socket took, 0 where it took none, whatever the reason."},
+    {"send_all", (PyCFunction)(void (*)(void))send_all, METH_FASTCALL,
+     "send_all(before, [(descriptor, id, ...), ...], after): to each socket a request's id as text between what all get. "
+     "[(index, bytes), ...] of those that did not take all of it: 0 where one took none, whatever the reason."},
     {NULL, NULL, 0, NULL},
 };
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)prepare}, {0, NULL}};

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import uuid
 
 import httptools
 import pytest
@@ -168,9 +169,11 @@ def test_what_is_no_bytes_is_refused() -> None:
         scan(memoryview(b""), {})  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         scan(b"", None)  # type: ignore[arg-type]
-    for wrong in ([1], [(1,)], [("a", b"")], [(1, "a")]):
+    for wrong in ([1], [(1,)], [("a", bytes(16))], [(1, "a")], [(1, bytes(15))]):
         with pytest.raises(TypeError):
-            send_all(wrong)  # type: ignore[arg-type]
+            send_all(b"", wrong, b"")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="too large"):
+        send_all(bytes(512), [], b"")
 
 
 def test_each_socket_gets_its_own_and_says_how_much_it_took() -> None:
@@ -181,12 +184,16 @@ def test_each_socket_gets_its_own_and_says_how_much_it_took() -> None:
         while True:
             full[0].send(bytes(65536))
     gone[1].close()
-    sends = [(mine.fileno(), b"%d" % at) for at, (mine, _) in enumerate(pairs)]
-    assert send_all([*sends, (full[0].fileno(), b"x"), (gone[0].fileno(), b"x"), (1 << 20, b"x")]) == [
-        *[len(each) for _, each in sends], 0, 0, 0,
-    ]  # fmt: skip
-    assert [other.recv(10) for _, other in pairs] == [each for _, each in sends]
-    assert send_all([]) == []
+    ids = [uuid.uuid4() for _ in pairs]
+    sends = [(mine.fileno(), id.bytes, None) for id, (mine, _) in zip(ids, pairs, strict=True)]
+    others = [
+        (full[0].fileno(), bytes(16), None),
+        (gone[0].fileno(), bytes(16), None),
+        (1 << 20, bytes(16), None),
+    ]
+    assert send_all(b"<", [*sends, *others], b">") == [(300, 0), (301, 0), (302, 0)]
+    assert [other.recv(100) for _, other in pairs] == [b"<%b>" % str(id).encode() for id in ids]
+    assert send_all(b"", [], b"") == []
     for each in (*pairs, full, gone):
         for one in each:
             one.close()
