@@ -17,7 +17,7 @@ from served import ECHO, REGION, ROLE, RUNTIME, Served, zipped
 
 PATH = "/2015-03-31/functions/f/invocations"
 KEY, SECRET = "AKIAEXAMPLE", "secret"
-pytestmark = [pytest.mark.slow, pytest.mark.promise(346)]
+pytestmark = pytest.mark.slow
 
 
 class Response(NamedTuple):
@@ -77,6 +77,7 @@ def known(server: Served) -> Iterator[Connection]:
     made.close()
 
 
+@pytest.mark.promise(346)
 def test_a_body_is_looked_at_each_time(known: Connection) -> None:
     assert known.send(b"{").status == 400
     assert known.send(b"").status == known.send(b"3").status == 202
@@ -88,11 +89,13 @@ def test_a_body_is_looked_at_each_time(known: Connection) -> None:
 @pytest.mark.parametrize(
     "headers", [{"Host": "rebound.example"}, {"Origin": "https://evil.example"}, {"Sec_Fetch_Site": "cross-site"}]
 )  # fmt: skip
+@pytest.mark.promise(346)
 def test_a_page_of_another_site_sends_none(known: Connection, headers: Mapping[str, str]) -> None:
     assert known.send(**headers).status == 403
     assert known.send().status == 202
 
 
+@pytest.mark.promise(346)
 def test_each_function_and_place_has_its_own(known: Connection) -> None:
     """What is asked of another one is answered of that."""
     scope = "AWS4-HMAC-SHA256 Credential=111111111111/20260101/eu-west-1/lambda/aws4_request, Signature=0"
@@ -103,6 +106,7 @@ def test_each_function_and_place_has_its_own(known: Connection) -> None:
     assert known.send().status == 202
 
 
+@pytest.mark.promise(346)
 def test_a_function_that_is_gone_takes_none_and_comes_again(server: Served, known: Connection) -> None:
     api = server.client()
     api.delete_function(FunctionName="f")
@@ -112,6 +116,7 @@ def test_a_function_that_is_gone_takes_none_and_comes_again(server: Served, know
     assert known.send().status == 202
 
 
+@pytest.mark.promise(346)
 def test_where_requests_must_be_signed_each_signature_is_held_against_its_body(tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.write_text(f"[a]\naws_access_key_id={KEY}\naws_secret_access_key={SECRET}\n")
