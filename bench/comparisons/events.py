@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import boto3
 from botocore.config import Config
 
 from bench.harness import Effort, Series, WrongResult, interleave
+from bench.http_cost import cpu_ns
 from bench.machine import resident_bytes
 from bench.peers.http import INVOKE, ROOT, VENVS, HttpPeer, closed_loop, free_port
 from bench.peers.logs import RawSqlite, RedisStreams
@@ -109,6 +111,11 @@ class Queueing(HttpPeer):
         assert self.process is not None
         return resident_bytes([self.process.pid])
 
+    def cpu(self) -> int:
+        """Nanoseconds that its process has had."""
+        assert self.process is not None
+        return cpu_ns(self.process.pid)
+
     def restart(self) -> float:
         """Killed, and begun again: seconds until it answers."""
         assert self.process is not None
@@ -141,10 +148,13 @@ def events(effort: Effort) -> Outcome:
         ours.hold("bulk")
         ours.accept("bulk", VALUE, 60, 2_000)
         resident, queued = ours.resident(), 2_000
+        costs: list[float] = []
 
         def accept() -> Series:
             nonlocal queued
+            cpu = ours.cpu()
             series = ours.accept("bulk", VALUE, seconds)
+            costs.append((ours.cpu() - cpu) / 1e3 / series.count)
             queued += series.count
             return series
 
@@ -180,7 +190,8 @@ def events(effort: Effort) -> Outcome:
     )  # fmt: skip
     starts.sort()
     out.notes += [
-        f"accepted, {MANY} in flight: p50 {duration(accepted.median(ours.name))}",
+        f"accepted, {MANY} in flight: p50 {duration(accepted.median(ours.name))}; an event took "
+        f"{statistics.median(costs):.1f} µs of CPU of the server's process",
         f"{queued:,} events of 1 KB wait: memory grown by {mib(grown)}, a restart after SIGKILL {again:.2f} s, "
         f"where an empty server's start took {empty:.2f} s",
         f"an idle function's event while they run, from its Invoke to its start: p50 "

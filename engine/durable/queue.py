@@ -29,7 +29,7 @@ from .folder import StoreError
 from .queue_alarms import NEVER, Alarms
 from .queue_rows import ROW_BYTES, QueueRows, Reader, Row
 from .queue_window import Window, Windows
-from .queue_writer import Batch, Stored, Writer
+from .queue_writer import Stored, Writer
 from .store import Step, Store
 
 MAX_BYTES = 1 << 30  # of all rows together
@@ -149,35 +149,33 @@ class Queues:
         All puts of one turn of the loop are one commit. also: steps of other kinds in that commit. Raises
         QueueFull."""
         future: asyncio.Future[int] = self._loop.create_future()
-        id = self._writer.next_id
-
-        def stored(error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(id)
-            else:
-                future.set_exception(error)
-
-        self._put(queue, value, meta, delay, stored, also)
+        self._put(queue, value, meta, delay, _resolve, (future, self._writer.next_id), also)
         return future
 
-    def post(self, queue: str, value: bytes, stored: Stored, *, meta: bytes = b"") -> None:
-        """As `put`, due at once: `stored` is called in the loop with None or the error, and in the same turn for all
-        rows of a commit. Raises QueueFull."""
-        self._put(queue, value, meta, 0.0, stored, ())
+    def post(self, queue: str, value: bytes, stored: Stored, item: object, *, meta: bytes = b"") -> None:
+        """As `put`, due at once: `stored` is called in the loop once for all rows of a commit that have it, with their
+        items and None or the error. Raises QueueFull."""
+        self._put(queue, value, meta, 0.0, stored, item, ())
 
     def _put(
-        self, queue: str, value: bytes, meta: bytes, delay: float, stored: Stored, also: Sequence[Step]
+        self,
+        queue: str,
+        value: bytes,
+        meta: bytes,
+        delay: float,
+        stored: Stored,
+        item: object,
+        also: Sequence[Step],
     ) -> None:
         size = len(value) + len(meta) + ROW_BYTES
-        if self.byte_count + size > self.max_bytes or self.row_count >= self.max_rows:
+        windows, writer = self._windows, self._writer
+        if windows.byte_count + size > self.max_bytes or windows.row_count >= self.max_rows:
             raise QueueFull(f"the queues are full: {self.row_count} rows of {self.byte_count} bytes")
         now = self.now()
-        row = Row(self._writer.next_id, queue, now + int(delay * 1e9), 0, now, size, meta, value)
-        self._writer.next_id += 1
-        self._windows.count(row, 1)
-        self._writer.put(row, stored, also)
+        row = Row(writer.next_id, queue, now + int(delay * 1e9), 0, now, size, meta, value)
+        writer.next_id += 1
+        windows.count(row, 1)
+        writer.put(row, stored, item, also)
 
     def lease(
         self, queue: str, n: int = 1, seconds: float | None = None, *, in_place: bool = False
@@ -384,9 +382,12 @@ class Queues:
 
     # What the writer reports.
 
-    def _stored(self, batch: Batch, error: BaseException | None) -> None:
+    def _stored(self, rows: list[Row], error: BaseException | None) -> None:
+        if error is None and not self._unwanted:
+            self._place(rows)
+            return
         placed = []
-        for row, _ in batch:
+        for row in rows:
             if row.id in self._unwanted:
                 self._unwanted.remove(row.id)
             elif error is None:
@@ -484,3 +485,13 @@ class Queues:
                 leases + [(it.alarm, it.name, 0) for it in queues.values() if it.alarm < NEVER]
             )
         self._alarms.arm(self.now(), self._writer.kept + IDLE_KEPT if self.row_count else NEVER)
+
+
+def _resolve(puts: list[tuple[asyncio.Future[int], int]], error: BaseException | None) -> None:
+    for future, id in puts:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(id)
+        else:
+            future.set_exception(error)

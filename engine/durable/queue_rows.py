@@ -157,8 +157,8 @@ class Clock:
 
 
 # Each statement gives up the interpreter's lock once, and waits for it again: in a server that is busy that costs far
-# more than the statement. So one has many rows, in sizes of which few statements are ever prepared; what is left of one
-# is filled with rows of NULL, which are none.
+# more than the statement. So one has many rows, in sizes of which few statements are ever prepared: eight from each
+# power of two to the next. What is left of one, at most an eighth, is filled with rows of NULL, which are none.
 _MOST = 256
 
 
@@ -166,7 +166,8 @@ def _parts(items: Sequence[T]) -> Iterator[tuple[Sequence[T], int]]:
     """Some of them at a time, and the size of the statement that they need."""
     for at in range(0, len(items), _MOST):
         part = items[at : at + _MOST]
-        yield part, 1 << (len(part) - 1).bit_length()
+        step = 1 << max(0, (len(part) - 1).bit_length() - 4)
+        yield part, -(-len(part) // step) * step
 
 
 def _tuples(rows: int, columns: int) -> str:

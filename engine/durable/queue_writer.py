@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import Any
 
 from .queue_rows import INLINE, Clock, Insert, Purge, Row, Write, state_of
 from .store import Step, Store
@@ -18,14 +19,14 @@ KEPT, RESERVED = 1_000_000_000, 10_000  # nanoseconds, and ids, that one record 
 PURGED = 1_000  # rows that one commit purges
 AGAIN = (0.05, 5.0)  # seconds until a write that failed is tried again, at first and at most
 
-Stored = Callable[[BaseException | None], object]  # called with why a row was not written, if it was not
-Batch = list[tuple[Row, Stored]]
+# Called once for all rows of a commit that have it: with an item of each, and why the disk has them not, if so.
+Stored = Callable[[list[Any], BaseException | None], object]
 _Done = Callable[[BaseException | None, int], None]
 
 
 class Writer:
-    """Writes to the store; belongs to the running loop. `stored` is called with each batch of puts and why it failed,
-    if it did; `written` with the rows whose states the disk now has; `idle` after either, and after a purge."""
+    """Writes to the store; belongs to the running loop. `stored` is called with the rows of each commit of new ones and
+    why it failed, if it did; `written` with those whose states the disk now has; `idle` after either, and a purge."""
 
     def __init__(self, store: Store, now: Callable[[], int], next_id: int) -> None:
         self._store = store
@@ -37,23 +38,29 @@ class Writer:
         self.putting: dict[int, Row] = {}  # not durable yet
         self.settling: set[int] = set()  # gone, but maybe not yet from the disk
         self.purging: dict[str, tuple[int, asyncio.Future[None]]] = {}  # by queue: up to which id
-        self._puts: Batch = []
+        self._puts: list[Row] = []
+        self._stored: dict[Stored, list[Any]] = {}  # whom they have, with their items
         self._also: list[Step] = []
         self._states: dict[int, Row] = {}  # to be written with the next change
         self._gone: dict[int, bool] = {}  # to be deleted with it; may it be large?
         self._waiters: list[asyncio.Future[None]] = []
         self._writing = self._soon = self._closed = False
         self._failures = 0
-        self.stored: Callable[[Batch, BaseException | None], None] = lambda batch, error: None
+        self.stored: Callable[[list[Row], BaseException | None], None] = lambda rows, error: None
         self.written: Callable[[list[Row]], None] = lambda rows: None
         self.idle: Callable[[], None] = lambda: None
 
-    def put(self, row: Row, stored: Stored, also: Sequence[Step] = ()) -> None:
+    def put(self, row: Row, stored: Stored, item: object, also: Sequence[Step] = ()) -> None:
         """`stored` is called in the loop once the disk has it, or has refused it; after the writer's own."""
         if not self._puts:
             self._loop.call_soon(self._flush)
         self.putting[row.id] = row
-        self._puts.append((row, stored))
+        self._puts.append(row)
+        items = self._stored.get(stored)
+        if items is None:
+            self._stored[stored] = [item]
+        else:
+            items.append(item)
         if also:
             self._also += also
 
@@ -113,23 +120,24 @@ class Writer:
         self._store.commit(steps).add_done_callback(over)
 
     def _flush(self) -> None:
-        batch, self._puts = self._puts, []
+        rows, self._puts = self._puts, []
+        hear, self._stored = self._stored, {}
         also, self._also = self._also, []
-        if not batch:
+        if not rows:
             return
 
         def done(error: BaseException | None, _count: int) -> None:
-            for row, _ in batch:
+            for row in rows:
                 del self.putting[row.id]
-            self.stored(batch, error)
-            for _, stored in batch:
+            self.stored(rows, error)
+            for stored, items in hear.items():
                 try:
-                    stored(error)
+                    stored(items, error)
                 except Exception as failure:  # it keeps no other from hearing
                     message = "who put a row could not be called"
                     self._loop.call_exception_handler({"message": message, "exception": failure})
 
-        self._commit([Insert([row for row, _ in batch]), *also], done)
+        self._commit([Insert(rows), *also], done)
 
     @staticmethod
     def _change(states: dict[int, Row], gone: dict[int, bool]) -> list[Step]:

@@ -33,6 +33,7 @@ _IDLE = 1.0  # seconds without a commit after which the files are tidied
 _LITTLE = 1 << 20  # bytes of room: hardly any
 _LOG_PAGES = 250  # then the log goes into the main file: a commit waits for that, a start checks them
 _LOG_BYTES = 2 << 20  # that the log keeps when it starts anew
+_STATEMENTS = 256  # that are kept prepared
 _INCREMENTAL = 2  # SQLite's number for auto_vacuum=INCREMENTAL
 _VACUUM_PAGES = 256  # given back at a time: a commit that comes meanwhile waits for so many
 
@@ -199,7 +200,9 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         with self._explained():
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
+            )
             if connection.execute("PRAGMA page_count").fetchone() == (0,):  # else it would be written to
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..aws.faults import Fault
+from ..calls.dispatch import uuid_text
 from .budget import FREE, WRITTEN, Hold
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ _HEAD = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%bcontent-length: %d\r\n\r\n%b"
 _PHRASES = {each.value: each.phrase.encode() for each in http.HTTPStatus}
 # To which the date is to be added.
 STATUS_LINE = {n: b"HTTP/1.1 %d %b\r\ndate: " % (n, _PHRASES.get(n, b"")) for n in range(100, 1000)}
-# Of an accepted event: the date, and its request id.
-_ACCEPTED = (
-    b"HTTP/1.1 202 Accepted\r\ndate: %b\r\nx-amzn-requestid: %b\r\nx-amzn-remapped-content-length: 0\r\n"
-    b"content-length: 0\r\n\r\n"
+# Of an accepted event, to which the date is to be added; its request id is between them.
+ACCEPTED = (
+    b"HTTP/1.1 202 Accepted\r\ndate: %b\r\nx-amzn-requestid: ",
+    b"\r\nx-amzn-remapped-content-length: 0\r\ncontent-length: 0\r\n\r\n",
 )
 Header = tuple[bytes, bytes]
 REMAPPED: Header = (b"x-amzn-remapped-content-length", b"0")
@@ -89,12 +90,22 @@ class Cycle:
 class InvokeCycle(Cycle):
     """One Invoke."""
 
-    __slots__ = ("_pieces", "_size", "claim", "crowded", "headers", "limit", "looked_at", "too_large", "url")
+    __slots__ = (
+        "_pieces", "_size", "claim", "crowded", "headers", "key", "limit", "looked_at", "too_large", "url",
+    )  # fmt: skip
 
     def __init__(
-        self, protocol: Protocol, url: bytes, headers: list[Header], keep_alive: bool, limit: int
+        self,
+        protocol: Protocol,
+        url: bytes,
+        headers: list[Header],
+        keep_alive: bool,
+        limit: int,
+        key: bytes | None = None,
     ) -> None:
+        """key: under which an event is known once it is accepted."""
         super().__init__(protocol, keep_alive)
+        self.key = key
         self.url = url
         self.headers = headers
         self.limit = limit
@@ -247,22 +258,21 @@ class InvokeCycle(Cycle):
         protocol.responded()
         return True
 
-    def accepted(self, request_id: bytes, together: list[tuple[Protocol, bytes]]) -> None:
-        """The response to an event that cannot be lost any more, in one write: now, or by who writes all of `together`
-        before anything else."""
+    def accepted(self, id: bytes, together: list[tuple[int, bytes, Protocol]]) -> None:
+        """The response to an event that cannot be lost any more, in one write: now, or by who writes those of all of
+        `together` (its descriptor and id) before anything else."""
         protocol = self.protocol
         transport = protocol.transport
-        if self.response_complete or not self.keep_alive or self.disconnected or transport.is_closing():
-            self.respond(202, [(b"x-amzn-requestid", request_id), REMAPPED], b"")
+        usual = self.keep_alive and not (
+            self.response_complete or self.disconnected or transport.is_closing()
+        )
+        if not usual or protocol.pipeline or transport.get_write_buffer_size():
+            self.respond(202, [(b"x-amzn-requestid", uuid_text(id).encode()), REMAPPED], b"")
             return
         self.response_complete = True
         if self.hold is not None:
             self.hold.release()
-        response = _ACCEPTED % (protocol.acceptor.date(), request_id)
-        if protocol.pipeline or transport.get_write_buffer_size():
-            transport.write(response)
-        else:
-            together.append((protocol, response))
+        together.append((protocol.descriptor, id, protocol))
         protocol.responded()
 
     def succeed(self, lines: bytes, payload: bytes) -> bool:

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from .. import limits, wire
@@ -26,7 +26,7 @@ from ..routing.events import Events
 from ..services.lambda_ import malformed
 from ..services.lambda_.invocation import check_size, extras_of, log_result
 from .budget import SMALL
-from .cycle import REMAPPED, InvokeCycle, no_room
+from .cycle import ACCEPTED, REMAPPED, InvokeCycle, no_room
 from .door import Door
 from .pace import Pace
 
@@ -54,6 +54,14 @@ _HEADERS = (
 Name = tuple[str, str | None]  # of a function, and its qualifier
 
 
+class Known(NamedTuple):
+    """What all events have in common whose requests differ in nothing but body, date and signature."""
+
+    placement: Placement
+    partition: str
+    function: Name
+
+
 class Endpoint:
     """Responds to Invoke."""
 
@@ -68,7 +76,9 @@ class Endpoint:
         self._names: dict[tuple[bytes, Placement], Name] = {}
         self._paces: dict[Deployment, Pace] = {}
         self._hosts: set[bytes] = set()  # Host headers that are this server's
-        self._accepted: list[tuple[Protocol, bytes]] = []  # responses of events that became durable together
+        self._accepted: list[
+            tuple[int, bytes, Protocol]
+        ] = []  # to whom events that became durable together are owed
         events.watchers.append(self._send)
         self._placements: dict[bytes, Placement] = {}  # by the scope of a signature, which is believed
 
@@ -76,13 +86,22 @@ class Endpoint:
         """Respond to a request that is complete. Never raises."""
         try:
             self._invoke(cycle)
-        except Fault as fault:
-            self._refuse(cycle, fault, str(uuid.uuid4()))
         except Exception as error:
+            self._failed(cycle, error)
+
+    def event(self, cycle: InvokeCycle, known: Known, body: bytes) -> None:
+        """The same for an event of those."""
+        try:
+            known.placement.invoker.route(*known.function)
+            self._accept(cycle, known.partition, known.function, body or b"{}", None)
+        except Exception as error:
+            self._failed(cycle, error)
+
+    def _failed(self, cycle: InvokeCycle, error: Exception) -> None:
+        if not isinstance(error, Fault):
             cycle.protocol.loop.call_exception_handler({"message": "an Invoke failed", "exception": error})
-            self._refuse(
-                cycle, Fault("ServiceException", "Internal error", Type="Service"), str(uuid.uuid4())
-            )
+            error = Fault("ServiceException", "Internal error", Type="Service")
+        self._refuse(cycle, error, str(uuid.uuid4()))
 
     def look(self, cycle: InvokeCycle) -> bool:
         """May a request whose body is still to come be read? Else this responds."""
@@ -141,7 +160,12 @@ class Endpoint:
             cycle.respond(204, [(b"x-amzn-requestid", str(uuid.uuid4()).encode()), REMAPPED], b"")
             return
         if kind == EVENT:
-            self._accept(cycle, placement, function, body or b"{}", extras)
+            if cycle.key is not None and not self._door.guarded and b"X-Amz-Credential=" not in cycle.url:
+                known = cycle.protocol.acceptor.known
+                if len(known) >= _NAMES_KEPT:
+                    known.clear()
+                known[cycle.key] = Known(placement, placement.place.partition, function)
+            self._accept(cycle, placement.place.partition, function, body or b"{}", extras)
             return
         request_id = new_id()
         sampled = route.deployment.sampled
@@ -222,7 +246,7 @@ class Endpoint:
     def _accept(
         self,
         cycle: InvokeCycle,
-        placement: Placement,
+        partition: str,
         function: Name,
         body: bytes,
         extras: wire.Extras | None,
@@ -230,25 +254,25 @@ class Endpoint:
         """An asynchronous event: 202 once it cannot be lost any more."""
         malformed.check(body)
         id = new_id()
-        event = AcceptedEvent(*function, placement.place.partition, id, time.time(), extras)
-        self._events.accept(event, body, partial(self._stored, cycle, uuid_text(id)))
+        event = AcceptedEvent(*function, partition, id, time.time(), extras)
+        self._events.accept(event, body, partial(self._stored, cycle, id))
 
-    def _stored(self, cycle: InvokeCycle, request_id: str, error: BaseException | None) -> None:
+    def _stored(self, cycle: InvokeCycle, id: bytes, error: BaseException | None) -> None:
         if error is None:
-            cycle.accepted(request_id.encode(), self._accepted)
+            cycle.accepted(id, self._accepted)
         else:
             message = f"The event could not be stored: {error}"
-            self._refuse(cycle, Fault("ServiceException", message, Type="Service"), request_id)
+            self._refuse(cycle, Fault("ServiceException", message, Type="Service"), uuid_text(id))
 
     def _send(self) -> None:
         """Writes the responses of all events that a commit has made durable."""
         if not self._accepted:
             return
         accepted, self._accepted = self._accepted, []
-        taken = send_all([(protocol.descriptor, response) for protocol, response in accepted])
-        for (protocol, response), sent in zip(accepted, taken, strict=True):
-            if sent < len(response):
-                protocol.transport.write(response[sent:])
+        before, after = ACCEPTED[0] % accepted[0][2].acceptor.date(), ACCEPTED[1]
+        for at, sent in send_all(before, accepted, after):
+            _, id, protocol = accepted[at]
+            protocol.transport.write((before + uuid_text(id).encode() + after)[sent:])
 
     def _function(self, url: bytes, placement: Placement, options: dict[bytes, bytes]) -> Name:
         """The function's name and qualifier, checked as the model has it. Raises Fault."""

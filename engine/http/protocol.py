@@ -25,6 +25,7 @@ from .exchange import Exchange, request_of
 
 if TYPE_CHECKING:
     from .acceptor import Acceptor
+    from .invoke import Known
 
 READ_SECONDS = 30.0
 LINGER_PAUSE = 0.005  # seconds between two pieces of what is not read any more
@@ -34,6 +35,8 @@ _QUEUED_BYTES = 2048  # that a request costs which waits behind another
 _ROUTE = b"/2015-03-31/functions/"
 _INVOCATIONS = b"/invocations"
 _WEB_SOCKET = (b"upgrade", b"websocket")
+_NOTHING: dict[bytes, Known] = {}  # is known of a request that waits behind another one, or is counted
+_NO_HEADERS: list[Header] = []
 
 
 class Protocol(Connection):
@@ -99,9 +102,16 @@ class Protocol(Connection):
                     return
             return
         self._size = size
-        if not self.begun and type(data) is bytes and (found := scan(data)) is not None:
-            self._whole(*found)
-            return
+        if not self.begun and type(data) is bytes:
+            before = self.cycle
+            alone = size <= FREE and (before is None or before.response_complete)
+            found = scan(data, self.acceptor.known if alone else _NOTHING)
+            if found is not None:
+                if len(found) == 2:
+                    self._event(*found)
+                else:
+                    self._whole(*found)
+                return
         while data:
             try:
                 self.parser.feed_data(data)
@@ -119,12 +129,20 @@ class Protocol(Connection):
         elif self._timer is not None:
             self._in_time()
 
-    def _whole(self, method: str, url: bytes, headers: list[Header], body: bytes) -> None:
+    def _event(self, known: Known, body: bytes) -> None:
+        """An event like one that was accepted before has come, all of it."""
+        cycle = self.cycle = self.running = InvokeCycle(self, b"", _NO_HEADERS, True, FREE)
+        cycle.more_body = False
+        self.endpoint.event(cycle, known, body)
+        if self._timer is not None:
+            self._in_time()
+
+    def _whole(self, method: str, url: bytes, headers: list[Header], body: bytes, key: bytes | None) -> None:
         """A plain request has come, all of it."""
         self.begun = True
         self._expects_100 = False
         try:
-            self._arrived(method, url, headers, True)
+            self._arrived(method, url, headers, True, key)
             if body:
                 self.on_body(body)
         except httptools.HttpParserError:
@@ -246,8 +264,10 @@ class Protocol(Connection):
         keep_alive = version != "1.0" and parser.should_keep_alive()
         self._arrived(parser.get_method().decode("ascii"), url, headers, keep_alive)
 
-    def _arrived(self, method: str, url: bytes, headers: list[Header], keep_alive: bool) -> None:
-        """A request's head is there."""
+    def _arrived(
+        self, method: str, url: bytes, headers: list[Header], keep_alive: bool, key: bytes | None = None
+    ) -> None:
+        """A request's head is there. key: of an event (`_http.scan`)."""
         head = 0
         if self._head or self._size > FREE:
             self.head_hold.release()
@@ -259,7 +279,7 @@ class Protocol(Connection):
         queued = before is not None and not before.response_complete
         cycle: Cycle
         if url.startswith(_ROUTE) and _INVOCATIONS in url and method == "POST":
-            cycle = InvokeCycle(self, url, headers, keep_alive, self.endpoint.body_limit)
+            cycle = InvokeCycle(self, url, headers, keep_alive, self.endpoint.body_limit, key)
         else:
             cycle = Exchange(self, request_of(self, method, url, headers), keep_alive, self._expects_100)
         if queued or head > FREE:
@@ -304,7 +324,7 @@ class Protocol(Connection):
         if self.write_paused:
             self._blocked = True
             self.pause_reading()
-        else:
+        elif self.read_paused or self.pipeline or self._blocked:
             self._next()
         if self._quiet_timer is None:
             self._quiet_timer = self.loop.call_later(KEEP_ALIVE, self._look_whether_quiet)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -126,17 +126,26 @@ class Events:
 
     def accept(self, event: AcceptedEvent, payload: bytes, on_stored: OnStored) -> None:
         """Raises Fault when there is no room for it."""
-        received = partial(self._received, event.partition, event.name, on_stored)
+        name, partition = event.name, event.partition
         try:
-            self._queues.post(queue_of(event.partition, event.name), payload, received, meta=encode(event))
+            self._queues.post(
+                queue_of(partition, name), payload, self._received, (partition, name, on_stored),
+                meta=encode(event),
+            )  # fmt: skip
         except QueueFull:
             reason = "FunctionInvocationRateLimitExceeded"
             raise Fault("TooManyRequestsException", "Rate Exceeded.", Reason=reason, Type="User") from None
 
-    def _received(self, partition: str, name: str, on_stored: OnStored, error: BaseException | None) -> None:
+    def _received(self, events: list[tuple[str, str, OnStored]], error: BaseException | None) -> None:
         if error is None:
-            self._endings.measure(Place.of(partition), name, RECEIVED)
-        on_stored(error)
+            for (partition, name), times in Counter([(event[0], event[1]) for event in events]).items():
+                self._endings.measure(Place.of(partition), name, RECEIVED, times=times)
+        for _, _, on_stored in events:
+            try:
+                on_stored(error)
+            except Exception as failure:  # it keeps no other from hearing
+                text = "who sent an event could not be called"
+                self._loop.call_exception_handler({"message": text, "exception": failure})
 
     # Turns.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import uuid
 
 import httptools
 import pytest
@@ -40,11 +41,11 @@ class _Parsed:
 
 def _agree(data: bytes) -> bool:
     """Was it taken? Then the parser takes it likewise, as one whole request of a connection that stays open."""
-    found = scan(data)
+    found = scan(data, {})
     if found is None:
         return False
     parsed = _Parsed(data)
-    assert found == (parsed.method, parsed.url, parsed.headers, parsed.body)
+    assert found[:4] == (parsed.method, parsed.url, parsed.headers, parsed.body)
     assert parsed.ends == 1 and parsed.parser.should_keep_alive() and not parsed.parser.should_upgrade()
     assert parsed.parser.get_http_version() == "1.1"
     return True
@@ -87,7 +88,61 @@ def test_a_plain_request_is_taken(data: bytes) -> None:
 )  # fmt: skip
 @pytest.mark.promise(323)
 def test_everything_else_is_the_parsers(data: bytes) -> None:
-    assert scan(data) is None
+    assert scan(data, {}) is None
+
+
+EVENT = b"host: a\r\nX-Amz-Invocation-Type: Event\r\n"
+SIGNED = (
+    b"authorization: AWS4-HMAC-SHA256 Credential=k/d/r/s/aws4_request, SignedHeaders=host, Signature=%d\r\n"
+)
+
+
+def _key(headers: bytes, start: bytes = POST) -> bytes | None:
+    found = scan(start + headers + b"content-length: 2\r\n\r\n{}", {})
+    assert found is not None and len(found) == 5
+    return found[4]
+
+
+@pytest.mark.promise(345)
+def test_events_have_a_key_of_what_decides_about_them() -> None:
+    """What differs from one to the next of the same sender and function is not in it; all else is."""
+    plain = _key(EVENT + SIGNED % 1)
+    harmless = b"User-Agent: b\r\nX-Amz-Date: 2\r\namz-sdk-invocation-id: c\r\n"
+    assert plain is not None and plain == _key(harmless + SIGNED % 2 + EVENT)
+    others = [
+        _key(EVENT), _key(EVENT.replace(b"a\r", b"b\r") + SIGNED % 1), _key(EVENT + (SIGNED % 1).replace(b"k/", b"l/")),
+        _key(EVENT + SIGNED % 1, POST.replace(b"/f/", b"/g/")), _key(EVENT + SIGNED % 1, POST.replace(b"=1", b"=2")),
+    ]  # fmt: skip
+    assert None not in others and len({plain, *others}) == 6
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"host: a\r\n", b"X-Amz-Invocation-Type: Event\r\n", EVENT + EVENT, EVENT + b"host: b\r\n",
+        EVENT + SIGNED % 1 + SIGNED % 2, b"host: a\r\nx-amz-invocation-type: RequestResponse\r\n",
+        b"host: a\r\nx-amz-invocation-type: event\r\n", EVENT + b"long: b\r\nauthorization: " + b"b" * 2000 + b"\r\n",
+        *(EVENT + name + b": b\r\n" for name in (
+            b"Origin", b"Sec-Fetch-Site", b"X-Amz-Log-Type", b"X-Amz-Client-Context", b"X-Amzn-Trace-Id",
+            b"X-Amz-Tenant-Id", b"X-Amz-Durable-Execution-Name", b"X-Amz-Security-Token", b"X-Amz-Anything",
+        )),
+    ],
+)  # fmt: skip
+@pytest.mark.promise(345)
+def test_what_is_more_than_a_plain_event_has_no_key(headers: bytes) -> None:
+    assert _key(headers) is None
+
+
+@pytest.mark.promise(345)
+def test_of_what_is_known_only_the_body_is_taken() -> None:
+    key = _key(EVENT)
+    assert key is not None
+    known = {key: object()}
+    found = scan(POST + EVENT + b"content-length: 2\r\n\r\n[]", known)
+    assert found == (known[key], b"[]")
+    other = scan(POST.replace(b"POST", b"PUT") + EVENT + b"content-length: 2\r\n\r\n[]", known)
+    assert other is not None and other[-1] is None
+    assert scan(POST + EVENT + b"content-length: 2\r\n\r\n[", known) is None
 
 
 _PIECES = st.sampled_from(
@@ -111,10 +166,14 @@ def test_any_bytes_are_taken_as_the_parser_takes_them(pieces: list[bytes], at: i
 
 def test_what_is_no_bytes_is_refused() -> None:
     with pytest.raises(TypeError):
-        scan(memoryview(b""))  # type: ignore[arg-type]
-    for wrong in ([1], [(1,)], [("a", b"")], [(1, "a")]):
+        scan(memoryview(b""), {})  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        scan(b"", None)  # type: ignore[arg-type]
+    for wrong in ([1], [(1,)], [("a", bytes(16))], [(1, "a")], [(1, bytes(15))]):
         with pytest.raises(TypeError):
-            send_all(wrong)  # type: ignore[arg-type]
+            send_all(b"", wrong, b"")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="too large"):
+        send_all(bytes(512), [], b"")
 
 
 def test_each_socket_gets_its_own_and_says_how_much_it_took() -> None:
@@ -125,12 +184,16 @@ def test_each_socket_gets_its_own_and_says_how_much_it_took() -> None:
         while True:
             full[0].send(bytes(65536))
     gone[1].close()
-    sends = [(mine.fileno(), b"%d" % at) for at, (mine, _) in enumerate(pairs)]
-    assert send_all([*sends, (full[0].fileno(), b"x"), (gone[0].fileno(), b"x"), (1 << 20, b"x")]) == [
-        *[len(each) for _, each in sends], 0, 0, 0,
-    ]  # fmt: skip
-    assert [other.recv(10) for _, other in pairs] == [each for _, each in sends]
-    assert send_all([]) == []
+    ids = [uuid.uuid4() for _ in pairs]
+    sends = [(mine.fileno(), id.bytes, None) for id, (mine, _) in zip(ids, pairs, strict=True)]
+    others = [
+        (full[0].fileno(), bytes(16), None),
+        (gone[0].fileno(), bytes(16), None),
+        (1 << 20, bytes(16), None),
+    ]
+    assert send_all(b"<", [*sends, *others], b">") == [(300, 0), (301, 0), (302, 0)]
+    assert [other.recv(100) for _, other in pairs] == [b"<%b>" % str(id).encode() for id in ids]
+    assert send_all(b"", [], b"") == []
     for each in (*pairs, full, gone):
         for one in each:
             one.close()
