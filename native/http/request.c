@@ -238,13 +238,15 @@ static PyObject *scan(PyObject *Py_UNUSED(module), PyObject *const *arguments, P
     if (!parse((text){bytes, bytes + size}, &r))
         Py_RETURN_NONE;
     PyObject *key = key_of(&r), *url = NULL, *headers = NULL, *body = NULL, *result = NULL;
-    PyObject *known = key != NULL ? PyDict_GetItemWithError(arguments[1], key) : NULL; /* borrowed */
+    PyObject *known = key != NULL ? PyDict_GetItemWithError(arguments[1], key) : NULL;
+    Py_XINCREF(known); /* else it is the dictionary's only */
     if (PyErr_Occurred() || (body = bytes_of(r.body)) == NULL)
         ;
     else if (known != NULL)
         result = PyTuple_Pack(2, known, body);
     else if ((url = bytes_of(r.url)) != NULL && (headers = headers_of(&r)) != NULL)
         result = PyTuple_Pack(5, methods_[r.method], url, headers, body, key != NULL ? key : Py_None);
+    Py_XDECREF(known);
     Py_XDECREF(key);
     Py_XDECREF(url);
     Py_XDECREF(headers);

@@ -25,6 +25,7 @@ from botocore.exceptions import ReadTimeoutError
 from clients import moto_server
 from served import REGION
 
+from .conftest import wait_until
 from .killed import LOST, Killed
 
 EVENTS = int(os.environ.get("STOKER_EVENTS", "4000"))
@@ -203,6 +204,9 @@ def soak(it: Soak, events: int, kills: int) -> None:
                 it.close_throttled()
         open(it.notes / "go", "w").close()
         it.settle(events, 60.0 + events / 10)
+        # What was done, but not settled at a kill, is done once more.
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: it.failures or it.over.wait(0.2) or not it.rows(), 60.0 + events / 10)
     code = it.served.stop()
     for inbox in it.inboxes.values():
         while inbox.receive():
