@@ -4,6 +4,7 @@ turns; and the instructions that tallying an outcome takes, counted by callgrind
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import signal
 import statistics
@@ -50,7 +51,7 @@ measured = FunctionMetrics(Metrics())
 for _ in range(int(sys.argv[1])):
     measured(OutcomeBatch(info, records, []))
 """
-BATCH, FEW, MANY = 100, 10, 110  # outcomes; batches of two runs, whose difference excludes the start
+BATCH, FEW, MANY = 100, 10, 1_010  # outcomes; batches of two runs, whose difference excludes the start
 
 
 def cpu(pid: int) -> float:
@@ -73,7 +74,8 @@ def instructions() -> float:
                 "-c",
                 TALLY,
             ]
-            subprocess.run([*command, str(batches)], check=True, capture_output=True, timeout=600)
+            subprocess.run([*command, str(batches)], check=True, capture_output=True, timeout=600,
+                           env={**os.environ, "PYTHONHASHSEED": "0"})
             (total,) = [
                 line for line in out.read_text().splitlines() if line.startswith(("summary:", "totals:"))
             ][:1]
