@@ -110,8 +110,8 @@ class FunctionMetrics:
                         series = Series(*place, "Duration", dimensions, "Milliseconds")
                         metrics.merge(series, duration, minute * MINUTE)
         events, self._events = self._events, {}
-        for event, values in events.items():
-            point = values.settle()
+        for event, noted in events.items():
+            point = noted.settle()
             unit = "Milliseconds" if event.metric == AGE else "Count"
             for dimensions in _dimensions(event.name, "$LATEST", ""):
                 series = Series(event.region, event.account, NAMESPACE, event.metric, dimensions, unit)
