@@ -79,8 +79,8 @@ class FunctionMetrics:
             counts.throttled(batch.throttles)
 
     def gather(self) -> None:
-        """Add what came until now."""
-        self._metrics.gather()
+        """Add what came until now: `durations` have it, too."""
+        self._made(self._metrics)
 
     def keep_only(self, there: Callable[[str], bool]) -> None:
         """Now and then: forget the durations of functions that are no more."""
