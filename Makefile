@@ -87,10 +87,11 @@ gate: build $(VENV)/developed ## fail when a promised ratio or instruction count
 	@.ci/packages valgrind
 	@$(BIN)/python -m bench.gate $(GATE_ARGS)
 
-lint: build $(VENV)/developed ## ruff, formatting, types
+lint: build $(VENV)/developed ## ruff, formatting, types, the console's scripts
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
+	@$(BIN)/oxlint --quiet --deny-warnings engine/console/static
 
 format: $(VENV)/developed ## put the code into its form
 	@$(BIN)/ruff check --fix $(CODE)
