@@ -87,10 +87,11 @@ gate: build $(VENV)/developed ## fail when a promised ratio or instruction count
 	@.ci/packages valgrind
 	@$(BIN)/python -m bench.gate $(GATE_ARGS)
 
-lint: build $(VENV)/developed ## ruff, formatting, types
+lint: build $(VENV)/developed ## ruff, formatting, types, the console's scripts
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
+	@$(BIN)/oxlint --quiet --deny-warnings engine/console/static
 
 format: $(VENV)/developed ## put the code into its form
 	@$(BIN)/ruff check --fix $(CODE)
@@ -100,7 +101,7 @@ wheel: build ## build the wheel into dist/ and try it where there is no compiler
 	@.ci/wheel
 
 clean: ## remove everything that make made, .venv too
-	rm -rf $(VENV) build dist *.egg-info engine/_native.* engine/_json.*.so engine/_call.*.so engine/_http.*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build dist *.egg-info engine/_native.* engine/_json.*.so engine/_call.*.so engine/_http.*.so engine/_observe.*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps' times say when an environment is out of date.

@@ -45,6 +45,7 @@ setup(
             ("_json", "native/json/encode.c", []),
             ("_http", "native/http/request.c", []),
             ("_call", "native/call/invoke.c", CALL_HEADERS),
+            ("_observe", "native/observe/outcomes.c", []),
         )
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for CPython 3.11 and later

@@ -45,11 +45,17 @@ def _path() -> str:
 
 
 class Served:
-    """A running server. program: what Python runs as `stoker`."""
+    """A running server. program: what Python runs as `stoker`; python: what runs that."""
 
-    def __init__(self, state: Path, *options: str, program: tuple[str, ...] = ("-m", "engine.cli")) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *options: str,
+        program: tuple[str, ...] = ("-m", "engine.cli"),
+        python: str = sys.executable,
+    ) -> None:
         command = [
-            sys.executable,
+            python,
             *program,
             "serve",
             "--port",

@@ -42,10 +42,10 @@ _SHOWN = 50  # functions, those with the highest rates
 def run(options: argparse.Namespace) -> int:
     if not 0.1 <= options.every <= 3600:
         raise UsageError("--every must be from 0.1 to 3600 seconds")
-    before, began = _look(options), time.monotonic()
+    before, began = _look(options, {}), time.monotonic()
     if options.once or not sys.stdout.isatty():
         time.sleep(options.every)
-        after = _look(options)
+        after = _look(options, before)
         _print(rows(before, after, time.monotonic() - began))
         return OK
     try:
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
             time.sleep(options.every)
-            after, ended = _look(options), time.monotonic()
+            after, ended = _look(options, before), time.monotonic()
             live.update(_table(rows(before, after, ended - began)), refresh=True)
             before, began = after, ended
 
@@ -70,7 +70,8 @@ def rows(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float) ->
         if past.get("invocations", 0) > now["invocations"]:  # another server answers there now
             past = {}
         took = {
-            float(bound): times - past.get("took", {}).get(bound, 0) for bound, times in now["took"].items()
+            float(bound): times - past.get("took", {}).get(bound, 0)
+            for bound, times in (now["took"].items() if now is not past else ())
         }
         rate = (now["invocations"] - past.get("invocations", 0)) / seconds
         errors, throttles = (
@@ -97,15 +98,15 @@ def _percentile(took: Mapping[float, float], percent: float) -> str:
     return "-"
 
 
-def _look(options: argparse.Namespace) -> dict[str, Any]:
-    """Raises ServerError."""
+def _look(options: argparse.Namespace, before: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is, of which the server sends what changed since the look before. Raises ServerError."""
     from botocore.awsrequest import AWSRequest
     from botocore.httpsession import URLLib3Session
 
     headers = {"Accept": "application/json"}
     if known := credentials():
         headers["Authorization"] = f"Basic {base64.b64encode(':'.join(known).encode()).decode()}"
-    url = endpoint(options).rstrip("/") + "/_stoker/metrics"
+    url = f"{endpoint(options).rstrip('/')}/_stoker/metrics?since={before.get('mark', '')}"
     response = URLLib3Session(timeout=30).send(AWSRequest("GET", url, headers=headers).prepare())
     if response.status_code != 200:
         text = response.text[:300]
@@ -118,6 +119,8 @@ def _look(options: argparse.Namespace) -> dict[str, Any]:
         found = {}
     if not isinstance(found, dict) or not isinstance(found.get("functions"), dict):
         raise ServerError(f"{url} has no metrics: is it Stoker's server?")
+    if not found.get("whole", True):
+        found["functions"] = {**before["functions"], **found["functions"]}
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .outcomes import OutcomeBatch
@@ -16,6 +17,8 @@ class Counters:
     def __init__(self) -> None:
         self._functions: dict[str, dict[str, Any]] = {}
         self._gone = _zero()  # of functions and versions that are no more, together
+        self._epoch, self._turn = secrets.token_hex(8), 1
+        self._changed: dict[str, int] = {}  # in which turn it did last, in that order
 
     def __call__(self, batch: OutcomeBatch) -> None:
         counts = self._of(batch.deployment.function_arn)
@@ -34,8 +37,12 @@ class Counters:
 
     def keep_only(self, there: Callable[[str], bool]) -> None:
         """Now and then: ARNs that are not there any more count in the totals only."""
-        for arn in [arn for arn in self._functions if not there(arn)]:
+        gone = [arn for arn in self._functions if not there(arn)]
+        for arn in gone:
             _add(self._gone, self._functions.pop(arn))
+            del self._changed[arn]
+        if gone:
+            self._epoch = secrets.token_hex(8)
 
     def totals(self) -> dict[str, Any]:
         """What all functions that there were add up to, as `read` has it of one."""
@@ -49,12 +56,31 @@ class Counters:
         events = self._of(arn)["events"]
         events[end] = events.get(end, 0) + count
 
+    def since(self, mark: str) -> tuple[str, list[str] | None]:
+        """A mark for the next time, and the ARNs that something was counted of since this one was given; None: it may
+        be any, and some that there were may be no more."""
+        turn, self._turn = self._turn, self._turn + 1
+        epoch, _, before = mark.partition("-")
+        given = f"{self._epoch}-{turn}"
+        if epoch != self._epoch or not before.isdecimal():
+            return given, None
+        found = []
+        for arn in reversed(self._changed):
+            if self._changed[arn] <= int(before):
+                break
+            found.append(arn)
+        return given, found
+
     def _of(self, arn: str) -> dict[str, Any]:
+        if self._changed.get(arn) != self._turn:
+            self._changed.pop(arn, None)
+            self._changed[arn] = self._turn
         return self._functions.get(arn) or self._functions.setdefault(arn, _zero())
 
-    def read(self) -> dict[str, dict[str, Any]]:
-        """By ARN: invocations, errors by status, throttles (which are no invocations) by reason, cold_starts,
-        duration_ns, the handlers' time in all, and events, those accepted asynchronously, by how they ended."""
+    def read(self, arns: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+        """By ARN, of these or of all: invocations, errors by status, throttles (which are no invocations) by reason,
+        cold_starts, duration_ns, the handlers' time in all, and events, those accepted asynchronously, by how they
+        ended."""
         return {
             arn: {
                 **counts,
@@ -62,7 +88,8 @@ class Counters:
                 "throttles": dict(counts["throttles"]),
                 "events": dict(counts["events"]),
             }
-            for arn, counts in self._functions.items()
+            for arn in (self._functions if arns is None else arns)
+            if (counts := self._functions.get(arn))
         }
 
 

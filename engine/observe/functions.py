@@ -1,23 +1,24 @@
 """The metrics of functions, namespace AWS/Lambda, of the stream of outcomes: the values that AWS publishes, under its
 names and dimensions.
 
-What comes between two minutes' ends is tallied by version and by how it was called; names and dimensions are made of
-that when somebody wants the metrics. An outcome costs a row in a list, and its part of a few passes over many of them.
+What comes between two minutes' ends is counted by version and by how it was called, in C; names and dimensions are made
+of that when somebody wants the metrics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .._observe import OutcomeCounts
 from .metrics import MINUTE, Metrics, Series
 from .outcomes import OutcomeBatch
 from .points import Point, of_counts, of_values
 from .records import DeploymentInfo
 
 NAMESPACE = "AWS/Lambda"
-TOGETHER = 1_000  # records of a deployment that are tallied at once, at most
+TOGETHER = 1_000  # values of asynchronous events that are added up at once, at most
 PROVISIONED, SPILLED = 1, 2  # what an invocation of a version with provisioned concurrency found
 # What becomes of an accepted event, and the metric that counts it.
 DROPPED, AGE, RECEIVED = "AsyncEventsDropped", "AsyncEventAge", "AsyncEventsReceived"
@@ -43,39 +44,6 @@ class _Event(NamedTuple):
     minute: int
 
 
-class _Called(NamedTuple):
-    """A version, how it was called ("" by its own ARN), and when."""
-
-    region: str
-    account: str
-    name: str
-    version: str
-    alias: str
-    minute: int
-
-
-_Row = tuple[float, int, str, str, int]  # of a record: at, took, status, alias, provisioned
-
-
-@dataclass(slots=True)
-class _Tally:
-    arn: str
-    invocations: int = 0
-    errors: int = 0
-    throttles: int = 0
-    provisioned: int = 0
-    spilled: int = 0
-    duration: Point = field(default_factory=lambda: Point(buckets={}))  # milliseconds
-
-    def add(self, took: Sequence[int], statuses: Sequence[str], provisioned: Sequence[int]) -> None:
-        self.invocations += len(took)
-        self.errors += len(took) - statuses.count("success")
-        if any(provisioned):
-            self.provisioned += provisioned.count(PROVISIONED)
-            self.spilled += provisioned.count(SPILLED)
-        self.duration.merge(of_values([each / 1e6 for each in took]))
-
-
 @dataclass(slots=True)
 class _Counted:
     """Values of asynchronous events. values: those that are not in the point yet."""
@@ -90,62 +58,29 @@ class _Counted:
         return self.point
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """What a deployment's records said that are not tallied yet."""
-
-    of: DeploymentInfo
-    rows: list[_Row] = field(default_factory=list)
-
-
 class FunctionMetrics:
     """A subscriber to outcomes; belongs to the event loop."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._tallies: dict[_Called, _Tally] = {}
+        self._counts: dict[int, tuple[DeploymentInfo, OutcomeCounts]] = {}  # by the deployment's identity
         self._events: dict[_Event, _Counted] = {}
         self.durations: dict[str, Point] = {}  # by function ARN, since the server's start: milliseconds
-        self._waiting: dict[int, _Waiting] = {}  # by the deployment's identity
         self._ran: dict[int, DeploymentInfo] = {}  # since the last sample, by identity
         metrics.collect(self._made)
 
     def __call__(self, batch: OutcomeBatch) -> None:
         of = batch.deployment
-        waiting = self._waiting.get(id(of))
-        if waiting is None:
-            waiting = self._waiting[id(of)] = _Waiting(of)
+        _, counts = self._counts.get(id(of)) or self._counts.setdefault(id(of), (of, OutcomeCounts()))
         if batch.records:
             self._ran[id(of)] = of
-            waiting.rows += [(r.at, r.took, r.status, r.alias, r.provisioned) for r in batch.records]
-            if len(waiting.rows) >= TOGETHER:
-                self._settle(waiting)
-        for throttle in batch.throttles:
-            self._tally(of, int(throttle.at // MINUTE), throttle.alias).throttles += 1
-
-    def _settle(self, waiting: _Waiting) -> None:
-        rows, waiting.rows = waiting.rows, []
-        if not rows:
-            return
-        at, took, statuses, aliases, provisioned = zip(*rows, strict=True)
-        first = _minute(min(at), max(took))
-        if first == _minute(max(at), 0) and len(set(aliases)) == 1:  # as it is mostly
-            self._tally(waiting.of, first, aliases[0]).add(took, statuses, provisioned)
-            return
-        apart: dict[tuple[int, str], list[_Row]] = {}
-        for row in rows:
-            apart.setdefault((_minute(row[0], row[1]), row[3]), []).append(row)
-        for (minute, alias), found in apart.items():
-            _, took, statuses, _, provisioned = zip(*found, strict=True)
-            self._tally(waiting.of, minute, alias).add(took, statuses, provisioned)
-
-    def _tally(self, of: DeploymentInfo, minute: int, alias: str) -> _Tally:
-        key = _Called(of.region, of.account, of.function_name, of.version, alias, minute)
-        return self._tallies.get(key) or self._tallies.setdefault(key, _Tally(of.function_arn))
+            counts.ended(batch.records)
+        if batch.throttles:
+            counts.throttled(batch.throttles)
 
     def gather(self) -> None:
-        """Add what came until now."""
-        self._metrics.gather()
+        """Add what came until now: `durations` have it, too."""
+        self._made(self._metrics)
 
     def keep_only(self, there: Callable[[str], bool]) -> None:
         """Now and then: forget the durations of functions that are no more."""
@@ -153,31 +88,30 @@ class FunctionMetrics:
             del self.durations[arn]
 
     def _made(self, metrics: Metrics) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for each in waiting.values():
-            self._settle(each)
-        tallies, self._tallies = self._tallies, {}
-        for called, tally in tallies.items():
-            done, at = tally.invocations, called.minute * MINUTE
-            if done:
-                self.durations.setdefault(tally.arn, Point(buckets={})).merge(tally.duration)
-            found = {
-                "Invocations": of_counts(0, done),
-                "Errors": of_counts(done - tally.errors, tally.errors),
-                "Throttles": of_counts(done, tally.throttles),
-                "ProvisionedConcurrencyInvocations": of_counts(0, tally.provisioned),
-                "ProvisionedConcurrencySpilloverInvocations": of_counts(0, tally.spilled),
-            }
-            for dimensions in _dimensions(called.name, called.version, called.alias):
-                place = (called.region, called.account, NAMESPACE)
-                for name, point in found.items():
-                    if point.count:
-                        metrics.merge(Series(*place, name, dimensions, "Count"), point, at)
-                if tally.duration.count:
-                    metrics.merge(Series(*place, "Duration", dimensions, "Milliseconds"), tally.duration, at)
+        counted, self._counts = self._counts, {}
+        for of, counts in counted.values():
+            place = (of.region, of.account, NAMESPACE)
+            for minute, alias, done, errors, throttles, provisioned, spilled, values in counts.take():
+                duration = Point(done, *values)
+                if done:
+                    self.durations.setdefault(of.function_arn, Point(buckets={})).merge(duration)
+                found = {
+                    "Invocations": of_counts(0, done),
+                    "Errors": of_counts(done - errors, errors),
+                    "Throttles": of_counts(done, throttles),
+                    "ProvisionedConcurrencyInvocations": of_counts(0, provisioned),
+                    "ProvisionedConcurrencySpilloverInvocations": of_counts(0, spilled),
+                }
+                for dimensions in _dimensions(of.function_name, of.version, alias):
+                    for name, point in found.items():
+                        if point.count:
+                            metrics.merge(Series(*place, name, dimensions, "Count"), point, minute * MINUTE)
+                    if done:
+                        series = Series(*place, "Duration", dimensions, "Milliseconds")
+                        metrics.merge(series, duration, minute * MINUTE)
         events, self._events = self._events, {}
-        for event, counted in events.items():
-            point = counted.settle()
+        for event, noted in events.items():
+            point = noted.settle()
             unit = "Milliseconds" if event.metric == AGE else "Count"
             for dimensions in _dimensions(event.name, "$LATEST", ""):
                 series = Series(event.region, event.account, NAMESPACE, event.metric, dimensions, unit)
@@ -251,11 +185,6 @@ class MappingMetrics:
         unit = "Milliseconds" if name == "IteratorAge" else "Count"
         for dimensions in ((), (("FunctionName", function),))[: 2 if function else 1]:
             self._metrics.add(Series(region, account, NAMESPACE, name, dimensions, unit), value)
-
-
-def _minute(at: float, took: int) -> int:
-    """In which an invocation began, which is the one that it belongs to."""
-    return int((at - took / 1e6) // 60_000)
 
 
 def _dimensions(name: str, version: str, alias: str) -> list[tuple[tuple[str, str], ...]]:

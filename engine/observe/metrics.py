@@ -68,8 +68,9 @@ class Metrics:
         with self._lock:
             known = self._points.get(key)
             if known is None:
-                known = self._points[key] = Point(buckets={})
-            known.merge(point)
+                self._points[key] = point.copy()
+            else:
+                known.merge(point)
 
     def _wanted(self, series: Series) -> bool:
         return self.own or not series.namespace.startswith("AWS/")

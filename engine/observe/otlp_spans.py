@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from .segments import FUNCTION, LAMBDA, SQS, Document, documents
-from .spans import Delivery, Span
+from .segments import FUNCTION, LAMBDA, SQS, STAGE, Document, documents
+from .spans import Invocation, Span
 
 BATCH = 512  # spans of one request
 WAITING = 64  # batches that wait for the thread
@@ -77,7 +77,7 @@ def _spans(span: Span, document: Document) -> Iterator[Any]:
 
 def _described(span: Span, document: Document) -> tuple[str, str, str, str, str]:
     """Whose it is: name, ARN and version of a function's, region, account."""
-    if isinstance(span, Delivery) or document.get("origin") == SQS:
+    if not isinstance(span, Invocation) or document.get("origin") == SQS:
         return document["name"], "", "", span.region, span.account
     return span.name, span.arn, span.version, span.region, span.account
 
@@ -110,14 +110,17 @@ def _made(span: Span, document: Document, parent: str, resource: Any) -> Any:
     name, origin = document["name"], document.get("origin", "")
     what = _KINDS.get(name, "")
     kind = SpanKind.INTERNAL
-    if origin == FUNCTION:
+    if origin in (FUNCTION, STAGE):
         kind = SpanKind.SERVER
+    elif "namespace" in document:
+        kind = SpanKind.CLIENT
     elif origin == SQS or what == "queue":
         kind = SpanKind.CONSUMER
     elif origin and origin != LAMBDA:
         kind = SpanKind.PRODUCER
-    attributes: dict[str, Any] = {"stoker.span": what or {LAMBDA: "invoke", FUNCTION: "function", SQS: "queue"}.get(
-        origin, "delivery" if origin else "attempt")}  # fmt: skip
+    attributes: dict[str, Any] = {"stoker.span": what or {
+        LAMBDA: "invoke", FUNCTION: "function", SQS: "queue", STAGE: "api",
+    }.get(origin, "delivery" if origin else "call" if "namespace" in document else "attempt")}  # fmt: skip
     request = document.get("aws", {}).get("request_id")
     if request:
         attributes["faas.invocation_id"] = request

@@ -70,6 +70,9 @@ class Point(msgspec.Struct, array_like=True, gc=False):
         for index, times in other.buckets.items():
             buckets[index] = buckets.get(index, 0) + times
 
+    def copy(self) -> Point:
+        return Point(self.count, self.sum, self.low, self.high, dict(self.buckets))
+
     @property
     def whole(self) -> bool:
         """Has the histogram all values? So it is, too, where they are all the same."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from .. import wire
-from .spans import Delivery, Invocation, Span, new_id
+from .spans import ApiRequest, Delivery, Invocation, Span, new_id
 
 Document = dict[str, Any]
 LAMBDA, FUNCTION, SQS = "AWS::Lambda", "AWS::Lambda::Function", "AWS::SQS"
+STAGE = "AWS::ApiGateway::Stage"
 _MESSAGE = 1024  # characters of an exception's
 
 
@@ -17,6 +19,8 @@ def documents(span: Span) -> Iterator[Document]:
     """A span's segments, and subsegments that go by themselves."""
     if isinstance(span, Delivery):
         yield _delivery(span)
+    elif isinstance(span, ApiRequest):
+        yield _api_request(span)
     else:
         yield from _invocation(span)
 
@@ -121,3 +125,39 @@ def _delivery(span: Delivery) -> Document:
             "exceptions": [{"id": new_id(), "type": "DeliveryFailed", "message": span.error[:_MESSAGE]}]
         }
     return made
+
+
+def _api_request(span: ApiRequest) -> Document:
+    made = _segment(span, span.own, span.parent, span.name, STAGE, span.began, span.ended)
+    request = {"url": span.url, "method": span.method, "client_ip": span.client, "user_agent": span.agent}
+    response = {"status": span.status, "content_length": span.size}
+    made["http"] = {"request": {**request, "x_forwarded_for": True}, "response": response}
+    made["aws"] = {"api_gateway": {
+        "account_id": span.account, "rest_api_id": span.api_id, "stage": span.stage, "request_id": span.request_id,
+    }}  # fmt: skip
+    made["annotations"] = {"aws:api_id": span.api_id, "aws:api_stage": span.stage}
+    made["metadata"] = {"default": {"extended_request_id": span.extended_id, "request_id": span.request_id}}
+    made["resource_arn"] = f"arn:aws:apigateway:{span.region}::/restapis/{span.api_id}/stages/{span.stage}"
+    if span.status >= 400:
+        made |= {"fault": True} if span.status >= 500 else {"error": True}
+    if span.status == 429:
+        made["throttle"] = True
+    if span.called:
+        made["subsegments"] = [_integration(span)]
+    return made
+
+
+def _integration(span: ApiRequest) -> Document:
+    times = {"id": span.call, "start_time": span.called, "end_time": max(span.called, span.answered)}
+    if not span.target.startswith("arn:"):
+        request = {"url": span.target, "method": span.method}
+        name = urlsplit(span.target).netloc or span.target
+        return {**times, "name": name, "http": {"request": request}, "namespace": "remote"}
+    function = span.target.split(":")[6]
+    url = f"https://lambda.{span.region}.amazonaws.com/2015-03-31/functions/{span.target}/invocations"
+    return {
+        **times, "name": "Lambda", "http": {"request": {"url": url, "method": "POST"}}, "namespace": "aws",
+        "aws": {
+            "function_name": function, "region": span.region, "operation": "Invoke", "resource_names": [function],
+        },
+    }  # fmt: skip

@@ -74,7 +74,36 @@ class Delivery(msgspec.Struct, gc=False):
     error: str = ""
 
 
-Span = Invocation | Delivery
+class ApiRequest(msgspec.Struct, gc=False):
+    """A request to a stage of a REST API. name: the API's and the stage's; call: the subsegment that is the call of its
+    integration; target: the ARN of that one's function, or a URL; called: when, 0: it was not; size: bytes of the
+    response."""
+
+    region: str
+    account: str
+    root: str
+    parent: str
+    own: str
+    call: str
+    name: str
+    api_id: str
+    stage: str
+    request_id: str
+    extended_id: str
+    method: str
+    url: str
+    client: str
+    agent: str
+    began: float
+    target: str = ""
+    called: float = 0.0
+    answered: float = 0.0
+    ended: float = 0.0
+    status: int = 0
+    size: int = 0
+
+
+Span = Invocation | Delivery | ApiRequest
 Subscriber = Callable[[Sequence[Span]], object]
 
 

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import parse_qs
 
 from .. import wire
 from ..aws.faults import Fault
@@ -61,7 +62,7 @@ class Prometheus(Service):
             )
         self._measured.gather()
         if "application/json" in request.header("accept"):
-            return Response(200, list(_JSON), wire.encode(self._snapshot()))
+            return Response(200, list(_JSON), wire.encode(self._snapshot(parse_qs(request.query))))
         try:
             from prometheus_client.exposition import choose_encoder
             from prometheus_client.registry import CollectorRegistry
@@ -82,10 +83,13 @@ class Prometheus(Service):
             headers.append((b"www-authenticate", b'Basic realm="stoker"'))
         return Response(status, headers, wire.encode({"message": fault.message}))
 
-    def _snapshot(self) -> dict[str, Any]:
-        """By function ARN: totals, and how many invocations took how long, by the upper bounds of buckets in ms."""
+    def _snapshot(self, query: Mapping[str, list[str]]) -> dict[str, Any]:
+        """By function ARN: totals, and how many invocations took how long, by the upper bounds of buckets in ms. Of
+        those that something was counted of since the response that had the mark of ?since=MARK, unless it is
+        `whole`."""
         functions: dict[str, Any] = {}
-        for arn, counts in self._counters.read().items():
+        mark, changed = self._counters.since(query.get("since", [""])[0])
+        for arn, counts in self._counters.read(changed).items():
             point = self._measured.durations.get(arn) or Point(buckets={})
             functions[arn] = {
                 **counts,
@@ -96,7 +100,9 @@ class Prometheus(Service):
             for placement in self._hosting.known()
             for each in placement.invoker.running()
         }
-        return {"functions": functions, "running": running, **self._transport()}
+        return {
+            "mark": mark, "whole": changed is None, "functions": functions, "running": running, **self._transport(),
+        }  # fmt: skip
 
     def _families(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily

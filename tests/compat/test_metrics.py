@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,6 +253,38 @@ def test_stoker_metrics_and_top(counted: Served, run: Run, monkeypatch: pytest.M
         caller.join()
     rows = {line.split()[0]: line.split() for line in out.splitlines()[1:]}
     assert status == 0 and float(rows["f"][1]) > 0 and float(rows["f"][2]) > 0, out
+
+
+@pytest.mark.promise(336)
+def test_a_look_has_what_changed_since_the_one_before(tmp_path: Path) -> None:
+    server = Served(tmp_path / "state")
+
+    def look(mark: str) -> dict[str, Any]:
+        headers = {"Accept": "application/json"}
+        request = urllib.request.Request(f"{server.url}/_stoker/metrics?since={mark}", headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            found: dict[str, Any] = json.load(response)
+        return found
+
+    client, arns = server.client(), []
+    for name in ("one", "other"):
+        made = client.create_function(
+            FunctionName=name, Runtime=RUNTIME, Role=ROLE, Handler="app.handler",
+            Code={"ZipFile": zipped(**{"app.py": HANDLER})},
+        )  # fmt: skip
+        arns.append(made["FunctionArn"])
+        client.invoke(FunctionName=name, Payload=b'{"do": "ok"}')
+    until(lambda: set(arns) <= set(look("")["functions"]))
+    first = look("")
+    assert first["whole"]
+    nothing = look(first["mark"])
+    assert not nothing["whole"] and not set(arns) & set(nothing["functions"])
+    client.invoke(FunctionName="one", Payload=b'{"do": "ok"}')
+    until(lambda: arns[0] in look(first["mark"])["functions"])
+    changed = look(first["mark"])["functions"]
+    assert arns[1] not in changed and changed[arns[0]]["invocations"] == 2
+    assert sum(changed[arns[0]]["took"].values()) == 2
+    assert server.stop() == 0
 
 
 @pytest.mark.soak

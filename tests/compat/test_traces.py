@@ -6,9 +6,11 @@ import http.server
 import json
 import threading
 import time
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +39,7 @@ def handler(event, context):
             pass
     return "done"
 """
-FUNCTION, LAMBDA = "AWS::Lambda::Function", "AWS::Lambda"
+FUNCTION, LAMBDA, STAGE = "AWS::Lambda::Function", "AWS::Lambda", "AWS::ApiGateway::Stage"
 
 
 class Receiver:
@@ -396,3 +398,97 @@ def test_the_sdk_s_subsegments_are_lambda_s(api: Any, xray: Any, named: str) -> 
         )["TraceSummaries"]
         assert summary["Id"] == root
         assert summary["Annotations"]["customer"][0]["AnnotationValue"] == {"StringValue": named}
+
+
+def rest_api(server: Served, name: str, arn: str, traced: bool) -> str:
+    """The URL of a stage of an API whose / is the function and whose /mock is no function's."""
+    uri = f"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{arn}/invocations"
+    server.client().add_permission(
+        FunctionName=arn, StatementId="api", Action="lambda:InvokeFunction", Principal="apigateway.amazonaws.com"
+    )  # fmt: skip
+    gateway = server.client("apigateway")
+    id = gateway.create_rest_api(name=name)["id"]
+    root = gateway.get_resources(restApiId=id)["items"][0]["id"]
+    mock = gateway.create_resource(restApiId=id, parentId=root, pathPart="mock")["id"]
+    for resource, integration in (
+        (root, {"type": "AWS_PROXY", "integrationHttpMethod": "POST", "uri": uri}),
+        (mock, {"type": "MOCK", "requestTemplates": {"application/json": '{"statusCode": 418}'}}),
+    ):
+        method = {"restApiId": id, "resourceId": resource, "httpMethod": "GET"}
+        gateway.put_method(**method, authorizationType="NONE")
+        gateway.put_integration(**method, **integration)
+    gateway.put_method_response(**method, statusCode="418")
+    gateway.put_integration_response(**method, statusCode="418")
+    deployment = gateway.create_deployment(restApiId=id)["id"]
+    gateway.create_stage(restApiId=id, stageName="live", deploymentId=deployment)
+    changed = [{"op": "replace", "path": "/tracingEnabled", "value": json.dumps(traced)}]
+    gateway.update_stage(restApiId=id, stageName="live", patchOperations=changed)
+    return f"{server.url}/_aws/execute-api/{id}/live"
+
+
+@pytest.mark.promise(337)
+def test_a_stage_of_a_rest_api_is_in_its_trace(server: Served, api: Any, xray: Any, named: str) -> None:
+    source = (
+        "import os\ndef handler(event, context):\n"
+        '    if event["queryStringParameters"]: raise ValueError("asked for")\n'
+        '    return {"statusCode": 200, "body": os.environ["_X_AMZN_TRACE_ID"]}\n'
+    )
+    arn = made(api, named, source)
+    url = rest_api(server, named, arn, True)
+    inside, headers = get(url, user_agent="me/1")
+    found = {each["origin"]: each for each in segments(xray, root_of(inside), STAGE, LAMBDA, FUNCTION)}
+    stage = found[STAGE]
+    id = url.split("/")[-2]
+    (called,) = stage["subsegments"]
+    assert stage["name"] == f"{named}/live" and "parent_id" not in stage
+    assert stage["resource_arn"] == f"arn:aws:apigateway:us-east-1::/restapis/{id}/stages/live"
+    assert stage["aws"]["api_gateway"] == {
+        "account_id": "000000000000", "rest_api_id": id, "stage": "live", "request_id": headers["x-amzn-requestid"],
+    }  # fmt: skip
+    assert stage["http"]["response"] == {"status": 200, "content_length": len(inside)}
+    assert stage["http"]["request"]["method"] == "GET" and stage["http"]["request"]["user_agent"] == "me/1"
+    assert (called["name"], called["namespace"]) == ("Lambda", "aws") and called["aws"][
+        "function_name"
+    ] == named
+    assert found[LAMBDA]["parent_id"] == called["id"] and found[FUNCTION]["parent_id"] == found[LAMBDA]["id"]
+    assert stage["start_time"] <= called["start_time"] <= found[LAMBDA]["start_time"]
+    assert called["end_time"] <= stage["end_time"]
+
+    for path, status, flag in (("?fail=1", 502, "fault"), ("/mock", 418, "error"), ("/no", 403, "error")):
+        root, parent = f"1-5759e988-{uuid.uuid4().hex[:24]}", "53995c3f42cd8ad8"
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            get(f"{url}{path}", X_Amzn_Trace_Id=f"Root={root};Parent={parent}")
+        assert refused.value.code == status
+        (stage,) = (each for each in segments(xray, root, STAGE) if each["origin"] == STAGE)
+        assert stage["parent_id"] == parent and stage[flag] is True
+        assert stage["http"]["response"]["status"] == status
+        assert ("subsegments" in stage) == (status == 502)
+    root = f"1-5759e988-{uuid.uuid4().hex[:24]}"
+    get(url, X_Amzn_Trace_Id=f"Root={root};Sampled=0")
+    assert xray.batch_get_traces(TraceIds=[root])["UnprocessedTraceIds"] == [root]
+
+
+@pytest.mark.promise(337)
+def test_a_rest_api_s_stage_is_exported(tmp_path: Path) -> None:
+    """Where every trace is, its stage need not be one that traces."""
+    receiver = Receiver()
+    exported = Served(tmp_path / "state", "--otlp", receiver.url)
+    api = exported.client()
+    source = (
+        'import os\ndef handler(e, c): return {"statusCode": 200, "body": os.environ["_X_AMZN_TRACE_ID"]}\n'
+    )
+    arn = made(api, "behind", source)
+    inside, _ = get(rest_api(exported, "shop", arn, False))
+    id = root_of(inside)[2:].replace("-", "")
+
+    def whole() -> dict[str, Span] | None:
+        spans = {each.name: each for each in receiver.spans.get(id, [])}
+        return spans if {"shop/live", "Lambda", "behind handler"} <= spans.keys() else None
+
+    spans = until(whole, what="spans of the stage and the function")
+    stage, called = spans["shop/live"], spans["Lambda"]
+    assert not stage.parent_span_id and called.parent_span_id == stage.span_id
+    assert (stage.kind, called.kind) == (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT)
+    assert receiver.resources[stage.span_id.hex()]["service.name"] == "shop/live"
+    assert exported.stop() == 0
+    receiver.close()

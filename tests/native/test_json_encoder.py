@@ -22,8 +22,8 @@ SANITIZED = [
 SEEDS = (1, 2)
 
 
-def built(folder: Path, source: Path = SOURCE) -> Path:
-    """The extension, with sanitizers."""
+def built(folder: Path, source: Path = SOURCE, name: str = "_json") -> Path:
+    """An extension, with sanitizers."""
     include = sysconfig.get_path("include")
     command = [
         "gcc",
@@ -37,13 +37,13 @@ def built(folder: Path, source: Path = SOURCE) -> Path:
         f"-I{include}",
     ]
     done = subprocess.run(
-        [*command, source, "-o", folder / "_json.so"], capture_output=True, text=True, check=False
+        [*command, source, "-o", folder / f"{name}.so"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return folder
 
 
-def run(folder: Path, seed: int) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, seed: int, script: str = "json_documents.py") -> subprocess.CompletedProcess[str]:
     libraries = [
         subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip()
         for name in ("libasan.so", "libubsan.so")
@@ -53,7 +53,7 @@ def run(folder: Path, seed: int) -> subprocess.CompletedProcess[str]:
         **os.environ, "LD_PRELOAD": " ".join(libraries), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc",
     }  # fmt: skip
     return subprocess.run(
-        [sys.executable, "-I", "-S", HERE / "json_documents.py", folder, str(seed)],
+        [sys.executable, "-I", "-S", HERE / script, folder, str(seed)],
         env=variables, capture_output=True, text=True, check=False, timeout=150,
     )  # fmt: skip
 

@@ -30,7 +30,7 @@ VARIANTS = {
     "tsan": ["-O1", "-g", "-fsanitize=thread", "-Wno-tsan"],
 }
 SKIPPED = 77  # an exit code
-IN_PYTHON = {"json", "call", "http"}  # extension modules: they need Python
+IN_PYTHON = {"json", "call", "http", "observe"}  # extension modules: they need Python
 ROOMS = {
     "shared": {"shared", "model_atomics.h"},  # the model checker brings its own atomics
     "engine": {"engine", "shared"},

@@ -2,6 +2,9 @@
 
 As CloudWatch keeps them: points of a second for 3 hours, of a minute for 15 days, of five minutes for 63 days, of an
 hour for 455 days. A database of its own: what it loses is no state. Belongs to one thread.
+
+A point of the running minute comes again and again. So what was written last is kept in memory until the next time:
+what is found there need not be read. Invariant: `_written` is what the database has, or empty.
 """
 
 from __future__ import annotations
@@ -42,28 +45,38 @@ class PointStore:
         self._database = Aside(path, index.TABLES + _TABLES)
         self._connection = self._database.connection
         self._index = SeriesIndex(self._connection)
+        self._written: dict[Key, tuple[int, Point]] = {}  # and the series' number
 
     def close(self) -> None:
         self._database.close()
 
     def put(self, points: Mapping[Key, Point]) -> None:
         """Durable when this returns."""
+        before, self._written = self._written, {}
+        written = {}
         with self._database.explained():
             with self._database.transaction():
-                for (series, span, stamp), point in points.items():
-                    self._merge(self._index.enter(series, stamp), span, stamp, point)
+                for key, point in points.items():
+                    series, span, stamp = key
+                    id, known = before.get(key) or (self._index.enter(series, stamp), None)
+                    written[key] = id, self._merge(id, span, stamp, point, known)
+            self._written = written
             self._shrink()
 
-    def _merge(self, id: int, span: int, stamp: int, point: Point) -> None:
+    def _merge(self, id: int, span: int, stamp: int, point: Point, stored: Point | None = None) -> Point:
+        """What is there then, which is its caller's. stored: what is there, where that is known."""
         key = (id, span, stamp)
-        row = self._connection.execute(
-            "SELECT value FROM points WHERE series=? AND span=? AND stamp=?", key
-        ).fetchone()
-        if row is not None:
-            stored = _point(row[0])
+        if stored is None:
+            row = self._connection.execute(
+                "SELECT value FROM points WHERE series=? AND span=? AND stamp=?", key
+            ).fetchone()
+            stored = _point(row[0]) if row is not None else None
+        if stored is None:
+            stored = point.copy()
+        else:
             stored.merge(point)
-            point = stored
-        self._connection.execute("INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)", (*key, encode(point)))
+        self._connection.execute("INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)", (*key, encode(stored)))
+        return stored
 
     def read(self, wanted: Series, start: float, end: float, period: int, first: int = 0) -> dict[int, Point]:
         """By the beginning of each period: what a series, or all of its units (index.ANY), adds up to from start to
@@ -96,6 +109,7 @@ class PointStore:
     def tidy(self) -> None:
         """What is old enough becomes coarser, or goes; so does the oldest where there are too many bytes."""
         now = int(self._clock())
+        self._written = {}
         with self._database.explained():
             for span, keep, coarser in SPANS:
                 while self._age(span, now - keep, coarser):
@@ -124,6 +138,7 @@ class PointStore:
 
     def _drop_oldest(self) -> bool:
         """And the series that have no other point. False: there are none."""
+        self._written = {}
         with self._database.transaction() as run:
             rows = run("SELECT series, span, stamp FROM points ORDER BY stamp LIMIT ?", (_BATCH,)).fetchall()
             for row in rows:

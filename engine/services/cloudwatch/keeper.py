@@ -65,13 +65,13 @@ class Keeper:
             given, self._given = self._given, []
             self.metrics.gather()
             own = self.metrics.take()
-            points = {key: _copy(point) for key, point in own.items()} if given else own
+            points = {key: point.copy() for key, point in own.items()} if given else own
             for each, _ in given:
                 for key, point in each.items():
                     if key in points:
                         points[key].merge(point)
                     else:
-                        points[key] = _copy(point)
+                        points[key] = point.copy()
             if not points:
                 _settle(given, None)
                 return
@@ -118,10 +118,6 @@ class Keeper:
 
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
-
-
-def _copy(point: Point) -> Point:
-    return Point(point.count, point.sum, point.low, point.high, dict(point.buckets))
 
 
 def _settle(given: Sequence[tuple[object, asyncio.Future[None]]], error: StoreError | None) -> None:

@@ -41,6 +41,8 @@ class Exchange:
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     short: str = field(default_factory=short_id)
     now: float = field(default_factory=time.time)
+    target: str = ""  # its integration's: a function's ARN, or a URL
+    called: float = 0.0  # when that was called, epoch seconds
     integration: float | None = None  # seconds that its integration took, once it has
     headers: dict[str, str] = field(init=False)  # as events have them, in lower case
 

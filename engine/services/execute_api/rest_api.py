@@ -14,11 +14,12 @@ from ... import wire
 from ...aws.messages import Request, Response
 from ...aws.names import Place
 from ...durable.state import Record, State
+from ...observe.spans import Spans
 from ..apigateway.catalog import API_KEYS, DEPLOYMENTS, PLANS, STAGES
 from ..apigateway.gateway_responses import DEFAULTS, TEMPLATES, Default
 from ..apigateway.templates import mapped, rendered
 from ..urls.payload import JSON, body_of
-from . import events, responses
+from . import events, responses, tracing
 from .authorizers import Decision, LambdaAuthorizers, signer
 from .exchange import Exchange
 from .functions import Function, Functions, NotInvoked, Reason, function_of
@@ -58,6 +59,7 @@ class RestStage:
         self.api_name: str = plain or self.api_id  # as metrics have it
         self.name: str = stage["stageName"]
         self.disabled: bool = bool(api.get("disableExecuteApiEndpoint"))
+        self.traced: bool = bool(stage.get("tracingEnabled"))
         self.variables: Mapping[str, str] = stage.get("variables") or {}
         settings: Mapping[str, Json] = stage.get("methodSettings") or {}
         # Methods that have metrics of their own, as PATH/METHOD; "*/*": all.
@@ -117,20 +119,24 @@ def stages(state: State, place: Place, api: Record) -> dict[str, RestStage]:
 class RestApis:
     """Carries requests out. Belongs to the event loop."""
 
-    def __init__(self, functions: Functions, outgoing: Outgoing, guarded: bool) -> None:
+    def __init__(self, functions: Functions, outgoing: Outgoing, guarded: bool, spans: Spans | None) -> None:
         self._functions = functions
+        self._spans = spans
         self._outgoing = outgoing
         self._guarded = guarded
         self._lambda = LambdaAuthorizers(functions)
 
     async def serve(self, stage: RestStage, exchange: Exchange, state: State, resets: int) -> Response:
         """resets: how often the cache of the stage's authorizers was emptied."""
+        span = tracing.begin(self._spans, exchange, stage.traced, stage.api_name)
         try:
             reply = await self._reply(stage, exchange, state, resets)
         except Refused as refusal:
             reply = refused(refusal, stage.responses, exchange)
         own = (("x-amzn-requestid", str(exchange.id)), ("x-amz-apigw-id", exchange.short))
-        return responses.response(reply, *own, *exchange.trace_headers)
+        response = responses.response(reply, *own, *exchange.trace_headers)
+        tracing.end(self._spans, span, exchange, response)
+        return response
 
     async def _reply(self, stage: RestStage, exchange: Exchange, state: State, resets: int) -> Reply:
         if stage.disabled:
@@ -146,7 +152,11 @@ class RestApis:
         kind = method.integration["type"]
         if kind == "MOCK":
             return _mocked(method.integration, exchange)
-        began = time.perf_counter()
+        function, exchange.called, began = method.function, time.time(), time.perf_counter()
+        uri = method.integration.get("uri") or ""
+        exchange.target = (
+            uri if function is None else function.place.function(function.name, function.qualifier)
+        )
         try:
             return await (self._proxied if kind == "HTTP_PROXY" else self._invoked)(stage, method, exchange)
         finally:

@@ -55,7 +55,7 @@ class ExecuteApi(Service):
         self._outgoing = Outgoing()
         functions = Functions(hosting)
         self._http = HttpApis(functions, self._outgoing, guarded)
-        self._rest = RestApis(functions, self._outgoing, guarded)
+        self._rest = RestApis(functions, self._outgoing, guarded, hosting.spans)
         self._sockets = WebSocketApis(functions, guarded, self._socket_stage, self._metrics.socket)
         self._stages: dict[str, Mapping[str, Stage]] = {}  # by API
         hosting.watchers.append(self._changed)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
+
+import pytest
 
 from engine.observe.counters import Counters
 from engine.observe.outcomes import OutcomeBatch, Outcomes, Publisher, Throttle
@@ -76,3 +79,24 @@ def test_batches_and_counts() -> None:
             "duration_ns": 2_000, "events": {},
         },
     }  # fmt: skip
+
+
+@pytest.mark.promise(336)
+def test_who_had_a_mark_is_told_what_changed_since() -> None:
+    """Whoever asks however often, what it knows is what there is."""
+    draw = random.Random(5)
+    counters, known, marks = Counters(), list[dict[str, Any]]([{}, {}, {}]), ["", "x-1", "-"]
+    for _ in range(600):
+        for _ in range(draw.randrange(3)):
+            counters.event(f"arn:{draw.randrange(20)}", "end")
+        if draw.random() < 0.02:
+            counters.keep_only(lambda arn: draw.random() < 0.8)
+        who = draw.randrange(3)
+        marks[who], changed = counters.since(marks[who])
+        found = counters.read(changed)
+        if changed is not None:
+            assert set(found) == set(changed)
+            assert all(known[who].get(arn) != counts for arn, counts in found.items()), "these had changed"
+        known[who] = found if changed is None else {**known[who], **found}
+        assert known[who] == counters.read()
+    assert counters.since(marks[0])[1] is not None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import random
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.durable.folder import StoreError
 from engine.observe.metrics import Key, Series
-from engine.observe.points import Point
+from engine.observe.points import Point, merged
 from engine.services.cloudwatch.disk import DAY, HOUR, PointStore
 from engine.services.cloudwatch.index import ANY, Wanted
 
@@ -59,6 +61,8 @@ def test_a_point_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
     store = PointStore(tmp_path / "db")
     store.put(keys(START, START + 60))
     store._connection.execute("UPDATE points SET value=? WHERE stamp=?", (b"\x93\xc3\xc3\xc3", START))
+    store.close()
+    store = PointStore(tmp_path / "db")
     assert store.read(SERIES, START, START + 120, 60)[START + 60] == point(1)
     store.put({(SERIES, 60, START): point(2)})
     assert store.read(SERIES, START, START + 120, 60)[START] == point(2)
@@ -157,10 +161,47 @@ def test_a_name_that_was_there_once_costs_no_memory(tmp_path: Path) -> None:
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     named(1_000)
+    store.put(keys(START))  # what was written last is known until the next time
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert after - before < 1_000 * 50 and len(names(store, 10_000)) == 2_000
+    assert after - before < 1_000 * 50 and len(names(store, 10_000)) == 2_001
+    store.close()
+
+
+def test_what_is_known_of_the_last_time_is_what_is_there(tmp_path: Path) -> None:
+    """Whatever comes when: the same minutes again and again, some put that fails on its way, what ages, a restart."""
+    draw, clock = random.Random(19), Clock()
+    store = PointStore(tmp_path / "db", clock)
+    series = [SERIES._replace(name=f"m{n}") for n in range(3)]
+    expected: dict[Series, list[float]] = {each: [] for each in series}
+    fails = f"BEFORE INSERT ON points WHEN NEW.stamp={START + 600} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+    for step in range(400):
+        points = {
+            (each, draw.choice((1, 60, 60)), START + 60 * draw.randrange(2)): point(float(step))
+            for each in draw.sample(series, draw.randrange(4))
+        }
+        kind = draw.random()
+        if kind < 0.1:
+            store._connection.execute(f"CREATE TEMP TRIGGER fails {fails}")
+            with pytest.raises(StoreError):
+                store.put(points | keys(START + 600))
+            store._connection.execute("DROP TRIGGER fails")
+            continue
+        store.put(points)
+        for each, _, _ in points:
+            expected[each].append(float(step))
+        assert all(found == point(float(step)) for found in points.values()), "they are still their owner's"
+        if kind < 0.2:
+            store.tidy()
+        elif kind < 0.25:
+            clock.now += 2 * HOUR  # seconds become minutes
+        elif kind < 0.3:
+            store.close()
+            store = PointStore(tmp_path / "db", clock)
+        for each, values in expected.items():
+            found = merged(store.read(each, START, START + 300, 60).values())
+            assert found == merged([point(value) for value in values])
     store.close()
 
 
