@@ -39,8 +39,10 @@ _WEB_SOCKET = (b"upgrade", b"websocket")
 class Protocol(Connection):
     """A connection of the server's."""
 
-    def __init__(self, acceptor: Acceptor) -> None:
+    def __init__(self, acceptor: Acceptor, came: bytes = b"") -> None:
+        """came: what was read before of a connection that another process has accepted."""
         super().__init__(acceptor)
+        self._came = came
         self.endpoint = acceptor.endpoint
         self._renew()
         self._upgrades = False
@@ -62,6 +64,9 @@ class Protocol(Connection):
         super().connection_made(transport)
         if self._timer is None:
             self.after(READ_SECONDS, self.too_slow)
+        if self._came:
+            came, self._came = self._came, b""
+            self.read(came)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._upgraded is not None:
@@ -79,7 +84,10 @@ class Protocol(Connection):
 
     # What arrives.
 
-    def data_received(self, data: bytes | memoryview) -> None:
+    def data_received(self, data: bytes) -> None:
+        self.read(data)
+
+    def read(self, data: bytes | memoryview) -> None:
         if self._upgraded is not None:
             self._upgraded.data_received(bytes(data))
             return
@@ -94,13 +102,13 @@ class Protocol(Connection):
         if size > _PIECE:
             view = memoryview(data)
             for at in range(0, size, _PIECE):
-                self.data_received(view[at : at + _PIECE])
+                self.read(view[at : at + _PIECE])
                 if self.transport.is_closing():
                     return
             return
         self._size = size
         if not self.begun and type(data) is bytes and (found := scan(data)) is not None:
-            self._whole(*found)
+            self.whole(*found)
             return
         while data:
             try:
@@ -119,7 +127,7 @@ class Protocol(Connection):
         elif self._timer is not None:
             self._in_time()
 
-    def _whole(self, method: str, url: bytes, headers: list[Header], body: bytes) -> None:
+    def whole(self, method: str, url: bytes, headers: list[Header], body: bytes) -> None:
         """A plain request has come, all of it."""
         self.begun = True
         self._expects_100 = False
