@@ -185,7 +185,6 @@ enum { STK_QUOTA_PROCESSES = ..., STK_QUOTA_SLOTS = ... };
 uint64_t stk_quota_bytes(uint32_t slots);
 int stk_quota_new(void *memory, uint32_t slot);
 int stk_quota_take(void *memory, uint32_t slot, uint32_t process, int64_t limit);
-void stk_quota_give(void *memory, uint32_t slot, uint32_t process);
 int64_t stk_quota_used(void *memory, uint32_t slot);
 void stk_quota_clear(void *memory, uint32_t slots, uint32_t process);
 void stk_word_publish(void *word, uint64_t value);

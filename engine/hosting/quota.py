@@ -32,6 +32,10 @@ class Quota:
         self.descriptor = descriptor
         self._memory = mmap.mmap(descriptor, lib.stk_quota_bytes(SLOTS))
         self._slots = ffi.from_buffer(self._memory)
+        # What this process has. Only its loop writes there; a slot's other words are the native code's.
+        self._columns = memoryview(self._memory).cast("I")
+        self._stride = int(lib.stk_quota_bytes(1)) // 4
+        self._own = self._stride - PROCESSES + process
         self._process = process
         self._known: dict[Key, int] = {}
         self._making = threading.Lock()
@@ -56,12 +60,13 @@ class Quota:
 
     def take(self, slot: int, limit: int | None) -> bool:
         """One more, if there are fewer than that in all processes. limit: None, if there is none."""
-        return bool(
-            lib.stk_quota_take(self._slots, slot, self._process, -1 if limit is None else max(0, limit))
-        )
+        if limit is None:
+            self._columns[slot * self._stride + self._own] += 1
+            return True
+        return bool(lib.stk_quota_take(self._slots, slot, self._process, limit))
 
     def give(self, slot: int) -> None:
-        lib.stk_quota_give(self._slots, slot, self._process)
+        self._columns[slot * self._stride + self._own] -= 1
 
     def used(self, slot: int) -> int:
         """By all processes."""

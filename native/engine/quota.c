@@ -55,22 +55,13 @@ static int enter(stk_quota *q)
 int stk_quota_take(void *memory, uint32_t slot, uint32_t process, int64_t limit)
 {
     stk_quota *q = slot_of(memory, slot);
-    if (limit < 0) {
-        stk_add(&q->used[process], 1, STK_RELEASE);
-        return 1;
-    }
     if (enter(q))
         return 0;
     int taken = sum(q) < limit;
     if (taken)
-        stk_add(&q->used[process], 1, STK_RELEASE);
+        stk_store(&q->used[process], stk_load(&q->used[process], STK_RELAXED) + 1, STK_RELEASE);
     pthread_mutex_unlock(&q->lock);
     return taken;
-}
-
-void stk_quota_give(void *memory, uint32_t slot, uint32_t process)
-{
-    stk_add(&slot_of(memory, slot)->used[process], (uint32_t)-1, STK_RELEASE);
 }
 
 int64_t stk_quota_used(void *memory, uint32_t slot)

@@ -10,8 +10,9 @@
  *   the lock is robust: who dies under it has raised its own column by one, or not yet. Nothing is to be mended but
  *     that column, which is zeroed with the rest of its process's
  *
- * What is raised without a limit takes no lock: a limit holds for those who have one. A process that is stopped under
- * the lock keeps others waiting for STK_QUOTA_WAIT_NS, and then they are refused. */
+ * A process lowers its column by a plain store of its one thread that writes there (engine/hosting/quota.py), and so it
+ * raises it where there is no limit: a limit holds for those who have one. A process that is stopped under the lock
+ * keeps others waiting for STK_QUOTA_WAIT_NS, and then they are refused. The columns are a slot's last words. */
 #ifndef STK_QUOTA_H
 #define STK_QUOTA_H
 
@@ -30,8 +31,7 @@ typedef struct {
 
 uint64_t stk_quota_bytes(uint32_t slots);
 int stk_quota_new(void *memory, uint32_t slot);                                       /* 0, or -1: no lock to be had */
-int stk_quota_take(void *memory, uint32_t slot, uint32_t process, int64_t limit); /* 1: taken. limit < 0: none */
-void stk_quota_give(void *memory, uint32_t slot, uint32_t process);
+int stk_quota_take(void *memory, uint32_t slot, uint32_t process, int64_t limit); /* 1: taken; 0 */
 int64_t stk_quota_used(void *memory, uint32_t slot);
 void stk_quota_clear(void *memory, uint32_t slots, uint32_t process); /* what a dead one had */
 

@@ -14,6 +14,11 @@ typedef struct {
     stk_a32 inside, most, taken; /* how many are within the limit's room, by a count that the quota knows nothing of */
 } seen;
 
+static void give(void *memory, uint32_t slot, uint32_t process) { /* as the process's loop does it */
+    stk_a32 *column = &((stk_quota *)memory)[slot].used[process];
+    stk_store(column, stk_load(column, STK_RELAXED) - 1, STK_RELEASE);
+}
+
 static void *shared(uint64_t bytes) {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(memory != MAP_FAILED);
@@ -30,7 +35,7 @@ static void turns(void *memory, seen *s, uint32_t process, int forever) {
         while (now > most && !stk_swap_if(&s->most, &most, now)) continue;
         stk_add(&s->taken, 1, STK_RELAXED);
         stk_add(&s->inside, (uint32_t)-1, STK_RELEASE);
-        stk_quota_give(memory, 1, process);
+        give(memory, 1, process);
     }
     _exit(0);
 }
@@ -74,7 +79,8 @@ static void killed_at_any_point(void *memory) {
     CHECK(stk_quota_used(memory, 1) == 0);
     for (int i = 0; i < LIMIT; i++) CHECK(stk_quota_take(memory, 1, 0, LIMIT));
     CHECK(!stk_quota_take(memory, 1, 1, LIMIT));
-    CHECK(stk_quota_take(memory, 1, 1, -1) && stk_quota_used(memory, 1) == LIMIT + 1);
+    give(memory, 1, 0);
+    CHECK(stk_quota_take(memory, 1, 1, LIMIT) && stk_quota_used(memory, 1) == LIMIT);
 }
 
 int main(void) {
