@@ -1,7 +1,7 @@
 """`stoker serve --workers 2` beside one process: requests a second of handlers that take 200 us, at many connections.
 
-python -m bench.workers [--seconds S] [--rounds N] [--connections N] [--processes N]. Handlers: `busy` computes for 200 us,
-`sleeping` waits for as long, `echo` returns. Servers take turns within each round; ratios are of their best rounds.
+python -m bench.workers [--seconds S] [--rounds N] [--connections N] [--processes N]. Handlers: `busy` computes for
+200 us, `sleeping` waits for as long, `echo` returns. Servers take turns within each round; ratios are of their best.
 
 Where cores are few, the handlers' processes and the client take what the loops would need, and the rate says little
 about many: so there is what a loop spends a request, too. `bound`: the rate at which the busiest process's loop would
@@ -117,8 +117,8 @@ def main() -> None:
         found.setdefault((handler, processes), []).append(got)
         loops = ", ".join(f"{each:.1f}" for each in got.loops)
         print(
-            f"{handler:9} --workers {processes}: {got.rate:8,.0f}/s  p99 {got.p99:7,.0f} us  loops {loops} us a request, "
-            f"bound {got.bound:8,.0f}/s, all threads {got.cpu:.1f} us",
+            f"{handler:9} --workers {processes}: {got.rate:8,.0f}/s  p99 {got.p99:7,.0f} us  loops {loops} us a "
+            f"request, bound {got.bound:8,.0f}/s, all threads {got.cpu:.1f} us",
             flush=True,
         )
     for handler in HANDLERS:

@@ -6,8 +6,8 @@ Invariants.
   behind all of it.
 - An invocation's outcome is in the acceptor's journal, memory that this process has as well, before its response is
   written. It is taken in steps, before anything is read that is made of outcomes, and when the acceptor is dead.
-- What a dead acceptor held is given back here: its column of the quota, the packages it used. The socket that it accepted
-  from stays open here, with the connections that wait in it, for the next one.
+- What a dead acceptor held is given back here: its column of the quota, the packages it used. The socket that it
+  accepted from stays open here, with the connections that wait in it, for the next one.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ _FIRST_PROCESS = frozenset(
     )
 )  # fmt: skip
 _PAGE = frozenset((b"origin", b"sec-fetch-site"))
+_TELLING = _FIRST_PROCESS | _PAGE | {_TYPE, b"host", b"authorization"}
 
 
 class Router:
@@ -53,14 +54,16 @@ class Router:
         host = scope = b""
         page = False
         for name, value in headers:
-            if name in _FIRST_PROCESS or (name == _TYPE and value != _SYNCHRONOUS):
-                return False
-            if name == b"authorization":
-                scope = value.partition(b",")[0]
-            elif name == b"host":
+            if name not in _TELLING:
+                continue
+            if name == b"host":
                 host = value
+            elif name == b"authorization":
+                scope = value.partition(b",")[0]
             elif name in _PAGE:
                 page = True
+            elif name != _TYPE or value != _SYNCHRONOUS:
+                return False
         if b"X-Amz-" in url:  # presigned
             return False
         if url.startswith(_ROUTE):
