@@ -84,7 +84,8 @@ class Invoker:
         self._account_limit = account_limit
         self._usage: dict[str, Usage] = {}
         self._quota = quota
-        self._unreserved = Usage(account_limit - self._all_reserved(), quota=quota, slot=self._slot(""))
+        self._unreserved = Usage(account_limit - self._all_reserved(), quota=quota)
+        self._count(self._unreserved, "")
         self.routes: dict[tuple[str, str | None], Route] = {}
         self.tap: Callable[[str, bytes], object] | None = None  # gets each function's name and event
 
@@ -156,10 +157,14 @@ class Invoker:
         found = self._usage.get(name)
         if found is None:
             reserved, provisioned = self._reserved_of(name), self._provisioned_of(name)
-            found = self._usage[name] = Usage(
-                reserved, provisioned=provisioned, quota=self._quota, slot=self._slot(name)
-            )
+            found = self._usage[name] = Usage(reserved, provisioned=provisioned, quota=self._quota)
+        self._count(found, name)
         return found
+
+    def _count(self, usage: Usage, name: str) -> None:
+        """In the quota from now on, if that has come to know of it."""
+        if usage.slot is None and not usage.in_flight:
+            usage.slot = self._slot(name)
 
     def _slot(self, name: str) -> int | None:
         return None if self._quota is None else self._quota.slot((self.place.partition, name))
@@ -278,6 +283,7 @@ class Invoker:
 
     def changed(self, change: Change) -> None:
         """The catalog changed: the next invocation finds what is now true."""
+        self._count(self._unreserved, "")
         for table, owner, id, record in change.steps:
             if table == "function" and record is None:
                 self._fleet.withdraw(owner, id)

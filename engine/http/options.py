@@ -95,8 +95,9 @@ def check(options: Options) -> None:
             f"--inflight {options.inflight}: {least} MB are the least"
             + (f" for {options.workers} processes, which have a part each" if options.workers > 1 else "")
         )
-    if options.max_connections is not None and options.max_connections < 1:
-        raise errors.InvalidConfiguration(f"--max-connections {options.max_connections}: one is the least")
+    if options.max_connections is not None and options.max_connections < options.workers:
+        least_text = "one is the least" if options.workers == 1 else "one for each process is the least"
+        raise errors.InvalidConfiguration(f"--max-connections {options.max_connections}: {least_text}")
 
 
 def is_loopback(host: str) -> bool:

@@ -131,7 +131,10 @@ class Acceptors:
             if self._stopping:
                 break
             began = self._loop.time()
-            status = await acceptor.run()
+            try:
+                status = await acceptor.run()
+            except OSError as error:  # there are no processes, or descriptors, to be had
+                status = str(error)
             if not acceptor.ready.is_set():  # nor would the next one be
                 self._failed = status
                 acceptor.ready.set()
@@ -177,7 +180,7 @@ class Acceptors:
             each.send(Watched(placement.place.partition, placement.invoker.tap is not None))
 
     def _changed(self, state: State, change: Change) -> None:
-        """In the thread that changed it, which waits."""
+        """In the thread that changed it, which waits: never the loop's."""
         steps = [step for step in change.steps if step[0] in TABLES]
         if not steps:
             return
