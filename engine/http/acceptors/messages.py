@@ -73,7 +73,7 @@ class Stop(_Message):
 
 
 class Ready(_Message):
-    """What came with Begin is done."""
+    """It has all its parts."""
 
 
 class Applied(_Message):

@@ -121,23 +121,16 @@ class AcceptorProcess:
         self._loop = asyncio.get_running_loop()
         self._channel = Channel(ToAcceptor, self._take, self._lost)
         self._states = States(None)
-        self._acceptor: Acceptor | None = None
+        self._acceptor: Acceptor
         self._stopping = False
-        self._begun: asyncio.Future[Begin] = self._loop.create_future()
-        self._may_go: asyncio.Future[None] = self._loop.create_future()
-        self._early: list[Changed] = []
+        self._may_go: asyncio.Future[Begin] = self._loop.create_future()
 
     async def run(self, descriptor: int) -> None:
         sock = socket.socket(fileno=descriptor)
         await self._loop.create_unix_connection(lambda: self._channel, sock=sock)
-        begin = await self._begun
-        acceptor = self._assemble(begin)
-        self._channel.send(Ready())
-        await self._may_go
+        begin = await self._may_go
         settled()
-        self._acceptor = acceptor
-        if self._stopping:
-            acceptor.stop()
+        acceptor = self._acceptor
         await acceptor.start([socket.socket(fileno=begin.listening)])
         sweeping = self._loop.create_task(self._sweep())
         await acceptor.serve(GRACE)
@@ -148,8 +141,9 @@ class AcceptorProcess:
         self._outcomes.flush()
         self._channel.close()
 
-    def _assemble(self, begin: Begin) -> Acceptor:
+    def _assemble(self, begin: Begin) -> None:
         """The parts, as the first process has them, but for those that keep anything."""
+        self._begin = begin
         options, loop = begin.options, self._loop
         number, processes = begin.turn
         channel = self._channel
@@ -177,11 +171,9 @@ class AcceptorProcess:
         self._passing = Passing(socket.socket(fileno=begin.passing), loop)
         self._router = Router(self._states, self._quota, door, self._passing)
         self._states.watchers[:] = [self._hosting.changed]  # at once: no request comes between
-        early, self._early = self._early, []
-        for changed in early:
-            self._change(changed)
         make = partial(RoutedConnection, router=self._router)
-        return Acceptor(make, app.respond, endpoint, held, most, app.upgrade)
+        self._acceptor = Acceptor(make, app.respond, endpoint, held, most, app.upgrade)
+        channel.send(Ready())  # what is told until Go comes in front of it
 
     def _flush_soon(self) -> None:
         self._loop.call_later(0.05, self._journal.flush)
@@ -194,22 +186,18 @@ class AcceptorProcess:
     def _take(self, message: Any) -> None:
         kind = type(message)
         if kind is Changed:
-            if self._begun.done() and hasattr(self, "_router"):
-                self._change(message)
-            else:
-                self._early.append(message)
+            self._change(message)
         elif kind is LaidOut:
             self._layouts.made(message)
         elif kind is Watched:
             self._watch(message)
         elif kind is Begin:
-            self._begun.set_result(message)
+            self._assemble(message)
         elif kind is Go:
-            self._may_go.set_result(None)
+            self._may_go.set_result(self._begin)
         elif kind is Stop:
             self._stopping = True
-            if self._acceptor is not None:
-                self._acceptor.stop()
+            self._acceptor.stop()
         else:
             self._journal.taken(message)
 
