@@ -68,10 +68,12 @@ class Runtime:
         reply_limit: int | None = None,
         variables: Mapping[str, str] | None = None,
         launched: launch.Launched | None = None,
+        turn: tuple[int, int] = (0, 1),
     ) -> None:
         """reply_limit: bytes of a response; None: as AWS relates it to the request's limit. variables: the environment
         that the functions' processes start with; None: this process's own. launched: the zygote, which then is this
-        engine's; None: it is begun now."""
+        engine's; None: it is begun now. turn: which of how many engines this is that share the machine: each begins
+        with other cores, and keeps its part of them awake."""
         launched = launched or launch.first(variables)
         with contextlib.ExitStack() as unwind:
             unwind.callback(launched.abandon)
@@ -86,7 +88,7 @@ class Runtime:
             )
             self.large = self.reply_limit + limits.LARGE_SLACK
             self.log_sink: LogSink = to_stderr if logs in (None, True) else logs or _silent  # type: ignore[assignment]
-            self.cores = core_map.usable()
+            self.cores = core_map.turned(core_map.usable(), *turn)
             self.spin_ns = spin_budget() if spin is None else int(spin * 1e9)
             self.data_epoll = select.epoll()
             self._control_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -94,7 +96,7 @@ class Runtime:
             self.data_epoll.register(self._loop_fd, select.EPOLLIN | select.EPOLLET)
             pointer = lib.stk_engine_new(
                 self.large,
-                core_map.spinners(self.cores),
+                max(1, core_map.spinners(self.cores) // turn[1]),
                 self.spin_ns,
                 waiting_bytes,
                 self._control_fd,

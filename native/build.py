@@ -27,12 +27,14 @@ SOURCES = [
     "engine/queue.c",
     "engine/wait.c",
     "engine/round_trip.c",
+    "engine/quota.c",
 ]
 INCLUDES = "".join(
     f'#include "{name}"\n'
     for name in (
         "engine/queue.h",
         "engine/round_trip.h",
+        "engine/quota.h",
         "worker/worker.h",
         "worker/process.h",
         "worker/namespace.h",

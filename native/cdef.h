@@ -180,6 +180,16 @@ int stk_namespaces_probe(void);
 uint64_t stk_wake_cost(int rounds, int core_a, int core_b);
 uint64_t stk_spin_cost(int rounds, int core_a, int core_b);
 
+/* quota.h */
+enum { STK_QUOTA_PROCESSES = ..., STK_QUOTA_SLOTS = ... };
+uint64_t stk_quota_bytes(uint32_t slots);
+int stk_quota_new(void *memory, uint32_t slot);
+int stk_quota_take(void *memory, uint32_t slot, uint32_t process, int64_t limit);
+int64_t stk_quota_used(void *memory, uint32_t slot);
+void stk_quota_clear(void *memory, uint32_t slots, uint32_t process);
+void stk_word_publish(void *word, uint64_t value);
+uint64_t stk_word_read(const void *word);
+
 /* doorbell.h */
 uint64_t stk_now(void);
 void stk_clear_eventfd(int fd);

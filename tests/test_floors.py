@@ -42,7 +42,8 @@ ARROWS = {
     "load": "errors limits version _native config calls aio",
     "console": "errors limits wire observe durable aws hosting services sources",
     "http": (
-        "errors limits wire _http control calls observe runtime durable aws hosting routing services sources console"
+        "errors limits wire _native _http control calls observe runtime durable aws hosting routing services sources "
+        "console"
     ),
     "cli": "errors limits wire _native control observe runtime function sync aws hosting deploy load http",
 }  # fmt: skip

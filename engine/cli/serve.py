@@ -119,7 +119,13 @@ OPTIONS = (
         "an OpenTelemetry receiver (http://127.0.0.1:4318) that gets all metrics, and spans of every invocation unless "
         "its caller has decided against (pip install 'stoker[otel]')",
     ),
-    option("--workers WORKERS", "of one version at most (default: 64)", type=int, default=64),
+    option(
+        "--workers N|auto",
+        "processes that accept connections, each with functions' environments of its own (default: 1; auto: half of "
+        "the physical cores)",
+        default="1",
+    ),
+    option("--environments N", "of one version at most, in each process (default: 64)", type=int, default=64),
     option(
         "--queue-bytes BYTES",
         "of events and messages that wait on the disk; beyond it requests get a 429 (default: 1 GiB)",
@@ -139,6 +145,8 @@ def run(options: argparse.Namespace) -> int:
     """Serve. Raises EngineError when it cannot start."""
     from dataclasses import fields
 
+    from ..control.cores import physical
+
     try:
         from ..http.options import Options
         from ..http.server import Server
@@ -148,11 +156,16 @@ def run(options: argparse.Namespace) -> int:
         delays = tuple(float(text) for text in options.retry_delays.split(","))
     except ValueError:
         raise UsageError(f"--retry-delays {options.retry_delays}: write seconds, as in 60,120") from None
+    try:
+        workers = max(1, physical() // 2) if options.workers == "auto" else int(options.workers)
+    except ValueError:
+        raise UsageError(f"--workers {options.workers}: write a number, or auto") from None
     values = {field.name: getattr(options, field.name) for field in fields(Options)}
     values["state"] = Path(options.state).resolve()
     values["auth"] = Path(options.auth) if options.auth else None
     values |= {
         "retry_delays": delays,
+        "workers": workers,
         "python": tuple(options.python),
         "bucket": tuple(options.bucket),
         "allow_host": tuple(options.allow_host),

@@ -43,9 +43,23 @@ def usable() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
+def turned(cores: list[int], number: int, of: int) -> list[int]:
+    """The same cores, for one of several engines that share them: each has another part of them last, which are those
+    that assign() takes first."""
+    part = len(cores) * number // of
+    return cores[len(cores) - part :] + cores[: len(cores) - part]
+
+
 def spinners(cores: list[int]) -> int:
     """How many cores' worth of time may be spent at once: the mask, or the cgroup's quota if less."""
     return max(1, int(min(len(cores), _quota())))
+
+
+def physical() -> int:
+    """How many physical cores' worth of time may be spent at once."""
+    cores = usable()
+    found = places(tuple(cores))
+    return max(1, int(min(len({place.physical for place in found.values()}), _quota())))
 
 
 class Place(NamedTuple):

@@ -41,8 +41,9 @@ Watcher = Callable[["State", Change], object]
 class State:
     """Every table of one partition. A table is changed from one thread; any thread may read."""
 
-    def __init__(self, store: Store, partition: str, tables: Tables, watchers: list[Watcher]) -> None:
-        self.store = store
+    def __init__(self, store: Store | None, partition: str, tables: Tables, watchers: list[Watcher]) -> None:
+        """store: None, of a copy, whose changes another process has made durable."""
+        self._store = store
         self.partition = partition
         self._tables = tables
         self._watchers = watchers
@@ -73,7 +74,8 @@ class State:
         yield change
         if not change.steps:
             return
-        self.store.commit(
+        assert self._store is not None, "a copy follows by apply()"
+        self._store.commit(
             [
                 Delete(self.partition, table, owner, id)
                 if record is None
@@ -81,6 +83,10 @@ class State:
                 for table, owner, id, record in change.steps
             ]
         ).result()
+        self.apply(change)
+
+    def apply(self, change: Change) -> None:
+        """What is durable becomes visible."""
         for table, owner, id, record in change.steps:
             owners = self._tables.setdefault(table, {})
             # Copied, so that an iteration under way goes on undisturbed.
@@ -100,14 +106,14 @@ class State:
 
 
 class States:
-    """Every partition's state, as loaded from the store in one pass."""
+    """Every partition's state, as loaded from the store in one pass. store: None, of copies."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store | None) -> None:
         self.watchers: list[Watcher] = []  # called after each change, once it is durable and visible
         self._store = store
         self._states: dict[str, State] = {}
         partitions: dict[str, Tables] = {}
-        for partition, table, owner, id, value in store.load(Records()):
+        for partition, table, owner, id, value in store.load(Records()) if store else ():
             tables = partitions.setdefault(partition, {})
             tables.setdefault(table, {}).setdefault(owner, {})[id] = msgspec.json.decode(value)
         for partition, tables in partitions.items():

@@ -27,7 +27,7 @@ from ..observe.outcomes import Outcomes, Publisher
 from ..observe.records import DeploymentInfo, deployment_info
 from ..runtime import Runtime
 from ..wire import Deployed
-from .layout import Layout, Layouts
+from .layout import Layout, LaysOut
 from .outside import stream_arn
 from .packages import needs
 
@@ -165,7 +165,7 @@ class Fleet:
         place: Place,
         runtime: Runtime,
         reaper: Reaper,
-        layouts: Layouts,
+        layouts: LaysOut,
         outcomes: Outcomes,
         keep: float,
         traced: bool = False,

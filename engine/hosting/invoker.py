@@ -27,6 +27,7 @@ from ..observe.outcomes import Throttle
 from ..observe.records import InvocationRecord, invocation_record
 from ..observe.spans import Arrival, Spans
 from .deployments import CLOCK, Deployment, Fleet, InitTimedOut
+from .quota import Quota
 from .tracing import Tracing
 from .usage import Usage
 
@@ -73,15 +74,18 @@ class Invoker:
         fleet: Fleet,
         account_limit: int = limits.CONCURRENCY_MAX,
         spans: Spans | None = None,
+        quota: Quota | None = None,
     ) -> None:
+        """quota: what all processes of the server have begun, where there are several."""
         self._tracing = Tracing(spans, place) if spans is not None else None
         self._state = state
         self.place = place
         self._fleet = fleet
         self._account_limit = account_limit
         self._usage: dict[str, Usage] = {}
-        self._reserved = self._all_reserved()
-        self._unreserved = Usage(None)
+        self._quota = quota
+        self._unreserved = Usage(account_limit - self._all_reserved(), quota=quota)
+        self._count(self._unreserved, "")
         self.routes: dict[tuple[str, str | None], Route] = {}
         self.tap: Callable[[str, bytes], object] | None = None  # gets each function's name and event
 
@@ -152,17 +156,28 @@ class Invoker:
     def usage(self, name: str) -> Usage:
         found = self._usage.get(name)
         if found is None:
-            found = self._usage[name] = Usage(self._reserved_of(name), provisioned=self._provisioned_of(name))
+            reserved, provisioned = self._reserved_of(name), self._provisioned_of(name)
+            found = self._usage[name] = Usage(reserved, provisioned=provisioned, quota=self._quota)
+        self._count(found, name)
         return found
+
+    def _count(self, usage: Usage, name: str) -> None:
+        """In the quota from now on, if that has come to know of it."""
+        if usage.slot is None and not usage.in_flight:
+            usage.slot = self._slot(name)
+
+    def _slot(self, name: str) -> int | None:
+        return None if self._quota is None else self._quota.slot((self.place.partition, name))
 
     def full(self, name: str, most: int) -> Usage | None:
         """What must end before another invocation may begin: the function's own (of which there are its reserved
         concurrency, or `most`), or the place's. None: nothing."""
         usage = self.usage(name)
-        if usage.in_flight >= (most if usage.reserved is None else usage.reserved):
+        if usage.in_flight >= most if usage.reserved is None else usage.total >= usage.reserved:
             return usage
-        if usage.reserved is None and self._unreserved.in_flight >= self._account_limit - self._reserved:
-            return self._unreserved
+        unreserved = self._unreserved
+        if usage.reserved is None and unreserved.total >= (unreserved.reserved or 0):
+            return unreserved
         return None
 
     def _provisioned_of(self, name: str) -> int:
@@ -189,20 +204,14 @@ class Invoker:
         `id`, or a new one. Extras' trace is complete (aws/traces.py), or "". Raises Fault: TooManyRequestsException,
         when nothing may be accepted now."""
         usage = route.usage
-        shared = self._unreserved
         beside = route.deployment.in_flight >= route.deployment.warm
-        if usage.reserved is not None:
-            if beside and usage.left <= 0:
-                raise self._throttled(
-                    route, "ReservedFunctionConcurrentInvocationLimitExceeded", extras, id, arrival
-                )
-        elif shared.in_flight >= self._account_limit - self._reserved:
+        if not usage.begin(beside):
+            reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
+            raise self._throttled(route, reason, extras, id, arrival)
+        shared = self._unreserved if usage.reserved is None else None
+        if shared is not None and not shared.begin(True):
+            usage.end(beside)
             raise self._throttled(route, "ConcurrentInvocationLimitExceeded", extras, id, arrival)
-        counted = usage if usage.reserved is not None else shared
-        usage.in_flight += 1
-        usage.beside += beside
-        if counted is not usage:
-            counted.in_flight += 1
         id = id or new_id()
         deployment, alias = route.deployment, route.arn
         flags = 0
@@ -218,14 +227,9 @@ class Invoker:
             event, flags = wire.attach(extras, event), _EXTRAS
 
         def on_outcome(outcome: Outcome | EngineError) -> None:
-            usage.in_flight -= 1
-            usage.beside -= beside
-            if counted is not usage:
-                counted.in_flight -= 1
-                if counted.waiters:
-                    counted.wake()
-            if usage.waiters:
-                usage.wake()
+            if shared is not None:
+                shared.end(True)
+            usage.end(beside)
             result = _result(deployment, outcome, id, alias, beside)
             if span is not None and self._tracing is not None:
                 self._tracing.ended(span, outcome, result)
@@ -261,26 +265,31 @@ class Invoker:
         return await future
 
     def running(self) -> list[InFlight]:
-        """Functions that have invocations, or workers that are kept warm."""
+        """Functions that have invocations, in any process, or workers that are kept warm."""
+        if self._quota is not None:
+            for name, slot in self._quota.names(self.place.partition):
+                if name not in self._usage and self._quota.used(slot):
+                    self.usage(name)
         return [
             InFlight(
                 name,
-                usage.in_flight,
+                usage.total,
                 usage.reserved is not None,
                 self._fleet.provisioned(name) if usage.provisioned else (),
             )
             for name, usage in self._usage.items()
-            if usage.in_flight or usage.provisioned
+            if usage.provisioned or usage.total
         ]
 
     def changed(self, change: Change) -> None:
         """The catalog changed: the next invocation finds what is now true."""
+        self._count(self._unreserved, "")
         for table, owner, id, record in change.steps:
             if table == "function" and record is None:
                 self._fleet.withdraw(owner, id)
             elif table == "concurrency":
                 self.usage(owner).reserved = self._reserved_of(owner)
-                self._reserved = self._all_reserved()
+                self._unreserved.reserved = self._account_limit - self._all_reserved()
             elif table == "provisioned":
                 self.usage(owner).provisioned = self._provisioned_of(owner)
         self.routes.clear()

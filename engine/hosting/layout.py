@@ -6,10 +6,10 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .. import limits, wire
 from ..aws.names import LATEST, Place
@@ -43,6 +43,23 @@ class Layout:
     sandbox: wire.Sandbox | None
     fresh: bool
     strict_imports: bool
+
+
+class Uses(Protocol):
+    """Packages, as who runs versions sees them."""
+
+    def use(self, names: Iterable[str]) -> None: ...
+
+    def release(self, names: Iterable[str]) -> None: ...
+
+
+class LaysOut(Protocol):
+    """Layouts, or what asks another process for them."""
+
+    @property
+    def packages(self) -> Uses: ...
+
+    def of(self, place: Place, record: Mapping[str, Any], reserved: int | None, warm: int) -> Layout: ...
 
 
 @dataclass(frozen=True, slots=True)

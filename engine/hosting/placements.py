@@ -15,7 +15,8 @@ from ..observe.spans import Spans
 from ..runtime import Runtime
 from .deployments import Fleet
 from .invoker import Invoker
-from .layout import Layouts
+from .layout import LaysOut
+from .quota import Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,16 @@ class Hosting:
         states: States,
         runtime: Runtime,
         reaper: Reaper,
-        layouts: Layouts,
+        layouts: LaysOut,
         outcomes: Outcomes,
         keep: float,
         loop: asyncio.AbstractEventLoop,
         spans: Spans | None = None,
+        quota: Quota | None = None,
     ) -> None:
         """keep: seconds that a version stays up without an invocation. loop: the one that serves requests. spans: gets
-        what is traced."""
+        what is traced. quota: of a server of several processes."""
+        self._quota = quota
         self.spans = spans
         self._states = states
         self._runtime = runtime
@@ -54,10 +57,11 @@ class Hosting:
         self._placements: dict[Place, Placement] = {}
         # Called in the loop after each change, when invocations find what is now true.
         self.watchers: list[Callable[[Placement, Change], object]] = []
+        self.tap_watchers: list[Callable[[Placement], object]] = []  # after each tap()
         self._making = threading.Lock()
 
         def watch(state: State, change: Change) -> None:
-            loop.call_soon_threadsafe(self._changed, state, change)
+            loop.call_soon_threadsafe(self.changed, state, change)
 
         states.watchers.append(watch)
 
@@ -81,9 +85,15 @@ class Hosting:
         state = self._states.of(place.partition)
         every = self.spans is not None and self.spans.every
         fleet = Fleet(place, self._runtime, self._reaper, self._layouts, self._outcomes, self._keep, every)
-        invoker = Invoker(state, place, fleet, spans=self.spans)
+        invoker = Invoker(state, place, fleet, spans=self.spans, quota=self._quota)
         made = self._placements[place] = Placement(place, state, fleet, invoker)
         return made
+
+    def tap(self, placement: Placement, tap: Callable[[str, bytes], object] | None) -> None:
+        """It gets the name and the event of each invocation there from now on; None: nobody does."""
+        placement.invoker.tap = tap
+        for watcher in self.tap_watchers:
+            watcher(placement)
 
     def has(self, arn: str) -> bool:
         """Is there a function, or a version, of this ARN?"""
@@ -101,7 +111,8 @@ class Hosting:
         for placement in list(self._placements.values()):
             placement.invoker.sweep()
 
-    def _changed(self, state: State, change: Change) -> None:
+    def changed(self, state: State, change: Change) -> None:
+        """Invocations find what is now true. In the loop."""
         placement = self.of(Place.of(state.partition))
         placement.invoker.changed(change)
         for watcher in self.watchers:

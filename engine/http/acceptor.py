@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
@@ -56,6 +57,18 @@ class Acceptor:
         for sock in sockets:
             server = await self.loop.create_server(lambda: self._make(self), sock=sock, backlog=1024)
             self._servers.append(server)
+
+    def adopt(self, sock: socket.socket, make: Callable[[Acceptor], Connection]) -> None:
+        """Serve a connection that was accepted elsewhere."""
+        task = self.loop.create_task(self._adopt(sock, make))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _adopt(self, sock: socket.socket, make: Callable[[Acceptor], Connection]) -> None:
+        with contextlib.suppress(OSError):
+            _, connection = await self.loop.connect_accepted_socket(lambda: make(self), sock)
+            if self._stopped.is_set():
+                connection.shut_down()
 
     def stop(self) -> None:
         """Accept nothing more, and let what runs end. Asked twice, it does not wait."""

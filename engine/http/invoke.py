@@ -66,8 +66,14 @@ class Endpoint:
     """Responds to Invoke."""
 
     def __init__(
-        self, hosting: Hosting, events: Events, model: Model, door: Door, body_limit: int = limits.EVENT_BYTES
+        self,
+        hosting: Hosting,
+        events: Events | None,
+        model: Model,
+        door: Door,
+        body_limit: int = limits.EVENT_BYTES,
     ) -> None:
+        """events: None, where no asynchronous ones come in."""
         self.body_limit = body_limit
         self._hosting = hosting
         self._events = events
@@ -79,7 +85,8 @@ class Endpoint:
         self._accepted: list[
             tuple[int, bytes, Protocol]
         ] = []  # to whom events that became durable together are owed
-        events.watchers.append(self._send)
+        if events is not None:
+            events.watchers.append(self._send)
         self._placements: dict[bytes, Placement] = {}  # by the scope of a signature, which is believed
 
     def invoke(self, cycle: InvokeCycle) -> None:
@@ -252,6 +259,7 @@ class Endpoint:
         extras: wire.Extras | None,
     ) -> None:
         """An asynchronous event: 202 once it cannot be lost any more."""
+        assert self._events is not None
         malformed.check(body)
         id = new_id()
         event = AcceptedEvent(*function, partition, id, time.time(), extras)

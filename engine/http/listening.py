@@ -1,4 +1,4 @@
-"""The socket that the server listens on."""
+"""The sockets that the server listens on."""
 
 from __future__ import annotations
 
@@ -13,9 +13,27 @@ from ..services.urls.service import PATH as LAMBDA_URL
 from .options import Options, is_loopback
 
 
-def listen(options: Options) -> socket.socket:
-    """The socket to serve on. Raises InvalidConfiguration when it cannot be had."""
-    uds, host, port = options.uds, options.host, options.port
+def listen(options: Options) -> list[socket.socket]:
+    """The sockets to serve on, one for each accepting process: the kernel divides connections among them. Raises
+    InvalidConfiguration when they cannot be had."""
+    with contextlib.ExitStack() as failed:
+        first = failed.enter_context(_bound(options, options.port))
+        found = [first]
+        if options.workers > 1:
+            # What listens without SO_REUSEPORT shows that nobody else does; then it makes place for those that share.
+            port = first.getsockname()[1]
+            first.close()
+            found = [
+                failed.enter_context(_bound(options, port, together=True)) for _ in range(options.workers)
+            ]
+        for sock in found:
+            sock.listen(1024)
+        failed.pop_all()
+        return found
+
+
+def _bound(options: Options, port: int, together: bool = False) -> socket.socket:
+    uds, host = options.uds, options.host
     family = socket.AF_UNIX if uds else socket.AF_INET6 if ":" in host else socket.AF_INET
     with contextlib.ExitStack() as failed:
         sock = failed.enter_context(socket.socket(family, socket.SOCK_STREAM))
@@ -26,8 +44,11 @@ def listen(options: Options) -> socket.socket:
                 os.chmod(uds, 0o600)
             else:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if together:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 sock.bind((host, port))
-            sock.listen(1024)
+                if not together:
+                    sock.listen(1024)  # two that share an address by SO_REUSEADDR cannot both
         except OSError as error:
             remedy = "" if uds else ". Is another server there? --port 0 takes any port that is free"
             reason = f"cannot listen on {uds or f'{host}:{port}'}: {error.strerror or error}{remedy}"

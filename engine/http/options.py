@@ -11,11 +11,12 @@ from pathlib import Path
 from .. import errors
 from ..aws.moto import check_installed
 from ..durable.queue import MAX_BYTES
+from ..hosting.quota import PROCESSES
 from ..routing.retry import DELAYS
 from ..services.s3.folders import parse_bucket
 from . import budget
 
-WORKERS = 64  # of one version at most, unless its function reserves less
+ENVIRONMENTS = 64  # of one version at most in each process, unless its function reserves less
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Options:
     aws: str | None = None  # "moto", "real"
     aws_endpoint: str | None = None
     bucket: tuple[str, ...] = ()  # NAME=directory:///PATH
-    workers: int = WORKERS
+    workers: int = 1  # processes that accept connections
+    environments: int = ENVIRONMENTS
     retry_delays: tuple[float, ...] = DELAYS
     queue_bytes: int = MAX_BYTES
     python: tuple[str, ...] = ()
@@ -77,11 +79,25 @@ def check(options: Options) -> None:
             )
     if len(options.account) != 12 or not options.account.isdigit():
         raise errors.InvalidConfiguration(f"--account {options.account}: an account id has twelve digits")
-    if options.inflight * budget.MIB < budget.LEAST:
-        least = budget.LEAST // budget.MIB
-        raise errors.InvalidConfiguration(f"--inflight {options.inflight}: {least} MB are the least")
-    if options.max_connections is not None and options.max_connections < 1:
-        raise errors.InvalidConfiguration(f"--max-connections {options.max_connections}: one is the least")
+    if not 1 <= options.workers <= PROCESSES:
+        raise errors.InvalidConfiguration(f"--workers {options.workers}: 1 to {PROCESSES} processes")
+    if options.workers > 1 and options.uds:
+        raise errors.InvalidConfiguration(
+            f"--workers {options.workers} and --uds: several processes accept on a port only"
+        )
+    if options.workers > 1 and options.otlp:
+        raise errors.InvalidConfiguration(
+            f"--workers {options.workers} and --otlp: every invocation is traced then, which only one process does"
+        )
+    least = budget.LEAST // budget.MIB * options.workers
+    if options.inflight < least:
+        raise errors.InvalidConfiguration(
+            f"--inflight {options.inflight}: {least} MB are the least"
+            + (f" for {options.workers} processes, which have a part each" if options.workers > 1 else "")
+        )
+    if options.max_connections is not None and options.max_connections < options.workers:
+        least_text = "one is the least" if options.workers == 1 else "one for each process is the least"
+        raise errors.InvalidConfiguration(f"--max-connections {options.max_connections}: {least_text}")
 
 
 def is_loopback(host: str) -> bool:

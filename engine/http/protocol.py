@@ -42,8 +42,10 @@ _NO_HEADERS: list[Header] = []
 class Protocol(Connection):
     """A connection of the server's."""
 
-    def __init__(self, acceptor: Acceptor) -> None:
+    def __init__(self, acceptor: Acceptor, came: bytes = b"") -> None:
+        """came: what was read before of a connection that another process has accepted."""
         super().__init__(acceptor)
+        self._came = came
         self.endpoint = acceptor.endpoint
         self._renew()
         self._upgrades = False
@@ -65,6 +67,9 @@ class Protocol(Connection):
         super().connection_made(transport)
         if self._timer is None:
             self.after(READ_SECONDS, self.too_slow)
+        if self._came:
+            came, self._came = self._came, b""
+            self.read(came)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._upgraded is not None:
@@ -82,7 +87,10 @@ class Protocol(Connection):
 
     # What arrives.
 
-    def data_received(self, data: bytes | memoryview) -> None:
+    def data_received(self, data: bytes) -> None:
+        self.read(data)
+
+    def read(self, data: bytes | memoryview) -> None:
         if self._upgraded is not None:
             self._upgraded.data_received(bytes(data))
             return
@@ -97,7 +105,7 @@ class Protocol(Connection):
         if size > _PIECE:
             view = memoryview(data)
             for at in range(0, size, _PIECE):
-                self.data_received(view[at : at + _PIECE])
+                self.read(view[at : at + _PIECE])
                 if self.transport.is_closing():
                     return
             return
@@ -110,7 +118,7 @@ class Protocol(Connection):
                 if len(found) == 2:
                     self._event(*found)
                 else:
-                    self._whole(*found)
+                    self.whole(*found)
                 return
         while data:
             try:
@@ -137,7 +145,7 @@ class Protocol(Connection):
         if self._timer is not None:
             self._in_time()
 
-    def _whole(self, method: str, url: bytes, headers: list[Header], body: bytes, key: bytes | None) -> None:
+    def whole(self, method: str, url: bytes, headers: list[Header], body: bytes, key: bytes | None) -> None:
         """A plain request has come, all of it."""
         self.begun = True
         self._expects_100 = False

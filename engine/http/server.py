@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,6 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from .. import limits
 from ..aws.clients import Clients
 from ..aws.model import Model
 from ..aws.moto import MotoServer
@@ -24,14 +22,13 @@ from ..aws.names import Place
 from ..aws.registry import Registry
 from ..aws.service import Service
 from ..aws.sessions import Sessions
-from ..aws.sigv4 import Verifier, load_credentials
+from ..aws.sigv4 import load_credentials
 from ..aws.upstream import Aws, Upstream
 from ..calls.reaper import Reaper
 from ..console.entrance import Entrance
 from ..console.feed import Feed
 from ..console.service import Console
 from ..console.tailing import Tailing
-from ..control import cores as core_map
 from ..durable.changes import Changes
 from ..durable.queue import Queues
 from ..durable.queue_rows import QueueRows
@@ -46,6 +43,7 @@ from ..hosting.layout import Layouts
 from ..hosting.outside import Outside
 from ..hosting.packages import Packages
 from ..hosting.placements import Hosting, Placement
+from ..hosting.quota import Quota
 from ..hosting.sandboxing import sandboxing
 from ..observe.counters import Counters
 from ..observe.functions import FunctionMetrics, MappingMetrics
@@ -100,27 +98,20 @@ from ..sources.mappings import Mappings
 from ..sources.pipes.posts import Posts
 from ..sources.pipes.runner import PipeRunner
 from ..sources.pipes.stages import Stages
-from . import budget
 from .acceptor import Acceptor
+from .acceptors.first import Acceptors, Around
 from .app import App
-from .browsers import Browsers
-from .door import Door
 from .inside import Inside
 from .invoke import Endpoint
 from .listening import function_url, hosts_resolve, listen, url_of
 from .measuring import function_of, keeping, of_logs, sample, sweep
 from .options import Options, check
+from .parts import GRACE, KEEP, accounts, door_of, engine, room, settled
 from .passthrough import Passthrough
 from .protocol import Protocol
 from .tracing import tracing
 
-KEEP = 600.0  # seconds that a version nobody invokes stays up
-SPIN = 100e-6  # seconds that loop and workers stay awake: a client on a connection asks again sooner
-SWITCH = 0.0001  # seconds after which a thread that wants the interpreter gets it from one that is busy
-GRACE = 30  # seconds that requests in flight have at the end
-CONNECTIONS = 1024  # by default: every synchronous invocation of an account at once, and some
 POLLS = 4096  # connections of event source mappings, most of which wait in a long poll
-EXTRAS_BYTES = 16 * 1024  # beyond the event: what its context says
 
 
 class Server:
@@ -138,6 +129,7 @@ class Server:
         self._services = services
         self._drains: list[Callable[[], None]] = []
         self._inside: Inside
+        self._acceptors: Acceptors
         self._daemon: Daemon
         self._entrance: Entrance
         self._sessions = Sessions()
@@ -157,23 +149,24 @@ class Server:
     async def serve(self, ready: Callable[[Server], None]) -> None:
         """The server's life in the running loop."""
         async with contextlib.AsyncExitStack() as stack:
-            sock = stack.enter_context(contextlib.closing(listen(self.options)))
-            self.url = url_of(self.options, sock)
-            acceptor = await self._assemble(stack)
+            sockets = [stack.enter_context(contextlib.closing(each)) for each in listen(self.options)]
+            self.url = url_of(self.options, sockets[0])
+            acceptor = await self._assemble(stack, sockets[1:])
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, self._stop, acceptor)
-            await acceptor.start([sock, self._inside.socket])
+            await acceptor.start([sockets[0], self._inside.socket])
             ready(self)
             await acceptor.serve(GRACE)
 
     def _stop(self, acceptor: Acceptor) -> None:
         for drain in self._drains:
             drain()
+        self._acceptors.stop()
         acceptor.stop()
 
-    async def _assemble(self, stack: contextlib.AsyncExitStack) -> Acceptor:
-        """The parts, ground first: what is entered last ends first."""
+    async def _assemble(self, stack: contextlib.AsyncExitStack, others: Sequence[socket.socket]) -> Acceptor:
+        """The parts, ground first: what is entered last ends first. others: what other processes accept from."""
         options, loop = self.options, asyncio.get_running_loop()
         place = Place(options.region, options.account)
         kinds: list[Kind[object]] = [
@@ -190,6 +183,7 @@ class Server:
         stack.callback(upstream_started.cancel)
         self._inside = stack.enter_context(contextlib.closing(Inside(options.state)))
         states = States(store)
+        self._acceptors = acceptors = Acceptors(states)
         queues = stack.enter_context(contextlib.closing(Queues(store, max_bytes=options.queue_bytes)))
         sqs = stack.enter_context(contextlib.closing(Sqs(store, states, queues)))
         changes = stack.enter_context(contextlib.closing(Changes("sources")))
@@ -206,16 +200,13 @@ class Server:
         watched = Invocations()
         outside = Outside(loop, logs.printed, watched.printed)
         stack.callback(outside.flush)
-        runtime = Runtime(
-            payload_limit=limits.EVENT_BYTES + EXTRAS_BYTES, logs=outside, pin=True,
-            spin=SPIN if core_map.spinners(core_map.usable()) > 1 else None,
-            waiting_bytes=limits.WAITING_BYTES, reply_limit=limits.REPLY_BYTES,
-            variables=environment.of_zygotes(),
-        )  # fmt: skip
+        runtime = engine(outside, 0, options.workers)
         reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns)
         stack.push_async_callback(_end, runtime, reaper)
         outcomes.subscribe(counters)
         outcomes.subscribe(watched.ended)
+        logs.gather = acceptors.collect
+        keeper.metrics.collect(lambda metrics: acceptors.collect())
         keeper.metrics.collect(lambda metrics: outcomes.flush())  # a response is counted once it is there
         measured, tally = FunctionMetrics(keeper.metrics), Tally(keeper.metrics)
         QueueMetrics(sqs.catalog, queues, keeper.metrics)
@@ -224,14 +215,15 @@ class Server:
         pythons = await probed
         hidden = [str(path.resolve()) for path in (options.state, options.auth) if path]
         layouts = Layouts(
-            packages, options.state / "opt", self._variables, pythons, options.workers,
+            packages, options.state / "opt", self._variables, pythons, options.environments,
             sandboxing(options.sandbox, hidden, options.share, [self._inside.path]), options.pass_env,
             options.strict_imports,
         )  # fmt: skip
-        hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop, spans)
+        quota = Quota.shared() if others else None
+        hosting = Hosting(states, runtime, reaper, layouts, outcomes, KEEP, loop, spans, quota)
         watched.start(hosting)
         endings = Endings(counters, measured, logs.printed)
-        events = Events(queues, hosting, endings, workers=options.workers, delays=options.retry_delays)
+        events = Events(queues, hosting, endings, workers=options.environments, delays=options.retry_delays)
         stack.callback(events.close)
         clients = Clients(lambda: registry, upstream, own=lambda: self.url)
         stack.push_async_callback(clients.aclose)
@@ -290,7 +282,7 @@ class Server:
         failures = Failures(queues, targets, mapped)
         stack.callback(failures.close)
         mappings = Mappings(
-            hosting, polling, sqs, changes, failures, mapped, options.workers, lambda_.settle_soon
+            hosting, polling, sqs, changes, failures, mapped, options.environments, lambda_.settle_soon
         )
         stack.callback(mappings.close)
         pipes = Pipes(states)
@@ -299,21 +291,21 @@ class Server:
             clients, targets, Posts(bus.http, upstream, lambda: self.url, self._host("execute-api.{}")).post
         )
         runner = PipeRunner(
-            pipes, hosting, polling, sqs, changes, failures, mapped, options.workers, stages, tally
+            pipes, hosting, polling, sqs, changes, failures, mapped, options.environments, stages, tally
         )
         stack.callback(runner.close)
         await loop.run_in_executor(executor, lambda_.settle)
         Collection(states, packages, loop.call_soon_threadsafe)
-        door = self._door(place)
+        door = door_of(options, place, self._sessions)
         gateway = ApiGateway(states, self._host("execute-api.{}"))
         stack.push_async_callback(gateway.aclose)
         apis = ExecuteApi(hosting, door.guarded, gateway.resets, tally)
         stack.push_async_callback(apis.aclose)
         balancing = Elbv2(states, self._host("{}.elb"))
         stack.push_async_callback(balancing.aclose)
-        held = budget.Budget(options.inflight * budget.MIB)
+        held, most = room(options, options.workers)
         feed = Feed(hosting, outcomes, counters, mapped, sqs.catalog, Tailing(logs), held.read)
-        self._entrance = Entrance(self._secrets(), self._accounts(), place)
+        self._entrance = Entrance(self._secrets(), accounts(options), place)
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded, logs.printed, options.strict, tally),
             apis,
@@ -346,7 +338,6 @@ class Server:
         registry = Registry(services)
         app = App(registry, door, passthrough)
         endpoint = Endpoint(hosting, events, model, door)
-        most = options.max_connections or min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         await upstream_started
         keeper.start()
         hosting.start()
@@ -366,13 +357,17 @@ class Server:
         await stacks.start()
         stack.callback(loop.create_task(sweep(hosting, counters, measured)).cancel)
         stack.callback(loop.create_task(sample(hosting, measured)).cancel)
-        # What lives as long as the server is not looked at again, and short lives rarely make work.
-        gc.collect()
-        gc.freeze()
-        # The store's thread needs the interpreter a few times for each commit: it does not wait 5 ms for it each time.
-        sys.setswitchinterval(SWITCH)
-        gc.set_threshold(50_000, 20, 100)
-        return Acceptor(Protocol, app.respond, endpoint, held, most, app.upgrade)
+        acceptor = Acceptor(Protocol, app.respond, endpoint, held, most, app.upgrade)
+        if quota is not None:
+            around = Around(
+                options, self.url, states, hosting, layouts, quota, outcomes, tally,
+                (logs.printed, watched.printed),
+                lambda sock, came: acceptor.adopt(sock, partial(Protocol, came=came)),
+            )  # fmt: skip
+            stack.push_async_callback(acceptors.aclose)
+            await acceptors.start(around, others)
+        settled()
+        return acceptor
 
     def _upstream(self) -> Upstream:
         if self.options.aws == "moto":
@@ -389,20 +384,6 @@ class Server:
             return f"{name}.{kind.format(place.region)}.localhost{f':{port}' if port else ''}"
 
         return host
-
-    def _door(self, place: Place) -> Door:
-        auth = self.options.auth
-        browsers = Browsers((self.options.host, *self.options.allow_host), addresses=auth is not None)
-        if auth is None:
-            return Door(place, None, {}, browsers, self._sessions)
-        verifier = Verifier(load_credentials(auth), region=None, sessions=self._sessions)
-        return Door(place, verifier, self._accounts(), browsers)
-
-    def _accounts(self) -> dict[str, str]:
-        """By access key, of those that have one of their own."""
-        auth = self.options.auth
-        found = load_credentials(auth) if auth is not None else {}
-        return {key: each.account for key, each in found.items() if each.account}
 
     def _secrets(self) -> dict[str, str] | None:
         """By access key; None where nobody has to sign."""

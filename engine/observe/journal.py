@@ -10,6 +10,9 @@ A word says which use of its half this is and where it ends (generation << 32 | 
 that it covers, and is read only once the server is dead. A server that lives says it in a message (`Step`), whose
 system calls order the memory for both.
 
+An acceptor process of the server has one, too, whose reader is the first process: `whole`, as there is no other way
+for its outcomes. Its words may be read at any time, so they are written and read in order.
+
 Invariants. Only the server writes. [sent, end) of the current half was not said yet; a half is used again only when
 `Taken` has come for all of it; generations grow over both halves, so what is left of a dead server is in their order.
 """
@@ -18,11 +21,11 @@ from __future__ import annotations
 
 import mmap
 import os
-import struct
 from collections.abc import Callable, Iterator
 
 import msgspec
 
+from .._native import ffi, lib
 from .records import DeploymentInfo, FunctionOutput, InvocationRecord
 
 HALF = 32 * 1024 * 1024  # bytes; what the process has not taken beyond that is dropped, and counted
@@ -31,7 +34,6 @@ KEPT = 1024 * 1024  # bytes of a half that stay with the server when it needed m
 STEP = 8 * 1024  # bytes after which the process is told: some 60 invocations
 _PAGE = mmap.PAGESIZE
 _SIZE = _PAGE + 2 * HALF
-_WORD = struct.Struct("@Q")
 _END = (1 << 32) - 1
 
 
@@ -46,7 +48,26 @@ class Forgotten(msgspec.Struct, tag=2, array_like=True, gc=False):
     """The numbers of before mean nothing any more."""
 
 
-Entry = InvocationRecord | Described | Forgotten | FunctionOutput
+class Throttled(msgspec.Struct, tag=4, array_like=True, gc=False):
+    """An invocation of the deployment of that number was refused: as outcomes.Throttle."""
+
+    number: int
+    at: float
+    reason: str
+    alias: str
+
+
+class Counted(msgspec.Struct, tag=5, array_like=True, gc=False):
+    """Values of a tally, and of what."""
+
+    region: str
+    account: str
+    namespace: str
+    dimensions: list[tuple[tuple[str, str], ...]]
+    values: dict[str, float]
+
+
+Entry = InvocationRecord | Described | Forgotten | FunctionOutput | Throttled | Counted
 
 
 class Step(msgspec.Struct, tag=True, array_like=True, gc=False):
@@ -78,11 +99,15 @@ def shared() -> int:
 
 
 class Journal:
-    """The server's side. Belongs to its event loop. say: passes a step on to the process."""
+    """The server's side. Belongs to its event loop. say: passes a step on to the process. whole: what has no log is in
+    it, too, and what was refused; and it may be looked at while this lives."""
 
-    def __init__(self, descriptor: int, say: Callable[[Step], object]) -> None:
+    def __init__(self, descriptor: int, say: Callable[[Step], object], whole: bool = False) -> None:
         self._memory = mmap.mmap(descriptor, _SIZE)
-        self._words = memoryview(self._memory)[:16].cast("Q")
+        self.whole = whole
+        self._words: memoryview | _Ordered = (
+            _Ordered(self._memory) if whole else memoryview(self._memory)[:16].cast("Q")
+        )
         self._say = say
         self._numbers = 0  # of deployments
         self._generation = [0, 0]
@@ -107,6 +132,12 @@ class Journal:
 
     def printed(self, output: FunctionOutput) -> None:
         self._write(output)
+
+    def throttled(self, throttled: Throttled) -> None:
+        self._write(throttled)
+
+    def counted(self, counted: Counted) -> None:
+        self._write(counted)
 
     def forget(self) -> None:
         """All numbers; what was written is the process's to take."""
@@ -177,25 +208,46 @@ class Journal:
         self._words[half] = generation << 32
 
 
+class _Ordered:
+    """A journal's words, each of which is seen after what was written before it."""
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        self._words = ffi.cast("uint8_t *", ffi.from_buffer(memory))
+
+    def __setitem__(self, half: int, value: int) -> None:
+        lib.stk_word_publish(self._words + half * 8, value)
+
+    def __getitem__(self, half: int) -> int:
+        return int(lib.stk_word_read(self._words + half * 8))
+
+    def release(self) -> None:
+        self._words = ffi.NULL
+
+
 class JournalReader:
     """The process's side."""
 
     def __init__(self, descriptor: int) -> None:
         self._memory = mmap.mmap(descriptor, _SIZE, prot=mmap.PROT_READ)
+        self._words = _Ordered(self._memory)
         self._taken = [(0, 0), (0, 0)]  # of each half: generation, end
 
     def take(self, step: Step) -> Iterator[Entry]:
-        yield from self._read(step.half, step.generation, step.start, step.end)
+        yield from self._read(step.half, step.generation, step.end)
 
     def rest(self) -> Iterator[Entry]:
-        """What a server that is dead has left."""
-        words = [(_WORD.unpack_from(self._memory, half * 8)[0], half) for half in (0, 1)]
-        for word, half in sorted(words):
-            generation, end = word >> 32, word & _END
-            known, taken = self._taken[half]
-            yield from self._read(half, generation, taken if generation == known else 0, end)
+        """What is there and was not taken: of a server that is dead, or of a whole journal."""
+        words = [self._words[0], self._words[1]]
+        while (again := self._words[0]) != words[0]:  # else one half may be newer than the other
+            words = [again, self._words[1]]
+        for word, half in sorted((word, half) for half, word in enumerate(words)):
+            yield from self._read(half, word >> 32, word & _END)
 
-    def _read(self, half: int, generation: int, start: int, end: int) -> Iterator[Entry]:
+    def _read(self, half: int, generation: int, end: int) -> Iterator[Entry]:
+        known, taken = self._taken[half]
+        start = taken if generation == known else 0
+        if end <= start:
+            return
         begin = _PAGE + half * HALF
         data = self._memory[begin + start : begin + end]
         self._taken[half] = generation, end

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from .journal import Journal
+from .journal import Journal, Throttled
 from .records import DeploymentInfo, InvocationRecord
 
 FLUSH_SECONDS = 0.05
@@ -59,12 +59,17 @@ class Publisher:
         batch = self._pending or self._begin()
         batch.records.append(record)
         journal = self._outcomes.journal
-        if journal is not None and self.info.log_group:
+        if journal is not None and (self.info.log_group or journal.whole):
             record.deployment = batch.number or self._describe(batch, journal)
             journal.ended(record)
 
     def throttled(self, throttle: Throttle) -> None:
-        (self._pending or self._begin()).throttles.append(throttle)
+        batch = self._pending or self._begin()
+        batch.throttles.append(throttle)
+        journal = self._outcomes.journal
+        if journal is not None and journal.whole:
+            number = batch.number or self._describe(batch, journal)
+            journal.throttled(Throttled(number, throttle.at, throttle.reason, throttle.alias))
 
     def flushed(self) -> None:
         self._pending = None

@@ -217,7 +217,7 @@ class Events:
     def _wait(self, function: _Function, full: Usage) -> None:
         """Until one of these invocations ends."""
         function.blocked = full
-        full.waiters.append(partial(self._unblock, function))
+        full.wait(partial(self._unblock, function))
 
     def _widen(self, function: _Function) -> None:
         """Unless one of it ends soon."""

@@ -59,7 +59,7 @@ class Invocations(StreamedService):
             groups[record.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{name}"] = name
         watch = _Watch(caller.place, names, groups)
         self._watches.add(watch)
-        placement.invoker.tap = self._tap(caller.place)
+        self._hosting.tap(placement, self._tap(caller.place))
         left = asyncio.ensure_future(_left(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -75,7 +75,7 @@ class Invocations(StreamedService):
         finally:
             left.cancel()
             self._watches.discard(watch)
-            placement.invoker.tap = self._tap(caller.place)
+            self._hosting.tap(placement, self._tap(caller.place))
 
     def error(self, request: Request, fault: Fault) -> Response:
         status = STATUS.get(fault.code, 400)

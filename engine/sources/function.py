@@ -77,7 +77,7 @@ class Function:
         if usage is not None:
             if self.full() is not usage:  # it has ended since
                 wake()
-            usage.waiters.append(wake)
+            usage.wait(wake)
         try:
             await asyncio.wait((waiter,), timeout=PATIENCE)
         finally:

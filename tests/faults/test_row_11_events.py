@@ -107,7 +107,7 @@ class Soak(Killed):
     def __init__(self, folder: Path, moto: str) -> None:
         self.inboxes = {name: Inbox(moto, name) for name in ENDS.values() if name}
         self.accepted: dict[str, set[str]] = {name: set() for name in ENDS}
-        super().__init__(folder, SOURCE, "--workers", "32")
+        super().__init__(folder, SOURCE, "--environments", "32")
 
     def sent(self) -> int:
         return sum(map(len, self.accepted.values()))

@@ -92,7 +92,7 @@ class Routed(Killed):
     def __init__(self, folder: Path) -> None:
         self.accepted: dict[str, int] = {}  # their numbers, by their ids
         self.letters: dict[str, dict[str, list[dict[str, str]]]] = {name: {} for name in DEAD}
-        super().__init__(folder, SOURCE, "--workers", "8")
+        super().__init__(folder, SOURCE, "--environments", "8")
 
     def sent(self) -> int:
         return len(self.accepted)

@@ -138,6 +138,7 @@ class LogsProcess:
         self._requests: dict[int, asyncio.Future[Any]] = {}
         self._flushing = False
         self._on_grown: Callable[[Grown], object] = lambda grown: None
+        self.gather: Callable[[], object] = lambda: None  # what ended elsewhere, into the journal
         self.on_measured: Callable[[Measured], object] = lambda measured: None  # called in the loop
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -210,6 +211,7 @@ class LogsProcess:
         try:
             if self._writer is None or self._writer.transport.is_closing():
                 raise EngineError("the log's process has ended")
+            self.gather()
             self.journal.flush()  # what ended before is in the log that it reads
             self._send(message)
             return await future
@@ -365,7 +367,7 @@ class Places:
             elif isinstance(entry, Forgotten):
                 self._ended(ended)
                 self._deployments.clear()
-            else:
+            elif isinstance(entry, FunctionOutput):
                 self._ended(ended)
                 store = self.store(entry.account, entry.region)
                 store.append(entry.log_group, entry.log_stream, [(entry.at, entry.text)])

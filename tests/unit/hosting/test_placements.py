@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hosted import HERE, THERE, Hosted, run, until
 
+from engine import limits
 from engine.aws.faults import Fault
 from engine.aws.names import LATEST
 from engine.durable.store import checksum
@@ -91,7 +92,7 @@ def test_what_was_reserved_is_given_back_whole(tmp_path: Path) -> None:
                 else:
                     change.put("concurrency", "f", "", {"ReservedConcurrentExecutions": reserved})
             await asyncio.sleep(0.02)
-            assert invoker._reserved == (reserved or 0)
+            assert invoker._unreserved.reserved == limits.CONCURRENCY_MAX - (reserved or 0)
 
     run(tmp_path, body)
 
