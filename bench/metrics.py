@@ -58,7 +58,7 @@ os.set_inheritable(fd, True)
 os.environ |= {{"PIDFD": str(fd), "PYTHONHASHSEED": "0"}}
 os.execvp("valgrind", ["valgrind", "--tool=callgrind", "--callgrind-out-file={out}", "{python}", *sys.argv[1:]])
 """
-ROUNDS, CALLS, AT_ONCE = 100, 1_000, 8
+ROUNDS, CALLS, AT_ONCE = 150, 1_000, 8
 FLUSHES = 20
 TALLY = """
 import sys
