@@ -5,6 +5,7 @@ Pure: it is told what was read, what time it is, and how invocations ended.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,15 @@ class Flow:
             return
         lane = zlib.crc32(record.group.encode("utf-8", "surrogatepass")) % len(self._lanes)
         self._lanes[lane].add(record, now)
+
+    def extend(self, records: Sequence[Record], now: float) -> None:
+        """`feed` with all of them, which pass."""
+        if len(self._lanes) == 1:
+            self._progress.extend(records)
+            self._lanes[0].extend(records, now)
+            return
+        for record in records:
+            self.feed(record, now)
 
     def read_until(self, arrived: float) -> None:
         """Whatever arrived before that is here."""
@@ -211,6 +221,8 @@ class Flow:
 
 def _lowest(records: list[Record], failed: set[str]) -> int | None:
     """The first record that failed; None: none did."""
+    if not failed:
+        return None
     return next((at for at, record in enumerate(records) if record.id in failed), None)
 
 

@@ -58,9 +58,10 @@ class Memory:
             Raw(
                 str(begin + n),
                 "k",
+                b"",
                 1e9 if text in OLD else time.time(),
-                {"text": text, "shard": shard},
-                lambda text=text: {"text": text},
+                shown={"text": text, "shard": shard},
+                seen=lambda text=text: {"text": text},
             )
             for n, text in enumerate(texts)
         ]
