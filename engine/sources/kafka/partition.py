@@ -60,8 +60,10 @@ class Partition(FlowRunner):
         """In their order: aiokafka's records, at least one."""
         filters, moment = self._settings.filters, now()
         feed, record, dropped = self._flow.feed, self._frame.record, 0
-        for raw in raws:
-            if not filters or filters.passes(shown(raw), {"key": raw.key, "value": raw.value}):
+        if not filters:
+            self._flow.extend([record(raw) for raw in raws], moment)
+        for raw in raws if filters else ():
+            if filters.passes(shown(raw), {"key": raw.key, "value": raw.value}):
                 feed(record(raw), moment)
             else:
                 feed(skipped(raw), moment, False)
