@@ -35,8 +35,9 @@ sys.path.append(str(ROOT / "tests"))
 TEXT = json.dumps({"message": "x" * 85})
 BODY = TEXT.encode()
 # Records by the size of a batch.
-STREAMED = {1: 2_000, 10: 10_000, 100: 40_000}
-BROKERED = {1: 1_000, 10: 5_000, 100: 40_000}
+FAST = {1: 2_000, 10: 20_000, 100: 200_000}
+MIDDLING = {1: 2_000, 10: 10_000, 100: 40_000}
+SLOW = {1: 1_000, 10: 5_000, 100: 20_000}
 Consume = Callable[[int, int], None]  # the size of a batch, how many records
 
 
@@ -92,7 +93,7 @@ class Redis:
     """redis-server with its defaults, but for a log that it synchronises each second; redis-py."""
 
     name = "redis"
-    sizes = STREAMED
+    sizes = FAST
     counter = "InvokedEventCount"
 
     def __init__(self, folder: Path) -> None:
@@ -148,7 +149,7 @@ class Nats:
     """nats-server with its defaults; nats-py."""
 
     name = "nats"
-    sizes = STREAMED
+    sizes = MIDDLING
     counter = "InvokedEventCount"
 
     def __init__(self, folder: Path) -> None:
@@ -220,7 +221,7 @@ class Kafka:
     """The tests' broker, in memory; aiokafka."""
 
     name = "kafka"
-    sizes = BROKERED
+    sizes = FAST
     counter = "InvokedEventCount"
 
     def __init__(self, _folder: Path) -> None:
@@ -289,7 +290,7 @@ class Rabbit:
     """Debian's rabbitmq-server with its defaults; aio-pika."""
 
     name = "rabbitmq"
-    sizes = BROKERED
+    sizes = SLOW
     counter = "DeletedEventCount"
 
     def __init__(self, folder: Path) -> None:

@@ -24,11 +24,10 @@ NEW = ">"  # the iterator of entries that no consumer has got yet; others are id
 CLAIM = 60.0  # seconds of idleness after which another consumer's entry is taken over
 _COUNTED = 10_000  # pending entries whose deliveries are asked for at a time
 _TIMEOUT = 10.0  # seconds for a response, beyond what it waits for
-_OLDEST = 1e12  # ms: ids of less are no times
+_DIGITS = 13  # of milliseconds since 1970: ids of less are no times
 
 # An id, and names and values by turns; None of an entry that the stream has not any more.
 Entry = tuple[bytes, list[bytes] | None]
-_decode = bytes.decode
 
 
 class RedisStream:
@@ -51,7 +50,7 @@ class RedisStream:
         self._consumer = str(options.get("Consumer") or f"stoker-{options.get('Instance') or settings.uuid}")
         self._idle = float(options.get("ClaimAfterSeconds") or CLAIM)
         self.kept = self._idle / 3
-        self._count = min(MOST, max(100, 2 * settings.batch_size * settings.parallel))
+        self._count = min(MOST, max(100, 5 * settings.batch_size * settings.parallel))
         self._filtered = bool(settings.filters)
         self._client: Any = None
         self._lines: dict[str, Any] = {}
@@ -223,7 +222,7 @@ class RedisStream:
         for id, fields in entries:
             sequence = id.decode()
             if hold(sequence, id):
-                found.append(raw(sequence, fields or [], delivered(id, 1)))
+                found.append(raw(id, sequence, fields or [], b"%d" % delivered(id, 1)))
         return found
 
     # As a broker.
@@ -261,36 +260,37 @@ class RedisStream:
 
     # Records.
 
-    def _format(self) -> bytes:
-        """Of a record's JSON: its id, deliveries, time (seconds, milliseconds), fields, what else there is about those,
-        and its id again."""
+    def _format(self) -> tuple[bytes, ...]:
+        """Of a record's JSON, what is around its id, deliveries, time (seconds, milliseconds), fields, what else there
+        is about those, and its id again."""
         own = wire.encode({"stream": self._stream, "group": self._group})[:-1]
         first = wire.encode(
             {"eventSource": "stoker:redis", "eventVersion": "1.0", "eventID": f"{self._stream}:"}
         )
         last = wire.encode({"eventName": "stoker:redis:entry", "eventSourceARN": self._source})
-        parts = [part.replace(b"%", b"%%") for part in (own, first[1:-2], last[1:])]
         return (
-            b'{"redis":%b,"id":"%%b","deliveries":%%d,"approximateArrivalTimestamp":%%d.%%03d,"fields":%%b%%b},%b%%b",%b'
-            % tuple(parts)
-        )
+            b'{"redis":' + own + b',"id":"', b'","deliveries":', b',"approximateArrivalTimestamp":', b',"fields":',
+            b"}," + first[1:-2], b'",' + last[1:],
+        )  # fmt: skip
 
-    def _raw(self, id: str, fields: list[bytes], deliveries: int) -> Raw:
-        milliseconds = int(id[: id.index("-")])
-        if milliseconds < _OLDEST:
-            milliseconds = int(time.time() * 1e3)
-        more = b""
+    def _raw(self, id: bytes, sequence: str, fields: list[bytes], deliveries: bytes) -> Raw:
+        """sequence: its id as a text."""
+        at = id[: id.index(b"-")]
+        if len(at) < _DIGITS:
+            at = b"%d" % (time.time() * 1e3)
+        more, texts, turns = b"", {}, iter(fields)
         try:
-            turns = map(_decode, fields)
-            texts = dict(zip(turns, turns, strict=True))
+            for name in turns:
+                texts[name.decode()] = next(turns).decode()
         except UnicodeDecodeError:
             texts, binary = _texts(fields)
             more = b',"binary":' + wire.encode(binary)
-        key, seconds = id.encode(), milliseconds // 1000
-        json = self._form % (
-            key, deliveries, seconds, milliseconds - seconds * 1000, wire.fast_encode(texts), more, key
-        )  # fmt: skip
-        found = Raw(id, self._stream, json, milliseconds / 1e3)
+        before, delivered, arrived, held, about, behind = self._form
+        json = b"".join((
+            before, id, delivered, deliveries, arrived, at[:-3], b".", at[-3:], held, wire.fast_encode(texts), more,
+            about, id, behind,
+        ))  # fmt: skip
+        found = Raw(sequence, self._stream, json, float(at) / 1e3)
         if self._filtered:
             found.seen = lambda: _shown(json, texts)
         return found

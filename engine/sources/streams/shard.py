@@ -25,6 +25,9 @@ _SLACK = 1.0  # seconds by which a record may be read later than its time of arr
 _LONGEST = 30.0  # seconds after which a failing shard is tried again
 QUIET = 30.0  # seconds without a record after which the pauses between reads are longer
 _SELDOM = 3  # times
+_WRITTEN = (
+    0.02  # seconds between two times that it is written down how far a shard is, however small the batches
+)
 
 Save = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -80,7 +83,8 @@ class ShardReader(FlowRunner):
                 self._complain(error)
         while self._tasks:
             await asyncio.wait(self._tasks)
-        await self._written()
+        while await self._written():
+            pass
         done = self._ended and self._flow.settled
         if done:
             with contextlib.suppress(StoreError):
@@ -235,25 +239,29 @@ class ShardReader(FlowRunner):
             self._task(self._write())
 
     async def _write(self) -> None:
+        """At once, and then not for a moment, in which more may be done."""
         try:
-            await self._written()
+            while await self._written() and self._running:
+                await asyncio.sleep(_WRITTEN)
         finally:
             self._writing = False
 
-    async def _written(self) -> None:
+    async def _written(self) -> bool:
+        """How far it is now is written down. False: it was already."""
         while True:
             at = self._flow.checkpoint()
             new = {**self._saved, "sequence": at.sequence}
             if self._settings.tumbling:
                 new |= {"window": at.window, "state": at.state}
             if new == self._saved:
-                return
+                return False
             try:
                 await self._save(new)
             except StoreError:
                 await asyncio.sleep(1.0)
                 continue
             self._saved = new
+            return True
 
     # Trouble.
 

@@ -84,7 +84,7 @@ def test_an_event_has_entries_of_redis_as_they_are_described(fields: dict[bytes,
         },
     )  # fmt: skip
     flat = [part for pair in fields.items() for part in pair]
-    raw = RedisStream(settings)._raw("1526919030474-7", flat, 2)
+    raw = RedisStream(settings)._raw(b"1526919030474-7", "1526919030474-7", flat, b"2")
     texts, binary = _texts(flat)
     own = {
         "stream": stream, "group": "stoker-u", "id": "1526919030474-7", "deliveries": 2,
