@@ -17,6 +17,10 @@ from .records import GivenUp, Piece, Record, Rules
 from .windows import State, Windows
 
 AHEAD = 2  # batches of each lane that are read ahead
+SMALL, SMALL_BYTES = (
+    500,
+    1 << 20,
+)  # records that are, however small the batches, if they have no more bytes than that
 
 
 @dataclass(slots=True)
@@ -86,8 +90,10 @@ class Flow:
     @property
     def room(self) -> bool:
         """Should more be read?"""
-        ahead = AHEAD * len(self._lanes)
-        return len(self._progress) < ahead * self._rules.batch_size and self.bytes < ahead * BYTES
+        ahead, count, bytes = AHEAD * len(self._lanes), len(self._progress), self.bytes
+        if count < SMALL and bytes < SMALL_BYTES:
+            return True
+        return count < ahead * self._rules.batch_size and bytes < ahead * BYTES
 
     @property
     def bytes(self) -> int:
