@@ -197,9 +197,9 @@ class Queues:
         found: list[Leased] = []
         if it is None:
             return found
-        now = self.now()
-        while len(found) < n and self._first(it) <= now:
-            row = it.entries[0][2]
+        now, entries = self.now(), it.entries
+        while len(found) < n and ((entries and entries[0][0] <= now) or self._first(it) <= now):
+            row = entries[0][2]
             value = row.value
             self._windows.unplace(it, row)
             if value is None:
@@ -274,15 +274,15 @@ class Queues:
         return len(rows)
 
     def _settle(self, rows: Sequence[Row]) -> asyncio.Future[None]:
-        touched = {row.queue: self._windows.queues[row.queue] for row in rows}
+        windows, gone = self._windows, self._writer.gone
+        touched = {row.queue: windows.queues[row.queue] for row in rows}
         for row in rows:
-            it = touched[row.queue]
             if row.placed:
-                self._windows.unplace(it, row)
+                windows.unplace(touched[row.queue], row)
             self._end_lease(row)
-            self._windows.rows.pop(row.id, None)
-            self._windows.count(row, -1)
-            self._writer.gone(row)
+            windows.rows.pop(row.id, None)
+            windows.count(row, -1)
+            gone(row)
         for it in touched.values():  # only now: it may read rows, and must not find those that are gone
             self._first(it)
         return self._writer.soon()
@@ -466,7 +466,10 @@ class Queues:
                 row = self._windows.rows.get(id)
                 if row is not None and row.leased and 0 < row.until <= now:
                     self._end_lease(row)
-                    if not row.unwritten:
+                    if row.unwritten:  # it is placed once the disk has it so
+                        self._writer.state(row)
+                        self._writer.soon()
+                    else:
                         self._place([row])
             elif (it := self._windows.queues.get(name)) is not None:
                 it.alarm = NEVER
