@@ -58,6 +58,9 @@ class Source(Protocol):
 
     def fill(self, stream: str, count: int) -> None: ...
 
+    def putting(self, stream: str) -> contextlib.AbstractContextManager[Callable[[], object]]:
+        """Puts one record, over a connection that is there."""
+
     def consumer(self, stream: str) -> contextlib.AbstractContextManager[Consume]:
         """One that is connected."""
 
@@ -129,6 +132,11 @@ class Redis:
         pipe.execute()
 
     @contextmanager
+    def putting(self, stream: str) -> Iterator[Callable[[], object]]:
+        with self.client() as client:
+            yield lambda: client.xadd(stream, {"body": BODY})
+
+    @contextmanager
     def consumer(self, stream: str) -> Iterator[Consume]:
         client = self.client()
 
@@ -198,6 +206,16 @@ class Nats:
         self._do(filled)
 
     @contextmanager
+    def putting(self, stream: str) -> Iterator[Callable[[], object]]:
+        import nats
+
+        with _loop() as runner:
+            connection = runner.run(nats.connect(self.url))
+            js = connection.jetstream()
+            yield lambda: runner.run(js.publish(f"{stream}.a", BODY))
+            runner.run(connection.close())
+
+    @contextmanager
     def consumer(self, stream: str) -> Iterator[Consume]:
         import nats
 
@@ -248,6 +266,21 @@ class Kafka:
 
     def fill(self, stream: str, count: int) -> None:
         self.broker.put(stream, *[BODY] * count)
+
+    @contextmanager
+    def putting(self, stream: str) -> Iterator[Callable[[], object]]:
+        from aiokafka import AIOKafkaProducer
+
+        async def started() -> Any:
+            producer = AIOKafkaProducer(bootstrap_servers=self.broker.servers, acks="all")
+            await producer.start()
+            await producer.send_and_wait(stream, BODY)
+            return producer
+
+        with _loop() as runner:
+            producer = runner.run(started())
+            yield lambda: runner.run(producer.send_and_wait(stream, BODY))
+            runner.run(producer.stop())
 
     @contextmanager
     def consumer(self, stream: str) -> Iterator[Consume]:
@@ -321,6 +354,19 @@ class Rabbit:
 
     def fill(self, stream: str, count: int) -> None:
         self.broker.send(stream, *[BODY] * count)
+
+    @contextmanager
+    def putting(self, stream: str) -> Iterator[Callable[[], object]]:
+        import aio_pika
+
+        async def connected() -> Any:
+            connection = await aio_pika.connect(self.broker.url)
+            return connection, await connection.channel()
+
+        with _loop() as runner:
+            connection, channel = runner.run(connected())
+            yield lambda: runner.run(channel.default_exchange.publish(aio_pika.Message(BODY), stream))
+            runner.run(connection.close())
 
     @contextmanager
     def consumer(self, stream: str) -> Iterator[Consume]:
