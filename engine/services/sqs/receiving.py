@@ -94,7 +94,8 @@ class Receiving:
         queue. briefly: that they were received need not be on the disk if they are deleted a moment later."""
         rows, line = self._rows, queue.messages
         given: list[Given] = []
-        clock = int(time.time() * 1000)
+        first = Meta(int(time.time() * 1000))  # of those that were never received, nor moved
+        written = first.encode()
         retention = int(queue.settings.retention * 1e9)
         while len(given) < n:
             room = limits.SQS_IN_FLIGHT - line.in_flight()
@@ -103,13 +104,16 @@ class Receiving:
                 break
             now = rows.now()
             for row in leased:
-                meta = Meta.decode(row.meta)
+                fresh = row.meta == messages.NEW
+                meta = first if fresh else Meta.decode(row.meta)
                 if now - (meta.enqueued or row.first) > retention:
                     rows.settle([row.id])
                     line.gone(row.id)
-                elif not self._is_dead(queue, row, meta):
-                    if not meta.first:
-                        meta = Meta(clock, *meta[1:])
+                elif queue.redrive is None or not self._is_dead(queue, row, meta):
+                    if fresh:
+                        rows.annotate(row.id, written)
+                    elif not meta.first:
+                        meta = Meta(first.first, *meta[1:])
                         rows.annotate(row.id, meta.encode())
                     given.append(
                         (row, meta, queue.handle(row.id, row.attempts, line.received_at(row.id, now)))
