@@ -17,10 +17,8 @@ from .records import GivenUp, Piece, Record, Rules
 from .windows import State, Windows
 
 AHEAD = 2  # batches of each lane that are read ahead
-SMALL, SMALL_BYTES = (
-    500,
-    1 << 20,
-)  # records that are, however small the batches, if they have no more bytes than that
+# Records that are, however small the batches, if they have no more bytes than that.
+SMALL, SMALL_BYTES = 1_000, 1 << 20
 
 
 @dataclass(slots=True)
