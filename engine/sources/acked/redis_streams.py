@@ -197,14 +197,16 @@ class RedisStream:
                 start_id=begin, count=self._count,
             )  # fmt: skip
             begin = claimed[0]
-            entries += claimed[1]
+            entries += filter(
+                None, claimed[1]
+            )  # Redis 6.2 has nil for those that the stream has not any more
             if begin == b"0-0" or len(entries) >= self._count:
                 return await self._pending(client, entries)
 
     async def _pending(self, client: Any, entries: Iterable[Entry]) -> list[Raw]:
         """Entries that were delivered before. Those that the stream has not any more are acknowledged: there is nothing
         to be done with them."""
-        there = [entry for entry in entries if entry[0] is not None and _text(entry[0]) not in self._held]
+        there = [entry for entry in entries if _text(entry[0]) not in self._held]
         if trimmed := [id for id, fields in there if not fields]:
             await self._call("XACK", self._stream, self._group, *trimmed)
         fresh = [(id, fields) for id, fields in there if fields]
