@@ -197,9 +197,8 @@ class RedisStream:
                 start_id=begin, count=self._count,
             )  # fmt: skip
             begin = claimed[0]
-            entries += filter(
-                None, claimed[1]
-            )  # Redis 6.2 has nil for those that the stream has not any more
+            # Redis 6.2 has nil for those that the stream has not any more.
+            entries += filter(None, claimed[1])
             if begin == b"0-0" or len(entries) >= self._count:
                 return await self._pending(client, entries)
 
