@@ -77,7 +77,7 @@ test-all: build ## one wheel, the unit tests with it on every CPython 3.11 to 3.
 promises: $(VENV)/bin/python ## write into PROMISES.md which tests keep each promise
 	@$(BIN)/python tests/promises.py
 
-bench: build $(VENV)/developed ## all measurements, the peers' too; writes docs/benchmarks.md
+bench: build $(VENV)/developed build/clients/brokers/installed packages ## all measurements, the peers' too; writes docs/benchmarks.md
 	@$(BIN)/python -m bench.run
 
 load: build $(VENV)/developed ## open-loop load tests, the peers' too; writes their section of docs/benchmarks.md

@@ -1,8 +1,8 @@
 """Mappings that have nothing to do: what 50 of queues elsewhere cost, and 50 of streams, against moto's server.
 
 The server's own CPU, and moto's beside it, over a time in which no record comes; a queue's long poll lasts 20 s, a
-shard is read every three seconds by then. Moto closes each connection, so that each read has to make one. MOTO_PYTHON
-names a Python that has moto.server; the one that runs this by default.
+shard is read every three seconds by then. Moto closes each connection, so that each read has to make one. Its server is
+the one that `make prepare` installs, or that of the Python which MOTO_PYTHON names.
 
 python -m bench.idle [--mappings N] [--seconds S]
 """
@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=45.0)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
-    python = os.environ.get("MOTO_PYTHON") or sys.executable
+    python = os.environ.get("MOTO_PYTHON") or str(ROOT / "build/clients/moto/bin/python")
     moto, behind = started(
         [python, "-m", "moto.server", "-p", "0"], r"Running on (http://127\S+)\s", folder / "moto"
     )

@@ -64,6 +64,19 @@ class Redis(Broker):
         self.url = f"redis://127.0.0.1:{port}/0"
         super().__init__([program, *options, "--appendonly", "yes", "--appendfsync", "always"], port, folder)
 
+    def start(self) -> None:
+        """It listens before it has read its log again."""
+        import redis
+
+        super().start()
+
+        def ready() -> bool:
+            with contextlib.suppress(redis.RedisError):
+                return bool(self.client().ping())
+            return False
+
+        until(ready, what="its log")
+
     def client(self) -> Any:
         import redis
 

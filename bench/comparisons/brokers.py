@@ -35,8 +35,9 @@ sys.path.append(str(ROOT / "tests"))
 TEXT = json.dumps({"message": "x" * 85})
 BODY = TEXT.encode()
 # Records by the size of a batch.
-STREAMED = {1: 2_000, 10: 10_000, 100: 40_000}
-BROKERED = {1: 1_000, 10: 5_000, 100: 40_000}
+FAST = {1: 2_000, 10: 20_000, 100: 200_000}
+MIDDLING = {1: 2_000, 10: 10_000, 100: 40_000}
+SLOW = {1: 1_000, 10: 5_000, 100: 20_000}
 Consume = Callable[[int, int], None]  # the size of a batch, how many records
 
 
@@ -56,6 +57,9 @@ class Source(Protocol):
         """A mapping of it to the function `f`; its UUID."""
 
     def fill(self, stream: str, count: int) -> None: ...
+
+    def putting(self, stream: str) -> contextlib.AbstractContextManager[Callable[[], object]]:
+        """Puts one record, over a connection that is there."""
 
     def consumer(self, stream: str) -> contextlib.AbstractContextManager[Consume]:
         """One that is connected."""
@@ -92,7 +96,7 @@ class Redis:
     """redis-server with its defaults, but for a log that it synchronises each second; redis-py."""
 
     name = "redis"
-    sizes = STREAMED
+    sizes = FAST
     counter = "InvokedEventCount"
 
     def __init__(self, folder: Path) -> None:
@@ -128,6 +132,11 @@ class Redis:
         pipe.execute()
 
     @contextmanager
+    def putting(self, stream: str) -> Iterator[Callable[[], object]]:
+        with self.client() as client:
+            yield lambda: client.xadd(stream, {"body": BODY})
+
+    @contextmanager
     def consumer(self, stream: str) -> Iterator[Consume]:
         client = self.client()
 
@@ -148,7 +157,7 @@ class Nats:
     """nats-server with its defaults; nats-py."""
 
     name = "nats"
-    sizes = STREAMED
+    sizes = MIDDLING
     counter = "InvokedEventCount"
 
     def __init__(self, folder: Path) -> None:
@@ -197,6 +206,16 @@ class Nats:
         self._do(filled)
 
     @contextmanager
+    def putting(self, stream: str) -> Iterator[Callable[[], object]]:
+        import nats
+
+        with _loop() as runner:
+            connection = runner.run(nats.connect(self.url))
+            js = connection.jetstream()
+            yield lambda: runner.run(js.publish(f"{stream}.a", BODY))
+            runner.run(connection.close())
+
+    @contextmanager
     def consumer(self, stream: str) -> Iterator[Consume]:
         import nats
 
@@ -220,7 +239,7 @@ class Kafka:
     """The tests' broker, in memory; aiokafka."""
 
     name = "kafka"
-    sizes = BROKERED
+    sizes = FAST
     counter = "InvokedEventCount"
 
     def __init__(self, _folder: Path) -> None:
@@ -247,6 +266,21 @@ class Kafka:
 
     def fill(self, stream: str, count: int) -> None:
         self.broker.put(stream, *[BODY] * count)
+
+    @contextmanager
+    def putting(self, stream: str) -> Iterator[Callable[[], object]]:
+        from aiokafka import AIOKafkaProducer
+
+        async def started() -> Any:
+            producer = AIOKafkaProducer(bootstrap_servers=self.broker.servers, acks="all")
+            await producer.start()
+            await producer.send_and_wait(stream, BODY)
+            return producer
+
+        with _loop() as runner:
+            producer = runner.run(started())
+            yield lambda: runner.run(producer.send_and_wait(stream, BODY))
+            runner.run(producer.stop())
 
     @contextmanager
     def consumer(self, stream: str) -> Iterator[Consume]:
@@ -289,7 +323,7 @@ class Rabbit:
     """Debian's rabbitmq-server with its defaults; aio-pika."""
 
     name = "rabbitmq"
-    sizes = BROKERED
+    sizes = SLOW
     counter = "DeletedEventCount"
 
     def __init__(self, folder: Path) -> None:
@@ -320,6 +354,19 @@ class Rabbit:
 
     def fill(self, stream: str, count: int) -> None:
         self.broker.send(stream, *[BODY] * count)
+
+    @contextmanager
+    def putting(self, stream: str) -> Iterator[Callable[[], object]]:
+        import aio_pika
+
+        async def connected() -> Any:
+            connection = await aio_pika.connect(self.broker.url)
+            return connection, await connection.channel()
+
+        with _loop() as runner:
+            connection, channel = runner.run(connected())
+            yield lambda: runner.run(channel.default_exchange.publish(aio_pika.Message(BODY), stream))
+            runner.run(connection.close())
 
     @contextmanager
     def consumer(self, stream: str) -> Iterator[Consume]:

@@ -178,20 +178,26 @@ class Queues:
         writer.put(row, stored, item, also)
 
     def lease(
-        self, queue: str, n: int = 1, seconds: float | None = None, *, in_place: bool = False
+        self,
+        queue: str,
+        n: int = 1,
+        seconds: float | None = None,
+        *,
+        in_place: bool = False,
+        briefly: bool = False,
     ) -> list[Leased]:
         """Up to n rows that are due, first due first. seconds: then they are due again, and their attempts are kept
         on the disk, without being waited for; None: they are leased until they are settled or released, and nothing
         is written. in_place: a row whose lease ends is where it was, before those that came later, but its term is
         not on the disk: it ends with the server. Else it is due at the end of its term, behind what is due by
-        then."""
+        then. briefly: the lease, too, is on the disk only if it lasts longer than a moment."""
         it = self._windows.queues.get(queue)
         found: list[Leased] = []
         if it is None:
             return found
-        now = self.now()
-        while len(found) < n and self._first(it) <= now:
-            row = it.entries[0][2]
+        now, entries = self.now(), it.entries
+        while len(found) < n and ((entries and entries[0][0] <= now) or self._first(it) <= now):
+            row = entries[0][2]
             value = row.value
             self._windows.unplace(it, row)
             if value is None:
@@ -207,7 +213,7 @@ class Queues:
             row.leased, row.until = True, 0
             it.leased += 1
             if seconds is not None:
-                self._term(row, now, seconds, in_place)
+                self._term(row, now, seconds, in_place, briefly)
             found.append(Leased(row.id, row.attempts, row.first, row.meta, value))
         self._first(it)
         self._arm()
@@ -255,16 +261,26 @@ class Queues:
         """These rows are gone, whether leased or not; the future is done once they are so durably. A write that fails
         is tried again until it is done. An id of no row is ignored. Raises StoreError when one cannot be looked
         for."""
-        rows = [row for id in dict.fromkeys(ids) if (row := self._windows.find(id)) is not None]
-        touched = {row.queue: self._windows.queues[row.queue] for row in rows}
+        return self._settle([row for id in dict.fromkeys(ids) if (row := self._windows.find(id)) is not None])
+
+    def remove(self, queue: str, ids: Iterable[int]) -> int:
+        """`settle`, of those that are in this queue, without waiting for the disk. How many those were."""
+        find = self._windows.find
+        rows = [row for id in dict.fromkeys(ids) if (row := find(id)) is not None and row.queue == queue]
+        if rows:
+            self._settle(rows)
+        return len(rows)
+
+    def _settle(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        windows, gone = self._windows, self._writer.gone
+        touched = {row.queue: windows.queues[row.queue] for row in rows}
         for row in rows:
-            it = touched[row.queue]
             if row.placed:
-                self._windows.unplace(it, row)
+                windows.unplace(touched[row.queue], row)
             self._end_lease(row)
-            self._windows.rows.pop(row.id, None)
-            self._windows.count(row, -1)
-            self._writer.gone(row)
+            windows.rows.pop(row.id, None)
+            windows.count(row, -1)
+            gone(row)
         for it in touched.values():  # only now: it may read rows, and must not find those that are gone
             self._first(it)
         return self._writer.soon()
@@ -284,6 +300,7 @@ class Queues:
                 self._windows.describe(row, meta)
                 self._writer.state(row)
             if row.unwritten:
+                self._writer.state(row)
                 return self._writer.soon()
             self._place([row])
             self._wake()
@@ -413,12 +430,15 @@ class Queues:
 
     # Terms, and rows that become due: one timer for all.
 
-    def _term(self, row: Row, now: int, seconds: float, in_place: bool) -> None:
+    def _term(self, row: Row, now: int, seconds: float, in_place: bool, briefly: bool = False) -> None:
         row.until = now + int(seconds * 1e9)
         if not in_place:
             row.due = row.until
-        self._writer.state(row)
-        self._writer.soon()
+        if briefly:
+            self._writer.lazily(row)
+        else:
+            self._writer.state(row)
+            self._writer.soon()
         self._alarms.add(row.until, row=row.id)
 
     def _end_lease(self, row: Row) -> None:
@@ -447,7 +467,10 @@ class Queues:
                 row = self._windows.rows.get(id)
                 if row is not None and row.leased and 0 < row.until <= now:
                     self._end_lease(row)
-                    if not row.unwritten:
+                    if row.unwritten:  # it is placed once the disk has it so
+                        self._writer.state(row)
+                        self._writer.soon()
+                    else:
                         self._place([row])
             elif (it := self._windows.queues.get(name)) is not None:
                 it.alarm = NEVER

@@ -13,7 +13,7 @@ from .queue_writer import Writer
 
 WINDOW, SMALL_WINDOW = 512, 16  # rows of a queue in memory; once there are ALL of all queues, fewer
 ALL = 32_768
-CHUNK = 128  # rows that one read takes up
+CHUNK = 256  # rows that one read takes up
 HELD = 16 << 20  # bytes of payloads in memory that wait to be leased
 
 

@@ -17,6 +17,7 @@ from .store import Step, Store
 
 KEPT, RESERVED = 1_000_000_000, 10_000  # nanoseconds, and ids, that one record of the clock covers
 PURGED = 1_000  # rows that one commit purges
+LATER = 0.1  # seconds for which a state that need not be written soon waits for its row to be gone
 AGAIN = (0.05, 5.0)  # seconds until a write that failed is tried again, at first and at most
 
 # Called once for all rows of a commit that have it: with an item of each, and why the disk has them not, if so.
@@ -42,6 +43,7 @@ class Writer:
         self._stored: dict[Stored, list[Any]] = {}  # whom they have, with their items
         self._also: list[Step] = []
         self._states: dict[int, Row] = {}  # to be written with the next change
+        self._lazy: dict[int, Row] = {}  # to be written with one to come
         self._gone: dict[int, bool] = {}  # to be deleted with it; may it be large?
         self._waiters: list[asyncio.Future[None]] = []
         self._writing = self._soon = self._closed = False
@@ -67,11 +69,28 @@ class Writer:
     def state(self, row: Row) -> None:
         """To be written as it is then."""
         row.unwritten = True
+        self._lazy.pop(row.id, None)
         self._states[row.id] = row
+
+    def lazily(self, row: Row) -> None:
+        """To be written as it is a moment later, unless the row is gone by then."""
+        if row.id in self._states:
+            return
+        row.unwritten = True
+        if not self._lazy:
+            self._loop.call_later(LATER, self._hurry)
+        self._lazy[row.id] = row
+
+    def _hurry(self) -> None:
+        if self._lazy and not self._closed:
+            self._states |= self._lazy
+            self._lazy = {}
+            self.soon()
 
     def gone(self, row: Row) -> None:
         """To be deleted."""
         self._states.pop(row.id, None)
+        self._lazy.pop(row.id, None)
         self._gone[row.id] = row.size > INLINE
         self.settling.add(row.id)
 
@@ -96,7 +115,9 @@ class Writer:
         """Hand all of it to the store, which writes before it closes. Nothing is called any more."""
         self._flush()
         self._closed = True
-        self._store.commit([*self._change(self._states, self._gone), Clock(self._now(), self.next_id)])
+        self._store.commit(
+            [*self._change(self._states | self._lazy, self._gone), Clock(self._now(), self.next_id)]
+        )
 
     def _commit(self, steps: list[Step], done: _Done) -> None:
         now = self._now()
@@ -167,7 +188,9 @@ class Writer:
         def done(error: BaseException | None, count: int) -> None:
             self._writing = False
             if error is not None:
-                older = {id: row for id, row in states.items() if id not in self._gone}
+                older = {
+                    id: row for id, row in states.items() if id not in self._gone and id not in self._lazy
+                }
                 self._states = {**older, **self._states}
                 self._gone = {**gone, **self._gone}
                 self._waiters = waiters + self._waiters
@@ -177,7 +200,8 @@ class Writer:
                 return
             self._failures = 0
             self.settling.difference_update(gone)
-            rows = [row for id, row in states.items() if id not in self._states and id not in self.settling]
+            later = (self._states, self._lazy, self.settling)
+            rows = [row for id, row in states.items() if not any(id in each for each in later)]
             for row in rows:
                 row.unwritten = False
             self.written(rows)

@@ -164,27 +164,49 @@ class FunctionMetrics:
 
 
 class MappingMetrics:
-    """The metrics of event source mappings."""
+    """The metrics of event source mappings, of each minute's values together. Belongs to the event loop."""
 
     def __init__(self, metrics: Metrics, function_of: Callable[[str], str]) -> None:
         """function_of: the name of a mapping's function, by the mapping's ARN; "" where that is not known."""
         self._metrics = metrics
         self._function_of = function_of
+        self._minute = 0
+        self._values: dict[tuple[str, str], tuple[str, bool, list[float]]] = {}  # function; is it a gauge?
+        metrics.collect(self._made)
 
     def count(self, arn: str, name: str, number: float) -> None:
         """arn: the mapping's."""
-        region, account, uuid = arn.split(":")[3], arn.split(":")[4], arn.rpartition(":")[2]
-        function = self._function_of(arn)
-        own = (("EventSourceMappingUUID", uuid), *((("FunctionName", function),) if function else ()))
-        self._metrics.add(Series(region, account, NAMESPACE, name, own, "Count"), number)
+        self._note(arn, name, number, False)
 
     def gauge(self, arn: str, name: str, value: float) -> None:
         """IteratorAge, when a batch of a stream was done, and its kind."""
-        region, account = arn.split(":")[3:5]
-        function = self._function_of(arn)
-        unit = "Milliseconds" if name == "IteratorAge" else "Count"
-        for dimensions in ((), (("FunctionName", function),))[: 2 if function else 1]:
-            self._metrics.add(Series(region, account, NAMESPACE, name, dimensions, unit), value)
+        self._note(arn, name, value, True)
+
+    def _note(self, arn: str, name: str, value: float, gauge: bool) -> None:
+        minute = int(self._metrics.clock() // MINUTE)
+        if minute != self._minute:
+            self._made(self._metrics)
+            self._minute = minute
+        known = self._values.get((arn, name))
+        if known is None:
+            known = self._values[arn, name] = (self._function_of(arn), gauge, [])
+        known[2].append(value)
+        if len(known[2]) >= TOGETHER:
+            self._made(self._metrics)
+
+    def _made(self, metrics: Metrics) -> None:
+        noted, self._values = self._values, {}
+        for (arn, name), (function, gauge, values) in noted.items():
+            region, account = arn.split(":")[3:5]
+            of_function = (("FunctionName", function),) if function else ()
+            if gauge:
+                unit = "Milliseconds" if name == "IteratorAge" else "Count"
+                series = [(each, unit) for each in ((), of_function)[: 2 if function else 1]]
+            else:
+                series = [((("EventSourceMappingUUID", arn.rpartition(":")[2]), *of_function), "Count")]
+            for dimensions, unit in series:
+                made = Series(region, account, NAMESPACE, name, dimensions, unit)
+                metrics.merge(made, of_values(values), self._minute * MINUTE)
 
 
 def _dimensions(name: str, version: str, alias: str) -> list[tuple[tuple[str, str], ...]]:

@@ -35,10 +35,11 @@ class Gathering:
         self._bytes = FRAME
         self.begun: float | None = None
 
-    def add(self, size: int, now: float) -> None:
-        self.count += 1
-        self._bytes += size + 1
-        if self.begun is None:
+    def add(self, sizes: Sequence[int], now: float) -> None:
+        """Records of so many bytes."""
+        self.count += len(sizes)
+        self._bytes += sum(sizes) + len(sizes)
+        if self.begun is None and sizes:
             self.begun = now
 
     @property

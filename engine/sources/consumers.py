@@ -60,7 +60,7 @@ def _sqs(
     if services.sqs is not None and not named_endpoint("sqs"):
         from .sqs.local import LocalReader
 
-        reader = LocalReader(services.sqs, settings.source, settings.window)
+        reader = LocalReader(services.sqs, settings)
     return SqsConsumer(settings, reader, function, status)
 
 

@@ -61,19 +61,19 @@ class Groups:
         self._known[line] = None
         return future
 
-    def lease(self, n: int, seconds: float | None) -> list[Leased]:
+    def lease(self, n: int, seconds: float | None, briefly: bool = False) -> list[Leased]:
         out: list[Leased] = []
         room = limits.SQS_IN_FLIGHT - len(self._lines)
         n = min(n, room)
         while self._ready and len(out) < n:
             line = next(iter(self._ready))
-            more = self._of_line(line, n, seconds, out)
+            more = self._of_line(line, n, seconds, briefly, out)
             del self._ready[line]
             if more:
                 self._ready[line] = None
         return out
 
-    def _of_line(self, line: str, n: int, seconds: float | None, out: list[Leased]) -> bool:
+    def _of_line(self, line: str, n: int, seconds: float | None, briefly: bool, out: list[Leased]) -> bool:
         """Those of a group that may be given, up to n in all. True: maybe there are more."""
         flights = self._landed(line)
         first_held = min((flight.place for flight in flights.values()), default=None)
@@ -81,7 +81,7 @@ class Groups:
             first = self._rows.first(line)
             if first is None or (first_held is not None and (first.due, first.id) > first_held):
                 return False
-            leased = self._rows.lease(line, 1, seconds, in_place=True)
+            leased = self._rows.lease(line, 1, seconds, in_place=True, briefly=briefly)
             if not leased:
                 return False
             (row,) = leased

@@ -15,7 +15,7 @@ from ...durable.state import Change, State, States
 from . import redrive
 from .attributes import Settings
 from .fifo import Groups
-from .handles import Handle, decode, encode
+from .handles import Handle, Signer, decode, encode
 from .polls import Polls
 from .standard import Standard
 from .stored import deadline, stored
@@ -34,7 +34,7 @@ class Queue:
         self.arn = redrive.arn(place, self.name)
         self.id: str = record["_id"]
         self.fifo = self.name.endswith(".fifo")
-        self._secret = bytes.fromhex(record["_secret"])
+        self._signer = Signer(bytes.fromhex(record["_secret"]))
         self._run = run
         line = f"{SERVICE}:{self.id}"
         self.messages: Standard | Groups = Groups(rows, line, run) if self.fifo else Standard(rows, line)
@@ -60,11 +60,11 @@ class Queue:
 
     def text(self, handle: Handle) -> str:
         """As clients have it."""
-        return encode(self._secret, handle)
+        return encode(self._signer, handle)
 
     def handled(self, text: str) -> Handle:
         """Raises Fault."""
-        return decode(self._secret, text)
+        return decode(self._signer, text)
 
     def wake(self, line: str) -> None:
         self.messages.wake(line)

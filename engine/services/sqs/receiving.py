@@ -18,9 +18,11 @@ from .faults import invalid_value, ranged
 from .handles import Handle
 from .messages import Meta, Wanted
 from .queues import Catalog, Queue
+from .standard import Standard
 from .stored import deadline, stored
 
 Result = dict[str, Any]
+Given = tuple[Leased, Meta, Handle]
 _NOTHING = Wanted((), ())
 _NOT_THERE = "Message does not exist or is not available for visibility timeout change."
 
@@ -79,43 +81,46 @@ class Receiving:
         return {"Messages": found}
 
     async def take(self, queue: Queue, n: int, seconds: int, wanted: Wanted) -> list[tuple[Handle, Result]]:
-        """Up to n messages that are due, as they are shown. What is too old is gone; what was received too often
-        goes to the dead-letter queue."""
+        """Up to n messages that are due, as they are shown."""
+        given = self.given(queue, n, seconds)
+        if not seconds:
+            end = deadline()
+            for future in [self._rows.release(row.id, meta=meta.encode()) for row, meta, _ in given]:
+                await stored(future, end)
+        return [(handle, shown(queue, row, meta, handle, wanted)) for row, meta, handle in given]
+
+    def given(self, queue: Queue, n: int, seconds: int, briefly: bool = False) -> list[Given]:
+        """Up to n messages that are due. What is too old is gone; what was received too often goes to the dead-letter
+        queue. briefly: that they were received need not be on the disk if they are deleted a moment later."""
         rows, line = self._rows, queue.messages
-        shown: list[tuple[Handle, Result]] = []
-        given: list[tuple[int, Meta]] = []
-        while len(shown) < n:
+        given: list[Given] = []
+        first = Meta(int(time.time() * 1000))  # of those that were never received, nor moved
+        written = first.encode()
+        retention = int(queue.settings.retention * 1e9)
+        while len(given) < n:
             room = limits.SQS_IN_FLIGHT - line.in_flight()
-            leased = line.lease(min(n - len(shown), room), seconds or None)
+            leased = line.lease(min(n - len(given), room), seconds or None, briefly)
             if not leased:
                 break
             now = rows.now()
             for row in leased:
-                meta = Meta.decode(row.meta)
-                if expired(queue, row.first, meta, now):
+                fresh = row.meta == messages.NEW
+                meta = first if fresh else Meta.decode(row.meta)
+                if now - (meta.enqueued or row.first) > retention:
                     rows.settle([row.id])
                     line.gone(row.id)
-                elif not self._is_dead(queue, row, meta):
-                    if not meta.first:
-                        meta = Meta(int(time.time() * 1000), *meta[1:])
+                elif queue.redrive is None or not self._is_dead(queue, row, meta):
+                    if fresh:
+                        rows.annotate(row.id, written)
+                    elif not meta.first:
+                        meta = Meta(first.first, *meta[1:])
                         rows.annotate(row.id, meta.encode())
-                    shown.append(self._shown(queue, row, meta, now, wanted))
-                    given.append((row.id, meta))
-        if not seconds:
-            end = deadline()
-            for future in [rows.release(id, meta=meta.encode()) for id, meta in given]:
-                await stored(future, end)
-        if shown:
-            queue.count("NumberOfMessagesReceived", len(shown))
-        return shown
-
-    def _shown(
-        self, queue: Queue, row: Leased, meta: Meta, now: int, wanted: Wanted
-    ) -> tuple[Handle, Result]:
-        number = messages.sequence(row.id) if queue.fifo else None
-        handle = queue.handle(row.id, row.attempts, queue.messages.received_at(row.id, now))
-        text = queue.text(handle)
-        return handle, messages.received(messages.decode(row.value), meta, row.attempts, number, text, wanted)
+                    given.append(
+                        (row, meta, queue.handle(row.id, row.attempts, line.received_at(row.id, now)))
+                    )
+        if given:
+            queue.count("NumberOfMessagesReceived", len(given))
+        return given
 
     def _is_dead(self, queue: Queue, row: Leased, meta: Meta) -> bool:
         """Was it received too often? Then it goes where the queue's redrive policy says, if that is there."""
@@ -193,6 +198,13 @@ class Receiving:
 
     def remove(self, queue: Queue, handles: Iterable[Handle]) -> int:
         """Delete messages without waiting for the disk; whose handles have expired stay. How many are gone."""
+        if isinstance(queue.messages, Standard):
+            count = self._rows.remove(queue.messages.name, [handle.id for handle in handles])
+            if count:
+                queue.count("NumberOfMessagesDeleted", count)
+                if queue.polls and queue.messages.ready():
+                    queue.polls.wake()
+            return count
         ids: list[int | None] = []
         for handle in handles:
             with contextlib.suppress(Fault):
@@ -260,6 +272,12 @@ class Receiving:
                         break
                     await self._rows.settle([first.id])
             await asyncio.sleep(0)
+
+
+def shown(queue: Queue, row: Leased, meta: Meta, handle: Handle, wanted: Wanted) -> Result:
+    number = messages.sequence(row.id) if queue.fifo else None
+    text = queue.text(handle)
+    return messages.received(messages.decode(row.value), meta, row.attempts, number, text, wanted)
 
 
 def expired(queue: Queue, put: int, meta: Meta, now: int) -> bool:

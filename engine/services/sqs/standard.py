@@ -36,8 +36,8 @@ class Standard:
         """Raises QueueFull."""
         return self._rows.put(self.name, value, meta=meta, delay=delay, also=also)
 
-    def lease(self, n: int, seconds: float | None) -> list[Leased]:
-        return self._rows.lease(self.name, n, seconds)
+    def lease(self, n: int, seconds: float | None, briefly: bool = False) -> list[Leased]:
+        return self._rows.lease(self.name, n, seconds, briefly=briefly)
 
     def ready(self) -> bool:
         return self._rows.ready(self.name)

@@ -8,15 +8,16 @@ be delivered, until all of it is there. One that somebody else made is used as i
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import time
+from binascii import b2a_base64
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from ... import wire
 from ...aws.clients import CallFailed
 from ...services.lambda_.own_sources import address
 from ..settings import Settings
@@ -33,6 +34,22 @@ _MARK = "stoker"  # of a consumer's metadata: whose it is
 _AHEAD = 8  # times a pull: messages that may be delivered and not acknowledged
 _NO_STREAM = 10059  # JetStream's error code
 _DONE = ("404", "408")  # statuses that end a pull: there is nothing; its time is over
+
+
+class About(NamedTuple):
+    """What the subject says to which a message's acknowledgement goes. at: nanoseconds since 1970."""
+
+    deliveries: int
+    sequence: int
+    at: int
+
+    @classmethod
+    def of(cls, reply: str) -> About:
+        """$JS.ACK.[domain.account.]stream.consumer.deliveries.sequence.…, of the consumer's sequence, the time, and how
+        many are left (NATS's ADR-15)."""
+        parts = reply.split(".")
+        first = 4 if len(parts) == 9 else 6
+        return cls(int(parts[first]), int(parts[first + 1]), int(parts[first + 3]))
 
 
 class JetStream:
@@ -63,12 +80,14 @@ class JetStream:
         self._settled = 0  # the last message before which everything is done
         self._again = 0  # the last message that a consumer which was made anew hands over once more
         self._shard = ""
+        self._filtered = bool(settings.filters)
         self._held: Held[str] = Held()  # by the subjects to which acknowledgements go
         self._connection: Any = None
         self._connecting, self._managing = asyncio.Lock(), asyncio.Lock()
         self._joined: Any = None  # the connection in which the consumer was looked at
         self._own = True  # is the consumer this mapping's?
-        self._arrived: deque[tuple[Any, Any]] = deque()  # messages with their metadata
+        self._arrived: deque[tuple[Any, About]] = deque()
+        self._form = self._format()
         self._status = ""  # with which the broker has ended a pull that it did not serve
         self._wake = asyncio.Event()
         self._asked = 0  # messages that the broker may still send
@@ -149,14 +168,14 @@ class JetStream:
             self._wake.set()
             return
         self._asked = max(0, self._asked - 1)
-        meta = message.metadata
-        sequence = meta.sequence.stream
-        again = meta.num_delivered > 1 or sequence <= self._again
+        about = About.of(message.reply)
+        sequence = about.sequence
+        again = about.deliveries > 1 or sequence <= self._again
         if self._own and again and sequence <= self._settled:  # its acknowledgement was lost
             if self._connection is not None:
                 await self._connection.publish(message.reply, b"+ACK")
         elif self._held.add(str(sequence), message.reply):
-            self._arrived.append((message, meta))
+            self._arrived.append((message, about))
             self._wake.set()
 
     # As a stream.
@@ -331,26 +350,36 @@ class JetStream:
 
     # Records.
 
-    def _raw(self, message: Any, meta: Any) -> Raw:
-        arrived = meta.timestamp.timestamp()
-        sequence = str(meta.sequence.stream)
-        own = {
-            "stream": self._stream,
-            "consumer": self._name,
-            "subject": message.subject,
-            "sequence": meta.sequence.stream,
-            "deliveries": meta.num_delivered,
-            "approximateArrivalTimestamp": round(arrived, 3),
-            "headers": dict(message.headers or {}),
-            "data": base64.b64encode(message.data).decode(),
-        }
-        about = {
-            "eventSource": "stoker:nats",
-            "eventVersion": "1.0",
-            "eventID": f"{self._stream}:{sequence}",
-            "eventName": "stoker:nats:message",
-            "eventSourceARN": self._source,
-        }
-        return Raw(
-            sequence, message.subject, arrived, {"nats": own, **about}, lambda: {**about, **own}, message.data
+    def _format(self) -> bytes:
+        """Of a record's JSON: its subject, sequence, deliveries, time (seconds, milliseconds), headers, data, and its
+        sequence again."""
+        own = wire.encode({"stream": self._stream, "consumer": self._name})[:-1]
+        first = wire.encode(
+            {"eventSource": "stoker:nats", "eventVersion": "1.0", "eventID": f"{self._stream}:"}
         )
+        last = wire.encode({"eventName": "stoker:nats:message", "eventSourceARN": self._source})
+        parts = [part.replace(b"%", b"%%") for part in (own, first[1:-2], last[1:])]
+        return (
+            b'{"nats":%b,"subject":%%b,"sequence":%%d,"deliveries":%%d,"approximateArrivalTimestamp":%%d.%%03d,'
+            b'"headers":%%b,"data":"%%b"},%b%%d",%b'
+        ) % tuple(parts)
+
+    def _raw(self, message: Any, about: About) -> Raw:
+        subject, data, sequence = message.subject, message.data, about.sequence
+        headers = wire.encode(dict(message.headers)) if message.headers else b"{}"
+        milliseconds = about.at // 1_000_000
+        json = self._form % (
+            wire.encode(subject), sequence, about.deliveries, milliseconds // 1000, milliseconds % 1000, headers,
+            b2a_base64(data, newline=False), sequence,
+        )  # fmt: skip
+        found = Raw(str(sequence), subject, json, about.at / 1e9)
+        if self._filtered:
+            found.seen, found.data = lambda: _shown(json), data
+        return found
+
+
+def _shown(json: bytes) -> dict[str, Any]:
+    """A record as filters see it."""
+    shown = wire.decode(json)
+    own = shown.pop("nats")
+    return {**shown, **own}

@@ -24,9 +24,10 @@ NEW = ">"  # the iterator of entries that no consumer has got yet; others are id
 CLAIM = 60.0  # seconds of idleness after which another consumer's entry is taken over
 _COUNTED = 10_000  # pending entries whose deliveries are asked for at a time
 _TIMEOUT = 10.0  # seconds for a response, beyond what it waits for
-_OLDEST = 1e12  # ms: ids of less are no times
+_DIGITS = 13  # of milliseconds since 1970: ids of less are no times
 
-Entry = tuple[bytes, Mapping[bytes, bytes]]
+# An id, and names and values by turns; None of an entry that the stream has not any more.
+Entry = tuple[bytes, list[bytes] | None]
 
 
 class RedisStream:
@@ -49,9 +50,11 @@ class RedisStream:
         self._consumer = str(options.get("Consumer") or f"stoker-{options.get('Instance') or settings.uuid}")
         self._idle = float(options.get("ClaimAfterSeconds") or CLAIM)
         self.kept = self._idle / 3
-        self._count = min(MOST, max(100, 2 * settings.batch_size * settings.parallel))
+        self._count = min(MOST, max(100, 5 * settings.batch_size * settings.parallel))
+        self._filtered = bool(settings.filters)
         self._client: Any = None
-        self._held: Held[None] = Held()
+        self._lines: dict[str, Any] = {}
+        self._held: Held[bytes] = Held()  # by their ids as the broker has them
         self._settled = ""  # the last entry before which everything is done
         self._position = Position(settings.position or "TRIM_HORIZON", settings.timestamp or 0.0)
         self._begin = _before(self._position)  # where a group is made
@@ -62,12 +65,19 @@ class RedisStream:
     def _open(self) -> Any:
         if self._client is None:
             try:
-                self._client = self._library.Redis.from_url(
-                    self._url, socket_connect_timeout=5.0, socket_timeout=POLL + _TIMEOUT
-                )
+                client = self._library.Redis.from_url(self._url, socket_connect_timeout=5.0)
             except ValueError as error:
                 raise CallFailed("InvalidUrl", str(error), retriable=False) from error
+            from .redis_line import Line
+
+            client.set_response_callback("XAUTOCLAIM", lambda response, **_: response)
+            self._client = client
+            self._lines = {name: Line(client.connection_pool) for name in ("XREADGROUP", "XACK")}
         return self._client
+
+    async def _call(self, name: str, *rest: bytes | str | int) -> Any:
+        """What is called often. Within `_calls`."""
+        return await self._lines[name].call(name, *rest)
 
     @contextlib.asynccontextmanager
     async def _calls(self) -> AsyncIterator[Any]:
@@ -76,7 +86,8 @@ class RedisStream:
 
         client = self._open()
         try:
-            yield client
+            async with asyncio.timeout(POLL + _TIMEOUT):
+                yield client
         except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
             raise CallFailed(REFUSED, str(error), retriable=True) from error
         except (exceptions.RedisError, OSError, TimeoutError) as error:
@@ -150,26 +161,28 @@ class RedisStream:
                 if found := await self._others(client):
                     return Page(found, NEW)
             wait = int(min(POLL, self._idle / 2) * 1e3)
-            entries = await self._received(client, NEW, wait)
+            entries = await self._received(NEW, wait)
             if self._again:  # those of a group that was made anew may be done
                 last = min(_order(self._again), _order(self._settled))
                 if done := [id for id, _ in entries if _order(_text(id)) <= last]:
-                    await client.xack(self._stream, self._group, *done)
+                    await self._call("XACK", self._stream, self._group, *done)
                     entries = [entry for entry in entries if entry[0] not in done]
             return Page(self._taken(entries, {}), NEW)
 
-    async def _received(self, client: Any, begin: str, wait: int | None) -> list[Entry]:
-        found = await client.xreadgroup(
-            self._group, self._consumer, {self._stream: begin}, count=self._count, block=wait
-        )
+    async def _received(self, begin: str, wait: int | None) -> list[Entry]:
+        block = () if wait is None else ("BLOCK", wait)
+        found = await self._call(
+            "XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", self._count, *block,
+            "STREAMS", self._stream, begin,
+        )  # fmt: skip
         if not found:
             return []
-        entries: list[Entry] = found[self._stream.encode()][0] if isinstance(found, dict) else found[0][1]
+        entries: list[Entry] = next(iter(found.values())) if isinstance(found, dict) else found[0][1]
         return entries
 
     async def _own(self, client: Any, begin: str) -> Page:
         """This consumer's entries that are not acknowledged, behind an id."""
-        entries = await self._received(client, begin, None)
+        entries = await self._received(begin, None)
         if not entries:
             return Page([], NEW)
         return Page(await self._pending(client, entries), _text(entries[-1][0]), 1.0)
@@ -184,16 +197,17 @@ class RedisStream:
                 start_id=begin, count=self._count,
             )  # fmt: skip
             begin = claimed[0]
-            entries += claimed[1]
+            # Redis 6.2 has nil for those that the stream has not any more.
+            entries += filter(None, claimed[1])
             if begin == b"0-0" or len(entries) >= self._count:
                 return await self._pending(client, entries)
 
     async def _pending(self, client: Any, entries: Iterable[Entry]) -> list[Raw]:
         """Entries that were delivered before. Those that the stream has not any more are acknowledged: there is nothing
         to be done with them."""
-        there = [entry for entry in entries if entry[0] is not None and _text(entry[0]) not in self._held]
+        there = [entry for entry in entries if _text(entry[0]) not in self._held]
         if trimmed := [id for id, fields in there if not fields]:
-            await client.xack(self._stream, self._group, *trimmed)
+            await self._call("XACK", self._stream, self._group, *trimmed)
         fresh = [(id, fields) for id, fields in there if fields]
         if not fresh:
             return []
@@ -205,9 +219,11 @@ class RedisStream:
     def _taken(self, entries: Iterable[Entry], deliveries: Mapping[bytes, int]) -> list[Raw]:
         """Those that are not held are, and are handed over: nothing may come between the two."""
         found: list[Raw] = []
+        hold, raw, delivered = self._held.add, self._raw, deliveries.get
         for id, fields in entries:
-            if self._held.add(_text(id), None):
-                found.append(self._raw(id, fields, deliveries.get(id, 1)))
+            sequence = id.decode()
+            if hold(sequence, id):
+                found.append(raw(id, sequence, fields or [], b"%d" % delivered(id, 1)))
         return found
 
     # As a broker.
@@ -216,8 +232,8 @@ class RedisStream:
         done = self._held.until(sequence)
         if not done:
             return
-        async with self._calls() as client:
-            await client.xack(self._stream, self._group, *done)
+        async with self._calls():
+            await self._call("XACK", self._stream, self._group, *done.values())
         self._held.drop(done)
         self._settled = max(self._settled, sequence, key=_order)
 
@@ -239,45 +255,60 @@ class RedisStream:
         if client is not None:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(_TIMEOUT):
+                    for line in self._lines.values():
+                        await line.close()
                     await client.aclose()
 
     # Records.
 
-    def _format(self) -> bytes:
-        """Of a record's JSON: its id, deliveries, time, fields, what else there is about those, and its id again."""
+    def _format(self) -> tuple[bytes, ...]:
+        """Of a record's JSON, what is around its id, deliveries, time (seconds, milliseconds), fields, what else there
+        is about those, and its id again."""
         own = wire.encode({"stream": self._stream, "group": self._group})[:-1]
         first = wire.encode(
             {"eventSource": "stoker:redis", "eventVersion": "1.0", "eventID": f"{self._stream}:"}
         )
         last = wire.encode({"eventName": "stoker:redis:entry", "eventSourceARN": self._source})
-        parts = [part.replace(b"%", b"%%") for part in (own, first[1:-2], last[1:])]
         return (
-            b'{"redis":%b,"id":"%%b","deliveries":%%d,"approximateArrivalTimestamp":%%b,"fields":%%b%%b},%b%%b",%b'
-            % tuple(parts)
-        )
+            b'{"redis":' + own + b',"id":"', b'","deliveries":', b',"approximateArrivalTimestamp":', b',"fields":',
+            b"}," + first[1:-2], b'",' + last[1:],
+        )  # fmt: skip
 
-    def _raw(self, id: bytes, fields: Mapping[bytes, bytes], deliveries: int) -> Raw:
-        sequence = _text(id)
-        milliseconds = int(sequence.partition("-")[0])
-        arrived = milliseconds / 1e3 if milliseconds >= _OLDEST else time.time()
-        texts, binary = _texts(fields)
-        at = repr(round(arrived, 3)).encode()
-        more = b',"binary":' + wire.encode(binary) if binary else b""
-        json = self._form % (id, deliveries, at, wire.encode(texts), more, id)
+    def _raw(self, id: bytes, sequence: str, fields: list[bytes], deliveries: bytes) -> Raw:
+        """sequence: its id as a text."""
+        at = id[: id.index(b"-")]
+        if len(at) < _DIGITS:
+            at = b"%d" % (time.time() * 1e3)
+        more, texts, turns = b"", {}, iter(fields)
+        try:
+            for name in turns:
+                texts[name.decode()] = next(turns).decode()
+        except UnicodeDecodeError:
+            texts, binary = _texts(fields)
+            more = b',"binary":' + wire.encode(binary)
+        before, delivered, arrived, held, about, behind = self._form
+        json = b"".join((
+            before, id, delivered, deliveries, arrived, at[:-3], b".", at[-3:], held, wire.fast_encode(texts), more,
+            about, id, behind,
+        ))  # fmt: skip
+        found = Raw(sequence, self._stream, json, float(at) / 1e3)
+        if self._filtered:
+            found.seen = lambda: _shown(json, texts)
+        return found
 
-        def seen() -> dict[str, Any]:
-            shown = wire.decode(json)
-            own = shown.pop("redis")
-            return {**shown, **own, "fields": {name: _seen(text) for name, text in texts.items()}}
 
-        return Raw(sequence, self._stream, arrived, json, seen)
+def _shown(json: bytes, texts: Mapping[str, str]) -> dict[str, Any]:
+    """A record as filters see it."""
+    shown = wire.decode(json)
+    own = shown.pop("redis")
+    return {**shown, **own, "fields": {name: _seen(text) for name, text in texts.items()}}
 
 
-def _texts(fields: Mapping[bytes, bytes]) -> tuple[dict[str, str], list[str]]:
+def _texts(fields: list[bytes]) -> tuple[dict[str, str], list[str]]:
     """Fields as JSON has them, and the names of those that are base64."""
     texts: dict[str, str] = {}
     binary: list[str] = []
-    for name, value in fields.items():
+    for name, value in zip(fields[::2], fields[1::2], strict=True):
         key = name.decode("utf-8", "backslashreplace")
         try:
             texts[key] = value.decode()

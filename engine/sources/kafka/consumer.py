@@ -36,7 +36,7 @@ _WAIT = 10.0  # seconds that one poll may take
 _BUSY_WAIT, _QUIET_WAIT = 500, 5000
 _QUIET = 10.0  # seconds
 _HANDING_OVER = 30.0  # seconds that other members wait for what is in flight here
-_POLL = 100  # records that are taken at once: others of the loop have their turn in between
+_POLL = 250  # records that are taken at once: others of the loop have their turn in between
 _COMMITTED = 0.02  # seconds between two commits, however small the batches
 
 Write = Callable[[dict[str, Record | None]], Awaitable[None]]

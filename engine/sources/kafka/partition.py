@@ -15,7 +15,6 @@ from ..streams.records import Rules
 from ..streams.runner import FlowRunner, Report, now
 from .records import Frame, shown, skipped
 
-_AHEAD, _AHEAD_BYTES = 1_000, 1 << 20  # that are read ahead of small batches
 _ATTEMPTS = (
     10  # retries of a mapping with a destination that sets no number (developer guide, "Kafka on-failure")
 )
@@ -47,8 +46,7 @@ class Partition(FlowRunner):
     @property
     def room(self) -> bool:
         """None, once it is stopped: while the group changes, a poll waits for the end of that."""
-        flow = self._flow
-        return self._running and (flow.room or (len(flow) < _AHEAD and flow.bytes < _AHEAD_BYTES))
+        return self._running and self._flow.room
 
     @property
     def done(self) -> int | None:
@@ -60,8 +58,10 @@ class Partition(FlowRunner):
         """In their order: aiokafka's records, at least one."""
         filters, moment = self._settings.filters, now()
         feed, record, dropped = self._flow.feed, self._frame.record, 0
-        for raw in raws:
-            if not filters or filters.passes(shown(raw), {"key": raw.key, "value": raw.value}):
+        if not filters:
+            self._flow.extend([record(raw) for raw in raws], moment)
+        for raw in raws if filters else ():
+            if filters.passes(shown(raw), {"key": raw.key, "value": raw.value}):
                 feed(record(raw), moment)
             else:
                 feed(skipped(raw), moment, False)

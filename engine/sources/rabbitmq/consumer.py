@@ -166,7 +166,7 @@ class RabbitConsumer:
                 self._delivered.popleft()
                 if message is not None:
                     size += len(message.json) + 1
-                    gathering.add(len(message.json), time.monotonic())
+                    gathering.add([len(message.json)], time.monotonic())
                     found.append(message)
             left = gathering.left(time.monotonic())
             if found and left <= 0:

@@ -133,8 +133,7 @@ class SqsConsumer:
                 self._failures = 0
                 passed = await self._passed(received)
                 now = time.monotonic()
-                for message in passed:
-                    gathering.add(len(message.json), now)
+                gathering.add([len(message.json) for message in passed], now)
                 found += passed
                 wait = gathering.left(now)
                 if wait <= 0 or not (found or received) or not self._running:
@@ -167,7 +166,11 @@ class SqsConsumer:
         passed: list[Message] = []
         dropped: list[Message] = []
         filters, source, region = self._settings.filters, self._settings.source, self._settings.region
-        for handle, each in received:
+        for found in received:
+            if isinstance(found, Message):
+                passed.append(found)
+                continue
+            handle, each = found
             shown = record(each, source, region)
             message = encoded(each, handle, shown)
             (passed if filters.passes(shown, each["Body"]) else dropped).append(message)

@@ -7,12 +7,16 @@ from collections.abc import Iterable
 from ... import limits
 from ...aws.clients import CallFailed
 from ...aws.faults import Fault
-from ...services.sqs.messages import Wanted
+from ...durable.queue import Leased
+from ...services.sqs.handles import Handle
+from ...services.sqs.messages import Meta, Wanted, decode
 from ...services.sqs.queues import Queue
+from ...services.sqs.receiving import shown
 from ...services.sqs.service import Sqs
 from ..function import Function
+from ..settings import Settings
 from .reader import Received
-from .records import Message
+from .records import Message, of_own
 
 _EVERYTHING = Wanted(["All"], ["All"])
 NO_QUEUE = "AWS.SimpleQueueService.NonExistentQueue"
@@ -20,16 +24,17 @@ NO_QUEUE_TEXT = "The specified queue does not exist."
 
 
 class LocalReader:
-    """window: seconds that a message may wait in a batch, for which it is hidden beyond its visibility timeout."""
+    """A message is hidden beyond its visibility timeout for as long as it may wait in a batch."""
 
     many = False
     most = 64  # a batch of more is gathered in several steps: no more than needed of large messages
     patience = 1.0
 
-    def __init__(self, sqs: Sqs, source: str, window: float) -> None:
+    def __init__(self, sqs: Sqs, settings: Settings) -> None:
         self._sqs = sqs
-        self._source = source
-        self._window = window
+        self._source, self._region = settings.source, settings.region
+        self._window = settings.window
+        self._filtered = bool(settings.filters)
 
     def _queue(self) -> Queue:
         queue = self._sqs.catalog.by_arn(self._source)
@@ -43,8 +48,8 @@ class LocalReader:
             full, problem = function.full(), function.problem()
             found: list[Received] = []
             if full is None and not problem:
-                hidden = self._hidden(queue)
-                found = await self._sqs.receiving.take(queue, min(n, self.most), hidden, _EVERYTHING)
+                given = self._sqs.receiving.given(queue, min(n, self.most), self._hidden(queue), True)
+                found = [self._received(queue, *each) for each in given]
             if queue.polls and queue.messages.ready():
                 queue.polls.wake()  # for whoever else waits
             if problem:
@@ -54,6 +59,20 @@ class LocalReader:
                 continue
             if found or not await queue.polls.wait(seconds, None):
                 return found
+
+    def _received(self, queue: Queue, row: Leased, meta: Meta, handle: Handle) -> Received:
+        if self._filtered:
+            return handle, shown(queue, row, meta, handle, _EVERYTHING)
+        return of_own(
+            decode(row.value),
+            meta,
+            row.id,
+            row.attempts,
+            handle,
+            queue.text(handle),
+            self._source,
+            self._region,
+        )
 
     def _hidden(self, queue: Queue) -> int:
         return min(limits.SQS_VISIBILITY, queue.settings.visibility + int(self._window))

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 from ..function import Function
 from .records import Message
 
-Received = tuple[Any, dict[str, Any]]  # what the reader knows a message by, and as ReceiveMessage shows it
+# What the reader knows a message by, and as ReceiveMessage shows it; or all that is to be known of one that nobody
+# else has to see.
+Received = tuple[Any, dict[str, Any]] | Message
 
 
 class Reader(Protocol):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from ... import wire
+from ...services.sqs.messages import Message as Stored
+from ...services.sqs.messages import Meta, sequence
 from ..batches import Encoded
 
 
@@ -51,3 +56,47 @@ def encoded(message: Mapping[str, Any], handle: Any, shown: Mapping[str, Any]) -
     group, trace = attributes.get("MessageGroupId", ""), attributes.get("AWSTraceHeader", "")
     sent = int(attributes.get("SentTimestamp") or 0) / 1e3
     return Message(message["MessageId"], group, wire.encode(shown), handle, trace, sent)
+
+
+class _Attributes(msgspec.Struct, omit_defaults=True, gc=False):
+    SenderId: str
+    SentTimestamp: str
+    ApproximateReceiveCount: str
+    ApproximateFirstReceiveTimestamp: str
+    SequenceNumber: str | None = None
+    MessageDeduplicationId: str | None = None
+    MessageGroupId: str | None = None
+    AWSTraceHeader: str | None = None
+    DeadLetterQueueSourceArn: str | None = None
+
+
+class _Record(msgspec.Struct, gc=False):
+    messageId: str
+    receiptHandle: str
+    body: str
+    attributes: _Attributes
+    messageAttributes: dict[str, Any]
+    md5OfMessageAttributes: str | msgspec.UnsetType
+    md5OfBody: str
+    eventSource: str
+    eventSourceARN: str
+    awsRegion: str
+
+
+def of_own(
+    stored: Stored, meta: Meta, row: int, attempts: int, handle: Any, text: str, source: str, region: str
+) -> Message:
+    """A message of this server's queues: its `encoded` `record`, without what ReceiveMessage makes of it in between.
+    attempts: of its row; text: its receipt handle."""
+    id, sent = (str(uuid.UUID(bytes=meta.id)), meta.sent) if meta.sent else (stored.id, stored.sent)
+    fifo = source.endswith(".fifo")
+    attributes = _Attributes(
+        stored.sender, str(sent), str(meta.receives + attempts), str(meta.first), sequence(row) if fifo else None,
+        stored.deduplication, stored.group, stored.trace, meta.source or None,
+    )  # fmt: skip
+    own, md5 = stored.attributes, stored.attributes_md5
+    shown = _Record(
+        id, text, stored.body, attributes, {name: _attribute(value) for name, value in own.items()} if own else {},
+        (md5 or msgspec.UNSET) if own else msgspec.UNSET, stored.md5, "aws:sqs", source, region,
+    )  # fmt: skip
+    return Message(id, stored.group or "", wire.encode(shown), handle, stored.trace or "", sent / 1e3)

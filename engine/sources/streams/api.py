@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ... import wire
 from .lineage import Shard
+from .records import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +21,21 @@ class Position:
     after: str = ""
 
 
-@dataclass(slots=True)
-class Raw:
-    """A record as it was read. shown: as it is in an event, or its JSON; seen: makes what filters see of it, if there
-    are any; data: its data, where filters see that as JSON."""
+class Raw(Record, gc=False):
+    """A record as it was read. shown: as it is in an event, where that is not its JSON yet; seen: makes what filters
+    see of it, if there are any; data: its data, where filters see that as JSON."""
 
-    sequence: str
-    key: str
-    arrived: float
-    shown: dict[str, Any] | bytes
-    seen: Callable[[], Mapping[str, Any]]
+    shown: dict[str, Any] | None = None
+    seen: Callable[[], Mapping[str, Any]] | None = None
     data: bytes | None = None
+
+    def close(self, fed: bool) -> None:
+        """It holds no more than a function is to have of it; nothing, if it is to have none."""
+        if not fed:
+            self.json = b""
+        elif self.shown is not None:
+            self.json = wire.encode(self.shown)
+        self.shown = self.seen = self.data = None
 
 
 @dataclass(slots=True)

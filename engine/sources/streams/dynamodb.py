@@ -58,4 +58,4 @@ class DynamoDb:
         change["ApproximateCreationDateTime"] = arrived
         shown = {**record, "eventVersion": "1.1", "dynamodb": change, "eventSourceARN": self._source}
         key = wire.encode(change.get("Keys") or {}).decode()
-        return Raw(change["SequenceNumber"], key, arrived, shown, lambda: shown)
+        return Raw(change["SequenceNumber"], key, b"", arrived, shown=shown, seen=lambda: shown)

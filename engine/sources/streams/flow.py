@@ -5,6 +5,7 @@ Pure: it is told what was read, what time it is, and how invocations ended.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from .records import GivenUp, Piece, Record, Rules
 from .windows import State, Windows
 
 AHEAD = 2  # batches of each lane that are read ahead
+# Records that are, however small the batches, if they have no more bytes than that.
+SMALL, SMALL_BYTES = 1_000, 1 << 20
 
 
 @dataclass(slots=True)
@@ -68,6 +71,15 @@ class Flow:
         lane = zlib.crc32(record.group.encode("utf-8", "surrogatepass")) % len(self._lanes)
         self._lanes[lane].add(record, now)
 
+    def extend(self, records: Sequence[Record], now: float) -> None:
+        """`feed` with all of them, which pass."""
+        if len(self._lanes) == 1:
+            self._progress.extend(records)
+            self._lanes[0].extend(records, now)
+            return
+        for record in records:
+            self.feed(record, now)
+
     def read_until(self, arrived: float) -> None:
         """Whatever arrived before that is here."""
         if self._windows is not None:
@@ -76,8 +88,10 @@ class Flow:
     @property
     def room(self) -> bool:
         """Should more be read?"""
-        ahead = AHEAD * len(self._lanes)
-        return len(self._progress) < ahead * self._rules.batch_size and self.bytes < ahead * BYTES
+        ahead, count, bytes = AHEAD * len(self._lanes), len(self._progress), self.bytes
+        if count < SMALL and bytes < SMALL_BYTES:
+            return True
+        return count < ahead * self._rules.batch_size and bytes < ahead * BYTES
 
     @property
     def bytes(self) -> int:
@@ -211,6 +225,8 @@ class Flow:
 
 def _lowest(records: list[Record], failed: set[str]) -> int | None:
     """The first record that failed; None: none did."""
+    if not failed:
+        return None
     return next((at for at, record in enumerate(records) if record.id in failed), None)
 
 

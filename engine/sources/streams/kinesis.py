@@ -73,6 +73,6 @@ class Kinesis:
             "eventSourceARN": self._source,
         }
         return Raw(
-            record["SequenceNumber"], record["PartitionKey"], arrived,
-            {"kinesis": own, **about}, lambda: {**about, **own}, record["Data"],
+            record["SequenceNumber"], record["PartitionKey"], b"", arrived, shown={"kinesis": own, **about},
+            seen=lambda: {**about, **own}, data=record["Data"],
         )  # fmt: skip

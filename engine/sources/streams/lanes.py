@@ -7,7 +7,7 @@ service consume no retries, nor does splitting a batch; a record's age is looked
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .. import backoff
 from ..batches import BYTES
@@ -37,6 +37,13 @@ class Lane:
             self._since = now
         self.fresh.append(record)
         self.bytes += len(record.json) + 1
+
+    def extend(self, records: Sequence[Record], now: float) -> None:
+        """`add` with all of them, of which there is one at least."""
+        if not self.fresh:
+            self._since = now
+        self.fresh.extend(records)
+        self.bytes += sum([len(record.json) for record in records]) + len(records)
 
     @property
     def idle(self) -> bool:

@@ -22,6 +22,9 @@ class Progress:
     def take(self, record: Record) -> None:
         self._open.append(record)
 
+    def extend(self, records: Iterable[Record]) -> None:
+        self._open.extend(records)
+
     def done(self, records: Iterable[Record]) -> None:
         for record in records:
             record.done = True

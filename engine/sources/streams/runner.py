@@ -122,16 +122,19 @@ class FlowRunner:
             self._status.say(result.words)
             self._flow.refused(made, ended)
             return
-        self._status.count("InvokedEventCount", count)
+        failed: set[str] | None = set()
         if result.how is How.FAILED:
             self._flow.failed(made, ended, result.request_id, result.version)
             well = False
         else:
-            failed = self._failed(made, result) if self._settings.reports else set()
+            if self._settings.reports:
+                failed = self._failed(made, result)
             response = _decoded(result.payload) if made.window is not None else None
             well = self._flow.done(made, ended, failed, response, result.request_id, result.version)
-            if failed:
-                self._status.count("FailedInvokeEventCount", len(failed))
+        self.go_on()  # the function need not wait for what follows
+        self._status.count("InvokedEventCount", count)
+        if failed:
+            self._status.count("FailedInvokeEventCount", len(failed))
         if well:
             self._status.ok()
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ... import wire
@@ -18,13 +18,16 @@ from ..settings import Settings
 from ..status import Status
 from .api import EXPIRED, GONE, TRIMMED, Page, Position, Raw, Stream
 from .flow import Checkpoint, Flow, Invocation
-from .records import Record, Rules
+from .records import Rules
 from .runner import FlowRunner, Report, now
 
 _SLACK = 1.0  # seconds by which a record may be read later than its time of arrival says
 _LONGEST = 30.0  # seconds after which a failing shard is tried again
 QUIET = 30.0  # seconds without a record after which the pauses between reads are longer
 _SELDOM = 3  # times
+_WRITTEN = (
+    0.02  # seconds between two times that it is written down how far a shard is, however small the batches
+)
 
 Save = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -80,7 +83,8 @@ class ShardReader(FlowRunner):
                 self._complain(error)
         while self._tasks:
             await asyncio.wait(self._tasks)
-        await self._written()
+        while await self._written():
+            pass
         done = self._ended and self._flow.settled
         if done:
             with contextlib.suppress(StoreError):
@@ -122,10 +126,8 @@ class ShardReader(FlowRunner):
         self._failures = 0
         moment = now()
         self._status.count("PolledEventCount", len(page.records))
-        dropped = sum(not self._feed(raw, moment) for raw in page.records)
-        if dropped:
+        if dropped := self._feed(page.records, moment):
             self._status.count("FilteredOutEventCount", dropped)
-            self._write_soon()
         self._iterator, self._ended = page.next, page.next is None
         behind = page.behind
         if behind is not None:
@@ -184,19 +186,30 @@ class ShardReader(FlowRunner):
             return Position()
         return Position(kind, at)
 
-    def _feed(self, raw: Raw, now: float) -> bool:
-        """False: filters drop it."""
-        self._read = raw.sequence
+    def _feed(self, raws: Sequence[Raw], now: float) -> int:
+        """How many of them filters drop."""
+        if not raws:
+            return 0
+        self._read = raws[-1].id
         filters = self._settings.filters
-        passes = fed = not filters or filters.passes(raw.seen(), raw.data)
-        if self._saved.get("position") == "LATEST" and raw.arrived < self._saved.get("at", 0.0) - _SLACK:
-            fed = False
+        latest = self._saved.get("position") == "LATEST"
+        if not filters and not latest:
+            for raw in raws:
+                raw.close(True)
+            self._flow.extend(raws, now)
+            return 0
+        since = self._saved.get("at", 0.0) - _SLACK if latest else 0.0
+        dropped, left_out = 0, False
+        for raw in raws:
+            passes = not filters or raw.seen is None or filters.passes(raw.seen(), raw.data)
+            fed = passes and raw.arrived >= since
+            dropped += not passes
+            left_out = left_out or not fed
+            raw.close(fed)
+            self._flow.feed(raw, now, fed)
+        if left_out:
             self._write_soon()
-        json = raw.shown if fed else b""
-        if not isinstance(json, bytes):
-            json = wire.encode(json)
-        self._flow.feed(Record(raw.sequence, raw.key, json, raw.arrived), now, fed)
-        return passes
+        return dropped
 
     # Invoking.
 
@@ -226,25 +239,29 @@ class ShardReader(FlowRunner):
             self._task(self._write())
 
     async def _write(self) -> None:
+        """At once, and then not for a moment, in which more may be done."""
         try:
-            await self._written()
+            while await self._written() and self._running:
+                await asyncio.sleep(_WRITTEN)
         finally:
             self._writing = False
 
-    async def _written(self) -> None:
+    async def _written(self) -> bool:
+        """How far it is now is written down. False: it was already."""
         while True:
             at = self._flow.checkpoint()
             new = {**self._saved, "sequence": at.sequence}
             if self._settings.tumbling:
                 new |= {"window": at.window, "state": at.state}
             if new == self._saved:
-                return
+                return False
             try:
                 await self._save(new)
             except StoreError:
                 await asyncio.sleep(1.0)
                 continue
             self._saved = new
+            return True
 
     # Trouble.
 

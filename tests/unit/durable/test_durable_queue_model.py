@@ -97,6 +97,10 @@ class QueueMachine(RuleBasedStateMachine):
 
         self.run(settled())
 
+    async def hurried(self) -> None:
+        """What has a moment's time is written, too."""
+        self.queues._writer._hurry()
+
     def expire(self) -> None:
         now = self.queues.now()
         for row in self.known.values():
@@ -137,9 +141,13 @@ class QueueMachine(RuleBasedStateMachine):
         return multiple(*(id for id, _, _ in done))
 
     @rule(
-        queue=NAMES, n=st.integers(1, 12), seconds=st.sampled_from([None, 2.0, 30.0]), in_place=st.booleans()
+        queue=NAMES,
+        n=st.integers(1, 12),
+        seconds=st.sampled_from([None, 2.0, 30.0]),
+        in_place=st.booleans(),
+        briefly=st.booleans(),
     )
-    def lease(self, queue: str, n: int, seconds: float | None, in_place: bool) -> None:
+    def lease(self, queue: str, n: int, seconds: float | None, in_place: bool, briefly: bool) -> None:
         self.at_rest()
         self.expire()
         now = self.queues.now()
@@ -148,7 +156,7 @@ class QueueMachine(RuleBasedStateMachine):
         )
 
         async def lease() -> list[Leased]:
-            return self.queues.lease(queue, n, seconds, in_place=in_place)
+            return self.queues.lease(queue, n, seconds, in_place=in_place, briefly=briefly)
 
         found = self.run(lease())
         expected = sorted(
@@ -266,6 +274,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.queues.close()
         else:
             was = self.queues.now()
+            self.loop.run_until_complete(self.hurried())
             self.at_rest()
             self.queues._closed = self.queues._writer._closed = True
         self.store.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hosted import until
 from opened import Opened, run
 from support import ManualClock
 
@@ -402,3 +404,43 @@ def test_whoever_listens_hears_of_a_row_that_a_lease_returns_behind_others(tmp_p
         assert it.woken == ["a:1"] and it.queues.sizes("a:1") == (2, 0)
 
     run(tmp_path, body)
+
+
+@pytest.mark.promise(331)
+def test_a_brief_lease_is_written_only_if_it_lasts(tmp_path: Path) -> None:
+    async def body(it: Opened) -> None:
+        done, kept = await it.put(b"done", b"kept")
+        states: list[int] = []
+
+        def counted(rows: Any) -> None:
+            states.extend(row.id for row in rows)
+            written(rows)
+
+        written = it.queues._writer.written
+        it.queues._writer.written = counted
+        assert [row.id for row in it.queues.lease("a:1", 2, 30.0, briefly=True)] == [done, kept]
+        await it.queues.settle([done])
+        assert states == [] and it.queues.standing(kept) is not None
+        await until(lambda: states == [kept], 15.0)
+        row = it.queues._windows._reader.find(kept)
+        assert row is not None and (row.attempts, row.due) == (1, it.queues.now() + 30_000_000_000)
+
+    async def again(it: Opened) -> None:
+        """As after a kill: what is on the disk counts."""
+        assert it.take() == [] and it.queues.counts("a:1")[:3] == (0, 1, 0)
+
+    run(tmp_path, body, again)
+
+
+@pytest.mark.promise(331)
+def test_a_brief_lease_that_a_kill_ends_was_none(tmp_path: Path) -> None:
+    async def body(it: Opened) -> None:
+        await it.put(b"row")
+        it.queues.lease("a:1", 1, 30.0, briefly=True)
+        shutil.copytree(tmp_path / "here", tmp_path / "killed")
+
+    async def again(it: Opened) -> None:
+        assert [row.attempts for row in it.queues.lease("a:1", 1)] == [1]
+
+    run(tmp_path / "here", body)
+    run(tmp_path / "killed", again)

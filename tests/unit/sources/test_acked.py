@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from nats.aio.msg import Msg
 
 from engine.aws.faults import Fault
 from engine.aws.names import Place
 from engine.services.lambda_ import own_sources
 from engine.sources.acked.broker import Held
+from engine.sources.acked.jetstream import About, JetStream
 from engine.sources.acked.redis_streams import RedisStream, _before, _order, _previous, _seen, _texts
 from engine.sources.settings import Settings
 from engine.sources.streams.api import Position
@@ -39,7 +41,7 @@ def test_where_a_group_begins() -> None:
 
 
 def test_fields_are_texts_and_filters_see_objects() -> None:
-    assert _texts({b"a": "ü".encode(), b"b": b"\xff"}) == ({"a": "ü", "b": "/w=="}, ["b"])
+    assert _texts([b"a", "ü".encode(), b"b", b"\xff"]) == ({"a": "ü", "b": "/w=="}, ["b"])
     assert [_seen('{"n": 1}'), _seen("{no"), _seen("[1]")] == [{"n": 1}, "{no", "[1]"]
 
 
@@ -78,11 +80,12 @@ def test_an_event_has_entries_of_redis_as_they_are_described(fields: dict[bytes,
         {
             "UUID": "u", "_kind": "redis", "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
             "BatchSize": 10, "EventSourceArn": "arn:%s", "_source": {"Url": "redis://h", "Stream": stream},
+            "FilterCriteria": {"Filters": [{"Pattern": "{}"}]},
         },
     )  # fmt: skip
-    raw = RedisStream(settings)._raw(b"1526919030474-7", fields, 2)
-    texts, binary = _texts(fields)
-    assert isinstance(raw.shown, bytes)
+    flat = [part for pair in fields.items() for part in pair]
+    raw = RedisStream(settings)._raw(b"1526919030474-7", "1526919030474-7", flat, b"2")
+    texts, binary = _texts(flat)
     own = {
         "stream": stream, "group": "stoker-u", "id": "1526919030474-7", "deliveries": 2,
         "approximateArrivalTimestamp": 1526919030.474, "fields": texts, **({"binary": binary} if binary else {}),
@@ -91,5 +94,41 @@ def test_an_event_has_entries_of_redis_as_they_are_described(fields: dict[bytes,
         "eventSource": "stoker:redis", "eventVersion": "1.0", "eventID": f"{stream}:1526919030474-7",
         "eventName": "stoker:redis:entry", "eventSourceARN": "arn:%s",
     }  # fmt: skip
-    assert json.loads(raw.shown) == {"redis": own, **about}
+    assert json.loads(raw.json) == {"redis": own, **about}
+    assert raw.seen is not None
     assert raw.seen() == {**about, **own, "fields": {name: _seen(text) for name, text in texts.items()}}
+
+
+@pytest.mark.promise(330)
+@pytest.mark.parametrize("domain", ["", "hub.ACCOUNT."])
+@pytest.mark.parametrize("headers", [None, {"Nats-Msg-Id": '"1"'}])
+def test_an_event_has_messages_of_nats_as_they_are_described(
+    domain: str, headers: dict[str, str] | None
+) -> None:
+    stream = "ORDERS%s"
+    settings = Settings.of(
+        Place("us-east-1", "000000000000"),
+        {
+            "UUID": "u", "_kind": "nats", "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
+            "BatchSize": 10, "EventSourceArn": "arn:%s", "_source": {"Url": "nats://h", "Stream": stream},
+            "FilterCriteria": {"Filters": [{"Pattern": "{}"}]},
+        },
+    )  # fmt: skip
+    tail = ".4.token" if domain else ".4"
+    reply = f"$JS.ACK.{domain}{stream}.stoker-u.2.17.9.1526919030474000000{tail}"
+    message = Msg(None, "orders.%d", reply, b"\xff{}", headers)  # type: ignore[arg-type]
+    raw = JetStream(settings)._raw(message, About.of(reply))
+    own = {
+        "stream": stream, "consumer": "stoker-u", "subject": "orders.%d", "sequence": 17, "deliveries": 2,
+        "approximateArrivalTimestamp": 1526919030.474, "headers": headers or {}, "data": "/3t9",
+    }  # fmt: skip
+    about = {
+        "eventSource": "stoker:nats", "eventVersion": "1.0", "eventID": f"{stream}:17",
+        "eventName": "stoker:nats:message", "eventSourceARN": "arn:%s",
+    }  # fmt: skip
+    assert json.loads(raw.json) == {"nats": own, **about}
+    assert raw.seen is not None
+    assert raw.seen() == {**about, **own}
+    assert (raw.id, raw.group, raw.arrived, raw.data) == ("17", "orders.%d", 1526919030.474, b"\xff{}")
+    metadata = message.metadata  # as the client library reads it
+    assert About.of(reply)[:2] == (metadata.num_delivered, metadata.sequence.stream)

@@ -22,15 +22,15 @@ def encoded(id: int, size: int, group: str = "") -> Encoded:
 def test_a_batch_is_over_by_size_by_time_or_by_bytes() -> None:
     gathering = Gathering(size=3, window=5.0)
     assert gathering.left(100.0) == 5.0  # its time begins with its first record
-    gathering.add(10, 101.0)
+    gathering.add([10], 101.0)
     assert (gathering.left(103.0), gathering.missing) == (3.0, 2)
     assert gathering.left(107.0) == 0.0
-    gathering.add(10, 103.0)
-    gathering.add(10, 103.0)
+    gathering.add([10], 103.0)
+    gathering.add([10], 103.0)
     assert (gathering.left(103.0), gathering.missing) == (0.0, 0)
     large = Gathering(size=100, window=5.0)
     for _ in range(6):
-        large.add(limits.MIB, 0.0)
+        large.add([limits.MIB], 0.0)
     assert large.left(0.0) == 0.0
     assert Gathering(size=10, window=0.0).left(0.0) == 0.0
 

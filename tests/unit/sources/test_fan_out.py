@@ -50,7 +50,7 @@ async def texts(stream: FanOut, iterator: str | None, count: int) -> tuple[list[
     found: list[str] = []
     while len(found) < count and iterator is not None:
         page = await stream.read("0", iterator)
-        found += [raw.key for raw in page.records]
+        found += [raw.group for raw in page.records]
         iterator = page.next
     return found, iterator
 

@@ -211,3 +211,18 @@ def test_a_record_that_is_done_before_others_holds_nothing_but_its_place() -> No
     assert (progress.sequence, len(progress)) == ("2", 1)
     progress.done(records[3:])
     assert (progress.sequence, len(progress)) == ("3", 0)
+
+
+@pytest.mark.promise(334)
+@pytest.mark.parametrize(
+    ("size", "record", "ahead"), [(1, 10, 1000), (10, 10, 1000), (600, 10, 1200), (1, 4096, 256)]
+)
+def test_so_much_of_a_shard_is_read_ahead(size: int, record: int, ahead: int) -> None:
+    made = Flow(Rules(batch_size=size))
+    read = 0
+    while made.room and read < 2000:
+        made.extend([Record(str(read), "", b"x" * (record - 1), NOW)], NOW)
+        read += 1
+    assert read == ahead
+    made.done(only(made, NOW), NOW, set())
+    assert made.room, "one batch less is one more to be read"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -58,9 +59,10 @@ class Memory:
             Raw(
                 str(begin + n),
                 "k",
+                b"",
                 1e9 if text in OLD else time.time(),
-                {"text": text, "shard": shard},
-                lambda text=text: {"text": text},
+                shown={"text": text, "shard": shard},
+                seen=lambda text=text: {"text": text},
             )
             for n, text in enumerate(texts)
         ]
@@ -267,3 +269,32 @@ class Clock:
 
     def time(self) -> float:
         return self.now
+
+
+@pytest.mark.promise(333)
+def test_a_place_is_written_now_and_then_and_at_the_end() -> None:
+    """However many batches are done in between."""
+
+    async def body(stream: Memory, function: Doing, saved: Records, consumer: Any, status: Status) -> None:
+        stream.pause = 0.0
+        stream.texts["parent"] = [str(n) for n in range(2_000)]
+        reading = consumer()
+        written: list[float] = []
+        real = reading._write
+
+        async def write(records: Mapping[str, Any]) -> None:
+            written.append(asyncio.get_running_loop().time())
+            await real(records)
+
+        await reading.start()
+        reading._write = write
+        await until(lambda: len(function.seen) == 2_000)
+        await until(lambda: saved["parent"].get("sequence") == "1999")
+        assert len(written) < 500, "of 1,000 batches"
+        assert all(later - earlier > 0.015 for earlier, later in itertools.pairwise(written))
+        stream.texts["parent"] += ["last"]
+        await until(lambda: len(function.seen) == 2_001)
+        await reading.stop()
+        assert saved["parent"]["sequence"] == "2000"
+
+    run(body)
