@@ -97,9 +97,14 @@ int bytes_append(uint8_t **buf, uint32_t *len, uint32_t *cap, const uint8_t *dat
 }
 
 void call_log(stk_engine *e, stk_call *c, const uint8_t *data, uint64_t len) {
-    if (bytes_append(&c->log, &c->log_len, &c->log_cap, data, len, LOG_KEEP)) return;
-    c->log_dropped += len;
-    e->functions[c->fn]->log_dropped += len;
+    uint64_t most = LOG_KEEP - c->log_len, kept = len;
+    if (len > most) { /* whole lines of it */
+        const uint8_t *line = memrchr(data, '\n', most);
+        kept = line ? (uint64_t)(line + 1 - data) : 0;
+    }
+    if (!bytes_append(&c->log, &c->log_len, &c->log_cap, data, kept, LOG_KEEP)) kept = 0;
+    c->log_dropped += len - kept;
+    e->functions[c->fn]->log_dropped += len - kept;
 }
 
 int call_output(stk_call *c, const uint8_t *data, uint64_t len) {

@@ -76,6 +76,7 @@ typedef struct {
     _Alignas(128) stk_a64 started;    /* sequence number + 1 of the newest invocation begun */
     _Alignas(128) stk_a32 bell;       /* the engine writes it too, to wake a thread that waits */
     _Alignas(128) stk_a64 dropped;    /* bytes of log that did not fit */
+    stk_a64 written;                  /* how far log reaches that is not committed: stk_ring_left */
 } stk_up;
 
 #ifndef STK_MODEL

@@ -58,20 +58,26 @@ void stk_worker_doorbell(stk_worker *w) {
     if ((sleepers & STK_RING_LOOP) && stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
 }
 
-static void log_chunk(stk_worker *w, const uint8_t *data, uint64_t len) {
+/* What an invocation logs grows in one record (stk_ring_grow), committed when the next text does not fit or something else
+ * is to be written: for each small write the engine's side would be disturbed, and fetch two cache lines. */
+static int begin_log(stk_worker *w, uint64_t len) {
     int err;
-    stk_record *r = stk_ring_reserve(&w->tx, len, &err);
-    if (!r) {
-        stk_add(&w->up->dropped, len, STK_RELAXED);
-    } else {
-        memset(r, 0, sizeof *r);
-        r->kind = STK_LOG;
-        r->len = len;
-        r->ticket = w->event.ticket;
-        memcpy(r->id, w->event.id, sizeof r->id);
-        memcpy(r + 1, data, len);
-        stk_ring_commit(&w->tx);
-    }
+    w->room = LOG_CHUNK;
+    stk_record *r = stk_ring_reserve(&w->tx, w->room, &err);
+    if (!r && !(r = stk_ring_reserve(&w->tx, w->room = len < LOG_CHUNK ? len : LOG_CHUNK, &err))) return 0;
+    memset(r, 0, sizeof *r);
+    r->kind = STK_LOG;
+    r->ticket = w->event.ticket;
+    memcpy(r->id, w->event.id, sizeof r->id);
+    w->log = r;
+    return 1;
+}
+
+static void commit_log(stk_worker *w) {
+    if (!w->log) return;
+    w->tx.size = stk_ring_span(w->log->len);
+    w->log = NULL;
+    stk_ring_commit(&w->tx);
     /* More than half full: have the engine read it; once for each value of the engine's cursor. */
     uint64_t head = stk_load(&w->down->head, STK_RELAXED);
     if (w->tx.mine - head > STK_RING / 2 && head != w->rung_at) {
@@ -83,8 +89,19 @@ static void log_chunk(stk_worker *w, const uint8_t *data, uint64_t len) {
 void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len) {
     if (w->forked) return;
     stk_lock(&w->writing);
-    for (uint64_t at = 0; at < len; at += LOG_CHUNK)
-        log_chunk(w, data + at, len - at < LOG_CHUNK ? len - at : LOG_CHUNK);
+    while (len) {
+        if (w->log && len > w->room - w->log->len) commit_log(w); /* a text is dropped whole, or not at all */
+        if (!w->log && !begin_log(w, len)) break;
+        stk_record *r = w->log;
+        uint64_t some = len < w->room ? len : w->room;
+        memcpy((uint8_t *)(r + 1) + r->len, data, some);
+        r->len += some;
+        stk_ring_grow(&w->tx, r->len, &w->up->written);
+        data += some;
+        len -= some;
+        if (!w->busy) commit_log(w); /* between two invocations nothing else would */
+    }
+    if (len) stk_add(&w->up->dropped, len, STK_RELAXED);
     stk_unlock(&w->writing);
 }
 
@@ -159,6 +176,7 @@ static int space_ready(stk_worker *w) {
 
 stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len) {
     int err, big = len > STK_INLINE;
+    commit_log(w);
     if (big && len > w->large) return NULL;
     if (big)
         while (!large_ready(w)) {

@@ -16,6 +16,8 @@ typedef struct stk_worker {
     uint64_t waited_at;       /* when it last began to wait with a permit to spin */
     uint64_t aside_at;        /* when it last went to another core than its caller's */
     uint64_t rung_at;         /* the engine's cursor when a log that fills up last rang it */
+    stk_record *log;          /* a record of the log that grows, not committed; NULL: none */
+    uint64_t room;            /* bytes that it may have */
     int busy, stdio_due;
     int event_fd, stdio_fd;
     int forked;               /* a process that the handler forked: the lane is its parent's */
