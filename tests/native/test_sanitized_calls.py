@@ -1,4 +1,4 @@
-"""Calls under sanitizers: the extension modules that one goes through, in the caller's and in a worker's interpreter."""
+"""Calls under sanitizers: the extension modules that one goes through, in a caller's and a worker's interpreter."""
 
 from __future__ import annotations
 
