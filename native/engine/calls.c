@@ -52,10 +52,16 @@ stk_call *call_find(stk_engine *e, uint64_t ticket) {
     return c->state != CALL_FREE && c->ticket == ticket ? c : NULL;
 }
 
-void call_reset(stk_call *c) {
+static void drop_owned(stk_call *c) {
+    if (!c->owned) return; /* a call that does nothing is one all the same */
     free(c->owned);
-    free(c->log);
-    c->owned = c->log = NULL;
+    c->owned = NULL;
+}
+
+void call_reset(stk_call *c) {
+    drop_owned(c);
+    if (c->log) free(c->log);
+    c->log = NULL;
     c->log_len = c->log_cap = 0;
     c->log_dropped = 0;
     c->payload = c->large = NULL;
@@ -179,8 +185,7 @@ void complete_at(stk_engine *e, stk_call *c, uint32_t status, int32_t detail, ui
     c->t_done = now;
     c->state = CALL_DONE;
     e->in_flight--;
-    free(c->owned);
-    c->owned = NULL;
+    drop_owned(c);
     c->payload = NULL;
     count(e->functions[c->fn], c);
     if (c->owner == OWNER_THREAD) {

@@ -74,7 +74,6 @@ static int begin_log(stk_worker *w, uint64_t len) {
 }
 
 static void commit_log(stk_worker *w) {
-    if (!w->log) return;
     w->tx.size = stk_ring_span(w->log->len);
     w->log = NULL;
     stk_ring_commit(&w->tx);
@@ -176,7 +175,7 @@ static int space_ready(stk_worker *w) {
 
 stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len) {
     int err, big = len > STK_INLINE;
-    commit_log(w);
+    if (w->log) commit_log(w);
     if (big && len > w->large) return NULL;
     if (big)
         while (!large_ready(w)) {

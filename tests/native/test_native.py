@@ -30,7 +30,6 @@ VARIANTS = {
     "tsan": ["-O1", "-g", "-fsanitize=thread", "-Wno-tsan"],
 }
 SKIPPED = 77  # an exit code
-IN_PYTHON = {"json", "call", "http", "print"}  # extension modules: they need Python
 ROOMS = {
     "shared": {"shared", "model_atomics.h"},  # the model checker brings its own atomics
     "engine": {"engine", "shared"},
@@ -112,7 +111,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 
 def make_checks(variant: str, directory: Path) -> None:
     flags = ["-std=c11", *VARIANTS[variant], *STRICT]
-    sources = sorted(path for path in NATIVE.rglob("*.c") if path.parent.name not in IN_PYTHON)
+    sources = sorted(path for path in NATIVE.rglob("*.c") if path.parent.name not in hotpath.IN_PYTHON)
     objects = [directory / f"{source.stem}.o" for source in sources]
     native = [*flags, "-Wno-unused-parameter", f"-I{NATIVE}", "-c"]
     at_once([("gcc", *native, source, "-o", out) for source, out in zip(sources, objects, strict=True)])
