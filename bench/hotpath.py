@@ -83,11 +83,7 @@ def instructions_per_invocation(sources: Path = NATIVE) -> dict[str, int]:
     """Instructions per invocation, by part and in total. `sources`: native/, or a changed copy of it."""
     with tempfile.TemporaryDirectory() as directory:
         binary = Path(directory) / "hotpath"
-        code = [
-            str(path)
-            for path in sorted(sources.rglob("*.c"))
-            if path.parent.name not in IN_PYTHON
-        ]
+        code = [str(path) for path in sorted(sources.rglob("*.c")) if path.parent.name not in IN_PYTHON]
         built = subprocess.run(
             ["gcc", *FLAGS, f"-I{sources}", str(DRIVER), *code, "-lpthread", "-o", str(binary)],
             capture_output=True,

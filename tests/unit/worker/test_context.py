@@ -166,6 +166,24 @@ class TestPlace:
     def test_a_worker_has_one_core(self, function: Function) -> None:
         assert len(function("cores").invoke()) == 1
 
+    @pytest.mark.promise(342)
+    def test_after_a_pause_it_is_its_callers(self, function: Function) -> None:
+        """And its own again once calls come one after the other."""
+        before = os.sched_getaffinity(0)
+        if len(before) < 2:
+            pytest.skip("needs two cores")
+        cores = function("cores")
+        (own,) = cores.invoke()
+        callers = min(before - {own})
+        os.sched_setaffinity(0, {callers})
+        try:
+            until(lambda: cores.invoke() == [callers], what="its caller's core")
+            end = time.monotonic() + 10
+            while cores.invoke() != [own]:
+                assert time.monotonic() < end, "it did not go back"
+        finally:
+            os.sched_setaffinity(0, before)
+
     @pytest.mark.promise(12)
     def test_unless_it_is_not_to_be_pinned(self) -> None:
         with Engine(pin=False) as engine:
