@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,6 +195,30 @@ class TestPlace:
         cores = function("cores", concurrency=many, warm=many)
         pinned = {tuple(os.sched_getaffinity(pid)) for pid in cores.workers()}
         assert len(pinned) >= min(many, 2)
+
+    @pytest.mark.promise(343)
+    def test_what_msgspec_would_import_is_imported_when_a_function_does(
+        self, engine: Engine, write: Callable[..., Path]
+    ) -> None:
+        source = """
+import sys
+before = "typing_extensions" in sys.modules
+import msgspec
+from typing_extensions import Annotated, NotRequired, Required, TypedDict
+class Both(TypedDict, total=False):
+    a: Required[Annotated[int, msgspec.Meta(ge=1)]]
+    b: NotRequired[str]
+def handler(event, context):
+    try:
+        return [before, msgspec.convert(event, Both)]
+    except msgspec.ValidationError as error:
+        return str(error)
+"""
+        fn = engine.function("typed:handler", code=write(typed=source))
+        assert fn.invoke({"a": 1}) == [False, {"a": 1}]
+        assert fn.invoke({"a": 2, "b": "c"}) == [False, {"a": 2, "b": "c"}]
+        assert "missing required field `a`" in fn.invoke({"b": "c"})
+        assert ">= 1" in fn.invoke({"a": 0})
 
     def test_no_event_loop_is_imported_for_it(self, function: Function) -> None:
         unwanted = (
