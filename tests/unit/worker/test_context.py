@@ -219,6 +219,7 @@ def handler(event, context):
         assert fn.invoke({"a": 2, "b": "c"}) == [False, {"a": 2, "b": "c"}]
         assert "missing required field `a`" in fn.invoke({"b": "c"})
         assert ">= 1" in fn.invoke({"a": 0})
+        fn.remove()
 
     def test_no_event_loop_is_imported_for_it(self, function: Function) -> None:
         unwanted = (
