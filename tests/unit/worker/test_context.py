@@ -190,10 +190,12 @@ class TestPlace:
         with Engine(pin=False) as engine:
             assert set(engine.function("app:cores", code=FUNCTIONS).invoke()) == os.sched_getaffinity(0)
 
-    def test_workers_share_the_cores_out(self, engine: Any, function: Function) -> None:
+    def test_workers_share_the_cores_out(self) -> None:
+        """In an engine of its own: others' workers that are about to end have cores, too."""
         many = len(os.sched_getaffinity(0))
-        cores = function("cores", concurrency=many, warm=many)
-        pinned = {tuple(os.sched_getaffinity(pid)) for pid in cores.workers()}
+        with Engine() as engine:
+            cores = engine.function("app:cores", code=FUNCTIONS, concurrency=many, warm=many)
+            pinned = {tuple(os.sched_getaffinity(pid)) for pid in cores.workers()}
         assert len(pinned) >= min(many, 2)
 
     @pytest.mark.promise(343)
