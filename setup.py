@@ -12,7 +12,7 @@ if not sys.platform.startswith("linux"):
 
 
 STRICT = ["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
-CALL_HEADERS = ["native/engine/queue.h", "native/engine/stats.h", "native/shared/lane.h"]
+LANE_HEADERS = ["native/shared/lane.h", "native/shared/ring.h", "native/shared/barrier.h"]
 
 
 class BuildWithSamples(build_py):
@@ -44,7 +44,12 @@ setup(
         for name, source, headers in (
             ("_json", "native/json/encode.c", []),
             ("_http", "native/http/request.c", []),
-            ("_call", "native/call/invoke.c", CALL_HEADERS),
+            (
+                "_call",
+                "native/call/invoke.c",
+                ["native/engine/queue.h", "native/engine/stats.h", *LANE_HEADERS],
+            ),
+            ("_print", "native/print/write.c", ["native/worker/worker.h", *LANE_HEADERS]),
             ("_observe", "native/observe/outcomes.c", []),
         )
     ],

@@ -12,6 +12,7 @@ SOURCES = [
     "engine/stats.c",
     "worker/worker.c",
     "worker/call.c",
+    "worker/place.c",
     "worker/process.c",
     "worker/namespace.c",
     "worker/rehearsal.c",

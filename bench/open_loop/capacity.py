@@ -51,10 +51,10 @@ def capacity(effort: Effort) -> Part:
     if usual:  # judged where nothing quieter is
         part.figures += [
             usual.spread(part.command, None if still else PROMISED),
-            usual.above(part.command),
+            usual.above(part.command, ABOVE),
         ]
     if still:
-        part.figures.append(still.spread(part.command, PROMISED))
+        part.figures += [still.spread(part.command, PROMISED), still.above(part.command, None)]
     with serving(ENDPOINT) as endpoint:
         found = _at_share(part, endpoint, scenario, effort, effort.rounds, floor=False)
     if found:
@@ -137,7 +137,7 @@ class Rounds:
             note="; ".join(notes),
         )
 
-    def above(self, command: str) -> Figure:
+    def above(self, command: str, target: float | None) -> Figure:
         """p99.9 to that of the floor, round by round, of the rounds of which neither half is void."""
         pairs = list(zip(self.runs, self.floors, strict=True))
         good = [(run, floor) for run, floor in pairs if not (run.void or floor.void)]
@@ -149,7 +149,7 @@ class Rounds:
             f"p99.9 {duration(ours)}",
             f"p99.9 {duration(least)}",
             Ratio(rounds, statistics.median(rounds), min(rounds), min(rounds)),
-            ABOVE if good else None,
+            target if good else None,
             "low",
             command,
             note=by_round(rounds) + ("" if good else "; all rounds are void, so nothing is kept or broken"),

@@ -13,7 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .. import frames
+from .. import _print, frames
+from .._native import ffi, lib
+
+_LOG = ffi.addressof(lib, "stk_worker_log")
 
 
 class Output(io.RawIOBase):
@@ -55,19 +58,10 @@ class Text(io.TextIOWrapper):
         super().__init__(raw, "utf-8", "backslashreplace", write_through=True)  # type: ignore[arg-type]
         self.raw = raw
 
-    def to_lane(self, log: Callable[[Any, bytes, int], object], lane: Any) -> None:
-        """log: appends bytes of that length to the lane's log."""
-        write = super().write
-
-        def quick(text: str) -> int:
-            if type(text) is not str:
-                return write(text)
-            data = text.encode("utf-8", "backslashreplace")
-            log(lane, data, len(data))
-            return len(text)
-
-        self.raw.append = lambda data: log(lane, data, len(data))
-        self.write = quick  # type: ignore[method-assign]
+    def to_lane(self, lane: Any) -> None:
+        self.raw.append = lambda data: lib.stk_worker_log(lane, data, len(data))
+        log, address = (int(ffi.cast("uintptr_t", each)) for each in (_LOG, lane))
+        self.write = _print.writer(log, address, super().write)  # type: ignore[method-assign]
 
     def to_descriptor(self) -> None:
         self.raw.to_descriptor()

@@ -98,7 +98,7 @@ class Worker:
             if not self.spec.deployed.strict:
                 self._context._calls = Calls(self.lane, self.spec.large)
             for stream in self._streams:
-                stream.to_lane(lib.stk_worker_log, self.lane)
+                stream.to_lane(self.lane)
             os.register_at_fork(after_in_child=self._forked)
             gc.enable()
             self._run()

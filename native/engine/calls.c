@@ -52,10 +52,16 @@ stk_call *call_find(stk_engine *e, uint64_t ticket) {
     return c->state != CALL_FREE && c->ticket == ticket ? c : NULL;
 }
 
-void call_reset(stk_call *c) {
+static void drop_owned(stk_call *c) {
+    if (!c->owned) return; /* a call that does nothing is one all the same */
     free(c->owned);
-    free(c->log);
-    c->owned = c->log = NULL;
+    c->owned = NULL;
+}
+
+void call_reset(stk_call *c) {
+    drop_owned(c);
+    if (c->log) free(c->log);
+    c->log = NULL;
     c->log_len = c->log_cap = 0;
     c->log_dropped = 0;
     c->payload = c->large = NULL;
@@ -97,9 +103,14 @@ int bytes_append(uint8_t **buf, uint32_t *len, uint32_t *cap, const uint8_t *dat
 }
 
 void call_log(stk_engine *e, stk_call *c, const uint8_t *data, uint64_t len) {
-    if (bytes_append(&c->log, &c->log_len, &c->log_cap, data, len, LOG_KEEP)) return;
-    c->log_dropped += len;
-    e->functions[c->fn]->log_dropped += len;
+    uint64_t most = LOG_KEEP - c->log_len, kept = len;
+    if (len > most) { /* whole lines of it */
+        const uint8_t *line = memrchr(data, '\n', most);
+        kept = line ? (uint64_t)(line + 1 - data) : 0;
+    }
+    if (!bytes_append(&c->log, &c->log_len, &c->log_cap, data, kept, LOG_KEEP)) kept = 0;
+    c->log_dropped += len - kept;
+    e->functions[c->fn]->log_dropped += len - kept;
 }
 
 int call_output(stk_call *c, const uint8_t *data, uint64_t len) {
@@ -174,8 +185,7 @@ void complete_at(stk_engine *e, stk_call *c, uint32_t status, int32_t detail, ui
     c->t_done = now;
     c->state = CALL_DONE;
     e->in_flight--;
-    free(c->owned);
-    c->owned = NULL;
+    drop_owned(c);
     c->payload = NULL;
     count(e->functions[c->fn], c);
     if (c->owner == OWNER_THREAD) {

@@ -37,7 +37,14 @@ static void requeue_all(stk_engine *e, stk_lane *l) {
     l->t_head = 0;
 }
 
-static int end_head(stk_engine *e, stk_lane *l, uint32_t status, int32_t detail) {
+/* Drain a lane whose head may be ended without a reply. Returns how far text reached that was not committed then. */
+static uint64_t drain_last(stk_engine *e, stk_lane *l) {
+    uint64_t written = stk_load(&l->up->written, STK_ORD_LEFT);
+    lane_drain(e, l);
+    return written;
+}
+
+static int end_head(stk_engine *e, stk_lane *l, uint64_t written, uint32_t status, int32_t detail) {
     if (!lane_depth(l)) return 0;
     lane_call_drop(e, l);
     stk_call *c = l->queue[l->first % STK_DEPTH];
@@ -46,6 +53,9 @@ static int end_head(stk_engine *e, stk_lane *l, uint32_t status, int32_t detail)
     if (!c) return 0;
     e->functions[l->fn]->in_lanes--;
     c->t_end = stk_now();
+    const uint8_t *text;
+    uint64_t left = l->corrupt ? 0 : stk_ring_left(&l->rx, written, &text);
+    if (left) call_log(e, c, text, left);
     if (c->log_len) lane_log_lost(e, l, c);
     complete(e, c, status, detail);
     return 1;
@@ -79,9 +89,10 @@ int stk_lane_dead(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
     stk_function *f = e->functions[l->fn];
     if (l->state != LANE_FREE) {
         if (l->state != LANE_DOOMED) {
-            lane_drain(e, l); /* replies committed before the death are valid */
+            uint64_t written = drain_last(e, l); /* replies committed before the death are valid */
             lane_leave(e, l);
-            if (lane_depth(l) && (head_begun(l) || out_of_attempts(l, detail))) ended = end_head(e, l, status, detail);
+            if (lane_depth(l) && (head_begun(l) || out_of_attempts(l, detail)))
+                ended = end_head(e, l, written, status, detail);
             requeue_all(e, l);
         }
         l->state = LANE_FREE;
@@ -103,9 +114,10 @@ int stk_lane_doom(stk_engine *e, uint32_t lane, uint32_t status, int32_t detail)
     stk_lane *l = e->lanes[lane];
     int ended = 0;
     if (l->state != LANE_FREE && l->state != LANE_DOOMED) {
-        lane_drain(e, l);
+        uint64_t written = drain_last(e, l);
         lane_leave(e, l);
-        if (lane_depth(l) && (!head_withheld(l) || out_of_attempts(l, detail))) ended = end_head(e, l, status, detail);
+        if (lane_depth(l) && (!head_withheld(l) || out_of_attempts(l, detail)))
+            ended = end_head(e, l, written, status, detail);
         l->state = LANE_DOOMED;
         requeue_all(e, l);
         line_pump(e, e->functions[l->fn]);
@@ -139,7 +151,7 @@ int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *ne
     for (uint32_t i = e->n_busy; i-- > 0;) { /* backwards: draining may remove entry i */
         if (i >= e->n_busy) continue;
         stk_lane *l = e->lanes[e->busy[i]];
-        lane_drain(e, l);
+        uint64_t written = drain_last(e, l);
         stk_call *unread = l->unread[0];
         if (unread && now > unread->t_done + LARGE_KEPT_NS)
             lane_large_evict(e, l, 0);
@@ -157,8 +169,8 @@ int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *ne
             continue;
         }
         lane_leave(e, l);
-        if (!withheld) end_head(e, l, STK_TIMEOUT, 0);
-        else if (out_of_attempts(l, 0)) end_head(e, l, STK_CRASH, -SIGKILL);
+        if (!withheld) end_head(e, l, written, STK_TIMEOUT, 0);
+        else if (out_of_attempts(l, 0)) end_head(e, l, written, STK_CRASH, -SIGKILL);
         l->state = LANE_DOOMED;
         requeue_all(e, l);
         line_pump(e, f);

@@ -95,6 +95,8 @@ int lane_place(stk_engine *e, stk_lane *l, stk_call *c, uint64_t now, int may_un
     c->born = l->born;
     l->queue[l->last++ % STK_DEPTH] = c;
     f->in_lanes++;
+    uint32_t waiter = c->owner == OWNER_THREAD ? stk_core() : 0;
+    if (stk_load(&l->down->waiter, STK_RELAXED) != waiter) stk_store(&l->down->waiter, waiter, STK_RELAXED);
     if (wants_loop(e, c)) stk_or(&l->down->asleep, STK_RING_LOOP, STK_RELAXED);
     if (may_unlock && c->len > STK_COPY_LOCKED) { /* `filling` reserves the lane, so the lock can go */
         const uint8_t *from = c->payload; /* without the lock the lane's death may requeue the call */

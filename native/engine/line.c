@@ -58,15 +58,8 @@ void spin_withdraw(stk_engine *e) {
     }
 }
 
-/* At most max_spinners idle workers spin: the most recently used ones, one a core; none while other workers and threads
- * take all cores. What waits for a turn of theirs does not count: one that sleeps is what it would wait for. */
-static void grant_spin(stk_engine *e, stk_lane *l) {
-    if (!e->max_spinners) return;
-    if (!spin_fits(running(e), e->spinning, e->cores)) {
-        spin_withdraw(e);
-        if (stk_load(&l->down->spin_ns, STK_RELAXED)) stk_store(&l->down->spin_ns, 0, STK_RELAXED);
-        return;
-    }
+/* It is the first that may spin; the others behind it, one a core. */
+static void spins_first(stk_engine *e, const stk_lane *l) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < e->n_spinners; i++) {
         stk_lane *o = e->lanes[e->spinner[i]];
@@ -80,6 +73,18 @@ static void grant_spin(stk_engine *e, stk_lane *l) {
     for (uint32_t i = kept; i > 0; i--) e->spinner[i] = e->spinner[i - 1];
     e->spinner[0] = l->index;
     e->n_spinners = kept + 1;
+}
+
+/* At most max_spinners idle workers spin: the most recently used ones, one a core; none while other workers and threads
+ * take all cores. What waits for a turn of theirs does not count: one that sleeps is what it would wait for. */
+static void grant_spin(stk_engine *e, stk_lane *l) {
+    if (!e->max_spinners) return;
+    if (!spin_fits(running(e), e->spinning, e->cores)) {
+        spin_withdraw(e);
+        if (stk_load(&l->down->spin_ns, STK_RELAXED)) stk_store(&l->down->spin_ns, 0, STK_RELAXED);
+        return;
+    }
+    if (e->n_spinners != 1 || e->spinner[0] != l->index) spins_first(e, l);
     if (stk_load(&l->down->spin_ns, STK_RELAXED) != e->spin_ns) stk_store(&l->down->spin_ns, e->spin_ns, STK_RELAXED);
 }
 

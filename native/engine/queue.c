@@ -178,7 +178,8 @@ int call_accept(stk_engine *e, stk_call *c) {
     stk_lane *l = f->head ? NULL : line_pick(e, f, c, now);
     int full = line_full(f);
     e->in_flight++; /* before it is placed: that may let the lock go */
-    if (e->n_spinners && e->in_flight > e->cores) spin_withdraw(e);
+    /* A thread gives up its core while it waits for the turn of a worker that it would only have to wake. */
+    if (e->n_spinners && c->owner != OWNER_THREAD && e->in_flight > e->cores) spin_withdraw(e);
     if (l && (l->idle_at != STK_ABSENT || !full) && lane_place(e, l, c, now, c->owner != OWNER_LANE)) {
         arm(e);
         return 0;

@@ -14,6 +14,8 @@
 
 /* So long may a caller keep the interpreter from others: some times what a short function takes. */
 static const uint64_t TRY_NS = 10000;
+/* And for as many invocations in front of its own. */
+enum { SHORT_LINE = 8 };
 /* A sleeper checks again after this long in any case: the worker can write to its lane's bell. */
 static const uint64_t RECHECK_NS = 100000000;
 
@@ -58,6 +60,27 @@ static void request_bell(stk_engine *e) {
     STK_FENCE_SLEEP();
 }
 
+/* Does a busy worker run on another core than this thread? Those that it would be kept from do not count. Few are busy:
+ * else nobody spins. */
+static int any_elsewhere(const stk_engine *e) {
+    int any = 0;
+    for (uint32_t i = 0; i < e->n_busy; i++) {
+        const stk_lane *l = e->lanes[e->busy[i]];
+        any |= stk_is_elsewhere(stk_say_core(&l->down->caller_core), &l->up->core);
+    }
+    return any;
+}
+
+/* Look once more at what is in front, a moment later. */
+static void help(stk_engine *e) {
+    e->spinning++;
+    pthread_mutex_unlock(&e->lock);
+    for (unsigned n = 0; n < 8; n++) stk_relax();
+    pthread_mutex_lock(&e->lock);
+    e->spinning--;
+    drain_busy(e);
+}
+
 /* Wait, the lock held on entry and on return, until c is done. 0, or STK_SIGNALLED. */
 static int wait_done(stk_engine *e, stk_call *c) {
     uint64_t until = spin_until(c->t_submit, e->spin_ns, (int)c->woke);
@@ -96,13 +119,7 @@ static int wait_done(stk_engine *e, stk_call *c) {
                 stk_sleep_over(&l->down->asleep, STK_RING_THREAD);
             }
         } else if (worth_spinning(e, part) && e->n_busy && stk_now() < until) {
-            /* In line, behind short ones: drain for all, so that the line moves. */
-            e->spinning++;
-            pthread_mutex_unlock(&e->lock);
-            for (unsigned n = 0; n < 8; n++) stk_relax();
-            pthread_mutex_lock(&e->lock);
-            e->spinning--;
-            drain_busy(e);
+            help(e); /* in line, behind short ones: so that the line moves */
         } else {
             if (!e->loop_hot && e->n_busy) { /* the owners of what is in front may be asleep or busy */
                 request_bell(e);
@@ -195,12 +212,17 @@ int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t
 }
 
 /* Its reply after one short spin, if its worker is awake, elsewhere and quick: however much is in flight, since a thread
- * that sleeps instead has two wakes and a turn for the interpreter before it. */
+ * that sleeps instead has two wakes and a turn for the interpreter before it. What is in line before it is helped to its
+ * end: threads whose calls have once met in line would sleep and wake each other from then on. */
 static int done_soon(stk_engine *e, stk_call *c) {
-    if (c->state != CALL_IN_LANE || c->woke || !spin_pays(e->functions[c->fn]->ewma_ns, e->spin_ns)) return 0;
+    const stk_function *f = e->functions[c->fn];
+    if (!spin_pays(f->ewma_ns, e->spin_ns) || f->waiting > SHORT_LINE) return 0;
+    uint64_t until = c->t_submit + TRY_NS * (1 + f->waiting);
+    while (c->state == CALL_WAITING && any_elsewhere(e) && stk_now() < until) help(e);
+    if (c->state != CALL_IN_LANE || c->woke) return c->state == CALL_DONE;
     stk_lane *l = e->lanes[c->lane];
     if (l->state != LANE_READY || !stk_is_elsewhere(stk_say_core(&l->down->caller_core), &l->up->core)) return 0;
-    spin_for(e, l, c, stk_load(&c->word, STK_RELAXED), c->t_submit + TRY_NS);
+    spin_for(e, l, c, stk_load(&c->word, STK_RELAXED), until);
     if (c->state == CALL_IN_LANE && e->lanes[c->lane] == l) lane_drain(e, l);
     return c->state == CALL_DONE;
 }
@@ -338,17 +360,6 @@ int stk_reap(stk_box *box) {
     int n = reap(e, box);
     pthread_mutex_unlock(&e->lock);
     return n;
-}
-
-/* Does a busy worker run on another core than this thread? Those that it would be kept from do not count. Few are busy:
- * else nobody spins. */
-static int any_elsewhere(const stk_engine *e) {
-    int any = 0;
-    for (uint32_t i = 0; i < e->n_busy; i++) {
-        const stk_lane *l = e->lanes[e->busy[i]];
-        any |= stk_is_elsewhere(stk_say_core(&l->down->caller_core), &l->up->core);
-    }
-    return any;
 }
 
 int stk_reap_spin(stk_box *box, uint64_t ns) {

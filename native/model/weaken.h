@@ -11,6 +11,12 @@ static rl::memory_order order_publish() { return weak("PUBLISH") ? STK_RELAXED :
 static rl::memory_order order_peek() { return weak("PEEK") ? STK_RELAXED : STK_ORD_PEEK; }
 static rl::memory_order order_free() { return weak("FREE") ? STK_RELAXED : STK_ORD_FREE; }
 static rl::memory_order order_space() { return weak("SPACE") ? STK_RELAXED : STK_ORD_SPACE; }
+static rl::memory_order order_written() { return weak("WRITTEN") ? STK_RELAXED : STK_ORD_WRITTEN; }
+static rl::memory_order order_left() { return weak("LEFT") ? STK_RELAXED : STK_ORD_LEFT; }
+#undef STK_ORD_WRITTEN
+#undef STK_ORD_LEFT
+#define STK_ORD_WRITTEN order_written()
+#define STK_ORD_LEFT order_left()
 #undef STK_ORD_PUBLISH
 #undef STK_ORD_PEEK
 #undef STK_ORD_FREE

@@ -60,6 +60,12 @@ typedef _Atomic(uint32_t) stk_a32;
 #ifndef STK_ORD_SPACE /* the producer's read of that cursor */
 #define STK_ORD_SPACE STK_ACQUIRE
 #endif
+#ifndef STK_ORD_WRITTEN /* the producer's word of how far text reaches that it has not committed */
+#define STK_ORD_WRITTEN STK_RELEASE
+#endif
+#ifndef STK_ORD_LEFT /* the consumer's read of that word, before it looks for what is committed */
+#define STK_ORD_LEFT STK_ACQUIRE
+#endif
 #ifndef STK_FENCE_WAKE /* waker: publish, FENCE, read the sleep flag */
 #define STK_FENCE_WAKE() stk_fence()
 #endif

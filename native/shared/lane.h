@@ -59,6 +59,7 @@ typedef struct {
     _Alignas(128) stk_a64 tail;       /* of the down ring */
     stk_a64 spin_ns;                  /* how long this worker may spin before it sleeps */
     stk_a32 caller_core;              /* stk_core() of who waits for this worker's replies */
+    stk_a32 waiter;                   /* of the thread that called last, and sleeps until its reply; 0: it does not */
     _Alignas(128) stk_a64 head;       /* of the up ring */
     stk_a64 large_free;               /* large payloads of the worker that have been read */
     _Alignas(128) stk_a32 asleep;     /* STK_RING_THREAD | STK_RING_LOOP */
@@ -76,6 +77,7 @@ typedef struct {
     _Alignas(128) stk_a64 started;    /* sequence number + 1 of the newest invocation begun */
     _Alignas(128) stk_a32 bell;       /* the engine writes it too, to wake a thread that waits */
     _Alignas(128) stk_a64 dropped;    /* bytes of log that did not fit */
+    stk_a64 written;                  /* how far log reaches that is not committed: stk_ring_left */
 } stk_up;
 
 #ifndef STK_MODEL

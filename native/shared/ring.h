@@ -148,4 +148,26 @@ static inline void stk_ring_release(stk_ring *r) {
     stk_store(r->pub, r->mine, STK_ORD_FREE);
 }
 
+/* Text that grows: a record is reserved, filled bit by bit and committed late, so that its reader is not disturbed for each
+ * bit. Who reads after a death takes what was not committed, too:
+ *
+ *   producer: writes some bytes, then how far they reach in *written (a cursor, like the tail)
+ *   consumer: reads *written first, then all that is committed; stk_ring_left is what is there beyond that
+ *
+ * In that order, since the producer may be alive: what it wrote before a commit that the consumer has not seen reaches
+ * no further than that commit. Nothing is ever taken back, so text is never read twice, and none is lost. */
+static inline void stk_ring_grow(const stk_ring *r, uint64_t len, stk_a64 *written) {
+    stk_store(written, (r->mine + sizeof(stk_record) + len), STK_ORD_WRITTEN);
+}
+
+/* The bytes at *text. The record lies in one lap, maybe behind padding. Whatever *written says, they lie in the ring. */
+static inline uint64_t stk_ring_left(const stk_ring *r, uint64_t written, const uint8_t **text) {
+    if (written - r->mine - 1 >= r->cap) return 0; /* not beyond what was read, or not possible */
+    uint64_t lap = (written - 1) & ~(r->cap - 1), from = (r->mine < lap ? lap : r->mine) + sizeof(stk_record);
+    if (written <= from) return 0;
+    *text = r->data + (from & (r->cap - 1));
+    STK_READS(*text, written - from);
+    return written - from;
+}
+
 #endif

@@ -21,6 +21,8 @@
 enum { PAGE = 4096, PAGES = 512, MOSTLY = PAGES * 7 / 8 };
 #define PRESENT (1ull << 63)
 static const unsigned long long HUGE = (unsigned long long)PAGES * PAGE;
+/* What is larger is address space that somebody reserved (a sanitizer 15 TB): looking at each 2 MiB of it would take long. */
+static const unsigned long long RESERVED = 8ull << 30;
 
 static int mostly_resident(int pagemap, unsigned long long at) {
     uint64_t entries[PAGES];
@@ -37,6 +39,7 @@ int stk_collapse(void) {
     int done = 0, pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     while (maps && pagemap >= 0 && fgets(line, sizeof line, maps)) {
         if (sscanf(line, "%llx-%llx %4s %*s %*s %llu", &from, &to, mode, &inode) != 4) continue;
+        if (to - from > RESERVED) continue;
         if (inode || strcmp(mode, "rw-p") != 0 || strstr(line, "[stack]")) continue;
         to &= ~(HUGE - 1);
         for (from = (from + HUGE - 1) & ~(HUGE - 1); from < to; from += HUGE)

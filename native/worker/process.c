@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -41,12 +40,6 @@ static int raise_fd(int fd) {
 
 stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, int stdio_w, int core, uint64_t large,
                             uint64_t max_reply) {
-    if (core >= 0) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(core, &set);
-        sched_setaffinity(0, sizeof set, &set); /* fails when the core went offline: then any core will do */
-    }
     dup2(stdio_w, 1);
     dup2(stdio_w, 2);
     close(stdio_w);
@@ -55,5 +48,6 @@ stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, i
     stk_worker *w = stk_worker_open(down_fd, up_fd, event_fd, stdio_r, large, max_reply);
     close(down_fd);
     close(up_fd);
+    if (w) stk_place_own(w, core);
     return w;
 }

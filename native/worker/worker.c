@@ -14,9 +14,6 @@
 #include "worker/lock.h"
 
 enum { LOG_CHUNK = 8192 };
-/* A worker goes to another core when its invocations come closer together than this, and at most that often: the move
- * costs some 10 us, more than a call that shares its caller's core. */
-static const uint64_t SOON_NS = 500000, ASIDE_NS = 1000000;
 
 stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply) {
     size_t down_size = (size_t)stk_down_bytes(large), up_size = (size_t)stk_up_bytes(large);
@@ -58,20 +55,25 @@ void stk_worker_doorbell(stk_worker *w) {
     if ((sleepers & STK_RING_LOOP) && stk_ring_eventfd(w->event_fd) < 0) _exit(STK_EXIT_NO_DOORBELL);
 }
 
-static void log_chunk(stk_worker *w, const uint8_t *data, uint64_t len) {
+/* What an invocation logs grows in one record (stk_ring_grow), committed when the next text does not fit or something else
+ * is to be written: for each small write the engine's side would be disturbed, and fetch two cache lines. */
+static int begin_log(stk_worker *w, uint64_t len) {
     int err;
-    stk_record *r = stk_ring_reserve(&w->tx, len, &err);
-    if (!r) {
-        stk_add(&w->up->dropped, len, STK_RELAXED);
-    } else {
-        memset(r, 0, sizeof *r);
-        r->kind = STK_LOG;
-        r->len = len;
-        r->ticket = w->event.ticket;
-        memcpy(r->id, w->event.id, sizeof r->id);
-        memcpy(r + 1, data, len);
-        stk_ring_commit(&w->tx);
-    }
+    w->room = LOG_CHUNK;
+    stk_record *r = stk_ring_reserve(&w->tx, w->room, &err);
+    if (!r && !(r = stk_ring_reserve(&w->tx, w->room = len < LOG_CHUNK ? len : LOG_CHUNK, &err))) return 0;
+    memset(r, 0, sizeof *r);
+    r->kind = STK_LOG;
+    r->ticket = w->event.ticket;
+    memcpy(r->id, w->event.id, sizeof r->id);
+    w->log = r;
+    return 1;
+}
+
+static void commit_log(stk_worker *w) {
+    w->tx.size = stk_ring_span(w->log->len);
+    w->log = NULL;
+    stk_ring_commit(&w->tx);
     /* More than half full: have the engine read it; once for each value of the engine's cursor. */
     uint64_t head = stk_load(&w->down->head, STK_RELAXED);
     if (w->tx.mine - head > STK_RING / 2 && head != w->rung_at) {
@@ -83,8 +85,19 @@ static void log_chunk(stk_worker *w, const uint8_t *data, uint64_t len) {
 void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len) {
     if (w->forked) return;
     stk_lock(&w->writing);
-    for (uint64_t at = 0; at < len; at += LOG_CHUNK)
-        log_chunk(w, data + at, len - at < LOG_CHUNK ? len - at : LOG_CHUNK);
+    while (len) {
+        if (w->log && len > w->room - w->log->len) commit_log(w); /* a text is dropped whole, or not at all */
+        if (!w->log && !begin_log(w, len)) break;
+        stk_record *r = w->log;
+        uint64_t some = len < w->room ? len : w->room;
+        memcpy((uint8_t *)(r + 1) + r->len, data, some);
+        r->len += some;
+        stk_ring_grow(&w->tx, r->len, &w->up->written);
+        data += some;
+        len -= some;
+        if (!w->busy) commit_log(w); /* between two invocations nothing else would */
+    }
+    if (len) stk_add(&w->up->dropped, len, STK_RELAXED);
     stk_unlock(&w->writing);
 }
 
@@ -109,29 +122,13 @@ static int64_t drain_stdio(stk_worker *w) {
     return rc < 0 ? rc : moved;
 }
 
-/* Is it where its caller is? Then neither may spin. If it is not pinned it goes elsewhere once calls come one after the
- * other: the kernel often wakes both on one core, which is cheapest for a single call. */
-static int is_with_caller(stk_worker *w, uint64_t now) {
-    uint32_t core = stk_say_core(&w->up->core);
-    if (stk_is_elsewhere(core, &w->down->caller_core)) return 0;
-    if (now >= w->waited_at + SOON_NS || now < w->aside_at + ASIDE_NS) return 1;
-    w->aside_at = now;
-    cpu_set_t all, others;
-    if (sched_getaffinity(0, sizeof all, &all) != 0) return 1;
-    others = all;
-    CPU_CLR(core - 1, &others);
-    if (!CPU_COUNT(&others) || sched_setaffinity(0, sizeof others, &others) != 0) return 1;
-    sched_setaffinity(0, sizeof all, &all);
-    return !stk_is_elsewhere(stk_say_core(&w->up->core), &w->down->caller_core);
-}
-
 /* Wait until `ready` holds: spin for as long as the engine allows and its caller is elsewhere, then sleep on the engine's bell with this sleep
  * flag raised. 1: it holds; 0: a signal came first. */
 int stk_worker_wait(stk_worker *w, int (*ready)(stk_worker *), uint32_t flag) {
     uint64_t budget = stk_load(&w->down->spin_ns, STK_RELAXED);
     if (budget) {
         uint64_t now = stk_now(), end = now + budget;
-        int together = !ready(w) && is_with_caller(w, now);
+        int together = !ready(w) && !stk_place_apart(w, now);
         w->waited_at = now;
         for (unsigned n = 1;; n++) {
             if (ready(w)) return 1;
@@ -144,9 +141,11 @@ int stk_worker_wait(stk_worker *w, int (*ready)(stk_worker *), uint32_t flag) {
         }
     }
     int rc = 0;
+    if (flag == STK_FOR_EVENT) stk_place_asleep(w, stk_now());
     uint32_t bell = stk_sleep_announce(&w->up->asleep, flag, &w->down->bell);
     if (!ready(w)) rc = stk_sleep(&w->down->bell, bell, 0);
     stk_sleep_over(&w->up->asleep, flag);
+    if (flag == STK_FOR_EVENT) stk_place_awake(w);
     stk_say_core(&w->up->core); /* it may have woken elsewhere */
     return rc != -EINTR || ready(w);
 }
@@ -159,6 +158,7 @@ static int space_ready(stk_worker *w) {
 
 stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len) {
     int err, big = len > STK_INLINE;
+    if (w->log) commit_log(w);
     if (big && len > w->large) return NULL;
     if (big)
         while (!large_ready(w)) {
@@ -212,6 +212,7 @@ static int put(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len) 
     if (w->busy) {
         r->t0 = w->t_start;
         r->t1 = end;
+        w->took = end - w->t_start;
         if (w->event.flags & STK_WANT_TAIL) {
             struct rusage u;
             if (getrusage(RUSAGE_SELF, &u) == 0) r->aux = (uint32_t)u.ru_maxrss;

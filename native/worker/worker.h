@@ -14,8 +14,13 @@ typedef struct stk_worker {
     uint64_t large, large_used;
     uint64_t max_reply;
     uint64_t waited_at;       /* when it last began to wait with a permit to spin */
-    uint64_t aside_at;        /* when it last went to another core than its caller's */
+    uint64_t moved_at;        /* when it last went to another core than its caller's */
+    uint32_t home, place;     /* its own core and where it is pinned, as stk_core() has them; 0: nowhere */
+    uint64_t slept_at, took;  /* when it last went to sleep; what its last invocation took */
+    int paused;               /* had it long to wait for the last one? */
     uint64_t rung_at;         /* the engine's cursor when a log that fills up last rang it */
+    stk_record *log;          /* a record of the log that grows, not committed; NULL: none */
+    uint64_t room;            /* bytes that it may have */
     int busy, stdio_due;
     int event_fd, stdio_fd;
     int forked;               /* a process that the handler forked: the lane is its parent's */
@@ -74,6 +79,13 @@ int stk_worker_call(stk_worker *w, const uint8_t *id, uint32_t hint, uint32_t fl
                     const uint8_t *event, uint64_t len, stk_return *out, const uint8_t **data);
 int stk_worker_call_wait(stk_worker *w, stk_return *out, const uint8_t **data);
 void stk_worker_call_over(stk_worker *w, const stk_return *out); /* as often as one likes */
+
+/* place.c. own: pins it (-1: not). asleep, awake: around each sleep for want of an invocation. apart: before it spins; is it
+ * on another core than its caller? */
+void stk_place_own(stk_worker *w, int core);
+void stk_place_asleep(stk_worker *w, uint64_t now);
+void stk_place_awake(stk_worker *w);
+int stk_place_apart(stk_worker *w, uint64_t now);
 
 /* Of worker.c, for calls.c. */
 int stk_worker_wait(stk_worker *w, int (*ready)(stk_worker *), uint32_t flag);

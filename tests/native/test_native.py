@@ -30,7 +30,6 @@ VARIANTS = {
     "tsan": ["-O1", "-g", "-fsanitize=thread", "-Wno-tsan"],
 }
 SKIPPED = 77  # an exit code
-IN_PYTHON = {"json", "call", "http", "observe"}  # extension modules: they need Python
 ROOMS = {
     "shared": {"shared", "model_atomics.h"},  # the model checker brings its own atomics
     "engine": {"engine", "shared"},
@@ -55,12 +54,14 @@ SLEEPERS = ["event", "thread", "loop", "space", "trip", "death"]
 ORDERS = ["PUBLISH", "PEEK", "FREE", "SPACE"]
 FENCES = ["WAKE", "SLEEP", "WAKE:acq_rel", "SLEEP:acq_rel"]
 MODELS = {
-    "ring_model": ["ring", "large"],
+    "ring_model": ["ring", "large", "text"],
     "sleep_model": SLEEPERS,
     "start_model": ["start", "skipped"],
 }
 MUTANTS = [
-    *(("ring_model", scenario, order, RACE) for scenario in MODELS["ring_model"] for order in ORDERS),
+    *(("ring_model", scenario, order, RACE) for scenario in ["ring", "large"] for order in ORDERS),
+    *(("ring_model", "text", order, RACE) for order in ["PUBLISH", "PEEK", "WRITTEN", "LEFT"]),
+    ("ring_model", "text", "LATE", WRONG),
     *(("sleep_model", scenario, fence, STUCK) for scenario in SLEEPERS for fence in FENCES),
     *(("sleep_model", scenario, "LOOK", STUCK) for scenario in SLEEPERS if scenario != "death"),
     *(("sleep_model", scenario, "BELL", STUCK) for scenario in ["event", "thread", "space", "trip"]),
@@ -110,7 +111,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 
 def make_checks(variant: str, directory: Path) -> None:
     flags = ["-std=c11", *VARIANTS[variant], *STRICT]
-    sources = sorted(path for path in NATIVE.rglob("*.c") if path.parent.name not in IN_PYTHON)
+    sources = sorted(path for path in NATIVE.rglob("*.c") if path.parent.name not in hotpath.IN_PYTHON)
     objects = [directory / f"{source.stem}.o" for source in sources]
     native = [*flags, "-Wno-unused-parameter", f"-I{NATIVE}", "-c"]
     at_once([("gcc", *native, source, "-o", out) for source, out in zip(sources, objects, strict=True)])

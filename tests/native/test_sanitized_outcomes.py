@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_json_encoder import SEEDS, built, run
+from sanitized import HERE, built, run
 
-SOURCE = Path(__file__).resolve().parents[2] / "native" / "observe" / "outcomes.c"
+SEEDS = (1, 2)
 
 
 @pytest.mark.slow
 @pytest.mark.promise(335)
 def test_counting_under_sanitizers(tmp_path: Path) -> None:
-    folder = built(tmp_path, SOURCE, "_observe")
+    built(tmp_path, "_observe")
     for seed in SEEDS:
-        done = run(folder, seed, "outcome_records.py")
+        done = run(HERE / "outcome_records.py", tmp_path, seed)
         assert done.returncode == 0, done.stderr[-4000:]

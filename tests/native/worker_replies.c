@@ -37,6 +37,16 @@ int main(void) {
     CHECK(stk_outcome_of(r.e, d.ticket, &o) && o.log_len == sizeof flood - dropped);
     stk_call_free(r.e, d.ticket);
 
+    submit(&r, 4, "y", 1); /* many small writes are one record, which nobody sees before the reply */
+    worker_takes(w, "y", 1);
+    uint64_t tail = w->up->tail;
+    for (int i = 0; i < 1000; i++) stk_worker_log(w, (const uint8_t *)"0123456789" + i % 8, 2);
+    CHECK(w->up->tail == tail && w->log->len == 2000);
+    CHECK(stk_worker_reply(w, STK_RESULT, NULL, 0) == 0);
+    CHECK(reap_one(&r, &d) && stk_outcome_of(r.e, d.ticket, &o) && o.log_len == 2000);
+    for (int i = 0; i < 1000; i++) CHECK(memcmp(o.log + i * 2, "0123456789" + i % 8, 2) == 0);
+    stk_call_free(r.e, d.ticket);
+
     CHECK(idle_busy_total(&r) == 1);
     CHECK(worker_dies(&r, w, lane) == 0);
     CHECK(idle_busy_total(&r) == 0);

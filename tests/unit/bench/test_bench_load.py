@@ -219,11 +219,11 @@ class TestTheFigures:
     def test_against_the_floor(self) -> None:
         runs = [run(p999=p999) for p999 in (180, 900, 500)]
         floors = [run(p999=200) for _ in range(3)]
-        figure = capacity.Rounds("one", runs, floors).above("command")
+        figure = capacity.Rounds("one", runs, floors).above("command", capacity.ABOVE)
         assert (figure.ratio.rounds, figure.ratio.median, figure.passed) == ([0.9, 4.5, 2.5], 2.5, False)
         floors[1] = floors[2] = run(void=["it slipped"])
-        assert capacity.Rounds("one", runs, floors).above("command").passed is True
-        assert capacity.Rounds("one", runs[1:], floors[1:]).above("command").passed is None
+        assert capacity.Rounds("one", runs, floors).above("command", capacity.ABOVE).passed is True
+        assert capacity.Rounds("one", runs[1:], floors[1:]).above("command", capacity.ABOVE).passed is None
 
 
 def held() -> list[Path]:

@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -166,16 +167,61 @@ class TestPlace:
     def test_a_worker_has_one_core(self, function: Function) -> None:
         assert len(function("cores").invoke()) == 1
 
+    @pytest.mark.promise(342)
+    def test_after_a_pause_it_is_its_callers(self, function: Function) -> None:
+        """And its own again once calls come one after the other."""
+        before = os.sched_getaffinity(0)
+        if len(before) < 2:
+            pytest.skip("needs two cores")
+        cores = function("cores")
+        (own,) = cores.invoke()
+        callers = min(before - {own})
+        os.sched_setaffinity(0, {callers})
+        try:
+            until(lambda: cores.invoke() == [callers], what="its caller's core")
+            end = time.monotonic() + 10
+            while cores.invoke() != [own]:
+                assert time.monotonic() < end, "it did not go back"
+        finally:
+            os.sched_setaffinity(0, before)
+
     @pytest.mark.promise(12)
     def test_unless_it_is_not_to_be_pinned(self) -> None:
         with Engine(pin=False) as engine:
             assert set(engine.function("app:cores", code=FUNCTIONS).invoke()) == os.sched_getaffinity(0)
 
-    def test_workers_share_the_cores_out(self, engine: Any, function: Function) -> None:
+    def test_workers_share_the_cores_out(self) -> None:
+        """In an engine of its own: others' workers that are about to end have cores, too."""
         many = len(os.sched_getaffinity(0))
-        cores = function("cores", concurrency=many, warm=many)
-        pinned = {tuple(os.sched_getaffinity(pid)) for pid in cores.workers()}
+        with Engine() as engine:
+            cores = engine.function("app:cores", code=FUNCTIONS, concurrency=many, warm=many)
+            pinned = {tuple(os.sched_getaffinity(pid)) for pid in cores.workers()}
         assert len(pinned) >= min(many, 2)
+
+    @pytest.mark.promise(343)
+    def test_what_msgspec_would_import_is_imported_when_a_function_does(
+        self, engine: Engine, write: Callable[..., Path]
+    ) -> None:
+        source = """
+import sys
+before = "typing_extensions" in sys.modules
+import msgspec
+from typing_extensions import Annotated, NotRequired, Required, TypedDict
+class Both(TypedDict, total=False):
+    a: Required[Annotated[int, msgspec.Meta(ge=1)]]
+    b: NotRequired[str]
+def handler(event, context):
+    try:
+        return [before, msgspec.convert(event, Both)]
+    except msgspec.ValidationError as error:
+        return str(error)
+"""
+        fn = engine.function("typed:handler", code=write(typed=source))
+        assert fn.invoke({"a": 1}) == [False, {"a": 1}]
+        assert fn.invoke({"a": 2, "b": "c"}) == [False, {"a": 2, "b": "c"}]
+        assert "missing required field `a`" in fn.invoke({"b": "c"})
+        assert ">= 1" in fn.invoke({"a": 0})
+        fn.remove()
 
     def test_no_event_loop_is_imported_for_it(self, function: Function) -> None:
         unwanted = (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support import until
 
-from engine import Engine
+from engine import Engine, FunctionCrashed, FunctionTimeout
 
 INVOCATIONS = 5
 LINES = 5000
@@ -64,9 +64,35 @@ def calls(event, context):
 """
 
 
+LAST = """
+import os, time
+def handler(event, context):
+    for n in range(300): print(n, "of 300")
+    print("the last, without an end of line", end="")
+    time.sleep(event) if event else os.kill(os.getpid(), 9)
+"""
+ODD = """
+import sys
+class Text(str): pass
+def handler(event, context):
+    counts = [sys.stdout.write(text) for text in ("é ", "\\udc80 ", Text("own "), "", "\\0\\n")]
+    try: sys.stdout.write(b"bytes")
+    except TypeError: print("none")
+    sys.stdout.reconfigure(errors="replace")
+    print("\\udc80")
+    return counts
+"""
+
+
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
-    for name, source in (("threads", THREADS), ("left", LEFT), ("forks", FORKS)):
+    for name, source in (
+        ("threads", THREADS),
+        ("left", LEFT),
+        ("forks", FORKS),
+        ("last", LAST),
+        ("odd", ODD),
+    ):
         (tmp_path / f"{name}.py").write_text(source)
     return tmp_path
 
@@ -129,3 +155,24 @@ def test_a_child_cannot_invoke_by_its_parents_lane(stoker: Engine, code: Path) -
     stoker.function("left:handler", code=code, name="other")
     fn = stoker.function("forks:calls", code=code)
     assert "another process's" in fn.invoke(None)
+
+
+@pytest.mark.promise(340)
+@pytest.mark.parametrize("seconds", [0, 60], ids=["killed", "timed out"])
+def test_the_last_words_of_a_worker_are_logged(
+    stoker: Engine, code: Path, lines: list[str], seconds: int
+) -> None:
+    fn = stoker.function("last:handler", code=code, timeout=1)
+    with pytest.raises((FunctionCrashed, FunctionTimeout)):
+        fn.invoke(seconds)
+    until(lambda: bool(lines), what="the log")
+    expected = "".join(f"{n} of 300\n" for n in range(300)) + "the last, without an end of line"
+    assert "".join(lines).startswith(expected)
+
+
+@pytest.mark.promise(36)
+def test_what_is_not_plainly_text_is_written_as_any_stream_does(
+    stoker: Engine, code: Path, lines: list[str]
+) -> None:
+    assert stoker.function("odd:handler", code=code).invoke(None) == [2, 2, 4, 0, 2]
+    assert "".join(lines) == "é \\udc80 own \0\nnone\n?\n"

@@ -1,0 +1,97 @@
+"""Calls through an engine whose native code is built with sanitizers, in the caller and in its workers alike.
+
+sanitized_calls.py PACKAGE_FOLDER SEED; a sanitizer ends the process, and a worker's end fails its call.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from pathlib import Path
+
+CALLS = 1000
+CODE = """
+import os
+def handler(event, context):
+    if event is None:
+        raise ValueError("none")
+    if event.get("print"):
+        for n in range(event["print"]): print("line", n, "\\u00e9")
+    if event.get("end"):
+        os._exit(3)
+    return event.get("text", "") * event.get("times", 1)
+def raw(event, context):
+    return bytes(event)
+def caller(event, context):
+    return context.invoke("handler", event)
+"""
+
+
+def calls(functions: tuple, errors, seed: int, kept: list[BaseException]) -> None:
+    handler, raw, caller = functions
+    draw = random.Random(seed)
+    try:
+        for _ in range(CALLS):
+            size = draw.choice([0, 1, 40, 4095, 4096, 4097, 16_383, 16_384, 16_385, 100_000])
+            kind = draw.randrange(8)
+            if kind < 2:
+                data = draw.randbytes(size)
+                assert raw.invoke(data) == data
+            elif kind < 4:
+                assert handler.invoke({"text": "x" * size}) == "x" * size
+            elif kind == 4:
+                times = draw.choice([1, 3000])
+                assert (
+                    handler.invoke({"text": "ab", "times": times, "print": draw.randrange(900)})
+                    == "ab" * times
+                )
+            elif kind == 5:
+                assert caller.invoke({"text": "y" * size}) == "y" * size
+            else:
+                try:
+                    handler.invoke({"end": True} if draw.random() < 0.02 else None)
+                except (errors.FunctionError, errors.FunctionCrashed):
+                    continue
+                raise AssertionError("it did not fail")
+    except BaseException as error:
+        kept.append(error)
+
+
+def main(seed: int) -> None:
+    import engine
+    from engine import Engine, errors
+
+    package = Path(sys.argv[1]).resolve()
+    assert Path(engine.__file__).resolve().is_relative_to(package), engine.__file__
+    (package / "sample.py").write_text(CODE)
+    with Engine(logs=False) as stoker:
+        options = {"code": package, "concurrency": 2, "memory": 2048, "timeout": 120}
+        functions = (
+            stoker.function("sample:handler", name="handler", **options),
+            stoker.function("sample:raw", codec="raw", **options),
+            stoker.function("sample:caller", **options),
+        )
+        kept: list[BaseException] = []
+        threads = [
+            threading.Thread(target=calls, args=(functions, errors, seed * 10 + n, kept)) for n in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if kept:
+            raise kept[0]
+    from engine import _call
+
+    for wrong in ((), (1, 2), ("a", 0, b""), (0, "a", b""), (0, 0, "")):
+        try:
+            _call.invoke(*wrong)
+        except TypeError:
+            continue
+        raise AssertionError(wrong)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
+    main(int(sys.argv[2]))

@@ -1,0 +1,47 @@
+"""The short cut past the parser of requests under sanitizers, within an interpreter of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sanitized import HERE, NATIVE, built, run
+
+SOURCE = NATIVE / "http" / "request.c"
+SEEDS = (1, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.promise(341)
+def test_the_short_cut_under_sanitizers(tmp_path: Path) -> None:
+    built(tmp_path, "_http")
+    for seed in SEEDS:
+        done = run(HERE / "http_requests.py", tmp_path, seed)
+        assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("if (t->end - line < 2 ||", "if (t->end - line < 1 ||"),
+        ("if (c == 0 || f->n == NAME)", "if (c == 0 || f->n == NAME + 8)"),
+        ("r->n == FIELDS ||", "r->n > FIELDS ||"),
+        ("sizes[0] + sizes[1] + sizes[2] > KEY", "sizes[0] + sizes[1] > KEY"),
+    ],
+    ids=[
+        "reads a byte behind the end",
+        "writes behind a name",
+        "takes one header more",
+        "has no room for a key",
+    ],
+)
+def test_a_mistake_is_found(tmp_path: Path, right: str, wrong: str) -> None:
+    """The harness itself."""
+    text = SOURCE.read_text()
+    assert text.count(right) == 1
+    source = tmp_path / "request.c"
+    source.write_text(text.replace(right, wrong))
+    built(tmp_path, "_http", source)
+    done = run(HERE / "http_requests.py", tmp_path, SEEDS[0])
+    assert done.returncode, "nothing was found"
