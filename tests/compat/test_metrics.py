@@ -255,7 +255,7 @@ def test_stoker_metrics_and_top(counted: Served, run: Run, monkeypatch: pytest.M
     assert status == 0 and float(rows["f"][1]) > 0 and float(rows["f"][2]) > 0, out
 
 
-@pytest.mark.promise(336)
+@pytest.mark.promise(328)
 def test_a_look_has_what_changed_since_the_one_before(tmp_path: Path) -> None:
     server = Served(tmp_path / "state")
 

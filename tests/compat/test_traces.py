@@ -426,7 +426,7 @@ def rest_api(server: Served, name: str, arn: str, traced: bool) -> str:
     return f"{server.url}/_aws/execute-api/{id}/live"
 
 
-@pytest.mark.promise(337)
+@pytest.mark.promise(329)
 def test_a_stage_of_a_rest_api_is_in_its_trace(server: Served, api: Any, xray: Any, named: str) -> None:
     source = (
         "import os\ndef handler(event, context):\n"
@@ -468,7 +468,7 @@ def test_a_stage_of_a_rest_api_is_in_its_trace(server: Served, api: Any, xray: A
     assert xray.batch_get_traces(TraceIds=[root])["UnprocessedTraceIds"] == [root]
 
 
-@pytest.mark.promise(337)
+@pytest.mark.promise(329)
 def test_a_rest_api_s_stage_is_exported(tmp_path: Path) -> None:
     """Where every trace is, its stage need not be one that traces."""
     receiver = Receiver()

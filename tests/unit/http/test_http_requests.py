@@ -103,7 +103,7 @@ def _key(headers: bytes, start: bytes = POST) -> bytes | None:
     return found[4]
 
 
-@pytest.mark.promise(345)
+@pytest.mark.promise(325)
 def test_events_have_a_key_of_what_decides_about_them() -> None:
     """What differs from one to the next of the same sender and function is not in it; all else is."""
     plain = _key(EVENT + SIGNED % 1)
@@ -128,12 +128,12 @@ def test_events_have_a_key_of_what_decides_about_them() -> None:
         )),
     ],
 )  # fmt: skip
-@pytest.mark.promise(345)
+@pytest.mark.promise(325)
 def test_what_is_more_than_a_plain_event_has_no_key(headers: bytes) -> None:
     assert _key(headers) is None
 
 
-@pytest.mark.promise(345)
+@pytest.mark.promise(325)
 def test_of_what_is_known_only_the_body_is_taken() -> None:
     key = _key(EVENT)
     assert key is not None

@@ -99,7 +99,7 @@ def test_an_event_has_entries_of_redis_as_they_are_described(fields: dict[bytes,
     assert raw.seen() == {**about, **own, "fields": {name: _seen(text) for name, text in texts.items()}}
 
 
-@pytest.mark.promise(330)
+@pytest.mark.promise(335)
 @pytest.mark.parametrize("domain", ["", "hub.ACCOUNT."])
 @pytest.mark.parametrize("headers", [None, {"Nats-Msg-Id": '"1"'}])
 def test_an_event_has_messages_of_nats_as_they_are_described(

@@ -213,7 +213,7 @@ def test_a_record_that_is_done_before_others_holds_nothing_but_its_place() -> No
     assert (progress.sequence, len(progress)) == ("3", 0)
 
 
-@pytest.mark.promise(334)
+@pytest.mark.promise(339)
 @pytest.mark.parametrize(
     ("size", "record", "ahead"), [(1, 10, 1000), (10, 10, 1000), (600, 10, 1200), (1, 4096, 256)]
 )

@@ -271,7 +271,7 @@ class Clock:
         return self.now
 
 
-@pytest.mark.promise(333)
+@pytest.mark.promise(338)
 def test_a_place_is_written_now_and_then_and_at_the_end() -> None:
     """However many batches are done in between."""
 
