@@ -65,7 +65,7 @@ fuzz: build $(VENV)/developed ## a minute of malformed requests (STOKER_FUZZ_SEC
 prometheus: build $(VENV)/developed ## a real Prometheus (apt install prometheus) scrapes a server, and a rule fires
 	@$(BIN)/python -m pytest tests/compat/test_metrics.py -m soak -k prometheus $(PYTEST_ARGS)
 
-soak: build $(VENV)/developed ## random kills: of workers for a minute, under STOKER_EVENTS=4000 events; 200 deploys; each call fails
+soak: build $(VENV)/developed ## random kills: of workers for a minute, under STOKER_EVENTS=4000 events; 1,000 deploys; each call fails
 	@STOKER_SOAK_SECONDS=$${STOKER_SOAK_SECONDS:-60} $(BIN)/python -m pytest tests -m soak -s $(PYTEST_ARGS)
 
 frameworks: build $(VENV)/developed $(CLIENTS) $(FRAMEWORKS) build/patterns ## sam, cdk and serverless deploy against a server; installs them

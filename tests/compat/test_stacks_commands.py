@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from clients import AWS_CLI, needs_aws_cli
 from delivered import logged
 from served import REGION, RUNTIME, Run, Served
 from stacks import TEMPLATES, body, outputs
+from support import until
 
 
 @pytest.fixture
@@ -227,7 +229,10 @@ def test_aws_cloudformation_deploy(server: Served, cloud: Any, tmp_path: Path, n
     done = deploy("--no-fail-on-empty-changeset")
     assert done.returncode == 0
     assert "No changes to deploy" in done.stdout
+    names = [each["ChangeSetName"] for each in cloud.list_change_sets(StackName=name)["Summaries"]]
+    second = max(int(each.rpartition("-")[2]) for each in names)  # the CLI names change sets by it
+    until(lambda: time.time() >= second + 1, what="the next second")
     done = deploy("--parameter-overrides", "Depth=4")
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stderr
     assert f"Successfully created/updated stack - {name}" in done.stdout
     cloud.delete_stack(StackName=name)

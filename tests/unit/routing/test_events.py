@@ -55,7 +55,7 @@ def test_what_the_account_has_no_room_for_begins_when_anything_of_it_ends(
         for name in ("f", "g"):
             hosted.put(HERE, name)
             hosted.put(THERE, name)
-        hosted.hosting.of(HERE).invoker._account_limit = 1
+        hosted.hosting.of(HERE).invoker._unreserved.reserved = 1
         it = Accepting(hosted)
         go = tmp_path / "go"
         running = asyncio.create_task(hosted.invoke(HERE, {"until": str(go)}))
