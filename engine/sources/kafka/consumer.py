@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -189,7 +190,8 @@ class KafkaConsumer:
     # Consuming.
 
     async def _consume(self, consumer: Any, access: Access) -> None:
-        consumer.subscribe([self._settings.name], listener=_Listener(self, consumer))
+        # By a pattern, which asks for all topics: to ask for one by its name may create it, once it is deleted.
+        consumer.subscribe(pattern=f"{re.escape(self._settings.name)}$", listener=_Listener(self, consumer))
         await self._begin(consumer)
         if self._status.troubled:
             self._status.say(words.NO_RECORDS)
