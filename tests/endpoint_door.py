@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,10 +22,26 @@ class Door:
     def __init__(self, behind: str) -> None:
         """behind: the endpoint's URL."""
         self.mood = "open"
+        self._sockets: set[socket.socket] = set()  # of clients, and towards the endpoint
         door, host = self, behind.removeprefix("http://")
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                door._sockets.add(self.connection)
+
+            def handle(self) -> None:
+                with contextlib.suppress(
+                    OSError, http.client.HTTPException
+                ):  # the client has left, or close() came
+                    super().handle()
+
+            def finish(self) -> None:
+                door._sockets.discard(self.connection)
+                with contextlib.suppress(OSError):
+                    super().finish()
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -32,22 +50,36 @@ class Door:
                     return
                 status, content = 403, json.dumps(EXPIRED).encode()
                 if door.mood == "open":
-                    behind = http.client.HTTPConnection(host, timeout=60)
-                    behind.request("POST", self.path, body, dict(self.headers.items()))
-                    response = behind.getresponse()
-                    status, content = response.status, response.read()
+                    status, content = self.passed(body)
                 self.send_response(status)
                 self.send_header("content-length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
 
+            def passed(self, body: bytes) -> tuple[int, bytes]:
+                with contextlib.closing(http.client.HTTPConnection(host, timeout=60)) as behind:
+                    behind.connect()
+                    own = behind.sock
+                    door._sockets.add(own)
+                    try:
+                        behind.request("POST", self.path, body, dict(self.headers.items()))
+                        response = behind.getresponse()
+                        return response.status, response.read()
+                    finally:
+                        door._sockets.discard(own)
+
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = False  # so that close() waits for them
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
+        """No socket and no thread of it is left."""
         self.server.shutdown()
+        for each in list(self._sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
         self.server.server_close()

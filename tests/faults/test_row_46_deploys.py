@@ -348,7 +348,7 @@ def test_row_46_an_embedded_engine_after_many_functions(
             cycle(number)
         at_rest()
         assert len(stoker.stats()) == 1
-        wait_until(lambda: not descriptors() - opened and lanes_mapped() <= mapped)
+        wait_until(lambda: (descriptors(), lanes_mapped()) == (opened, mapped))
 
 
 @pytest.mark.promise(92)

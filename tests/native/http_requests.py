@@ -13,7 +13,9 @@ import sys
 import uuid
 from pathlib import Path
 
-import httptools
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from parsed_request import Parsed
 
 REQUESTS = 10_000
 MOST_HEADERS, LONGEST_NAME = 64, 64  # request.c
@@ -25,30 +27,6 @@ PIECES = [
 ]  # fmt: skip
 METHODS = [b"POST", b"GET", b"PUT", b"DELETE", b"PATCH", b"HEAD", b"OPTIONS", b"CONNECT", b"get", b""]
 poison = ctypes.CDLL(None).__asan_poison_memory_region
-
-
-class Parsed:
-    """What httptools makes of bytes that are one request. Raises HttpParserError."""
-
-    def __init__(self, data: bytes) -> None:
-        self.url = self.body = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.ends = 0
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.feed_data(data)
-        self.method = self.parser.get_method().decode()
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value.rstrip(b" \t")))
-
-    def on_body(self, body: bytes) -> None:
-        self.body += body
-
-    def on_message_complete(self) -> None:
-        self.ends += 1
 
 
 def bounded(data: bytes) -> bytes:

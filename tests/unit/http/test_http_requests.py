@@ -5,38 +5,14 @@ from __future__ import annotations
 import socket
 import uuid
 
-import httptools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parsed_request import Parsed
 
 from engine._http import scan, send_all
 
 POST = b"POST /2015-03-31/functions/f/invocations?Qualifier=1 HTTP/1.1\r\n"
-
-
-class _Parsed:
-    """What httptools makes of bytes that are one request. Raises HttpParserError."""
-
-    def __init__(self, data: bytes) -> None:
-        self.url = self.body = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.ends = 0
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.feed_data(data)
-        self.method = self.parser.get_method().decode()
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value.rstrip(b" \t")))
-
-    def on_body(self, body: bytes) -> None:
-        self.body += body
-
-    def on_message_complete(self) -> None:
-        self.ends += 1
 
 
 def _agree(data: bytes) -> bool:
@@ -44,7 +20,7 @@ def _agree(data: bytes) -> bool:
     found = scan(data, {})
     if found is None:
         return False
-    parsed = _Parsed(data)
+    parsed = Parsed(data)
     assert found[:4] == (parsed.method, parsed.url, parsed.headers, parsed.body)
     assert parsed.ends == 1 and parsed.parser.should_keep_alive() and not parsed.parser.should_upgrade()
     assert parsed.parser.get_http_version() == "1.1"
