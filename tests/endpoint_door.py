@@ -57,13 +57,13 @@ class Door:
                 self.wfile.write(content)
 
             def passed(self, body: bytes) -> tuple[int, bytes]:
-                with contextlib.closing(http.client.HTTPConnection(host, timeout=60)) as behind:
-                    behind.connect()
-                    own = behind.sock
+                with contextlib.closing(http.client.HTTPConnection(host, timeout=60)) as connection:
+                    connection.connect()
+                    own = connection.sock
                     door._sockets.add(own)
                     try:
-                        behind.request("POST", self.path, body, dict(self.headers.items()))
-                        response = behind.getresponse()
+                        connection.request("POST", self.path, body, dict(self.headers.items()))
+                        response = connection.getresponse()
                         return response.status, response.read()
                     finally:
                         door._sockets.discard(own)

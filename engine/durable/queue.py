@@ -22,62 +22,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
-from ..errors import EngineError
 from .folder import StoreError
 from .queue_alarms import NEVER, Alarms
+from .queue_answers import Counts, First, Leased, QueueFull, Standing
 from .queue_rows import ROW_BYTES, QueueRows, Reader, Row
 from .queue_window import Window, Windows
 from .queue_writer import Stored, Writer
 from .store import Step, Store
 
+__all__ = ["MAX_BYTES", "MAX_ROWS", "Counts", "First", "Leased", "QueueFull", "Queues", "Standing"]
+
 MAX_BYTES = 1 << 30  # of all rows together
 MAX_ROWS = 10_000_000
 IDLE_KEPT = 5_000_000_000  # nanoseconds after which the clock is kept while rows only wait
 UNREADABLE = 1_000_000_000  # nanoseconds until a disk that could not be read is tried again
-
-
-class QueueFull(EngineError):
-    """The queues have as many rows or bytes as they may: nothing was taken."""
-
-
-class Leased(NamedTuple):
-    """A row that is the caller's until it is settled, released or moved, or its term ends."""
-
-    id: int
-    attempts: int  # leases, this one included; of those without a term, the ones since the start
-    first: int  # when it was put, by the service clock
-    meta: bytes
-    value: bytes
-
-
-class Counts(NamedTuple):
-    """ready: due, and leased by nobody; delayed: due later; bytes: of all of them, as limits count."""
-
-    ready: int
-    delayed: int
-    leased: int
-    bytes: int
-
-
-class First(NamedTuple):
-    """The row that a lease would get, in the order of leases: (due, id). put: by the service clock."""
-
-    due: int
-    id: int
-    put: int
-    meta: bytes
-
-
-class Standing(NamedTuple):
-    """Where a row stands. leased: or on its way back from a lease; due: by the service clock, and of a lease with a
-    term that is not in place, its end."""
-
-    queue: str
-    attempts: int
-    leased: bool
-    due: int
 
 
 Listener = Callable[[str], object]
@@ -104,9 +63,8 @@ class Queues:
         self._writer.stored, self._writer.written, self._writer.idle = self._stored, self._place, self._over
         self._windows = Windows(Reader(store.reader()), self._writer, loaded.queues, self._complain)
         self._listeners: dict[str, Listener] = {}
-        self.watchers: list[
-            Callable[[], object]
-        ] = []  # called after each commit, and after all `stored` of it
+        # Called after each commit, and after all `stored` of it.
+        self.watchers: list[Callable[[], object]] = []
         self._woken: dict[str, None] = {}
         self._unwanted: set[int] = set()  # being put, and purged meanwhile
         self._alarms = Alarms(self._loop, self.tick)
@@ -158,15 +116,8 @@ class Queues:
         self._put(queue, value, meta, 0.0, stored, item, ())
 
     def _put(
-        self,
-        queue: str,
-        value: bytes,
-        meta: bytes,
-        delay: float,
-        stored: Stored,
-        item: object,
-        also: Sequence[Step],
-    ) -> None:
+        self, queue: str, value: bytes, meta: bytes, delay: float, stored: Stored, item: object, also: Sequence[Step]
+    ) -> None:  # fmt: skip
         size = len(value) + len(meta) + ROW_BYTES
         windows, writer = self._windows, self._writer
         if windows.byte_count + size > self.max_bytes or windows.row_count >= self.max_rows:

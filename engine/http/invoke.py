@@ -82,9 +82,8 @@ class Endpoint:
         self._names: dict[tuple[bytes, Placement], Name] = {}
         self._paces: dict[Deployment, Pace] = {}
         self._hosts: set[bytes] = set()  # Host headers that are this server's
-        self._accepted: list[
-            tuple[int, bytes, Protocol]
-        ] = []  # to whom events that became durable together are owed
+        # To whom the responses of events that became durable together are owed: descriptor, request id, connection.
+        self._accepted: list[tuple[int, bytes, Protocol]] = []
         if events is not None:
             events.watchers.append(self._send)
         self._placements: dict[bytes, Placement] = {}  # by the scope of a signature, which is believed
