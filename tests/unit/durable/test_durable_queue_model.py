@@ -252,7 +252,10 @@ class QueueMachine(RuleBasedStateMachine):
         async def tick() -> None:
             self.queues.tick()
 
+        brief = bool(self.queues._writer._lazy)
         self.run(tick())
+        if brief:  # a row whose lease ends before it was written is due once it is
+            self.at_rest()
         self.expire()
         now = self.queues.now()
         for queue in QUEUES:
