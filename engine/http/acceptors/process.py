@@ -208,6 +208,7 @@ class AcceptorProcess:
         change.steps = list(changed.steps)
         self._states.of(changed.partition).apply(change)
         self._router.changed()
+        self._acceptor.known.clear()
         if changed.number:
             self._channel.send(Applied(changed.number))
 
