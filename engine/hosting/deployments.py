@@ -119,7 +119,8 @@ class Deployment:
         self.fleet.reaper.heat()
 
     def submit_owed(self, event: bytes, owed: Owed) -> None:
-        """The same once it is up, for an invocation whose end is told with others. Raises what the engine refuses with."""
+        """The same once it is up, of an invocation whose end is told with others'. Raises what the engine refuses
+        with."""
         assert self.entry is not None
         reaper = self.fleet.reaper
         reaper.submit_owed(self.entry, event, owed, _WANT_TAIL)

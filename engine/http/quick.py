@@ -1,9 +1,10 @@
 """Invokes like one that was answered before: from a request's key to its response, by way of nothing that they do not
-need. What ended together is answered together: journal, metrics and response by one call of native code (`_http.answer`),
-which leaves what did not end quietly (an error, an output, a first invocation, a large reply) to the usual way.
+need. What ended together is answered together: the lines of the journal, what metrics need and the responses are made
+by one call of native code (`_http.answer`), which leaves what did not end quietly (an error, an output, a first
+invocation, a large reply) to the usual way.
 
-A connection has one cycle for all of its requests of this kind. It is begun again only once its response is complete, and
-every way in which it is completed without having been answered ends the connection: so an answer is never a later one's.
+A connection has one cycle for all of its requests of this kind. It is begun again only once its response is complete,
+and whatever completes it without an answer ends the connection: so an answer is never taken for a later request's.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ class OutcomeBatch:
 
 
 class QuietOnes(NamedTuple):
-    """Invocations that ended quietly. lines: of the journal; times: of each, two 64-bit numbers: its end, microseconds of
-    the epoch, and nanoseconds in the handler."""
+    """Invocations that ended quietly. lines: of the journal; times: of each, two 64-bit numbers: its end, microseconds
+    of the epoch, and nanoseconds in the handler."""
 
     lines: bytes
     times: bytes

@@ -377,9 +377,8 @@ class _Acceptor:
         described, around = self._described, self._around
         for entry in entries:
             if isinstance(entry, Quiet | InvocationRecord):
-                entry = entry.record() if isinstance(entry, Quiet) else entry
                 if (publisher := described.get(entry.deployment)) is not None:
-                    publisher.ended(entry)
+                    publisher.ended(entry.record() if isinstance(entry, Quiet) else entry)
             elif isinstance(entry, Described):
                 described[entry.number] = self._publisher(entry.deployment)
             elif isinstance(entry, Forgotten):

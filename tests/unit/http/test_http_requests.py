@@ -86,7 +86,9 @@ def test_invokes_have_a_key_of_what_decides_about_them() -> None:
     harmless = b"User-Agent: b\r\nX-Amz-Date: 2\r\namz-sdk-invocation-id: c\r\n"
     assert plain is not None and plain == _key(harmless + SIGNED % 2 + EVENT)
     others = [
-        _key(b"host: a\r\n" + SIGNED % 1), _key(EVENT), _key(EVENT.replace(b"a\r", b"b\r") + SIGNED % 1), _key(EVENT + (SIGNED % 1).replace(b"k/", b"l/")),
+        _key(b"host: a\r\n" + SIGNED % 1), _key(EVENT),
+        _key(EVENT.replace(b"a\r", b"b\r") + SIGNED % 1),
+        _key(EVENT + (SIGNED % 1).replace(b"k/", b"l/")),
         _key(EVENT + SIGNED % 1, POST.replace(b"/f/", b"/g/")), _key(EVENT + SIGNED % 1, POST.replace(b"=1", b"=2")),
     ]  # fmt: skip
     assert None not in others and len({plain, *others}) == 7
@@ -101,7 +103,8 @@ def test_who_waits_for_the_response_need_not_say_so() -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        b"", b"X-Amz-Invocation-Type: Event\r\n", b"host: a\r\nX-Amz-Invocation-Type: DryRun\r\n", EVENT + EVENT, EVENT + b"host: b\r\n",
+        b"", b"X-Amz-Invocation-Type: Event\r\n", b"host: a\r\nX-Amz-Invocation-Type: DryRun\r\n",
+        EVENT + EVENT, EVENT + b"host: b\r\n",
         EVENT + SIGNED % 1 + SIGNED % 2, EVENT + b"x-amz-invocation-type: RequestResponse\r\n",
         b"host: a\r\nx-amz-invocation-type: event\r\n", EVENT + b"long: b\r\nauthorization: " + b"b" * 2000 + b"\r\n",
         *(EVENT + name + b": b\r\n" for name in (
