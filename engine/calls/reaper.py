@@ -26,6 +26,7 @@ _reap_spin = lib.stk_reap_spin
 _BATCH = 128
 _BUFFER = 256 * 1024
 _SPIN_NS = 4000  # of one poll: other tasks of the loop must not notice
+_ASIDE_NS = 1_000_000  # between two looks at whether the loop is on its workers' core
 
 
 # A response is a stream of chunks, and this is how its last one reaches the caller: (None, value) of a plain result, or
@@ -45,8 +46,14 @@ class Reaper:
     """One loop's mailbox. `hot`: poll while calls are in flight instead of sleeping at once."""
 
     def __init__(
-        self, dispatch: Dispatch, loop: asyncio.AbstractEventLoop, epoll: select.epoll, hot_ns: int
+        self,
+        dispatch: Dispatch,
+        loop: asyncio.AbstractEventLoop,
+        epoll: select.epoll,
+        hot_ns: int,
+        aside: bool = False,
     ) -> None:
+        """aside: may the loop's thread go to another core than its workers'?"""
         self._dispatch = dispatch
         self.engine = dispatch.pointer
         self._loop = loop
@@ -68,6 +75,7 @@ class Reaper:
         self._closed = False
         self._armed = False
         self._until = 0
+        self._aside_at = 0 if aside else 1 << 63
         self._call_soon = loop.call_soon
         self._turn = self._poll
         loop.add_reader(epoll.fileno(), self._rung)
@@ -173,6 +181,9 @@ class Reaper:
                 return
         elif hot and self._waiting:
             now = lib.stk_now()
+            if now > self._aside_at:
+                self._aside_at = now + _ASIDE_NS
+                lib.stk_loop_aside(self._box)
             if not self._until:
                 self._until = now + hot
             if now < self._until and lib.stk_may_spin(self.engine):
