@@ -147,7 +147,7 @@ def serving(folder: Path, body: Callable[[Serving], Awaitable[None]], sending: i
     run(folder, inside)
 
 
-@pytest.mark.promise(353)
+@pytest.mark.promise(344)
 def test_it_is_answered_as_any_other_is(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         client = await served.client()
@@ -175,7 +175,7 @@ def test_it_is_answered_as_any_other_is(tmp_path: Path) -> None:
     serving(tmp_path, body)
 
 
-@pytest.mark.promise(353)
+@pytest.mark.promise(344)
 def test_what_does_not_end_quietly_ends_as_ever(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         client = await served.client()
@@ -193,7 +193,7 @@ def test_what_does_not_end_quietly_ends_as_ever(tmp_path: Path) -> None:
     serving(tmp_path, body)
 
 
-@pytest.mark.promise(353)
+@pytest.mark.promise(344)
 def test_what_changes_holds_for_the_next_one(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         hosted, client = served.hosted, await served.client()
@@ -222,7 +222,7 @@ def test_what_changes_holds_for_the_next_one(tmp_path: Path) -> None:
     serving(tmp_path, body)
 
 
-@pytest.mark.promise(353)
+@pytest.mark.promise(344)
 def test_each_connection_gets_its_own(tmp_path: Path) -> None:
     """Many at once, some that leave before they are answered, some that send what ends otherwise."""
 
@@ -255,7 +255,7 @@ def test_each_connection_gets_its_own(tmp_path: Path) -> None:
     serving(tmp_path, body)
 
 
-@pytest.mark.promise(353)
+@pytest.mark.promise(344)
 def test_a_socket_that_takes_part_of_it_gets_the_rest(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         client, event = await served.client(receiving=4096), "y" * 3900
@@ -270,7 +270,7 @@ def test_a_socket_that_takes_part_of_it_gets_the_rest(tmp_path: Path) -> None:
     serving(tmp_path, body, sending=1)
 
 
-@pytest.mark.promise(353)
+@pytest.mark.promise(344)
 def test_one_that_runs_when_its_client_or_its_server_leaves_is_over_all_the_same(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         client, other, there = await served.client(), await served.client(), tmp_path / "there"
