@@ -19,6 +19,7 @@ from bench.comparisons.outcomes import outcomes
 from bench.comparisons.overload import overload
 from bench.comparisons.scale import many, payload
 from bench.comparisons.threads import threads
+from bench.comparisons.workers import workers
 from bench.harness import Effort
 from bench.report import Outcome
 
@@ -40,6 +41,7 @@ ALL: dict[str, Callable[[Effort], Outcome]] = {
     "many": many,
     "overload": overload,
     "http": http,
+    "workers": workers,
     "events": events,
     **mappings(),
     "calls": calls,

@@ -16,7 +16,7 @@ import zipfile
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.compiled import library
 from bench.harness import Series, WrongResult
@@ -154,7 +154,7 @@ class HttpPeer:
                 self.process.wait()
             self.process = None
 
-    def __enter__(self) -> HttpPeer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

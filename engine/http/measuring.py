@@ -9,6 +9,7 @@ from ..aws.names import Place
 from ..hosting.placements import Hosting
 from ..observe.counters import Counters
 from ..observe.functions import FunctionMetrics
+from ..observe.losses import Losses
 from ..observe.metrics import Metrics, Series
 from ..observe.otlp_metrics import OtlpMetrics
 from ..services.cloudwatch.keeper import Keeper
@@ -20,12 +21,13 @@ SAMPLE = 1.0  # seconds
 SWEEP = 15.0
 
 
-def keeping(stack: contextlib.AsyncExitStack, options: Options) -> Keeper:
+def keeping(stack: contextlib.AsyncExitStack, options: Options, losses: Losses) -> Keeper:
     """Ends with the stack. Raises StoreError."""
     keeper = Keeper(options.state, Metrics(own=options.metrics))
     if options.otlp:
         exported = OtlpMetrics(options.otlp)
         keeper.on_points = exported.take
+        losses.watch("exports", lambda: exported.dropped)
         stack.push_async_callback(asyncio.get_running_loop().run_in_executor, None, exported.close)
     stack.push_async_callback(keeper.aclose)
     return keeper

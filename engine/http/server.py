@@ -45,6 +45,7 @@ from ..hosting.quota import Quota
 from ..hosting.sandboxing import sandboxing
 from ..observe.counters import Counters
 from ..observe.functions import FunctionMetrics, MappingMetrics
+from ..observe.losses import Losses
 from ..observe.mappings import MappingCounters
 from ..observe.outcomes import Outcomes
 from ..observe.tally import Tally
@@ -186,12 +187,14 @@ class Server:
         changes = stack.enter_context(contextlib.closing(Changes("sources")))
         packages = Packages(options.state / "code", options.state / "opt")
         stack.callback(packages.close)
-        keeper = keeping(stack, options)  # what the log's process says at its end is kept, too
+        losses = Losses()
+        keeper = keeping(stack, options, losses)  # what the log's process says at its end is kept, too
         traced = TraceKeeper(options.state)
-        spans, self._daemon = await tracing(stack, traced, self.url, options.otlp)
+        spans, self._daemon = await tracing(stack, traced, self.url, options.otlp, losses)
         logs = LogsProcess(folder_of(options.state, place.account, place.region))
         await logs.start()
         stack.push_async_callback(logs.close)
+        losses.watch("logs", lambda: logs.journal.dropped + acceptors.dropped)
         outcomes, counters = Outcomes(loop, logs.journal), Counters()
         stack.callback(outcomes.flush)  # what ends with the workers, too, is in the log and the metrics
         watched = Invocations()
@@ -307,8 +310,8 @@ class Server:
             FunctionUrlRequests(hosting, door.guarded, logs.printed, options.strict, tally),
             apis,
             LoadBalancers(hosting),
-            Health(counters, mapped, held.read),
-            Prometheus(counters, measured, mapped, hosting, held.read, secrets(options)),
+            Health(counters, mapped, losses, held.read),
+            Prometheus(counters, measured, mapped, losses, hosting, held.read, secrets(options)),
             CodeArchive(packages, model),
             lambda_,
             Logs(logs, subscriptions),

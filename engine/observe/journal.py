@@ -77,6 +77,7 @@ class Step(msgspec.Struct, tag=True, array_like=True, gc=False):
     generation: int
     start: int
     end: int
+    dropped: int  # entries that there was no room for, since the start
 
 
 class Taken(msgspec.Struct, tag=True, array_like=True, gc=False):
@@ -113,7 +114,7 @@ class Journal:
         self._generation = [0, 0]
         self._ends = [0, 0]  # of halves that are not written to now
         self._taken = [True, True]
-        self.dropped = 0  # invocations that there was no room for
+        self.dropped = 0  # entries that there was no room for
         # The half that is written to; in the memory: its beginning, what was said, where it goes on, and its end.
         self._half = self._begin = self._sent = self._at = self._limit = 0
         self._due = 0  # where the process is told
@@ -127,13 +128,11 @@ class Journal:
         return self._numbers
 
     def ended(self, record: InvocationRecord) -> None:
-        if not self._write(record):
-            self.dropped += 1
+        self._write(record)
 
     def quiet(self, lines: bytes, count: int) -> None:
         """So many invocations that ended quietly, as lines already."""
-        if not self._append(lines):
-            self.dropped += count
+        self._append(lines, count)
 
     def printed(self, output: FunctionOutput) -> None:
         self._write(output)
@@ -155,7 +154,8 @@ class Journal:
         """What was written is the process's to take."""
         half, at = self._half, self._at
         if at > self._sent:
-            self._say(Step(half, self._generation[half], self._sent - self._begin, at - self._begin))
+            generation, begin = self._generation[half], self._begin
+            self._say(Step(half, generation, self._sent - begin, at - begin, self.dropped))
             self._sent, self._due = at, at + STEP
         if at - self._begin >= TURN and self._taken[1 - half]:
             self._ends[half] = at - self._begin
@@ -178,15 +178,15 @@ class Journal:
         self._words.release()
         self._memory.close()
 
-    def _write(self, entry: Entry) -> bool:
+    def _write(self, entry: Entry) -> None:
         try:
             data = _encode((entry,))
         except UnicodeEncodeError:  # lone surrogates, which no UTF-8 has
             data = _encode((_utf8(entry),))
-        return self._append(data)
+        self._append(data)
 
-    def _append(self, data: bytes) -> bool:
-        """Whole lines. False: there is no room."""
+    def _append(self, data: bytes, entries: int = 1) -> None:
+        """Whole lines: so many entries."""
         at = self._at
         end = at + len(data)
         if end > self._limit:
@@ -194,13 +194,13 @@ class Journal:
             at = self._at
             end = at + len(data)
             if end > self._limit:
-                return False
+                self.dropped += entries
+                return
         self._memory[at:end] = data
         self._at = end
         self._words[self._half] = self._high + end
         if end >= self._due:
             self.flush()
-        return True
 
     def _use(self, half: int) -> None:
         """From its beginning, once more."""

@@ -10,6 +10,7 @@ from ..aws.faults import Fault
 from ..aws.messages import Request, Response
 from ..aws.service import Access, Caller, Service
 from ..observe.counters import Counters
+from ..observe.losses import Losses
 from ..observe.mappings import MappingCounters
 
 _JSON = [(b"content-type", b"application/json")]
@@ -23,11 +24,16 @@ class Health(Service):
     body_bytes = 64 * 1024
 
     def __init__(
-        self, counters: Counters, mappings: MappingCounters, transport: Callable[[], dict[str, int]]
+        self,
+        counters: Counters,
+        mappings: MappingCounters,
+        losses: Losses,
+        transport: Callable[[], dict[str, int]],
     ) -> None:
         """transport: figures of the server's connections."""
         self._counters = counters
         self._mappings = mappings
+        self._losses = losses
         self._transport = transport
 
     def access(self, request: Request) -> Access:
@@ -41,6 +47,7 @@ class Health(Service):
             "throttles": sum(counted["throttles"].values()),
             "events": dict(counted["events"]),
             "mappings": self._mappings.totals(),
+            "dropped": self._losses.read(),
         }
         return Response(200, list(_JSON), wire.encode({"status": "running", **totals, **self._transport()}))
 

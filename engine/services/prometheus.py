@@ -18,6 +18,7 @@ from ..aws.service import Access, Caller, Service
 from ..hosting.placements import Hosting
 from ..observe.counters import Counters
 from ..observe.functions import FunctionMetrics
+from ..observe.losses import Losses
 from ..observe.mappings import MappingCounters
 from ..observe.points import Point, bounds
 
@@ -42,12 +43,14 @@ class Prometheus(Service):
         counters: Counters,
         measured: FunctionMetrics,
         mappings: MappingCounters,
+        losses: Losses,
         hosting: Hosting,
         transport: Callable[[], dict[str, int]],
         secrets: Mapping[str, str] | None,
     ) -> None:
         """secrets: by access key; None where nobody has to sign."""
         self._counters, self._measured, self._mappings = counters, measured, mappings
+        self._losses = losses
         self._hosting, self._transport, self._secrets = hosting, transport, secrets
 
     def access(self, request: Request) -> Access:
@@ -146,7 +149,12 @@ class Prometheus(Service):
                     age.add_metric([arn.rpartition(":")[2]], number / 1e3)
                 else:
                     mapped.add_metric([arn.rpartition(":")[2], name], number)
-        yield from (invocations, errors, throttles, cold, events, took, running, mapped, age)
+        lost = CounterMetricFamily(
+            "stoker_dropped", "What nobody took in time, and was dropped.", labels=["kind"]
+        )
+        for kind, number in self._losses.read().items():
+            lost.add_metric([kind], number)
+        yield from (invocations, errors, throttles, cold, events, took, running, mapped, age, lost)
         for name, number in self._transport().items():
             snake = re.sub(r"(?=[A-Z])", "_", name).lower()
             yield GaugeMetricFamily(f"stoker_{snake}", "Of requests that are being read.", value=number)

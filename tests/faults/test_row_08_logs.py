@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import json
 import os
 import signal
 import threading
+import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +17,12 @@ import pytest
 from served import ROLE, RUNTIME, Served
 
 from engine.hosting.archives import pack
+from engine.observe.journal import HALF
 
 from .conftest import wait_until
 
 KILLS = int(os.environ.get("STOKER_KILLS", "3"))
+PRINTED = 240 * 1024  # bytes
 CODE = "def handler(event, context):\n    if event: print('said', event)\n    return event\n"
 
 
@@ -97,3 +101,58 @@ def reported(logs: Any) -> set[str]:
         for event in page["events"]
         if event["message"].startswith("REPORT")
     }
+
+
+@pytest.mark.promise(991)
+def test_row_08_a_log_that_stands_still_holds_up_nobody_and_what_it_lost_is_counted(tmp_path: Path) -> None:
+    """Beyond the memory that it shares with the server: health and metrics say so."""
+    file = tmp_path / "app.py"
+    file.write_text("def handler(event, context):\n    print('x' * event)\n    return event\n")
+    server = Served(tmp_path / "state")
+    try:
+        api, logs = server.client(), server.client("logs")
+        api.create_function(
+            FunctionName="f", Runtime=RUNTIME, Role=ROLE, Handler="app.handler", Code={"ZipFile": pack(file)}
+        )
+
+        def invoke(size: int) -> str:
+            response = api.invoke(FunctionName="f", Payload=str(size))
+            assert "FunctionError" not in response
+            return str(response["ResponseMetadata"]["RequestId"])
+
+        invoke(1)
+        assert dropped(server) == 0
+        log = log_process(server.process.pid)
+        os.kill(log, signal.SIGSTOP)
+        try:
+            for _ in range(2 * HALF // PRINTED + 20):
+                invoke(PRINTED)
+            assert dropped(server) >= 10
+        finally:
+            os.kill(log, signal.SIGCONT)
+
+        def kept() -> bool:
+            before = dropped(server)
+            invoke(1)
+            return dropped(server) == before
+
+        wait_until(kept, 30.0)
+        last = invoke(1)
+        wait_until(lambda: last in reported(logs), 60.0)
+    finally:
+        server.stop()
+
+
+def log_process(server: int) -> int:
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    (found,) = [pid for pid in children if b"logs.process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return int(found)
+
+
+def dropped(server: Served) -> int:
+    """As health has it, which is what metrics have."""
+    with urllib.request.urlopen(f"{server.url}/_stoker/health") as response:
+        found = int(json.load(response)["dropped"]["logs"])
+    with urllib.request.urlopen(f"{server.url}/metrics") as response:
+        assert f'stoker_dropped_total{{kind="logs"}} {float(found)}' in response.read().decode()
+    return found

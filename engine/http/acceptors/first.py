@@ -151,6 +151,11 @@ class Acceptors:
     def pids(self) -> list[int]:
         return [each.pid for each in self._acceptors if each.pid]
 
+    @property
+    def dropped(self) -> int:
+        """Outcomes that a journal had no room for, since the start."""
+        return sum(each.dropped for each in self._acceptors)
+
     def collect(self) -> None:
         """What they have answered until now is in the outcomes."""
         for each in self._acceptors:
@@ -207,6 +212,7 @@ class _Acceptor:
         self.ready = asyncio.Event()
         self._asked: dict[int, asyncio.Future[None]] = {}  # changes that are to be Applied
         self._numbers = 0
+        self._dropped = [0, 0]  # by those before this one, and by this one
         self._used: Counter[str] = Counter()
         self._laying: set[asyncio.Task[None]] = set()
         self._publishers: dict[DeploymentInfo, Publisher] = {}
@@ -215,6 +221,10 @@ class _Acceptor:
     @property
     def pid(self) -> int:
         return self._process.pid if self._process is not None else 0
+
+    @property
+    def dropped(self) -> int:
+        return sum(self._dropped)
 
     def send(self, message: Any) -> None:
         if self._channel is not None:
@@ -270,6 +280,7 @@ class _Acceptor:
         used, self._used = self._used, Counter()
         around.layouts.packages.release(used.elements())
         self._described.clear()
+        self._dropped = [self.dropped, 0]
         asked, self._asked = self._asked, {}
         for future in asked.values():
             if not future.done():
@@ -365,6 +376,7 @@ class _Acceptor:
     # What it did.
 
     def _taken(self, step: Step) -> None:
+        self._dropped[1] = step.dropped
         if self._reader is not None:
             self._note(self._reader.take(step))
         self.send(Taken(step.half, step.generation, step.end))

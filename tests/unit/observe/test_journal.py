@@ -110,10 +110,15 @@ def test_what_there_is_no_room_for_is_counted() -> None:
         both.write(200)
     dropped = both.journal.dropped
     assert dropped + len(both.written) == 200 and dropped
+    both.journal.printed(FunctionOutput("r", "a", "/g", "s", 7, "x" * 200))
+    dropped += 1
+    assert both.journal.dropped == dropped, "whatever there is no room for"
     while both.steps:
         both.take()
         both.journal.taken(both.taken.pop(0))
     both.write(200)
+    both.journal.flush()
+    assert both.journal.dropped == dropped == both.steps[-1].dropped
     both.journal.quiet(b"x" * 8193, 3)
     assert both.journal.dropped == dropped + 3
     both.note(both.reader.rest())
@@ -132,7 +137,7 @@ def test_one_that_is_closed_has_no_room() -> None:
     both.write(100)
     both.journal.printed(FunctionOutput("r", "a", "/g", "s", 7, "late"))
     both.journal.forget()
-    assert both.journal.dropped == 1 and len(both.steps) == steps
+    assert both.journal.dropped == 3 and len(both.steps) == steps
 
 
 def test_everything_comes_as_it_was() -> None:
