@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from struct import Struct
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +19,8 @@ from .records import DeploymentInfo, InvocationRecord, Quiet
 
 FLUSH_SECONDS = 0.05
 _decode = msgspec.json.Decoder(Quiet).decode_lines
+_encode = msgspec.json.Encoder().encode_lines
+_TIMES = Struct("qq")  # of one
 
 
 class Throttle(msgspec.Struct, gc=False):
@@ -104,7 +107,7 @@ class Publisher:
         if batch.number:
             journal = self._outcomes.journal
             assert journal is not None
-            journal.quiet(lines, len(times) // 16)
+            journal.quiet(lines, len(times) // _TIMES.size)
 
     def throttled(self, throttle: Throttle) -> None:
         batch = self._pending or self._begin()
@@ -113,6 +116,14 @@ class Publisher:
         if journal is not None and journal.whole:
             number = batch.number or self._describe(batch, journal)
             journal.throttled(Throttled(number, throttle.at, throttle.reason, throttle.alias))
+
+    def quiet_ones(self, ended: list[Quiet]) -> None:
+        """The same of what another process's journal has."""
+        number, times = self.number(), b""
+        for each in ended:
+            each.deployment = number
+            times += _TIMES.pack(round(each.at * 1e3), each.took)
+        self.quiet(_encode(ended), times)
 
     def flushed(self) -> None:
         self._pending = None
