@@ -9,6 +9,7 @@ and whatever completes it without an answer ends the connection: so an answer is
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -77,10 +78,10 @@ class Answers:
     def __init__(self, hosting: Hosting, respond: Respond) -> None:
         self._reaper = hosting.reaper
         self._reaper.together = self._ended
+        self._loop = asyncio.get_running_loop()
         self._engine = int(ffi.cast("uintptr_t", hosting.reaper.engine))
         self._respond = respond
         self._date = self._before = b""
-        self._middles: dict[str, bytes] = {}  # by version
 
     @staticmethod
     def take(protocol: Protocol, invoker: Invoker, route: Route) -> bool:
@@ -123,9 +124,12 @@ class Answers:
             route, protocol = cycle.route, cycle.protocol
             deployment, transport = route.deployment, protocol.transport
             cycle.invoker.leave(route, cycle.place)
-            deployment.over()
-            usual = cycle.keep_alive and not (cycle.response_complete or transport.is_closing())
-            if not usual or transport.get_write_buffer_size():
+            try:
+                deployment.over()
+            except Exception as error:  # the others' results are not lost by it
+                self._broke([], error)
+            gone = cycle.response_complete or cycle.disconnected or transport.is_closing()
+            if gone or not cycle.keep_alive or transport.get_write_buffer_size():
                 self._one(cycle, ticket)
             elif (calls := by_deployment.get(deployment)) is None:
                 by_deployment[deployment] = [(ticket, protocol.descriptor, cycle)]
@@ -141,10 +145,7 @@ class Answers:
         date = calls[0][2].protocol.acceptor.date()
         if date is not self._date:
             self._date, self._before = date, _BEFORE % date
-        version = deployment.key[1]
-        middle = self._middles.get(version)
-        if middle is None:
-            middle = self._middles[version] = _MIDDLE % version.encode()
+        middle = _MIDDLE % deployment.key[1].encode()
         outcomes = deployment.outcomes
         left, cut = answer(self._engine, calls, self._before, middle, outcomes.number(), outcomes.quiet)
         for index in left:
@@ -168,7 +169,7 @@ class Answers:
             self._broke([cycle], error)
 
     def _broke(self, cycles: list[QuickCycle], error: Exception) -> None:
-        message = "invocations could not be answered"
-        cycles[0].protocol.loop.call_exception_handler({"message": message, "exception": error})
+        message = "invocations could not be answered or ended"
+        self._loop.call_exception_handler({"message": message, "exception": error})
         for cycle in cycles:
             cycle.protocol.transport.abort()
