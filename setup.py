@@ -13,6 +13,7 @@ if not sys.platform.startswith("linux"):
 
 STRICT = ["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
 LANE_HEADERS = ["native/shared/lane.h", "native/shared/ring.h", "native/shared/barrier.h"]
+ENGINE_HEADERS = ["native/engine/queue.h", "native/engine/stats.h", *LANE_HEADERS]
 
 
 class BuildWithSamples(build_py):
@@ -35,22 +36,26 @@ setup(
     ext_modules=[
         Extension(
             f"engine.{name}",
-            [source],
+            sources,
             include_dirs=["native"],
             depends=headers,
             py_limited_api=True,
             extra_compile_args=STRICT,
         )
-        for name, source, headers in (
-            ("_json", "native/json/encode.c", []),
-            ("_http", "native/http/request.c", []),
+        for name, sources, headers in (
+            ("_json", ["native/json/encode.c"], []),
+            (
+                "_http",
+                ["native/http/module.c", "native/http/request.c", "native/http/respond.c"],
+                ["native/http/http.h", *ENGINE_HEADERS],
+            ),
             (
                 "_call",
-                "native/call/invoke.c",
-                ["native/engine/queue.h", "native/engine/stats.h", *LANE_HEADERS],
+                ["native/call/invoke.c"],
+                ENGINE_HEADERS,
             ),
-            ("_print", "native/print/write.c", ["native/worker/worker.h", *LANE_HEADERS]),
-            ("_observe", "native/observe/outcomes.c", []),
+            ("_print", ["native/print/write.c"], ["native/worker/worker.h", *LANE_HEADERS]),
+            ("_observe", ["native/observe/outcomes.c"], []),
         )
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for CPython 3.11 and later

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from .._native import ffi, lib
-from .records import DeploymentInfo, FunctionOutput, InvocationRecord
+from .records import DeploymentInfo, FunctionOutput, InvocationRecord, Quiet
 
 HALF = 32 * 1024 * 1024  # bytes; what the process has not taken beyond that is dropped, and counted
 TURN = 256 * 1024  # bytes after which the halves change places
@@ -67,7 +67,7 @@ class Counted(msgspec.Struct, tag=5, array_like=True, gc=False):
     values: dict[str, float]
 
 
-Entry = InvocationRecord | Described | Forgotten | FunctionOutput | Throttled | Counted
+Entry = InvocationRecord | Quiet | Described | Forgotten | FunctionOutput | Throttled | Counted
 
 
 class Step(msgspec.Struct, tag=True, array_like=True, gc=False):
@@ -130,6 +130,10 @@ class Journal:
     def ended(self, record: InvocationRecord) -> None:
         self._write(record)
 
+    def quiet(self, lines: bytes, count: int) -> None:
+        """So many invocations that ended quietly, as lines already."""
+        self._append(lines, count)
+
     def printed(self, output: FunctionOutput) -> None:
         self._write(output)
 
@@ -179,6 +183,10 @@ class Journal:
             data = _encode((entry,))
         except UnicodeEncodeError:  # lone surrogates, which no UTF-8 has
             data = _encode((_utf8(entry),))
+        self._append(data)
+
+    def _append(self, data: bytes, entries: int = 1) -> None:
+        """Whole lines: so many entries."""
         at = self._at
         end = at + len(data)
         if end > self._limit:
@@ -186,7 +194,7 @@ class Journal:
             at = self._at
             end = at + len(data)
             if end > self._limit:
-                self.dropped += 1
+                self.dropped += entries
                 return
         self._memory[at:end] = data
         self._at = end

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,21 +30,16 @@ from ...hosting.layout import Layouts
 from ...hosting.placements import Hosting, Placement
 from ...hosting.quota import Quota
 from ...observe.journal import (
-    Counted,
-    Described,
-    Entry,
-    Forgotten,
     JournalReader,
     Step,
     Taken,
-    Throttled,
 )
 from ...observe.journal import (
     shared as journal_memory,
 )
-from ...observe.outcomes import Outcomes, Publisher, Throttle
-from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord
-from ...observe.tally import Subject, Tally
+from ...observe.outcomes import Outcomes
+from ...observe.records import FunctionOutput
+from ...observe.tally import Tally
 from ..options import Options
 from ..parts import GRACE
 from .messages import (
@@ -63,6 +58,7 @@ from .messages import (
     Use,
     Watched,
 )
+from .noting import Noting
 from .passing import Passed
 from .router import TABLES
 
@@ -70,7 +66,6 @@ START = 60.0  # seconds that an acceptor may take until it is ready
 PATIENCE = 5.0  # seconds that one may take for a change; it is killed then
 _BACK_OFF = (0.0, 0.1, 1.0, 5.0)  # seconds before it is started again, by how often it did not last
 _LASTS = 10.0  # seconds after which it did
-_PUBLISHERS = 1000  # that are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +210,7 @@ class _Acceptor:
         self._dropped = [0, 0]  # by those before this one, and by this one
         self._used: Counter[str] = Counter()
         self._laying: set[asyncio.Task[None]] = set()
-        self._publishers: dict[DeploymentInfo, Publisher] = {}
-        self._described: dict[int, Publisher] = {}
+        self._noting = Noting(around.outcomes, around.tally, around.printed)
 
     @property
     def pid(self) -> int:
@@ -279,7 +273,7 @@ class _Acceptor:
         around.quota.clear(number)
         used, self._used = self._used, Counter()
         around.layouts.packages.release(used.elements())
-        self._described.clear()
+        self._noting.forget()
         self._dropped = [self.dropped, 0]
         asked, self._asked = self._asked, {}
         for future in asked.values():
@@ -378,37 +372,9 @@ class _Acceptor:
     def _taken(self, step: Step) -> None:
         self._dropped[1] = step.dropped
         if self._reader is not None:
-            self._note(self._reader.take(step))
+            self._noting.note(self._reader.take(step))
         self.send(Taken(step.half, step.generation, step.end))
 
     def collect(self) -> None:
         if self._reader is not None:
-            self._note(self._reader.rest())
-
-    def _note(self, entries: Iterable[Entry]) -> None:
-        described, around = self._described, self._around
-        for entry in entries:
-            if isinstance(entry, InvocationRecord):
-                if (publisher := described.get(entry.deployment)) is not None:
-                    publisher.ended(entry)
-            elif isinstance(entry, Described):
-                described[entry.number] = self._publisher(entry.deployment)
-            elif isinstance(entry, Forgotten):
-                described.clear()
-            elif isinstance(entry, Throttled):
-                if (publisher := described.get(entry.number)) is not None:
-                    publisher.throttled(Throttle(entry.at, entry.reason, entry.alias))
-            elif isinstance(entry, Counted):
-                subject = Subject(entry.region, entry.account, entry.namespace, *entry.dimensions)
-                around.tally.add(subject, entry.values)
-            elif isinstance(entry, FunctionOutput):
-                for take in around.printed:
-                    take(entry)
-
-    def _publisher(self, info: DeploymentInfo) -> Publisher:
-        found = self._publishers.get(info)
-        if found is None:
-            if len(self._publishers) >= _PUBLISHERS:
-                self._publishers.clear()
-            found = self._publishers[info] = Publisher(self._around.outcomes, info)
-        return found
+            self._noting.note(self._reader.rest())
