@@ -1,5 +1,6 @@
-"""native/json/encode.c."""
+"""native/json."""
 
 from typing import Any
 
 def dumps(value: Any, only_ascii: bool, /) -> bytes | None: ...
+def loads(document: bytes | bytearray | memoryview, /) -> Any: ...

@@ -279,18 +279,20 @@ class InvokeCycle(Cycle):
         """The usual response, in one write: 200, with these header lines. False as in respond()."""
         protocol = self.protocol
         transport = protocol.transport
-        if (
-            self.response_complete
-            or not self.keep_alive
-            or len(payload) > WRITTEN
-            or self.disconnected
-            or transport.is_closing()
-        ):
+        if self.response_complete or not self.keep_alive or self.disconnected or transport.is_closing():
             headers = [tuple(line.split(b": ", 1)) for line in lines.split(b"\r\n") if line]
             return self.respond(200, headers, payload)  # type: ignore[arg-type]
-        self.response_complete = True
         if self.hold is not None:
             self.hold.release()
-        transport.write(_HEAD % (protocol.acceptor.date(), lines, len(payload), payload))
+        size = len(payload)
+        large = size > WRITTEN
+        if large and not protocol.outgoing.room(size):
+            return False
+        self.response_complete = True
+        if large:
+            transport.writelines((_HEAD % (protocol.acceptor.date(), lines, size, b""), payload))
+            protocol.outgoing.wrote(size)
+        else:
+            transport.write(_HEAD % (protocol.acceptor.date(), lines, size, payload))
         protocol.responded()
         return True

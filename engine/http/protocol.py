@@ -101,15 +101,7 @@ class Protocol(Connection):
             self.pause_reading()  # the more there are of these, the slower: others are served meanwhile
             self.loop.call_later(LINGER_PAUSE * len(self.acceptor.lingering), self.resume_reading)
             return
-        size = len(data)
-        if size > _PIECE:
-            view = memoryview(data)
-            for at in range(0, size, _PIECE):
-                self.read(view[at : at + _PIECE])
-                if self.transport.is_closing():
-                    return
-            return
-        self._size = size
+        size = self._size = len(data)
         if not self.begun and type(data) is bytes:
             before = self.cycle
             alone = size <= FREE and (before is None or before.response_complete)
@@ -120,6 +112,13 @@ class Protocol(Connection):
                 else:
                     self.whole(*found)
                 return
+        if size > _PIECE:
+            view = memoryview(data)
+            for at in range(0, size, _PIECE):
+                self.read(view[at : at + _PIECE])
+                if self.transport.is_closing():
+                    return
+            return
         while data:
             try:
                 self.parser.feed_data(data)

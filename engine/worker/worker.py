@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import limits, wire
+from .._json import loads
 from .._native import ffi, lib
 from . import context, coroutines, debugging, handler, output, runtime_modules
 from .calls import Calls
@@ -191,7 +192,7 @@ class Worker:
                 packed = self._next(packed)
                 continue
             try:
-                event = payload if raw else fast_decode(payload)
+                event = payload if raw else fast_decode(payload) if packed >= 0 else loads(payload)
             except Exception:
                 event = self._decode_again(payload, header)
                 if event is _UNDECODABLE:

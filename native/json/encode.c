@@ -1,18 +1,17 @@
 /* A response as json.dumps writes it, blanks and all, into one buffer: exactly dict, list, tuple, str, int of 64 bits,
    float, bool and None, which need no code of Python's. Of anything else dumps() is None, and json itself has it. */
 
-#define Py_LIMITED_API 0x030B0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "json/decode.h"
+
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "json/plain.h"
 
 enum {
     DEPTH = 200,   /* containers in each other: json knows what is too deep, and what is in itself */
     LEAST = 4096, KEPT = 2 << 20, /* bytes of a buffer */
-    BLOCK = 32,
     ESCAPED = 12,  /* bytes of the longest escape, a surrogate pair */
 };
 
@@ -62,20 +61,6 @@ static inline int put(document *d, const char *text, size_t n)
     return 1;
 }
 
-/* Do BLOCK bytes stand for themselves? Without a branch, so that the compiler looks at many at a time. */
-static inline int plain_block(const uint8_t *at, int only_ascii)
-{
-    uint8_t high = only_ascii ? 0x80 : 0, last = only_ascii ? 0x7f : '"', special = 0;
-    for (int i = 0; i < BLOCK; i++)
-        special |= (uint8_t)((at[i] & high) | (at[i] < 0x20) | (at[i] == '"') | (at[i] == '\\') | (at[i] == last));
-    return special == 0;
-}
-
-static inline int plain(uint8_t c, int only_ascii)
-{
-    return c >= 0x20 && c != '"' && c != '\\' && (!only_ascii || c < 0x7f);
-}
-
 static char *unit(char *to, uint32_t unit)
 {
     static const char digits[] = "0123456789abcdef";
@@ -119,10 +104,7 @@ static int characters(document *d, const uint8_t *at, size_t n)
     *d->at++ = '"';
     while (at < end) { /* there is room for what is left as it is, and an escape */
         const uint8_t *from = at;
-        while (end - at >= BLOCK && plain_block(at, only_ascii))
-            at += BLOCK;
-        while (at < end && plain(*at, only_ascii))
-            at++;
+        at = plain_end(at, end, only_ascii);
         memcpy(d->at, from, (size_t)(at - from));
         d->at += at - from;
         while (at < end && !plain(*at, only_ascii)) {
@@ -302,9 +284,19 @@ static PyObject *dumps(PyObject *module, PyObject *const *arguments, Py_ssize_t 
 static PyMethodDef methods[] = {
     {"dumps", (PyCFunction)(void (*)(void))dumps, METH_FASTCALL,
      "dumps(value, only_ascii): the bytes of a JSON document, or None: something is in it that is for json itself."},
+    {"loads", (PyCFunction)loads, METH_O,
+     "loads(document): the value of a JSON document, of bytes or what has them. Raises ValueError for whatever is not "
+     "plain; another decoder knows whether that is JSON."},
     {NULL, NULL, 0, NULL},
 };
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+static int prepare(PyObject *Py_UNUSED(module))
+{
+    plain_choose();
+    loads_prepare();
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)prepare}, {0, NULL}};
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT, .m_name = "engine._json", .m_methods = methods, .m_slots = slots};
 
