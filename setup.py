@@ -35,22 +35,26 @@ setup(
     ext_modules=[
         Extension(
             f"engine.{name}",
-            [f"native/{source}" for source in sources],
+            sources,
             include_dirs=["native"],
             depends=headers,
             py_limited_api=True,
             extra_compile_args=STRICT,
         )
         for name, sources, headers in (
-            ("_json", ["json/encode.c", "json/decode.c"], ["native/json/decode.h", "native/json/plain.h"]),
-            ("_http", ["http/request.c"], []),
+            (
+                "_json",
+                ["native/json/encode.c", "native/json/decode.c"],
+                ["native/json/decode.h", "native/json/plain.h"],
+            ),
+            ("_http", ["native/http/request.c"], []),
             (
                 "_call",
-                ["call/invoke.c"],
+                ["native/call/invoke.c"],
                 ["native/engine/queue.h", "native/engine/stats.h", *LANE_HEADERS],
             ),
-            ("_print", ["print/write.c"], ["native/worker/worker.h", *LANE_HEADERS]),
-            ("_observe", ["observe/outcomes.c"], []),
+            ("_print", ["native/print/write.c"], ["native/worker/worker.h", *LANE_HEADERS]),
+            ("_observe", ["native/observe/outcomes.c"], []),
         )
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for CPython 3.11 and later

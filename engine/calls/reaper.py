@@ -25,6 +25,8 @@ _submit_as = lib.stk_submit_as
 _reap_spin = lib.stk_reap_spin
 _BATCH = 128
 _BUFFER = 256 * 1024
+# A flag of submit: a large result is not copied. Its bytes are the engine's, until `done` has returned.
+IN_PLACE = 1 << 31
 _SPIN_NS = 4000  # of one poll: other tasks of the loop must not notice
 
 
@@ -55,7 +57,7 @@ class Reaper:
         self._outcome = ffi.new("stk_outcome *")
         self._next_token = itertools.count(1).__next__
         # A future gets a decoded value or an Outcome; the others a last chunk.
-        self._waiting: dict[int, asyncio.Future[Any] | tuple[LastChunk, bool]] = {}
+        self._waiting: dict[int, asyncio.Future[Any] | tuple[LastChunk, bool, int]] = {}
         self._closed = False
         self._armed = False
         self._until = 0
@@ -76,7 +78,7 @@ class Reaper:
         if self._closed:
             raise errors.EngineClosed("the engine is closed")
         token = self._next_token()
-        self._waiting[token] = (_raw(future), True) if entry.raw else future
+        self._waiting[token] = (_raw(future), True, 0) if entry.raw else future
         ticket: int = _submit(self._box, entry.index, token, flags, data, len(data))
         if ticket < 0:
             del self._waiting[token]
@@ -108,9 +110,9 @@ class Reaper:
         if self._closed:
             raise errors.EngineClosed("the engine is closed")
         token = self._next_token()
-        self._waiting[token] = (done, entry.raw)
+        self._waiting[token] = (done, entry.raw, flags & IN_PLACE)
         ticket: int = _submit_as(
-            self._box, entry.index, token, flags, ffi.NULL if id is None else id, timeout_ns, data, len(data)
+            self._box, entry.index, token, flags & ~IN_PLACE, ffi.NULL if id is None else id, timeout_ns, data, len(data)
         )
         if ticket < 0:
             del self._waiting[token]
@@ -194,9 +196,15 @@ class Reaper:
         o = self._outcome
         if not lib.stk_outcome_of(self._engine, ticket, o):
             return
-        outcome = read_outcome(o)
-        lib.stk_call_free(self._engine, ticket)
-        self._hand_over(entry, outcome)
+        in_place = type(entry) is tuple and entry[2]
+        outcome = read_outcome(o, in_place)
+        try:
+            if in_place:
+                self._hand_over(entry, outcome)
+        finally:
+            lib.stk_call_free(self._engine, ticket)
+        if not in_place:
+            self._hand_over(entry, outcome)
 
     def _hand_over(self, entry: Any, outcome: Outcome) -> None:
         if type(entry) is tuple:

@@ -19,6 +19,7 @@ from .._native import lib
 from ..aws.faults import Fault
 from ..aws.names import LATEST, Place
 from ..calls.dispatch import Outcome, error_payload, uuid_text
+from ..calls.reaper import IN_PLACE
 from ..durable.state import Change, State
 from ..errors import EngineError, FunctionError, FunctionTimeout, InvalidEvent, TooManyRequests
 from ..observe.functions import PROVISIONED, SPILLED, InFlight
@@ -199,9 +200,10 @@ class Invoker:
         extras: wire.Extras | None,
         id: bytes = b"",
         arrival: Arrival | None = None,
+        in_place: bool = False,
     ) -> bytes:
-        """Run it. `on_result` is called exactly once, in the loop, maybe before this returns. The request id, 16 bytes:
-        `id`, or a new one. Extras' trace is complete (aws/traces.py), or "". Raises Fault: TooManyRequestsException,
+        """Run it. `on_result` is called exactly once, in the loop, maybe before this returns; in_place: a large payload
+        is then a memoryview of what is no more when that returns. The request id, 16 bytes: `id`, or a new one. Extras' trace is complete (aws/traces.py), or "". Raises Fault: TooManyRequestsException,
         when nothing may be accepted now."""
         usage = route.usage
         beside = route.deployment.in_flight >= route.deployment.warm
@@ -214,7 +216,7 @@ class Invoker:
             raise self._throttled(route, "ConcurrentInvocationLimitExceeded", extras, id, arrival)
         id = id or new_id()
         deployment, alias = route.deployment, route.arn
-        flags = 0
+        flags = IN_PLACE if in_place else 0
         if self.tap is not None:
             self.tap(route.name, event)
         if alias:
@@ -224,7 +226,7 @@ class Invoker:
         if extras is not None:
             if extras.trace and self._tracing is not None:
                 span = self._tracing.begin(deployment, alias, extras, id, arrival)
-            event, flags = wire.attach(extras, event), _EXTRAS
+            event, flags = wire.attach(extras, event), flags | _EXTRAS
 
         def on_outcome(outcome: Outcome | EngineError) -> None:
             if shared is not None:

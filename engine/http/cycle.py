@@ -251,8 +251,7 @@ class InvokeCycle(Cycle):
         if len(payload) <= WRITTEN:
             transport.write(b"".join((*out, payload)))
         else:
-            transport.writelines((b"".join(out), payload))
-            protocol.outgoing.wrote(len(payload))
+            protocol.outgoing.write(b"".join(out), payload)
         if ends:
             protocol.finish()
         protocol.responded()
@@ -275,13 +274,14 @@ class InvokeCycle(Cycle):
         together.append((protocol.descriptor, id, protocol))
         protocol.responded()
 
-    def succeed(self, lines: bytes, payload: bytes) -> bool:
-        """The usual response, in one write: 200, with these header lines. False as in respond()."""
+    def succeed(self, lines: bytes, payload: bytes | memoryview) -> bool:
+        """The usual response, in one write: 200, with these header lines. False as in respond(). `payload` may be
+        something else once this has returned."""
         protocol = self.protocol
         transport = protocol.transport
         if self.response_complete or not self.keep_alive or self.disconnected or transport.is_closing():
             headers = [tuple(line.split(b": ", 1)) for line in lines.split(b"\r\n") if line]
-            return self.respond(200, headers, payload)  # type: ignore[arg-type]
+            return self.respond(200, headers, bytes(payload))  # type: ignore[arg-type]
         if self.hold is not None:
             self.hold.release()
         size = len(payload)
@@ -290,8 +290,7 @@ class InvokeCycle(Cycle):
             return False
         self.response_complete = True
         if large:
-            transport.writelines((_HEAD % (protocol.acceptor.date(), lines, size, b""), payload))
-            protocol.outgoing.wrote(size)
+            protocol.outgoing.write(_HEAD % (protocol.acceptor.date(), lines, size, b""), payload)
         else:
             transport.write(_HEAD % (protocol.acceptor.date(), lines, size, payload))
         protocol.responded()

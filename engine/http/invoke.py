@@ -203,7 +203,7 @@ class Endpoint:
             self._invoke_in_time(
                 route.deployment,
                 on_result,
-                lambda then: invoke(route, body or b"{}", then, extras, request_id),
+                lambda then: invoke(route, body or b"{}", then, extras, request_id, in_place=True),
             )
 
     def _invoke_in_time(

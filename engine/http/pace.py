@@ -27,10 +27,11 @@ class Pace:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._width = UNKNOWN
-        self._young: dict[int, asyncio.TimerHandle] = {}
+        self._young: dict[int, float] = {}  # until when each is, the first to be slow first
         self._waiting: deque[Callable[[int], None]] = deque()
         self._last = 0
         self._resting: asyncio.TimerHandle | None = None
+        self._aging: asyncio.TimerHandle | None = None  # while any wait: until the first is slow
 
     @property
     def at_rest(self) -> bool:
@@ -46,20 +47,26 @@ class Pace:
         if reply_bytes > 0 and self._waiting and self._resting is None:
             self._resting = self._loop.call_later(took * REST, self._rested)
         self._width = max(1, ALL // reply_bytes) if reply_bytes > 0 else UNKNOWN if reply_bytes else 1 << 30
-        self._over(number)
-
-    def _over(self, number: int) -> None:
-        timer = self._young.pop(number, None)
-        if timer is not None:
-            timer.cancel()
+        self._young.pop(number, None)
         self._fill()
 
     def _rested(self) -> None:
         self._resting = None
         self._fill()
 
+    def _aged(self) -> None:
+        self._aging = None
+        self._fill()
+
     def _fill(self) -> None:
-        while self._waiting and self._resting is None and len(self._young) < self._width:
+        while self._waiting and self._resting is None:
+            now = self._loop.time()
+            while self._young and next(iter(self._young.values())) <= now:
+                del self._young[next(iter(self._young))]
+            if len(self._young) >= self._width:
+                if self._aging is None:
+                    self._aging = self._loop.call_at(next(iter(self._young.values())), self._aged)
+                return
             self._last += 1
-            self._young[self._last] = self._loop.call_later(SLOW, self._over, self._last)
+            self._young[self._last] = now + SLOW
             self._waiting.popleft()(self._last)

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import limits, wire
-from .._json import loads
+from .._json import dumps, loads
 from .._native import ffi, lib
 from . import context, coroutines, debugging, handler, output, runtime_modules
 from .calls import Calls
-from .marshal import marshaller
+from .marshal import marshaller, only_ascii
 
 if TYPE_CHECKING:
     from .sandbox import Sandbox
@@ -36,7 +36,10 @@ class Worker:
         self.lane: Any = None
         self.handler: handler.Handler | None = None
         self.after_restore: Callable[[], None] | None = None
-        self._encode: Callable[[Any], bytes] = marshaller() if spec.deployed.strict else wire.encode
+        self._only_ascii = only_ascii()
+        self._encode: Callable[[Any], bytes] = (
+            marshaller(self._only_ascii) if spec.deployed.strict else wire.encode
+        )
         self._fast_encode = self._encode if spec.deployed.strict else wire.fast_encode
         self._streams = output.redirect()
         self.records = output.Records(self._streams[0].raw, spec.deployed.strict)
@@ -205,7 +208,9 @@ class Worker:
                 packed = self._next()
                 continue
             try:
-                data = wire.raw_reply(result) if raw else fast_encode(result)
+                data = (
+                    wire.raw_reply(result) if raw else fast_encode(result) if packed >= 0 else self._encode_large(result)
+                )
             except Exception:
                 again = self._encode_again(result, header)
                 if again is None:
@@ -245,6 +250,15 @@ class Worker:
             if lib.stk_worker_reply(self.lane, lib.STK_INVALID, data, len(data)) < 0:
                 os._exit(_NEXT_FAILED)
             return _UNDECODABLE
+
+    def _encode_large(self, result: Any) -> bytes | memoryview:
+        """The response to a large event, which may be as large: written where the engine reads it, if that is free."""
+        if self.spec.deployed.strict and (place := lib.stk_worker_place(self.lane)) != ffi.NULL:
+            area = memoryview(ffi.buffer(place, self.spec.large))
+            size = dumps(result, self._only_ascii, area)
+            if size is not None:
+                return area[:size]
+        return self._fast_encode(result)
 
     def _encode_again(self, result: Any, header: Any) -> bytes | None:
         """What the fast encoder refused, as Lambda's runtime would take it. None: it failed, and the reply says so."""

@@ -156,6 +156,8 @@ static int space_ready(stk_worker *w) {
     return w->tx.mine + stk_ring_span(STK_INLINE) * 2 - stk_load(&w->down->head, STK_ORD_SPACE) <= STK_RING;
 }
 
+uint8_t *stk_worker_place(stk_worker *w) { return large_ready(w) ? stk_large_at(w->up) : NULL; }
+
 stk_record *stk_worker_reserve(stk_worker *w, uint32_t kind, uint64_t len) {
     int err, big = len > STK_INLINE;
     if (w->log) commit_log(w);
@@ -206,8 +208,9 @@ static int put(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len) 
         r->flags = STK_LARGE | STK_IN_PLACE;
         r->len = len;
         memcpy(r->id, &at, sizeof at);
-    } else if (len) {
-        memcpy(r->flags & STK_LARGE ? stk_large_at(w->up) : (uint8_t *)(r + 1), data, len);
+    } else {
+        uint8_t *to = r->flags & STK_LARGE ? stk_large_at(w->up) : (uint8_t *)(r + 1);
+        if (len && data != to) memcpy(to, data, len); /* it may be there: stk_worker_place */
     }
     if (w->busy) {
         r->t0 = w->t_start;

@@ -64,6 +64,10 @@ int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t
 /* Both, for the warm path: one call from Python per invocation. */
 int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len);
 
+/* Where a large reply may be written before it is given to one of these, which then copies nothing: `large` bytes. NULL
+ * while the engine reads the last one. For a worker whose handler makes no calls. */
+uint8_t *stk_worker_place(stk_worker *w);
+
 /* In a child that the handler forked, first of all: it must leave the lane alone. What returns from the handler there ends
  * (exit status 0), what it logs is dropped: it has descriptors 1 and 2. */
 void stk_worker_forked(stk_worker *w);

@@ -27,11 +27,11 @@ FLAGS = [
     "-fPIC",
 ]
 SMALL = {
-    "_json": "json/encode.c",
-    "_http": "http/request.c",
-    "_call": "call/invoke.c",
-    "_observe": "observe/outcomes.c",
-    "_print": "print/write.c",
+    "_json": ["json/encode.c", "json/decode.c"],
+    "_http": ["http/request.c"],
+    "_call": ["call/invoke.c"],
+    "_observe": ["observe/outcomes.c"],
+    "_print": ["print/write.c"],
 }
 
 
@@ -40,7 +40,7 @@ def built(folder: Path, name: str, *sources: Path) -> None:
     include = sysconfig.get_path("include")
     command = ["gcc", *FLAGS, f"-I{include}", f"-I{NATIVE}"]
     done = subprocess.run(
-        [*command, *(sources or (NATIVE / SMALL[name],)), "-o", folder / f"{name}.so", "-lpthread"],
+        [*command, *(sources or (NATIVE / source for source in SMALL[name])), "-o", folder / f"{name}.so", "-lpthread"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
