@@ -13,6 +13,7 @@ if not sys.platform.startswith("linux"):
 
 STRICT = ["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
 LANE_HEADERS = ["native/shared/lane.h", "native/shared/ring.h", "native/shared/barrier.h"]
+ENGINE_HEADERS = ["native/engine/queue.h", "native/engine/stats.h", *LANE_HEADERS]
 
 
 class BuildWithSamples(build_py):
@@ -47,11 +48,15 @@ setup(
                 ["native/json/encode.c", "native/json/decode.c"],
                 ["native/json/decode.h", "native/json/plain.h"],
             ),
-            ("_http", ["native/http/request.c"], []),
+            (
+                "_http",
+                ["native/http/module.c", "native/http/request.c", "native/http/respond.c"],
+                ["native/http/http.h", *ENGINE_HEADERS],
+            ),
             (
                 "_call",
                 ["native/call/invoke.c"],
-                ["native/engine/queue.h", "native/engine/stats.h", *LANE_HEADERS],
+                ENGINE_HEADERS,
             ),
             ("_print", ["native/print/write.c"], ["native/worker/worker.h", *LANE_HEADERS]),
             ("_observe", ["native/observe/outcomes.c"], []),

@@ -9,6 +9,8 @@ class OutcomeCounts:
     """What the outcomes of one version add up to, since they were last taken."""
 
     def ended(self, records: list[InvocationRecord], /) -> None: ...
+    def quiet(self, times: bytes, /) -> None:
+        """As QuietOnes has them (observe/outcomes.py)."""
     def throttled(self, throttles: list[Throttle], /) -> None: ...
     def take(self) -> list[tuple[int, str, int, int, int, int, int, _Values]]:
         """For each minute since the epoch and alias: invocations, errors, throttles, provisioned, spilled, and the

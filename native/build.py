@@ -27,6 +27,7 @@ SOURCES = [
     "engine/lane_state.c",
     "engine/queue.c",
     "engine/wait.c",
+    "engine/aside.c",
     "engine/round_trip.c",
     "engine/quota.c",
 ]

@@ -131,6 +131,7 @@ void stk_call_free(stk_engine *e, uint64_t ticket);
 int stk_cancel(stk_engine *e, uint64_t ticket);
 int stk_begun(stk_engine *e, uint64_t ticket);
 uint64_t stk_forget(stk_engine *e, uint64_t ticket);
+int stk_loop_aside(stk_box *box);
 int stk_loop_cold(stk_box *box);
 void stk_loop_hot(stk_box *box);
 uint32_t stk_busy_lanes(stk_engine *e);

@@ -19,11 +19,11 @@ from engine.durable.state import States
 from engine.durable.store import Store
 from engine.hosting.archives import pack
 from engine.hosting.interpreters import OWN
-from engine.hosting.invoker import Result
 from engine.hosting.layout import Layouts
 from engine.hosting.outside import Outside
 from engine.hosting.packages import Packages
 from engine.hosting.placements import Hosting
+from engine.hosting.results import Result
 from engine.observe.counters import Counters
 from engine.observe.outcomes import OutcomeBatch, Outcomes
 from engine.observe.records import FunctionOutput

@@ -20,7 +20,6 @@ LogSink = Callable[[str, str, str], None]  # function name, request id ("" when 
 OK: int = lib.STK_OK
 FAULT: int = lib.STK_FAULT
 WANT_TAIL: int = lib.STK_WANT_TAIL
-INLINE: int = lib.STK_INLINE
 # An stk_outcome but for its ticket and token: one step, where cffi would take one for each member.
 _OUTCOME = Struct("@16xIiPQPQQ5QIIQ16s")
 assert _OUTCOME.size == ffi.sizeof("stk_outcome")
@@ -201,15 +200,13 @@ def uuid_text(id: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def read_outcome(o: Any, in_place: int = 0) -> Outcome:
-    """A C outcome, by its pointer, copied into Python's memory; in_place: but a large result, which is a memoryview."""
+def read_outcome(o: Any) -> Outcome:
+    """A C outcome, by its pointer, copied into Python's memory."""
     (
         status, detail, _, length, _, log_length, log_dropped, submitted, dispatched, started, ended, done, peak_kib,
         cold, born, id,
     ) = _OUTCOME.unpack(ffi.buffer(o))  # fmt: skip
-    data: bytes = ffi.buffer(o.data, length) if length else b""
-    if length:
-        data = memoryview(data) if in_place and length > INLINE and status == OK else data[:]  # type: ignore[assignment]
+    data = ffi.buffer(o.data, length)[:] if length else b""
     log = ffi.buffer(o.log, log_length)[:].decode("utf-8", "replace") if log_length else ""
     return Outcome(
         status, detail, data, log, log_dropped, uuid_text(id), submitted, dispatched, started, ended, done, peak_kib,

@@ -25,9 +25,8 @@ _submit_as = lib.stk_submit_as
 _reap_spin = lib.stk_reap_spin
 _BATCH = 128
 _BUFFER = 256 * 1024
-# A flag of submit: a large result is not copied. Its bytes are the engine's, until `done` has returned.
-IN_PLACE = 1 << 31
 _SPIN_NS = 4000  # of one poll: other tasks of the loop must not notice
+_ASIDE_NS = 1_000_000  # between two looks at whether the loop is on its workers' core
 
 
 # A response is a stream of chunks, and this is how its last one reaches the caller: (None, value) of a plain result, or
@@ -36,14 +35,27 @@ _SPIN_NS = 4000  # of one poll: other tasks of the loop must not notice
 LastChunk = Callable[[Outcome | None, Any], None]
 
 
+class Owed:
+    """An invocation whose end is told together with those of all that ended by the same look: `Reaper.together` gets
+    them and their tickets, whose outcomes are the engine's until `outcome` or stk_call_free has had each."""
+
+    __slots__ = ()
+
+
 class Reaper:
     """One loop's mailbox. `hot`: poll while calls are in flight instead of sleeping at once."""
 
     def __init__(
-        self, dispatch: Dispatch, loop: asyncio.AbstractEventLoop, epoll: select.epoll, hot_ns: int
+        self,
+        dispatch: Dispatch,
+        loop: asyncio.AbstractEventLoop,
+        epoll: select.epoll,
+        hot_ns: int,
+        aside: bool = False,
     ) -> None:
+        """aside: may the loop's thread go to another core than its workers'?"""
         self._dispatch = dispatch
-        self._engine = dispatch.pointer
+        self.engine = dispatch.pointer
         self._loop = loop
         self._epoll = epoll
         self._hot_ns = hot_ns
@@ -57,10 +69,13 @@ class Reaper:
         self._outcome = ffi.new("stk_outcome *")
         self._next_token = itertools.count(1).__next__
         # A future gets a decoded value or an Outcome; the others a last chunk.
-        self._waiting: dict[int, asyncio.Future[Any] | tuple[LastChunk, bool, int]] = {}
+        self._waiting: dict[int, asyncio.Future[Any] | tuple[LastChunk, bool] | Owed] = {}
+        self.together: Callable[[list[tuple[Any, int]]], object] | None = None
+        self._owed: list[tuple[Any, int]] = []
         self._closed = False
         self._armed = False
         self._until = 0
+        self._aside_at = 0 if aside else 1 << 63
         self._call_soon = loop.call_soon
         self._turn = self._poll
         loop.add_reader(epoll.fileno(), self._rung)
@@ -78,7 +93,7 @@ class Reaper:
         if self._closed:
             raise errors.EngineClosed("the engine is closed")
         token = self._next_token()
-        self._waiting[token] = (_raw(future), True, 0) if entry.raw else future
+        self._waiting[token] = (_raw(future), True) if entry.raw else future
         ticket: int = _submit(self._box, entry.index, token, flags, data, len(data))
         if ticket < 0:
             del self._waiting[token]
@@ -88,8 +103,8 @@ class Reaper:
 
     def withdraw(self, ticket: int) -> None:
         """Its caller left: take it back if it has not begun, else let it run and drop its result."""
-        if not self._closed and not lib.stk_cancel(self._engine, ticket):
-            self._waiting.pop(lib.stk_forget(self._engine, ticket), None)
+        if not self._closed and not lib.stk_cancel(self.engine, ticket):
+            self._waiting.pop(lib.stk_forget(self.engine, ticket), None)
 
     def flush(self) -> None:
         """Deliver everything that is done."""
@@ -110,14 +125,25 @@ class Reaper:
         if self._closed:
             raise errors.EngineClosed("the engine is closed")
         token = self._next_token()
-        self._waiting[token] = (done, entry.raw, flags & IN_PLACE)
+        self._waiting[token] = (done, entry.raw)
         ticket: int = _submit_as(
-            self._box, entry.index, token, flags & ~IN_PLACE, ffi.NULL if id is None else id, timeout_ns, data, len(data)
+            self._box, entry.index, token, flags, ffi.NULL if id is None else id, timeout_ns, data, len(data)
         )
         if ticket < 0:
             del self._waiting[token]
             raise refusal(ticket, self._dispatch.payload_limit, len(data), entry)
         return ticket
+
+    def submit_owed(self, entry: FunctionEntry, data: bytes, owed: Owed, flags: int) -> None:
+        """Accept an invocation whose end `together` is called with, in the loop. Raises what refusal() makes."""
+        if self._closed:
+            raise errors.EngineClosed("the engine is closed")
+        token = self._next_token()
+        self._waiting[token] = owed
+        ticket: int = _submit(self._box, entry.index, token, flags, data, len(data))
+        if ticket < 0:
+            del self._waiting[token]
+            raise refusal(ticket, self._dispatch.payload_limit, len(data), entry)
 
     def heat(self) -> None:
         """Look for results soon, and again while they come."""
@@ -130,7 +156,7 @@ class Reaper:
     def _rung(self) -> None:
         self._epoll.poll(0, 256)  # edge-triggered: this is what resets them
         lib.stk_loop_hot(self._box)
-        lib.stk_drain_all(self._engine)
+        lib.stk_drain_all(self.engine)
         if not self._armed:
             self._armed = True
             self._until = 0
@@ -155,9 +181,12 @@ class Reaper:
                 return
         elif hot and self._waiting:
             now = lib.stk_now()
+            if now > self._aside_at:
+                self._aside_at = now + _ASIDE_NS
+                lib.stk_loop_aside(self._box)
             if not self._until:
                 self._until = now + hot
-            if now < self._until and lib.stk_may_spin(self._engine):
+            if now < self._until and lib.stk_may_spin(self.engine):
                 self._loop.call_soon(self._poll)
                 return
         if lib.stk_loop_cold(self._box):
@@ -172,7 +201,9 @@ class Reaper:
             entry = waiting.pop(words[i], None)
             status = words[i + 1]
             try:  # what one of them raises must not cost the others their results
-                if status & 0xFFFF:
+                if isinstance(entry, Owed):
+                    self._owed.append((entry, words[i + 3]))
+                elif status & 0xFFFF:
                     self._deliver_slow(entry, words[i + 3])
                 elif entry is not None:
                     at = words[i + 2]
@@ -189,21 +220,30 @@ class Reaper:
                     elif not entry.done():
                         entry.set_result(value)
             except Exception as error:
-                message = "a result could not be delivered"
-                self._loop.call_exception_handler({"message": message, "exception": error})
+                self._failed(error)
+        if self._owed and self.together is not None:
+            owed, self._owed = self._owed, []
+            try:
+                self.together(owed)
+            except Exception as error:
+                self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        message = "a result could not be delivered"
+        self._loop.call_exception_handler({"message": message, "exception": error})
+
+    def outcome(self, ticket: int) -> Outcome | None:
+        """Of an invocation that has ended, once."""
+        o = self._outcome
+        if not lib.stk_outcome_of(self.engine, ticket, o):
+            return None
+        outcome = read_outcome(o)
+        lib.stk_call_free(self.engine, ticket)
+        return outcome
 
     def _deliver_slow(self, entry: Any, ticket: int) -> None:
-        o = self._outcome
-        if not lib.stk_outcome_of(self._engine, ticket, o):
-            return
-        in_place = type(entry) is tuple and entry[2]
-        outcome = read_outcome(o, in_place)
-        try:
-            if in_place:
-                self._hand_over(entry, outcome)
-        finally:
-            lib.stk_call_free(self._engine, ticket)
-        if not in_place:
+        outcome = self.outcome(ticket)
+        if outcome is not None:
             self._hand_over(entry, outcome)
 
     def _hand_over(self, entry: Any, outcome: Outcome) -> None:

@@ -34,9 +34,8 @@ class Recent:
         found = self._by_deployment.get(id(batch.deployment))
         if found is None:
             found = self._add(batch.deployment)
-        took = found.took
-        for record in batch.records:
-            took.append(record.took)
+        found.took += batch.took
+        for record in batch.ended:
             if record.status != "success":
                 found.errors += 1
             if record.cold:

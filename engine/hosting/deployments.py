@@ -20,7 +20,7 @@ from .._native import lib
 from ..aws import traces
 from ..aws.names import Place
 from ..calls.dispatch import FunctionEntry, Outcome
-from ..calls.reaper import Reaper
+from ..calls.reaper import Owed, Reaper
 from ..errors import EngineError, InitError
 from ..observe.lines import ON_DEMAND
 from ..observe.outcomes import Outcomes, Publisher
@@ -105,7 +105,7 @@ class Deployment:
         def done(outcome: Outcome | None, _value: Any) -> None:
             assert outcome is not None, "submitted with _WANT_TAIL"
             outcome.again = int(spent * 1e9)
-            self._over()
+            self.over()
             on_outcome(outcome)
 
         assert self.entry is not None
@@ -113,10 +113,19 @@ class Deployment:
             left = int(max(0.001, self.record["Timeout"] - spent) * 1e9) if spent else 0
             self.fleet.reaper.submit(self.entry, event, done, flags | _WANT_TAIL, id, left)
         except EngineError as error:
-            self._over()
+            self.over()
             on_outcome(error)
             return
         self.fleet.reaper.heat()
+
+    def submit_owed(self, event: bytes, owed: Owed) -> None:
+        """The same once it is up, of an invocation whose end is told with others'. Raises what the engine refuses
+        with."""
+        assert self.entry is not None
+        reaper = self.fleet.reaper
+        reaper.submit_owed(self.entry, event, owed, _WANT_TAIL)
+        self.in_flight += 1
+        reaper.heat()
 
     def up(self, entry: FunctionEntry, spent: float) -> None:
         """It runs: submit what came early, which an init has cost so many seconds of its timeout."""
@@ -131,7 +140,7 @@ class Deployment:
         self.broken = True
         early, self.early = self.early or [], None
         for _event, on_outcome, _flags, _id in early:
-            self._over()
+            self.over()
             on_outcome(error)
 
     def retire(self) -> None:
@@ -140,7 +149,8 @@ class Deployment:
         if not self.in_flight:
             self._end()
 
-    def _over(self) -> None:
+    def over(self) -> None:
+        """One of its invocations has ended."""
         self.in_flight -= 1
         if not self.in_flight:
             self.idle_since = time.monotonic()

@@ -7,32 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from .. import limits, wire
 from .._native import lib
 from ..aws.faults import Fault
 from ..aws.names import LATEST, Place
-from ..calls.dispatch import Outcome, error_payload, uuid_text
-from ..calls.reaper import IN_PLACE
+from ..calls.dispatch import Outcome
 from ..durable.state import Change, State
-from ..errors import EngineError, FunctionError, FunctionTimeout, InvalidEvent, TooManyRequests
-from ..observe.functions import PROVISIONED, SPILLED, InFlight
-from ..observe.lines import error_line
-from ..observe.outcomes import Throttle
-from ..observe.records import InvocationRecord, invocation_record
+from ..errors import EngineError
+from ..observe.functions import InFlight
 from ..observe.spans import Arrival, Spans
-from .deployments import CLOCK, Deployment, Fleet, InitTimedOut
+from .deployments import Deployment, Fleet
 from .quota import Quota
+from .results import OnResult, Result, result_of, throttle
 from .tracing import Tracing
 from .usage import Usage
 
 _EXTRAS: int = lib.STK_EXTRAS
+# Of an invocation's place: it found no provisioned worker; it is one of those that all functions share.
+BESIDE, SHARED = 1, 2
+_RESERVED_FULL, _FULL = -1, -2
+_REASONS = {
+    _RESERVED_FULL: "ReservedFunctionConcurrentInvocationLimitExceeded",
+    _FULL: "ConcurrentInvocationLimitExceeded",
+}
 
 
 @dataclass(slots=True)
@@ -45,24 +46,6 @@ class Route:
     arn: str  # as invoked, when that is not the version's own: an alias's
     other: Route | None = None  # of an alias with two versions
     weight: float = 0.0  # the other's share
-
-
-@dataclass(slots=True)
-class Result:
-    """An invocation's end. payload: the response, or the error object when `failed`."""
-
-    payload: bytes
-    failed: bool
-    request_id: str
-    version: str
-    deployment: Deployment
-    record: InvocationRecord | None  # None: it has no log
-    at: float  # epoch seconds of its end
-    began: int  # of its beginning
-
-
-# Called with a Result, or with AWS's refusal.
-OnResult = Callable[["Result | Fault"], None]
 
 
 class Invoker:
@@ -192,6 +175,25 @@ class Invoker:
     def _all_reserved(self) -> int:
         return sum(self._reserved_of(name) or 0 for name in self._state.owners("concurrency"))
 
+    def enter(self, route: Route) -> int:
+        """Takes a place for an invocation, which `leave` gives back: BESIDE and SHARED; negative, of _REASONS: there is
+        none."""
+        usage = route.usage
+        beside = route.deployment.in_flight >= route.deployment.warm
+        if not usage.begin(beside):
+            return _RESERVED_FULL
+        if usage.reserved is not None:
+            return beside
+        if not self._unreserved.begin(True):
+            usage.end(beside)
+            return _FULL
+        return beside | SHARED
+
+    def leave(self, route: Route, place: int) -> None:
+        if place & SHARED:
+            self._unreserved.end(True)
+        route.usage.end(bool(place & BESIDE))
+
     def invoke(
         self,
         route: Route,
@@ -200,23 +202,16 @@ class Invoker:
         extras: wire.Extras | None,
         id: bytes = b"",
         arrival: Arrival | None = None,
-        in_place: bool = False,
     ) -> bytes:
-        """Run it. `on_result` is called exactly once, in the loop, maybe before this returns; in_place: a large payload
-        is then a memoryview of what is no more when that returns. The request id, 16 bytes: `id`, or a new one. Extras' trace is complete (aws/traces.py), or "". Raises Fault: TooManyRequestsException,
+        """Run it. `on_result` is called exactly once, in the loop, maybe before this returns. The request id, 16 bytes:
+        `id`, or a new one. Extras' trace is complete (aws/traces.py), or "". Raises Fault: TooManyRequestsException,
         when nothing may be accepted now."""
-        usage = route.usage
-        beside = route.deployment.in_flight >= route.deployment.warm
-        if not usage.begin(beside):
-            reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
-            raise self._throttled(route, reason, extras, id, arrival)
-        shared = self._unreserved if usage.reserved is None else None
-        if shared is not None and not shared.begin(True):
-            usage.end(beside)
-            raise self._throttled(route, "ConcurrentInvocationLimitExceeded", extras, id, arrival)
+        place = self.enter(route)
+        if place < 0:
+            raise self._throttled(route, _REASONS[place], extras, id, arrival)
         id = id or new_id()
         deployment, alias = route.deployment, route.arn
-        flags = IN_PLACE if in_place else 0
+        flags = 0
         if self.tap is not None:
             self.tap(route.name, event)
         if alias:
@@ -226,13 +221,11 @@ class Invoker:
         if extras is not None:
             if extras.trace and self._tracing is not None:
                 span = self._tracing.begin(deployment, alias, extras, id, arrival)
-            event, flags = wire.attach(extras, event), flags | _EXTRAS
+            event, flags = wire.attach(extras, event), _EXTRAS
 
         def on_outcome(outcome: Outcome | EngineError) -> None:
-            if shared is not None:
-                shared.end(True)
-            usage.end(beside)
-            result = _result(deployment, outcome, id, alias, beside)
+            self.leave(route, place)
+            result = result_of(deployment, outcome, id, alias, bool(place & BESIDE))
             if span is not None and self._tracing is not None:
                 self._tracing.ended(span, outcome, result)
             on_result(result)
@@ -245,7 +238,7 @@ class Invoker:
     ) -> Fault:
         if extras is not None and extras.trace and self._tracing is not None and arrival is None:
             self._tracing.throttled(route.deployment, route.arn, extras, id or new_id())
-        return _throttle(route.deployment, reason, route.arn)
+        return throttle(route.deployment, reason, route.arn)
 
     async def result(
         self,
@@ -327,83 +320,3 @@ def new_id() -> bytes:
 
 _FREE = ~((0xF << 76) | (0x3 << 62))
 _VERSION_4 = (0x4 << 76) | (0x2 << 62)
-
-
-def _result(
-    deployment: Deployment, outcome: Outcome | EngineError, id: bytes, alias: str, beside: bool
-) -> Result | Fault:
-    """An invocation's end, published as it is returned. alias: the ARN of the one that it was invoked by; beside: it
-    found none provisioned."""
-    version, now = deployment.key[1], time.time()
-    if not isinstance(outcome, Outcome):
-        if isinstance(outcome, FunctionError):
-            return _init_failed(deployment, outcome, uuid_text(id), now, alias)
-        return _refused(deployment, outcome, alias)
-    entry = deployment.entry
-    assert entry is not None
-    record = invocation_record(entry, outcome, now * 1e3)
-    if deployment.warm:
-        record.provisioned = SPILLED if beside else PROVISIONED
-    _publish(deployment, record, alias)
-    began = ((outcome.started or outcome.done) + CLOCK) // 1_000_000_000  # as the worker has it
-    if outcome.status == lib.STK_OK:
-        return Result(outcome.data, False, outcome.request_id, version, deployment, record, now, began)
-    try:
-        payload = error_payload(entry, outcome)
-    except EngineError as error:
-        return _refused(deployment, error, alias)
-    return Result(payload, True, outcome.request_id, version, deployment, record, now, began)
-
-
-def _init_failed(
-    deployment: Deployment, error: FunctionError, request_id: str, now: float, alias: str
-) -> Result:
-    """The result of an invocation that ended with its init. What the init itself wrote is in the log already; of that,
-    the result's tail has the error."""
-    if isinstance(error, InitTimedOut):
-        error = FunctionTimeout(request_id, error.seconds)
-        record = InvocationRecord(request_id, now * 1e3, int(error.timeout * 1e9), 0, "timeout", cold=True)
-        _publish(deployment, record, alias)
-        payload = wire.encode(error.payload())
-        return Result(payload, True, request_id, deployment.key[1], deployment, record, now, int(now))
-    status = "timeout" if error.error_type == "Sandbox.Timedout" else "error"
-    record = InvocationRecord(
-        request_id, now * 1e3, 0, 0, status, error.error_type,
-        cold=True, init_ms=deployment.init_ms, init_status=status,
-    )  # fmt: skip
-    _publish(deployment, record, alias)
-    own: InvocationRecord | None = None
-    if deployment.info.log_group:
-        form = deployment.info.log_format
-        text = error_line(error.error_type, error.error_message, error.stack_trace, int(now * 1e3), form)
-        own = msgspec.structs.replace(record, output=text)
-    body = {"errorMessage": error.error_message, "errorType": error.error_type, "requestId": ""}
-    payload = wire.encode({**body, "stackTrace": error.stack_trace})
-    return Result(payload, True, request_id, deployment.key[1], deployment, own, now, int(now))
-
-
-def _publish(deployment: Deployment, record: InvocationRecord, alias: str) -> None:
-    if alias:
-        record.alias = alias
-    if record.cold:
-        record.init_at, deployment.init_began = deployment.init_began, 0.0
-        if deployment.init_lost_ms:
-            record.init_ms, deployment.init_lost_ms = deployment.init_lost_ms, 0.0
-            record.init_status, record.again = "timeout", True
-    deployment.outcomes.ended(record)
-
-
-def _throttle(deployment: Deployment, reason: str, alias: str) -> Fault:
-    deployment.outcomes.throttled(Throttle(time.time(), reason, alias))
-    # As recorded, a function's own limit does not say when to come back.
-    after: dict[str, None] = {"retryAfterSeconds": None} if reason.startswith("ReservedFunction") else {}
-    return Fault("TooManyRequestsException", "Rate Exceeded.", Reason=reason, Type="User", **after)
-
-
-def _refused(deployment: Deployment, error: EngineError, alias: str) -> Fault:
-    """The engine did not run it: AWS's fault for that."""
-    if isinstance(error, TooManyRequests):
-        return _throttle(deployment, "ConcurrentInvocationLimitExceeded", alias)
-    if isinstance(error, InvalidEvent):
-        return Fault("InvalidRequestContentException", str(error), Type="User")
-    return Fault("ServiceException", str(error), Type="Service")

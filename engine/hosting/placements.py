@@ -50,7 +50,7 @@ class Hosting:
         self.spans = spans
         self._states = states
         self._runtime = runtime
-        self._reaper = reaper
+        self.reaper = reaper
         self._layouts = layouts
         self._outcomes = outcomes
         self._keep = keep
@@ -84,7 +84,7 @@ class Hosting:
     def _make(self, place: Place) -> Placement:
         state = self._states.of(place.partition)
         every = self.spans is not None and self.spans.every
-        fleet = Fleet(place, self._runtime, self._reaper, self._layouts, self._outcomes, self._keep, every)
+        fleet = Fleet(place, self._runtime, self.reaper, self._layouts, self._outcomes, self._keep, every)
         invoker = Invoker(state, place, fleet, spans=self.spans, quota=self._quota)
         made = self._placements[place] = Placement(place, state, fleet, invoker)
         return made

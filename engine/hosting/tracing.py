@@ -15,7 +15,7 @@ from ..observe.spans import Arrival, Invocation, Spans, new_id
 from .deployments import CLOCK, Deployment
 
 if TYPE_CHECKING:
-    from .invoker import Result
+    from .results import Result
 
 
 class Tracing:

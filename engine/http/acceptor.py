@@ -17,7 +17,8 @@ from .budget import Budget
 if TYPE_CHECKING:
     from .connection import Connection
     from .exchange import Exchange
-    from .invoke import Endpoint, Known
+    from .invoke import Endpoint
+    from .quick import Known
 
 Upgrade = Callable[[Request], asyncio.Protocol | None]
 
@@ -45,7 +46,7 @@ class Acceptor:
         self.connections: set[Connection] = set()
         self.lingering: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.known: dict[bytes, Known] = {}  # what events have in common, by their keys (`_http.scan`)
+        self.known: dict[bytes, Known] = {}  # what Invokes have in common, by their keys (`_http.scan`)
         self._make = make
         self._servers: list[asyncio.Server] = []
         self._stopped = asyncio.Event()

@@ -251,7 +251,8 @@ class InvokeCycle(Cycle):
         if len(payload) <= WRITTEN:
             transport.write(b"".join((*out, payload)))
         else:
-            protocol.outgoing.write(b"".join(out), payload)
+            transport.writelines((b"".join(out), payload))
+            protocol.outgoing.wrote(len(payload))
         if ends:
             protocol.finish()
         protocol.responded()
@@ -274,14 +275,13 @@ class InvokeCycle(Cycle):
         together.append((protocol.descriptor, id, protocol))
         protocol.responded()
 
-    def succeed(self, lines: bytes, payload: bytes | memoryview) -> bool:
-        """The usual response, in one write: 200, with these header lines. False as in respond(). `payload` may be
-        something else once this has returned."""
+    def succeed(self, lines: bytes, payload: bytes) -> bool:
+        """The usual response, in one write: 200, with these header lines. False as in respond()."""
         protocol = self.protocol
         transport = protocol.transport
         if self.response_complete or not self.keep_alive or self.disconnected or transport.is_closing():
             headers = [tuple(line.split(b": ", 1)) for line in lines.split(b"\r\n") if line]
-            return self.respond(200, headers, bytes(payload))  # type: ignore[arg-type]
+            return self.respond(200, headers, payload)  # type: ignore[arg-type]
         if self.hold is not None:
             self.hold.release()
         size = len(payload)
@@ -290,7 +290,8 @@ class InvokeCycle(Cycle):
             return False
         self.response_complete = True
         if large:
-            protocol.outgoing.write(_HEAD % (protocol.acceptor.date(), lines, size, b""), payload)
+            transport.writelines((_HEAD % (protocol.acceptor.date(), lines, size, b""), payload))
+            protocol.outgoing.wrote(size)
         else:
             transport.write(_HEAD % (protocol.acceptor.date(), lines, size, payload))
         protocol.responded()

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from .. import limits, wire
@@ -18,8 +18,9 @@ from ..aws.model import Model
 from ..aws.service import Access
 from ..calls.dispatch import uuid_text
 from ..hosting.deployments import Deployment
-from ..hosting.invoker import OnResult, Result, new_id
+from ..hosting.invoker import Route, new_id
 from ..hosting.placements import Hosting, Placement
+from ..hosting.results import OnResult, Result
 from ..routing import recursion
 from ..routing.event import AcceptedEvent
 from ..routing.events import Events
@@ -29,6 +30,7 @@ from .budget import SMALL
 from .cycle import ACCEPTED, REMAPPED, InvokeCycle, no_room
 from .door import Door
 from .pace import Pace
+from .quick import Answers, Known, Name, QuickCycle
 
 if TYPE_CHECKING:
     from .protocol import Protocol
@@ -51,15 +53,6 @@ _HEADERS = (
     b"content-type: application/json\r\nx-amzn-requestid: %b\r\nx-amzn-remapped-content-length: 0\r\n"
     b"x-amz-executed-version: %b\r\nx-amzn-trace-id: %b\r\n"
 )
-Name = tuple[str, str | None]  # of a function, and its qualifier
-
-
-class Known(NamedTuple):
-    """What all events have in common whose requests differ in nothing but body, date and signature."""
-
-    placement: Placement
-    partition: str
-    function: Name
 
 
 class Endpoint:
@@ -80,6 +73,7 @@ class Endpoint:
         self._model = model
         self._door = door
         self._names: dict[tuple[bytes, Placement], Name] = {}
+        self._answers = Answers(hosting, self._respond)
         self._paces: dict[Deployment, Pace] = {}
         self._hosts: set[bytes] = set()  # Host headers that are this server's
         # To whom the responses of events that became durable together are owed: descriptor, request id, connection.
@@ -95,13 +89,18 @@ class Endpoint:
         except Exception as error:
             self._failed(cycle, error)
 
-    def event(self, cycle: InvokeCycle, known: Known, body: bytes) -> None:
-        """The same for an event of those."""
+    def quickly(self, cycle: QuickCycle, known: Known, body: bytes) -> bool:
+        """The same for one that is known. False, with nothing done: what is known is not enough now."""
+        if not known.event:
+            return self._answers.begin(cycle, known, body)
+        cycle.again()
+        placement = known.placement
         try:
-            known.placement.invoker.route(*known.function)
-            self._accept(cycle, known.partition, known.function, body or b"{}", None)
+            placement.invoker.route(*known.function)
+            self._accept(cycle, placement.place.partition, known.function, body or b"{}", None)
         except Exception as error:
             self._failed(cycle, error)
+        return True
 
     def _failed(self, cycle: InvokeCycle, error: Exception) -> None:
         if not isinstance(error, Fault):
@@ -165,12 +164,9 @@ class Endpoint:
         if kind == DRY_RUN:
             cycle.respond(204, [(b"x-amzn-requestid", str(uuid.uuid4()).encode()), REMAPPED], b"")
             return
+        if cycle.key is not None and not self._door.guarded and b"X-Amz-Credential=" not in cycle.url:
+            self._know(cycle, Known(placement, function, kind == EVENT), route)
         if kind == EVENT:
-            if cycle.key is not None and not self._door.guarded and b"X-Amz-Credential=" not in cycle.url:
-                known = cycle.protocol.acceptor.known
-                if len(known) >= _NAMES_KEPT:
-                    known.clear()
-                known[cycle.key] = Known(placement, placement.place.partition, function)
             self._accept(cycle, placement.place.partition, function, body or b"{}", extras)
             return
         request_id = new_id()
@@ -187,14 +183,7 @@ class Endpoint:
         with_tail = options.get(_LOG) == b"Tail"
 
         def on_result(result: Result | Fault) -> None:
-            if isinstance(result, Fault):
-                self._refuse(cycle, malformed.explained(result, body), uuid_text(request_id))
-                return
-            deployment, size = result.deployment, len(result.payload)
-            if size > SMALL or deployment.reply_bytes:
-                deployment.reply_bytes = max(size, deployment.reply_bytes * 7 // 8) // SMALL * SMALL
-            if not cycle.succeed(_headers(result, with_tail, trace), result.payload):
-                self._refuse(cycle, no_room(), uuid_text(request_id))
+            self._respond(cycle, result, body, uuid_text(request_id), with_tail, trace)
 
         if route.deployment.reply_bytes == 0:
             placement.invoker.invoke(route, body or b"{}", on_result, extras, request_id)
@@ -203,8 +192,37 @@ class Endpoint:
             self._invoke_in_time(
                 route.deployment,
                 on_result,
-                lambda then: invoke(route, body or b"{}", then, extras, request_id, in_place=True),
+                lambda then: invoke(route, body or b"{}", then, extras, request_id),
             )
+
+    def _know(self, cycle: InvokeCycle, found: Known, route: Route) -> None:
+        """Another like this one is known by its key."""
+        protocol, key = cycle.protocol, cycle.key
+        if key is None or not (found.event or self._answers.take(protocol, found.placement.invoker, route)):
+            return
+        known = protocol.acceptor.known
+        if len(known) >= _NAMES_KEPT:
+            known.clear()
+        known[key] = found
+
+    def _respond(
+        self,
+        cycle: InvokeCycle,
+        result: Result | Fault,
+        body: bytes,
+        request_id: str,
+        with_tail: bool = False,
+        trace: bytes = b"",
+    ) -> None:
+        """As an invocation ended."""
+        if isinstance(result, Fault):
+            self._refuse(cycle, malformed.explained(result, body), request_id)
+            return
+        deployment, size = result.deployment, len(result.payload)
+        if size > SMALL or deployment.reply_bytes:
+            deployment.reply_bytes = max(size, deployment.reply_bytes * 7 // 8) // SMALL * SMALL
+        if not cycle.succeed(_headers(result, with_tail, trace), result.payload):
+            self._refuse(cycle, no_room(), request_id)
 
     def _invoke_in_time(
         self, deployment: Deployment, on_result: OnResult, invoke: Callable[[OnResult], object]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import os
 import struct
 import termios
 
@@ -14,14 +13,13 @@ from .budget import WRITTEN, Budget, Hold
 class Outgoing:
     """Of one transport."""
 
-    __slots__ = ("_budget", "_descriptor", "_hold", "_transport")
+    __slots__ = ("_budget", "_hold", "_transport")
 
     def __init__(self, transport: asyncio.Transport, budget: Budget) -> None:
         transport.set_write_buffer_limits(
             high=WRITTEN, low=0
         )  # so that resume_writing() says that all is taken
         self._transport = transport
-        self._descriptor: int = transport.get_extra_info("socket").fileno()
         self._budget = budget
         self._hold = Hold(budget)
 
@@ -30,22 +28,6 @@ class Outgoing:
         if size <= WRITTEN:
             return True
         return self._budget.make_room(size - self._hold.bytes) and self._hold.take(size)
-
-    def write(self, head: bytes, payload: bytes | memoryview) -> None:
-        """A response that there was room for: what the kernel takes at once, as it usually does all of it, from where it
-        lies, and the rest by the transport."""
-        sent = 0
-        if not self._transport.get_write_buffer_size():
-            try:
-                sent = os.writev(self._descriptor, (head, payload))
-            except OSError:  # it takes none now; or never, which the transport finds out, too
-                pass
-        left = sent - len(head)
-        if left < 0:
-            self._transport.writelines((head[sent:], bytes(payload)))
-        elif left < len(payload):
-            self._transport.write(bytes(memoryview(payload)[left:]))
-        self.wrote(len(payload))
 
     def wrote(self, size: int) -> None:
         """A response that there was room for was given to the transport, which may have passed all of it on."""
@@ -73,7 +55,8 @@ class Outgoing:
         if not left:
             self._hold.release()
             return 0
-        (with_kernel,) = struct.unpack("i", fcntl.ioctl(self._descriptor, termios.TIOCOUTQ, bytes(4)))
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        (with_kernel,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))
         return -(left + int(with_kernel))
 
     def _cut_off(self) -> None:

@@ -22,10 +22,12 @@ from .budget import FREE
 from .connection import FIELDS, HEAD_BYTES, Connection
 from .cycle import Cycle, Header, InvokeCycle
 from .exchange import Exchange, request_of
+from .quick import QuickCycle
 
 if TYPE_CHECKING:
+    from .._http import Scanned
     from .acceptor import Acceptor
-    from .invoke import Known
+    from .quick import Known
 
 READ_SECONDS = 30.0
 LINGER_PAUSE = 0.005  # seconds between two pieces of what is not read any more
@@ -36,7 +38,6 @@ _ROUTE = b"/2015-03-31/functions/"
 _INVOCATIONS = b"/invocations"
 _WEB_SOCKET = (b"upgrade", b"websocket")
 _NOTHING: dict[bytes, Known] = {}  # is known of a request that waits behind another one, or is counted
-_NO_HEADERS: list[Header] = []
 
 
 class Protocol(Connection):
@@ -62,6 +63,7 @@ class Protocol(Connection):
         self._received = 0
         self._blocked = False  # the next request, by a response that is not taken
         self._beginning = False
+        self._quick: QuickCycle | None = None  # of all requests that are known, one after the other
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -107,10 +109,7 @@ class Protocol(Connection):
             alone = size <= FREE and (before is None or before.response_complete)
             found = scan(data, self.acceptor.known if alone else _NOTHING)
             if found is not None:
-                if len(found) == 2:
-                    self._event(*found)
-                else:
-                    self.whole(*found)
+                self.take(data, found)
                 return
         if size > _PIECE:
             view = memoryview(data)
@@ -136,16 +135,22 @@ class Protocol(Connection):
         elif self._timer is not None:
             self._in_time()
 
-    def _event(self, known: Known, body: bytes) -> None:
-        """An event like one that was accepted before has come, all of it."""
-        cycle = self.cycle = self.running = InvokeCycle(self, b"", _NO_HEADERS, True, FREE)
-        cycle.more_body = False
-        self.endpoint.event(cycle, known, body)
-        if self._timer is not None:
-            self._in_time()
+    def take(self, data: bytes, found: Scanned) -> None:
+        """A plain request has come, all of it, as `scan` found it."""
+        if len(found) == 2:
+            self._quick = self._quick or QuickCycle(self)
+            if self.endpoint.quickly(self._quick, *found):
+                if self._timer is not None:
+                    self._in_time()
+                return
+            again = scan(data, _NOTHING)
+            assert again is not None and len(again) == 5
+            found = again
+            self.acceptor.known.pop(found[4] or b"", None)
+        self.whole(*found)
 
     def whole(self, method: str, url: bytes, headers: list[Header], body: bytes, key: bytes | None) -> None:
-        """A plain request has come, all of it."""
+        """The same of one that nothing is known of."""
         self.begun = True
         self._expects_100 = False
         try:

@@ -201,7 +201,7 @@ class Server:
         outside = Outside(loop, logs.printed, watched.printed)
         stack.callback(outside.flush)
         runtime = engine(outside, 0, options.workers)
-        reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns)
+        reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns, aside=True)
         stack.push_async_callback(_end, runtime, reaper)
         outcomes.subscribe(counters)
         outcomes.subscribe(watched.ended)

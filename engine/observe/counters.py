@@ -23,13 +23,17 @@ class Counters:
     def __call__(self, batch: OutcomeBatch) -> None:
         counts = self._of(batch.deployment.function_arn)
         duration = cold = 0
-        for record in batch.records:
+        for record in batch.ended:
             duration += record.took
             if record.cold:
                 cold += 1
             if record.status != "success":
                 counts["errors"][record.status] += 1
-        counts["invocations"] += len(batch.records)
+        counts["invocations"] += len(batch.ended)
+        for quiet in batch.quiet:
+            took = quiet.took
+            counts["invocations"] += len(took)
+            duration += sum(took)
         counts["cold_starts"] += cold
         counts["duration_ns"] += duration
         for throttle in batch.throttles:

@@ -72,9 +72,11 @@ class FunctionMetrics:
     def __call__(self, batch: OutcomeBatch) -> None:
         of = batch.deployment
         _, counts = self._counts.get(id(of)) or self._counts.setdefault(id(of), (of, OutcomeCounts()))
-        if batch.records:
+        if batch.ended or batch.quiet:
             self._ran[id(of)] = of
-            counts.ended(batch.records)
+            counts.ended(batch.ended)
+            for quiet in batch.quiet:
+                counts.quiet(quiet.times)
         if batch.throttles:
             counts.throttled(batch.throttles)
 

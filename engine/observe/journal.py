@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from .._native import ffi, lib
-from .records import DeploymentInfo, FunctionOutput, InvocationRecord
+from .records import DeploymentInfo, FunctionOutput, InvocationRecord, Quiet
 
 HALF = 32 * 1024 * 1024  # bytes; what the process has not taken beyond that is dropped, and counted
 TURN = 256 * 1024  # bytes after which the halves change places
@@ -67,7 +67,7 @@ class Counted(msgspec.Struct, tag=5, array_like=True, gc=False):
     values: dict[str, float]
 
 
-Entry = InvocationRecord | Described | Forgotten | FunctionOutput | Throttled | Counted
+Entry = InvocationRecord | Quiet | Described | Forgotten | FunctionOutput | Throttled | Counted
 
 
 class Step(msgspec.Struct, tag=True, array_like=True, gc=False):
@@ -130,6 +130,11 @@ class Journal:
         if not self._write(record):
             self.dropped += 1
 
+    def quiet(self, lines: bytes, count: int) -> None:
+        """So many invocations that ended quietly, as lines already."""
+        if not self._append(lines):
+            self.dropped += count
+
     def printed(self, output: FunctionOutput) -> None:
         self._write(output)
 
@@ -174,11 +179,14 @@ class Journal:
         self._memory.close()
 
     def _write(self, entry: Entry) -> bool:
-        """False: there is no room."""
         try:
             data = _encode((entry,))
         except UnicodeEncodeError:  # lone surrogates, which no UTF-8 has
             data = _encode((_utf8(entry),))
+        return self._append(data)
+
+    def _append(self, data: bytes) -> bool:
+        """Whole lines. False: there is no room."""
         at = self._at
         end = at + len(data)
         if end > self._limit:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from .lines import InvocationLog, LogEvent, begins_init, billed, end_line, render, report_line, start_line
-from .records import DeploymentInfo, InvocationRecord
+from .records import DeploymentInfo, InvocationRecord, Quiet
 
 
 class Plain(msgspec.Struct, array_like=True, gc=False):
@@ -39,15 +39,17 @@ class Plain(msgspec.Struct, array_like=True, gc=False):
         ]  # fmt: skip
 
 
-def log_events(info: DeploymentInfo, records: Sequence[InvocationRecord]) -> list[LogEvent | Plain]:
+def log_events(info: DeploymentInfo, records: Sequence[InvocationRecord | Quiet]) -> list[LogEvent | Plain]:
     """Of one deployment's invocations, in order."""
     out: list[LogEvent | Plain] = []
     text = info.log_format.log_format == "Text"
     for r in records:
-        if text and r.status == "success" and not r.cold and not (r.output or r.trace):
+        if text and (
+            isinstance(r, Quiet) or (r.status == "success" and not r.cold and not (r.output or r.trace))
+        ):
             out.append(Plain(r.request_id, r.at, r.took, info.version, info.memory_size, r.peak_kib))
         else:
-            out += render(_invocation_log(info, r), info.log_format)
+            out += render(_invocation_log(info, r.record() if isinstance(r, Quiet) else r), info.log_format)
     return out
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
 from .journal import Journal, Throttled
-from .records import DeploymentInfo, InvocationRecord
+from .records import DeploymentInfo, InvocationRecord, Quiet
 
 FLUSH_SECONDS = 0.05
+_decode = msgspec.json.Decoder(Quiet).decode_lines
 
 
 class Throttle(msgspec.Struct, gc=False):
@@ -29,12 +31,36 @@ class Throttle(msgspec.Struct, gc=False):
 
 @dataclass(slots=True)
 class OutcomeBatch:
-    """One deployment's outcomes since the last batch, in order."""
+    """One deployment's outcomes since the last batch: `quiet` ones by themselves, each kind in order."""
 
     deployment: DeploymentInfo
-    records: list[InvocationRecord]
+    ended: list[InvocationRecord]  # that were not quiet
     throttles: list[Throttle]
     number: int = 0  # of its deployment in the journal, once that has one
+    quiet: list[QuietOnes] = field(default_factory=list)
+
+    @property
+    def records(self) -> list[InvocationRecord]:
+        """All that ended, in order: made for this, for who watches them."""
+        quiet = [each.record() for some in self.quiet for each in _decode(some.lines)]
+        return sorted(self.ended + quiet, key=lambda record: record.at) if quiet else self.ended
+
+    @property
+    def took(self) -> list[int]:
+        """Nanoseconds in the handler, of all that ended, in no order."""
+        return [record.took for record in self.ended] + [took for some in self.quiet for took in some.took]
+
+
+class QuietOnes(NamedTuple):
+    """Invocations that ended quietly. lines: of the journal; times: of each, two 64-bit numbers: its end, microseconds
+    of the epoch, and nanoseconds in the handler."""
+
+    lines: bytes
+    times: bytes
+
+    @property
+    def took(self) -> list[int]:
+        return memoryview(self.times).cast("q")[1::2].tolist()
 
 
 Subscriber = Callable[[OutcomeBatch], object]
@@ -57,11 +83,28 @@ class Publisher:
 
     def ended(self, record: InvocationRecord) -> None:
         batch = self._pending or self._begin()
-        batch.records.append(record)
+        batch.ended.append(record)
         journal = self._outcomes.journal
         if journal is not None and (self.info.log_group or journal.whole):
             record.deployment = batch.number or self._describe(batch, journal)
             journal.ended(record)
+
+    def number(self) -> int:
+        """By which the journal's next lines name the deployment; 0 where it has none of them."""
+        batch = self._pending or self._begin()
+        journal = self._outcomes.journal
+        if batch.number or journal is None or not (self.info.log_group or journal.whole):
+            return batch.number
+        return self._describe(batch, journal)
+
+    def quiet(self, lines: bytes, times: bytes) -> None:
+        """So many that ended quietly, whose lines have that number: in the journal once this returns."""
+        batch = self._pending or self._begin()
+        batch.quiet.append(QuietOnes(lines, times))
+        if batch.number:
+            journal = self._outcomes.journal
+            assert journal is not None
+            journal.quiet(lines, len(times) // 16)
 
     def throttled(self, throttle: Throttle) -> None:
         batch = self._pending or self._begin()

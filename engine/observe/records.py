@@ -61,6 +61,25 @@ class InvocationRecord(msgspec.Struct, tag=0, array_like=True, gc=False):
     trace: str = ""  # of one that is traced: the trace's id and its segment's, with a blank between
 
 
+class Quiet(msgspec.Struct, tag=6, array_like=True, gc=False):
+    """One that succeeded, was not the first of its worker and wrote nothing, as most: what there is to say of it, as
+    native code writes it (native/http/respond.c)."""
+
+    request_id: str
+    at: float
+    took: int
+    peak_kib: int
+    produced: int
+    born: int
+    deployment: int
+
+    def record(self) -> InvocationRecord:
+        return InvocationRecord(
+            self.request_id, self.at, self.took, self.peak_kib,
+            produced=self.produced, born=self.born, deployment=self.deployment,
+        )  # fmt: skip
+
+
 class FunctionOutput(msgspec.Struct, tag=3, array_like=True):
     """Output of a function that belongs to no invocation."""
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from ..aws.names import Place
 from ..calls.dispatch import uuid_text
-from ..hosting.invoker import Result
 from ..hosting.placements import Placement
+from ..hosting.results import Result
 from ..observe.counters import Counters
 from ..observe.functions import DROPPED, RECURSIVE, FunctionMetrics
 from ..observe.records import FunctionOutput

@@ -24,8 +24,8 @@ from ..aws.faults import Fault
 from ..aws.names import LATEST, Place
 from ..durable.queue import Leased, QueueFull, Queues
 from ..durable.state import Change
-from ..hosting.invoker import Result
 from ..hosting.placements import Hosting, Placement
+from ..hosting.results import Result
 from ..hosting.usage import Usage
 from ..observe.functions import AGE, RECEIVED
 from ..observe.spans import Arrival

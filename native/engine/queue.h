@@ -310,6 +310,9 @@ int stk_cancel(stk_engine *e, uint64_t ticket);
 int stk_begun(stk_engine *e, uint64_t ticket); /* does it run now, as far as its worker claims? */
 uint64_t stk_forget(stk_engine *e, uint64_t ticket); /* discard its result; it runs on. Its token, or 0 */
 
+/* Go to another core where every busy worker is on this thread's, so that neither runs while the other one does: the
+ * kernel leaves both where they are, as each sleeps in between. 1: it went, which takes some 10 us. */
+int stk_loop_aside(stk_box *box);
 /* The loop that reaps goes to sleep: 0, or 1 when there is something to reap first. */
 int stk_loop_cold(stk_box *box);
 void stk_loop_hot(stk_box *box);

@@ -1,30 +1,23 @@
-/* Two short cuts of an HTTP server's: taking a plain request apart, and writing many responses.
-
-   A request that came whole, in one read, and has nothing in it but what every request has: taken apart in one pass.
+/* A request that came whole, in one read, and has nothing in it but what every request has: taken apart in one pass.
 
    It is a fast path beside the parser, so it must never understand anything otherwise than that does: scan() takes
    what has exactly one reading, and says None to all else (another version, chunks, an upgrade, Connection, Expect, a
    folded line, a byte beyond ASCII, a length that is not the body's, anything behind the body), which the parser has.
 
-   An Invoke of type Event in which nothing else decides anything but its URL, its host and the scope of its signature
-   has those as its key: who has answered one of a key knows all that is to be known of the next but its body. A header
-   that this does not know to be harmless (any other of AWS's, any that a browser adds) makes it a request without one. */
+   A POST, as an Invoke is, in which nothing decides anything but its URL, its host, the scope of its signature and
+   whether it is an event has those as its key: who has answered one of a key knows all that is to be known of the next
+   but its body. A header that this does not know to be harmless (any other of AWS's, any that a browser adds) makes it a
+   request without one. */
 
-#define Py_LIMITED_API 0x030B0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
 #include <string.h>
-#include <sys/socket.h>
+
+#include "http/http.h"
 
 enum {
     FIELDS = 64,       /* headers; who sends more is the parser's */
     NAME = 64,         /* bytes of a header's name */
     DIGITS = 9,        /* of a body's length */
     KEY = 1024,        /* bytes of a key */
-    SENDS = 256,       /* responses that are written at once */
-    RESPONSE = 512,    /* bytes of each */
-    ID = 16,           /* bytes of a request's id, and of its text */
-    TEXT = 36,
     NAMES = 128,       /* header names that are kept */
 };
 
@@ -177,26 +170,28 @@ static PyObject *key_of(const request *r)
 {
     static const char NONE[] = "";
     text host = {NONE, NONE}, scope = {NONE, NONE};
-    int event = 0;
+    char kind = 0; /* 'E': an event; 'R': its response is waited for, as without the header */
     for (const field *f = r->fields; f < r->fields + r->n; f++) {
         if (is(f->name, f->n, "host") && host.at == NONE)
             host = f->value;
         else if (is(f->name, f->n, "authorization") && scope.at == NONE) {
             const char *comma = memchr(f->value.at, ',', (size_t)(f->value.end - f->value.at));
             scope = (text){f->value.at, comma != NULL ? comma : f->value.end};
-        } else if (is(f->name, f->n, "x-amz-invocation-type") && !event) {
-            if (!is(f->value.at, (size_t)(f->value.end - f->value.at), "Event"))
+        } else if (is(f->name, f->n, "x-amz-invocation-type") && !kind) {
+            size_t n = (size_t)(f->value.end - f->value.at);
+            kind = is(f->value.at, n, "Event") ? 'E' : is(f->value.at, n, "RequestResponse") ? 'R' : 0;
+            if (!kind)
                 return NULL;
-            event = 1;
         } else if (is(f->name, f->n, "host") || is(f->name, f->n, "authorization") || is(f->name, f->n, "origin") ||
                    begins(f->name, f->n, "sec-") ||
                    (begins(f->name, f->n, "x-amz") && !is(f->name, f->n, "x-amz-date")))
             return NULL;
     }
     size_t sizes[] = {(size_t)(r->url.end - r->url.at), (size_t)(host.end - host.at), (size_t)(scope.end - scope.at)};
-    if (!event || r->method != 0 || host.at == NONE || sizes[0] + sizes[1] + sizes[2] > KEY)
+    if (r->method != 0 || host.at == NONE || sizes[0] + sizes[1] + sizes[2] > KEY)
         return NULL;
-    char key[KEY + 2], *end = key;
+    char key[KEY + 3], *end = key;
+    *end++ = kind ? kind : 'R';
     memcpy(end, r->url.at, sizes[0]);
     end += sizes[0];
     *end++ = 0;
@@ -224,7 +219,7 @@ static PyObject *headers_of(const request *r)
     return headers;
 }
 
-static PyObject *scan(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n)
+PyObject *http_scan(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n)
 {
     char *bytes;
     Py_ssize_t size;
@@ -254,89 +249,7 @@ static PyObject *scan(PyObject *Py_UNUSED(module), PyObject *const *arguments, P
     return result;
 }
 
-static char *hex_of(char *to, const char *id, size_t n)
-{
-    static const char DIGIT[] = "0123456789abcdef";
-    for (size_t i = 0; i < n; i++) {
-        *to++ = DIGIT[(unsigned char)id[i] >> 4];
-        *to++ = DIGIT[(unsigned char)id[i] & 15];
-    }
-    return to;
-}
-
-/* A request id as text, as in uuid_text (engine/calls/dispatch.py). */
-static void text_of(char to[TEXT], const char *id)
-{
-    static const size_t GROUPS[] = {4, 2, 2, 2, 6};
-    for (size_t i = 0; i < sizeof GROUPS / sizeof *GROUPS; id += GROUPS[i++]) {
-        if (i)
-            *to++ = '-';
-        to = hex_of(to, id, GROUPS[i]);
-    }
-}
-
-/* To each socket what all have in common with its own id in it, without the interpreter's lock: other threads run
-   meanwhile. */
-static PyObject *send_all(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
-{
-    struct {
-        int descriptor;
-        ssize_t done;
-        char id[ID];
-    } sends[SENDS];
-    char *before, *after, response[RESPONSE];
-    Py_ssize_t n, before_size, after_size;
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "send_all(before, receivers, after)");
-        return NULL;
-    }
-    if (PyBytes_AsStringAndSize(arguments[0], &before, &before_size) < 0 || (n = PyList_Size(arguments[1])) < 0 ||
-        PyBytes_AsStringAndSize(arguments[2], &after, &after_size) < 0)
-        return NULL;
-    size_t size = (size_t)before_size + TEXT + (size_t)after_size;
-    if (size > RESPONSE) {
-        PyErr_SetString(PyExc_ValueError, "a response is too large");
-        return NULL;
-    }
-    memcpy(response, before, (size_t)before_size);
-    memcpy(response + before_size + TEXT, after, (size_t)after_size);
-    PyObject *cut = PyList_New(0);
-    for (Py_ssize_t at = 0, filled; cut != NULL && at < n; at += filled) {
-        for (filled = 0; filled < SENDS && at + filled < n; filled++) {
-            PyObject *receiver = PyList_GetItem(arguments[1], at + filled);
-            char *id;
-            Py_ssize_t id_size;
-            long descriptor = -1;
-            if (!PyTuple_Check(receiver) || PyTuple_Size(receiver) < 2 ||
-                PyBytes_AsStringAndSize(PyTuple_GetItem(receiver, 1), &id, &id_size) < 0 || id_size != ID ||
-                ((descriptor = PyLong_AsLong(PyTuple_GetItem(receiver, 0))) == -1 && PyErr_Occurred())) {
-                if (!PyErr_Occurred())
-                    PyErr_SetString(PyExc_TypeError, "a list of (descriptor, 16 bytes, ...)");
-                Py_DECREF(cut);
-                return NULL;
-            }
-            sends[filled].descriptor = (int)descriptor;
-            memcpy(sends[filled].id, id, ID);
-        }
-        Py_BEGIN_ALLOW_THREADS
-        for (Py_ssize_t i = 0; i < filled; i++) {
-            text_of(response + before_size, sends[i].id);
-            sends[i].done = send(sends[i].descriptor, response, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-        }
-        Py_END_ALLOW_THREADS
-        for (Py_ssize_t i = 0; cut != NULL && i < filled; i++) {
-            if (sends[i].done == (ssize_t)size)
-                continue;
-            PyObject *pair = Py_BuildValue("nn", at + i, sends[i].done > 0 ? (Py_ssize_t)sends[i].done : 0);
-            if (pair == NULL || PyList_Append(cut, pair) < 0)
-                Py_CLEAR(cut);
-            Py_XDECREF(pair);
-        }
-    }
-    return cut;
-}
-
-static int prepare(PyObject *Py_UNUSED(module))
+int request_prepare(void)
 {
     if (methods_[0] != NULL)
         return 0;
@@ -348,22 +261,4 @@ static int prepare(PyObject *Py_UNUSED(module))
         if ((methods_[i] = PyUnicode_InternFromString(METHODS[i])) == NULL)
             return -1;
     return 0;
-}
-
-static PyMethodDef functions[] = {
-    {"scan", (PyCFunction)(void (*)(void))scan, METH_FASTCALL,
-     "scan(data, known): (method, url, [(name, value), ...], body, key or None) of a plain request that is all of the "
-     "bytes; (known[key], body) where that is there; or None."},
-    {"send_all", (PyCFunction)(void (*)(void))send_all, METH_FASTCALL,
-     "send_all(before, [(descriptor, id, ...), ...], after): to each socket a request's id as text between what all get. "
-     "[(index, bytes), ...] of those that did not take all of it: 0 where one took none, whatever the reason."},
-    {NULL, NULL, 0, NULL},
-};
-static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)prepare}, {0, NULL}};
-static struct PyModuleDef definition = {
-    .m_base = PyModuleDef_HEAD_INIT, .m_name = "engine._http", .m_methods = functions, .m_slots = slots};
-
-PyMODINIT_FUNC PyInit__http(void)
-{
-    return PyModuleDef_Init(&definition);
 }

@@ -19,7 +19,7 @@ enum {
     BELOW = 23 - SUBBUCKET_BITS,            /* bits of a single's mantissa that no bucket tells apart */
     PROVISIONED = 1, SPILLED = 2,           /* functions.py */
 };
-static const double NS_PER_MS = 1e6, MS_PER_MINUTE = 60e3, S_PER_MINUTE = 60;
+static const double NS_PER_MS = 1e6, US_PER_MS = 1e3, MS_PER_MINUTE = 60e3, S_PER_MINUTE = 60;
 
 typedef struct {
     int32_t index;
@@ -41,7 +41,7 @@ typedef struct {
     size_t n, room;
 } outcomes;
 
-static struct { PyObject *at, *took, *status, *alias, *provisioned, *success; } names;
+static struct { PyObject *at, *took, *status, *alias, *provisioned, *success, *none; } names;
 
 static int32_t bucket_of(int64_t ns)
 {
@@ -168,6 +168,23 @@ static int succeeded(PyObject *record)
     return same;
 }
 
+/* A duration; -1 with an exception set, and nothing changed. */
+static int count_duration(count *c, int64_t took)
+{
+    if (make_room(c) < 0)
+        return -1;
+    c->low = c->invocations == 0 || took < c->low ? took : c->low;
+    c->high = c->invocations == 0 || took > c->high ? took : c->high;
+    c->sum += took;
+    c->invocations++;
+    int32_t index = bucket_of(took);
+    bucket *b = slot_of(c->buckets, c->slots, index);
+    c->used += b->times == 0;
+    b->index = index;
+    b->times++;
+    return 0;
+}
+
 static int count_record(outcomes *self, PyObject *record)
 {
     int64_t took = whole(record, names.took), provisioned = whole(record, names.provisioned);
@@ -179,20 +196,11 @@ static int count_record(outcomes *self, PyObject *record)
     PyObject *alias = PyErr_Occurred() ? NULL : text(record, names.alias);
     count *c = alias != NULL ? find(self, minute, alias) : NULL;
     Py_XDECREF(alias);
-    if (c == NULL || make_room(c) < 0)
+    if (c == NULL || count_duration(c, took) < 0)
         return -1;
-    c->low = c->invocations == 0 || took < c->low ? took : c->low;
-    c->high = c->invocations == 0 || took > c->high ? took : c->high;
-    c->sum += took;
-    c->invocations++;
     c->errors += !success;
     c->provisioned += provisioned == PROVISIONED;
     c->spilled += provisioned == SPILLED;
-    int32_t index = bucket_of(took);
-    bucket *b = slot_of(c->buckets, c->slots, index);
-    c->used += b->times == 0;
-    b->index = index;
-    b->times++;
     return 0;
 }
 
@@ -226,6 +234,24 @@ static PyObject *each(PyObject *self, PyObject *list, int (*counted)(outcomes *,
 static PyObject *ended(PyObject *self, PyObject *records)
 {
     return each(self, records, count_record);
+}
+
+/* Those that succeeded, of no alias: pairs of microseconds of the epoch at the end, and nanoseconds. */
+static PyObject *quiet(PyObject *self, PyObject *times)
+{
+    char *bytes;
+    Py_ssize_t size;
+    int64_t pair[2];
+    if (PyBytes_AsStringAndSize(times, &bytes, &size) < 0)
+        return NULL;
+    for (; size >= (Py_ssize_t)sizeof pair; bytes += sizeof pair, size -= (Py_ssize_t)sizeof pair) {
+        memcpy(pair, bytes, sizeof pair);
+        int64_t minute = periods((double)pair[0] / US_PER_MS - (double)pair[1] / NS_PER_MS, MS_PER_MINUTE);
+        count *c = PyErr_Occurred() ? NULL : find((outcomes *)self, minute, names.none);
+        if (c == NULL || count_duration(c, pair[1]) < 0)
+            return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 static PyObject *throttled(PyObject *self, PyObject *throttles)
@@ -296,6 +322,7 @@ static void dealloc(PyObject *self)
 
 static PyMethodDef methods[] = {
     {"ended", ended, METH_O, "ended(records): count them; a list of InvocationRecord."},
+    {"quiet", quiet, METH_O, "quiet(times): count them; as QuietOnes has them."},
     {"throttled", throttled, METH_O, "throttled(throttles): count them; a list of Throttle."},
     {"take", take, METH_NOARGS, "take(): what was counted since the last time."},
     {NULL, NULL, 0, NULL},
@@ -309,7 +336,7 @@ static int execute(PyObject *module)
 {
     const struct { PyObject **to; const char *text; } all[] = {
         {&names.at, "at"}, {&names.took, "took"}, {&names.status, "status"}, {&names.alias, "alias"},
-        {&names.provisioned, "provisioned"}, {&names.success, "success"}};
+        {&names.provisioned, "provisioned"}, {&names.success, "success"}, {&names.none, ""}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (*all[i].to == NULL && (*all[i].to = PyUnicode_InternFromString(all[i].text)) == NULL)
             return -1;

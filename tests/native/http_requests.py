@@ -1,4 +1,4 @@
-"""Requests for native/http/request.c, built with sanitizers: what it takes, httptools takes likewise; and what is sent.
+"""Requests for native/http, built with sanitizers: what it takes, httptools takes likewise; and what is sent.
 
 http_requests.py FOLDER_OF_THE_BUILD SEED; a sanitizer ends the process.
 """

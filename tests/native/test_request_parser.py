@@ -8,6 +8,7 @@ import pytest
 from sanitized import HERE, NATIVE, built, run
 
 SOURCE = NATIVE / "http" / "request.c"
+OTHERS = [NATIVE / "http" / name for name in ("module.c", "respond.c")]
 SEEDS = (1, 2)
 
 
@@ -42,6 +43,6 @@ def test_a_mistake_is_found(tmp_path: Path, right: str, wrong: str) -> None:
     assert text.count(right) == 1
     source = tmp_path / "request.c"
     source.write_text(text.replace(right, wrong))
-    built(tmp_path, "_http", source)
+    built(tmp_path, "_http", source, *OTHERS)
     done = run(HERE / "http_requests.py", tmp_path, SEEDS[0])
     assert done.returncode, "nothing was found"

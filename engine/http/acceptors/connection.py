@@ -12,17 +12,19 @@ import re
 from typing import TYPE_CHECKING
 
 from ..._http import scan
+from ..budget import FREE
 from ..cycle import Header
 from ..protocol import Protocol
 
 if TYPE_CHECKING:
     from ..acceptor import Acceptor
+    from ..quick import Known
     from .router import Router
 
 _PAUSE = 0.005  # seconds until it is looked again whether a client has taken its response
 _REQUEST = re.compile(rb"([A-Z]+) (/[!-~]*) HTTP/1\.1\Z")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([ -~\t]*?)[ \t]*\Z")
-_NOTHING: dict[bytes, None] = {}  # is known of events: they are the first process's
+_NOTHING: dict[bytes, Known] = {}  # is known of what is not small
 _FRAMING = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"connection", b"trailer"))
 
 
@@ -81,10 +83,10 @@ class RoutedConnection(Protocol):
 
     def _look(self, data: bytes) -> None:
         """At what begins with a request."""
-        found = scan(data, _NOTHING)
-        if found is not None and len(found) == 5:
-            if self._router.serves(*found[:3]):
-                self.whole(*found)
+        found = scan(data, self.acceptor.known if len(data) <= FREE else _NOTHING)
+        if found is not None:
+            if len(found) == 2 or self._router.serves(*found[:3]):
+                self.take(data, found)
                 return
         elif (head := plain_head(data)) is not None:
             method, url, headers, size = head

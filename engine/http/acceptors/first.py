@@ -43,7 +43,7 @@ from ...observe.journal import (
     shared as journal_memory,
 )
 from ...observe.outcomes import Outcomes, Publisher, Throttle
-from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord
+from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord, Quiet
 from ...observe.tally import Subject, Tally
 from ..options import Options
 from ..parts import GRACE
@@ -376,9 +376,9 @@ class _Acceptor:
     def _note(self, entries: Iterable[Entry]) -> None:
         described, around = self._described, self._around
         for entry in entries:
-            if isinstance(entry, InvocationRecord):
+            if isinstance(entry, Quiet | InvocationRecord):
                 if (publisher := described.get(entry.deployment)) is not None:
-                    publisher.ended(entry)
+                    publisher.ended(entry.record() if isinstance(entry, Quiet) else entry)
             elif isinstance(entry, Described):
                 described[entry.number] = self._publisher(entry.deployment)
             elif isinstance(entry, Forgotten):

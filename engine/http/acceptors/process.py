@@ -153,7 +153,7 @@ class AcceptorProcess:
         self._outside = Outside(loop, self._journal.printed, lambda output: self._flush_soon())
         self._runtime = engine(self._outside, *begin.turn)
         runtime = self._runtime
-        self._reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns)
+        self._reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns, aside=True)
         self._layouts = _Layouts(channel, loop)
         self._hosting = Hosting(
             self._states, runtime, self._reaper, self._layouts, self._outcomes, KEEP, loop, quota=self._quota
@@ -208,6 +208,7 @@ class AcceptorProcess:
         change.steps = list(changed.steps)
         self._states.of(changed.partition).apply(change)
         self._router.changed()
+        self._acceptor.known.clear()
         if changed.number:
             self._channel.send(Applied(changed.number))
 

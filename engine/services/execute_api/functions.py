@@ -15,9 +15,10 @@ from ...aws import traces
 from ...aws.faults import Fault
 from ...aws.names import Place
 from ...durable.state import Change
-from ...hosting.invoker import Result, new_id
+from ...hosting.invoker import new_id
 from ...hosting.permissions import may_invoke
 from ...hosting.placements import Hosting, Placement
+from ...hosting.results import Result
 from ..apigatewayv2.integrations import FUNCTION
 
 PRINCIPAL = "apigateway.amazonaws.com"

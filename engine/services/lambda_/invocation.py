@@ -7,7 +7,7 @@ import binascii
 
 from ... import limits, wire
 from ...aws.faults import Fault
-from ...hosting.invoker import Result
+from ...hosting.results import Result
 from ...observe.log import tail
 
 CLIENT_CONTEXT_BYTES = 3583

@@ -38,7 +38,7 @@ from ...observe.journal import (
     shared,
 )  # fmt: skip
 from ...observe.log import log_events
-from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord
+from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord, Quiet
 from .disk import rendered
 from .measured import EMF, MeasuredPoint, measured
 from .reading import FilterRead, TailedEvent
@@ -358,9 +358,9 @@ class Places:
 
     def log(self, entries: Iterable[Entry]) -> None:
         """What the journal has, in its order."""
-        ended: dict[tuple[int, int], list[InvocationRecord]] = {}  # by deployment and worker
+        ended: dict[tuple[int, int], list[InvocationRecord | Quiet]] = {}  # by deployment and worker
         for entry in entries:
-            if isinstance(entry, InvocationRecord):
+            if isinstance(entry, Quiet | InvocationRecord):
                 ended.setdefault((entry.deployment, entry.born), []).append(entry)
             elif isinstance(entry, Described):
                 self._deployments[entry.number] = entry.deployment
@@ -373,7 +373,7 @@ class Places:
                 store.append(entry.log_group, entry.log_stream, [(entry.at, entry.text)])
         self._ended(ended)
 
-    def _ended(self, ended: dict[tuple[int, int], list[InvocationRecord]]) -> None:
+    def _ended(self, ended: dict[tuple[int, int], list[InvocationRecord | Quiet]]) -> None:
         for (number, born), records in ended.items():
             of = self._deployments.get(number)
             if of is not None:

@@ -14,8 +14,8 @@ from ...aws import traces
 from ...aws.faults import Fault
 from ...aws.messages import Headers, Request, Response
 from ...aws.service import Access, Caller, Service
-from ...hosting.invoker import Result
 from ...hosting.placements import Hosting, Placement
+from ...hosting.results import Result
 from ...observe.records import FunctionOutput
 from ...observe.tally import Tally
 from ..lambda_ import malformed, policies

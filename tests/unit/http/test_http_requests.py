@@ -80,23 +80,32 @@ def _key(headers: bytes, start: bytes = POST) -> bytes | None:
 
 
 @pytest.mark.promise(325)
-def test_events_have_a_key_of_what_decides_about_them() -> None:
+def test_invokes_have_a_key_of_what_decides_about_them() -> None:
     """What differs from one to the next of the same sender and function is not in it; all else is."""
     plain = _key(EVENT + SIGNED % 1)
     harmless = b"User-Agent: b\r\nX-Amz-Date: 2\r\namz-sdk-invocation-id: c\r\n"
     assert plain is not None and plain == _key(harmless + SIGNED % 2 + EVENT)
     others = [
-        _key(EVENT), _key(EVENT.replace(b"a\r", b"b\r") + SIGNED % 1), _key(EVENT + (SIGNED % 1).replace(b"k/", b"l/")),
+        _key(b"host: a\r\n" + SIGNED % 1), _key(EVENT),
+        _key(EVENT.replace(b"a\r", b"b\r") + SIGNED % 1),
+        _key(EVENT + (SIGNED % 1).replace(b"k/", b"l/")),
         _key(EVENT + SIGNED % 1, POST.replace(b"/f/", b"/g/")), _key(EVENT + SIGNED % 1, POST.replace(b"=1", b"=2")),
     ]  # fmt: skip
-    assert None not in others and len({plain, *others}) == 6
+    assert None not in others and len({plain, *others}) == 7
+
+
+@pytest.mark.promise(325)
+def test_who_waits_for_the_response_need_not_say_so() -> None:
+    waits = b"host: a\r\nx-amz-invocation-type: RequestResponse\r\n"
+    assert _key(waits + SIGNED % 1) == _key(b"host: a\r\n" + SIGNED % 2)
 
 
 @pytest.mark.parametrize(
     "headers",
     [
-        b"host: a\r\n", b"X-Amz-Invocation-Type: Event\r\n", EVENT + EVENT, EVENT + b"host: b\r\n",
-        EVENT + SIGNED % 1 + SIGNED % 2, b"host: a\r\nx-amz-invocation-type: RequestResponse\r\n",
+        b"", b"X-Amz-Invocation-Type: Event\r\n", b"host: a\r\nX-Amz-Invocation-Type: DryRun\r\n",
+        EVENT + EVENT, EVENT + b"host: b\r\n",
+        EVENT + SIGNED % 1 + SIGNED % 2, EVENT + b"x-amz-invocation-type: RequestResponse\r\n",
         b"host: a\r\nx-amz-invocation-type: event\r\n", EVENT + b"long: b\r\nauthorization: " + b"b" * 2000 + b"\r\n",
         *(EVENT + name + b": b\r\n" for name in (
             b"Origin", b"Sec-Fetch-Site", b"X-Amz-Log-Type", b"X-Amz-Client-Context", b"X-Amzn-Trace-Id",
@@ -105,7 +114,7 @@ def test_events_have_a_key_of_what_decides_about_them() -> None:
     ],
 )  # fmt: skip
 @pytest.mark.promise(325)
-def test_what_is_more_than_a_plain_event_has_no_key(headers: bytes) -> None:
+def test_what_is_more_than_a_plain_invoke_has_no_key(headers: bytes) -> None:
     assert _key(headers) is None
 
 

@@ -1,0 +1,174 @@
+"""Invokes like one that was answered before: from a request's key to its response, by way of nothing that they do not
+need. What ended together is answered together: the lines of the journal, what metrics need and the responses are made
+by one call of native code (`_http.answer`), which leaves what did not end quietly (an error, an output, a first
+invocation, a large reply) to the usual way.
+
+A connection has one cycle for all of its requests of this kind. It is begun again only once its response is complete,
+and whatever completes it without an answer ends the connection: so an answer is never taken for a later request's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from .._http import answer, bind
+from .._native import ffi, lib
+from ..aws.faults import Fault
+from ..calls.dispatch import uuid_text
+from ..calls.reaper import Owed
+from ..errors import EngineError
+from ..hosting.deployments import CLOCK, Deployment
+from ..hosting.invoker import BESIDE, Invoker, Route, new_id
+from ..hosting.placements import Hosting, Placement
+from ..hosting.results import Result, refused, result_of
+from .budget import FREE
+from .cycle import InvokeCycle
+
+if TYPE_CHECKING:
+    from .protocol import Protocol
+
+Name = tuple[str, str | None]  # of a function, and its qualifier
+_BEFORE = b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-type: application/json\r\nx-amzn-requestid: "
+_MIDDLE = b"\r\nx-amzn-remapped-content-length: 0\r\nx-amz-executed-version: %b\r\nx-amzn-trace-id: root=1-"
+bind(
+    int(ffi.cast("uintptr_t", ffi.addressof(lib, "stk_outcome_of"))),
+    int(ffi.cast("uintptr_t", ffi.addressof(lib, "stk_call_free"))),
+    CLOCK,
+)
+
+
+class Known(NamedTuple):
+    """What all Invokes have in common whose requests differ in nothing but body, date and signature."""
+
+    placement: Placement
+    function: Name
+    event: bool
+
+
+class QuickCycle(InvokeCycle, Owed):
+    """A connection's, of events and invocations that are known. route, place: of the invocation that runs."""
+
+    __slots__ = ("body", "invoker", "place", "route")
+    invoker: Invoker
+    route: Route
+    place: int
+    body: bytes
+
+    def __init__(self, protocol: Protocol) -> None:
+        super().__init__(protocol, b"", [], True, FREE)
+        self.more_body = False
+        self.response_complete = True
+
+    def again(self) -> None:
+        """Another request of its connection, which is complete."""
+        self.response_complete = False
+        protocol = self.protocol
+        protocol.cycle = protocol.running = self
+
+
+# How a result is answered in the usual way, given its cycle, the event and the request's id.
+Respond = Callable[[InvokeCycle, Result | Fault, bytes, str], object]
+
+
+class Answers:
+    """Of one endpoint."""
+
+    def __init__(self, hosting: Hosting, respond: Respond) -> None:
+        self._reaper = hosting.reaper
+        self._reaper.together = self._ended
+        self._engine = int(ffi.cast("uintptr_t", hosting.reaper.engine))
+        self._respond = respond
+        self._date = self._before = b""
+        self._middles: dict[str, bytes] = {}  # by version
+
+    @staticmethod
+    def take(protocol: Protocol, invoker: Invoker, route: Route) -> bool:
+        """Is an invocation of this route one of these now?"""
+        deployment = route.deployment
+        return (
+            deployment.entry is not None
+            and not deployment.reply_bytes
+            and not deployment.retired
+            and not deployment.sampled
+            and not deployment.warm
+            and not route.arn
+            and route.other is None
+            and invoker.tap is None
+            and protocol.client is not None
+        )
+
+    def begin(self, cycle: QuickCycle, known: Known, body: bytes) -> bool:
+        """Invoke. False, with nothing done: it is for the usual way."""
+        invoker = known.placement.invoker
+        route = invoker.routes.get(known.function)
+        if route is None or not self.take(cycle.protocol, invoker, route):
+            return False
+        place = invoker.enter(route)
+        if place < 0:
+            return False
+        cycle.again()
+        cycle.invoker, cycle.route, cycle.place, cycle.body = invoker, route, place, body
+        try:
+            route.deployment.submit_owed(body or b"{}", cycle)
+        except EngineError as error:
+            invoker.leave(route, place)
+            self._respond(cycle, refused(route.deployment, error, ""), body, uuid_text(new_id()))
+        return True
+
+    def _ended(self, owed: list[tuple[QuickCycle, int]]) -> None:
+        """Of all that have ended, cycles and tickets."""
+        by_deployment: dict[Deployment, list[tuple[int, int, QuickCycle]]] = {}
+        for cycle, ticket in owed:
+            route, protocol = cycle.route, cycle.protocol
+            deployment, transport = route.deployment, protocol.transport
+            cycle.invoker.leave(route, cycle.place)
+            deployment.over()
+            usual = cycle.keep_alive and not (cycle.response_complete or transport.is_closing())
+            if not usual or transport.get_write_buffer_size():
+                self._one(cycle, ticket)
+            elif (calls := by_deployment.get(deployment)) is None:
+                by_deployment[deployment] = [(ticket, protocol.descriptor, cycle)]
+            else:
+                calls.append((ticket, protocol.descriptor, cycle))
+        for deployment, calls in by_deployment.items():
+            try:
+                self._together(deployment, calls)
+            except Exception as error:  # which of them are answered is not known
+                self._broke([cycle for _, _, cycle in calls], error)
+
+    def _together(self, deployment: Deployment, calls: list[tuple[int, int, QuickCycle]]) -> None:
+        date = calls[0][2].protocol.acceptor.date()
+        if date is not self._date:
+            self._date, self._before = date, _BEFORE % date
+        version = deployment.key[1]
+        middle = self._middles.get(version)
+        if middle is None:
+            middle = self._middles[version] = _MIDDLE % version.encode()
+        outcomes = deployment.outcomes
+        left, cut = answer(self._engine, calls, self._before, middle, outcomes.number(), outcomes.quiet)
+        for index in left:
+            ticket, _, cycle = calls[index]
+            self._one(cycle, ticket)
+        for index, rest in cut:
+            calls[index][2].protocol.transport.write(rest)
+        for _, _, cycle in calls:
+            if not cycle.response_complete:
+                cycle.response_complete = True
+                cycle.protocol.responded()
+
+    def _one(self, cycle: QuickCycle, ticket: int) -> None:
+        outcome = self._reaper.outcome(ticket)
+        if outcome is None:
+            return
+        try:
+            result = result_of(cycle.route.deployment, outcome, b"", "", bool(cycle.place & BESIDE))
+            self._respond(cycle, result, cycle.body, outcome.request_id)
+        except Exception as error:
+            self._broke([cycle], error)
+
+    def _broke(self, cycles: list[QuickCycle], error: Exception) -> None:
+        message = "invocations could not be answered"
+        cycles[0].protocol.loop.call_exception_handler({"message": message, "exception": error})
+        for cycle in cycles:
+            cycle.protocol.transport.abort()
