@@ -13,12 +13,19 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from .budget import MIB
+from ..hosting.deployments import Deployment
+from .budget import MIB, SMALL
 
 ALL = 16 * MIB
 UNKNOWN = 8  # invocations of a function that has not responded yet
 SLOW = 0.25  # seconds
 REST = 3
+
+
+def expect(deployment: Deployment, size: int) -> None:
+    """Its latest response has so many bytes."""
+    if size > SMALL or deployment.reply_bytes:
+        deployment.reply_bytes = max(size, deployment.reply_bytes * 7 // 8) // SMALL * SMALL
 
 
 class Pace:
@@ -42,6 +49,13 @@ class Pace:
         self._waiting.append(run)
         self._fill()
 
+    def at_once(self) -> int:
+        """The number of one that begins now; 0: it has to wait."""
+        if self._waiting or self._resting is not None:
+            return 0
+        self._age()
+        return self._next() if len(self._young) < self._width else 0
+
     def ended(self, number: int, reply_bytes: int, took: float) -> None:
         """One has ended, and its response kept the loop so long. Such sizes are to be expected; 0: small ones."""
         if reply_bytes > 0 and self._waiting and self._resting is None:
@@ -58,15 +72,21 @@ class Pace:
         self._aging = None
         self._fill()
 
+    def _age(self) -> None:
+        now = self._loop.time()
+        while self._young and next(iter(self._young.values())) <= now:
+            del self._young[next(iter(self._young))]
+
+    def _next(self) -> int:
+        self._last += 1
+        self._young[self._last] = self._loop.time() + SLOW
+        return self._last
+
     def _fill(self) -> None:
         while self._waiting and self._resting is None:
-            now = self._loop.time()
-            while self._young and next(iter(self._young.values())) <= now:
-                del self._young[next(iter(self._young))]
+            self._age()
             if len(self._young) >= self._width:
                 if self._aging is None:
                     self._aging = self._loop.call_at(next(iter(self._young.values())), self._aged)
                 return
-            self._last += 1
-            self._young[self._last] = now + SLOW
-            self._waiting.popleft()(self._last)
+            self._waiting.popleft()(self._next())

@@ -106,7 +106,7 @@ class Protocol(Connection):
         size = self._size = len(data)
         if not self.begun and type(data) is bytes:
             before = self.cycle
-            alone = size <= FREE and (before is None or before.response_complete)
+            alone = before is None or before.response_complete
             found = scan(data, self.acceptor.known if alone else _NOTHING)
             if found is not None:
                 self.take(data, found)
@@ -146,7 +146,8 @@ class Protocol(Connection):
             again = scan(data, _NOTHING)
             assert again is not None and len(again) == 5
             found = again
-            self.acceptor.known.pop(found[4] or b"", None)
+            if len(data) <= FREE:
+                self.acceptor.known.pop(found[4] or b"", None)
         self.whole(*found)
 
     def whole(self, method: str, url: bytes, headers: list[Header], body: bytes, key: bytes | None) -> None:
