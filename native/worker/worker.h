@@ -17,6 +17,7 @@ typedef struct stk_worker {
     uint64_t moved_at;        /* when it last went to another core than its caller's */
     uint32_t home, place;     /* its own core and where it is pinned, as stk_core() has them; 0: nowhere */
     uint64_t slept_at, took;  /* when it last went to sleep; what its last invocation took */
+    uint64_t carried;         /* bytes of its last event and reply */
     int paused;               /* had it long to wait for the last one? */
     uint64_t rung_at;         /* the engine's cursor when a log that fills up last rang it */
     stk_record *log;          /* a record of the log that grows, not committed; NULL: none */
