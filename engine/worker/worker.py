@@ -171,6 +171,7 @@ class Worker:
         if trace is not None:
             trace.install()
         fast_decode, fast_encode, raw = wire.fast_decode, self._fast_encode, spec.raw
+        encode_large = self._encode_large
         reply_next, max_reply = lib.stk_worker_reply_next, spec.max_reply
         packed = self._next()
         traced = False
@@ -195,7 +196,7 @@ class Worker:
                 packed = self._next(packed)
                 continue
             try:
-                event = payload if raw else fast_decode(payload) if packed >= 0 else loads(payload)
+                event = payload if raw else (fast_decode if packed >= 0 else loads)(payload)
             except Exception:
                 event = self._decode_again(payload, header)
                 if event is _UNDECODABLE:
@@ -209,7 +210,7 @@ class Worker:
                 continue
             try:
                 data = (
-                    wire.raw_reply(result) if raw else fast_encode(result) if packed >= 0 else self._encode_large(result)
+                    wire.raw_reply(result) if raw else (fast_encode if packed >= 0 else encode_large)(result)
                 )
             except Exception:
                 again = self._encode_again(result, header)
