@@ -61,18 +61,18 @@ os.execvp("valgrind", ["valgrind", "--tool=callgrind", "--callgrind-out-file={ou
 ROUNDS, CALLS, AT_ONCE = 150, 1_000, 8
 FLUSHES = 20
 TALLY = """
-import sys
+import struct, sys
 from engine.observe.functions import FunctionMetrics
 from engine.observe.lines import LogFormat
 from engine.observe.metrics import Metrics
-from engine.observe.outcomes import OutcomeBatch
-from engine.observe.records import DeploymentInfo, InvocationRecord
+from engine.observe.outcomes import OutcomeBatch, QuietOnes
+from engine.observe.records import DeploymentInfo
 
 info = DeploymentInfo("r", "a", "", "", "f", "arn", "$LATEST", 128, "", "", LogFormat())
-records = [InvocationRecord(str(n), 6.03e6 + n, 9_000 + 7 * n, 0) for n in range(100)]
+quiet = QuietOnes(b"", b"".join(struct.pack("qq", 6_030_000_000 + 1_000 * n, 9_000 + 7 * n) for n in range(100)))
 measured = FunctionMetrics(Metrics())
 for _ in range(int(sys.argv[1])):
-    measured(OutcomeBatch(info, records, []))
+    measured(OutcomeBatch(info, [], [], quiet=[quiet]))
 """
 BATCH, FEW, MANY = 100, 10, 1_010  # outcomes; batches of two runs, whose difference excludes the start
 DUMPS, COUNTED = 5, 400  # of callgrind's counts, each after so many invocations

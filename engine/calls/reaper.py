@@ -1,8 +1,9 @@
 """Many invocations of one event loop: submit from anywhere, complete in the loop.
 
 While calls are in flight the loop is kept hot: a poll is re-armed with call_soon, and each looks at the lanes
-for a few microseconds in C. After `patience` without a result the loop goes cold: the workers are set to
-ring, and the loop sleeps in epoll like any other.
+for a few microseconds in C. After `hot_ns` without a result the loop goes cold: the workers are set to
+ring, and the loop sleeps in epoll like any other. A server's loop stays hot as long when nothing is in flight, after
+calls that came one at a time and as soon as that: to wake it costs the client more than its call.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ class Reaper:
         loop: asyncio.AbstractEventLoop,
         epoll: select.epoll,
         hot_ns: int,
-        aside: bool = False,
+        serving: bool = False,
     ) -> None:
-        """aside: may the loop's thread go to another core than its workers'?"""
+        """serving: the loop is a server's. It awaits its clients, and its thread leaves the core of its workers."""
         self._dispatch = dispatch
         self.engine = dispatch.pointer
         self._loop = loop
@@ -75,7 +76,10 @@ class Reaper:
         self._closed = False
         self._armed = False
         self._until = 0
-        self._aside_at = 0 if aside else 1 << 63
+        self._serving = serving
+        self._aside_at = 0 if serving else 1 << 63
+        self._cold_at = 0  # since when nothing is in flight
+        self._asked_soon = False  # the last call came within hot_ns of that, alone
         self._call_soon = loop.call_soon
         self._turn = self._poll
         loop.add_reader(epoll.fileno(), self._rung)
@@ -150,6 +154,7 @@ class Reaper:
         if not self._armed and self._hot_ns:
             self._armed = True
             self._until = 0
+            self._asked_soon = self._serving and lib.stk_now() - self._cold_at < self._hot_ns
             lib.stk_loop_hot(self._box)
             self._loop.call_soon(self._poll)
 
@@ -176,10 +181,12 @@ class Reaper:
         if n:
             self._deliver(n)
             self._until = 0
+            if n > 1:
+                self._asked_soon = False
             if hot or n == _BATCH:
                 self._call_soon(self._turn)
                 return
-        elif hot and self._waiting:
+        elif hot and (self._waiting or self._asked_soon):
             now = lib.stk_now()
             if now > self._aside_at:
                 self._aside_at = now + _ASIDE_NS
@@ -193,6 +200,7 @@ class Reaper:
             self._loop.call_soon(self._poll)
         else:
             self._armed = False
+            self._cold_at = lib.stk_now()
 
     def _deliver(self, n: int) -> None:
         words = self._first if n == 1 else self._words_view[: n * 4].tolist()

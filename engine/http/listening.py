@@ -94,3 +94,9 @@ def function_url(base: str, url_id: str, region: str, by_host: bool) -> str:
     if by_host and parts.port and is_loopback(parts.hostname or ""):
         return f"http://{url_id}.lambda-url.{region}.localhost:{parts.port}/"
     return f"{base}{LAMBDA_URL}{url_id}/"
+
+
+def host_below(base: str, name: str, kind: str) -> str:
+    """An API's or a load balancer's name: a host of its own, which leads here as all below .localhost do."""
+    port = urlsplit(base).port
+    return f"{name}.{kind}.localhost{f':{port}' if port else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import resource
 import sys
@@ -11,6 +12,7 @@ from ..aws.names import Place
 from ..aws.sessions import Sessions
 from ..aws.sigv4 import Verifier, load_credentials
 from ..calls.dispatch import LogSink
+from ..calls.reaper import Reaper
 from ..control import cores as core_map
 from ..hosting import environment
 from ..runtime import Runtime
@@ -54,6 +56,12 @@ def accounts(options: Options) -> dict[str, str]:
     return {key: each.account for key, each in found.items() if each.account}
 
 
+def secrets(options: Options) -> dict[str, str] | None:
+    """By access key; None where nobody has to sign."""
+    auth = options.auth
+    return None if auth is None else {key: each.secret for key, each in load_credentials(auth).items()}
+
+
 def room(options: Options, processes: int = 1) -> tuple[Budget, int]:
     """A process's part of the bytes in flight, and of the connections."""
     most = options.max_connections or min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
@@ -67,3 +75,11 @@ def settled() -> None:
     # The store's thread needs the interpreter a few times for each commit: it does not wait 5 ms for it each time.
     sys.setswitchinterval(SWITCH)
     gc.set_threshold(50_000, 20, 100)
+
+
+async def end(runtime: Runtime, reaper: Reaper) -> None:
+    """What runs has its time; then every process ends."""
+    await asyncio.get_running_loop().run_in_executor(None, runtime.close_processes, float(GRACE))
+    reaper.flush()
+    reaper.close()
+    runtime.close(0.0)

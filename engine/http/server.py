@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvloop
 
@@ -22,7 +21,6 @@ from ..aws.names import Place
 from ..aws.registry import Registry
 from ..aws.service import Service
 from ..aws.sessions import Sessions
-from ..aws.sigv4 import load_credentials
 from ..aws.upstream import Aws, Upstream
 from ..calls.reaper import Reaper
 from ..console.entrance import Entrance
@@ -55,7 +53,6 @@ from ..routing.earlier import EventRows
 from ..routing.endings import Endings
 from ..routing.events import Events
 from ..routing.targets import Targets
-from ..runtime import Runtime
 from ..services.apigateway.service import ApiGateway
 from ..services.cloudformation.artifacts import Artifacts
 from ..services.cloudformation.responses import Responses
@@ -103,10 +100,10 @@ from .acceptors.first import Acceptors, Around
 from .app import App
 from .inside import Inside
 from .invoke import Endpoint
-from .listening import function_url, hosts_resolve, listen, url_of
+from .listening import function_url, host_below, hosts_resolve, listen, url_of
 from .measuring import function_of, keeping, of_logs, sample, sweep
 from .options import Options, check
-from .parts import GRACE, KEEP, accounts, door_of, engine, room, settled
+from .parts import GRACE, KEEP, accounts, door_of, end, engine, room, secrets, settled
 from .passthrough import Passthrough
 from .protocol import Protocol
 from .tracing import tracing
@@ -201,8 +198,8 @@ class Server:
         outside = Outside(loop, logs.printed, watched.printed)
         stack.callback(outside.flush)
         runtime = engine(outside, 0, options.workers)
-        reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns, aside=True)
-        stack.push_async_callback(_end, runtime, reaper)
+        reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns, serving=True)
+        stack.push_async_callback(end, runtime, reaper)
         outcomes.subscribe(counters)
         outcomes.subscribe(watched.ended)
         logs.gather = acceptors.collect
@@ -288,7 +285,7 @@ class Server:
         pipes = Pipes(states)
         stack.callback(pipes.close)
         stages = Stages(
-            clients, targets, Posts(bus.http, upstream, lambda: self.url, self._host("execute-api.{}")).post
+            clients, targets, Posts(bus.http, upstream, lambda: self.url, self._hosts("execute-api.{}")).post
         )
         runner = PipeRunner(
             pipes, hosting, polling, sqs, changes, failures, mapped, options.environments, stages, tally
@@ -297,21 +294,21 @@ class Server:
         await loop.run_in_executor(executor, lambda_.settle)
         Collection(states, packages, loop.call_soon_threadsafe)
         door = door_of(options, place, self._sessions)
-        gateway = ApiGateway(states, self._host("execute-api.{}"))
+        gateway = ApiGateway(states, self._hosts("execute-api.{}"))
         stack.push_async_callback(gateway.aclose)
         apis = ExecuteApi(hosting, door.guarded, gateway.resets, tally)
         stack.push_async_callback(apis.aclose)
-        balancing = Elbv2(states, self._host("{}.elb"))
+        balancing = Elbv2(states, self._hosts("{}.elb"))
         stack.push_async_callback(balancing.aclose)
         held, most = room(options, options.workers)
         feed = Feed(hosting, outcomes, counters, mapped, sqs.catalog, Tailing(logs), held.read)
-        self._entrance = Entrance(self._secrets(), accounts(options), place)
+        self._entrance = Entrance(secrets(options), accounts(options), place)
         services: list[Service] = [
             FunctionUrlRequests(hosting, door.guarded, logs.printed, options.strict, tally),
             apis,
             LoadBalancers(hosting),
             Health(counters, mapped, held.read),
-            Prometheus(counters, measured, mapped, hosting, held.read, self._secrets()),
+            Prometheus(counters, measured, mapped, hosting, held.read, secrets(options)),
             CodeArchive(packages, model),
             lambda_,
             Logs(logs, subscriptions),
@@ -369,26 +366,15 @@ class Server:
         settled()
         return acceptor
 
+    def _hosts(self, kind: str) -> Callable[[Place, str], str]:
+        return lambda place, name: host_below(self.url, name, kind.format(place.region))
+
     def _upstream(self) -> Upstream:
         if self.options.aws == "moto":
             return MotoServer(self._report)
         if self.options.aws == "real":
             return Aws(lambda: self.url)
         return Upstream(self.options.aws_endpoint)
-
-    def _host(self, kind: str) -> Callable[[Place, str], str]:
-        """Names of APIs and load balancers: hosts of their own, which lead here as all below .localhost do."""
-
-        def host(place: Place, name: str) -> str:
-            port = urlsplit(self.url).port
-            return f"{name}.{kind.format(place.region)}.localhost{f':{port}' if port else ''}"
-
-        return host
-
-    def _secrets(self) -> dict[str, str] | None:
-        """By access key; None where nobody has to sign."""
-        auth = self.options.auth
-        return None if auth is None else {key: each.secret for key, each in load_credentials(auth).items()}
 
     def _variables(self, place: Place, record: Mapping[str, Any]) -> dict[str, str]:
         """What a function of a place finds in its environment: the way back here, and its role's credentials."""
@@ -403,11 +389,3 @@ class Server:
             **self._daemon.variables,
             **dict(zip(environment.CREDENTIALS, made, strict=True)),
         }
-
-
-async def _end(runtime: Runtime, reaper: Reaper) -> None:
-    """What runs has its time; then every process ends."""
-    await asyncio.get_running_loop().run_in_executor(None, runtime.close_processes, float(GRACE))
-    reaper.flush()
-    reaper.close()
-    runtime.close(0.0)

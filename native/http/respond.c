@@ -150,7 +150,7 @@ static char *put_fraction(char *to, unsigned number) /* of a thousand */
 
 #define PUT(to, literal) put(to, literal, sizeof literal - 1)
 
-/* It succeeded, was not the first of its worker and printed nothing: what a response and a line need no more than this of. */
+/* It succeeded, was not the first of its worker and printed nothing: all that a response and a line have is in it. */
 static int is_quiet(const stk_outcome *o)
 {
     return o->status == STK_OK && !o->cold && !o->log_len && !o->log_dropped && o->t_start && o->t_end >= o->t_start;
@@ -197,7 +197,7 @@ static char *put_response(char *to, const stk_outcome *o, const common *c)
     to = hex_of(to, (const char *)o->id, 12);
     to = PUT(to, ";sampled=0\r\ncontent-length: ");
     to = PUT(put_number(to, o->len), "\r\n\r\n");
-    return is_large(o) ? to : put(to, (const char *)o->data, o->len);
+    return o->len && !is_large(o) ? put(to, (const char *)o->data, o->len) : to;
 }
 
 /* A chunk of responses, before they are sent. */
@@ -327,7 +327,7 @@ PyObject *http_answer(PyObject *Py_UNUSED(module), PyObject *const *arguments, P
     chunk k;
     char *before, *middle;
     Py_ssize_t before_size, middle_size, n;
-    if (count != 7 || outcome_of == NULL) {
+    if (count != 7 || outcome_of == NULL || !PyList_Check(arguments[1])) {
         PyErr_SetString(PyExc_TypeError, "answer(engine, calls, before, middle, number, noted, room), once all is bound");
         return NULL;
     }

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import itertools
+import json
 import random
 import socket
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
@@ -26,6 +29,7 @@ PIECES = [
     b"content-length: 000000002\r\n", b"transfer-encoding: chunked\r\n", b"connection: close\r\n",
 ]  # fmt: skip
 METHODS = [b"POST", b"GET", b"PUT", b"DELETE", b"PATCH", b"HEAD", b"OPTIONS", b"CONNECT", b"get", b""]
+MOST_PAYLOAD = 50_000
 poison = ctypes.CDLL(None).__asan_poison_memory_region
 
 
@@ -76,6 +80,117 @@ def spoiled(draw: random.Random, data: bytes) -> bytes:
         else:
             data = data[:at] + draw.randbytes(draw.randrange(20)) + data[at:]
     return data
+
+
+class Outcome(ctypes.Structure):
+    """stk_outcome (native/engine/queue.h)."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint64) for name in ("ticket", "token")),
+        *((name, ctypes.c_uint32) for name in ("status", "detail")),
+        ("data", ctypes.c_void_p),
+        ("len", ctypes.c_uint64),
+        ("log", ctypes.c_void_p),
+        *((name, ctypes.c_uint64) for name in ("log_len", "log_dropped")),
+        *((name, ctypes.c_uint64) for name in ("submit", "dispatch", "start", "end", "done")),
+        *((name, ctypes.c_uint32) for name in ("peak_kib", "cold")),
+        ("born", ctypes.c_uint64),
+        ("id", ctypes.c_uint8 * 16),
+    )
+
+
+def answers(http: Any, draw: random.Random) -> None:
+    """Outcomes as large as they may be, and a little larger."""
+    payload = ctypes.create_string_buffer(draw.randbytes(MOST_PAYLOAD), MOST_PAYLOAD)
+    outcomes: dict[int, Outcome] = {}
+    freed: list[int] = []
+
+    def outcome_of(engine: int, ticket: int, to: Any) -> int:
+        if ticket not in outcomes:
+            return 0
+        ctypes.memmove(to, ctypes.byref(outcomes[ticket]), ctypes.sizeof(Outcome))
+        return 1
+
+    find = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p)(outcome_of)
+    free = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)(
+        lambda engine, ticket: freed.append(ticket)
+    )
+    http.bind(ctypes.cast(find, ctypes.c_void_p).value, ctypes.cast(free, ctypes.c_void_p).value, 10**18)
+    rooms = (0, 4097, MOST_PAYLOAD, 1 << 40)
+    for number, room in itertools.product((0, 1, 15, 16, 17, 100), rooms):
+        mine, other = socket.socketpair()
+        mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+        outcomes.clear()
+        freed.clear()
+        quiet = []
+        for ticket in range(number):
+            largest, one = draw.random() < 0.3, Outcome(ticket=ticket, peak_kib=draw.choice([0, 2**32 - 1]))
+            one.len = draw.choice([0, 1, 4095, 4096, 4097, MOST_PAYLOAD]) if largest else draw.randrange(100)
+            one.data = ctypes.addressof(payload) + MOST_PAYLOAD - one.len
+            one.start, one.end = (1, 2**64 - 1) if largest else (5, 9)
+            one.born = 2**64 - 1 if largest else 0
+            one.id = (ctypes.c_uint8 * 16)(*draw.randbytes(16))
+            for name in ("status", "cold", "log_len", "log_dropped"):
+                setattr(one, name, int(draw.random() < 0.03))
+            if draw.random() < 0.97:
+                outcomes[ticket] = one
+                if not (one.status or one.cold or one.log_len or one.log_dropped):
+                    quiet.append(one)
+        rest = room
+        for one in list(quiet):  # the large ones for which there is room
+            if one.len > 4096 and one.len > rest:
+                quiet.remove(one)
+            elif one.len > 4096:
+                rest -= one.len
+        before, middle = draw.randbytes(draw.randrange(170)), draw.randbytes(draw.randrange(170))
+        noted: list[tuple[bytes, bytes]] = []
+        calls = [(ticket, mine.fileno(), None) for ticket in range(number)]
+        left, cut, longest = http.answer(
+            1, calls, before, middle, 2**64 - 1, lambda *what, noted=noted: noted.append(what), room
+        )
+        mine.close()
+        sent = b""
+        while piece := other.recv(1 << 20):
+            sent += piece
+        other.close()
+        rests = dict(cut)
+        assert sorted(freed) == [one.ticket for one in quiet] and rests.keys() <= set(freed)
+        assert longest == max((one.len for one in quiet), default=0)
+        assert sorted(left + freed) == list(range(number))
+        lines = [json.loads(line) for some, _ in noted for line in some.splitlines()]
+        assert len(lines) == len(quiet) == sum(len(times) for _, times in noted) // 16
+        for one, line in zip(quiet, lines, strict=True):
+            id = str(uuid.UUID(bytes=bytes(one.id)))
+            text = b"%x-%b;sampled=0\r\ncontent-length: %d\r\n\r\n" % (
+                (one.start + 10**18) // 10**9, bytes(one.id).hex()[:24].encode(), one.len,
+            )  # fmt: skip
+            response = before + id.encode() + middle + text + payload.raw[MOST_PAYLOAD - one.len :]
+            rest = rests.get(one.ticket, b"")
+            assert response.endswith(rest)
+            response = response[: len(response) - len(rest)]
+            assert sent.startswith(response), (sent[:300], response[:300])
+            sent = sent[len(response) :]
+            assert line[:2] == [6, id] and line[3:] == [
+                one.end - one.start, one.peak_kib, one.len, one.born, 2**64 - 1,
+            ]  # fmt: skip
+        assert sent == b""
+
+    def refuses(*what: bytes) -> None:
+        raise RuntimeError
+
+    outcomes[0] = Outcome(ticket=0, start=1, end=2)
+    good = (1, [(0, 1 << 20, None)], b"", b"", 1, lambda *what: None, 0)
+    for at, wrong in (
+        (0, "x"),
+        (1, ()), (1, [1]), (1, [(1,)]), (1, [("a", 1)]), (1, [(1, "a")]), (1, [(1 << 70, 1)]), (2, ""), (3, 1),
+        (3, b"x" * 600), (4, -1), (5, None), (5, refuses), (6, -1), (6, "x"),
+    ):  # fmt: skip
+        try:
+            http.answer(*good[:at], wrong, *good[at + 1 :])
+        except (TypeError, OverflowError, ValueError, RuntimeError):
+            continue
+        raise AssertionError(wrong)
+    assert http.answer(*good)[1][0][0] == 0, "no such socket"
 
 
 def main(folder: Path, seed: int) -> None:
@@ -133,6 +248,7 @@ def main(folder: Path, seed: int) -> None:
         except (TypeError, OverflowError):
             continue
         raise AssertionError(wrong)
+    answers(http, draw)
     try:
         http.send_all(b"x" * 600, [], b"")
     except ValueError:

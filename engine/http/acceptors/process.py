@@ -153,7 +153,7 @@ class AcceptorProcess:
         self._outside = Outside(loop, self._journal.printed, lambda output: self._flush_soon())
         self._runtime = engine(self._outside, *begin.turn)
         runtime = self._runtime
-        self._reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns, aside=True)
+        self._reaper = Reaper(runtime.dispatch, loop, runtime.data_epoll, runtime.spin_ns, serving=True)
         self._layouts = _Layouts(channel, loop)
         self._hosting = Hosting(
             self._states, runtime, self._reaper, self._layouts, self._outcomes, KEEP, loop, quota=self._quota

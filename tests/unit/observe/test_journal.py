@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.observe import journal
 from engine.observe.journal import Described, Entry, Forgotten, Journal, JournalReader, Step, Taken, shared
 from engine.observe.lines import LogFormat
-from engine.observe.records import DeploymentInfo, FunctionOutput, InvocationRecord
+from engine.observe.records import DeploymentInfo, FunctionOutput, InvocationRecord, Quiet
 
 DEPLOYMENT = DeploymentInfo("r", "a", "/g", "s", "f", "arn", "1", 128, "python3.11", "", LogFormat())
 # What a server may do: write so many bytes, tell the process, forget; and what the process may: take, say so.
@@ -114,7 +114,8 @@ def test_what_there_is_no_room_for_is_counted() -> None:
         both.take()
         both.journal.taken(both.taken.pop(0))
     both.write(200)
-    assert both.journal.dropped == dropped
+    both.journal.quiet(b"x" * 8193, 3)
+    assert both.journal.dropped == dropped + 3
     both.note(both.reader.rest())
     assert both.read == both.written
 
@@ -141,10 +142,12 @@ def test_everything_comes_as_it_was() -> None:
     record = InvocationRecord("id", 1.5, 2, 3, "failure", "E", "out\n", 4, True, deployment=number)
     both.journal.ended(record)
     both.journal.printed(FunctionOutput("r", "a", "/g", "s", 7, "text \ud800\n"))
+    both.journal.quiet(b'[6,"one",1.25,2,3,4,5,%d]\n[6,"other",1.75,2,3,4,5,%d]\n' % (number, number), 2)
     both.journal.forget()
     (step,) = both.steps
     assert list(both.reader.take(step)) == [
-        Described(1, DEPLOYMENT), record, FunctionOutput("r", "a", "/g", "s", 7, "text \\ud800\n"), Forgotten(),
+        Described(1, DEPLOYMENT), record, FunctionOutput("r", "a", "/g", "s", 7, "text \\ud800\n"),
+        Quiet("one", 1.25, 2, 3, 4, 5, number), Quiet("other", 1.75, 2, 3, 4, 5, number), Forgotten(),
     ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import sys
 from typing import Any
 
@@ -67,6 +68,18 @@ def test_an_outcome_belongs_to_the_minute_of_its_beginning(outcomes: list[tuple[
     assert {key: (more[0], round(more[-1][0] * 1e6)) for key, more in taken.items()} == {
         key: (len(took), round(sum(took) / 1e6 * 1e6)) for key, took in expected.items()
     }
+
+
+@pytest.mark.promise(327)
+@given(st.lists(st.tuples(st.integers(0, 20_000 * DAYS * 1000), st.integers(0, 10**12)), max_size=200))
+@settings(deadline=None)
+def test_what_ended_quietly_is_counted_as_its_records_would_be(outcomes: list[tuple[int, int]]) -> None:
+    quiet, usual = OutcomeCounts(), OutcomeCounts()
+    quiet.quiet(b"".join(struct.pack("qq", *each) for each in outcomes))
+    usual.ended([record(micros / 1e3, took) for micros, took in outcomes])
+    assert quiet.take() == usual.take()
+    with pytest.raises(TypeError):
+        quiet.quiet("x")  # type: ignore[arg-type]
 
 
 @pytest.mark.promise(327)
