@@ -43,7 +43,11 @@ setup(
             extra_compile_args=STRICT,
         )
         for name, sources, headers in (
-            ("_json", ["native/json/encode.c"], []),
+            (
+                "_json",
+                ["native/json/encode.c", "native/json/decode.c"],
+                ["native/json/decode.h", "native/json/plain.h"],
+            ),
             (
                 "_http",
                 ["native/http/module.c", "native/http/request.c", "native/http/respond.c"],

@@ -19,8 +19,9 @@ def answer(
     middle: bytes,
     number: int,
     noted: Callable[[bytes, bytes], object],
+    room: int,
     /,
-) -> tuple[list[int], list[tuple[int, bytes]]]: ...
+) -> tuple[list[int], list[tuple[int, bytes]], int]: ...
 def send_all(
     before: bytes, receivers: Sequence[tuple[int, bytes, object]], after: bytes, /
 ) -> list[tuple[int, int]]: ...

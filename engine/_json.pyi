@@ -1,5 +1,9 @@
-"""native/json/encode.c."""
+"""native/json."""
 
-from typing import Any
+from typing import Any, overload
 
+@overload
 def dumps(value: Any, only_ascii: bool, /) -> bytes | None: ...
+@overload
+def dumps(value: Any, only_ascii: bool, buffer: memoryview, /) -> int | None: ...
+def loads(document: bytes | bytearray | memoryview, /) -> Any: ...

@@ -151,6 +151,7 @@ void stk_worker_close(stk_worker *w);
 int64_t stk_worker_next(stk_worker *w);
 int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t len);
 int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len);
+uint8_t *stk_worker_place(stk_worker *w);
 void stk_worker_forked(stk_worker *w);
 void stk_worker_log(stk_worker *w, const uint8_t *data, uint64_t len);
 int stk_worker_call(stk_worker *w, const uint8_t *id, uint32_t hint, uint32_t flags, const uint8_t *name, uint64_t name_len, const uint8_t *event, uint64_t len, stk_return *out, const uint8_t **data);

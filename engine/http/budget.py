@@ -132,6 +132,11 @@ class Budget:
         """For bytes that are there already."""
         return self.held + more <= self.size - (self.size // 16 if more > SMALL else 0)
 
+    @property
+    def room(self) -> int:
+        """Bytes that there is room for, however they are divided."""
+        return max(0, self.size - self.size // 16 - self.held)
+
     def make_room(self, more: int) -> bool:
         """The same, and those who do not move are cut off for it, the longest stalled first."""
         if self.has_room(more):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..aws.sigv4 import Claim
     from .protocol import Protocol
 
-_COPIES = 2  # of a body that are in memory at once: as it came, and the engine's
+COPIES = 2  # of a body that are in memory at once: as it came, and the engine's
 _STEP = 512 * 1024  # that a body of unknown length takes more at a time
 _HEAD = b"HTTP/1.1 200 OK\r\ndate: %b\r\n%bcontent-length: %d\r\n\r\n%b"
 _PHRASES = {each.value: each.phrase.encode() for each in http.HTTPStatus}
@@ -143,12 +143,12 @@ class InvokeCycle(Cycle):
         if length is None:
             length = min(self.limit, size + _STEP)
         held = 0 if self.hold is None else self.hold.bytes
-        enough = self.head + _COPIES * min(length, size + _STEP // 2) <= held
-        return 0 if enough or length <= FREE else self.head + _COPIES * length
+        enough = self.head + COPIES * min(length, size + _STEP // 2) <= held
+        return 0 if enough or length <= FREE else self.head + COPIES * length
 
     def take(self) -> bool:
         """Holds what has come."""
-        size = self.head + _COPIES * self._size
+        size = self.head + COPIES * self._size
         if size > FREE:
             self.crowded = not self.holding().take(size)
         return not self.crowded
@@ -279,18 +279,20 @@ class InvokeCycle(Cycle):
         """The usual response, in one write: 200, with these header lines. False as in respond()."""
         protocol = self.protocol
         transport = protocol.transport
-        if (
-            self.response_complete
-            or not self.keep_alive
-            or len(payload) > WRITTEN
-            or self.disconnected
-            or transport.is_closing()
-        ):
+        if self.response_complete or not self.keep_alive or self.disconnected or transport.is_closing():
             headers = [tuple(line.split(b": ", 1)) for line in lines.split(b"\r\n") if line]
             return self.respond(200, headers, payload)  # type: ignore[arg-type]
-        self.response_complete = True
         if self.hold is not None:
             self.hold.release()
-        transport.write(_HEAD % (protocol.acceptor.date(), lines, len(payload), payload))
+        size = len(payload)
+        large = size > WRITTEN
+        if large and not protocol.outgoing.room(size):
+            return False
+        self.response_complete = True
+        if large:
+            transport.writelines((_HEAD % (protocol.acceptor.date(), lines, size, b""), payload))
+            protocol.outgoing.wrote(size)
+        else:
+            transport.write(_HEAD % (protocol.acceptor.date(), lines, size, payload))
         protocol.responded()
         return True

@@ -26,10 +26,10 @@ from ..routing.event import AcceptedEvent
 from ..routing.events import Events
 from ..services.lambda_ import malformed
 from ..services.lambda_.invocation import check_size, extras_of, log_result
-from .budget import SMALL
+from .budget import FREE
 from .cycle import ACCEPTED, REMAPPED, InvokeCycle, no_room
 from .door import Door
-from .pace import Pace
+from .pace import Pace, expect
 from .quick import Answers, Known, Name, QuickCycle
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class Endpoint:
         self._model = model
         self._door = door
         self._names: dict[tuple[bytes, Placement], Name] = {}
-        self._answers = Answers(hosting, self._respond)
         self._paces: dict[Deployment, Pace] = {}
+        self._answers = Answers(hosting, self._respond, self._paces)
         self._hosts: set[bytes] = set()  # Host headers that are this server's
         # To whom the responses of events that became durable together are owed: descriptor, request id, connection.
         self._accepted: list[tuple[int, bytes, Protocol]] = []
@@ -93,6 +93,8 @@ class Endpoint:
         """The same for one that is known. False, with nothing done: what is known is not enough now."""
         if not known.event:
             return self._answers.begin(cycle, known, body)
+        if len(body) > FREE:
+            return False
         cycle.again()
         placement = known.placement
         try:
@@ -218,9 +220,7 @@ class Endpoint:
         if isinstance(result, Fault):
             self._refuse(cycle, malformed.explained(result, body), request_id)
             return
-        deployment, size = result.deployment, len(result.payload)
-        if size > SMALL or deployment.reply_bytes:
-            deployment.reply_bytes = max(size, deployment.reply_bytes * 7 // 8) // SMALL * SMALL
+        expect(result.deployment, len(result.payload))
         if not cycle.succeed(_headers(result, with_tail, trace), result.payload):
             self._refuse(cycle, no_room(), request_id)
 

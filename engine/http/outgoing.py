@@ -38,6 +38,14 @@ class Outgoing:
         else:
             self._hold.release()
 
+    def left(self, rest: bytes) -> None:
+        """What the kernel did not take of a response that there was room for."""
+        if self.room(len(rest)):
+            self._transport.write(rest)
+            self.wrote(len(rest))
+        else:
+            self._transport.abort()
+
     def paused(self) -> None:
         """The transport has more than it passes on."""
         self._watch(self._transport.get_write_buffer_size())

@@ -103,7 +103,14 @@ class Protocol(Connection):
             self.pause_reading()  # the more there are of these, the slower: others are served meanwhile
             self.loop.call_later(LINGER_PAUSE * len(self.acceptor.lingering), self.resume_reading)
             return
-        size = len(data)
+        size = self._size = len(data)
+        if not self.begun and type(data) is bytes:
+            before = self.cycle
+            alone = before is None or before.response_complete
+            found = scan(data, self.acceptor.known if alone else _NOTHING)
+            if found is not None:
+                self.take(data, found)
+                return
         if size > _PIECE:
             view = memoryview(data)
             for at in range(0, size, _PIECE):
@@ -111,14 +118,6 @@ class Protocol(Connection):
                 if self.transport.is_closing():
                     return
             return
-        self._size = size
-        if not self.begun and type(data) is bytes:
-            before = self.cycle
-            alone = size <= FREE and (before is None or before.response_complete)
-            found = scan(data, self.acceptor.known if alone else _NOTHING)
-            if found is not None:
-                self.take(data, found)
-                return
         while data:
             try:
                 self.parser.feed_data(data)
@@ -147,7 +146,8 @@ class Protocol(Connection):
             again = scan(data, _NOTHING)
             assert again is not None and len(again) == 5
             found = again
-            self.acceptor.known.pop(found[4] or b"", None)
+            if len(data) <= FREE:
+                self.acceptor.known.pop(found[4] or b"", None)
         self.whole(*found)
 
     def whole(self, method: str, url: bytes, headers: list[Header], body: bytes, key: bytes | None) -> None:

@@ -15,10 +15,14 @@ from typing import Any
 from .._json import dumps
 
 
-def marshaller() -> Callable[[Any], bytes]:
-    """For this worker's runtime. What it returns raises TypeError, ValueError or RecursionError for what is no JSON,
+def only_ascii() -> bool:
+    """Does this worker's runtime escape all other characters?"""
+    return os.environ.get("AWS_EXECUTION_ENV") == "AWS_Lambda_python3.11"
+
+
+def marshaller(only_ascii: bool) -> Callable[[Any], bytes]:
+    """What it returns raises TypeError, ValueError or RecursionError for what is no JSON,
     with the words that AWS puts behind "Unable to marshal response: "."""
-    only_ascii = os.environ.get("AWS_EXECUTION_ENV") == "AWS_Lambda_python3.11"
     text = json.encoder.encode_basestring_ascii if only_ascii else json.encoder.encode_basestring
     # What needs code of Python's, as a Decimal does, is for json itself. JSONEncoder.encode makes one of these each
     # time, which takes longer than a small response does.

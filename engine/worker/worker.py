@@ -14,10 +14,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import limits, wire
+from .._json import dumps, loads
 from .._native import ffi, lib
 from . import context, coroutines, debugging, handler, output, runtime_modules
 from .calls import Calls
-from .marshal import marshaller
+from .marshal import marshaller, only_ascii
 
 if TYPE_CHECKING:
     from .sandbox import Sandbox
@@ -35,7 +36,10 @@ class Worker:
         self.lane: Any = None
         self.handler: handler.Handler | None = None
         self.after_restore: Callable[[], None] | None = None
-        self._encode: Callable[[Any], bytes] = marshaller() if spec.deployed.strict else wire.encode
+        self._only_ascii = only_ascii()
+        self._encode: Callable[[Any], bytes] = (
+            marshaller(self._only_ascii) if spec.deployed.strict else wire.encode
+        )
         self._fast_encode = self._encode if spec.deployed.strict else wire.fast_encode
         self._streams = output.redirect()
         self.records = output.Records(self._streams[0].raw, spec.deployed.strict)
@@ -167,6 +171,7 @@ class Worker:
         if trace is not None:
             trace.install()
         fast_decode, fast_encode, raw = wire.fast_decode, self._fast_encode, spec.raw
+        encode_large = self._encode_large
         reply_next, max_reply = lib.stk_worker_reply_next, spec.max_reply
         packed = self._next()
         traced = False
@@ -191,7 +196,7 @@ class Worker:
                 packed = self._next(packed)
                 continue
             try:
-                event = payload if raw else fast_decode(payload)
+                event = payload if raw else (fast_decode if packed >= 0 else loads)(payload)
             except Exception:
                 event = self._decode_again(payload, header)
                 if event is _UNDECODABLE:
@@ -204,7 +209,9 @@ class Worker:
                 packed = self._next()
                 continue
             try:
-                data = wire.raw_reply(result) if raw else fast_encode(result)
+                data = (
+                    wire.raw_reply(result) if raw else (fast_encode if packed >= 0 else encode_large)(result)
+                )
             except Exception:
                 again = self._encode_again(result, header)
                 if again is None:
@@ -244,6 +251,15 @@ class Worker:
             if lib.stk_worker_reply(self.lane, lib.STK_INVALID, data, len(data)) < 0:
                 os._exit(_NEXT_FAILED)
             return _UNDECODABLE
+
+    def _encode_large(self, result: Any) -> bytes | memoryview:
+        """The response to a large event, which may be as large: written where the engine reads it, if that is free."""
+        if self.spec.deployed.strict and (place := lib.stk_worker_place(self.lane)) != ffi.NULL:
+            area = memoryview(ffi.buffer(place, self.spec.large))
+            size = dumps(result, self._only_ascii, area)
+            if size is not None:
+                return area[:size]
+        return self._fast_encode(result)
 
     def _encode_again(self, result: Any, header: Any) -> bytes | None:
         """What the fast encoder refused, as Lambda's runtime would take it. None: it failed, and the reply says so."""

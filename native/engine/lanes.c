@@ -43,7 +43,7 @@ static void large_release(stk_engine *e, stk_lane *l, stk_call *c) {
     } else if (l->state != LANE_FREE) {
         if (e->replied > REPLIES_KEPT) lane_drop_replies(e, l);
         stk_large_free(l->down);
-        lane_ring(l);
+        if (stk_must_wake(&l->up->asleep) & STK_FOR_SPACE) stk_ring_bell(&l->down->bell); /* it waits for that, not for an event */
     }
     c->in_place = 0;
     c->large = NULL;

@@ -16,7 +16,7 @@ static PyMethodDef functions[] = {
      "bind(stk_outcome_of, stk_call_free, clock): the addresses of the two, once; clock: what CLOCK_REALTIME is beyond "
      "CLOCK_MONOTONIC, in nanoseconds."},
     {"answer", FAST(http_answer),
-     "answer(engine, [(ticket, descriptor, ...), ...], before, middle, number, noted): the responses of invocations that "
+     "answer(engine, [(ticket, descriptor, ...), ...], before, middle, number, noted, room): the responses of invocations that "
      "have ended, each sent to its socket. First noted(lines, times) is called with their lines of a journal and, of "
      "each, two 64-bit numbers: microseconds of the epoch at its end, nanoseconds in the handler. What is not quiet is "
      "left as it is. ([index, ...] of those, [(index, bytes), ...] that a socket did not take)."},

@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "engine/queue.h"
@@ -14,6 +15,7 @@ enum {
     ID = 16,        /* bytes of a request's id, and of its text */
     TEXT = 36,
     LINE = 256,     /* of a journal */
+    LONG = 64 * 1024, /* a send of more lets other threads run meanwhile */
     DIGITS = 20,    /* of a number, at most */
     CHUNK = 16,     /* responses that are made at once, on the stack */
     FIXED = 160,    /* bytes of a response beside its payload and what all have in common */
@@ -151,9 +153,11 @@ static char *put_fraction(char *to, unsigned number) /* of a thousand */
 /* It succeeded, was not the first of its worker and printed nothing: all that a response and a line have is in it. */
 static int is_quiet(const stk_outcome *o)
 {
-    return o->status == STK_OK && !o->cold && !o->log_len && !o->log_dropped && o->len <= STK_CELL_BYTES && o->t_start &&
-           o->t_end >= o->t_start;
+    return o->status == STK_OK && !o->cold && !o->log_len && !o->log_dropped && o->t_start && o->t_end >= o->t_start;
 }
+
+/* Its payload is sent from where it is, and not copied before. */
+static int is_large(const stk_outcome *o) { return o->len > STK_CELL_BYTES; }
 
 /* observe/journal.py: Quiet. */
 static char *put_line(char *to, const stk_outcome *o, uint64_t micros, uint64_t number)
@@ -180,6 +184,7 @@ typedef struct {
     text before, middle; /* the request's id is between the two */
 } common;
 
+/* All of it, or without its payload. */
 static char *put_response(char *to, const stk_outcome *o, const common *c)
 {
     to = put(to, c->before.at, c->before.n);
@@ -192,7 +197,7 @@ static char *put_response(char *to, const stk_outcome *o, const common *c)
     to = hex_of(to, (const char *)o->id, 12);
     to = PUT(to, ";sampled=0\r\ncontent-length: ");
     to = PUT(put_number(to, o->len), "\r\n\r\n");
-    return o->len ? put(to, (const char *)o->data, o->len) : to;
+    return o->len && !is_large(o) ? put(to, (const char *)o->data, o->len) : to;
 }
 
 /* A chunk of responses, before they are sent. */
@@ -203,14 +208,18 @@ typedef struct {
         int descriptor;
         size_t size;
         char bytes[MOST];
+        text large; /* what follows them; nothing: 0 */
+        uint64_t ticket; /* of a large one, whose payload is the engine's until it is given back */
     } responses[CHUNK];
     size_t size; /* of the lines */
     char lines[CHUNK * LINE];
     int64_t times[2 * CHUNK];
+    stk_engine *engine;
+    uint64_t room, longest; /* for what sockets do not take of large responses; of all payloads */
 } chunk;
 
-/* One call's. 1; 0: it is not quiet, or there is none of that ticket; -1 with an exception set. */
-static int add(chunk *k, stk_engine *engine, PyObject *call, const common *c, uint64_t micros, uint64_t number)
+/* One call's. 1; 0: it is not quiet, there is no room for it, or there is none of that ticket; -1 with an exception set. */
+static int add(chunk *k, PyObject *call, const common *c, uint64_t micros, uint64_t number)
 {
     if (!PyTuple_Check(call) || PyTuple_Size(call) < 2) {
         PyErr_SetString(PyExc_TypeError, "a list of (ticket, descriptor, ...)");
@@ -221,16 +230,54 @@ static int add(chunk *k, stk_engine *engine, PyObject *call, const common *c, ui
     stk_outcome o;
     if (PyErr_Occurred())
         return -1;
-    if (!outcome_of(engine, ticket, &o) || !is_quiet(&o))
+    if (!outcome_of(k->engine, ticket, &o) || !is_quiet(&o) || (is_large(&o) && o.len > k->room))
         return 0;
     k->responses[k->n].descriptor = (int)descriptor;
     k->responses[k->n].size = (size_t)(put_response(k->responses[k->n].bytes, &o, c) - k->responses[k->n].bytes);
     k->size = (size_t)(put_line(k->lines + k->size, &o, micros, number) - k->lines);
     k->times[2 * k->n] = (int64_t)micros;
     k->times[2 * k->n + 1] = (int64_t)(o.t_end - o.t_start);
+    k->longest = o.len > k->longest ? o.len : k->longest;
+    k->responses[k->n].large = is_large(&o) ? (text){(const char *)o.data, o.len} : (text){NULL, 0};
+    k->responses[k->n].ticket = ticket;
+    if (is_large(&o))
+        k->room -= o.len;
+    else
+        call_free(k->engine, ticket);
     k->n++;
-    call_free(engine, ticket);
     return 1;
+}
+
+/* How many bytes of a response and its payload the socket took. */
+static size_t send_both(int descriptor, char *bytes, size_t size, text large)
+{
+    struct iovec parts[] = {{bytes, size}, {(char *)large.at, large.n}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = large.n ? 2 : 1};
+    ssize_t sent = sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent > 0 ? (size_t)sent : 0;
+}
+
+/* What the socket did not take: (index, bytes). */
+static PyObject *rest_of(Py_ssize_t index, const char *bytes, size_t size, text large, size_t sent)
+{
+    size_t head = sent < size ? size - sent : 0, from = sent < size ? 0 : sent - size;
+    PyObject *rest = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(head + large.n - from));
+    if (rest == NULL)
+        return NULL;
+    char *to = put(PyBytes_AsString(rest), bytes + size - head, head);
+    if (large.n > from)
+        put(to, large.at + from, large.n - from);
+    return Py_BuildValue("nN", index, rest);
+}
+
+/* The engine's payloads, which are not needed any more. */
+static void give_back(chunk *k)
+{
+    for (int i = 0; i < k->n; i++)
+        if (k->responses[i].large.n)
+            call_free(k->engine, k->responses[i].ticket);
+    k->n = 0;
+    k->size = 0;
 }
 
 /* Notes a chunk, then sends it. What a socket does not take is added to `cut`. -1 with an exception set. */
@@ -244,20 +291,24 @@ static int finish(chunk *k, PyObject *noted, PyObject *cut)
         return -1;
     Py_DECREF(done);
     for (int i = 0; i < k->n; i++) {
-        size_t size = k->responses[i].size;
-        ssize_t sent = send(k->responses[i].descriptor, k->responses[i].bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent == (ssize_t)size)
+        size_t size = k->responses[i].size, sent;
+        text large = k->responses[i].large;
+        if (large.n > LONG) {
+            Py_BEGIN_ALLOW_THREADS
+            sent = send_both(k->responses[i].descriptor, k->responses[i].bytes, size, large);
+            Py_END_ALLOW_THREADS
+        } else {
+            sent = send_both(k->responses[i].descriptor, k->responses[i].bytes, size, large);
+        }
+        if (sent == size + large.n)
             continue;
-        sent = sent > 0 ? sent : 0;
-        PyObject *pair = Py_BuildValue(
-            "ny#", k->responses[i].index, k->responses[i].bytes + sent, (Py_ssize_t)size - (Py_ssize_t)sent);
+        PyObject *pair = rest_of(k->responses[i].index, k->responses[i].bytes, size, large, sent);
         int added = pair == NULL ? -1 : PyList_Append(cut, pair);
         Py_XDECREF(pair);
         if (added < 0)
             return -1;
     }
-    k->n = 0;
-    k->size = 0;
+    give_back(k);
     return 0;
 }
 
@@ -269,22 +320,25 @@ static int add_index(PyObject *list, Py_ssize_t index)
     return added;
 }
 
-/* All of it with the interpreter's lock: to let it go and to have it back takes longer than a send, which does not wait. */
+/* With the interpreter's lock, but while a large payload is sent: to let it go and to have it back takes longer than a
+   send, which does not wait. */
 PyObject *http_answer(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     chunk k;
     char *before, *middle;
     Py_ssize_t before_size, middle_size, n;
-    if (count != 6 || outcome_of == NULL || !PyList_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "answer(engine, calls, before, middle, number, noted), once all is bound");
+    if (count != 7 || outcome_of == NULL || !PyList_Check(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "answer(engine, calls, before, middle, number, noted, room), once all is bound");
         return NULL;
     }
-    stk_engine *engine = PyLong_AsVoidPtr(arguments[0]);
+    k.engine = PyLong_AsVoidPtr(arguments[0]);
     if (PyErr_Occurred() || (n = PyList_Size(arguments[1])) < 0 ||
         PyBytes_AsStringAndSize(arguments[2], &before, &before_size) < 0 ||
         PyBytes_AsStringAndSize(arguments[3], &middle, &middle_size) < 0)
         return NULL;
     uint64_t number = PyLong_AsUnsignedLongLong(arguments[4]);
+    if (!PyErr_Occurred())
+        k.room = PyLong_AsUnsignedLongLong(arguments[6]);
     if (PyErr_Occurred())
         return NULL;
     if ((size_t)before_size + (size_t)middle_size + FIXED > RESPONSE) {
@@ -292,7 +346,7 @@ PyObject *http_answer(PyObject *Py_UNUSED(module), PyObject *const *arguments, P
         return NULL;
     }
     k.n = 0; /* the rest of so much is written before it is read */
-    k.size = 0;
+    k.size = k.longest = 0;
     const common c = {{before, (size_t)before_size}, {middle, (size_t)middle_size}};
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -301,13 +355,16 @@ PyObject *http_answer(PyObject *Py_UNUSED(module), PyObject *const *arguments, P
     int fine = left != NULL && cut != NULL;
     for (Py_ssize_t i = 0; fine && i < n; i++) {
         k.responses[k.n].index = i;
-        int added = add(&k, engine, PyList_GetItem(arguments[1], i), &c, micros, number);
+        int added = add(&k, PyList_GetItem(arguments[1], i), &c, micros, number);
         fine = added > 0 || (added == 0 && add_index(left, i) == 0);
         if (fine && k.n == CHUNK)
             fine = finish(&k, arguments[5], cut) == 0;
     }
-    PyObject *both = fine && finish(&k, arguments[5], cut) == 0 ? PyTuple_Pack(2, left, cut) : NULL;
+    PyObject *all = NULL;
+    if (fine && finish(&k, arguments[5], cut) == 0)
+        all = Py_BuildValue("OOK", left, cut, (unsigned long long)k.longest);
+    give_back(&k);
     Py_XDECREF(left);
     Py_XDECREF(cut);
-    return both;
+    return all;
 }

@@ -1,34 +1,36 @@
-/* A response as json.dumps writes it, blanks and all, into one buffer: exactly dict, list, tuple, str, int of 64 bits,
+/* A response as json.dumps writes it, blanks and all, into one buffer, or where it is read: exactly dict, list, tuple, str, int of 64 bits,
    float, bool and None, which need no code of Python's. Of anything else dumps() is None, and json itself has it. */
 
-#define Py_LIMITED_API 0x030B0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "json/decode.h"
+
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "json/plain.h"
 
 enum {
     DEPTH = 200,   /* containers in each other: json knows what is too deep, and what is in itself */
     LEAST = 4096, KEPT = 2 << 20, /* bytes of a buffer */
-    BLOCK = 32,
     ESCAPED = 12,  /* bytes of the longest escape, a surrogate pair */
 };
 
 typedef struct {
-    char *start, *at, *end; /* `kept`, or a buffer of its own */
-    int only_ascii;
+    char *start, *at, *end; /* `kept`, a buffer of its own, or the caller's */
+    int only_ascii, fixed;  /* the buffer: it is somebody else's */
 } document;
 
 static char *kept; /* between documents, as new pages cost more than what is written to them; with the interpreter's lock */
 static size_t kept_size;
 
-/* Each returns 1 when all is written, 0 of what is not for here, -1 with an exception set. */
+/* Each returns 1 when all is written, 0 of what is not for here, -1 with an exception set, or for want of room in a buffer
+   that is fixed. */
 static int value(document *d, PyObject *object, int depth);
 
 static int grow(document *d, size_t more)
 {
+    if (d->fixed)
+        return -1;
     size_t used = (size_t)(d->at - d->start), size = (size_t)(d->end - d->start) * 2;
     if (more > (size_t)PY_SSIZE_T_MAX / 4 || size > (size_t)PY_SSIZE_T_MAX / 4) {
         PyErr_NoMemory();
@@ -60,20 +62,6 @@ static inline int put(document *d, const char *text, size_t n)
     memcpy(d->at, text, n);
     d->at += n;
     return 1;
-}
-
-/* Do BLOCK bytes stand for themselves? Without a branch, so that the compiler looks at many at a time. */
-static inline int plain_block(const uint8_t *at, int only_ascii)
-{
-    uint8_t high = only_ascii ? 0x80 : 0, last = only_ascii ? 0x7f : '"', special = 0;
-    for (int i = 0; i < BLOCK; i++)
-        special |= (uint8_t)((at[i] & high) | (at[i] < 0x20) | (at[i] == '"') | (at[i] == '\\') | (at[i] == last));
-    return special == 0;
-}
-
-static inline int plain(uint8_t c, int only_ascii)
-{
-    return c >= 0x20 && c != '"' && c != '\\' && (!only_ascii || c < 0x7f);
 }
 
 static char *unit(char *to, uint32_t unit)
@@ -119,10 +107,7 @@ static int characters(document *d, const uint8_t *at, size_t n)
     *d->at++ = '"';
     while (at < end) { /* there is room for what is left as it is, and an escape */
         const uint8_t *from = at;
-        while (end - at >= BLOCK && plain_block(at, only_ascii))
-            at += BLOCK;
-        while (at < end && plain(*at, only_ascii))
-            at++;
+        at = plain_end(at, end, only_ascii);
         memcpy(d->at, from, (size_t)(at - from));
         d->at += at - from;
         while (at < end && !plain(*at, only_ascii)) {
@@ -267,24 +252,39 @@ static int value(document *d, PyObject *given, int depth)
     return 0;
 }
 
+/* Into the caller's buffer: how many bytes. */
+static PyObject *dumps_into(PyObject *given, PyObject *only_ascii, PyObject *buffer)
+{
+    Py_buffer area;
+    if (PyObject_GetBuffer(buffer, &area, PyBUF_WRITABLE) < 0)
+        return NULL;
+    document d = {area.buf, area.buf, (char *)area.buf + area.len, only_ascii == Py_True, 1};
+    int done = value(&d, given, DEPTH);
+    PyBuffer_Release(&area);
+    if (done == 1)
+        return PyLong_FromSsize_t(d.at - d.start);
+    if (done < 0 && PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyObject *dumps(PyObject *module, PyObject *const *arguments, Py_ssize_t n)
 {
     (void)module;
+    if (n == 3)
+        return dumps_into(arguments[0], arguments[1], arguments[2]);
     if (n != 2) {
-        PyErr_SetString(PyExc_TypeError, "dumps(value, only_ascii)");
+        PyErr_SetString(PyExc_TypeError, "dumps(value, only_ascii, [buffer])");
         return NULL;
     }
-    document d;
     if (kept == NULL) {
         kept = malloc(LEAST);
         if (kept == NULL)
             return PyErr_NoMemory();
         kept_size = LEAST;
     }
-    d.start = d.at = kept;
-    d.end = kept + kept_size;
+    document d = {kept, kept, kept + kept_size, arguments[1] == Py_True, 0};
     kept = NULL;
-    d.only_ascii = arguments[1] == Py_True;
     int done = value(&d, arguments[0], DEPTH);
     PyObject *result = done < 0 ? NULL : Py_None;
     if (done == 1)
@@ -301,10 +301,21 @@ static PyObject *dumps(PyObject *module, PyObject *const *arguments, Py_ssize_t 
 
 static PyMethodDef methods[] = {
     {"dumps", (PyCFunction)(void (*)(void))dumps, METH_FASTCALL,
-     "dumps(value, only_ascii): the bytes of a JSON document, or None: something is in it that is for json itself."},
+     "dumps(value, only_ascii, [buffer]): the bytes of a JSON document, or how many were written into the buffer, or "
+     "None: something is in it that is for json itself, or it does not fit."},
+    {"loads", (PyCFunction)loads, METH_O,
+     "loads(document): the value of a JSON document, of bytes or what has them. Raises ValueError for whatever is not "
+     "plain; another decoder knows whether that is JSON."},
     {NULL, NULL, 0, NULL},
 };
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+static int prepare(PyObject *Py_UNUSED(module))
+{
+    plain_choose();
+    loads_prepare();
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)prepare}, {0, NULL}};
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT, .m_name = "engine._json", .m_methods = methods, .m_slots = slots};
 

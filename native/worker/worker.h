@@ -17,6 +17,7 @@ typedef struct stk_worker {
     uint64_t moved_at;        /* when it last went to another core than its caller's */
     uint32_t home, place;     /* its own core and where it is pinned, as stk_core() has them; 0: nowhere */
     uint64_t slept_at, took;  /* when it last went to sleep; what its last invocation took */
+    uint64_t carried;         /* bytes of its last event and reply */
     int paused;               /* had it long to wait for the last one? */
     uint64_t rung_at;         /* the engine's cursor when a log that fills up last rang it */
     stk_record *log;          /* a record of the log that grows, not committed; NULL: none */
@@ -63,6 +64,10 @@ int stk_worker_reply(stk_worker *w, uint32_t kind, const uint8_t *data, uint64_t
 
 /* Both, for the warm path: one call from Python per invocation. */
 int64_t stk_worker_reply_next(stk_worker *w, const uint8_t *data, uint64_t len);
+
+/* Where a large reply may be written before it is given to one of these, which then copies nothing: `large` bytes. NULL
+ * while the engine reads the last one. For a worker whose handler makes no calls. */
+uint8_t *stk_worker_place(stk_worker *w);
 
 /* In a child that the handler forked, first of all: it must leave the lane alone. What returns from the handler there ends
  * (exit status 0), what it logs is dropped: it has descriptors 1 and 2. */

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import itertools
 import json
 import random
 import socket
@@ -28,7 +29,7 @@ PIECES = [
     b"content-length: 000000002\r\n", b"transfer-encoding: chunked\r\n", b"connection: close\r\n",
 ]  # fmt: skip
 METHODS = [b"POST", b"GET", b"PUT", b"DELETE", b"PATCH", b"HEAD", b"OPTIONS", b"CONNECT", b"get", b""]
-MOST_PAYLOAD = 4097
+MOST_PAYLOAD = 50_000
 poison = ctypes.CDLL(None).__asan_poison_memory_region
 
 
@@ -115,7 +116,8 @@ def answers(http: Any, draw: random.Random) -> None:
         lambda engine, ticket: freed.append(ticket)
     )
     http.bind(ctypes.cast(find, ctypes.c_void_p).value, ctypes.cast(free, ctypes.c_void_p).value, 10**18)
-    for number in (0, 1, 15, 16, 17, 100):
+    rooms = (0, 4097, MOST_PAYLOAD, 1 << 40)
+    for number, room in itertools.product((0, 1, 15, 16, 17, 100), rooms):
         mine, other = socket.socketpair()
         mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
         outcomes.clear()
@@ -123,7 +125,7 @@ def answers(http: Any, draw: random.Random) -> None:
         quiet = []
         for ticket in range(number):
             largest, one = draw.random() < 0.3, Outcome(ticket=ticket, peak_kib=draw.choice([0, 2**32 - 1]))
-            one.len = draw.choice([0, 1, 4095, 4096, 4097]) if largest else draw.randrange(100)
+            one.len = draw.choice([0, 1, 4095, 4096, 4097, MOST_PAYLOAD]) if largest else draw.randrange(100)
             one.data = ctypes.addressof(payload) + MOST_PAYLOAD - one.len
             one.start, one.end = (1, 2**64 - 1) if largest else (5, 9)
             one.born = 2**64 - 1 if largest else 0
@@ -132,20 +134,28 @@ def answers(http: Any, draw: random.Random) -> None:
                 setattr(one, name, int(draw.random() < 0.03))
             if draw.random() < 0.97:
                 outcomes[ticket] = one
-                if one.len <= 4096 and not (one.status or one.cold or one.log_len or one.log_dropped):
+                if not (one.status or one.cold or one.log_len or one.log_dropped):
                     quiet.append(one)
+        rest = room
+        for one in list(quiet):  # the large ones for which there is room
+            if one.len > 4096 and one.len > rest:
+                quiet.remove(one)
+            elif one.len > 4096:
+                rest -= one.len
         before, middle = draw.randbytes(draw.randrange(170)), draw.randbytes(draw.randrange(170))
         noted: list[tuple[bytes, bytes]] = []
         calls = [(ticket, mine.fileno(), None) for ticket in range(number)]
-        left, cut = http.answer(
-            1, calls, before, middle, 2**64 - 1, lambda *what, noted=noted: noted.append(what)
+        left, cut, longest = http.answer(
+            1, calls, before, middle, 2**64 - 1, lambda *what, noted=noted: noted.append(what), room
         )
         mine.close()
         sent = b""
         while piece := other.recv(1 << 20):
             sent += piece
         other.close()
-        assert cut == [] and freed == [one.ticket for one in quiet]
+        rests = dict(cut)
+        assert sorted(freed) == [one.ticket for one in quiet] and rests.keys() <= set(freed)
+        assert longest == max((one.len for one in quiet), default=0)
         assert sorted(left + freed) == list(range(number))
         lines = [json.loads(line) for some, _ in noted for line in some.splitlines()]
         assert len(lines) == len(quiet) == sum(len(times) for _, times in noted) // 16
@@ -155,6 +165,9 @@ def answers(http: Any, draw: random.Random) -> None:
                 (one.start + 10**18) // 10**9, bytes(one.id).hex()[:24].encode(), one.len,
             )  # fmt: skip
             response = before + id.encode() + middle + text + payload.raw[MOST_PAYLOAD - one.len :]
+            rest = rests.get(one.ticket, b"")
+            assert response.endswith(rest)
+            response = response[: len(response) - len(rest)]
             assert sent.startswith(response), (sent[:300], response[:300])
             sent = sent[len(response) :]
             assert line[:2] == [6, id] and line[3:] == [
@@ -166,11 +179,11 @@ def answers(http: Any, draw: random.Random) -> None:
         raise RuntimeError
 
     outcomes[0] = Outcome(ticket=0, start=1, end=2)
-    good = (1, [(0, 1 << 20, None)], b"", b"", 1, lambda *what: None)
+    good = (1, [(0, 1 << 20, None)], b"", b"", 1, lambda *what: None, 0)
     for at, wrong in (
         (0, "x"),
         (1, ()), (1, [1]), (1, [(1,)]), (1, [("a", 1)]), (1, [(1, "a")]), (1, [(1 << 70, 1)]), (2, ""), (3, 1),
-        (3, b"x" * 600), (4, -1), (5, None), (5, refuses),
+        (3, b"x" * 600), (4, -1), (5, None), (5, refuses), (6, -1), (6, "x"),
     ):  # fmt: skip
         try:
             http.answer(*good[:at], wrong, *good[at + 1 :])

@@ -1,10 +1,12 @@
-"""Documents for native/json/encode.c, built with sanitizers: what it writes is what json writes, for whatever comes.
+"""Documents for native/json, built with sanitizers: what it writes is what json writes, and what it reads what json
+reads, for whatever comes.
 
 json_documents.py FOLDER_OF_THE_BUILD SEED; a sanitizer ends the process.
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import random
@@ -81,6 +83,59 @@ def check(dumps: Any, value: Any) -> None:
             continue
 
 
+def check_into(dumps: Any, value: Any) -> None:
+    """Into buffers that are too small, and one that is not."""
+    written = dumps(value, False)
+    if written is None:
+        return
+    for size in {0, 1, len(written) // 2, len(written) - 1, len(written), len(written) + 64}:
+        buffer = bytearray(max(0, size))
+        n = dumps(value, False, buffer)
+        assert n is None or bytes(buffer[:n]) == written
+    assert n is not None or len(written) + 64 != size
+
+
+def a_document(draw: random.Random) -> bytes:
+    """Of a value, as it is, cut off, or with a fault."""
+    value = a_value(draw)
+    document = json.dumps(value, ensure_ascii=draw.random() < 0.5, indent=draw.choice([None, 2])).encode(
+        "utf-8", "replace"
+    )
+    kind = draw.randrange(3)
+    if kind == 1:
+        return document[: draw.randrange(len(document) + 1)]
+    if kind == 2:
+        at = draw.randrange(len(document) + 1)
+        return document[:at] + draw.choice(FAULTS) + document[at + draw.randrange(3) :]
+    return document
+
+
+FAULTS = [
+    b'"',
+    b"\\",
+    b"{",
+    b"]",
+    b",",
+    b"\x00",
+    b"\\u",
+    b"\\ud83d\\u",
+    b"\xf0\x9f",
+    b"-",
+    b"1e",
+    b"9" * 70,
+    b"." + b"0" * 70,
+]
+
+
+def check_loads(loads: Any, document: bytes) -> None:
+    try:
+        # Of its size exactly, without a zero behind it.
+        value = loads((ctypes.c_char * len(document)).from_buffer_copy(document))
+    except ValueError:
+        return
+    assert repr(value) == repr(json.loads(document)), document[:500]
+
+
 def main(folder: str, seed: str) -> None:
     place = importlib.util.spec_from_file_location("engine._json", next(Path(folder).glob("_json*.so")))
     assert place is not None
@@ -100,11 +155,18 @@ def main(folder: str, seed: str) -> None:
         check(dumps, ["😀" * (size // 4), "x" * size])
     draw = random.Random(int(seed))
     for _ in range(DOCUMENTS):
-        check(dumps, a_value(draw))
-    for wrong in ((), (1,), (1, True, 3)):
+        value = a_value(draw)
+        check(dumps, value)
+        check_into(dumps, value)
+        check_loads(module.loads, a_document(draw))
+    for n in range(100):  # the end of what is read is the end of what may be read
+        for end in ("", '"', "\\", "\\u12", "\\ud83d\\u", "é", '"}'):
+            check_loads(module.loads, ('{"a": "' + "x" * n + end).encode())
+            check_loads(module.loads, ('{"' + "k" * n + end).encode())
+    for wrong in ((), (1,), (1, True, 3), (1, True, b"read-only"), (1, True, bytearray(9), 4)):
         try:
             dumps(*wrong)
-        except TypeError:
+        except (TypeError, BufferError):
             continue
         raise AssertionError(wrong)
 

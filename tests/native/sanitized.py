@@ -27,7 +27,7 @@ FLAGS = [
     "-fPIC",
 ]
 SMALL = {
-    "_json": ["json/encode.c"],
+    "_json": ["json/encode.c", "json/decode.c"],
     "_http": ["http/module.c", "http/request.c", "http/respond.c"],
     "_call": ["call/invoke.c"],
     "_observe": ["observe/outcomes.c"],

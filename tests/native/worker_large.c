@@ -67,6 +67,25 @@ int main(void) {
     CHECK(reap_one(&r, &d) && stk_outcome_of(r.e, d.ticket, &o) && memcmp(o.data, event, LARGE) == 0);
     stk_call_free(r.e, d.ticket);
 
+    /* Written in its place before: not copied, and the place is taken until it is read. Who frees it wakes a worker that waits
+     * for that, and none that waits for an event. A small one of that place is copied. */
+    for (int i = 0; i < 3; i++) {
+        uint64_t len = i == 2 ? STK_INLINE : LARGE;
+        submit(&r, 50, "x", 1);
+        worker_takes(w, "x", 1);
+        uint8_t *place = stk_worker_place(w);
+        CHECK(place == stk_large_at(w->up));
+        memcpy(place, i ? event : reply, len);
+        CHECK(stk_worker_reply(w, STK_RESULT, place, len) == 0 && (stk_worker_place(w) == NULL) == (i < 2));
+        CHECK(reap_one(&r, &d) && stk_outcome_of(r.e, d.ticket, &o));
+        CHECK(o.len == len && memcmp(o.data, i ? event : reply, len) == 0);
+        uint32_t bell = stk_load(&w->down->bell, STK_RELAXED), flag = i ? STK_FOR_EVENT : STK_FOR_SPACE | STK_FOR_EVENT;
+        stk_or(&w->up->asleep, flag, STK_RELAXED);
+        stk_call_free(r.e, d.ticket);
+        stk_sleep_over(&w->up->asleep, flag);
+        CHECK(stk_load(&w->down->bell, STK_RELAXED) == bell + (i == 0) && stk_worker_place(w));
+    }
+
     /* Idle, and all payloads freed: the pages are freed too; a payload that is still held keeps them. */
     CHECK(stk_lane_trim(r.e, lane) >= LARGE && stk_lane_trim(r.e, lane) == 0);
     submit(&r, 20, "x", 1);

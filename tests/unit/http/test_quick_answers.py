@@ -37,6 +37,7 @@ def handler(event, context):
     if event == "print": print("hello")
     if event == "large": return "x" * 5000
     if event == "end": os._exit(3)
+    if isinstance(event, dict) and "size" in event: return "x" * event["size"]
     while isinstance(event, dict) and not os.path.exists(event.get("until", "/")): time.sleep(0.002)
     return event
 """
@@ -288,5 +289,72 @@ def test_one_that_runs_when_its_client_or_its_server_leaves_is_over_all_the_same
         assert last.status == 200 and ("connection", "close") in last.headers
         assert await other.reader.read() == b""
         await until(lambda: served.in_flight() == 0)
+
+    serving(tmp_path, body)
+
+
+SIZES = (4080, 4097, 16_383, 16_385, 65_537, 200_000, 400_000)  # around the bounds that there are on the way
+
+
+@pytest.mark.promise(345)
+def test_large_ones_are_answered_as_any_other_is(tmp_path: Path) -> None:
+    async def body(served: Serving) -> None:
+        client = await served.client()
+        await client.ask(0)
+        await client.ask("large")
+        for size in SIZES:
+            for event in ("y" * size, ["é" * size], {"size": size}, {"size": size, "pad": "z" * size}):
+                usual = await client.ask(event, USUALLY)
+                for _ in range(2):
+                    assert (await client.ask(event)).same() == usual.same()
+        (connection,) = served.acceptor.connections
+        assert isinstance(connection, Protocol) and connection._quick is not None
+        assert connection._quick.body == b"" and served.acceptor.budget.held == 0
+        records, quiet = served.records()
+        assert len(records) == 2 + 12 * len(SIZES) and len(quiet) > len(records) / 2
+        assert served.in_flight() == 0
+
+    serving(tmp_path, body)
+
+
+@pytest.mark.promise(345)
+def test_a_large_response_that_is_read_late_is_held_and_keeps_nobody(tmp_path: Path) -> None:
+    async def body(served: Serving) -> None:
+        late, other, budget = (
+            await served.client(receiving=4096),
+            await served.client(),
+            served.acceptor.budget,
+        )
+        for client in (late, other):
+            await client.ask({"size": 100_000})
+            await client.ask({"size": 100_000})
+        late.send({"size": 3_000_000})
+        await until(lambda: budget.held > 1_000_000)
+        for n in range(3):  # by the same worker
+            assert len((await other.ask({"size": 200_000 + n})).body) == 200_002 + n
+        assert (await late.receive()).body == b'"' + b"x" * 3_000_000 + b'"'
+        await until(lambda: budget.held == 0)
+        late.send({"size": 3_000_000})
+        await until(lambda: budget.held > 1_000_000)
+        late.leave()
+        await until(lambda: budget.held == 0)
+
+    serving(tmp_path, body, sending=1)
+
+
+@pytest.mark.promise(345)
+def test_there_is_room_for_a_large_one_or_a_503(tmp_path: Path) -> None:
+    async def body(served: Serving) -> None:
+        client, budget = await served.client(), served.acceptor.budget
+        for event in ("y" * 200_000, {"size": 200_000}):
+            assert [(await client.ask(event)).status for _ in range(2)] == [200, 200]
+            others = budget.size - budget.size // 16 - 100_000
+            budget.add(others)
+            refused = await client.ask(event)
+            assert refused.status == 503 and b"--inflight" in refused.body
+            assert (await client.ask(1)).body == b"1"
+            budget.add(-others)
+            assert (await client.ask(event)).status == 200
+        assert budget.held == 0 and served.in_flight() == 0
 
     serving(tmp_path, body)

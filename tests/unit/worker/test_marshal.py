@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine._json import dumps
-from engine.worker.marshal import marshaller
+from engine.worker.marshal import marshaller, only_ascii
 
 JSON = st.recursive(
     st.none()
@@ -36,7 +36,7 @@ def newest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(JSON)
 def test_it_is_what_json_dumps_gives(value: Any) -> None:
-    assert marshaller()(value) == json.dumps(value, ensure_ascii=False).encode()
+    assert marshaller(only_ascii())(value) == json.dumps(value, ensure_ascii=False).encode()
 
 
 class Text(str):
@@ -102,12 +102,12 @@ def test_what_needs_python_is_left_to_json() -> None:
     ],
 )
 def test_as_on_aws(value: Any, written: bytes) -> None:
-    assert marshaller()(value) == written
+    assert marshaller(only_ascii())(value) == written
 
 
 def test_the_oldest_runtime_writes_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EXECUTION_ENV", "AWS_Lambda_python3.11")
-    assert marshaller()({"ä": "\U0001f600"}) == rb'{"\u00e4": "\ud83d\ude00"}'
+    assert marshaller(only_ascii())({"ä": "\U0001f600"}) == rb'{"\u00e4": "\ud83d\ude00"}'
 
 
 @pytest.mark.promise(68)
@@ -122,11 +122,11 @@ def test_the_oldest_runtime_writes_ascii(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_what_it_refuses(value: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):
-        marshaller()(value)
+        marshaller(only_ascii())(value)
 
 
 def test_what_contains_itself_and_what_comes_after() -> None:
-    marshal = marshaller()
+    marshal = marshaller(only_ascii())
     circle: list[Any] = [{}]
     circle[0]["again"] = circle
     for _ in range(2):
@@ -142,6 +142,16 @@ def test_what_is_too_deep() -> None:
     for _ in range(sys.getrecursionlimit() * 100):
         deep = [deep]
     with pytest.raises(RecursionError):
-        marshaller()(deep)
+        marshaller(only_ascii())(deep)
     while deep:
         deep = deep.pop()
+
+
+@given(JSON, st.integers(0, 400))
+def test_into_a_buffer_it_writes_the_same_or_nothing_counts(value: Any, size: int) -> None:
+    written = dumps(value, False)
+    buffer = bytearray(size)
+    n = dumps(value, False, memoryview(buffer))
+    assert n is None or buffer[:n] == written
+    if written is not None and len(written) * 2 + 64 <= size:
+        assert n == len(written)
