@@ -13,7 +13,7 @@ from ..observe.losses import Losses
 from ..observe.metrics import Metrics, Series
 from ..observe.otlp_metrics import OtlpMetrics
 from ..services.cloudwatch.keeper import Keeper
-from ..services.logs.process import Measured
+from ..services.logs.messages import Measured
 from ..sources.settings import TABLE
 from .options import Options
 

@@ -145,7 +145,7 @@ def test_row_08_a_log_that_stands_still_holds_up_nobody_and_what_it_lost_is_coun
 
 def log_process(server: int) -> int:
     children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-    (found,) = [pid for pid in children if b"logs.process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (found,) = [pid for pid in children if b"logs.places" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return int(found)
 
 

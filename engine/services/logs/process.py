@@ -1,9 +1,8 @@
-"""The log's own process: it renders, writes and reads logs, so that the process that invokes does none of it.
+"""The server's side of the log's own process, which renders, writes and reads logs (places.py).
 
 Rendering a log takes as long as invoking, and in a thread it would take turns with the event loop. What ended and what
 was printed is in the journal, memory that both share. The rest goes by a socket pair: how far the journal reaches, and
-the operations of CloudWatch Logs. Frames: a length of four bytes, then a Message as MessagePack. The process ends, with
-all written, when its server has gone.
+the operations of CloudWatch Logs.
 """
 
 from __future__ import annotations
@@ -12,121 +11,34 @@ import asyncio
 import contextlib
 import itertools
 import os
-import signal
 import socket
-import struct
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
-
-from ... import wire
 from ...errors import EngineError
-from ...observe.journal import (
-    Described,
-    Entry,
-    Forgotten,
-    Journal,
-    JournalReader,
-    Step,
-    Taken,
-    shared,
+from ...observe.journal import Journal, Taken, shared
+from ...observe.records import FunctionOutput
+from .messages import (
+    HEAD,
+    Grown,
+    Measured,
+    Message,
+    OperationRequest,
+    OperationResponse,
+    ReadRequest,
+    ReadResponse,
+    TailRequest,
+    TailResponse,
+    WatchRequest,
+    decode_reply,
+    encode,
 )  # fmt: skip
-from ...observe.log import log_events
-from ...observe.records import DeploymentInfo, FunctionOutput, InvocationRecord, Quiet
-from .disk import rendered
-from .measured import EMF, MeasuredPoint, measured
 from .reading import FilterRead, TailedEvent
 
-if TYPE_CHECKING:
-    from .api import LogsApi
-    from .disk import Line, Meta
-    from .store import LogStore
-
-_HEAD = struct.Struct("<I")
 FLUSH_SECONDS = 0.05
-
-
-class OperationRequest(msgspec.Struct, tag=True, array_like=True):
-    """An operation of CloudWatch Logs, on one account's groups in one region."""
-
-    number: int
-    account: str
-    region: str
-    target: str
-    body: bytes
-
-
-class ReadRequest(msgspec.Struct, tag=True, array_like=True):
-    """What the subscription filters of a group match, behind these sequences, by the filters' ids."""
-
-    number: int
-    account: str
-    region: str
-    group: str
-    places: dict[str, int]
-
-
-class TailRequest(msgspec.Struct, tag=True, array_like=True):
-    """What a live tail session has got since it was asked before. last: it ends, and nobody waits for the response."""
-
-    number: int
-    account: str
-    region: str
-    session: str
-    last: bool = False
-
-
-class WatchRequest(msgspec.Struct, tag=True, array_like=True):
-    """Say which groups with subscription filters there are, and which have new events from now on."""
-
-
-class OperationResponse(msgspec.Struct, tag=True, array_like=True):
-    number: int
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-class ReadResponse(msgspec.Struct, tag=True, array_like=True):
-    number: int
-    filters: list[FilterRead]
-
-
-class TailResponse(msgspec.Struct, tag=True, array_like=True):
-    """events: None where there is no such session. sampled: there were more."""
-
-    number: int
-    events: list[TailedEvent] | None
-    sampled: bool
-
-
-class Measured(msgspec.Struct, tag=True, array_like=True):
-    """What the events that were written say of metrics."""
-
-    account: str
-    region: str
-    points: list[MeasuredPoint]
-
-
-class Grown(msgspec.Struct, tag=True, array_like=True):
-    """A group with subscription filters has new events: until it is read, this is not said again."""
-
-    account: str
-    region: str
-    group: str
-
-
-Message = Step | OperationRequest | ReadRequest | TailRequest | WatchRequest
-Reply = OperationResponse | ReadResponse | TailResponse | Grown | Measured | Taken
-_decode = msgspec.msgpack.Decoder(Message).decode
-_decode_reply: Callable[[bytes], Reply] = msgspec.msgpack.Decoder(Reply).decode
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class LogsProcess:
@@ -149,7 +61,7 @@ class LogsProcess:
     async def start(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            code = f"import sys; sys.path[:] = {sys.path!r}; from engine.services.logs.process import main; main()"
+            code = f"import sys; sys.path[:] = {sys.path!r}; from engine.services.logs.places import main; main()"
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", code, str(theirs.fileno()), str(self._memory), self._folder],
                 pass_fds=(theirs.fileno(), self._memory),
@@ -173,8 +85,8 @@ class LogsProcess:
     def _send(self, message: Message) -> None:
         writer = self._writer
         if writer is not None and not writer.transport.is_closing():
-            data = _encode(message)
-            writer.write(_HEAD.pack(len(data)) + data)
+            data = encode(message)
+            writer.write(HEAD.pack(len(data)) + data)
 
     async def request(self, account: str, region: str, target: str, body: bytes) -> OperationResponse:
         """Carry out an operation. Raises EngineError when the process is gone."""
@@ -221,8 +133,8 @@ class LogsProcess:
     async def _read(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                (length,) = _HEAD.unpack(await reader.readexactly(_HEAD.size))
-                reply = _decode_reply(await reader.readexactly(length))
+                (length,) = HEAD.unpack(await reader.readexactly(HEAD.size))
+                reply = decode_reply(await reader.readexactly(length))
                 if isinstance(reply, Grown):
                     self._on_grown(reply)
                     continue
@@ -266,160 +178,3 @@ def folder_of(state: Path, account: str, region: str) -> Path:
         (folder / account).mkdir(parents=True)
         single.rename(folder / account / region)
     return folder
-
-
-class Places:
-    """The process's side: a store of log groups for each account and region, opened when it is first needed."""
-
-    def __init__(
-        self, folder: Path, journal: JournalReader, reply: Callable[[Reply], object] = lambda reply: None
-    ) -> None:
-        """reply: called from any thread."""
-        self.journal = journal
-        self._folder = folder
-        self._reply = reply
-        self._watched = False
-        self._grown: set[tuple[str, str, str]] = set()  # that were said to have
-        self._stores: dict[tuple[str, str], LogStore] = {}
-        self._apis: dict[tuple[str, str], LogsApi] = {}
-        self._deployments: dict[int, DeploymentInfo] = {}  # by their numbers in the journal
-
-    def store(self, account: str, region: str) -> LogStore:
-        found = self._stores.get((account, region))
-        if found is None:
-            from .store import LogStore
-
-            found = self._stores[account, region] = LogStore(self._folder / account / region)
-            found.on_written = partial(self._on_written, found, account, region)
-            found.on_events = partial(self._on_events, account, region)
-        return found
-
-    def _on_written(self, store: LogStore, account: str, region: str, groups: list[str]) -> None:
-        from .store import LogNotFound
-
-        for group in groups if self._watched else ():
-            with contextlib.suppress(LogNotFound):
-                if store.meta(group).subscriptions:
-                    self._say(account, region, group)
-
-    def _on_events(self, account: str, region: str, meta: Meta, lines: list[Line]) -> None:
-        if api := self._apis.get((account, region)):
-            api.tails.written(meta.name, lines)
-        if meta.metrics or any(isinstance(line, tuple) and EMF in line[3] for line in lines):
-            points = measured(list(rendered(lines)), meta.metrics)
-            if points:
-                self._reply(Measured(account, region, points))
-
-    def _say(self, account: str, region: str, group: str) -> None:
-        key = account, region, group
-        if key not in self._grown:
-            self._grown.add(key)
-            self._reply(Grown(*key))
-
-    def _watch(self) -> None:
-        from .disk import is_subscribed, name_of
-
-        self._watched = True
-        for folder in self._folder.glob("*/*/*/"):
-            if is_subscribed(folder) and (name := name_of(folder)) is not None:
-                self._say(folder.parent.parent.name, folder.parent.name, name)
-
-    def _read(self, message: ReadRequest) -> ReadResponse:
-        from .store import LogNotFound
-        from .subscribed import read
-
-        self._grown.discard(
-            (message.account, message.region, message.group)
-        )  # before: what comes now is said again
-        try:
-            store = self.store(message.account, message.region)
-            return ReadResponse(message.number, read(store, message.group, message.places))
-        except (LogNotFound, OSError):
-            return ReadResponse(message.number, [])
-
-    def api(self, account: str, region: str) -> LogsApi:
-        found = self._apis.get((account, region))
-        if found is None:
-            from .api import LogsApi
-
-            found = self._apis[account, region] = LogsApi(self.store(account, region), region, account)
-        return found
-
-    def _tail(self, message: TailRequest) -> TailResponse | None:
-        found = self.api(message.account, message.region).tails.taken(message.session, message.last)
-        events, sampled = found or (None, False)
-        return None if message.last else TailResponse(message.number, events, sampled)
-
-    def close(self) -> None:
-        for api in self._apis.values():
-            api.close()
-        for store in self._stores.values():
-            store.close()
-
-    def log(self, entries: Iterable[Entry]) -> None:
-        """What the journal has, in its order."""
-        ended: dict[tuple[int, int], list[InvocationRecord | Quiet]] = {}  # by deployment and worker
-        for entry in entries:
-            if isinstance(entry, Quiet | InvocationRecord):
-                ended.setdefault((entry.deployment, entry.born), []).append(entry)
-            elif isinstance(entry, Described):
-                self._deployments[entry.number] = entry.deployment
-            elif isinstance(entry, Forgotten):
-                self._ended(ended)
-                self._deployments.clear()
-            elif isinstance(entry, FunctionOutput):
-                self._ended(ended)
-                store = self.store(entry.account, entry.region)
-                store.append(entry.log_group, entry.log_stream, [(entry.at, entry.text)])
-        self._ended(ended)
-
-    def _ended(self, ended: dict[tuple[int, int], list[InvocationRecord | Quiet]]) -> None:
-        for (number, born), records in ended.items():
-            of = self._deployments.get(number)
-            if of is not None:
-                store = self.store(of.account, of.region)
-                store.append(of.log_group, wire.log_stream(of.log_stream, born), log_events(of, records))
-        ended.clear()
-
-    def take(self, message: Message) -> Reply | None:
-        if isinstance(message, Step):
-            self.log(self.journal.take(message))
-            return Taken(message.half, message.generation, message.end)
-        if isinstance(message, WatchRequest):
-            self._watch()
-        elif isinstance(message, ReadRequest):
-            return self._read(message)
-        elif isinstance(message, TailRequest):
-            return self._tail(message)
-        else:
-            api = self.api(message.account, message.region)
-            return OperationResponse(message.number, *api.call(message.target, message.body))
-        return None
-
-
-def main() -> None:
-    """The process's life."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends with its server, not before
-        signal.signal(number, signal.SIG_IGN)
-    fd, memory, folder = sys.argv[1:]
-    sock = socket.socket(fileno=int(fd))
-    sending = threading.Lock()
-
-    def send(reply: Reply) -> None:
-        encoded = _encode(reply)
-        with sending, contextlib.suppress(OSError):  # the server has gone: the end comes soon
-            sock.sendall(_HEAD.pack(len(encoded)) + encoded)
-
-    places = Places(Path(folder), JournalReader(int(memory)), send)
-    with sock, sock.makefile("rb") as stream, contextlib.suppress(ConnectionError):
-        while head := stream.read(_HEAD.size):
-            (length,) = _HEAD.unpack(head)
-            data = stream.read(length)
-            if len(data) < length:
-                break
-            reply = places.take(_decode(data))
-            if reply is not None:
-                send(reply)
-    places.log(places.journal.rest())
-    places.close()
-    os._exit(0)

@@ -34,7 +34,8 @@ from ...observe.records import FunctionOutput
 from ...routing import retry
 from ...routing.deliveries import Again, Deliveries, again
 from ...routing.targets import Message, Targets
-from .process import Grown, LogsProcess
+from .messages import Grown
+from .process import LogsProcess
 from .reading import FilterRead, Matched
 
 SERVICE = "logs"  # of the queues' names
