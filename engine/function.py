@@ -42,8 +42,11 @@ class Function:
     def invoke_raw(self, payload: bytes | bytearray | memoryview = b"null") -> Reply:
         """Run the handler on a payload that is JSON already. A failing function does not raise: see
         Reply.function_error. Raises TooManyRequests, PayloadTooLarge, InvalidEvent, FunctionNotFound, EngineClosed."""
-        entry = self._runtime.entry(self.name)
-        return reply(entry, self._dispatch.outcome(entry, raw_event(payload)))
+        entry = self._entries.get(self.name)
+        if entry is None:
+            entry = self._runtime.entry(self.name)
+        data = payload if type(payload) is bytes else raw_event(payload)
+        return reply(entry, self._dispatch.outcome(entry, data))
 
     def submit(self, event: Any = None) -> Future[Any]:
         """Run the handler in the background. cancel() withdraws what has not started."""

@@ -173,13 +173,11 @@ void stk_cell_free(stk_cell *cell) {
 
 static int64_t cell_result(stk_cell *cell) {
     stk_call *c = &cell->call;
-    if (c->status == STK_OK && c->out_foreign && !c->large && !c->log_len && !c->log_dropped &&
-        !(c->flags & STK_WANT_TAIL)) {
-        c->state = CALL_FREE;
-        return (int64_t)c->out_len;
-    }
-    call_outcome(c, &cell->outcome);
-    return -1;
+    int plain = c->status == STK_OK && c->out_foreign && !c->large && !c->log_len && !c->log_dropped;
+    if (!plain || c->flags & STK_WANT_TAIL) call_outcome(c, &cell->outcome);
+    if (!plain) return -1;
+    c->state = CALL_FREE;
+    return (int64_t)c->out_len;
 }
 
 int64_t stk_cell_wait(stk_cell *cell) {
@@ -202,15 +200,6 @@ static int cell_accept(stk_engine *e, stk_call *c, uint32_t fn, uint32_t flags, 
     return call_accept(e, c);
 }
 
-int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len) {
-    stk_engine *e = cell->engine;
-    pthread_mutex_lock(&e->lock);
-    int rc = cell_accept(e, &cell->call, fn, flags, data, len);
-    if (rc == 0) rc = wait_done(e, &cell->call);
-    pthread_mutex_unlock(&e->lock);
-    return rc < 0 ? rc : cell_result(cell);
-}
-
 /* Its reply after one short spin, if its worker is awake, elsewhere and quick: however much is in flight, since a thread
  * that sleeps instead has two wakes and a turn for the interpreter before it. What is in line before it is helped to its
  * end: threads whose calls have once met in line would sleep and wake each other from then on. */
@@ -227,11 +216,11 @@ static int done_soon(stk_engine *e, stk_call *c) {
     return c->state == CALL_DONE;
 }
 
-int64_t stk_cell_try(stk_cell *cell, uint32_t fn, const uint8_t *data, uint64_t len, uint64_t until) {
+int64_t stk_cell_try(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len, uint64_t until) {
     stk_engine *e = cell->engine;
     stk_call *c = &cell->call;
     pthread_mutex_lock(&e->lock);
-    int rc = cell_accept(e, c, fn, 0, data, len);
+    int rc = cell_accept(e, c, fn, flags, data, len);
     if (rc == 0 && c->state != CALL_DONE && (c->t_submit >= until || !done_soon(e, c))) rc = STK_PENDING;
     pthread_mutex_unlock(&e->lock);
     return rc < 0 ? rc : cell_result(cell);

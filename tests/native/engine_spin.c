@@ -91,7 +91,7 @@ typedef struct {
 static void *calls(void *arg) {
     caller *c = arg;
     stk_cell *cell = stk_cell_new(c->r->e);
-    do c->got = stk_cell_call(cell, c->r->fn, 0, AB, 1);
+    do c->got = cell_call(cell, c->r->fn, 0, AB, 1);
     while (c->got == STK_SIGNALLED);
     stk_cell_free(cell);
     return NULL;
@@ -130,16 +130,16 @@ static void a_try_does_not_wait(void) {
     stk_worker *w = worker_ready(&r, &lane);
     stk_cell *cell = stk_cell_new(r.e);
     uint64_t begin = stk_now();
-    CHECK(stk_cell_try(cell, r.fn, AB, 2, UINT64_MAX) == STK_PENDING && r.e->in_flight == 1);
+    CHECK(stk_cell_try(cell, r.fn, 0, AB, 2, UINT64_MAX) == STK_PENDING && r.e->in_flight == 1);
     CHECK(stk_now() - begin < SECOND);
     worker_takes(w, "ab", 2);
     CHECK(stk_worker_reply(w, STK_RESULT, AB, 1) == 0);
     CHECK(stk_cell_wait(cell) == 1 && r.e->in_flight == 0);
-    CHECK(stk_cell_try(cell, r.fn, AB, 2, 0) == STK_PENDING); /* it is time to let others in */
+    CHECK(stk_cell_try(cell, r.fn, 0, AB, 2, 0) == STK_PENDING); /* it is time to let others in */
     worker_takes(w, "ab", 2);
     CHECK(stk_worker_reply(w, STK_RESULT, AB, 2) == 0);
     CHECK(stk_cell_wait(cell) == 2);
-    CHECK(stk_cell_try(cell, r.fn + 1, AB, 2, UINT64_MAX) == STK_NO_FUNCTION);
+    CHECK(stk_cell_try(cell, r.fn + 1, 0, AB, 2, UINT64_MAX) == STK_NO_FUNCTION);
     stk_cell_free(cell);
     worker_dies(&r, w, lane);
     rig_close(&r);
@@ -176,7 +176,7 @@ static void a_try_helps_what_is_in_front(void) {
     int64_t n = STK_PENDING;
     for (int i = 0; i < 500 && n == STK_PENDING; i++) {
         submit(&line, 1, "a", 1);
-        n = stk_cell_try(cell, line.fn, (const uint8_t *)"b", 1, UINT64_MAX);
+        n = stk_cell_try(cell, line.fn, 0, (const uint8_t *)"b", 1, UINT64_MAX);
         while (n == STK_PENDING && stk_cell_wait(cell) == STK_SIGNALLED) {
         }
         reaps(&line, 1, STK_OK);
