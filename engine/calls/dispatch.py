@@ -166,6 +166,14 @@ class Dispatch:
         self._cells.append(cell)
         return outcome
 
+    def read(self, ticket: int) -> Outcome:
+        """The outcome of an invocation of a box that is done, which is freed."""
+        o = ffi.new("stk_outcome *")
+        lib.stk_outcome_of(self.pointer, ticket, o)
+        outcome = read_outcome(o)
+        lib.stk_call_free(self.pointer, ticket)
+        return outcome
+
     def log(self, entry: FunctionEntry, outcome: Outcome) -> None:
         """Hand an invocation's output to the log sink."""
         if outcome.log:
