@@ -27,6 +27,8 @@ SOURCES = [
     "engine/lane_state.c",
     "engine/queue.c",
     "engine/wait.c",
+    "engine/aside.c",
+    "engine/box.c",
     "engine/round_trip.c",
     "engine/quota.c",
 ]

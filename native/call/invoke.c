@@ -3,14 +3,15 @@
  *
  * Without this a second thread made both slower: each call let the other one in and then waited for it. So that other
  * threads, an event loop's among them, do not wait for long either, the interpreter is let go at the first call after
- * each HOLD_NS, and for every wait that is longer than a short spin. (Python itself lets others in every 5 ms.) */
+ * each HOLD_NS, and for every wait that is longer than a short spin. Python itself lets others in every 5 ms, but counts
+ * from when they were last woken: to let go more often in vain would make them wait for longer. */
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include "engine/queue.h"
 
-static const uint64_t HOLD_NS = 1000000;
+static const uint64_t HOLD_NS = 4000000;
 
 /* The engine's functions, as engine/_native has them: this module has no code of the engine's. */
 static int64_t (*try_call)(stk_cell *, uint32_t, uint32_t, const uint8_t *, uint64_t, uint64_t);
