@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from threading import Condition
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._native import lib
 from .calls import batch
-from .calls.dispatch import FunctionEntry, Outcome, encode_event, failure, raw_event, value_of
-from .errors import FunctionError
+from .calls.collector import Collector
+from .calls.dispatch import (
+    Dispatch,
+    FunctionEntry,
+    Outcome,
+    encode_event,
+    failure,
+    raw_event,
+    refusal,
+    value_of,
+)
+from .calls.future import EngineFuture, Withdrawn
 from .observe.report import Reply, reply
 from .runtime import NOT_PICKLED
 
@@ -42,13 +51,22 @@ class Function:
     def invoke_raw(self, payload: bytes | bytearray | memoryview = b"null") -> Reply:
         """Run the handler on a payload that is JSON already. A failing function does not raise: see
         Reply.function_error. Raises TooManyRequests, PayloadTooLarge, InvalidEvent, FunctionNotFound, EngineClosed."""
-        entry = self._runtime.entry(self.name)
-        return reply(entry, self._dispatch.outcome(entry, raw_event(payload)))
+        entry = self._entries.get(self.name)
+        if entry is None:
+            entry = self._runtime.entry(self.name)
+        data = payload if type(payload) is bytes else raw_event(payload)
+        return reply(entry, self._dispatch.outcome(entry, data))
 
     def submit(self, event: Any = None) -> Future[Any]:
         """Run the handler in the background. cancel() withdraws what has not started."""
         entry = self._runtime.entry(self.name)
-        return _submit(self._engine, entry, raw_event(event) if entry.raw else encode_event(event))
+        data = raw_event(event) if entry.raw else encode_event(event)
+        collector = self._engine._collecting()
+        future = _Submitted(collector, self._dispatch, entry)
+        ticket = future.ticket = collector.submit(entry.index, data, len(data), future)
+        if ticket < 0:
+            raise refusal(ticket, self._dispatch.payload_limit, len(data), entry)
+        return future
 
     def map(
         self,
@@ -79,65 +97,35 @@ class Function:
         raise TypeError(NOT_PICKLED.format(self))
 
 
-class _Submitted(Future[Any]):
-    """A future whose cancel() and running() reach into the engine."""
+class _Submitted(EngineFuture):
+    """The future of a function's invocation."""
 
-    _condition: Condition
-    _state: str
-    _done_callbacks: list[Callable[[Future[Any]], object]]
+    def __init__(self, collector: Collector, dispatch: Dispatch, entry: FunctionEntry) -> None:
+        super().__init__(collector)
+        self._dispatch = dispatch
+        self._name = entry.name
+        self._entry: FunctionEntry | None = entry  # until the result is there: then its slot may be another's
+        self._withdrawn = False
 
-    def __init__(self, engine: Engine, name: str) -> None:
-        super().__init__()
-        self._owner = engine
-        self._name = name
-        self.ticket = -1
-        self.withdrawn = False
+    def value(self, result: bytes | Outcome) -> Any:
+        entry, self._entry = self._entry, None
+        assert entry is not None, "delivered once"
+        if isinstance(result, bytes):
+            return result if entry.raw else value_of(result)
+        self._dispatch.log(entry, result)
+        if result.status == lib.STK_OK:
+            return result.data if entry.raw else value_of(result.data)
+        if result.status == lib.STK_CANCELLED and self._withdrawn:
+            raise Withdrawn
+        raise failure(entry, result)
 
-    def running(self) -> bool:
-        if self.done() or self._owner._runtime.closed:
-            return False
-        return bool(lib.stk_begun(self._owner._runtime.pointer, self.ticket))
+    def cancel(self) -> bool:
+        """Withdraw the invocation if it has not begun. False: it runs, or has ended."""
+        self._withdrawn = (
+            True  # before it is: who looks for results may learn of it before this thread goes on
+        )
+        return super().cancel()
 
     def __repr__(self) -> str:
         state = "running" if self.running() else self._state.lower()
         return f"<Future of {self._name}, {state}>"
-
-    def cancel(self) -> bool:
-        """Withdraw the invocation if it has not begun. False: it runs, or has ended."""
-        if self.cancelled():
-            return True
-        self.withdrawn = True  # before it is: the loop may learn of it before this thread goes on
-        if self.done() or not lib.stk_cancel(self._owner._runtime.pointer, self.ticket):
-            return False
-        return super().cancel()  # it completes as cancelled: what waits for it is woken there
-
-
-def _submit(engine: Engine, entry: FunctionEntry, data: bytes) -> Future[Any]:
-    future = _Submitted(engine, entry.name)
-    dispatch = engine._runtime.dispatch
-
-    def finish(outcome: Outcome | None, value: Any) -> None:
-        if outcome is None:
-            future.set_result(value)
-            return
-        dispatch.log(entry, outcome)
-        if outcome.status == lib.STK_OK:
-            try:
-                future.set_result(outcome.data if entry.raw else value_of(outcome.data))
-            except FunctionError as error:
-                future.set_exception(error)
-        elif outcome.status == lib.STK_CANCELLED and future.withdrawn:
-            Future.cancel(future)
-            future.set_running_or_notify_cancel()
-        else:
-            future.set_exception(failure(entry, outcome))
-
-    def done(outcome: Outcome | None, value: Any) -> None:
-        with future._condition:  # so that none comes in between
-            if not future._done_callbacks:
-                finish(outcome, value)
-                return
-        engine._callbacks.run(lambda: finish(outcome, value))
-
-    future.ticket = engine._reaper.submit(entry, data, done)
-    return future

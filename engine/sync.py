@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal, NoReturn, Unpack
 
     from .bus import Bus, BusThread, Rule
+    from .calls.collector import Collector
     from .calls.dispatch import LogSink
     from .calls.reaper import Reaper
     from .consume import Source, Wanted
@@ -54,7 +55,7 @@ class Engine:
         self._consumed: ConsumeThread | None = None
         launched = launch.first()  # while this imports, that starts
         try:
-            from .calls.callbacks import Callbacks
+            from .calls.collector import Collector
             from .calls.reaper import Reaper
             from .runtime import Runtime
         except BaseException:
@@ -69,7 +70,7 @@ class Engine:
         )
         self._opening = threading.Lock()
         self._draining = False
-        self._callbacks = Callbacks()
+        self._collector = Collector("stoker-results")
 
     def function(
         self,
@@ -218,6 +219,14 @@ class Engine:
                 self._consumed = ConsumeThread(thread, self._runtime, self._reaper)
         return self._consumed.consume(_name_of(function), source, wanted)
 
+    def _collecting(self) -> Collector:
+        collector = self._collector
+        if not collector.is_open:
+            with self._opening:
+                if not collector.is_open:
+                    collector.open(self._runtime.pointer, self._runtime.dispatch.read)
+        return collector
+
     def stats(self) -> dict[str, FunctionStats]:
         """Per function: counters, queue depth, workers, latency quantiles."""
         return self._runtime.stats()
@@ -233,7 +242,7 @@ class Engine:
         for each in feeding:
             drain = each.close(drain)
         self._runtime.close(drain)
-        self._callbacks.close()
+        self._collector.close()
         with self._opening:
             if self._queues is not None:
                 self._queues.close()

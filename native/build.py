@@ -28,6 +28,7 @@ SOURCES = [
     "engine/queue.c",
     "engine/wait.c",
     "engine/aside.c",
+    "engine/box.c",
     "engine/round_trip.c",
     "engine/quota.c",
 ]

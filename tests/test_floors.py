@@ -37,7 +37,7 @@ ARROWS = {
     "services": "errors limits wire frames observe durable aws hosting deploy routing",
     "sources": "limits wire observe durable aws hosting routing services",
     "consume": "errors limits wire calls observe runtime durable queues aws hosting routing services sources",
-    "function": "errors _native calls observe runtime",
+    "function": "_native calls observe runtime",
     "sync": "limits launch config calls runtime queues routing bus_routing bus consume function",
     "aio": "errors limits wire _native config calls observe runtime queues routing bus_routing bus consume",
     "load": "errors limits version _native config calls aio",

@@ -17,13 +17,14 @@ THREADS = (1, 2, 8)
 
 
 def time_threads(stoker: Stoker, events: Sequence[Any], count: int) -> Series:
-    """Each calls with its share of the events, one after the other."""
+    """Each calls with its share of the events, one after the other. That is in one piece, as is the one that has all of
+    them: events that lie apart are read from memory more slowly."""
     call, results = stoker.function.invoke, [None] * len(events)
     ready = threading.Barrier(count + 1)
 
     def calls(first: int) -> None:
         ready.wait()
-        for number in range(first, len(events), count):
+        for number in range(first * len(events) // count, (first + 1) * len(events) // count):
             results[number] = call(events[number])
 
     threads = [threading.Thread(target=calls, args=(first,)) for first in range(count)]
@@ -63,6 +64,6 @@ def threads(effort: Effort) -> Outcome:
                 "high",
                 "python -m bench.run --only threads",
             )
-            for name, target in ((names[2], None), (names[8], 1))
+            for name, target in ((names[2], 0.92), (names[8], 0.92))
         ],
     )

@@ -14,7 +14,6 @@ from .dispatch import (
     encode_event,
     failure,
     raw_event,
-    read_outcome,
     refusal,
     value_of,
 )
@@ -191,10 +190,7 @@ def _as_they_come(
 
 
 def _slow(dispatch: Dispatch, entry: FunctionEntry, ticket: int) -> Any:
-    o = ffi.new("stk_outcome *")
-    lib.stk_outcome_of(dispatch.pointer, ticket, o)
-    outcome = read_outcome(o)
-    lib.stk_call_free(dispatch.pointer, ticket)
+    outcome = dispatch.read(ticket)
     dispatch.log(entry, outcome)
     if outcome.status != OK:
         return _Failed(failure(entry, outcome))

@@ -19,7 +19,6 @@ LogSink = Callable[[str, str, str], None]  # function name, request id ("" when 
 
 OK: int = lib.STK_OK
 FAULT: int = lib.STK_FAULT
-WANT_TAIL: int = lib.STK_WANT_TAIL
 # An stk_outcome but for its ticket and token: one step, where cffi would take one for each member.
 _OUTCOME = Struct("@16xIiPQPQQ5QIIQ16s")
 assert _OUTCOME.size == ffi.sizeof("stk_outcome")
@@ -28,6 +27,7 @@ _call.bind(
     int(ffi.cast("uintptr_t", ffi.addressof(lib, "stk_cell_wait"))),
 )
 _invoke = _call.invoke
+_record = _call.record
 _encode = wire.fast_encode
 _decode = wire.fast_decode
 
@@ -134,15 +134,20 @@ class Dispatch:
             raise failure(entry, outcome)
         return outcome.data if raw else value_of(outcome.data)
 
-    def outcome(self, entry: FunctionEntry, data: bytes) -> Outcome:
-        """The same with its whole record. Raises only what is not the function's failure (TooManyRequests, …)."""
-        cell = self._cells.pop() if self._cells else Cell(self.pointer)
-        n = lib.stk_cell_call(cell.pointer, entry.index, WANT_TAIL, data, len(data))
-        outcome = self._finish(entry, cell, n, data)
+    def outcome(self, entry: FunctionEntry, data: bytes) -> Outcome | tuple[bytes, bytes]:
+        """The same with its whole record: of a plain result that and its bytes, for recorded(). Raises only what is not
+        the function's failure (TooManyRequests, …)."""
+        cells = self._cells
+        cell = cells.pop() if cells else Cell(self.pointer)
+        found = _record(cell.address, entry.index, data)
+        if isinstance(found, tuple):
+            cells.append(cell)
+            return found
+        outcome = self._finish(entry, cell, found, data, whole=True)
         self.log(entry, outcome)
         return outcome
 
-    def _finish(self, entry: FunctionEntry, cell: Cell, n: int, data: bytes) -> Outcome:
+    def _finish(self, entry: FunctionEntry, cell: Cell, n: int, data: bytes, whole: bool = False) -> Outcome:
         try:
             while n == lib.STK_SIGNALLED:  # Python's signal handlers run between the two calls
                 n = lib.stk_cell_wait(cell.pointer)
@@ -152,13 +157,21 @@ class Dispatch:
         if n < -1:
             self._cells.append(cell)
             raise refusal(n, self.payload_limit, len(data), entry)
-        if n >= 0:
+        if n >= 0 and not whole:
             data = cell.buffer[:n]
             self._cells.append(cell)
             return plain(data)
         outcome = read_outcome(ffi.addressof(cell.pointer, "outcome"))
         lib.stk_cell_clear(cell.pointer)
         self._cells.append(cell)
+        return outcome
+
+    def read(self, ticket: int) -> Outcome:
+        """The outcome of an invocation of a box that is done, which is freed."""
+        o = ffi.new("stk_outcome *")
+        lib.stk_outcome_of(self.pointer, ticket, o)
+        outcome = read_outcome(o)
+        lib.stk_call_free(self.pointer, ticket)
         return outcome
 
     def log(self, entry: FunctionEntry, outcome: Outcome) -> None:
@@ -202,12 +215,22 @@ def uuid_text(id: bytes) -> str:
 
 def read_outcome(o: Any) -> Outcome:
     """A C outcome, by its pointer, copied into Python's memory."""
-    (
-        status, detail, _, length, _, log_length, log_dropped, submitted, dispatched, started, ended, done, peak_kib,
-        cold, born, id,
-    ) = _OUTCOME.unpack(ffi.buffer(o))  # fmt: skip
+    members = _OUTCOME.unpack(ffi.buffer(o))
+    length, log_length = members[3], members[5]
     data = ffi.buffer(o.data, length)[:] if length else b""
     log = ffi.buffer(o.log, log_length)[:].decode("utf-8", "replace") if log_length else ""
+    return _outcome(members, data, log)
+
+
+def recorded(record: bytes, data: bytes) -> Outcome:
+    """The outcome of a plain result, of its record's bytes."""
+    return _outcome(_OUTCOME.unpack(record), data, "")
+
+
+def _outcome(members: tuple[Any, ...], data: bytes, log: str) -> Outcome:
+    (
+        status, detail, _, _, _, _, log_dropped, submitted, dispatched, started, ended, done, peak_kib, cold, born, id
+    ) = members  # fmt: skip
     return Outcome(
         status, detail, data, log, log_dropped, uuid_text(id), submitted, dispatched, started, ended, done, peak_kib,
         cold != 0, born,

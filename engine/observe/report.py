@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from .. import limits
 from .._native import lib
-from ..calls.dispatch import FunctionEntry, Outcome, error_payload, failure
+from ..calls.dispatch import FunctionEntry, Outcome, error_payload, failure, recorded
 from ..errors import FunctionError
 from .lines import billed, end_line, report_line, start_line
 
@@ -27,16 +29,14 @@ class Timings:
 
 
 class _Facts(NamedTuple):
-    """What a report says of a function beside an invocation's outcome. A reply keeps these and not the function's
-    entry, which holds its slot in the engine."""
+    """What a report says of a function beside an invocation's outcome."""
 
     memory: int
     version: str
     init_seconds: float | None
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct, gc=False):
     """What `invoke_raw` returns.
 
     payload: the response's bytes, an error object when function_error is set ("Unhandled");
@@ -45,17 +45,35 @@ class Reply:
 
     payload: bytes
     function_error: str | None
-    request_id: str
     version: str
-    memory: int
-    cold: bool
-    _outcome: Outcome = field(repr=False)
-    _facts: _Facts = field(repr=False)
+    # Of its function what a report says, and not the entry, which holds its slot in the engine.
+    _memory_size: int
+    _init_seconds: float | None
+    _found: Outcome | bytes  # a plain result's record, until somebody asks for what is in it
+
+    @property
+    def _outcome(self) -> Outcome:
+        if isinstance(self._found, bytes):
+            self._found = recorded(self._found, self.payload)
+        return self._found
+
+    @property
+    def request_id(self) -> str:
+        return self._outcome.request_id
+
+    @property
+    def memory(self) -> int:
+        return peak_kib(self._outcome) // 1024
+
+    @property
+    def cold(self) -> bool:
+        return self._outcome.cold
 
     @property
     def log_tail(self) -> str:
         o = self._outcome
-        before, after = start_and_report(self._facts, o)
+        facts = _Facts(self._memory_size, self.version, self._init_seconds)
+        before, after = start_and_report(facts, o)
         own = o.log if not o.log or o.log.endswith("\n") else o.log + "\n"
         tail = (before + own + after).encode("utf-8", "replace")[-limits.LOG_TAIL_BYTES :]
         return tail.decode("utf-8", "ignore")
@@ -63,6 +81,10 @@ class Reply:
     @property
     def timings(self) -> Timings:
         return timings(self._outcome)
+
+    def __repr__(self) -> str:
+        names = ("payload", "function_error", "request_id", "version", "memory", "cold")
+        return f"Reply({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
 
 def timings(o: Outcome) -> Timings:
@@ -112,17 +134,12 @@ def error_type(entry: FunctionEntry, o: Outcome) -> str | None:
     return error.error_type if isinstance(error, FunctionError) else None
 
 
-def reply(entry: FunctionEntry, o: Outcome) -> Reply:
-    """An outcome as a Reply. Raises what is not the function's failure."""
-    failed = o.status != lib.STK_OK
-    payload = error_payload(entry, o) if failed else o.data
-    return Reply(
-        payload,
-        "Unhandled" if failed else None,
-        o.request_id,
-        entry.version,
-        peak_kib(o) // 1024,
-        o.cold,
-        o,
-        _Facts(entry.memory, entry.version, entry.init_seconds),
-    )
+def reply(entry: FunctionEntry, found: Outcome | tuple[bytes, bytes]) -> Reply:
+    """What Dispatch.outcome found as a Reply. Raises what is not the function's failure."""
+    if isinstance(found, tuple):
+        payload, record = found
+        return Reply(payload, None, entry.version, entry.memory, entry.init_seconds, record)
+    failed = found.status != lib.STK_OK
+    payload = error_payload(entry, found) if failed else found.data
+    error = "Unhandled" if failed else None
+    return Reply(payload, error, entry.version, entry.memory, entry.init_seconds, found)

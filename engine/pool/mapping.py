@@ -16,6 +16,7 @@ from .future import value_of
 from .pool import Pool, Result
 
 COLLECTED = 64  # tasks that are submitted between two looks at what is done
+_PENDING = object()
 
 
 class _Item:
@@ -26,7 +27,7 @@ class _Item:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._event: threading.Event | None = None
-        self.result: Result | None = None
+        self.result: Any = _PENDING  # or a Result
         self.ticket = -1
 
     def deliver(self, result: Result, shepherd: bool) -> bool:
@@ -36,20 +37,20 @@ class _Item:
         return True
 
     def done(self) -> bool:
-        return self.result is not None
+        return self.result is not _PENDING
 
     def withdraw(self) -> None:
-        if self.result is None:
-            self._pool.cancel(self.ticket)
+        if self.result is _PENDING:
+            self._pool.collector.cancel(self.ticket)
 
     def value(self, until: float | None) -> Any:
-        while self.result is None:
+        while self.result is _PENDING:
             if until is not None and time.monotonic() >= until:
                 raise TimeoutError
-            self._pool.lead(self, until)
-            if self.result is None:
+            self._pool.collector.lead(self, until)
+            if self.result is _PENDING:
                 self._event = threading.Event()
-                if self.result is None:  # another thread looks for it
+                if self.result is _PENDING:  # another thread looks for it
                     self._event.wait(None if until is None else max(0.0, until - time.monotonic()))
         return value_of(self._pool, self.result)
 
@@ -77,7 +78,7 @@ def run(
         parts = iter(lambda: list(islice(arguments, chunk)), [])
     begun = (_submitted(pool, encode, part, imported) for part in parts)
     items: deque[_Item] = deque()
-    with pool.submitting() as collect:
+    with pool.collector.submitting() as collect:
         for item in islice(begun, buffer):
             items.append(item)
             if not len(items) % COLLECTED:
@@ -90,7 +91,7 @@ def _submitted(pool: Pool, encode: Callable[[Any], Data], part: Any, imported: s
     try:
         data = encode(part)
     except Exception as error:  # raised where its result would be
-        item.result = Result(None, error)
+        item.result = error
     else:
         item.ticket = pool.submit(data, item, None, imported)
     return item

@@ -1,19 +1,8 @@
-"""What an Executor runs its tasks on: an engine with one function, and whoever looks for results.
-
-**Who looks.** Results are taken out of the engine by one thread at a time, the leader. A thread that waits for a result
-leads itself, if nobody does: it spins and sleeps in C, so that no other thread has to be woken between the worker's
-reply and the caller. Whoever leads delivers all results that are there. When nobody waits, the shepherd leads, a
-thread of the pool's. It runs all callbacks, too, so they may wait for whatever they like. While tasks come it looks
-every millisecond whether it is needed; it is woken when somebody adds a callback or waits for several futures.
-
-**Invariant.** Each token in `_tasks` is delivered or dropped exactly once, by the leader: `_leading` is held around
-reaping and delivery.
-"""
+"""What an Executor runs its tasks on: an engine with one function, and a collector of its results."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import multiprocessing
 import os
 import pickle
@@ -21,13 +10,12 @@ import sys
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from typing import Protocol
 
 from .. import errors
 from .._native import ffi, lib
+from ..calls.collector import Collector, Waiting
 from ..calls.dispatch import FunctionEntry, failure, read_outcome, refusal
 from ..calls.reaper import Reaper
 from ..config import FunctionConfig, Reference, main_module
@@ -38,34 +26,11 @@ from ..worker.pickled import Data, copied
 PAYLOAD_BYTES = 1 << 30  # of one task, and of one result
 END_S = 5.0  # that workers may take to end
 SPIN_S = 50e-6  # for a caller that submits its next task at once: what it does in between takes 20 us
-_BATCH = 128
-_BUFFER = 256 * 1024
-_LOOK_S = 0.001  # between two looks of the shepherd's while tasks come
-_LOOKS = 50  # without a new task, before it sleeps
-_LEAD_NS = 100_000_000  # of one wait in C
 _FOREVER = 10 * 365 * 86_400.0  # seconds
 
 
-class Waiting(Protocol):
-    """Who gets a task's result."""
-
-    def deliver(self, result: Result, shepherd: bool) -> bool:
-        """False: the shepherd has to."""
-
-    def done(self) -> bool: ...
-
-    def withdraw(self) -> object:
-        """If it has not begun."""
-
-
-class Result:
-    """What became of a task: a worker's bytes, or why there are none. error None and data None: it was withdrawn."""
-
-    __slots__ = ("data", "error")
-
-    def __init__(self, data: Data | None, error: BaseException | None = None) -> None:
-        self.data = data
-        self.error = error
+# What became of a task: a worker's bytes, or why there are none; None: it was withdrawn.
+Result = Data | BaseException | None
 
 
 class Pool:
@@ -85,21 +50,11 @@ class Pool:
         self._initializer, self._fds = initializer
         self._tasks_per_worker = tasks_per_worker
         self._memory = memory
-        self._foreign = False  # in a forked child: it belongs to the parent
         self._lock = threading.Lock()
         self._closing = False
         self._runtime: Runtime | None = None
         self._entry: FunctionEntry | None = None
-        self._tasks: dict[int, Waiting] = {}
-        self._next_token = itertools.count(1).__next__
-        self._newest = 0  # token
-        self._leading = threading.RLock()  # what a leader runs may wait for a result
-        self._shepherd = threading.Thread(target=self._watch, name="stoker-executor", daemon=True)
-        self._called = threading.Event()
-        self._asleep = False
-        self._shepherding = False
-        self._wanted = False  # by a thread that would lead, while the shepherd does
-        self._handed: deque[tuple[Waiting, Result]] = deque()
+        self.collector = Collector("stoker-executor", self._end)
 
     # Submission.
 
@@ -110,18 +65,12 @@ class Pool:
         entry = self._entry
         if entry is None:
             entry = self._start(imported)
-        token = self._next_token()
-        self._tasks[token] = waiting
-        self._newest = token
         ns = 0 if timeout is None else int(timeout * 1e9)
         payload = data if type(data) is bytes else ffi.from_buffer(data)
-        ticket: int = lib.stk_submit_within(self._box, entry.index, token, ns, payload, len(data))
+        ticket = self.collector.submit(entry.index, payload, len(data), waiting, ns)
         if ticket < 0:
-            del self._tasks[token]
             self.check_open()
             raise refusal(ticket, PAYLOAD_BYTES, len(data))
-        if self._asleep:
-            self._called.set()
         return ticket
 
     def check_open(self) -> None:
@@ -129,17 +78,8 @@ class Pool:
             raise BrokenProcessPool(self.broken)
         if self._closing:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        if self._foreign:
+        if self.collector.foreign:
             raise RuntimeError("this Executor belongs to the process that made it: make another after a fork")
-
-    def cancel(self, ticket: int) -> bool:
-        """Withdraw a task that has not begun. ticket: negative while it is being submitted."""
-        runtime = self._runtime
-        return runtime is not None and ticket >= 0 and bool(lib.stk_cancel(runtime.pointer, ticket))
-
-    def begun(self, ticket: int) -> bool:
-        runtime = self._runtime
-        return runtime is not None and ticket >= 0 and bool(lib.stk_begun(runtime.pointer, ticket))
 
     def pids(self) -> list[int]:
         """Of the workers that there are now."""
@@ -184,83 +124,12 @@ class Pool:
                 init_timeout=600.0,
             )
             entry, _ = runtime.start(config, plain=True)
-            self._words = ffi.new("uint64_t[]", _BATCH * 4)
-            self._view = memoryview(ffi.buffer(self._words)).cast("Q")
-            self._buffer = ffi.new("uint8_t[]", _BUFFER)
-            self._results = ffi.buffer(self._buffer)
-            box = lib.stk_box_new(runtime.pointer, 0, self._words, _BATCH, self._buffer, _BUFFER)
-            self._box = ffi.gc(box, lib.stk_box_free)
             self._outcome = ffi.new("stk_outcome *")
             self._runtime = runtime
-            self._shepherd.start()
+            self.collector.open(runtime.pointer, self._read)
             _pools.add(self)
             self._entry = entry
             return entry
-
-    # Results.
-
-    def lead(self, waiting: Waiting, until: float | None) -> None:
-        """Look for results until that one's is there, unless another thread does. until: by time.monotonic()."""
-        if self._entry is None or self._foreign:
-            return
-        if not self._leading.acquire(blocking=False):
-            self._wanted = self._shepherding
-            return
-        try:
-            while not waiting.done():
-                ns = _LEAD_NS
-                if until is not None:
-                    ns = min(ns, int((until - time.monotonic()) * 1e9))
-                    if ns <= 0:
-                        break
-                n = lib.stk_reap_wait(self._box, ns)
-                if n > 0:
-                    self._deliver(n)
-        finally:
-            self._leading.release()
-        if self._handed or (self._tasks and self._asleep):
-            self._called.set()
-
-    @contextlib.contextmanager
-    def submitting(self) -> Iterator[Callable[[], None]]:
-        """For who submits many tasks: nobody else looks for results meanwhile, with whom this thread would contend for
-        the interpreter. What it gets is to be called now and then: it takes those that are there."""
-        leads = self._leading.acquire(blocking=False)
-
-        def collect() -> None:
-            if leads and self._entry is not None and (n := lib.stk_reap(self._box)) > 0:
-                self._deliver(n)
-
-        try:
-            yield collect
-        finally:
-            if leads:
-                self._leading.release()
-                if self._tasks or self._handed:
-                    self._called.set()
-
-    def call_shepherd(self) -> None:
-        """Somebody waits who does not lead."""
-        if self._entry is not None:
-            self._called.set()
-
-    def _deliver(self, n: int) -> None:
-        """All are read before the first is delivered: what that runs may reap, too, into the same memory."""
-        words = self._view[: n * 4].tolist()
-        found: list[tuple[Waiting, Result]] = []
-        for at in range(0, n * 4, 4):
-            waiting = self._tasks.pop(words[at], None)
-            status = words[at + 1]
-            if status & 0xFFFF:
-                result = self._read(words[at + 3])
-            else:
-                offset = words[at + 2]
-                result = Result(self._results[offset : offset + (status >> 32)])
-            if waiting is not None:
-                found.append((waiting, result))
-        for waiting, result in found:
-            if not waiting.deliver(result, False):
-                self._handed.append((waiting, result))
 
     def _read(self, ticket: int) -> Result:
         """A result that has more than its bytes, or is large."""
@@ -270,68 +139,24 @@ class Pool:
         if o.status == lib.STK_OK and not o.log_len and not o.log_dropped:
             data = copied(memoryview(ffi.buffer(o.data, o.len))) if o.len else bytearray()
             lib.stk_call_free(runtime.pointer, ticket)
-            return Result(data)
+            return data
         outcome = read_outcome(o)
         lib.stk_call_free(runtime.pointer, ticket)
         runtime.dispatch.log(entry, outcome)
         if outcome.status == lib.STK_OK:
-            return Result(bytearray(outcome.data))
+            return bytearray(outcome.data)
         if outcome.status == lib.STK_CANCELLED:
-            return Result(None)
-        return Result(None, _error(failure(entry, outcome)))
-
-    # The shepherd.
-
-    def _watch(self) -> None:
-        looks = newest = 0
-        while not (self._closing and not self._tasks and not self._handed):
-            self._hand_over()
-            if self._tasks and self._leading.acquire(blocking=False):
-                self._lead_all()
-                if not self._wanted:
-                    continue
-                self._wanted = False
-            if looks > _LOOKS and not self._tasks:
-                self._asleep = True
-                if not self._tasks and not self._closing and not self._handed:
-                    self._called.wait()
-                self._asleep = False
-            called = self._called.wait(_LOOK_S)
-            self._called.clear()
-            looks = 0 if called or newest != self._newest else looks + 1
-            newest = self._newest
-        self._hand_over()
-        self._end()
-
-    def _lead_all(self) -> None:
-        """Until nothing is under way, there are callbacks to run, or a thread that waits would rather."""
-        self._shepherding = True
-        try:
-            while self._tasks and not self._wanted and not self._handed:
-                n = lib.stk_reap_wait(self._box, _LEAD_NS)
-                if n > 0:
-                    self._deliver(n)
-        finally:
-            self._shepherding = False
-            self._leading.release()
-
-    def _hand_over(self) -> None:
-        """Not as the leader: what a callback waits for, it may look for itself."""
-        while self._handed:
-            waiting, result = self._handed.popleft()
-            waiting.deliver(result, True)
+            return None
+        return _error(failure(entry, outcome))
 
     def break_(self, why: str) -> None:
         """No task can run any more: those that there are fail."""
         if self.broken is not None:
             return
         self.broken = why
-        for token in list(self._tasks):
-            waiting = self._tasks.pop(token, None)
-            if waiting is not None:
-                self._handed.append((waiting, Result(None, BrokenProcessPool(why))))
+        self.collector.end_all(BrokenProcessPool(why))
         self._closing = True
-        self._called.set()
+        self.collector.close(wait=False)
 
     # The end.
 
@@ -340,11 +165,8 @@ class Pool:
             self._closing = True
             started = self._entry is not None
         if cancel:
-            for waiting in list(self._tasks.values()):
-                waiting.withdraw()
-        self._called.set()
-        if started and wait and threading.current_thread() is not self._shepherd and not self._foreign:
-            self._shepherd.join()
+            self.collector.withdraw_all()
+        self.collector.close(started and wait)
 
     def _end(self) -> None:
         runtime = self._runtime
@@ -353,12 +175,9 @@ class Pool:
         runtime.stop(self._entry)
         until = time.monotonic() + END_S
         while runtime.supervisor.knows(self._entry.index) and time.monotonic() < until:
-            time.sleep(_LOOK_S)
+            time.sleep(0.001)
         runtime.close(0.0)
-        with self._leading:  # what was submitted at the same moment as the end
-            while (n := lib.stk_reap(self._box)) > 0:
-                self._deliver(n)
-        self._hand_over()
+        self.collector.take()
         for fd in [self._setup_fd, *self._fds]:
             os.close(fd)
         _pools.discard(self)
@@ -395,12 +214,6 @@ def _at_exit() -> None:
         pool.shutdown(wait=not ends, cancel=ends)
 
 
-def _in_child() -> None:
-    for pool in list(_pools):
-        pool._foreign = True
-    _pools.clear()
-
-
 _register: Callable[[Callable[[], None]], None] = threading._register_atexit  # type: ignore[attr-defined]
 _register(_at_exit)
-os.register_at_fork(after_in_child=_in_child)
+os.register_at_fork(after_in_child=_pools.clear)

@@ -96,4 +96,43 @@ static inline int may_spin(const stk_engine *e) { return spin_fits(e->in_flight 
 /* Never behind another invocation: who waits for it waits for no other. */
 static inline int goes_alone(const stk_call *c) { return c->owner == OWNER_THREAD || c->owner == OWNER_LANE; }
 
+/* aside.c */
+uint32_t caller_beside(stk_lane *l, uint64_t now); /* the core that this thread is to leave for the worker; 0: none */
+int caller_aside(uint32_t core);                   /* this thread has left it; without the lock */
+
+/* What waits of threads and of consumers have in common (wait.c, box.c). */
+
+/* A sleeper checks again after this long in any case: the worker can write to its lane's bell. */
+static const uint64_t RECHECK_NS = 100000000;
+
+static inline void engine_ref(stk_engine *e) {
+    pthread_mutex_lock(&e->lock);
+    e->users++;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static inline void engine_unref(stk_engine *e) { stk_engine_free(e); }
+
+static inline void drain_busy(stk_engine *e) {
+    for (uint32_t i = e->n_busy; i-- > 0;) /* backwards: draining may remove entry i */
+        if (i < e->n_busy && stk_load(e->watch[i].tail, STK_RELAXED) != e->watch[i].read)
+            lane_drain(e, e->lanes[e->busy[i]]);
+}
+
+static inline void request_bell(stk_engine *e) {
+    for (uint32_t i = 0; i < e->n_busy; i++) stk_raise_for_loop(&e->lanes[e->busy[i]]->down->asleep);
+    STK_FENCE_SLEEP();
+}
+
+/* Does a busy worker run on another core than this thread? Those that it would be kept from do not count. Few are busy:
+ * else nobody spins. */
+static inline int any_elsewhere(const stk_engine *e) {
+    int any = 0;
+    for (uint32_t i = 0; i < e->n_busy; i++) {
+        const stk_lane *l = e->lanes[e->busy[i]];
+        any |= stk_is_elsewhere(stk_say_core(&l->down->caller_core), &l->up->core);
+    }
+    return any;
+}
+
 #endif

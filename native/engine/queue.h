@@ -272,15 +272,14 @@ int stk_expire(stk_engine *e, uint64_t now, uint32_t *out, int max, uint64_t *ne
 int stk_steal(stk_engine *e, uint64_t now, uint64_t patience);
 int stk_corrupt(stk_engine *e, uint32_t *out, int max); /* lanes with a record or cursor that cannot be */
 
-/* A thread's invocation, in one call. >= 0: OK, that many bytes in cell->data, no log. -1: ended, see
- * cell->outcome, then stk_cell_clear. STK_SIGNALLED: a signal arrived: stk_cell_wait again, or
- * stk_cell_abandon. Other negative: not accepted. */
+/* A thread's invocation. try: accept it and, if a short spin suffices, its result: STK_PENDING when it needs more, or
+ * began after `until` (CLOCK_MONOTONIC, ns; 0: at once): then stk_cell_wait, without the interpreter. Other negative
+ * numbers of try: not accepted. Of both: >= 0: OK, that many bytes in cell->data, no log; with the flag STK_WANT_TAIL
+ * the rest is in cell->outcome. -1: ended, see cell->outcome, then stk_cell_clear. STK_SIGNALLED: a signal arrived:
+ * stk_cell_wait again, or stk_cell_abandon. */
 stk_cell *stk_cell_new(stk_engine *e);
 void stk_cell_free(stk_cell *cell);
-int64_t stk_cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len);
-/* The same for a caller who holds the interpreter: STK_PENDING when it is accepted but needs more than a short spin, or
- * began after `until` (CLOCK_MONOTONIC, ns): stk_cell_wait without the interpreter. */
-int64_t stk_cell_try(stk_cell *cell, uint32_t fn, const uint8_t *data, uint64_t len, uint64_t until);
+int64_t stk_cell_try(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len, uint64_t until);
 int64_t stk_cell_wait(stk_cell *cell);
 void stk_cell_abandon(stk_cell *cell);
 void stk_cell_clear(stk_cell *cell);

@@ -157,6 +157,12 @@ static inline int worker_dies(rig *r, stk_worker *w, uint32_t lane) {
     return ended;
 }
 
+/* A thread's whole call, from acceptance to its end. */
+static inline int64_t cell_call(stk_cell *cell, uint32_t fn, uint32_t flags, const uint8_t *data, uint64_t len) {
+    int64_t n = stk_cell_try(cell, fn, flags, data, len, 0);
+    return n == STK_PENDING ? stk_cell_wait(cell) : n;
+}
+
 static inline uint64_t submit(rig *r, uint64_t token, const void *data, uint64_t len) {
     int64_t ticket = stk_submit(r->box, r->fn, token, 0, data, len);
     CHECK(ticket > 0);

@@ -36,7 +36,7 @@ static void waits(int waiter) {
         CHECK(stk_reap_wait(box, 20000000) == 0);
     } else { /* it sleeps until the signal */
         CHECK(pthread_create(&other, NULL, interrupt, &self) == 0);
-        CHECK(stk_cell_call(cell, r.fn, 0, (const uint8_t *)"b", 1) == STK_SIGNALLED);
+        CHECK(cell_call(cell, r.fn, 0, (const uint8_t *)"b", 1) == STK_SIGNALLED);
         pthread_join(other, NULL);
     }
     CHECK(r.e->functions[r.fn]->waiting == 1);

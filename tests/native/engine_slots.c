@@ -154,7 +154,7 @@ static void *call(void *arg) {
         v->refs++;
         pthread_mutex_unlock(&names);
         for (int k = 0; k < 5 && !stop; k++) { /* it may have been replaced long ago */
-            int64_t rc = stk_cell_call(cell, v->fn, 0, (uint8_t *)&i, sizeof i);
+            int64_t rc = cell_call(cell, v->fn, 0, (uint8_t *)&i, sizeof i);
             while (rc == STK_SIGNALLED) rc = stk_cell_wait(cell);
             CHECK(rc == sizeof i && memcmp(cell->data, &i, sizeof i) == 0);
         }

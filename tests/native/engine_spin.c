@@ -1,7 +1,7 @@
 /* Who spins, and where: the decisions as tables, and that neither side spins on the core of the other. */
 #include "check.h"
 
-#include "engine/spin.h"
+#include "engine/internal.h"
 
 static const uint8_t AB[] = "ab";
 
@@ -91,7 +91,7 @@ typedef struct {
 static void *calls(void *arg) {
     caller *c = arg;
     stk_cell *cell = stk_cell_new(c->r->e);
-    do c->got = stk_cell_call(cell, c->r->fn, 0, AB, 1);
+    do c->got = cell_call(cell, c->r->fn, 0, AB, 1);
     while (c->got == STK_SIGNALLED);
     stk_cell_free(cell);
     return NULL;
@@ -130,19 +130,49 @@ static void a_try_does_not_wait(void) {
     stk_worker *w = worker_ready(&r, &lane);
     stk_cell *cell = stk_cell_new(r.e);
     uint64_t begin = stk_now();
-    CHECK(stk_cell_try(cell, r.fn, AB, 2, UINT64_MAX) == STK_PENDING && r.e->in_flight == 1);
+    CHECK(stk_cell_try(cell, r.fn, 0, AB, 2, UINT64_MAX) == STK_PENDING && r.e->in_flight == 1);
     CHECK(stk_now() - begin < SECOND);
     worker_takes(w, "ab", 2);
     CHECK(stk_worker_reply(w, STK_RESULT, AB, 1) == 0);
     CHECK(stk_cell_wait(cell) == 1 && r.e->in_flight == 0);
-    CHECK(stk_cell_try(cell, r.fn, AB, 2, 0) == STK_PENDING); /* it is time to let others in */
+    CHECK(stk_cell_try(cell, r.fn, 0, AB, 2, 0) == STK_PENDING); /* it is time to let others in */
     worker_takes(w, "ab", 2);
     CHECK(stk_worker_reply(w, STK_RESULT, AB, 2) == 0);
     CHECK(stk_cell_wait(cell) == 2);
-    CHECK(stk_cell_try(cell, r.fn + 1, AB, 2, UINT64_MAX) == STK_NO_FUNCTION);
+    CHECK(stk_cell_try(cell, r.fn + 1, 0, AB, 2, UINT64_MAX) == STK_NO_FUNCTION);
     stk_cell_free(cell);
     worker_dies(&r, w, lane);
     rig_close(&r);
+}
+
+/* The third of its calls in a row that finds its worker at home on the caller's core, and no other within a millisecond. */
+static void a_caller_leaves_its_workers_core_in_the_end(void) {
+    rig r = rig_open(10 * SECOND, 10 * SECOND, 10);
+    uint32_t lane, core = stk_core();
+    uint64_t now = stk_now();
+    stk_worker *w = worker_ready(&r, &lane);
+    stk_lane *l = r.e->lanes[lane];
+    l->core = core - 1;
+    stk_store(&w->up->core, core, STK_RELAXED);
+    CHECK(!caller_beside(l, now) && !caller_beside(l, now + 1000));
+    CHECK(!caller_beside(l, now + SECOND) && !caller_beside(l, now + SECOND + 1000)); /* it slept in between */
+    CHECK(caller_beside(l, now + SECOND + 2000) == core);
+    for (int i = 3; i < 9; i++) CHECK(!caller_beside(l, now + SECOND + (uint64_t)i * 1000));
+    CHECK(caller_beside(l, now + SECOND + 1100000) == 0); /* a pause again */
+    stk_store(&w->up->core, core + 1, STK_RELAXED); /* it came to the caller and will go home */
+    for (uint64_t i = 0; i < 9; i++) CHECK(!caller_beside(l, now + 3 * SECOND + i * 1000));
+    worker_dies(&r, w, lane);
+    rig_close(&r);
+
+    cpu_set_t before, after, one;
+    CHECK(sched_getaffinity(0, sizeof before, &before) == 0);
+    CPU_ZERO(&one);
+    CPU_SET(core - 1, &one);
+    CHECK(sched_setaffinity(0, sizeof one, &one) == 0 && stk_core() == core);
+    CHECK(!caller_aside(core)); /* it may have no other */
+    CHECK(sched_setaffinity(0, sizeof before, &before) == 0);
+    CHECK(caller_aside(core) == (CPU_COUNT(&before) > 1));
+    CHECK(sched_getaffinity(0, sizeof after, &after) == 0 && CPU_EQUAL(&before, &after));
 }
 
 static rig line;
@@ -176,7 +206,7 @@ static void a_try_helps_what_is_in_front(void) {
     int64_t n = STK_PENDING;
     for (int i = 0; i < 500 && n == STK_PENDING; i++) {
         submit(&line, 1, "a", 1);
-        n = stk_cell_try(cell, line.fn, (const uint8_t *)"b", 1, UINT64_MAX);
+        n = stk_cell_try(cell, line.fn, 0, (const uint8_t *)"b", 1, UINT64_MAX);
         while (n == STK_PENDING && stk_cell_wait(cell) == STK_SIGNALLED) {
         }
         reaps(&line, 1, STK_OK);
@@ -196,6 +226,7 @@ int main(void) {
     a_worker_spins_apart_from_its_caller(0);
     a_thread_sleeps_where_its_worker_is();
     a_try_does_not_wait();
+    a_caller_leaves_its_workers_core_in_the_end();
     if (sysconf(_SC_NPROCESSORS_ONLN) > 1) a_try_helps_what_is_in_front();
     return 0;
 }

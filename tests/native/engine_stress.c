@@ -172,7 +172,7 @@ static void *calls(void *arg) {
     CHECK(cell && buf);
     for (uint64_t i = 0; i < CALLS; i++) {
         uint64_t len = make(buf, i, &random);
-        int64_t rc = i % 2 ? stk_cell_try(cell, r.fn, buf, len, UINT64_MAX) : stk_cell_call(cell, r.fn, 0, buf, len);
+        int64_t rc = i % 2 ? stk_cell_try(cell, r.fn, 0, buf, len, UINT64_MAX) : cell_call(cell, r.fn, 0, buf, len);
         while (rc == STK_SIGNALLED || rc == STK_PENDING) rc = stk_cell_wait(cell);
         if (rc == STK_THROTTLED) continue;
         CHECK(rc >= -1);

@@ -25,7 +25,7 @@ int main(void) {
     stk_worker *w = worker_ready(&r, &lane);
     stk_cell *cell = stk_cell_new(r.e);
     CHECK(cell && pthread_create(&other, NULL, interrupt, &self) == 0);
-    CHECK(stk_cell_call(cell, r.fn, 0, (const uint8_t *)"event", 5) == STK_SIGNALLED);
+    CHECK(cell_call(cell, r.fn, 0, (const uint8_t *)"event", 5) == STK_SIGNALLED);
     pthread_join(other, NULL);
 
     stk_store(&w->up->started, 1, STK_RELAXED); /* the worker's store comes first, its read of the revocation last */

@@ -45,12 +45,12 @@ static void calls(uint64_t spin_ns) {
     static uint8_t big[LARGE];
     for (uint64_t i = 0; i < 300; i++) {
         uint64_t sent = i * 3;
-        CHECK(stk_cell_call(cell, r.fn, 0, (uint8_t *)&sent, sizeof sent) == sizeof sent);
+        CHECK(cell_call(cell, r.fn, 0, (uint8_t *)&sent, sizeof sent) == sizeof sent);
         CHECK(memcmp(cell->data, &sent, sizeof sent) == 0);
     }
     big[77] = 5;
     for (int i = 0; i < 3; i++) {
-        CHECK(stk_cell_call(cell, r.fn, 0, big, sizeof big) == -1);
+        CHECK(cell_call(cell, r.fn, 0, big, sizeof big) == -1);
         CHECK(cell->outcome.status == STK_OK && cell->outcome.len == sizeof big && cell->outcome.data[77] == 5);
         stk_cell_clear(cell);
     }
@@ -61,7 +61,7 @@ static void calls(uint64_t spin_ns) {
     /* A death while the thread sleeps on that worker's lane. */
     w = worker_ready(&r, &lane);
     CHECK(pthread_create(&worker, NULL, takes_and_dies, w) == 0);
-    CHECK(stk_cell_call(cell, r.fn, 0, (const uint8_t *)"x", 1) == -1);
+    CHECK(cell_call(cell, r.fn, 0, (const uint8_t *)"x", 1) == -1);
     CHECK(cell->outcome.status == STK_CRASH && cell->outcome.detail == -9);
     stk_cell_clear(cell);
     pthread_join(worker, NULL);
@@ -71,7 +71,7 @@ static void calls(uint64_t spin_ns) {
     sigaction(SIGUSR1, &action, NULL);
     pthread_t self = pthread_self(), other;
     CHECK(pthread_create(&other, NULL, interrupt, &self) == 0);
-    CHECK(stk_cell_call(cell, r.fn, 0, (const uint8_t *)"x", 1) == STK_SIGNALLED);
+    CHECK(cell_call(cell, r.fn, 0, (const uint8_t *)"x", 1) == STK_SIGNALLED);
     pthread_join(other, NULL);
     w = worker_ready(&r, &lane);
     CHECK(r.e->functions[r.fn]->waiting == 0);

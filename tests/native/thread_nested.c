@@ -41,7 +41,7 @@ static void *sends_on(void *arg) {
 static int again; /* how often the thread was not woken within 100 ms: a busy machine, or a wake that was lost */
 
 static int64_t call(stk_cell *cell, const void *data, uint64_t len) {
-    int64_t n = stk_cell_call(cell, r.fn, 0, data, len);
+    int64_t n = cell_call(cell, r.fn, 0, data, len);
     for (; n == STK_SIGNALLED; again++) n = stk_cell_wait(cell);
     return n;
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import re
 import threading
 import time
@@ -103,6 +104,21 @@ class TestRaw:
         assert all(part >= 0 for part in parts)
         assert t.execute > 0
         assert sum(parts) == pytest.approx(t.total, abs=1e-6)
+
+    def test_each_reply_is_read_whenever_one_likes(self, function: Function) -> None:
+        echo = function("echo")
+        begun = time.monotonic()
+        replies = [echo.invoke_raw(b"%d" % n) for n in range(100)]
+        took = time.monotonic() - begun
+        assert [reply.payload for reply in replies] == [b"%d" % n for n in range(100)]
+        assert len({reply.request_id for reply in replies}) == 100
+        assert 0 < sum(reply.timings.total for reply in replies) < took
+        last = replies[-1]
+        assert last == pickle.loads(pickle.dumps(last)) != replies[0]
+        assert repr(last) == (
+            f"Reply(payload=b'99', function_error=None, request_id={last.request_id!r}, version='$LATEST', "
+            f"memory={last.memory}, cold=False)"
+        )
 
     def test_a_failure_is_in_the_reply(self, function: Function) -> None:
         reply = function("fail").invoke_raw(b'"no"')
