@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import select
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import errors, wire
 from .._native import ffi, lib
@@ -34,12 +34,19 @@ _SPIN_NS = 4000  # of one poll: other tasks of the loop must not notice
 LastChunk = Callable[[Outcome | None, Any], None]
 
 
+class Turns(Protocol):
+    """A loop: asyncio's kind, or the control loop."""
+
+    def add_reader(self, fd: int, function: Callable[..., object], /, *arguments: Any) -> None: ...
+    def remove_reader(self, fd: int, /) -> object: ...
+    def call_soon(self, function: Callable[..., object], /, *arguments: Any) -> object: ...
+    def call_exception_handler(self, context: dict[str, Any], /) -> None: ...
+
+
 class Reaper:
     """One loop's mailbox. `hot`: poll while calls are in flight instead of sleeping at once."""
 
-    def __init__(
-        self, dispatch: Dispatch, loop: asyncio.AbstractEventLoop, epoll: select.epoll, hot_ns: int
-    ) -> None:
+    def __init__(self, dispatch: Dispatch, loop: Turns, epoll: select.epoll, hot_ns: int) -> None:
         self._dispatch = dispatch
         self._engine = dispatch.pointer
         self._loop = loop
