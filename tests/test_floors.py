@@ -157,7 +157,7 @@ def test_imports_go_in_no_circle() -> None:
 def test_this_reads_imports() -> None:
     """The reader itself: it sees what is there."""
     assert {"calls.dispatch", "_native", "runtime", "wire", "calls.batch"} <= set(imported("aio"))
-    assert "worker.handler" in set(imported("worker.zygote"))
+    assert "worker.handler" in set(imported("worker.template"))
 
 
 def test_workers_import_no_event_loop_even_indirectly() -> None:
