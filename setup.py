@@ -50,6 +50,7 @@ setup(
                 ["native/engine/queue.h", "native/engine/stats.h", *LANE_HEADERS],
             ),
             ("_print", "native/print/write.c", ["native/worker/worker.h", *LANE_HEADERS]),
+            ("_turn", "native/turn/turn.c", ["native/worker/worker.h", *LANE_HEADERS]),
             ("_observe", "native/observe/outcomes.c", []),
         )
     ],

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .. import limits, wire
+from .. import _turn, limits, wire
 from .._native import ffi, lib
 from . import context, coroutines, debugging, handler, output, runtime_modules
 from .calls import Calls
@@ -168,12 +168,18 @@ class Worker:
             trace.install()
         fast_decode, fast_encode, raw = wire.fast_decode, self._fast_encode, spec.raw
         reply_next, max_reply = lib.stk_worker_reply_next, spec.max_reply
-        packed = self._next()
+        reply, following = ffi.addressof(lib, "stk_worker_reply"), ffi.addressof(lib, "stk_worker_next")
+        _turn.bind(_address(reply), _address(following), _address(lane))
+        turn = _turn.turn
+        packed: Any = self._next()
         traced = False
         while True:
             if traced:
                 traced = context.forget_trace(trace)
-            if packed >= 0:
+            if type(packed) is tuple:
+                payload, head = packed
+                invocation = make_context(head)
+            elif packed >= 0:
                 at = packed >> 20
                 end = at + (packed & 0xFFFFF)
                 payload = view[at:end] if raw else down[at:end]
@@ -211,13 +217,16 @@ class Worker:
                     packed = self._next()
                     continue
                 data = again
-            event = result = payload = None
+            event = result = payload = packed = None
             n = len(data)
             if n > max_reply:
                 self._too_large(max_reply)
                 packed = self._next()
                 continue
-            packed = reply_next(lane, data if type(data) is bytes else ffi.from_buffer(data), n)
+            if raw or type(data) is not bytes:
+                packed = reply_next(lane, data if type(data) is bytes else ffi.from_buffer(data), n)
+            else:
+                packed = turn(data)
 
     def _payload(self, down: memoryview) -> memoryview:
         """The payload in hand where it lies."""
@@ -288,6 +297,10 @@ class Worker:
 _UNDECODABLE = object()
 current: Worker | None = None  # in a worker: itself
 at_end: list[Callable[[], None]] = []  # called when a worker ends in order
+
+
+def _address(pointer: Any) -> int:
+    return int(ffi.cast("uintptr_t", pointer))
 
 
 def _id_of(header: Any) -> str:
