@@ -59,6 +59,7 @@ setup(
                 ENGINE_HEADERS,
             ),
             ("_print", ["native/print/write.c"], ["native/worker/worker.h", *LANE_HEADERS]),
+            ("_turn", ["native/turn/turn.c"], ["native/worker/worker.h", *LANE_HEADERS]),
             ("_observe", ["native/observe/outcomes.c"], []),
         )
     ],

@@ -26,7 +26,14 @@ PARTS = {
     "reply": "stk_worker_reply",
     "reap": "stk_reap",
 }
-IN_PYTHON = {"json", "call", "http", "observe", "print"}  # rooms of extension modules: they need Python
+IN_PYTHON = {
+    "json",
+    "call",
+    "http",
+    "observe",
+    "print",
+    "turn",
+}  # rooms of extension modules: they need Python
 FEW, MANY = 200, 1200  # the difference of two runs excludes the start-up
 FLAGS = ["-std=c11", "-O2", "-g"]
 

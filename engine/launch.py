@@ -6,9 +6,9 @@ nothing here imports more than it takes.
 
 from __future__ import annotations
 
+import _socket
 import os
-import socket
-import subprocess
+import select
 import sys
 from collections.abc import Mapping
 
@@ -17,6 +17,16 @@ from . import errors
 END_S = 5.0  # it has as long to end everything below it
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
+# Nothing else that this process's descriptors lead to stays open there.
+_CLOSE = """
+import os
+for fd in map(int, os.listdir("/proc/self/fd")):
+    if fd > 2 and fd not in ({sock}, {pidfd}):
+        try:
+            os.close(fd)
+        except OSError:
+            pass
+"""
 _OURS = """
 import sys
 sys.path.insert(0, {root!r})
@@ -41,29 +51,41 @@ class Launched:
     def __init__(self, python: str = "", environment: Mapping[str, str] | None = None) -> None:
         """python: its interpreter, "": this one; environment: its variables, None: this process's. Raises OSError."""
         self.environment = dict(os.environ)  # as it was then
-        self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
-            with theirs:
-                self._process = _spawn(python, theirs, environment)
+            self.pid, self._pidfd = _spawn(python, theirs.fileno(), environment)
         except BaseException:
-            self.sock.close()
+            ours.close()
             raise
+        finally:
+            theirs.close()
+        import socket  # while it starts
+
+        self.sock = socket.socket(fileno=ours.detach())
         self.sock.setblocking(False)
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def kill(self) -> None:
-        self._process.kill()
+        if self._pidfd >= 0:
+            import signal
+            from contextlib import suppress
+
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def wait(self) -> None:
         """Until it has ended: it does when the socket closes."""
-        try:
-            self._process.wait(END_S)
-        except subprocess.TimeoutExpired:  # stopped, or starved: what is below it dies with it
-            self._process.kill()
-            self._process.wait()
+        if self._pidfd < 0:
+            return
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        if not poll.poll(END_S * 1000):  # stopped, or starved: what is below it dies with it
+            self.kill()
+        from contextlib import suppress
+
+        with suppress(ChildProcessError):  # the embedder waits for each child that there is
+            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+        os.close(self._pidfd)
+        self._pidfd = -1
 
     def abandon(self) -> None:
         """There will be no engine."""
@@ -103,21 +125,30 @@ def _open_standard_streams() -> None:
     os.close(fd)
 
 
-def _spawn(
-    python: str, theirs: socket.socket, environment: Mapping[str, str] | None
-) -> subprocess.Popen[bytes]:
-    pidfd = os.pidfd_open(os.getpid())
+def _spawn(python: str, sock: int, environment: Mapping[str, str] | None) -> tuple[int, int]:
+    """Its process id, and a pidfd. subprocess would do it, once it is imported."""
+    engine = os.pidfd_open(os.getpid())
     try:
-        start = (_ANOTHERS if python else _OURS) + _MAIN
-        code = start.format(
-            package=_PACKAGE, root=os.path.dirname(_PACKAGE), sock=theirs.fileno(), pidfd=pidfd
+        code = (_CLOSE + (_ANOTHERS if python else _OURS) + _MAIN).format(
+            package=_PACKAGE, root=os.path.dirname(_PACKAGE), sock=sock, pidfd=engine
         )
-        return subprocess.Popen(
-            [python or sys.executable, "-P", "-c", code],
-            pass_fds=(theirs.fileno(), pidfd),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            env=environment,
+        program = python or sys.executable
+        pid = os.posix_spawn(
+            program,
+            [program, "-P", "-c", code],
+            os.environ if environment is None else environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, sock, sock),  # it has these two
+                (os.POSIX_SPAWN_DUP2, engine, engine),
+            ],
+            setsid=True,
         )
     finally:
-        os.close(pidfd)
+        os.close(engine)
+    try:
+        return pid, os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        raise

@@ -16,12 +16,12 @@ PACKAGE = Path(engine.__file__).resolve().parent
 # What each room may import, ground first; no room is named before it has its own line, so nothing points up.
 ARROWS = {
     "errors": "", "limits": "", "version": "", "_native": "", "_json": "", "_call": "", "_http": "", "_observe": "",
-    "_print": "",
+    "_print": "", "_turn": "",
     "launch": "errors",
     "wire": "", "frames": "",
     "config": "errors limits wire",
     "calls": "errors wire _native _call",
-    "worker": "errors limits wire frames _native _json _print calls",
+    "worker": "errors limits wire frames _native _json _print _turn calls",
     "control": "errors limits launch wire _native calls worker",
     "observe": "errors limits wire frames _native _observe calls",
     "runtime": "errors limits launch wire _native config calls control observe",
@@ -50,7 +50,7 @@ ARROWS = {
 }  # fmt: skip
 # The face names what it shows and loads it when asked; it also has the version.
 FACE = {"", "cli"}
-NATIVE = {"_native", "_json", "_call", "_http", "_observe", "_print"}
+NATIVE = {"_native", "_json", "_call", "_http", "_observe", "_print", "_turn"}
 NEVER_IN_WORKERS = {"asyncio", "uvloop", "concurrent", "multiprocessing"}
 
 
@@ -157,7 +157,7 @@ def test_imports_go_in_no_circle() -> None:
 def test_this_reads_imports() -> None:
     """The reader itself: it sees what is there."""
     assert {"calls.dispatch", "_native", "runtime", "wire", "calls.batch"} <= set(imported("aio"))
-    assert "worker.handler" in set(imported("worker.zygote"))
+    assert "worker.handler" in set(imported("worker.template"))
 
 
 def test_workers_import_no_event_loop_even_indirectly() -> None:

@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import select
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import errors, wire
 from .._native import ffi, lib
@@ -36,6 +36,15 @@ _ASIDE_NS = 1_000_000  # between two looks at whether the loop is on its workers
 LastChunk = Callable[[Outcome | None, Any], None]
 
 
+class Turns(Protocol):
+    """A loop: asyncio's kind, or the control loop."""
+
+    def add_reader(self, fd: int, function: Callable[..., object], /, *arguments: Any) -> None: ...
+    def remove_reader(self, fd: int, /) -> object: ...
+    def call_soon(self, function: Callable[..., object], /, *arguments: Any) -> object: ...
+    def call_exception_handler(self, context: dict[str, Any], /) -> None: ...
+
+
 class Owed:
     """An invocation whose end is told together with those of all that ended by the same look: `Reaper.together` gets
     them and their tickets, whose outcomes are the engine's until `outcome` or stk_call_free has had each."""
@@ -49,7 +58,7 @@ class Reaper:
     def __init__(
         self,
         dispatch: Dispatch,
-        loop: asyncio.AbstractEventLoop,
+        loop: Turns,
         epoll: select.epoll,
         hot_ns: int,
         serving: bool = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from .._native import ffi
 from ..calls.dispatch import FunctionSlot, LogSink
 from .backoff import Breaker
 from .environment import Environment
+from .loop import Loop, Timer
 from .scaling import Bounds
 
 
@@ -34,7 +34,7 @@ class WorkerState(msgspec.Struct, eq=False):
     retired: bool = False
     doomed: bool = False
     late: bool = False  # its init, or its after-restore hooks, took too long
-    timer: asyncio.TimerHandle | None = None  # when they do
+    timer: Timer | None = None  # when they do
 
     @property
     def log_name(self) -> str:
@@ -54,7 +54,7 @@ class FunctionState(msgspec.Struct, eq=False):
     environment: Environment | None = None
     ready: bool = False  # the environment is initialised
     late: bool = False  # its init took too long
-    init_timer: asyncio.TimerHandle | None = None
+    init_timer: Timer | None = None
     workers: dict[int, WorkerState] = msgspec.field(default_factory=dict)  # by their lanes
     breaker: Breaker = msgspec.field(default_factory=Breaker)
     init_error: bytes = b""
@@ -64,7 +64,7 @@ class FunctionState(msgspec.Struct, eq=False):
     added: int = 0
     births: int = 0  # workers that there were
     stopped: bool = False
-    retry: asyncio.TimerHandle | None = None
+    retry: Timer | None = None
 
     @property
     def key(self) -> int:
@@ -86,7 +86,7 @@ class Population(msgspec.Struct, eq=False):
     """What the parts of the control loop share. Touched in the loop only."""
 
     engine: Any  # the C engine
-    loop: asyncio.AbstractEventLoop
+    loop: Loop
     log: LogSink
     functions: dict[int, FunctionState] = msgspec.field(default_factory=dict)
     workers: dict[int, WorkerState] = msgspec.field(default_factory=dict)  # by their lanes

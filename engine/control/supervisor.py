@@ -8,14 +8,11 @@ stray_output.py, and behind the door that environment.py describes the one kind 
 
 from __future__ import annotations
 
-import asyncio
 import select
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
-
-import uvloop
 
 from .. import errors
 from .._native import ffi, lib
@@ -24,6 +21,7 @@ from ..launch import Launched
 from .environment import Environments
 from .forked import ForkedEnvironments
 from .inits import Inits
+from .loop import Loop
 from .population import FunctionState, Population
 from .scaling import Load, workers_to_start
 from .starts import Starts
@@ -53,7 +51,7 @@ class Supervisor:
         process's own."""
         self._engine = pointer
         self._load = ffi.new("stk_load_now *")
-        self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        self.loop = Loop()
         self._population = population = Population(pointer, self.loop, log_sink)
         self._output = StrayOutput(population)
         self._starts = Starts(population, self)

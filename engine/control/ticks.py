@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 
 from .. import limits
 from .._native import ffi, lib
 from ..worker.process_tree import kill, usage
+from .loop import Timer
 from .population import Owner, Population, WorkerState
 from .scaling import may_retire
 from .stray_output import StrayOutput
@@ -34,8 +34,8 @@ class Ticks:
         self._output = output
         self._workers = workers
         self._control_fd = control_fd
-        self._timer: asyncio.TimerHandle | None = None
-        self._idle_timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
+        self._idle_timer: Timer | None = None
         self._watch_at = 0
         self._indices = ffi.new("uint32_t[]", _MAX_LANES)
         self._next = ffi.new("uint64_t *")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+
+from .loop import Loop, Timer
 
 # Seconds. A process that is awake replies within milliseconds; with 16 busy processes on two cores the slowest of 234
 # replies took 0.43 s. What waits meanwhile is only what needs a new environment or worker.
@@ -13,15 +14,13 @@ REPLY_S = 5.0
 class Watchdog:
     """Of one process. Belongs to the loop."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, read: Callable[[], object], overdue: Callable[[], object]
-    ) -> None:
+    def __init__(self, loop: Loop, read: Callable[[], object], overdue: Callable[[], object]) -> None:
         """read: take every reply that is there; overdue: called when one is due for REPLY_S and none has come."""
         self._loop = loop
         self._read = read
         self._overdue = overdue
         self._due = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     @property
     def due(self) -> int:

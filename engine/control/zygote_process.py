@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from .. import wire
 from ..launch import Launched
 from .backoff import Breaker
+from .loop import Loop
 from .watchdog import Watchdog
 
 
@@ -19,7 +19,7 @@ class ZygoteProcess:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         python: str,
         on_message: Callable[[ZygoteProcess, wire.Message, list[int]], None],
         on_end: Callable[[ZygoteProcess], None],

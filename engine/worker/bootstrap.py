@@ -26,7 +26,7 @@ def main() -> None:
     assert place is not None and place.loader is not None
     sys.modules["engine"] = module_from_spec(place)
     place.loader.exec_module(sys.modules["engine"])
-    from engine.worker.zygote import resume
+    from engine.worker.template import resume
 
     sys.path[:] = own
     resume(sock, given["spec"].encode())

@@ -1,4 +1,4 @@
-"""How much memory, and how many processes, a worker and what it started use."""
+"""A worker and what it started: how much memory and how many processes that is, and its end."""
 
 from __future__ import annotations
 
@@ -53,6 +53,24 @@ def kill(roots: set[int], killed: set[int]) -> None:
                         os.kill(pid, signal.SIGKILL)
                     killed.add(pid)
                     found = True
+
+
+def reap(pid: int) -> tuple[int, int]:
+    """A dead child's exit status, or -signal, and its peak memory in KiB. Its group dies with it, while its pid is
+    still taken."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    _, status, used = os.wait4(pid, 0)
+    return os.waitstatus_to_exitcode(status), used.ru_maxrss
+
+
+def kill_strangers(own: set[int]) -> None:
+    """Kill every child but these (the rest are adopted orphans) and all below it, until none is left."""
+    while strangers := set(children(os.getpid())) - own:
+        kill(strangers, set())
+        for pid in strangers:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
 
 def children(pid: int) -> list[int]:

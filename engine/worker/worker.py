@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .. import limits, wire
+from .. import _turn, limits, wire
 from .._json import dumps, loads
 from .._native import ffi, lib
 from . import context, coroutines, debugging, handler, output, runtime_modules
@@ -173,20 +173,28 @@ class Worker:
         fast_decode, fast_encode, raw = wire.fast_decode, self._fast_encode, spec.raw
         encode_large = self._encode_large
         reply_next, max_reply = lib.stk_worker_reply_next, spec.max_reply
-        packed = self._next()
+        reply, following = ffi.addressof(lib, "stk_worker_reply"), ffi.addressof(lib, "stk_worker_next")
+        _turn.bind(_address(reply), _address(following), _address(lane))
+        turn = _turn.turn
+        packed: Any = self._next()
         traced = False
         while True:
             if traced:
                 traced = context.forget_trace(trace)
-            if packed >= 0:
+            large = False
+            if type(packed) is tuple:
+                payload, head = packed
+                invocation = make_context(head)
+            elif packed >= 0:
                 at = packed >> 20
                 end = at + (packed & 0xFFFFF)
                 payload = view[at:end] if raw else down[at:end]
                 invocation = make_context(header[:])
             elif packed == lib.STK_W_LARGE:
-                payload = self._payload(view)
+                large, payload = True, self._payload(view)
                 invocation = make_context(header[:])
             elif packed == lib.STK_W_EXTRAS:
+                large = True  # or small: what decodes large events takes both
                 extras, payload = wire.detach(self._payload(view))
                 invocation = make_context(header[:])
                 traced = context.extend(invocation, extras)
@@ -196,7 +204,7 @@ class Worker:
                 packed = self._next(packed)
                 continue
             try:
-                event = payload if raw else (fast_decode if packed >= 0 else loads)(payload)
+                event = payload if raw else (loads if large else fast_decode)(payload)
             except Exception:
                 event = self._decode_again(payload, header)
                 if event is _UNDECODABLE:
@@ -209,22 +217,23 @@ class Worker:
                 packed = self._next()
                 continue
             try:
-                data = (
-                    wire.raw_reply(result) if raw else (fast_encode if packed >= 0 else encode_large)(result)
-                )
+                data = wire.raw_reply(result) if raw else (encode_large if large else fast_encode)(result)
             except Exception:
                 again = self._encode_again(result, header)
                 if again is None:
                     packed = self._next()
                     continue
                 data = again
-            event = result = payload = None
+            event = result = payload = packed = None
             n = len(data)
             if n > max_reply:
                 self._too_large(max_reply)
                 packed = self._next()
                 continue
-            packed = reply_next(lane, data if type(data) is bytes else ffi.from_buffer(data), n)
+            if raw or type(data) is not bytes:
+                packed = reply_next(lane, data if type(data) is bytes else ffi.from_buffer(data), n)
+            else:
+                packed = turn(data)
 
     def _payload(self, down: memoryview) -> memoryview:
         """The payload in hand where it lies."""
@@ -304,6 +313,10 @@ class Worker:
 _UNDECODABLE = object()
 current: Worker | None = None  # in a worker: itself
 at_end: list[Callable[[], None]] = []  # called when a worker ends in order
+
+
+def _address(pointer: Any) -> int:
+    return int(ffi.cast("uintptr_t", pointer))
 
 
 def _id_of(header: Any) -> str:

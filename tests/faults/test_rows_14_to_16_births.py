@@ -171,14 +171,14 @@ def test_row_15_a_new_zygote_cannot_be_started_at_once(
     """No descriptor for it, no memory: what came meanwhile waits until there is one."""
     fn = stoker.function("app:handler", code=ECHO)
     refused = iter([errno.EMFILE, errno.ENOMEM])
-    popen = subprocess.Popen
+    spawn = os.posix_spawn
 
-    def failing(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+    def failing(*args: Any, **options: Any) -> int:
         for number in refused:
             raise OSError(number, os.strerror(number))
-        return popen(*args, **options)
+        return spawn(*args, **options)
 
-    monkeypatch.setattr(subprocess, "Popen", failing)
+    monkeypatch.setattr(os, "posix_spawn", failing)
     zygote = living_zygote(stoker)
     assert zygote
     [worker] = fn.workers()

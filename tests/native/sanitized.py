@@ -32,6 +32,7 @@ SMALL = {
     "_call": ["call/invoke.c"],
     "_observe": ["observe/outcomes.c"],
     "_print": ["print/write.c"],
+    "_turn": ["turn/turn.c"],
 }
 
 
