@@ -1,6 +1,6 @@
 """The control loop: the thread that starts environments and workers, keeps deadlines, notices deaths, and scales.
 
-It runs on uvloop in a thread of its own, so a busy embedder delays no deadline. The invoke path does not pass
+It runs in a thread of its own (loop.py), so a busy embedder delays no deadline. The invoke path does not pass
 through here; it only rings (`control_fd`) when a function needs a worker or the timer must run. Its parts:
 population.py (its records), inits.py, workers.py, starts.py (those that failed), ticks.py (when it looks),
 stray_output.py, and behind the door that environment.py describes the one kind of environments, forked.py.
