@@ -101,7 +101,7 @@ wheel: build ## build the wheel into dist/ and try it where there is no compiler
 	@.ci/wheel
 
 clean: ## remove everything that make made, .venv too
-	rm -rf $(VENV) build dist *.egg-info engine/_native.* engine/_json.*.so engine/_call.*.so engine/_http.*.so engine/_observe.*.so engine/_print.*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build dist *.egg-info engine/_native.* engine/_json.*.so engine/_call.*.so engine/_http.*.so engine/_observe.*.so engine/_print.*.so engine/_turn.*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps' times say when an environment is out of date.

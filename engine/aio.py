@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack
 
+import uvloop  # noqa: F401  # which the control loop takes then (control/loop.py)
+
 from . import errors, limits, wire
 from ._native import lib
 from .calls import batch

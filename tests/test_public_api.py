@@ -256,12 +256,12 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.promise(63)
+@pytest.mark.promise(64)
 def test_importing_it_is_light() -> None:
     assert loaded_by("import engine") == {"engine", "engine.errors", "__future__"}
 
 
-@pytest.mark.promise(315)
+@pytest.mark.promise(316)
 def test_naming_the_engine_imports_what_starts_its_first_process() -> None:
     """The rest is imported while that starts."""
     loaded = loaded_by("from engine import Engine")

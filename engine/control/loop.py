@@ -1,7 +1,8 @@
-"""The control loop's event loop: descriptors that are readable, timers, and calls from other threads.
+"""The control loop's event loop: uvloop's where the program has imported it, as every server has; else a small one of
+the same interface.
 
-asyncio's take longer to import than all else that a first call needs, and do much that is not needed here: this one
-runs functions, and no coroutines.
+uvloop and asyncio take longer to import than all else that a first result needs (`python -m bench.run --only first`): a
+program that awaits nothing does not import them for this. The small one runs functions, and no coroutines.
 """
 
 from __future__ import annotations
@@ -11,24 +12,55 @@ import heapq
 import itertools
 import os
 import select
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol, cast
 
 _CANCELLED_KEPT = 64  # timers: beyond that they are sorted out once they are half of all
-
 
 Call = tuple[Callable[..., object], tuple[Any, ...]]
 
 
-class Timer:
+class Timer(Protocol):
+    """A call that is due at a time."""
+
+    def when(self) -> float: ...
+    def cancel(self) -> None: ...
+
+
+class Loop(Protocol):
+    """What the control loop needs of one."""
+
+    def time(self) -> float: ...
+    def add_reader(self, fd: int, function: Callable[..., object], /, *arguments: Any) -> None: ...
+    def remove_reader(self, fd: int, /) -> object: ...
+    def call_soon(self, function: Callable[..., object], /, *arguments: Any) -> object: ...
+    def call_soon_threadsafe(self, function: Callable[..., object], /, *arguments: Any) -> object: ...
+    def call_later(self, seconds: float, function: Callable[..., object], /, *arguments: Any) -> Timer: ...
+    def call_exception_handler(self, context: dict[str, Any], /) -> None: ...
+    def run_forever(self) -> None: ...
+    def stop(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def new_loop() -> Loop:
+    """For a thread of its own."""
+    if "uvloop" not in sys.modules:
+        return SmallLoop()
+    import uvloop
+
+    return cast(Loop, uvloop.new_event_loop())
+
+
+class SmallTimer:
     """A call that is due at a time."""
 
     __slots__ = ("_at", "_loop", "call")
 
-    def __init__(self, loop: Loop, at: float, call: Call) -> None:
+    def __init__(self, loop: SmallLoop, at: float, call: Call) -> None:
         self._loop = loop
         self._at = at
         self.call: Call | None = call  # None: cancelled, or made
@@ -44,7 +76,7 @@ class Timer:
             self._loop._cancelled()
 
 
-class Loop:
+class SmallLoop:
     """One thread's. Only call_soon_threadsafe is for others. What a call raises is logged, and costs the others
     nothing."""
 
@@ -53,7 +85,7 @@ class Loop:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._readers: dict[int, Call] = {}
         self._soon: deque[Call] = deque()
-        self._timers: list[tuple[float, int, Timer]] = []  # a heap
+        self._timers: list[tuple[float, int, SmallTimer]] = []  # a heap
         self._numbers = itertools.count()  # first come, first served
         self._dead_timers = 0
         self._stopping = self._closed = False
@@ -87,8 +119,8 @@ class Loop:
             self._soon.append((function, arguments))
             os.eventfd_write(self._wake, 1)
 
-    def call_later(self, seconds: float, function: Callable[..., object], *arguments: Any) -> Timer:
-        timer = Timer(self, self.time() + seconds, (function, arguments))
+    def call_later(self, seconds: float, function: Callable[..., object], *arguments: Any) -> SmallTimer:
+        timer = SmallTimer(self, self.time() + seconds, (function, arguments))
         heapq.heappush(self._timers, (timer.when(), next(self._numbers), timer))
         return timer
 
@@ -110,7 +142,7 @@ class Loop:
         self._soon.clear()
         self._timers.clear()
 
-    def call_exception_handler(self, context: Mapping[str, Any]) -> None:
+    def call_exception_handler(self, context: dict[str, Any], /) -> None:
         """Log an exception that nobody gets: "message", "exception"."""
         import logging
 

@@ -21,7 +21,7 @@ from ..launch import Launched
 from .environment import Environments
 from .forked import ForkedEnvironments
 from .inits import Inits
-from .loop import Loop
+from .loop import new_loop
 from .population import FunctionState, Population
 from .scaling import Load, workers_to_start
 from .starts import Starts
@@ -51,7 +51,7 @@ class Supervisor:
         process's own."""
         self._engine = pointer
         self._load = ffi.new("stk_load_now *")
-        self.loop = Loop()
+        self.loop = new_loop()
         self._population = population = Population(pointer, self.loop, log_sink)
         self._output = StrayOutput(population)
         self._starts = Starts(population, self)

@@ -91,7 +91,7 @@ def press(browser: Any, label: str) -> None:
 
 
 @needs_axe
-@pytest.mark.promise(307, 310, 312)
+@pytest.mark.promise(308, 311, 313)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_each_page_fits_and_nothing_complains(
@@ -125,7 +125,7 @@ def serious(browser: Any) -> list[str]:
     ]
 
 
-@pytest.mark.promise(307)
+@pytest.mark.promise(308)
 def test_what_happens_is_seen(visit: Callable[..., None], browser: Any, server: Served) -> None:
     visit("functions")
     before = row(browser, "idle")
@@ -158,7 +158,7 @@ def row(browser: Any, name: str) -> list[str]:
     return list(until(lambda: browser.execute_script(script, name), what=f"the row of {name}"))
 
 
-@pytest.mark.promise(308)
+@pytest.mark.promise(309)
 def test_a_test_event_and_its_result(visit: Callable[..., None], browser: Any) -> None:
     visit("function/shop/test")
     send(browser, '{"n": 41}')
@@ -181,7 +181,7 @@ def send(browser: Any, event: str) -> None:
     press(browser, "Invoke")
 
 
-@pytest.mark.promise(308)
+@pytest.mark.promise(309)
 def test_the_log_comes_live(visit: Callable[..., None], browser: Any, server: Served) -> None:
     visit("function/shop/logs")
     sent: list[str] = []
@@ -196,7 +196,7 @@ def test_the_log_comes_live(visit: Callable[..., None], browser: Any, server: Se
     assert browser.get_log("browser") == []
 
 
-@pytest.mark.promise(310)
+@pytest.mark.promise(311)
 def test_dead_letters_go_back(visit: Callable[..., None], browser: Any, server: Served) -> None:
     sqs = server.client("sqs")
     visit("queues")
@@ -229,7 +229,7 @@ def test_it_is_used_by_keys(visit: Callable[..., None], browser: Any) -> None:
     assert browser.get_log("browser") == []
 
 
-@pytest.mark.promise(313)
+@pytest.mark.promise(314)
 def test_where_requests_must_be_signed(browser: Any, tmp_path: Path) -> None:
     keys = tmp_path / "credentials"
     keys.write_text("[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = s3cret\n")
@@ -265,7 +265,7 @@ def test_where_requests_must_be_signed(browser: Any, tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-@pytest.mark.promise(313)
+@pytest.mark.promise(314)
 @pytest.mark.parametrize(
     "headers",
     [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example"},

@@ -73,7 +73,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(87)
+@pytest.mark.promise(88)
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
 def test_a_page_of_another_origin(server: Served, browser: Any, tmp_path: Path, name: str) -> None:
     client = server.client()

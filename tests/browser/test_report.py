@@ -70,7 +70,7 @@ def opened(browser: Any, page: Path, view: str, scheme: str) -> list[dict[str, A
     return charts
 
 
-@pytest.mark.promise(85)
+@pytest.mark.promise(86)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_it_is_all_there_and_legible(browser: Any, page: Path, view: str, scheme: str) -> None:
@@ -126,7 +126,7 @@ def test_what_is_pointed_at_says_its_figures(browser: Any, tmp_path: Path) -> No
     assert browser.get_log("browser") == []
 
 
-@pytest.mark.promise(85)
+@pytest.mark.promise(86)
 def test_nothing_needs_the_script(browser: Any, page: Path) -> None:
     """With scripts off the same charts are there, and what is pointed at has a title."""
     charts = opened(browser, page, "phone", "light")

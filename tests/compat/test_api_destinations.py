@@ -76,7 +76,7 @@ def destination(events: Any, name: str, url: str, kind: str, auth: dict[str, Any
     return arn
 
 
-@pytest.mark.promise(125)
+@pytest.mark.promise(126)
 def test_an_api_destination_is_sent_to_as_its_connection_authorizes(
     events: Any, receiver: Receiver, name: str
 ) -> None:
@@ -108,7 +108,7 @@ def test_an_api_destination_is_sent_to_as_its_connection_authorizes(
     assert header == {"Key": "X-C", "IsValueSecret": True}
 
 
-@pytest.mark.promise(125)
+@pytest.mark.promise(126)
 def test_a_token_is_asked_for_once_and_again_when_it_is_old(
     events: Any, receiver: Receiver, name: str
 ) -> None:
@@ -133,7 +133,7 @@ def test_a_token_is_asked_for_once_and_again_when_it_is_old(
     assert [("form" in each) for each in receiver.requests] == [True, False, False, True, False]
 
 
-@pytest.mark.promise(125)
+@pytest.mark.promise(126)
 def test_what_is_retried_and_what_is_not(events: Any, sqs: Any, receiver: Receiver, name: str) -> None:
     url, dead = queue(sqs, name)
     auth = {"ApiKeyAuthParameters": {"ApiKeyName": "X-Key", "ApiKeyValue": "k"}}

@@ -112,27 +112,27 @@ def queue(tmp_path: Path, kills: int, records: int) -> None:
             rabbit.close()
 
 
-@pytest.mark.promise(249)
+@pytest.mark.promise(250)
 @pytest.mark.timeout(120 + 30 * KILLS)
 def test_a_kill_loses_no_record_of_a_topic(tmp_path: Path) -> None:
     topic(tmp_path, KILLS, RECORDS)
 
 
-@pytest.mark.promise(249)
+@pytest.mark.promise(250)
 @pytest.mark.timeout(120 + 30 * KILLS)
 def test_a_kill_loses_no_message_of_a_broker(tmp_path: Path) -> None:
     queue(tmp_path, KILLS, RECORDS)
 
 
 @pytest.mark.soak
-@pytest.mark.promise(249)
+@pytest.mark.promise(250)
 @pytest.mark.timeout(900)
 def test_twenty_kills_lose_none_of_20_000_records_of_a_topic(tmp_path: Path) -> None:
     topic(tmp_path, 20, 20_000)
 
 
 @pytest.mark.soak
-@pytest.mark.promise(249)
+@pytest.mark.promise(250)
 @pytest.mark.timeout(900)
 def test_twenty_kills_lose_none_of_20_000_messages_of_a_broker(tmp_path: Path) -> None:
     queue(tmp_path, 20, 20_000)

@@ -105,7 +105,7 @@ def calling(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     assert served.stop() == 0
 
 
-@pytest.mark.promise(107)
+@pytest.mark.promise(108)
 @pytest.mark.parametrize(
     ("service", "operation", "members", "seen"),
     [
@@ -126,19 +126,19 @@ def test_boto3_in_a_function_goes_by_the_socket(
     assert seen in json.dumps(result).replace('\\"', '"')
 
 
-@pytest.mark.promise(107)
+@pytest.mark.promise(108)
 def test_what_leads_elsewhere_goes_by_tcp(calling: Served) -> None:
     api, port = calling.client(), int(calling.url.rpartition(":")[2])
     assert invoke(api, "get", {"host": "127.0.0.1", "port": port}) == [200, "AF_UNIX"]
     assert invoke(api, "get", {"host": "localhost", "port": port}) == [200, "AF_INET"]
 
 
-@pytest.mark.promise(107)
+@pytest.mark.promise(108)
 def test_a_function_that_invokes_itself_is_stopped_as_on_aws(calling: Served) -> None:
     assert invoke(calling.client(), "recur", 0) == [16, "RecursiveInvocationException"]
 
 
-@pytest.mark.promise(107)
+@pytest.mark.promise(108)
 def test_a_server_on_a_unix_socket_alone_is_reached(tmp_path: Path) -> None:
     """There is no port, and boto3 in a function needs none."""
     served = Served(tmp_path / "state", "--uds", str(tmp_path / "socket"))
@@ -178,7 +178,7 @@ class TestWithAuth:
     def api(self, served: Served, service: str = "lambda") -> Any:
         return served.client(service, aws_access_key_id=KEY, aws_secret_access_key=SECRET)
 
-    @pytest.mark.promise(108)
+    @pytest.mark.promise(109)
     def test_a_function_is_its_roles_session(self, guarded: Served) -> None:
         event = {"service": "sts", "operation": "get_caller_identity", "members": {}}
         families, identity = invoke(self.api(guarded), "caller", event)
@@ -188,7 +188,7 @@ class TestWithAuth:
         assert identity["UserId"].startswith("AROA")
         assert identity["UserId"].endswith(":caller")
 
-    @pytest.mark.promise(108)
+    @pytest.mark.promise(109)
     def test_it_may_call_what_is_served(self, guarded: Served) -> None:
         event = {
             "service": "lambda",
@@ -199,7 +199,7 @@ class TestWithAuth:
         event = {"service": "sqs", "operation": "create_queue", "members": {"QueueName": "inside"}}
         assert "000000000000/inside" in invoke(self.api(guarded), "caller", event)[1]["QueueUrl"]
 
-    @pytest.mark.promise(108)
+    @pytest.mark.promise(109)
     def test_the_users_own_credentials_win(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
@@ -215,7 +215,7 @@ class TestWithAuth:
         finally:
             assert served.stop() == 0
 
-    @pytest.mark.promise(108)
+    @pytest.mark.promise(109)
     @pytest.mark.parametrize("spoil", ["token", "secret", "key", "no token"])
     def test_what_is_not_whole_is_refused(self, guarded: Served, spoil: str) -> None:
         names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]

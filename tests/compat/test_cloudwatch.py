@@ -65,7 +65,7 @@ def code_of(error: pytest.ExceptionInfo[ClientError]) -> str:
     return str(error.value.response["Error"]["Code"])
 
 
-@pytest.mark.promise(251)
+@pytest.mark.promise(252)
 def test_what_was_put_is_read(each: Any) -> None:
     """Values, counts, statistics; by every kind of statistic; listed."""
     name, at = each.namespace, now().replace(second=0, microsecond=0) - datetime.timedelta(minutes=5)
@@ -101,7 +101,7 @@ def test_what_was_put_is_read(each: Any) -> None:
     assert {m["MetricName"] for m in listed} == {"took", "sums"} and listed[0]["Dimensions"] == DIMENSIONS
 
 
-@pytest.mark.promise(259)
+@pytest.mark.promise(260)
 def test_metrics_are_listed_in_pages(cloudwatch: Any) -> None:
     """Each once, in order, those that have a dimension, and those that had a point in the last three hours."""
     old = now() - datetime.timedelta(hours=4)
@@ -122,7 +122,7 @@ def test_metrics_are_listed_in_pages(cloudwatch: Any) -> None:
     assert listed(MetricName="m500", Dimensions=[{"Name": "odd"}]) == ["m500"]
 
 
-@pytest.mark.promise(251)
+@pytest.mark.promise(252)
 def test_a_compressed_request(each: Any) -> None:
     """botocore compresses what is larger than 10 KiB."""
     values = [float(n) / 7 for n in range(150)]
@@ -133,7 +133,7 @@ def test_a_compressed_request(each: Any) -> None:
     assert sum(point["SampleCount"] for point in points) == 300
 
 
-@pytest.mark.promise(251)
+@pytest.mark.promise(252)
 def test_what_makes_no_sense_is_refused(each: Any) -> None:
     good = {"MetricName": "m", "Value": 1.0}
     times = {"Namespace": "A", "MetricName": "m", "Period": 60, **around()}
@@ -194,7 +194,7 @@ def state(cloudwatch: Any, name: str) -> str:
     return str(one["StateValue"])
 
 
-@pytest.mark.promise(252)
+@pytest.mark.promise(253)
 def test_an_alarm_is_kept_as_it_was_given(each: Any) -> None:
     name = f"kept-{each.meta.service_model.protocol}"
     topic = "arn:aws:sns:us-east-1:000000000000:none"
@@ -228,7 +228,7 @@ def test_an_alarm_is_kept_as_it_was_given(each: Any) -> None:
     assert each.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"] == []
 
 
-@pytest.mark.promise(252)
+@pytest.mark.promise(253)
 def test_an_alarm_acts(server: Served, cloudwatch: Any, sqs: Any, sns: Any, events: Any) -> None:
     """On a topic, a function that lets it, and the default bus; a composite alarm follows."""
     lambda_ = server.client()
@@ -296,7 +296,7 @@ def test_an_alarm_acts(server: Served, cloudwatch: Any, sqs: Any, sns: Any, even
     cloudwatch.delete_alarms(AlarmNames=["acts", "both"])
 
 
-@pytest.mark.promise(250)
+@pytest.mark.promise(251)
 def test_metrics_and_alarms_outlive_the_server(tmp_path: Any) -> None:
     """SIGKILL: what a request put and an alarm's state are there; functions' metrics of a server that ends are, too."""
     server = Served(tmp_path / "state")
@@ -338,7 +338,7 @@ def test_metrics_and_alarms_outlive_the_server(tmp_path: Any) -> None:
     assert third.stop() == 0
 
 
-@pytest.mark.promise(253)
+@pytest.mark.promise(254)
 def test_metrics_in_logs(server: Served, cloudwatch: Any) -> None:
     """A metric filter's, with its dimensions; and those of the embedded metric format."""
     logs = server.client("logs")
@@ -382,7 +382,7 @@ def test_metrics_in_logs(server: Served, cloudwatch: Any) -> None:
     assert read("Embedded", "n", service="s") == read("Embedded", "n") == (6, 3)
 
 
-@pytest.mark.promise(257)
+@pytest.mark.promise(258)
 def test_alarms_of_a_stack(cloud: Any, cloudwatch: Any) -> None:
     def template(threshold: int, tags: list[dict[str, str]]) -> str:
         properties = {
@@ -416,7 +416,7 @@ def test_alarms_of_a_stack(cloud: Any, cloudwatch: Any) -> None:
     until(lambda: not cloudwatch.describe_alarms(AlarmNames=[found["Name"]])["MetricAlarms"])
 
 
-@pytest.mark.promise(258)
+@pytest.mark.promise(259)
 def test_the_metrics_of_a_queue(cloudwatch: Any, sqs: Any) -> None:
     queue = sqs.create_queue(QueueName="measured")["QueueUrl"]
     for n in range(3):

@@ -113,7 +113,7 @@ def noted(tmp_path: Path) -> Noted:
     return Noted(tmp_path)
 
 
-@pytest.mark.promise(237)
+@pytest.mark.promise(238)
 def test_it_pauses_resumes_and_goes_on_in_the_next_program(
     stream: Stream, noted: Noted, tmp_path: Path
 ) -> None:
@@ -142,7 +142,7 @@ def test_it_pauses_resumes_and_goes_on_in_the_next_program(
     assert noted.texts() == ["a", "b", "c", "d", "e"]
 
 
-@pytest.mark.promise(237)
+@pytest.mark.promise(238)
 def test_failures_filters_and_dead_letters(stream: Stream, noted: Noted) -> None:
     stream.put("a", "fail", "bad", "no", "b")
     field = "fields" if stream.source.kind == "redis" else "data"
@@ -173,7 +173,7 @@ def test_failures_filters_and_dead_letters(stream: Stream, noted: Noted) -> None
     assert (found, "no" in noted.texts()) == (["fail", "bad"], False)
 
 
-@pytest.mark.promise(237)
+@pytest.mark.promise(238)
 def test_in_the_callers_loop(stream: Stream, noted: Noted) -> None:
     stream.put(*map(str, range(50)))
 
@@ -190,7 +190,7 @@ def test_in_the_callers_loop(stream: Stream, noted: Noted) -> None:
     assert noted.texts() == [*map(str, range(50))]
 
 
-@pytest.mark.promise(238)
+@pytest.mark.promise(239)
 def test_a_queue_by_its_url(server: Served, sqs_client: Any, noted: Noted, name: str) -> None:
     url = sqs_client.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "1"})["QueueUrl"]
     for text in ("a", "bad", "b"):
@@ -211,7 +211,7 @@ def sqs_client(server: Served) -> Any:
     return server.client("sqs")
 
 
-@pytest.mark.promise(238)
+@pytest.mark.promise(239)
 def test_a_kinesis_stream_goes_on_at_its_checkpoint(
     moto: str, noted: Noted, tmp_path: Path, name: str
 ) -> None:
@@ -254,7 +254,7 @@ with Engine(state=state) as engine:
 """
 
 
-@pytest.mark.promise(237)
+@pytest.mark.promise(238)
 def test_a_program_that_is_killed_loses_nothing_and_keeps_the_order(
     stream: Stream, noted: Noted, tmp_path: Path
 ) -> None:
@@ -275,7 +275,7 @@ def test_a_program_that_is_killed_loses_nothing_and_keeps_the_order(
     assert first == [*map(str, range(300))]
 
 
-@pytest.mark.promise(239)
+@pytest.mark.promise(240)
 def test_what_cannot_be_is_said_at_once(redis_server: Redis, noted: Noted) -> None:
     right = redis(redis_server.url, "s")
     with Engine() as engine:
@@ -302,7 +302,7 @@ def test_what_cannot_be_is_said_at_once(redis_server: Redis, noted: Noted) -> No
         noted.wait(1)
 
 
-@pytest.mark.promise(239)
+@pytest.mark.promise(240)
 def test_naming_sources_loads_nothing() -> None:
     code = (
         "import sys; from engine.consume import kafka, rabbitmq, redis;"

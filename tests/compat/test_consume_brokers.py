@@ -158,7 +158,7 @@ def consumed(
         return dict(zip(TOPICS, threads.map(begun, TOPICS), strict=True))
 
 
-@pytest.mark.promise(300)
+@pytest.mark.promise(301)
 def test_a_partition_is_in_order_and_its_offset_behind_what_is_done(
     consumed: dict[str, Consumed], kafka_server: Kafka
 ) -> None:
@@ -176,7 +176,7 @@ def test_a_partition_is_in_order_and_its_offset_behind_what_is_done(
     assert (stats["state"], stats["result"], stats["InvokedEventCount"]) == ("running", "OK", 21)
 
 
-@pytest.mark.promise(300)
+@pytest.mark.promise(301)
 def test_a_batch_that_fails_comes_again_is_split_and_given_up(
     consumed: dict[str, Consumed], engine: Engine, kafka_server: Kafka
 ) -> None:
@@ -195,7 +195,7 @@ def test_a_batch_that_fails_comes_again_is_split_and_given_up(
     assert [*dict.fromkeys(each for each in noted.texts() if each != "fail")] == ["before", "a", "b"]
 
 
-@pytest.mark.promise(300)
+@pytest.mark.promise(301)
 def test_what_is_given_up_goes_to_a_topic(consumed: dict[str, Consumed], kafka_server: Kafka) -> None:
     noted = consumed["to-a-topic"].noted
     noted.wait(1)
@@ -204,7 +204,7 @@ def test_what_is_given_up_goes_to_a_topic(consumed: dict[str, Consumed], kafka_s
     assert (written.key, json.loads(written.value)["KafkaBatchInfo"]["recordInfo"]["offset"]) == (b"k", "1")
 
 
-@pytest.mark.promise(300)
+@pytest.mark.promise(301)
 def test_a_report_filters_and_where_it_begins(consumed: dict[str, Consumed], kafka_server: Kafka) -> None:
     reports, filters, latest = (consumed[name].noted for name in ("reports", "filters", "latest"))
     reports.wait(1)
@@ -223,7 +223,7 @@ def test_a_report_filters_and_where_it_begins(consumed: dict[str, Consumed], kaf
     assert latest.texts() == ["after"]
 
 
-@pytest.mark.promise(301)
+@pytest.mark.promise(302)
 def test_a_queue_of_a_virtual_host_by_its_url(engine: Engine, rabbit: Rabbit, tmp_path: Path) -> None:
     host, user, password = "v/1", "us@er", "p:/%?w"
     everything = dict.fromkeys(("configure", "read", "write"), ".*")
@@ -250,7 +250,7 @@ def test_a_queue_of_a_virtual_host_by_its_url(engine: Engine, rabbit: Rabbit, tm
     consumption.close()
 
 
-@pytest.mark.promise(301)
+@pytest.mark.promise(302)
 def test_a_batch_of_messages_that_fails_comes_again_before_the_rest(
     engine: Engine, rabbit: Rabbit, tmp_path: Path, name: str
 ) -> None:
@@ -270,7 +270,7 @@ def test_a_batch_of_messages_that_fails_comes_again_before_the_rest(
     assert rabbit.length(name) == 0
 
 
-@pytest.mark.promise(302)
+@pytest.mark.promise(303)
 @pytest.mark.parametrize("kind", ["kafka", "rabbitmq"])
 def test_the_next_program_goes_on_pauses_resumes_and_closes(
     kind: str, request: pytest.FixtureRequest
@@ -314,7 +314,7 @@ def authority() -> Authority:
     return Authority()
 
 
-@pytest.mark.promise(303)
+@pytest.mark.promise(304)
 def test_credentials_are_given_with_the_source(
     engine: Engine, rabbit: Rabbit, authority: Authority, tmp_path: Path, name: str
 ) -> None:

@@ -151,7 +151,7 @@ def destined(server: Served, arn: str, condition: str, target: str) -> None:
     )
 
 
-@pytest.mark.promise(103)
+@pytest.mark.promise(104)
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_to_a_queue(server: Served, deploy: Deploy, moto: str, condition: str) -> None:
     queue, arn = Queue(moto), deploy()
@@ -160,7 +160,7 @@ def test_to_a_queue(server: Served, deploy: Deploy, moto: str, condition: str) -
     checked(json.loads(queue.message()["Body"]), arn, event, condition)
 
 
-@pytest.mark.promise(103)
+@pytest.mark.promise(104)
 @pytest.mark.parametrize("condition", CONDITIONS)
 @pytest.mark.parametrize("whose", ["its own", "another's"])
 def test_to_a_queue_of_stokers(another: Served, tmp_path: Path, condition: str, whose: str) -> None:
@@ -181,7 +181,7 @@ def test_to_a_queue_of_stokers(another: Served, tmp_path: Path, condition: str, 
     assert served.stop() == 0
 
 
-@pytest.mark.promise(103)
+@pytest.mark.promise(104)
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_to_a_topic(server: Served, deploy: Deploy, moto: str, condition: str) -> None:
     queue, arn, sns = Queue(moto), deploy(), client("sns", moto)
@@ -192,7 +192,7 @@ def test_to_a_topic(server: Served, deploy: Deploy, moto: str, condition: str) -
     checked(json.loads(json.loads(queue.message()["Body"])["Message"]), arn, event, condition)
 
 
-@pytest.mark.promise(103)
+@pytest.mark.promise(104)
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_to_an_event_bus(server: Served, deploy: Deploy, moto: str, condition: str) -> None:
     queue, arn, events = Queue(moto), deploy(), client("events", moto)
@@ -210,7 +210,7 @@ def test_to_an_event_bus(server: Served, deploy: Deploy, moto: str, condition: s
     checked(published["detail"], arn, event, condition)
 
 
-@pytest.mark.promise(103)
+@pytest.mark.promise(104)
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_to_a_function(server: Served, deploy: Deploy, tmp_path: Path, condition: str) -> None:
     note = server.log.parent / uuid.uuid4().hex
@@ -221,7 +221,7 @@ def test_to_a_function(server: Served, deploy: Deploy, tmp_path: Path, condition
     checked(json.loads(note.read_text()), arn, event, condition)
 
 
-@pytest.mark.promise(103)
+@pytest.mark.promise(104)
 @pytest.mark.parametrize("condition", CONDITIONS[1:])
 def test_to_a_bucket(server: Served, deploy: Deploy, condition: str) -> None:
     s3, arn = server.client("s3"), deploy()
@@ -237,7 +237,7 @@ def test_to_a_bucket(server: Served, deploy: Deploy, condition: str) -> None:
     checked(json.loads(body), arn, event, condition)
 
 
-@pytest.mark.promise(103)
+@pytest.mark.promise(104)
 @pytest.mark.parametrize("to", ["sqs", "sns"])
 def test_dead_letters(server: Served, deploy: Deploy, moto: str, to: str) -> None:
     """The event itself, with what it failed of in attributes."""
@@ -261,7 +261,7 @@ def test_dead_letters(server: Served, deploy: Deploy, moto: str, to: str) -> Non
     assert attributes == {"ErrorCode": ("Number", "200"), "ErrorMessage": ("String", "asked for")}
 
 
-@pytest.mark.promise(103)
+@pytest.mark.promise(104)
 def test_a_target_that_is_not_there_is_counted_and_logged(server: Served, deploy: Deploy, moto: str) -> None:
     """Any more: it was when it was configured."""
     arn, queue = deploy(), Queue(moto, f"gone-{uuid.uuid4().hex[:8]}-nowhere")
@@ -291,7 +291,7 @@ NOWHERE = {
 }  # fmt: skip
 
 
-@pytest.mark.promise(109)
+@pytest.mark.promise(110)
 @pytest.mark.parametrize("what", NOWHERE)
 def test_a_target_that_is_not_there_cannot_be_configured(server: Served, deploy: Deploy, what: str) -> None:
     api, arn = server.client(), deploy()
@@ -307,7 +307,7 @@ def test_a_target_that_is_not_there_cannot_be_configured(server: Served, deploy:
         deploy(DeadLetterConfig={"TargetArn": target})
 
 
-@pytest.mark.promise(109)
+@pytest.mark.promise(110)
 def test_a_queue_of_this_server_must_be_there_and_one_that_cannot_be_asked_need_not(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(SOURCE)
     served = Served(tmp_path / "state")
@@ -324,7 +324,7 @@ def test_a_queue_of_this_server_must_be_there_and_one_that_cannot_be_asked_need_
     assert served.stop() == 0
 
 
-@pytest.mark.promise(103)
+@pytest.mark.promise(104)
 def test_a_delivery_outlives_the_server(tmp_path: Path, moto: str) -> None:
     """Its target cannot be reached at first, and the server is killed meanwhile."""
     (tmp_path / "app.py").write_text(SOURCE)

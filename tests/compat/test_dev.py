@@ -95,7 +95,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         assert probe.connect_ex(("127.0.0.1", made.port)) != 0
 
 
-@pytest.mark.promise(208)
+@pytest.mark.promise(209)
 def test_what_is_saved_is_live(project: Project) -> None:
     for word in ("second", "third"):
         before = project.save(code(word))
@@ -113,7 +113,7 @@ def test_what_is_saved_is_live(project: Project) -> None:
     assert bytes.fromhex(key) == base64.b64decode(digest)
 
 
-@pytest.mark.promise(208)
+@pytest.mark.promise(209)
 def test_a_new_module_in_a_new_folder(project: Project) -> None:
     word = uuid.uuid4().hex
     (project.folder / "twin/more").mkdir()
@@ -124,14 +124,14 @@ def test_a_new_module_in_a_new_folder(project: Project) -> None:
     until(lambda: project.invoke("twin") == "another", what="the changed module")
 
 
-@pytest.mark.promise(208)
+@pytest.mark.promise(209)
 def test_a_version_for_each_code_takes_a_deployment(project: Project) -> None:
     before = project.save(code("published"), "aliased/app.py")
     project.terminal.wait("project updated", before)
     assert project.invoke("aliased:live") == "published"
 
 
-@pytest.mark.promise(209)
+@pytest.mark.promise(210)
 def test_a_syntax_error_is_shown_and_the_old_version_goes_on(project: Project) -> None:
     project.save(code("right"))
     until(lambda: project.invoke() == "right", what="the right code")
@@ -143,7 +143,7 @@ def test_a_syntax_error_is_shown_and_the_old_version_goes_on(project: Project) -
     until(lambda: project.invoke() == "mended", what="the mended code")
 
 
-@pytest.mark.promise(210)
+@pytest.mark.promise(211)
 def test_a_changed_template_updates_the_stack(project: Project) -> None:
     path = project.folder / "template.yaml"
     text = path.read_text()
@@ -159,7 +159,7 @@ def test_a_changed_template_updates_the_stack(project: Project) -> None:
     project.terminal.wait("project updated", before)
 
 
-@pytest.mark.promise(211)
+@pytest.mark.promise(212)
 def test_an_invocation_is_a_line_and_its_traceback_leads_to_the_sources(project: Project) -> None:
     before = project.save(code("lines"))
     until(lambda: project.invoke() == "lines", what="the code")
@@ -177,7 +177,7 @@ def test_an_invocation_is_a_line_and_its_traceback_leads_to_the_sources(project:
     assert "\x1b[31m" in project.terminal.raw
 
 
-@pytest.mark.promise(212)
+@pytest.mark.promise(213)
 def test_keys(project: Project) -> None:
     marker = uuid.uuid4().hex
     project.invoke(n=f"edit me {marker}")
@@ -197,7 +197,7 @@ def test_keys(project: Project) -> None:
     project.terminal.wait("logs on", before)
 
 
-@pytest.mark.promise(213)
+@pytest.mark.promise(214)
 def test_no_request_fails_because_of_a_save(project: Project) -> None:
     ended, wrong, done = threading.Event(), [], 0
     before = project.save(code("started"))
@@ -252,7 +252,7 @@ def test_without_a_terminal_there_are_no_colours_and_no_keys(server: Served, tmp
     assert server.client().get_function(FunctionName=name)  # a server that was there stays as it is
 
 
-@pytest.mark.promise(214)
+@pytest.mark.promise(215)
 def test_a_debugger_is_awaited_without_a_timeout(server: Served, tmp_path: Path) -> None:
     """A debugger attaches once the function's timeout is over, and the invocation goes on."""
     pytest.importorskip("debugpy")

@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 # Events, rules, targets.
 
 
-@pytest.mark.promise(121)
+@pytest.mark.promise(122)
 def test_an_event_comes_to_the_targets_of_the_rules_that_it_matches(events: Any, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name)
     rule(events, name, {"Arn": arn}, detail={"n": [{"numeric": [">", 1]}], "tags": ["x"]})
@@ -50,7 +50,7 @@ def test_an_event_comes_to_the_targets_of_the_rules_that_it_matches(events: Any,
     assert json.loads(message["Body"])["detail"]["n"] == 4
 
 
-@pytest.mark.promise(121)
+@pytest.mark.promise(122)
 def test_each_entry_has_an_id_or_an_error(events: Any) -> None:
     bad = [
         {"Source": "a", "DetailType": "b"}, {"Source": "a", "Detail": "{}"}, {"DetailType": "b", "Detail": "{}"},
@@ -88,7 +88,7 @@ def test_each_entry_has_an_id_or_an_error(events: Any) -> None:
     put(events, entry("a", {"x": "y" * 1_000_000}))
 
 
-@pytest.mark.promise(121)
+@pytest.mark.promise(122)
 def test_a_function_gets_what_a_template_makes_of_the_event(
     server: Served, events: Any, name: str, tmp_path: Path
 ) -> None:
@@ -215,7 +215,7 @@ sys.exit(main())
 
 
 @pytest.mark.slow
-@pytest.mark.promise(122)
+@pytest.mark.promise(123)
 def test_a_schedule_comes_to_its_targets_and_to_no_other_rules(tmp_path: Path, name: str) -> None:
     """Within the minute."""
     served = Served(tmp_path / "state", program=("-c", AHEAD))
@@ -240,7 +240,7 @@ def test_a_schedule_comes_to_its_targets_and_to_no_other_rules(tmp_path: Path, n
 # What is not delivered.
 
 
-@pytest.mark.promise(123)
+@pytest.mark.promise(124)
 def test_what_a_target_does_not_take_goes_to_its_dead_letter_queue(events: Any, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name)
     missing = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}-missing"
@@ -262,7 +262,7 @@ def test_what_a_target_does_not_take_goes_to_its_dead_letter_queue(events: Any, 
         assert found == {"RULE_ARN": made, "ERROR_CODE": "NO_RESOURCE", "RETRY_ATTEMPTS": "0"}
 
 
-@pytest.mark.promise(123)
+@pytest.mark.promise(124)
 def test_what_nothing_takes_is_in_the_log(server: Served, events: Any, name: str) -> None:
     rule(events, name, {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}-missing"})
     (id,) = put(events, entry(name, {"n": 1}))
@@ -270,7 +270,7 @@ def test_what_nothing_takes_is_in_the_log(server: Served, events: Any, name: str
 
 
 @pytest.mark.slow
-@pytest.mark.promise(120)
+@pytest.mark.promise(121)
 def test_an_event_that_was_accepted_outlives_the_server(tmp_path: Path, name: str) -> None:
     """Killed as soon as the last put is answered, twice."""
     total = 0
@@ -306,7 +306,7 @@ def test_an_event_that_was_accepted_outlives_the_server(tmp_path: Path, name: st
 # Archives and replays.
 
 
-@pytest.mark.promise(124)
+@pytest.mark.promise(125)
 def test_what_an_archive_kept_is_replayed_to_the_rules_that_a_replay_names(
     events: Any, sqs: Any, name: str
 ) -> None:

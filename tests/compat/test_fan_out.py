@@ -11,7 +11,7 @@ from served import Served
 from support import until
 
 
-@pytest.mark.promise(275)
+@pytest.mark.promise(276)
 def test_children_come_after_their_parent_and_a_kill_loses_nothing(tmp_path: Path) -> None:
     stub = FanOutStub()
     stub.shards["shard-0"] = Shard()

@@ -81,7 +81,7 @@ def is_gone(server: Served, stack: str) -> None:
     assert "QueueUrls" not in server.client("sqs").list_queues(QueueNamePrefix=stack)
 
 
-@pytest.mark.promise(225)
+@pytest.mark.promise(226)
 def test_sam_deploy(whole: Served, tmp_path: Path) -> None:
     folder = application("sam", tmp_path, SAM)
     (folder / "src").mkdir()
@@ -97,7 +97,7 @@ def test_sam_deploy(whole: Served, tmp_path: Path) -> None:
     is_gone(whole, "sam-shop")
 
 
-@pytest.mark.promise(225)
+@pytest.mark.promise(226)
 def test_cdk_deploy(whole: Served, tmp_path: Path) -> None:
     program = CDK / "node_modules/.bin/cdk"
     folder = application("cdk", tmp_path, program)
@@ -126,7 +126,7 @@ def test_cdk_deploy(whole: Served, tmp_path: Path) -> None:
     is_gone(whole, "CdkShop")
 
 
-@pytest.mark.promise(225)
+@pytest.mark.promise(226)
 def test_serverless_deploy(whole: Served, tmp_path: Path) -> None:
     program = SERVERLESS / "node_modules/.bin/serverless"
     folder = application("serverless", tmp_path, program)

@@ -39,7 +39,7 @@ def guided(server: Served, folder: Path) -> Terminal:
     return Terminal(command, folder, {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"})
 
 
-@pytest.mark.promise(217)
+@pytest.mark.promise(218)
 def test_questions_and_what_is_kept(run: Run, server: Served, cloud: Any, tmp_path: Path, name: str) -> None:
     (tmp_path / "template.json").write_text(json.dumps(TEMPLATE))
     terminal = guided(server, tmp_path)

@@ -122,7 +122,7 @@ class Terraform:
         until(absent)
 
 
-@pytest.mark.promise(193)
+@pytest.mark.promise(194)
 def test_terraform(server: Served, name: str) -> None:
     terraform = Terraform(server)
     api, sqs = terraform.api, terraform.sqs
@@ -280,7 +280,7 @@ def cdk_deploy(cloud: Any, name: str, kind: str, body: str) -> None:
     until(complete, 60)
 
 
-@pytest.mark.promise(193)
+@pytest.mark.promise(194)
 def test_cdk(server: Served, cloud: Any, name: str) -> None:
     assert server.client("sts").get_caller_identity()["Account"] == "000000000000"
     with pytest.raises(ClientError, match="does not exist"):

@@ -73,7 +73,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / "a.so").read_bytes()
 
 
-@pytest.mark.promise(177)
+@pytest.mark.promise(178)
 def test_variables_of_the_interpreter(evaluated: Callable[..., Any]) -> None:
     own = variables(
         PYTHONPATH="/var/task/more", PYTHONHASHSEED="7", PYTHONWARNINGS="error", PYTHONOPTIMIZE="1"
@@ -91,7 +91,7 @@ def test_variables_of_the_interpreter(evaluated: Callable[..., Any]) -> None:
     assert evaluated("[n for n in os.environ if 'TEMPLATE' in n]") == []
 
 
-@pytest.mark.promise(177)
+@pytest.mark.promise(178)
 def test_such_a_function_s_workers_have_tmp_and_deadlines_as_any(evaluated: Callable[..., Any]) -> None:
     assert evaluated("open('/tmp/own', 'w').write('x')", **variables(PYTHONUNBUFFERED="1")) == 1
     assert evaluated("os.path.exists('/tmp/own')") is True
@@ -101,7 +101,7 @@ def test_such_a_function_s_workers_have_tmp_and_deadlines_as_any(evaluated: Call
     assert evaluated("open('/proc/self/status').read().split('CapAmb:')[1].split()[0]").strip("0") == ""
 
 
-@pytest.mark.promise(177)
+@pytest.mark.promise(178)
 def test_a_wrapper_runs_it(evaluated: Callable[..., Any], layer: Callable[..., str]) -> None:
     arn = layer(**{"wrap/it": WRAPPER})
     seen = evaluated(
@@ -111,7 +111,7 @@ def test_a_wrapper_runs_it(evaluated: Callable[..., Any], layer: Callable[..., s
     assert evaluated("context.function_name").startswith("test-a-wrapper")
 
 
-@pytest.mark.promise(177)
+@pytest.mark.promise(178)
 @pytest.mark.parametrize(
     ("path", "status"), [("/opt/nothing", 127), ("/var/task", 126)], ids=["absent", "folder"]
 )
@@ -121,7 +121,7 @@ def test_a_wrapper_that_is_none(evaluated: Callable[..., Any], path: str, status
 
 
 @needs_cc
-@pytest.mark.promise(177)
+@pytest.mark.promise(178)
 def test_libraries_of_a_layer(
     evaluated: Callable[..., Any], layer: Callable[..., str], library: bytes
 ) -> None:
@@ -130,7 +130,7 @@ def test_libraries_of_a_layer(
 
 
 @needs_cc
-@pytest.mark.promise(177)
+@pytest.mark.promise(178)
 def test_a_library_is_loaded_before_all(
     evaluated: Callable[..., Any], layer: Callable[..., str], library: bytes
 ) -> None:
@@ -139,7 +139,7 @@ def test_a_library_is_loaded_before_all(
     assert evaluated("ctypes.CDLL(None).the_answer()", Layers=[arn], **preload) == 42
 
 
-@pytest.mark.promise(177)
+@pytest.mark.promise(178)
 def test_pth_files_of_a_layer(evaluated: Callable[..., Any], layer: Callable[..., str]) -> None:
     site = f"python/lib/{RUNTIME}/site-packages"
     files = {

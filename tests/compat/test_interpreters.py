@@ -99,7 +99,7 @@ def test_each_function_runs_on_its_own_python(both: Served, other: str) -> None:
         assert (result["layer"], result["name"]) == (runtime, name)
 
 
-@pytest.mark.promise(77)
+@pytest.mark.promise(78)
 def test_nothing_of_the_servers_python_is_on_the_others_path(both: Served) -> None:
     ours = [place for place in map(os.path.realpath, sys.path) if place.endswith("site-packages")]
     _, result = invoke(both.client(), "other")
@@ -164,7 +164,7 @@ def test_a_python_on_the_path_is_found(tmp_path: Path, other: str, monkeypatch: 
         assert served.stop() == 0
 
 
-@pytest.mark.promise(189)
+@pytest.mark.promise(190)
 def test_a_python_is_prepared_for_a_server_that_runs(
     tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +196,7 @@ def test_a_python_is_prepared_for_a_server_that_runs(
         assert served.stop() == 0
 
 
-@pytest.mark.promise(189)
+@pytest.mark.promise(190)
 def test_pyenvs_and_uvs_pythons_are_found(
     tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

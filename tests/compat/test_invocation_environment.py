@@ -48,7 +48,7 @@ def with_trace(api: Any, trace: str) -> Any:
     return api
 
 
-@pytest.mark.promise(175)
+@pytest.mark.promise(176)
 @pytest.mark.parametrize(("mode", "sampled"), [(None, "0"), ("PassThrough", "0"), ("Active", "1")])
 def test_every_invocation_has_a_trace(api: Any, deploy: Deploy, mode: str | None, sampled: str) -> None:
     name = deploy(SOURCE, **({"TracingConfig": {"Mode": mode}} if mode else {}))
@@ -64,7 +64,7 @@ def test_every_invocation_has_a_trace(api: Any, deploy: Deploy, mode: str | None
     assert len(roots) == 3
 
 
-@pytest.mark.promise(175)
+@pytest.mark.promise(176)
 @pytest.mark.parametrize(
     ("sent", "seen"),
     [
@@ -83,7 +83,7 @@ def test_a_caller_s_trace_goes_on(server: Served, deploy: Deploy, sent: str, see
     assert after["_X_AMZN_TRACE_ID"].split(";")[0] not in sent
 
 
-@pytest.mark.promise(175)
+@pytest.mark.promise(176)
 def test_a_function_is_its_role_s_session(api: Any, deploy: Deploy, named: str) -> None:
     name = deploy(SOURCE, Role="arn:aws:iam::000000000000:role/service/the-role")
     found, _ = invoke(api, name)
@@ -93,7 +93,7 @@ def test_a_function_is_its_role_s_session(api: Any, deploy: Deploy, named: str) 
     assert identity["Account"] == "000000000000"
 
 
-@pytest.mark.promise(175)
+@pytest.mark.promise(176)
 def test_of_another_account_it_is_there(server: Served, named: str, tmp_path: Path) -> None:
     from served import RUNTIME
 
@@ -119,7 +119,7 @@ def test_of_another_account_it_is_there(server: Served, named: str, tmp_path: Pa
         other.delete_function(FunctionName=named)
 
 
-@pytest.mark.promise(175)
+@pytest.mark.promise(176)
 def test_it_says_how_it_was_initialised(api: Any, deploy: Deploy) -> None:
     name = deploy(SOURCE)
     on_demand, _ = invoke(api, name)
@@ -138,7 +138,7 @@ def test_it_says_how_it_was_initialised(api: Any, deploy: Deploy) -> None:
     assert snapped["AWS_LAMBDA_INITIALIZATION_TYPE"] == "snap-start"
 
 
-@pytest.mark.promise(176)
+@pytest.mark.promise(177)
 def test_each_worker_has_a_log_stream(server: Served, api: Any, deploy: Deploy, tmp_path: Path) -> None:
     name, logs = deploy(SOURCE, Timeout=30), server.client("logs")
     found: list[dict[str, Any]] = []

@@ -44,7 +44,7 @@ def test_what_it_answers(api: Any, deploy: Deploy) -> None:
     assert headers["x-amzn-trace-id"].startswith("root=1-")
 
 
-@pytest.mark.promise(68)
+@pytest.mark.promise(69)
 def test_a_response_is_written_as_awss_runtime_does(api: Any, deploy: Deploy) -> None:
     name = deploy("def handler(event, c):\n    return b'\\x00raw' if event == 'raw' else event\n")
     response = api.invoke(FunctionName=name, Payload=b'{"a":[1,2],"b":null}')
@@ -130,7 +130,7 @@ def test_the_tail_of_the_log(api: Any, deploy: Deploy) -> None:
     assert response["Payload"].read() == b"null"
 
 
-@pytest.mark.promise(68)
+@pytest.mark.promise(69)
 @pytest.mark.parametrize(
     ("source", "kind", "message"),
     [
@@ -158,7 +158,7 @@ def test_functions_that_fail(api: Any, deploy: Deploy, source: str, kind: str, m
         assert message in body["errorMessage"]
 
 
-@pytest.mark.promise(68)
+@pytest.mark.promise(69)
 def test_a_timeout(api: Any, deploy: Deploy) -> None:
     response = api.invoke(
         FunctionName=deploy("import time\ndef handler(e, c):\n    time.sleep(60)\n", Timeout=1)
@@ -282,7 +282,7 @@ def test_the_client_context(api: Any, deploy: Deploy) -> None:
     assert error["Error"]["Code"] == "InvalidRequestContentException"
 
 
-@pytest.mark.promise(69)
+@pytest.mark.promise(70)
 def test_reserved_concurrency_is_enforced(api: Any, server: Served, deploy: Deploy, tmp_path: Path) -> None:
     import threading
 
@@ -401,7 +401,7 @@ def test_a_response_stream_has_a_context_and_a_tail(api: Any, deploy: Deploy) ->
     assert error["Error"]["Code"] == "InvalidRequestContentException"
 
 
-@pytest.mark.promise(66)
+@pytest.mark.promise(67)
 def test_new_code_is_what_the_next_one_meets(api: Any, deploy: Deploy, tmp_path: Path) -> None:
     from engine.hosting.archives import pack
 

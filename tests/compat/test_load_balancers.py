@@ -87,7 +87,7 @@ def get(
         connection.close()
 
 
-@pytest.mark.promise(222)
+@pytest.mark.promise(223)
 def test_the_event_of_a_request(server: Served, elb: Any, target: str) -> None:
     """The members of AWS's documented sample, in both forms."""
     host, _, group = balanced(elb, "plain", target)
@@ -121,7 +121,7 @@ def test_the_event_of_a_request(server: Served, elb: Any, target: str) -> None:
     assert event["multiValueHeaders"]["x-own"] == ["1"]
 
 
-@pytest.mark.promise(222)
+@pytest.mark.promise(223)
 def test_what_a_reply_means(server: Served, elb: Any, target: str) -> None:
     host, _, _ = balanced(elb, "replies", target)
     assert get(server, host, "/?binary").body == b"\x00\xff\x80"
@@ -137,7 +137,7 @@ def test_what_a_reply_means(server: Served, elb: Any, target: str) -> None:
     assert get(server, host, "/", "POST", b"x" * ((1 << 20) + 1)).status == 413
 
 
-@pytest.mark.promise(222)
+@pytest.mark.promise(223)
 def test_a_functions_policy_says_who(server: Served, elb: Any, tmp_path: Path) -> None:
     arn = function(server, "unbalanced", SOURCE, tmp_path, allowed=False)
     host, _, group = balanced(elb, "denied", arn)
@@ -152,7 +152,7 @@ def test_a_functions_policy_says_who(server: Served, elb: Any, tmp_path: Path) -
     assert get(server, host, "/").status == 200
 
 
-@pytest.mark.promise(222)
+@pytest.mark.promise(223)
 def test_rules(server: Served, elb: Any, target: str) -> None:
     host, listener, group = balanced(elb, "rules", target)
 
@@ -193,7 +193,7 @@ def test_rules(server: Served, elb: Any, target: str) -> None:
     )
 
 
-@pytest.mark.promise(222)
+@pytest.mark.promise(223)
 def test_a_template(server: Served, elb: Any, name: str) -> None:
     balancing = "AWS::ElasticLoadBalancingV2"
     code = {"Runtime": RUNTIME, "Handler": "index.handler", "InlineCode": SOURCE}

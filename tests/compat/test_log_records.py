@@ -61,7 +61,7 @@ def logged(server: Served, api: Any, deploy: Callable[..., str]) -> Callable[...
     return events
 
 
-@pytest.mark.promise(173)
+@pytest.mark.promise(174)
 def test_each_record_is_one_event(logged: Callable[..., list[str]]) -> None:
     events = logged(b"1")
     assert "of the init\nwith a second line\n" in events
@@ -74,7 +74,7 @@ def test_each_record_is_one_event(logged: Callable[..., list[str]]) -> None:
     assert "of a child\n" in own
 
 
-@pytest.mark.promise(173)
+@pytest.mark.promise(174)
 def test_an_unhandled_error_is_one_event_of_lines(logged: Callable[..., list[str]]) -> None:
     (error,) = [message for message in logged(b'"fail"') if message.startswith("[ERROR]")]
     assert "\r" not in error
@@ -84,7 +84,7 @@ def test_an_unhandled_error_is_one_event_of_lines(logged: Callable[..., list[str
     assert lines[4] == '\u00a0\u00a0\u00a0\u00a0raise ValueError("one\\ntwo")'
 
 
-@pytest.mark.promise(173)
+@pytest.mark.promise(174)
 def test_the_tail_has_the_same(api: Any, deploy: Callable[..., str]) -> None:
     result = api.invoke(FunctionName=deploy(SOURCE), LogType="Tail", Payload=b'"fail"')
     tail = base64.b64decode(result["LogResult"]).decode()
@@ -93,7 +93,7 @@ def test_the_tail_has_the_same(api: Any, deploy: Callable[..., str]) -> None:
     assert "\nZeroDivisionError: division by zero\n[INFO]\t" in tail
 
 
-@pytest.mark.promise(173)
+@pytest.mark.promise(174)
 def test_json_records_are_one_event_each(logged: Callable[..., list[str]]) -> None:
     events = logged(b'"fail"', LoggingConfig={"LogFormat": "JSON"})
     assert sum('"message": "caught"' in message for message in events) == 1
@@ -102,7 +102,7 @@ def test_json_records_are_one_event_each(logged: Callable[..., list[str]]) -> No
     assert first.endswith("}") and '"first\\nsecond"' in first
 
 
-@pytest.mark.promise(188)
+@pytest.mark.promise(189)
 def test_why_a_function_url_s_response_is_a_502(server: Served, api: Any, deploy: Callable[..., str]) -> None:
     name, logs = (
         deploy('def handler(event, context):\n    return {"statusCode": "x"}\n'),

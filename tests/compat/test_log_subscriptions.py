@@ -96,7 +96,7 @@ def subscribe(logs: Any, group: str, arn: str, pattern: str = "", name: str = "f
     )
 
 
-@pytest.mark.promise(148)
+@pytest.mark.promise(149)
 def test_a_function_gets_what_matches(logs: Any, group: str, receiver: Receiver) -> None:
     put(logs, group, "ERROR before")
     receiver.allow(group)
@@ -133,7 +133,7 @@ def test_a_function_gets_what_matches(logs: Any, group: str, receiver: Receiver)
     assert logs.describe_subscription_filters(logGroupName=group)["subscriptionFilters"] == []
 
 
-@pytest.mark.promise(148)
+@pytest.mark.promise(149)
 def test_what_a_function_logs(
     server: Served, logs: Any, receiver: Receiver, name: str, tmp_path: Path
 ) -> None:
@@ -148,7 +148,7 @@ def test_what_a_function_logs(
     assert [each.rstrip("\n") for each in receiver.messages()] == ["spoke 2", "spoke 3"]
 
 
-@pytest.mark.promise(148)
+@pytest.mark.promise(149)
 def test_a_large_backlog_comes_in_records_that_fit(logs: Any, group: str, receiver: Receiver) -> None:
     receiver.allow(group)
     subscribe(logs, group, receiver.arn)
@@ -160,7 +160,7 @@ def test_a_large_backlog_comes_in_records_that_fit(logs: Any, group: str, receiv
     assert len(receiver.records()) > 2800 // 256
 
 
-@pytest.mark.promise(148)
+@pytest.mark.promise(149)
 def test_what_is_refused(server: Served, logs: Any, group: str, receiver: Receiver) -> None:
     call, invalid = logs.put_subscription_filter, "InvalidParameterException"
     members = {
@@ -213,7 +213,7 @@ def test_what_is_refused(server: Served, logs: Any, group: str, receiver: Receiv
     )  # fmt: skip
 
 
-@pytest.mark.promise(148)
+@pytest.mark.promise(149)
 def test_what_is_not_allowed_any_more_is_in_a_log(
     server: Served, logs: Any, group: str, receiver: Receiver
 ) -> None:
@@ -231,7 +231,7 @@ def test_what_is_not_allowed_any_more_is_in_a_log(
     )
 
 
-@pytest.mark.promise(148)
+@pytest.mark.promise(149)
 @pytest.mark.parametrize("kind", ["kinesis", "firehose"])
 def test_streams(moto: str, logs: Any, group: str, name: str, kind: str) -> None:
     keys = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -265,7 +265,7 @@ def test_streams(moto: str, logs: Any, group: str, name: str, kind: str) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.promise(148)
+@pytest.mark.promise(149)
 def test_what_is_in_the_log_is_delivered_whatever_kills_the_server(tmp_path: Path) -> None:
     state = tmp_path / "state"
     sent: list[str] = []
@@ -296,7 +296,7 @@ def test_what_is_in_the_log_is_delivered_whatever_kills_the_server(tmp_path: Pat
 # Metric filters.
 
 
-@pytest.mark.promise(149)
+@pytest.mark.promise(150)
 def test_metric_filters_are_kept(logs: Any, group: str) -> None:
     transformation = {
         "metricName": "errors", "metricNamespace": "shop", "metricValue": "$.latency", "unit": "Milliseconds",
@@ -333,7 +333,7 @@ def test_metric_filters_are_kept(logs: Any, group: str) -> None:
 ACCESS = '127.0.0.1 - frank [10/Oct/2000:13:25:15 -0700] "GET /apache_pb.gif HTTP/1.0" 200 1534'
 
 
-@pytest.mark.promise(149)
+@pytest.mark.promise(150)
 @pytest.mark.parametrize(
     ("pattern", "message", "extracted"),
     [

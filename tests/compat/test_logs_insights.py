@@ -60,7 +60,7 @@ def ended(found: dict[str, Any]) -> Any:
     return found if found["status"] not in ("Scheduled", "Running") else None
 
 
-@pytest.mark.promise(287)
+@pytest.mark.promise(288)
 def test_a_functions_log_is_queried(logs: Any, group: str) -> None:
     errors = rows(logs, group, 'filter level = "ERROR" | fields order.id, @requestId | sort order.id desc')
     assert [each[0] for each in errors] == ["6", "3", "0"]
@@ -79,7 +79,7 @@ def test_a_functions_log_is_queried(logs: Any, group: str) -> None:
     }
 
 
-@pytest.mark.promise(292)
+@pytest.mark.promise(293)
 def test_stoker_logs_query(run: Run, group: str) -> None:
     query = "filter level = 'ERROR' | fields order.id as id, level | sort id"
     status, out, err = run(
@@ -113,7 +113,7 @@ def live(server: Served) -> Any:
     )  # fmt: skip
 
 
-@pytest.mark.promise(291)
+@pytest.mark.promise(292)
 def test_a_functions_log_is_tailed(server: Served, api: Any, group: str) -> None:
     arn = f"arn:aws:logs:{REGION}:000000000000:log-group:{group}"
     client = live(server)
@@ -151,7 +151,7 @@ def handler(group, context):
 """
 
 
-@pytest.mark.promise(291)
+@pytest.mark.promise(292)
 def test_a_function_tails_with_no_configuration(deploy: Callable[..., str], api: Any, logs: Any) -> None:
     logs.create_log_group(logGroupName="/tailed")
     response = api.invoke(FunctionName=deploy(TAILING), Payload='"/tailed"')
@@ -160,7 +160,7 @@ def test_a_function_tails_with_no_configuration(deploy: Callable[..., str], api:
 
 @needs_aws_cli
 @pytest.mark.slow
-@pytest.mark.promise(291)
+@pytest.mark.promise(292)
 def test_the_aws_cli(server: Served, api: Any, group: str) -> None:
     environment = {
         **os.environ, "AWS_ENDPOINT_URL": server.url, "AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "test",

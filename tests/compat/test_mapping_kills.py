@@ -182,28 +182,28 @@ def streamed(tmp_path: Path, kills: int, records: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(162)
+@pytest.mark.promise(163)
 @pytest.mark.timeout(120 + 30 * KILLS)
 def test_a_kill_loses_no_record_of_a_stream(tmp_path: Path) -> None:
     streamed(tmp_path, KILLS, RECORDS)
 
 
 @pytest.mark.soak
-@pytest.mark.promise(162)
+@pytest.mark.promise(163)
 @pytest.mark.timeout(900)
 def test_twenty_kills_lose_none_of_20_000_records(tmp_path: Path) -> None:
     streamed(tmp_path, 20, 20_000)
 
 
 @pytest.mark.slow
-@pytest.mark.promise(162)
+@pytest.mark.promise(163)
 @pytest.mark.timeout(120 + 30 * KILLS)
 def test_a_kill_loses_no_message(tmp_path: Path) -> None:
     consumed(tmp_path, KILLS, RECORDS)
 
 
 @pytest.mark.soak
-@pytest.mark.promise(162)
+@pytest.mark.promise(163)
 @pytest.mark.timeout(900)
 def test_twenty_kills_lose_none_of_20_000_messages(tmp_path: Path) -> None:
     consumed(tmp_path, 20, 20_000)

@@ -83,7 +83,7 @@ def killed(tmp_path: Path, broker: Redis | Nats, kind: str, kills: int, records:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(236)
+@pytest.mark.promise(237)
 @pytest.mark.timeout(120 + 30 * KILLS)
 def test_a_kill_loses_no_entry_of_redis(tmp_path: Path) -> None:
     with running(Redis(tmp_path)) as broker:
@@ -91,7 +91,7 @@ def test_a_kill_loses_no_entry_of_redis(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(236)
+@pytest.mark.promise(237)
 @pytest.mark.timeout(120 + 30 * KILLS)
 def test_a_kill_loses_no_message_of_nats(tmp_path: Path) -> None:
     with running(Nats(tmp_path)) as broker:
@@ -99,7 +99,7 @@ def test_a_kill_loses_no_message_of_nats(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.promise(236)
+@pytest.mark.promise(237)
 @pytest.mark.timeout(900)
 def test_twenty_kills_lose_none_of_20_000_entries_of_redis(tmp_path: Path) -> None:
     with running(Redis(tmp_path)) as broker:
@@ -107,7 +107,7 @@ def test_twenty_kills_lose_none_of_20_000_entries_of_redis(tmp_path: Path) -> No
 
 
 @pytest.mark.soak
-@pytest.mark.promise(236)
+@pytest.mark.promise(237)
 @pytest.mark.timeout(900)
 def test_twenty_kills_lose_none_of_20_000_messages_of_nats(tmp_path: Path) -> None:
     with running(Nats(tmp_path)) as broker:

@@ -18,7 +18,7 @@ def profile(path: Path, key: str, secret: str) -> None:
     )
 
 
-@pytest.mark.promise(274)
+@pytest.mark.promise(275)
 def test_a_mapping_recovers_once_its_credentials_are_exchanged(tmp_path: Path) -> None:
     allowed, own = tmp_path / "allowed", tmp_path / "own"
     profile(allowed, "AKIARIGHT", "secret")

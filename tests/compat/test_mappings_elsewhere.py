@@ -21,7 +21,7 @@ def door(server: Served) -> Iterator[Door]:
     made.close()
 
 
-@pytest.mark.promise(160)
+@pytest.mark.promise(161)
 def test_credentials_that_expire_and_an_endpoint_that_is_away(
     server: Served, door: Door, sqs: Any, tmp_path: Path, name: str
 ) -> None:

@@ -96,7 +96,7 @@ def mapped(server: Served, kafka: Kafka, moto: str) -> dict[str, Mapped]:
     return found
 
 
-@pytest.mark.promise(240)
+@pytest.mark.promise(241)
 def test_records_as_aws_has_them_and_offsets_behind_them(
     mapped: dict[str, Mapped], server: Served, kafka: Kafka
 ) -> None:
@@ -130,7 +130,7 @@ def test_records_as_aws_has_them_and_offsets_behind_them(
     assert shown["StateTransitionReason"] == "USER_INITIATED"
 
 
-@pytest.mark.promise(241)
+@pytest.mark.promise(242)
 def test_filters_of_key_and_value(mapped: dict[str, Mapped], kafka: Kafka) -> None:
     fed, uuid = mapped["filters"].fed, mapped["filters"].uuid
     one, two = '{"n": 1}', '{"n": 2}'
@@ -144,7 +144,7 @@ def test_filters_of_key_and_value(mapped: dict[str, Mapped], kafka: Kafka) -> No
     until(lambda: kafka.committed("filters", uuid) == {0: 8}, what="the offset of all")
 
 
-@pytest.mark.promise(241)
+@pytest.mark.promise(242)
 def test_a_window_is_waited_for_until_the_batch_is_full(mapped: dict[str, Mapped], kafka: Kafka) -> None:
     kafka.put("window", "1")
     kafka.put("window", "2", "3")
@@ -153,7 +153,7 @@ def test_a_window_is_waited_for_until_the_batch_is_full(mapped: dict[str, Mapped
     assert fed.batches() == [["before", "1", "2"]]
 
 
-@pytest.mark.promise(242)
+@pytest.mark.promise(243)
 def test_a_batch_that_fails_is_split_retried_and_reported(mapped: dict[str, Mapped], kafka: Kafka) -> None:
     fed, uuid = mapped["queue"].fed, mapped["queue"].uuid
     sqs = fed.server.client("sqs")
@@ -181,7 +181,7 @@ def test_a_batch_that_fails_is_split_retried_and_reported(mapped: dict[str, Mapp
     until(lambda: kafka.committed("queue", uuid) == {0: 6}, what="the offset")
 
 
-@pytest.mark.promise(242)
+@pytest.mark.promise(243)
 def test_what_is_given_up_goes_to_a_topic_or_a_bucket(
     mapped: dict[str, Mapped], kafka: Kafka, moto: str
 ) -> None:
@@ -215,7 +215,7 @@ def test_what_is_given_up_goes_to_a_topic_or_a_bucket(
     assert found[0]["Key"].startswith(f"aws/lambda/{mapped['bucket'].uuid}/bucket-0/")
 
 
-@pytest.mark.promise(242)
+@pytest.mark.promise(243)
 def test_a_report_of_items_is_where_the_next_attempt_begins(mapped: dict[str, Mapped], kafka: Kafka) -> None:
     fed, uuid = mapped["reports"].fed, mapped["reports"].uuid
     fed.wait(1)
@@ -228,7 +228,7 @@ def test_a_report_of_items_is_where_the_next_attempt_begins(mapped: dict[str, Ma
     assert fed.texts()[-2:] == ["bad", "b"] or fed.texts()[-1] == "b"
 
 
-@pytest.mark.promise(243)
+@pytest.mark.promise(244)
 def test_where_it_begins(mapped: dict[str, Mapped], kafka: Kafka, server: Served) -> None:
     latest = mapped["latest"].fed
     kafka.put("latest", "after")
@@ -253,7 +253,7 @@ def test_where_it_begins(mapped: dict[str, Mapped], kafka: Kafka, server: Served
     again.drop(shared)
 
 
-@pytest.mark.promise(244)
+@pytest.mark.promise(245)
 def test_a_pause_settles_what_is_in_flight(mapped: dict[str, Mapped], kafka: Kafka) -> None:
     fed, uuid = mapped["paused"].fed, mapped["paused"].uuid
     fed.wait(1)
@@ -269,7 +269,7 @@ def test_a_pause_settles_what_is_in_flight(mapped: dict[str, Mapped], kafka: Kaf
     assert fed.texts()[1:] == ["wait", *map(str, range(1, 15))]
 
 
-@pytest.mark.promise(244)
+@pytest.mark.promise(245)
 def test_a_function_that_is_throttled_or_deleted_is_waited_for(
     mapped: dict[str, Mapped], kafka: Kafka
 ) -> None:
@@ -289,7 +289,7 @@ def test_a_function_that_is_throttled_or_deleted_is_waited_for(
     assert fed.texts() == ["before", "1", "2"]
 
 
-@pytest.mark.promise(244)
+@pytest.mark.promise(245)
 def test_a_topic_that_is_deleted_and_a_cluster_that_is_away(
     mapped: dict[str, Mapped], kafka: Kafka, server: Served
 ) -> None:

@@ -94,7 +94,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> It
     made.close()
 
 
-@pytest.mark.promise(244)
+@pytest.mark.promise(245)
 def test_who_may_come_in_comes_in(
     server: Served, behind: Behind, secrets: Any, authority: Authority, name: str
 ) -> None:
@@ -144,7 +144,7 @@ def test_who_may_come_in_comes_in(
         fed.drop(uuid)
 
 
-@pytest.mark.promise(244)
+@pytest.mark.promise(245)
 def test_who_may_not_is_told_why_and_comes_in_once_that_is_mended(
     server: Served, behind: Behind, secrets: Any, authority: Authority, name: str
 ) -> None:
@@ -198,7 +198,7 @@ def test_who_may_not_is_told_why_and_comes_in_once_that_is_mended(
         fed.drop(uuid)
 
 
-@pytest.mark.promise(278)
+@pytest.mark.promise(279)
 def test_a_cluster_of_msk_by_iam(
     server: Served, behind: Behind, msk: Msk, authority: Authority, name: str
 ) -> None:

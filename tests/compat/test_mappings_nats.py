@@ -50,7 +50,7 @@ def left(broker: Nats, stream: str, uuid: str) -> int:
     return int(found.num_ack_pending + found.num_pending)
 
 
-@pytest.mark.promise(227)
+@pytest.mark.promise(228)
 def test_messages_come_in_order_and_are_acknowledged(own: Fed, broker: Nats, name: str) -> None:
     broker.stream(name)
     broker.publish(name, "before", subject="x.y", headers={"Nats-Msg-Id": "1", "Kind": "first"})
@@ -81,7 +81,7 @@ def test_messages_come_in_order_and_are_acknowledged(own: Fed, broker: Nats, nam
     late.drop(latest)
 
 
-@pytest.mark.promise(228)
+@pytest.mark.promise(229)
 def test_it_goes_on_where_it_was_disabled(own: Fed, broker: Nats, name: str) -> None:
     broker.stream(name)
     broker.publish(name, "a")
@@ -106,7 +106,7 @@ def test_it_goes_on_where_it_was_disabled(own: Fed, broker: Nats, name: str) -> 
     own.drop(uuid)
 
 
-@pytest.mark.promise(229)
+@pytest.mark.promise(230)
 def test_what_fails_is_split_retried_and_reported(own: Fed, broker: Nats, sqs: Any, name: str) -> None:
     dead = sqs.create_queue(QueueName=name)["QueueUrl"]
     broker.stream(name)
@@ -130,7 +130,7 @@ def test_what_fails_is_split_retried_and_reported(own: Fed, broker: Nats, sqs: A
     own.drop(uuid)
 
 
-@pytest.mark.promise(229)
+@pytest.mark.promise(230)
 def test_items_that_are_reported_come_again_and_are_kept_meanwhile(own: Fed, broker: Nats, name: str) -> None:
     """For longer than the broker would wait for their acknowledgement."""
     broker.stream(name)
@@ -145,7 +145,7 @@ def test_items_that_are_reported_come_again_and_are_kept_meanwhile(own: Fed, bro
     own.drop(uuid)
 
 
-@pytest.mark.promise(230)
+@pytest.mark.promise(231)
 def test_filters_and_windows(own: Fed, broker: Nats, name: str) -> None:
     broker.stream(name)
     patterns = [{"data": {"total": [{"numeric": [">", 100]}]}}, {"subject": [{"suffix": ".vip"}]}]
@@ -159,7 +159,7 @@ def test_filters_and_windows(own: Fed, broker: Nats, name: str) -> None:
     own.drop(uuid)
 
 
-@pytest.mark.promise(231)
+@pytest.mark.promise(232)
 def test_parallel_batches_keep_the_order_of_each_subject(server: Served, broker: Nats, name: str) -> None:
     own = Fed(server, server.log.parent, Timeout=60)
     broker.stream(name)
@@ -175,7 +175,7 @@ def test_parallel_batches_keep_the_order_of_each_subject(server: Served, broker:
     own.drop(uuid)
 
 
-@pytest.mark.promise(232)
+@pytest.mark.promise(233)
 def test_a_deleted_stream_and_one_that_was_never_there(own: Fed, broker: Nats, name: str) -> None:
     source = {"Type": "nats", "Url": broker.url, "Stream": name}
     arn = f"arn:aws-stoker:nats:{REGION}:000000000000:127.0.0.1:{broker.port}/{name}"
@@ -211,7 +211,7 @@ def test_a_deleted_stream_and_one_that_was_never_there(own: Fed, broker: Nats, n
     own.drop(uuid)
 
 
-@pytest.mark.promise(233)
+@pytest.mark.promise(234)
 def test_a_restarted_broker_delivers_what_was_lost_first(server: Served, tmp_path: Path, name: str) -> None:
     own = Fed(server, server.log.parent, Timeout=60)
     with running(Nats(tmp_path)) as broker:
@@ -231,7 +231,7 @@ def test_a_restarted_broker_delivers_what_was_lost_first(server: Served, tmp_pat
         own.drop(uuid)
 
 
-@pytest.mark.promise(233)
+@pytest.mark.promise(234)
 def test_credentials(own: Fed, tmp_path: Path, name: str) -> None:
     with running(Nats(tmp_path, USERS)) as broker:
         plain, broker.url = broker.url, broker.url.replace("//", "//u:secret@")
@@ -246,7 +246,7 @@ def test_credentials(own: Fed, tmp_path: Path, name: str) -> None:
         own.drop(shown["UUID"])
 
 
-@pytest.mark.promise(234)
+@pytest.mark.promise(235)
 def test_a_throttled_function_and_a_deleted_one(own: Fed, broker: Nats, name: str) -> None:
     broker.stream(name)
     broker.publish(name, "a")
@@ -266,7 +266,7 @@ def test_a_throttled_function_and_a_deleted_one(own: Fed, broker: Nats, name: st
     own.drop(uuid)
 
 
-@pytest.mark.promise(235)
+@pytest.mark.promise(236)
 def test_the_command_adds_one(run: Run, own: Fed, broker: Nats, name: str) -> None:
     broker.stream(name)
     status, out, _ = run(

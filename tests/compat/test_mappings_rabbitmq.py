@@ -42,7 +42,7 @@ def own(server: Served) -> BrokerFed:
     return BrokerFed(server, server.log.parent)
 
 
-@pytest.mark.promise(245)
+@pytest.mark.promise(246)
 def test_a_message_as_aws_has_it(own: BrokerFed, rabbit: Rabbit, guest: str, name: str) -> None:
     rabbit.control("add_vhost", name)
     rabbit.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
@@ -86,7 +86,7 @@ def test_a_message_as_aws_has_it(own: BrokerFed, rabbit: Rabbit, guest: str, nam
     own.drop(uuid)
 
 
-@pytest.mark.promise(246)
+@pytest.mark.promise(247)
 def test_what_fails_comes_again_until_the_queue_gives_it_up(
     own: BrokerFed, rabbit: Rabbit, guest: str, name: str
 ) -> None:
@@ -109,7 +109,7 @@ def test_what_fails_comes_again_until_the_queue_gives_it_up(
     own.drop(uuid)
 
 
-@pytest.mark.promise(246)
+@pytest.mark.promise(247)
 def test_what_is_too_large_is_refused_and_what_a_filter_drops_acknowledged(
     own: BrokerFed, rabbit: Rabbit, guest: str, name: str
 ) -> None:
@@ -125,7 +125,7 @@ def test_what_is_too_large_is_refused_and_what_a_filter_drops_acknowledged(
     assert rabbit.length(name) == 0
 
 
-@pytest.mark.promise(246)
+@pytest.mark.promise(247)
 def test_batches_and_a_pause(own: BrokerFed, rabbit: Rabbit, guest: str, name: str) -> None:
     rabbit.declare(name)
     rabbit.send(name, "wait", *map(str, range(1, 25)))
@@ -144,7 +144,7 @@ def test_batches_and_a_pause(own: BrokerFed, rabbit: Rabbit, guest: str, name: s
     own.drop(uuid)
 
 
-@pytest.mark.promise(246)
+@pytest.mark.promise(247)
 def test_a_window_is_waited_for_until_the_batch_is_full(
     own: BrokerFed, rabbit: Rabbit, guest: str, name: str
 ) -> None:
@@ -159,7 +159,7 @@ def test_a_window_is_waited_for_until_the_batch_is_full(
     assert rabbit.length(name) == 1
 
 
-@pytest.mark.promise(247)
+@pytest.mark.promise(248)
 def test_a_function_that_is_throttled_or_deleted_is_waited_for(
     own: BrokerFed, rabbit: Rabbit, guest: str, name: str
 ) -> None:
@@ -180,7 +180,7 @@ def test_a_function_that_is_throttled_or_deleted_is_waited_for(
     own.drop(uuid)
 
 
-@pytest.mark.promise(247)
+@pytest.mark.promise(248)
 def test_wrong_credentials_a_deleted_queue_and_a_broker_that_restarts(
     own: BrokerFed, rabbit: Rabbit, guest: str, moto: str, name: str
 ) -> None:
@@ -237,7 +237,7 @@ def broker(moto: str, name: str, engine: str) -> str:
     )  # fmt: skip
 
 
-@pytest.mark.promise(279)
+@pytest.mark.promise(280)
 def test_a_broker_of_awss_is_where_describe_broker_says(
     own: BrokerFed, guest: str, moto: str, name: str
 ) -> None:
@@ -251,7 +251,7 @@ def test_a_broker_of_awss_is_where_describe_broker_says(
         own.map(arn[:-1] + "x", Queues=["q"], SourceAccessConfigurations=access)
 
 
-@pytest.mark.promise(248)
+@pytest.mark.promise(249)
 def test_activemq_is_refused(own: BrokerFed, guest: str, moto: str, name: str) -> None:
     arn = broker(moto, name, "ACTIVEMQ")
     with pytest.raises(own.api.exceptions.InvalidParameterValueException) as refused:

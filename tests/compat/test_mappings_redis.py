@@ -53,7 +53,7 @@ def pending(redis: Any, stream: str) -> int:
     return int(redis.xinfo_groups(stream)[0]["pending"])
 
 
-@pytest.mark.promise(227)
+@pytest.mark.promise(228)
 def test_entries_come_in_order_and_are_acknowledged(own: Fed, broker: Redis, redis: Any, name: str) -> None:
     (before,) = add(redis, name, "before")
     uuid = fed(own, broker, name, BatchSize=3)
@@ -86,7 +86,7 @@ def test_entries_come_in_order_and_are_acknowledged(own: Fed, broker: Redis, red
     late.drop(latest)
 
 
-@pytest.mark.promise(228)
+@pytest.mark.promise(229)
 def test_it_goes_on_where_it_was_disabled(own: Fed, broker: Redis, redis: Any, name: str) -> None:
     add(redis, name, "a")
     uuid = fed(own, broker, name)
@@ -111,7 +111,7 @@ def test_it_goes_on_where_it_was_disabled(own: Fed, broker: Redis, redis: Any, n
     own.drop(uuid)
 
 
-@pytest.mark.promise(229)
+@pytest.mark.promise(230)
 def test_what_fails_is_split_retried_and_reported(
     own: Fed, broker: Redis, redis: Any, sqs: Any, name: str
 ) -> None:
@@ -134,7 +134,7 @@ def test_what_fails_is_split_retried_and_reported(
     own.drop(uuid)
 
 
-@pytest.mark.promise(229)
+@pytest.mark.promise(230)
 def test_items_that_are_reported_come_again_and_what_is_behind_them(
     own: Fed, broker: Redis, redis: Any, name: str
 ) -> None:
@@ -149,7 +149,7 @@ def test_items_that_are_reported_come_again_and_what_is_behind_them(
     own.drop(uuid)
 
 
-@pytest.mark.promise(230)
+@pytest.mark.promise(231)
 def test_filters_windows_and_a_timestamp(own: Fed, broker: Redis, redis: Any, name: str) -> None:
     add(redis, name, "too early")
     last = int(redis.xinfo_stream(name)["last-generated-id"].split(b"-")[0])
@@ -170,7 +170,7 @@ def test_filters_windows_and_a_timestamp(own: Fed, broker: Redis, redis: Any, na
     own.drop(uuid)
 
 
-@pytest.mark.promise(231)
+@pytest.mark.promise(232)
 def test_keys_are_parallel_lanes_no_more_than_asked_for(
     server: Served, broker: Redis, redis: Any, name: str
 ) -> None:
@@ -185,7 +185,7 @@ def test_keys_are_parallel_lanes_no_more_than_asked_for(
     own.drop(uuid)
 
 
-@pytest.mark.promise(232)
+@pytest.mark.promise(233)
 def test_a_deleted_stream_and_one_that_was_never_there(
     own: Fed, broker: Redis, redis: Any, name: str
 ) -> None:
@@ -211,7 +211,7 @@ def test_a_deleted_stream_and_one_that_was_never_there(
     own.drop(uuid)
 
 
-@pytest.mark.promise(232)
+@pytest.mark.promise(233)
 def test_a_trimmed_stream_and_what_others_left_behind(own: Fed, broker: Redis, redis: Any, name: str) -> None:
     ids = add(redis, name, "lost", "left", "mine")
     redis.xgroup_create(name, "g", "0")
@@ -226,7 +226,7 @@ def test_a_trimmed_stream_and_what_others_left_behind(own: Fed, broker: Redis, r
     own.drop(uuid)
 
 
-@pytest.mark.promise(233)
+@pytest.mark.promise(234)
 def test_a_restarted_broker_and_one_that_refuses(own: Fed, tmp_path: Path, name: str) -> None:
     with running(Redis(tmp_path)) as broker:
         redis = broker.client()
@@ -258,7 +258,7 @@ def test_a_restarted_broker_and_one_that_refuses(own: Fed, tmp_path: Path, name:
         other.drop(shown["UUID"])
 
 
-@pytest.mark.promise(234)
+@pytest.mark.promise(235)
 def test_a_throttled_function_and_a_deleted_one(own: Fed, broker: Redis, redis: Any, name: str) -> None:
     uuid_of: dict[str, Any] = {"FunctionName": own.name}
     add(redis, name, "a")
@@ -278,7 +278,7 @@ def test_a_throttled_function_and_a_deleted_one(own: Fed, broker: Redis, redis: 
     own.drop(uuid)
 
 
-@pytest.mark.promise(235)
+@pytest.mark.promise(236)
 def test_the_command_adds_lists_pauses_and_removes(
     run: Run, own: Fed, broker: Redis, redis: Any, name: str
 ) -> None:
@@ -322,7 +322,7 @@ def test_the_command_adds_lists_pauses_and_removes(
     assert "Stream not found" in run("source", "add", own.name, broker.url, "none")[2]
 
 
-@pytest.mark.promise(235)
+@pytest.mark.promise(236)
 def test_what_is_no_source_is_refused_with_what_would_be(own: Fed, broker: Redis) -> None:
     right = {"Type": "redis", "Url": broker.url, "Stream": "s"}
     for wrong, words in (

@@ -44,7 +44,7 @@ def short(sqs: Any, name: str) -> tuple[str, str]:
     return queue(sqs, name, VisibilityTimeout="1")
 
 
-@pytest.mark.promise(153)
+@pytest.mark.promise(154)
 def test_a_message_becomes_a_record_and_is_deleted(own: Fed, sqs: Any, short: tuple[str, str]) -> None:
     url, arn = short
     uuid = own.map(arn)
@@ -82,7 +82,7 @@ def test_a_message_becomes_a_record_and_is_deleted(own: Fed, sqs: Any, short: tu
     own.drop(uuid)
 
 
-@pytest.mark.promise(154)
+@pytest.mark.promise(155)
 def test_what_fails_comes_again_and_is_dead_in_the_end(own: Fed, sqs: Any, name: str) -> None:
     dead, dead_arn = queue(sqs, f"{name}-dead")
     policy = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 2})
@@ -99,7 +99,7 @@ def test_what_fails_comes_again_and_is_dead_in_the_end(own: Fed, sqs: Any, name:
     own.drop(uuid)
 
 
-@pytest.mark.promise(154)
+@pytest.mark.promise(155)
 def test_only_reported_items_come_again(own: Fed, sqs: Any, short: tuple[str, str]) -> None:
     url, arn = short
     uuid = own.map(arn, FunctionResponseTypes=["ReportBatchItemFailures"], Enabled=False)
@@ -112,7 +112,7 @@ def test_only_reported_items_come_again(own: Fed, sqs: Any, short: tuple[str, st
     own.drop(uuid)
 
 
-@pytest.mark.promise(155)
+@pytest.mark.promise(156)
 def test_filters_choose_and_the_rest_is_deleted(own: Fed, sqs: Any, short: tuple[str, str]) -> None:
     url, arn = short
     criteria = {
@@ -131,7 +131,7 @@ def test_filters_choose_and_the_rest_is_deleted(own: Fed, sqs: Any, short: tuple
     own.drop(uuid)
 
 
-@pytest.mark.promise(156)
+@pytest.mark.promise(157)
 def test_a_window_gathers_and_is_not_waited_for_in_vain(own: Fed, sqs: Any, short: tuple[str, str]) -> None:
     url, arn = short
     uuid = own.map(arn, BatchSize=40, MaximumBatchingWindowInSeconds=300)
@@ -146,7 +146,7 @@ def test_a_window_gathers_and_is_not_waited_for_in_vain(own: Fed, sqs: Any, shor
     own.drop(uuid)
 
 
-@pytest.mark.promise(156)
+@pytest.mark.promise(157)
 def test_an_event_has_6_mb_at_most(patient: Fed, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name, VisibilityTimeout="60")
     uuid = patient.map(arn, Enabled=False)
@@ -160,7 +160,7 @@ def test_an_event_has_6_mb_at_most(patient: Fed, sqs: Any, name: str) -> None:
     patient.drop(uuid)
 
 
-@pytest.mark.promise(157)
+@pytest.mark.promise(158)
 def test_a_groups_messages_are_in_order_and_one_batch_at_a_time(patient: Fed, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, f"{name}.fifo", FifoQueue="true", VisibilityTimeout="30")
     uuid = patient.map(arn, BatchSize=2, Enabled=False)
@@ -184,7 +184,7 @@ def test_a_groups_messages_are_in_order_and_one_batch_at_a_time(patient: Fed, sq
     patient.drop(uuid)
 
 
-@pytest.mark.promise(158)
+@pytest.mark.promise(159)
 def test_no_more_run_at_once_than_the_mapping_may(patient: Fed, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name, VisibilityTimeout="30")
     uuid = patient.map(arn, BatchSize=1, ScalingConfig={"MaximumConcurrency": 2}, Enabled=False)
@@ -198,7 +198,7 @@ def test_no_more_run_at_once_than_the_mapping_may(patient: Fed, sqs: Any, name: 
     patient.drop(uuid)
 
 
-@pytest.mark.promise(158)
+@pytest.mark.promise(159)
 def test_a_throttled_function_loses_nothing(own: Fed, sqs: Any, short: tuple[str, str]) -> None:
     url, arn = short
     own.api.put_function_concurrency(FunctionName=own.name, ReservedConcurrentExecutions=0)
@@ -212,7 +212,7 @@ def test_a_throttled_function_loses_nothing(own: Fed, sqs: Any, short: tuple[str
     own.drop(uuid)
 
 
-@pytest.mark.promise(159)
+@pytest.mark.promise(160)
 def test_states_follow_what_runs(patient: Fed, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name, VisibilityTimeout="30")
     uuid = patient.map(arn, BatchSize=1)
@@ -241,7 +241,7 @@ def test_states_follow_what_runs(patient: Fed, sqs: Any, name: str) -> None:
     until(lambda: length(sqs, url) == 0, what="the settling of what was in flight")
 
 
-@pytest.mark.promise(160)
+@pytest.mark.promise(161)
 def test_a_deleted_function_and_a_deleted_queue(own: Fed, fed: Fed, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name, VisibilityTimeout="1")
     other, other_arn = queue(sqs, f"{name}-other", VisibilityTimeout="1")
@@ -264,7 +264,7 @@ def test_a_deleted_function_and_a_deleted_queue(own: Fed, fed: Fed, sqs: Any, na
     fed.drop(neighbour)
 
 
-@pytest.mark.promise(161)
+@pytest.mark.promise(162)
 def test_what_is_refused(fed: Fed, sqs: Any, name: str) -> None:
     _, arn = queue(sqs, name, VisibilityTimeout="0")
     fifo = queue(sqs, f"{name}.fifo", FifoQueue="true")[1]
@@ -301,7 +301,7 @@ def handler(event, context):
 """
 
 
-@pytest.mark.promise(160)
+@pytest.mark.promise(161)
 def test_a_loop_through_a_queue_is_stopped(server: Served, sqs: Any, name: str) -> None:
     fed = Fed(server, server.log.parent, LOOP, Timeout=10)
     _, dead_arn = queue(sqs, f"{name}-dead")

@@ -78,7 +78,7 @@ def texts(fed: Fed) -> list[str]:
     return [base64.b64decode(record["kinesis"]["data"]).decode() for record in fed.records()]
 
 
-@pytest.mark.promise(163)
+@pytest.mark.promise(164)
 def test_a_streams_records_come_in_order_from_where_the_mapping_begins(
     own: Fed, kinesis: Any, name: str
 ) -> None:
@@ -122,7 +122,7 @@ def test_a_streams_records_come_in_order_from_where_the_mapping_begins(
     latest.drop(late)
 
 
-@pytest.mark.promise(163)
+@pytest.mark.promise(164)
 def test_a_timestamp_and_filters(own: Fed, kinesis: Any, name: str) -> None:
     arn = stream(kinesis, name)
     put(kinesis, name, '{"n": 1}')
@@ -140,7 +140,7 @@ def test_a_timestamp_and_filters(own: Fed, kinesis: Any, name: str) -> None:
     own.drop(uuid)
 
 
-@pytest.mark.promise(164)
+@pytest.mark.promise(165)
 def test_a_batch_that_fails_is_split_retried_and_reported(
     own: Fed, kinesis: Any, sqs: Any, name: str
 ) -> None:
@@ -176,7 +176,7 @@ def test_a_batch_that_fails_is_split_retried_and_reported(
     own.drop(uuid)
 
 
-@pytest.mark.promise(164)
+@pytest.mark.promise(165)
 def test_a_report_of_items_is_the_checkpoint(own: Fed, kinesis: Any, name: str) -> None:
     arn = stream(kinesis, name)
     put(kinesis, name, "a", "bad", "b")
@@ -189,7 +189,7 @@ def test_a_report_of_items_is_the_checkpoint(own: Fed, kinesis: Any, name: str) 
     own.drop(uuid)
 
 
-@pytest.mark.promise(164)
+@pytest.mark.promise(165)
 def test_a_bucket_gets_the_records_too(own: Fed, moto: str, kinesis: Any, name: str) -> None:
     arn = stream(kinesis, name)
     s3 = at(moto, "s3")
@@ -208,7 +208,7 @@ def test_a_bucket_gets_the_records_too(own: Fed, moto: str, kinesis: Any, name: 
     own.drop(uuid)
 
 
-@pytest.mark.promise(165)
+@pytest.mark.promise(166)
 def test_parallel_batches_keep_the_order_of_each_key(server: Served, kinesis: Any, name: str) -> None:
     own = Fed(server, server.log.parent, Timeout=60)
     arn = stream(kinesis, name)
@@ -225,7 +225,7 @@ def test_parallel_batches_keep_the_order_of_each_key(server: Served, kinesis: An
     own.drop(uuid)
 
 
-@pytest.mark.promise(166)
+@pytest.mark.promise(167)
 def test_tumbling_windows_hand_on_their_state(server: Served, kinesis: Any, name: str) -> None:
     fed = Fed(server, server.log.parent, WINDOWED)
     arn = stream(kinesis, name)
@@ -247,7 +247,7 @@ def test_tumbling_windows_hand_on_their_state(server: Served, kinesis: Any, name
     fed.drop(uuid)
 
 
-@pytest.mark.promise(167)
+@pytest.mark.promise(168)
 def test_a_tables_changes(own: Fed, moto: str, name: str) -> None:
     dynamodb = at(moto, "dynamodb")
     arn = dynamodb.create_table(
@@ -286,7 +286,7 @@ def test_a_tables_changes(own: Fed, moto: str, name: str) -> None:
     latest.drop(late)
 
 
-@pytest.mark.promise(160)
+@pytest.mark.promise(161)
 def test_a_deleted_stream_and_one_that_was_never_there(own: Fed, kinesis: Any, name: str) -> None:
     arn = stream(kinesis, name)
     missing = arn + "-none"
@@ -311,7 +311,7 @@ def test_a_deleted_stream_and_one_that_was_never_there(own: Fed, kinesis: Any, n
     own.drop(uuid)
 
 
-@pytest.mark.promise(153)
+@pytest.mark.promise(154)
 def test_a_queue_of_another_endpoint(moto: str, tmp_path: Path, name: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_SQS", moto)

@@ -117,7 +117,7 @@ def own(server: Served) -> Fed:
     return Fed(server, server.log.parent)
 
 
-@pytest.mark.promise(280)
+@pytest.mark.promise(281)
 def test_a_poison_record_of_a_table(server: Served, own: Fed, moto: str, sqs: Any, name: str) -> None:
     """Split off, tried again, reported; reported items come again; a pause loses nothing."""
     table = Table(moto, name)
@@ -149,7 +149,7 @@ def test_a_poison_record_of_a_table(server: Served, own: Fed, moto: str, sqs: An
     own.drop(uuid)
 
 
-@pytest.mark.promise(280)
+@pytest.mark.promise(281)
 def test_a_window_a_throttled_function_and_a_deleted_one(own: Fed, source: Source) -> None:
     uuid = own.map(
         source.arn, StartingPosition="TRIM_HORIZON", BatchSize=3, MaximumBatchingWindowInSeconds=300
@@ -174,7 +174,7 @@ def test_a_window_a_throttled_function_and_a_deleted_one(own: Fed, source: Sourc
     own.drop(uuid)
 
 
-@pytest.mark.promise(280)
+@pytest.mark.promise(281)
 def test_credentials_that_expire_and_an_endpoint_that_is_away(
     server: Served, own: Fed, door: Door, source: Source, name: str
 ) -> None:

@@ -159,13 +159,13 @@ def agree(server: Served, number: int) -> None:
     assert total(cloudwatch, "Invocations") == everything == total(cloudwatch, "Duration", "SampleCount")
 
 
-@pytest.mark.promise(254)
+@pytest.mark.promise(255)
 def test_metrics_are_what_callers_saw(counted: Served) -> None:
     """To the unit: of invocations that succeed, fail, die, take too long or are refused, and of events."""
     agree(counted, 2_000)
 
 
-@pytest.mark.promise(254)
+@pytest.mark.promise(255)
 def test_an_invocation_is_counted_once_its_response_is_there(counted: Served) -> None:
     cloudwatch, at = counted.client("cloudwatch"), urlsplit(counted.url)
     connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=60)
@@ -177,13 +177,13 @@ def test_an_invocation_is_counted_once_its_response_is_there(counted: Served) ->
 
 
 @pytest.mark.soak
-@pytest.mark.promise(254)
+@pytest.mark.promise(255)
 @pytest.mark.timeout(1200)
 def test_metrics_are_what_callers_saw_of_100_000(counted: Served) -> None:
     agree(counted, 100_000)
 
 
-@pytest.mark.promise(255)
+@pytest.mark.promise(256)
 def test_the_exposition(counted: Served) -> None:
     """As Prometheus' own parser reads it; a histogram adds up."""
     callers(counted, 40)
@@ -212,7 +212,7 @@ def test_the_exposition(counted: Served) -> None:
     assert response.status == 403
 
 
-@pytest.mark.promise(255)
+@pytest.mark.promise(256)
 def test_where_requests_must_be_signed_metrics_need_a_key(tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.write_text("[a]\naws_access_key_id=AKIAEXAMPLE\naws_secret_access_key=secret\n")
@@ -230,7 +230,7 @@ def test_where_requests_must_be_signed_metrics_need_a_key(tmp_path: Path) -> Non
     assert server.stop() == 0
 
 
-@pytest.mark.promise(256)
+@pytest.mark.promise(257)
 def test_stoker_metrics_and_top(counted: Served, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOKER_ENDPOINT", counted.url)
     callers(counted, 40)
@@ -255,7 +255,7 @@ def test_stoker_metrics_and_top(counted: Served, run: Run, monkeypatch: pytest.M
     assert status == 0 and float(rows["f"][1]) > 0 and float(rows["f"][2]) > 0, out
 
 
-@pytest.mark.promise(328)
+@pytest.mark.promise(329)
 def test_a_look_has_what_changed_since_the_one_before(tmp_path: Path) -> None:
     server = Served(tmp_path / "state")
 
@@ -288,7 +288,7 @@ def test_a_look_has_what_changed_since_the_one_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.promise(255)
+@pytest.mark.promise(256)
 @pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="there is no Prometheus here (apt install prometheus)"
 )

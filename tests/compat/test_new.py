@@ -20,7 +20,7 @@ from engine.cli.new import samples
 NAMES = ["access-log", "echo", "http-api", "ledger", "numbers", "orders", "thumbnail"]
 
 
-@pytest.mark.promise(216)
+@pytest.mark.promise(217)
 def test_what_there_is(run: Run, tmp_path: Path) -> None:
     done, out, _ = run("new")
     assert done == 0
@@ -34,7 +34,7 @@ def test_what_there_is(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(216)
+@pytest.mark.promise(217)
 @pytest.mark.parametrize("sample", NAMES)
 def test_its_tests_pass_with_plain_pytest(run: Run, tmp_path: Path, sample: str) -> None:
     assert run("new", "project", "--template", sample)[0] == 0
@@ -48,7 +48,7 @@ def test_its_tests_pass_with_plain_pytest(run: Run, tmp_path: Path, sample: str)
     assert " passed" in done.stdout
 
 
-@pytest.mark.promise(216)
+@pytest.mark.promise(217)
 def test_it_deploys(run: Run, server: Served, cloud: Any, tmp_path: Path, name: str) -> None:
     """Each that needs nothing but this server; what they need of the interpreter is there."""
     for sample in ("echo", "http-api", "orders"):

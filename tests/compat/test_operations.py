@@ -56,7 +56,7 @@ def minimal(shape: Shape, name: str = "") -> Any:
     return {"blob": b"x", "boolean": True, "timestamp": 0}.get(shape.type_name, shape.metadata.get("min", 1))
 
 
-@pytest.mark.promise(64)
+@pytest.mark.promise(65)
 @pytest.mark.parametrize("name", NAMES)
 def test_is_answered(api: Any, name: str) -> None:
     operation = MODEL.operation_model(name)
@@ -75,7 +75,7 @@ def test_is_answered(api: Any, name: str) -> None:
         assert 200 <= response["ResponseMetadata"]["HTTPStatusCode"] < 300
 
 
-@pytest.mark.promise(64)
+@pytest.mark.promise(65)
 def test_the_table_is_true() -> None:
     spec = importlib.util.spec_from_file_location("lambda_api", ROOT / "docs" / "lambda_api.py")
     assert spec is not None and spec.loader is not None

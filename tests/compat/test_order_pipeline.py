@@ -11,7 +11,7 @@ from served import ROOT, Served
 
 
 @pytest.mark.slow
-@pytest.mark.promise(150)
+@pytest.mark.promise(151)
 def test_orders_go_their_way(server: Served) -> None:
     command = [sys.executable, str(ROOT / "handlers/pipeline.py"), server.url, "12"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

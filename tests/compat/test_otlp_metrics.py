@@ -76,7 +76,7 @@ def receiver() -> Iterator[Receiver]:
         thread.join()
 
 
-@pytest.mark.promise(261)
+@pytest.mark.promise(262)
 def test_metrics_go_to_a_receiver(
     receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

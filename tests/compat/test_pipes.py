@@ -25,7 +25,7 @@ def piped(server: Served, tmp_path: Path, name: str) -> Iterator[Piped]:
     made.close()
 
 
-@pytest.mark.promise(270)
+@pytest.mark.promise(271)
 def test_states(piped: Piped, sqs: Any) -> None:
     url, source = queue(sqs, f"{piped.name}-q")
     fed = piped.function()
@@ -56,7 +56,7 @@ def test_states(piped: Piped, sqs: Any) -> None:
     until(lambda: gone(piped.api, name), 60, "the pipe's end")
 
 
-@pytest.mark.promise(270)
+@pytest.mark.promise(271)
 def test_tags_lists_and_what_is_refused(piped: Piped, sqs: Any) -> None:
     _, source = queue(sqs, f"{piped.name}-q")
     _, target = queue(sqs, f"{piped.name}-t")
@@ -98,7 +98,7 @@ def test_tags_lists_and_what_is_refused(piped: Piped, sqs: Any) -> None:
         assert raised.value.response["Error"]["Code"] == "NotFoundException"
 
 
-@pytest.mark.promise(270)
+@pytest.mark.promise(271)
 def test_a_source_that_is_not_there(piped: Piped, sqs: Any) -> None:
     _, target = queue(sqs, f"{piped.name}-t")
     source = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{piped.name}-none"
@@ -113,7 +113,7 @@ def test_a_source_that_is_not_there(piped: Piped, sqs: Any) -> None:
     assert json.loads(received(sqs, queue(sqs, f"{piped.name}-t")[0])[0]["Body"])["body"] == "1"
 
 
-@pytest.mark.promise(271)
+@pytest.mark.promise(272)
 def test_filter_enrichment_template(piped: Piped, sqs: Any) -> None:
     url, source = queue(sqs, f"{piped.name}-q")
     out, target = queue(sqs, f"{piped.name}-t")
@@ -131,7 +131,7 @@ def test_filter_enrichment_template(piped: Piped, sqs: Any) -> None:
     until(lambda: length(sqs, url) == 0, 60, "an empty queue")
 
 
-@pytest.mark.promise(271)
+@pytest.mark.promise(272)
 def test_an_enrichment_of_nothing_ends_the_run(piped: Piped, sqs: Any) -> None:
     url, source = queue(sqs, f"{piped.name}-q")
     out, target = queue(sqs, f"{piped.name}-t")
@@ -147,7 +147,7 @@ def test_an_enrichment_of_nothing_ends_the_run(piped: Piped, sqs: Any) -> None:
     assert length(sqs, out) == 0
 
 
-@pytest.mark.promise(273)
+@pytest.mark.promise(274)
 def test_what_fails_comes_again(piped: Piped, sqs: Any) -> None:
     """A function's error: all of it; a report: what it names. Then the dead-letter queue of the source."""
     dead, dead_arn = queue(sqs, f"{piped.name}-d")
@@ -213,7 +213,7 @@ def destination(events: Any, web: Web, name: str) -> str:
     )
 
 
-@pytest.mark.promise(271)
+@pytest.mark.promise(272)
 def test_an_api_destination_as_enrichment_and_as_target(
     piped: Piped, sqs: Any, events: Any, web: Web
 ) -> None:
@@ -235,7 +235,7 @@ def test_an_api_destination_as_enrichment_and_as_target(
     assert (web.requests[1][1], web.requests[1][3]) == ("/at/8", b'{"n":8}')
 
 
-@pytest.mark.promise(271)
+@pytest.mark.promise(272)
 def test_targets(piped: Piped, sqs: Any, sns: Any, events: Any, server: Served) -> None:
     """A bus, a topic, a log group, a FIFO queue, and a function that is not waited for."""
     out, inbox = queue(sqs, f"{piped.name}-t")
@@ -281,7 +281,7 @@ def test_targets(piped: Piped, sqs: Any, sns: Any, events: Any, server: Served) 
     until(lambda: batches(fed) == [[{"id": 5}]], 60, "the event")
 
 
-@pytest.mark.promise(270)
+@pytest.mark.promise(271)
 def test_pipes_go_on_after_a_kill(piped: Piped, tmp_path: Path) -> None:
     served = Served(tmp_path / "state")
     try:
@@ -303,7 +303,7 @@ def test_pipes_go_on_after_a_kill(piped: Piped, tmp_path: Path) -> None:
     assert url
 
 
-@pytest.mark.promise(270)
+@pytest.mark.promise(271)
 def test_a_pipe_of_a_stack(piped: Piped, cloud: Any, sqs: Any) -> None:
     name = piped.name.replace("_", "-")
     resources: dict[str, Any] = {

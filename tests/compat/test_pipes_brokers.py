@@ -76,7 +76,7 @@ def texts(fed: Fed) -> list[list[str]]:
     ]
 
 
-@pytest.mark.promise(276)
+@pytest.mark.promise(277)
 def test_a_kafka_of_ones_own(piped: Piped, kafka: Kafka, name: str) -> None:
     kafka.create(name)
     kafka.put(name, {"key": "k", "value": "one", "headers": [("h", b"\x01\x02")]}, "fail", "three")
@@ -99,7 +99,7 @@ def test_a_kafka_of_ones_own(piped: Piped, kafka: Kafka, name: str) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.promise(276)
+@pytest.mark.promise(277)
 def test_a_cluster_of_msk_filtered_and_transformed(piped: Piped, kafka: Kafka, sqs: Any, name: str) -> None:
     kafka.create(name)
     out, target = queue(sqs, f"{name}-t")
@@ -130,7 +130,7 @@ def test_a_cluster_of_msk_filtered_and_transformed(piped: Piped, kafka: Kafka, s
     assert json.loads(message["Body"])["e"]["offset"] == 3
 
 
-@pytest.mark.promise(276)
+@pytest.mark.promise(277)
 def test_a_rabbitmq(piped: Piped, rabbit: Rabbit, secrets: Any, name: str) -> None:
     rabbit.control("add_vhost", name)
     rabbit.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
@@ -160,7 +160,7 @@ def test_a_rabbitmq(piped: Piped, rabbit: Rabbit, secrets: Any, name: str) -> No
     until(lambda: reason() == "", 60, "no problem")
 
 
-@pytest.mark.promise(277)
+@pytest.mark.promise(278)
 def test_what_is_refused(piped: Piped, kafka: Kafka, sqs: Any, secrets: Any, name: str) -> None:
     _, target = queue(sqs, f"{name}-t")
     credentials = {"BasicAuth": secret(secrets, name, username="guest", password="guest")}

@@ -83,7 +83,7 @@ def drop(api: Any, name: str) -> None:
     until(lambda: gone(api, name), 60, "the pipe's end")
 
 
-@pytest.mark.promise(271)
+@pytest.mark.promise(272)
 def test_a_stream_to_a_queue(api: Any, kinesis: Any, sqs: Any, name: str) -> None:
     source = stream(kinesis, name)
     out, target = queue(sqs, f"{name}-t")
@@ -112,7 +112,7 @@ def test_a_stream_to_a_queue(api: Any, kinesis: Any, sqs: Any, name: str) -> Non
     drop(api, name)
 
 
-@pytest.mark.promise(273)
+@pytest.mark.promise(274)
 def test_a_poison_record_of_a_stream(
     server: Served, api: Any, kinesis: Any, sqs: Any, name: str, tmp_path: Path
 ) -> None:
@@ -160,7 +160,7 @@ def test_a_poison_record_of_a_stream(
     drop(api, name)
 
 
-@pytest.mark.promise(271)
+@pytest.mark.promise(272)
 def test_a_tables_changes_to_a_stream(api: Any, kinesis: Any, moto: str, name: str) -> None:
     target = stream(kinesis, name)
     source = at(moto, "dynamodb").create_table(
@@ -190,7 +190,7 @@ def test_a_tables_changes_to_a_stream(api: Any, kinesis: Any, moto: str, name: s
     drop(api, name)
 
 
-@pytest.mark.promise(271)
+@pytest.mark.promise(272)
 def test_a_queue_to_a_state_machine(api: Any, moto: str, sqs: Any, name: str) -> None:
     machines = at(moto, "stepfunctions")
     definition = json.dumps({"StartAt": "a", "States": {"a": {"Type": "Pass", "End": True}}})
@@ -210,7 +210,7 @@ def test_a_queue_to_a_state_machine(api: Any, moto: str, sqs: Any, name: str) ->
     drop(api, name)
 
 
-@pytest.mark.promise(273)
+@pytest.mark.promise(274)
 def test_what_keeps_a_call_from_its_target_is_no_attempt(
     server: Served, api: Any, kinesis: Any, sqs: Any, name: str
 ) -> None:

@@ -98,7 +98,7 @@ def apis(server: Served) -> Iterator[dict[Place, Any]]:
         api.delete_function(FunctionName=NAME)
 
 
-@pytest.mark.promise(86)
+@pytest.mark.promise(87)
 def test_create_get_and_list(server: Served) -> None:
     for place in PLACES:
         api = place.client(server)
@@ -118,7 +118,7 @@ def test_create_get_and_list(server: Served) -> None:
         place.client(server).delete_function(FunctionName=NAME)
 
 
-@pytest.mark.promise(86)
+@pytest.mark.promise(87)
 def test_invoke(apis: dict[Place, Any]) -> None:
     for place, api in apis.items():
         arn = place.arn(f"function:{NAME}")
@@ -142,7 +142,7 @@ def test_an_arn_of_another_region_or_account_finds_nothing(apis: dict[Place, Any
                     api.get_function(FunctionName=other.arn(f"function:{NAME}"))
 
 
-@pytest.mark.promise(86)
+@pytest.mark.promise(87)
 def test_events(apis: dict[Place, Any], tmp_path: Path) -> None:
     for place, api in apis.items():
         event = json.dumps({"note": str(tmp_path / str(place))})
@@ -216,7 +216,7 @@ def test_concurrency_and_account_settings(apis: dict[Place, Any]) -> None:
             assert result(api)["place"] == str(place)
 
 
-@pytest.mark.promise(86)
+@pytest.mark.promise(87)
 def test_layers(server: Served) -> None:
     clients = {place: place.client(server) for place in PLACES}
     for place, api in clients.items():
@@ -242,7 +242,7 @@ def test_policies(apis: dict[Place, Any]) -> None:
         assert (statement["Sid"], statement["Resource"]) == (str(place), place.arn(f"function:{NAME}"))
 
 
-@pytest.mark.promise(86)
+@pytest.mark.promise(87)
 def test_function_urls(apis: dict[Place, Any]) -> None:
     urls = {}
     for place, api in apis.items():
@@ -281,7 +281,7 @@ def test_event_source_mappings(server: Served, apis: dict[Place, Any]) -> None:
         api.delete_event_source_mapping(UUID=created[place])
 
 
-@pytest.mark.promise(86)
+@pytest.mark.promise(87)
 def test_logs(server: Served, apis: dict[Place, Any]) -> None:
     for api in apis.values():
         result(api)
@@ -322,7 +322,7 @@ def test_delete(server: Served) -> None:
             assert result(clients[other], "passing")["place"] == str(other)
 
 
-@pytest.mark.promise(86)
+@pytest.mark.promise(87)
 def test_they_survive_a_restart(tmp_path: Path) -> None:
     first, then = Served(tmp_path / "state"), None
     try:
@@ -369,7 +369,7 @@ def test_without_a_place_it_is_the_servers(tmp_path: Path) -> None:
         assert served.stop() == 0
 
 
-@pytest.mark.promise(86)
+@pytest.mark.promise(87)
 def test_with_credentials_the_account_is_the_profiles(tmp_path: Path) -> None:
     file = tmp_path / "credentials"
     file.write_text(

@@ -28,7 +28,7 @@ def refused(api: Any, **request: Any) -> Any:
     return caught.value
 
 
-@pytest.mark.promise(184)
+@pytest.mark.promise(185)
 def test_what_is_provisioned_is_not_left_for_others(api: Any, deploy: Deploy, tmp_path: Path) -> None:
     name = deploy(HELD, Timeout=60)
     version = api.publish_version(FunctionName=name)["Version"]
@@ -57,7 +57,7 @@ def test_what_is_provisioned_is_not_left_for_others(api: Any, deploy: Deploy, tm
     assert json.loads(api.invoke(FunctionName=name)["Payload"].read()) == "$LATEST"
 
 
-@pytest.mark.promise(185)
+@pytest.mark.promise(186)
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize("kind", ["RequestResponse", "Event"])
 def test_what_is_no_number_is_refused(api: Any, deploy: Deploy, word: str, kind: str) -> None:

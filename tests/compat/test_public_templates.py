@@ -147,7 +147,7 @@ def template(pattern: str) -> str:
     return str(path)
 
 
-@pytest.mark.promise(226)
+@pytest.mark.promise(227)
 @pytest.mark.parametrize("pattern", TEMPLATES)
 def test_a_public_template(server: Served, deploy: Run, pattern: str) -> None:
     initiate, parameter = TEMPLATES[pattern]
@@ -160,7 +160,7 @@ def test_a_public_template(server: Served, deploy: Run, pattern: str) -> None:
     assert done == 0, out + err
 
 
-@pytest.mark.promise(226)
+@pytest.mark.promise(227)
 @pytest.mark.parametrize("pattern", BAD)
 def test_what_is_not_here_is_one_line(deploy: Run, pattern: str) -> None:
     done, _, err = deploy("deploy", template(pattern), "--stack", f"not-{pattern}")

@@ -187,7 +187,7 @@ class Browser:
         )
 
 
-@pytest.mark.promise(194)
+@pytest.mark.promise(195)
 def test_fastapi_behind_mangum(server: Served, api: Any, run: Callable[..., str]) -> None:
     name = run(FASTAPI)
     browser = Browser(server, api, name)
@@ -209,7 +209,7 @@ def test_fastapi_behind_mangum(server: Served, api: Any, run: Callable[..., str]
     assert own_lines(server, name, 7) == []
 
 
-@pytest.mark.promise(194)
+@pytest.mark.promise(195)
 def test_powertools_tracer(server: Served, api: Any, run: Callable[..., str]) -> None:
     name = run(TRACER)
     for charge in ("a", "b"):
@@ -217,7 +217,7 @@ def test_powertools_tracer(server: Served, api: Any, run: Callable[..., str]) ->
     assert own_lines(server, name, 2) == []
 
 
-@pytest.mark.promise(194)
+@pytest.mark.promise(195)
 def test_powertools_logger(server: Served, api: Any, run: Callable[..., str]) -> None:
     name = run(LOGGER)
     for n in range(2):
@@ -232,7 +232,7 @@ def test_powertools_logger(server: Served, api: Any, run: Callable[..., str]) ->
     assert all(line["xray_trace_id"].startswith("1-") and line["service"] == "payment" for line in lines)
 
 
-@pytest.mark.promise(194)
+@pytest.mark.promise(195)
 def test_powertools_batch(server: Served, api: Any, sqs: Any, run: Callable[..., str]) -> None:
     """By a queue and a mapping of it: what failed comes again, alone, and is dead in the end."""
     name = run(BATCH)
@@ -293,7 +293,7 @@ def collected() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     served.server_close()
 
 
-@pytest.mark.promise(194)
+@pytest.mark.promise(195)
 def test_sentrys_integration(
     server: Served, api: Any, run: Callable[..., str], collected: tuple[str, list[dict[str, Any]]]
 ) -> None:

@@ -75,7 +75,7 @@ def noting(server: Served, name: str, tmp_path: Path) -> Noting:
     return Noting(server, name, tmp_path)
 
 
-@pytest.mark.promise(152)
+@pytest.mark.promise(153)
 def test_a_topics_message_to_a_function_and_to_a_queue(sns: Any, sqs: Any, noting: Noting) -> None:
     arn = topic(sns, noting.name)
     url, to = queue(sqs, noting.name)
@@ -95,7 +95,7 @@ def test_a_topics_message_to_a_function_and_to_a_queue(sns: Any, sqs: Any, notin
     assert {key: shape(body[key]) for key in sent} == shape(sent)
 
 
-@pytest.mark.promise(152)
+@pytest.mark.promise(153)
 def test_a_buss_event_and_a_replayed_one(events: Any, noting: Noting) -> None:
     bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
     archive = events.create_archive(ArchiveName=noting.name, EventSourceArn=bus)["ArchiveArn"]
@@ -117,7 +117,7 @@ def test_a_buss_event_and_a_replayed_one(events: Any, noting: Noting) -> None:
     assert shape(event) == shape(expected)
 
 
-@pytest.mark.promise(152)
+@pytest.mark.promise(153)
 def test_a_schedules_event(server: Served, noting: Noting) -> None:
     server.client("scheduler").create_schedule(
         Name=noting.name, ScheduleExpression="rate(1 hour)", FlexibleTimeWindow={"Mode": "OFF"},
@@ -131,7 +131,7 @@ def test_a_schedules_event(server: Served, noting: Noting) -> None:
     assert shape(event) == shape(expected)
 
 
-@pytest.mark.promise(152)
+@pytest.mark.promise(153)
 def test_a_logs_record(server: Served, noting: Noting) -> None:
     logs, group = server.client("logs"), f"/test/{noting.name}"
     logs.create_log_group(logGroupName=group)
@@ -162,7 +162,7 @@ def test_a_logs_record(server: Served, noting: Noting) -> None:
     assert kinds == {"CONTROL_MESSAGE", "DATA_MESSAGE"}
 
 
-@pytest.mark.promise(152)
+@pytest.mark.promise(153)
 def test_the_event_of_an_embedded_engines_schedule() -> None:
     event = json.loads(_scheduled("tick", 1_800_000_000.0))
     assert EventBridgeModel.model_validate(event).time == datetime(2027, 1, 15, 8, tzinfo=UTC)

@@ -54,12 +54,12 @@ def invoke(api: Any, name: str, event: Any = None) -> Any:
     return json.loads(api.invoke(FunctionName=name, Payload=json.dumps(event))["Payload"].read())
 
 
-@pytest.mark.promise(183)
+@pytest.mark.promise(184)
 def test_snapshot_hooks_can_be_imported_and_run(api: Any, deploy: Deploy) -> None:
     assert invoke(api, deploy(SNAPSHOT)) == ["before", "after"]
 
 
-@pytest.mark.promise(183)
+@pytest.mark.promise(184)
 def test_a_context_can_be_looked_at_and_copied(api: Any, deploy: Deploy) -> None:
     members, same = invoke(api, deploy(CONTEXT))
     assert same and members == sorted(
@@ -68,7 +68,7 @@ def test_a_context_can_be_looked_at_and_copied(api: Any, deploy: Deploy) -> None
     )  # fmt: skip
 
 
-@pytest.mark.promise(183)
+@pytest.mark.promise(184)
 def test_what_sdks_change_of_the_runtime_is_called(api: Any, deploy: Deploy) -> None:
     name = deploy(BOOTSTRAP)
     assert invoke(api, name, 1) == [["handler", 1]]

@@ -91,7 +91,7 @@ def sample(name: str) -> Any:
     return json.loads((SAMPLES / name).read_text())
 
 
-@pytest.mark.promise(137)
+@pytest.mark.promise(138)
 def test_a_record_is_as_aws_has_it(server: Served, s3: Any) -> None:
     told = Told(server, "as-aws", CREATED, "s3:ObjectRemoved:*")
     s3.put_object(Bucket=told.name, Key="a key/ü+%.txt", Body=b"body")
@@ -157,7 +157,7 @@ DONE: list[tuple[Callable[[Any, str], Any], list[str], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.promise(137)
+@pytest.mark.promise(138)
 @pytest.mark.parametrize(
     ("do", "events", "key"), DONE, ids=[f"{n}-{each[1][0]}" for n, each in enumerate(DONE)]
 )
@@ -186,7 +186,7 @@ def test_what_is_told_of(
         )
 
 
-@pytest.mark.promise(137)
+@pytest.mark.promise(138)
 def test_what_fails_and_what_only_reads_is_told_to_nobody(server: Served, s3: Any) -> None:
     told = Told(server, "silent", CREATED, "s3:ObjectTagging:*", prefix="in/", suffix=".jpg")
     assert refused(s3.put_object_tagging, Bucket="silent", Key="in/none.jpg", Tagging=TAGS)[0] == "NoSuchKey"
@@ -200,7 +200,7 @@ def test_what_fails_and_what_only_reads_is_told_to_nobody(server: Served, s3: An
     assert only["s3"]["object"]["key"] == "in/a.jpg"
 
 
-@pytest.mark.promise(137)
+@pytest.mark.promise(138)
 def test_versions(server: Served, s3: Any) -> None:
     told = Told(server, "versions", CREATED, "s3:ObjectRemoved:*")
     s3.put_bucket_versioning(Bucket="versions", VersioningConfiguration={"Status": "Enabled"})
@@ -239,7 +239,7 @@ def shared(server: Served) -> Path:
     return made
 
 
-@pytest.mark.promise(139)
+@pytest.mark.promise(140)
 def test_a_function_that_lets_the_bucket_in(server: Served, s3: Any, shared: Path) -> None:
     arn = function(server, shared, "noter")
     s3.create_bucket(Bucket="to-function")
@@ -264,7 +264,7 @@ def test_a_function_that_lets_the_bucket_in(server: Served, s3: Any, shared: Pat
     assert len((shared / "notes").read_text().splitlines()) == 1
 
 
-@pytest.mark.promise(137)
+@pytest.mark.promise(138)
 def test_a_topic(server: Served, s3: Any) -> None:
     sns, sqs = server.client("sns"), server.client("sqs")
     url, arn = queue(sqs, "of-topic")
@@ -283,7 +283,7 @@ def test_a_topic(server: Served, s3: Any) -> None:
     assert event["Records"][0]["s3"]["configurationId"] == "mine"
 
 
-@pytest.mark.promise(137)
+@pytest.mark.promise(138)
 def test_a_queue_that_a_function_reads(server: Served, s3: Any) -> None:
     """As an event source mapping hands it on."""
     told = Told(server, "read-by-function")
@@ -294,7 +294,7 @@ def test_a_queue_that_a_function_reads(server: Served, s3: Any) -> None:
     parse(model=S3SqsEventNotificationModel, event=event)
 
 
-@pytest.mark.promise(137)
+@pytest.mark.promise(138)
 def test_the_default_bus(server: Served, s3: Any) -> None:
     events, sqs = server.client("events"), server.client("sqs")
     url, arn = queue(sqs, "of-bus")
@@ -316,7 +316,7 @@ def test_the_default_bus(server: Served, s3: Any) -> None:
     assert deleted["detail"]["deletion-type"] == "Permanently Deleted"
 
 
-@pytest.mark.promise(138)
+@pytest.mark.promise(139)
 def test_a_configuration_is_kept_and_checked(server: Served, s3: Any) -> None:
     sqs = server.client("sqs")
     _, arn = queue(sqs, "kept")
@@ -348,7 +348,7 @@ def test_a_configuration_is_kept_and_checked(server: Served, s3: Any) -> None:
     assert "EventBridgeConfiguration" not in s3.get_bucket_notification_configuration(Bucket="configured")
 
 
-@pytest.mark.promise(140)
+@pytest.mark.promise(141)
 def test_what_was_acknowledged_is_told_after_a_kill(tmp_path: Path) -> None:
     pytest.importorskip("moto")
     server = Served(tmp_path / "state", "--aws", "moto")

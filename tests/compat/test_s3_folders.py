@@ -76,7 +76,7 @@ def objects(served: tuple[Served, Path]) -> Bucket:
     return Bucket(served[0], "objects", served[1] / "objects")
 
 
-@pytest.mark.promise(141)
+@pytest.mark.promise(142)
 def test_an_object_is_a_file(objects: Bucket) -> None:
     s3 = objects.s3
     etag = s3.put_object(
@@ -114,7 +114,7 @@ def test_an_object_is_a_file(objects: Bucket) -> None:
     objects.nothing_more()
 
 
-@pytest.mark.promise(141)
+@pytest.mark.promise(142)
 def test_a_file_in_the_way_of_a_folder_is_refused_and_so_is_the_other(objects: Bucket) -> None:
     s3 = objects.s3
     s3.put_object(Bucket="objects", Key="way", Body=b"x")
@@ -127,7 +127,7 @@ def test_a_file_in_the_way_of_a_folder_is_refused_and_so_is_the_other(objects: B
     objects.nothing_more()
 
 
-@pytest.mark.promise(141)
+@pytest.mark.promise(142)
 def test_listings(objects: Bucket) -> None:
     s3 = objects.s3
     keys = ["l/a", "l/a.b", "l/e", "l/f/g", "l/é"]
@@ -159,7 +159,7 @@ def test_listings(objects: Bucket) -> None:
     assert refused(s3.head_bucket, Bucket="another")[0] == "501"
 
 
-@pytest.mark.promise(141)
+@pytest.mark.promise(142)
 def test_uploads_in_parts(objects: Bucket, tmp_path: Path) -> None:
     data = os.urandom(12 * MIB)
     config = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB)
@@ -179,7 +179,7 @@ def test_uploads_in_parts(objects: Bucket, tmp_path: Path) -> None:
     objects.nothing_more()
 
 
-@pytest.mark.promise(141)
+@pytest.mark.promise(142)
 def test_a_body_in_signed_chunks(served: tuple[Served, Path], objects: Bucket) -> None:
     body = b"5;chunk-signature=00\r\nhello\r\n0;chunk-signature=00\r\n\r\n"
     scope = f"Credential=any/20260101/{REGION}/s3/aws4_request, SignedHeaders=host, Signature=0"
@@ -197,7 +197,7 @@ def test_a_body_in_signed_chunks(served: tuple[Served, Path], objects: Bucket) -
     assert (objects.path / "chunks").read_bytes() == b"hello"
 
 
-@pytest.mark.promise(142)
+@pytest.mark.promise(143)
 @pytest.mark.parametrize(
     "key", ["../out", "a/../../out", "link/out", "linked", "/out", "a//b", ".stoker-x", "a" * 300]
 )
@@ -247,7 +247,7 @@ CHANGES: list[tuple[Callable[[Path], Any], list[tuple[str, str]]]] = [
 ]
 
 
-@pytest.mark.promise(143)
+@pytest.mark.promise(144)
 def test_files_that_come_change_and_go_by_themselves(served: tuple[Served, Path]) -> None:
     bucket = Bucket(served[0], "files", served[1] / "files")
     for change, expected in CHANGES:
@@ -264,7 +264,7 @@ def test_files_that_come_change_and_go_by_themselves(served: tuple[Served, Path]
     bucket.nothing_more()
 
 
-@pytest.mark.promise(143)
+@pytest.mark.promise(144)
 def test_what_happens_while_no_server_runs(tmp_path: Path) -> None:
     pytest.importorskip("watchfiles")
     folder = tmp_path / "bucket"
@@ -304,7 +304,7 @@ def handler(event, context):
 """
 
 
-@pytest.mark.promise(139, 143)
+@pytest.mark.promise(140, 144)
 def test_a_handler_that_reads_and_writes_the_bucket(served: tuple[Served, Path]) -> None:
     server, folder = served
     (folder / "app.py").write_text(HANDLER)

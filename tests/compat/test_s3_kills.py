@@ -19,7 +19,7 @@ CREATED = "ObjectCreated:Put"
 
 
 @pytest.mark.soak
-@pytest.mark.promise(140, 143)
+@pytest.mark.promise(141, 144)
 @pytest.mark.timeout(600)
 def test_objects_under_kills(tmp_path: Path) -> None:
     pytest.importorskip("watchfiles")

@@ -70,7 +70,7 @@ INNER = {
 # Schedules and groups.
 
 
-@pytest.mark.promise(131)
+@pytest.mark.promise(132)
 def test_a_schedule_is_kept_as_it_was_given(scheduler: Any, name: str) -> None:
     made = create(scheduler, name, arn("f"), "cron(0 9 ? * MON-FRI *)", ClientToken="a")
     assert made == f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/{name}"
@@ -115,7 +115,7 @@ def test_a_schedule_is_kept_as_it_was_given(scheduler: Any, name: str) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.promise(131)
+@pytest.mark.promise(132)
 def test_groups_their_tags_and_their_schedules(scheduler: Any, name: str) -> None:
     group = scheduler.create_schedule_group(Name=name, Tags=[{"Key": "a", "Value": "1"}])["ScheduleGroupArn"]
     assert group == f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/{name}"
@@ -163,7 +163,7 @@ def test_groups_their_tags_and_their_schedules(scheduler: Any, name: str) -> Non
     assert refused(scheduler.list_tags_for_resource, ResourceArn=group) == missing
 
 
-@pytest.mark.promise(131)
+@pytest.mark.promise(132)
 def test_a_request_that_is_sent_again_does_nothing_more(scheduler: Any, name: str) -> None:
     again = {"expression": "rate(1 day)", "State": "DISABLED", "ClientToken": name}
     made = create(scheduler, name, arn("q"), **again)
@@ -217,7 +217,7 @@ WRONG += [
 ]  # fmt: skip
 
 
-@pytest.mark.promise(131)
+@pytest.mark.promise(132)
 @pytest.mark.parametrize("members, message", WRONG, ids=[str(n) for n in range(len(WRONG))])
 def test_what_makes_no_sense_is_refused(
     scheduler: Any, name: str, members: dict[str, Any], message: str
@@ -238,7 +238,7 @@ def test_what_is_not_there(scheduler: Any, name: str) -> None:
 # Targets.
 
 
-@pytest.mark.promise(133)
+@pytest.mark.promise(134)
 def test_a_queue_gets_the_input_with_its_keywords(scheduler: Any, sqs: Any, name: str) -> None:
     fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
     url = sqs.create_queue(QueueName=f"{name}.fifo", Attributes=fifo)["QueueUrl"]
@@ -261,7 +261,7 @@ def test_a_queue_gets_the_input_with_its_keywords(scheduler: Any, sqs: Any, name
     until(deleted, 30, "its deletion")
 
 
-@pytest.mark.promise(133)
+@pytest.mark.promise(134)
 def test_a_function_is_invoked(server: Served, scheduler: Any, name: str) -> None:
     note = Path(server.log).parent / f"{name}.note"
     file = Path(server.log).parent / "app.py"
@@ -287,7 +287,7 @@ def test_a_function_is_invoked(server: Served, scheduler: Any, name: str) -> Non
     }  # fmt: skip
 
 
-@pytest.mark.promise(133)
+@pytest.mark.promise(134)
 def test_a_bus_and_any_operation(server: Served, scheduler: Any, sqs: Any, name: str) -> None:
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     events = server.client("events")
@@ -307,7 +307,7 @@ def test_a_bus_and_any_operation(server: Served, scheduler: Any, sqs: Any, name:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(133)
+@pytest.mark.promise(134)
 def test_targets_that_another_endpoint_has(tmp_path: Path, name: str) -> None:
     """moto's streams, topics and tables."""
     with moto_server() as moto:
@@ -351,7 +351,7 @@ def test_targets_that_another_endpoint_has(tmp_path: Path, name: str) -> None:
         assert served.stop() == 0
 
 
-@pytest.mark.promise(134)
+@pytest.mark.promise(135)
 def test_what_a_target_does_not_take_goes_to_the_dead_letter_queue(
     scheduler: Any, sqs: Any, name: str
 ) -> None:
@@ -388,7 +388,7 @@ def test_what_a_target_does_not_take_goes_to_the_dead_letter_queue(
     assert json.loads(letter["Body"])["stateMachineArn"] == machine
 
 
-@pytest.mark.promise(134)
+@pytest.mark.promise(135)
 def test_what_nothing_takes_is_in_the_log(server: Served, scheduler: Any, name: str) -> None:
     made = create(scheduler, name, arn(f"{name}-missing"))
     logged(server, "/aws/scheduler/failed-invocations", made)
@@ -405,7 +405,7 @@ def kill(served: Served) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(132)
+@pytest.mark.promise(133)
 def test_each_schedule_is_due_once_whatever_kills_the_server(tmp_path: Path, name: str) -> None:
     """Some come due before it is killed, some about then, some while no server runs; again with the next server."""
     url, total = "", 0
@@ -435,7 +435,7 @@ def test_each_schedule_is_due_once_whatever_kills_the_server(tmp_path: Path, nam
     assert len(seen) <= total + 3 * 16
 
 
-@pytest.mark.promise(134)
+@pytest.mark.promise(135)
 def test_what_is_too_old_when_there_is_a_server_again_is_a_dead_letter(tmp_path: Path, name: str) -> None:
     """Two schedules that came due ten minutes ago, in the state of a server that did not run then."""
     served = Served(tmp_path / "state")

@@ -111,7 +111,7 @@ def invoke(api: Any, name: str, event: Any = None) -> Any:
     return json.loads(result["Payload"].read()), result["ResponseMetadata"]["RequestId"]
 
 
-@pytest.mark.promise(186)
+@pytest.mark.promise(187)
 def test_sentry(api: Any, deploy: Deploy, layers: list[str]) -> None:
     name = deploy(SENTRY, Layers=layers, Timeout=30, MemorySize=256)
     failed, id = invoke(api, name, "fail")
@@ -119,7 +119,7 @@ def test_sentry(api: Any, deploy: Deploy, layers: list[str]) -> None:
     assert invoke(api, name)[0] == [["ValueError", id]]
 
 
-@pytest.mark.promise(186)
+@pytest.mark.promise(187)
 def test_x_ray(api: Any, deploy: Deploy, layers: list[str]) -> None:
     name = deploy(XRAY, Layers=layers, Timeout=30, MemorySize=256, TracingConfig={"Mode": "Active"})
     for _ in range(2):
@@ -128,7 +128,7 @@ def test_x_ray(api: Any, deploy: Deploy, layers: list[str]) -> None:
         assert (f"Root={trace}", f"Parent={parent}", subsegment) == (root, parent_field, "work")
 
 
-@pytest.mark.promise(186)
+@pytest.mark.promise(187)
 def test_powertools(server: Served, api: Any, deploy: Deploy, layers: list[str]) -> None:
     name = deploy(POWERTOOLS, Layers=layers, Timeout=30, MemorySize=256)
     records = [
@@ -157,7 +157,7 @@ def test_powertools(server: Served, api: Any, deploy: Deploy, layers: list[str])
     assert own == []  # no false warning
 
 
-@pytest.mark.promise(186)
+@pytest.mark.promise(187)
 def test_opentelemetry_s_layer(api: Any, deploy: Deploy, layers: list[str]) -> None:
     variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel-instrument"}}
     name = deploy(OTEL, Layers=layers, Timeout=30, MemorySize=256, Environment=variables)

@@ -65,7 +65,7 @@ def gone(sqs: Any) -> str:
     return arn
 
 
-@pytest.mark.promise(260)
+@pytest.mark.promise(261)
 def test_a_topics(total: Total, sns: Any, sqs: Any, gone: str) -> None:
     topic = sns.create_topic(Name="metered")["TopicArn"]
     url, target = queue(sqs, "metered-topic")
@@ -94,7 +94,7 @@ def test_a_topics(total: Total, sns: Any, sqs: Any, gone: str) -> None:
     assert total("SNS:PublishSize", unit="Bytes", TopicName="metered") == len("plain") + len('{"kind":"a"}')
 
 
-@pytest.mark.promise(260)
+@pytest.mark.promise(261)
 def test_a_rules(total: Total, events: Any, sqs: Any, gone: str) -> None:
     url, target = queue(sqs, "metered-rule")
     letters, dead = queue(sqs, "metered-rule-dead")
@@ -120,7 +120,7 @@ def test_a_rules(total: Total, events: Any, sqs: Any, gone: str) -> None:
     assert total("Events:MatchedEvents") >= 2 and total("Events:InvocationsCreated") >= 6
 
 
-@pytest.mark.promise(260)
+@pytest.mark.promise(261)
 def test_a_schedules(total: Total, server: Served, sqs: Any, gone: str) -> None:
     scheduler = server.client("scheduler")
     scheduler.create_schedule_group(Name="metered")
@@ -148,7 +148,7 @@ def echo(server: Served, tmp_path_factory: pytest.TempPathFactory) -> str:
     return function(server, "metered", SOURCE, tmp_path_factory.mktemp("metered"))
 
 
-@pytest.mark.promise(260)
+@pytest.mark.promise(261)
 def test_an_http_apis(total: Total, server: Served, echo: str) -> None:
     client = server.client("apigatewayv2")
     api = http_apis.made(client, echo, "GET /x")
@@ -173,7 +173,7 @@ def test_an_http_apis(total: Total, server: Served, echo: str) -> None:
     assert total("ApiGateway:DataProcessed", unit="Bytes", ApiId=api) > 0
 
 
-@pytest.mark.promise(260)
+@pytest.mark.promise(261)
 def test_a_rest_apis(total: Total, server: Served, echo: str) -> None:
     client = server.client("apigateway")
     made = client.create_rest_api(name="metered")
@@ -194,7 +194,7 @@ def test_a_rest_apis(total: Total, server: Served, echo: str) -> None:
     assert total("ApiGateway:IntegrationLatency", "SampleCount", "Milliseconds", ApiName="metered") == 2
 
 
-@pytest.mark.promise(260)
+@pytest.mark.promise(261)
 def test_a_web_socket_apis(total: Total, server: Served, tmp_path: Path) -> None:
     arn = function(server, "metered-socket", FAILING, tmp_path)
     api = web_sockets.made(server.client("apigatewayv2"), arn, "$connect", "known")
@@ -209,7 +209,7 @@ def test_a_web_socket_apis(total: Total, server: Served, tmp_path: Path) -> None
         comes(total, wanted, ApiId=api, Stage="dev")
 
 
-@pytest.mark.promise(260)
+@pytest.mark.promise(261)
 def test_a_function_urls(total: Total, server: Served, api: Any, echo: str) -> None:
     url = urlsplit(api.create_function_url_config(FunctionName="metered", AuthType="NONE")["FunctionUrl"])
     at = urlsplit(server.url)
@@ -224,7 +224,7 @@ def test_a_function_urls(total: Total, server: Served, api: Any, echo: str) -> N
     assert total("Lambda:UrlRequestLatency", "SampleCount", "Milliseconds", FunctionName="metered") == 3
 
 
-@pytest.mark.promise(260)
+@pytest.mark.promise(261)
 def test_a_pipes(total: Total, server: Served, sqs: Any) -> None:
     source, source_arn = queue(sqs, "metered-pipe")
     target, target_arn = queue(sqs, "metered-piped")

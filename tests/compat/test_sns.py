@@ -35,7 +35,7 @@ def bodies(sqs: Any, url: str, count: int) -> list[str]:
 # Delivery.
 
 
-@pytest.mark.promise(126)
+@pytest.mark.promise(127)
 def test_a_queue_gets_the_envelope(sns: Any, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name)
     its = topic(sns, name)
@@ -66,7 +66,7 @@ def test_a_queue_gets_the_envelope(sns: Any, sqs: Any, name: str) -> None:
     assert "MessageAttributes" not in message
 
 
-@pytest.mark.promise(126)
+@pytest.mark.promise(127)
 def test_a_queue_gets_the_raw_message_with_its_attributes(sns: Any, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name)
     its = topic(sns, name)
@@ -82,7 +82,7 @@ def test_a_queue_gets_the_raw_message_with_its_attributes(sns: Any, sqs: Any, na
     assert message["MessageAttributes"] == attributes
 
 
-@pytest.mark.promise(126)
+@pytest.mark.promise(127)
 def test_a_function_gets_a_record(server: Served, sns: Any, name: str, tmp_path: Path) -> None:
     note = server.log.parent / f"{name}.notes"
     (tmp_path / "app.py").write_text(NOTES)
@@ -116,7 +116,7 @@ def test_a_function_gets_a_record(server: Served, sns: Any, name: str, tmp_path:
     }  # fmt: skip
 
 
-@pytest.mark.promise(127)
+@pytest.mark.promise(128)
 def test_what_was_published_outlives_a_kill(tmp_path: Path, name: str) -> None:
     """Deliveries to a queue that could not be reached, the topic and its subscription."""
     first = Served(tmp_path / "state")
@@ -139,7 +139,7 @@ def test_what_was_published_outlives_a_kill(tmp_path: Path, name: str) -> None:
     assert alive.stop() == 0
 
 
-@pytest.mark.promise(127)
+@pytest.mark.promise(128)
 def test_events_and_function_destinations_come_to_topics(
     server: Served, sns: Any, sqs: Any, name: str, tmp_path: Path
 ) -> None:
@@ -169,7 +169,7 @@ def test_events_and_function_destinations_come_to_topics(
 # Filters.
 
 
-@pytest.mark.promise(128)
+@pytest.mark.promise(129)
 def test_a_subscription_gets_what_its_filter_takes(sns: Any, sqs: Any, name: str) -> None:
     its = topic(sns, name)
     urls = {}
@@ -211,7 +211,7 @@ def test_a_subscription_gets_what_its_filter_takes(sns: Any, sqs: Any, name: str
 # FIFO.
 
 
-@pytest.mark.promise(129)
+@pytest.mark.promise(130)
 def test_a_fifo_topic_keeps_the_order_of_a_group_and_takes_a_message_once(
     sns: Any, sqs: Any, name: str
 ) -> None:
@@ -261,7 +261,7 @@ def test_a_fifo_topic_keeps_the_order_of_a_group_and_takes_a_message_once(
     )  # fmt: skip
 
 
-@pytest.mark.promise(129)
+@pytest.mark.promise(130)
 def test_what_a_fifo_topic_took_is_known_after_a_kill(tmp_path: Path, name: str) -> None:
     """With no subscription, too, where there is no delivery whose commit it could be in."""
     dead = Served(tmp_path / "state")
@@ -283,7 +283,7 @@ def test_what_a_fifo_topic_took_is_known_after_a_kill(tmp_path: Path, name: str)
 # Batches.
 
 
-@pytest.mark.promise(126)
+@pytest.mark.promise(127)
 def test_an_entry_that_is_wrong_refuses_its_batch(sns: Any, sqs: Any, name: str) -> None:
     url, arn = queue(sqs, name)
     its = topic(sns, name)
@@ -317,7 +317,7 @@ def test_an_entry_that_is_wrong_refuses_its_batch(sns: Any, sqs: Any, name: str)
     sns.publish(TopicArn=its, Message="x" * 262_144)
 
 
-@pytest.mark.promise(130)
+@pytest.mark.promise(131)
 def test_what_nothing_takes_is_in_the_log(server: Served, sns: Any, name: str) -> None:
     its = topic(sns, name)
     subscribed(sns, its, "sqs", f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}-nowhere")

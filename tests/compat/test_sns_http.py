@@ -62,7 +62,7 @@ def policy(retries: int) -> str:
     return json.dumps({"healthyRetryPolicy": {"numRetries": retries, "numNoDelayRetries": retries}})
 
 
-@pytest.mark.promise(130)
+@pytest.mark.promise(131)
 def test_an_http_endpoint_confirms_and_gets_messages(sns: Any, name: str, receiver: Receiver) -> None:
     its = topic(sns, name)
     made = sns.subscribe(TopicArn=its, Protocol="http", Endpoint=receiver.url)
@@ -101,7 +101,7 @@ def test_an_http_endpoint_confirms_and_gets_messages(sns: Any, name: str, receiv
     assert sns.get_topic_attributes(TopicArn=its)["Attributes"]["SubscriptionsDeleted"] == "1"
 
 
-@pytest.mark.promise(130)
+@pytest.mark.promise(131)
 def test_a_link_does_nothing_but_what_it_is_for(server: Served, sns: Any, name: str) -> None:
     its = topic(sns, name)
     link = f"{server.url}/_stoker/sns?Action=DeleteTopic&Version=2010-03-31&TopicArn={its}"
@@ -115,7 +115,7 @@ def test_a_link_does_nothing_but_what_it_is_for(server: Served, sns: Any, name: 
     assert sns.get_topic_attributes(TopicArn=its)["Attributes"]["TopicArn"] == its
 
 
-@pytest.mark.promise(130)
+@pytest.mark.promise(131)
 def test_what_an_endpoint_does_not_take_is_retried_and_then_a_dead_letter(
     sns: Any, sqs: Any, name: str, receiver: Receiver
 ) -> None:

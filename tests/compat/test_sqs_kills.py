@@ -129,7 +129,7 @@ def receive(book: Book, client: Client, queue: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(101, 102)
+@pytest.mark.promise(102, 103)
 @pytest.mark.timeout(120 + 20 * KILLS)
 def test_nothing_is_lost_and_nothing_comes_back(tmp_path: Path) -> None:
     with socket.socket() as free:

@@ -24,7 +24,7 @@ def refused(code: str, call: Callable[..., Any], **members: Any) -> str:
     return str(error.value.response["Error"]["Message"])
 
 
-@pytest.mark.promise(169)
+@pytest.mark.promise(170)
 def test_events_are_awss_in_awss_order(cloud: Any, name: str) -> None:
     id = created(cloud, name)
     assert status(cloud, name) == "CREATE_COMPLETE"
@@ -51,7 +51,7 @@ def test_events_are_awss_in_awss_order(cloud: Any, name: str) -> None:
     assert "does not exist" in refused("ValidationError", cloud.describe_stacks, StackName=name)
 
 
-@pytest.mark.promise(169)
+@pytest.mark.promise(170)
 def test_the_same_again_is_no_update(cloud: Any, name: str) -> None:
     id = created(cloud, name)
     same = {"StackName": name, "TemplateBody": body(), "Capabilities": ALL}
@@ -70,7 +70,7 @@ def test_the_same_again_is_no_update(cloud: Any, name: str) -> None:
     cloud.delete_stack(StackName=id)
 
 
-@pytest.mark.promise(169)
+@pytest.mark.promise(170)
 def test_a_creation_that_fails_leaves_nothing(server: Served, cloud: Any, api: Any, name: str) -> None:
     created(cloud, name, Fails="yes")
     assert status(cloud, name) == "ROLLBACK_COMPLETE"
@@ -103,7 +103,7 @@ def test_a_service_that_is_not_here(cloud: Any, name: str, kind: str) -> None:
         cloud.describe_stacks(StackName=name)
 
 
-@pytest.mark.promise(169)
+@pytest.mark.promise(170)
 def test_an_update_that_fails_is_rolled_back(server: Served, cloud: Any, api: Any, name: str) -> None:
     created(cloud, name)
     before = outputs(cloud, name)
@@ -135,7 +135,7 @@ def test_an_update_that_fails_is_rolled_back(server: Served, cloud: Any, api: An
     cloud.delete_stack(StackName=name)
 
 
-@pytest.mark.promise(169)
+@pytest.mark.promise(170)
 def test_replacements_and_what_is_retained(server: Served, cloud: Any, name: str) -> None:
     def queues(first: str, **more: Any) -> str:
         first_ = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": f"{name}-{first}"}, **more}
@@ -193,7 +193,7 @@ def test_what_a_template_no_longer_says_is_the_default(cloud: Any, api: Any, nam
     cloud.delete_stack(StackName=name)
 
 
-@pytest.mark.promise(169)
+@pytest.mark.promise(170)
 def test_exports_hold_what_others_import(cloud: Any, name: str) -> None:
     queue = {"Type": "AWS::SQS::Queue"}
     export = {"Arn": {"Value": {"Fn::GetAtt": ["Q", "Arn"]}, "Export": {"Name": f"{name}-arn"}}}
@@ -212,7 +212,7 @@ def test_exports_hold_what_others_import(cloud: Any, name: str) -> None:
     cloud.delete_stack(StackName=name)
 
 
-@pytest.mark.promise(169)
+@pytest.mark.promise(170)
 @pytest.mark.parametrize(
     ("document", "message"),
     [
@@ -253,7 +253,7 @@ def test_a_template_is_summarised(cloud: Any) -> None:
     assert [each["ParameterKey"] for each in checked["Parameters"]] == ["Fails", "Depth"]
 
 
-@pytest.mark.promise(171)
+@pytest.mark.promise(172)
 def test_types_of_other_services_are_passed_on(tmp_path: Path) -> None:
     def document(**statement: Any) -> dict[str, Any]:
         return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}
@@ -322,7 +322,7 @@ def test_types_of_other_services_are_passed_on(tmp_path: Path) -> None:
         assert served.stop() == 0
 
 
-@pytest.mark.promise(172)
+@pytest.mark.promise(173)
 @pytest.mark.parametrize("verb", ["create", "update"])
 def test_a_server_killed_in_the_middle_goes_on(tmp_path: Path, verb: str) -> None:
     """Whatever it had done by then: it is rolled back at the next start, and the next deployment goes on."""

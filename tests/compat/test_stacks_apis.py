@@ -86,7 +86,7 @@ def outputs(api: Any, name: str, template: dict[str, Any], operation: str) -> di
     return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
 
 
-@pytest.mark.promise(168)
+@pytest.mark.promise(169)
 def test_a_functions_api_events(server: Served, stack: tuple[Any, str]) -> None:
     api, name = stack
     made = outputs(api, name, TEMPLATE, "create_stack")
@@ -111,7 +111,7 @@ def test_a_functions_api_events(server: Served, stack: tuple[Any, str]) -> None:
     assert get("Http", "/items/8").json == ["2.0", "/items/8", {"id": "8"}]
 
 
-@pytest.mark.promise(219)
+@pytest.mark.promise(220)
 def test_a_web_socket_api(server: Served, stack: tuple[Any, str]) -> None:
     """Of CloudFormation's own types; its function's reply is sent back."""
     api, name = stack

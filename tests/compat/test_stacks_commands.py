@@ -35,7 +35,7 @@ def template(tmp_path: Path) -> Callable[[str], Path]:
     return copied
 
 
-@pytest.mark.promise(168)
+@pytest.mark.promise(169)
 def test_a_template_from_its_deployment_to_its_end(
     run: Run, cloud: Any, api: Any, template: Callable[[str], Path], name: str
 ) -> None:
@@ -66,7 +66,7 @@ def test_a_template_from_its_deployment_to_its_end(
     assert run("delete", name) == (1, f"{name} is no stack\n", "")
 
 
-@pytest.mark.promise(168)
+@pytest.mark.promise(169)
 def test_a_bus_and_a_queue(
     run: Run, server: Served, cloud: Any, api: Any, template: Callable[[str], Path], name: str
 ) -> None:
@@ -87,7 +87,7 @@ def test_a_bus_and_a_queue(
     assert [each["Name"] for each in buses if each["Name"].startswith(name)] == []
 
 
-@pytest.mark.promise(168)
+@pytest.mark.promise(169)
 def test_a_topic_and_conditions(
     run: Run, server: Served, cloud: Any, template: Callable[[str], Path], name: str
 ) -> None:
@@ -111,7 +111,7 @@ def test_a_topic_and_conditions(
     assert run("delete", name)[0] == 0
 
 
-@pytest.mark.promise(168)
+@pytest.mark.promise(169)
 def test_schedules(run: Run, server: Served, cloud: Any, template: Callable[[str], Path], name: str) -> None:
     path = template("nightly")
     assert run("deploy", str(path), "--stack", name)[0] == 0
@@ -125,7 +125,7 @@ def test_schedules(run: Run, server: Served, cloud: Any, template: Callable[[str
     assert [each["Name"] for each in groups if each["Name"].startswith(name)] == []
 
 
-@pytest.mark.promise(168)
+@pytest.mark.promise(169)
 def test_a_layer_versions_and_an_alias(
     run: Run, cloud: Any, api: Any, template: Callable[[str], Path], name: str
 ) -> None:
@@ -163,7 +163,7 @@ def test_what_a_template_names_and_is_not_there(run: Run, tmp_path: Path, name: 
     assert "YAML not well-formed" in run("deploy", str(path), "--stack", name)[2]
 
 
-@pytest.mark.promise(170)
+@pytest.mark.promise(171)
 def test_requirements_are_installed_once(
     run: Run, cloud: Any, api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -202,7 +202,7 @@ def test_requirements_are_installed_once(
 
 
 @needs_aws_cli
-@pytest.mark.promise(169)
+@pytest.mark.promise(170)
 def test_aws_cloudformation_deploy(server: Served, cloud: Any, tmp_path: Path, name: str) -> None:
     path = tmp_path / "template.json"
     path.write_text(body())

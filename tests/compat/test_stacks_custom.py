@@ -61,7 +61,7 @@ def events(server: Served, queue: str, count: int) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.promise(223)
+@pytest.mark.promise(224)
 def test_a_custom_resource_lives_and_ends(server: Served, cloud: Any, name: str) -> None:
     id = cloud.create_stack(StackName=name, TemplateBody=template({"Word": "a", "Many": [1, True]}))[
         "StackId"
@@ -103,7 +103,7 @@ def test_a_custom_resource_lives_and_ends(server: Served, cloud: Any, name: str)
     cloud.delete_stack(StackName=name)
 
 
-@pytest.mark.promise(223)
+@pytest.mark.promise(224)
 def test_a_creation_that_a_function_refuses(server: Served, cloud: Any, name: str) -> None:
     """What it says it made all the same is deleted."""
     kept = {"Word": "a", "Fails": True}
@@ -127,7 +127,7 @@ def test_a_token_that_is_none(cloud: Any, name: str) -> None:
     cloud.delete_stack(StackName=name)
 
 
-@pytest.mark.promise(224)
+@pytest.mark.promise(225)
 def test_stacks_within_stacks(server: Served, cloud: Any, name: str) -> None:
     import hashlib
 
@@ -181,7 +181,7 @@ def test_a_type_that_no_condition_lets_in(cloud: Any, name: str) -> None:
     cloud.delete_stack(StackName=name)
 
 
-@pytest.mark.promise(224)
+@pytest.mark.promise(225)
 def test_local_templates_and_documents(
     run: Run, server: Served, cloud: Any, api: Any, tmp_path: Path, name: str
 ) -> None:

@@ -28,7 +28,7 @@ def refused(call: Any, **members: Any) -> str:
     return str(error.value.response["Error"]["Message"])
 
 
-@pytest.mark.promise(282)
+@pytest.mark.promise(283)
 def test_a_loop_is_what_it_repeats(cloud: Any, name: str) -> None:
     queue = {"Type": QUEUE, "Properties": {"DelaySeconds": {"Fn::Length": {"Ref": "Names"}}}}
     loop = ["N", {"Ref": "Names"}, {"Queue${N}": queue}]
@@ -49,7 +49,7 @@ def test_a_loop_is_what_it_repeats(cloud: Any, name: str) -> None:
     cloud.delete_stack(StackName=name)
 
 
-@pytest.mark.promise(282)
+@pytest.mark.promise(283)
 def test_code_in_a_loop_is_packed_for_each(run: Run, api: Any, cloud: Any, name: str, tmp_path: Path) -> None:
     for word in ("one", "two"):
         (tmp_path / "services" / word).mkdir(parents=True)
@@ -99,7 +99,7 @@ def test_what_a_deployment_brings_is_what_it_says(server: Served) -> None:
     assert json.loads(send("POST", listed)[1]) == []
 
 
-@pytest.mark.promise(282)
+@pytest.mark.promise(283)
 def test_a_rule_that_does_not_hold_stops_everything(cloud: Any, name: str) -> None:
     held = {"Fn::Contains": [["dev", "test"], {"Ref": "Stage"}]}
     rule = {"Assertions": [{"Assert": held, "AssertDescription": "Stage is dev or test"}]}
@@ -117,7 +117,7 @@ def test_a_rule_that_does_not_hold_stops_everything(cloud: Any, name: str) -> No
     cloud.delete_stack(StackName=name)
 
 
-@pytest.mark.promise(286)
+@pytest.mark.promise(287)
 def test_an_update_that_is_cancelled_goes_back(server: Served, cloud: Any, name: str) -> None:
     def body(count: int, delay: int) -> str:
         each = {"Type": QUEUE, "Properties": {"DelaySeconds": delay}}
@@ -149,7 +149,7 @@ def test_an_update_that_is_cancelled_goes_back(server: Served, cloud: Any, name:
     cloud.delete_stack(StackName=name)
 
 
-@pytest.mark.promise(286)
+@pytest.mark.promise(287)
 def test_a_protected_stack_stays(run: Run, cloud: Any, name: str) -> None:
     body = json.dumps({"Resources": {"Q": {"Type": QUEUE}}})
     cloud.create_stack(StackName=name, TemplateBody=body, EnableTerminationProtection=True)
@@ -163,7 +163,7 @@ def test_a_protected_stack_stays(run: Run, cloud: Any, name: str) -> None:
     assert run("delete", name)[0] == 0
 
 
-@pytest.mark.promise(286)
+@pytest.mark.promise(287)
 def test_a_value_that_is_not_to_be_echoed_is_shown_nowhere(cloud: Any, server: Any, name: str) -> None:
     secret = "s3cret-of-nobody"
     body = json.dumps({
@@ -198,7 +198,7 @@ def test_a_value_that_is_not_to_be_echoed_is_shown_nowhere(cloud: Any, server: A
     cloud.delete_stack(StackName=name)
 
 
-@pytest.mark.promise(286)
+@pytest.mark.promise(287)
 def test_a_replacement_is_made_first_and_the_old_one_goes_when_all_is_done(cloud: Any, name: str) -> None:
     def body(word: str, delay: int) -> str:
         other = {"Type": QUEUE, "Properties": {"DelaySeconds": delay}, "DependsOn": "Q"}

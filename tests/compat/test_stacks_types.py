@@ -93,7 +93,7 @@ def document(**changes: dict[str, Any]) -> str:
     return json.dumps({"Resources": made, "Outputs": values})
 
 
-@pytest.mark.promise(171)
+@pytest.mark.promise(172)
 def test_types_that_one_operation_makes(whole: Served, name: str) -> None:
     from apis import send
 

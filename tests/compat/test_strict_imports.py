@@ -78,7 +78,7 @@ def create(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     assert served.stop() == 0
 
 
-@pytest.mark.promise(190)
+@pytest.mark.promise(191)
 @pytest.mark.parametrize(
     "variables", [{}, {"PYTHONHASHSEED": "1"}]
 )  # forked from the zygote, and a new program
@@ -90,7 +90,7 @@ def test_what_this_machine_has_is_not_there(create: Create, variables: dict[str,
     assert all(found[name] is True for name in EVERYWHERE), found
 
 
-@pytest.mark.promise(190)
+@pytest.mark.promise(191)
 def test_what_is_in_the_package_or_a_layer_is(create: Create) -> None:
     layer = zipped(
         **{
@@ -110,7 +110,7 @@ def handler(event, context):
     assert run({}) == [1, 2, 3, 4]
 
 
-@pytest.mark.promise(190)
+@pytest.mark.promise(191)
 def test_what_is_installed_is_listed_alike(create: Create) -> None:
     """By importlib.metadata, as SDKs ask."""
     source = """
@@ -130,7 +130,7 @@ def handler(event, context):
     assert set(listed) <= runtime | {"ours", "snapshot-restore-py"}
 
 
-@pytest.mark.promise(190)
+@pytest.mark.promise(191)
 def test_the_error_is_awss(create: Create) -> None:
     failed = create(**{"app.py": "import pytest\ndef handler(e, c): ...\n"})({})
     assert failed["errorType"] == "Runtime.ImportModuleError"

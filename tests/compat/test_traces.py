@@ -155,7 +155,7 @@ def invoke(api: Any, name: str, event: Any = None, trace: str = "", **more: Any)
     return json.loads(payload) if payload else None, header
 
 
-@pytest.mark.promise(293)
+@pytest.mark.promise(294)
 def test_one_request_across_functions_the_bus_and_a_queue_is_one_trace(
     exported: Served, receiver: Receiver
 ) -> None:
@@ -208,7 +208,7 @@ def test_one_request_across_functions_the_bus_and_a_queue_is_one_trace(
     assert has["cloud.resource_id"] == "arn:aws:lambda:us-east-1:000000000000:function:second"
 
 
-@pytest.mark.promise(294)
+@pytest.mark.promise(295)
 @pytest.mark.parametrize("flag", ["01", "00"])
 def test_traceparent_in_and_out_of_a_function_url(
     server: Served, api: Any, xray: Any, named: str, flag: str
@@ -233,7 +233,7 @@ def test_traceparent_in_and_out_of_a_function_url(
     assert "traceparent" not in headers
 
 
-@pytest.mark.promise(295)
+@pytest.mark.promise(296)
 def test_who_decides_what_is_traced(api: Any, xray: Any, named: str) -> None:
     """The caller; else the function, where it is Active."""
     made(api, named)
@@ -262,7 +262,7 @@ def test_who_decides_what_is_traced(api: Any, xray: Any, named: str) -> None:
     assert sorted(xray.batch_get_traces(TraceIds=ids)["UnprocessedTraceIds"]) == sorted(ids)
 
 
-@pytest.mark.promise(295)
+@pytest.mark.promise(296)
 def test_a_throttled_request_is_in_its_trace(api: Any, xray: Any, named: str) -> None:
     made(api, named)
     api.put_function_concurrency(FunctionName=named, ReservedConcurrentExecutions=0)
@@ -273,7 +273,7 @@ def test_a_throttled_request_is_in_its_trace(api: Any, xray: Any, named: str) ->
     assert own["throttle"] is True and own["http"]["response"]["status"] == 429
 
 
-@pytest.mark.promise(293)
+@pytest.mark.promise(294)
 def test_an_event_s_attempts_and_its_destination(
     api: Any, sqs: Any, xray: Any, named: str, name: str
 ) -> None:
@@ -312,7 +312,7 @@ def test_an_event_s_attempts_and_its_destination(
     assert [each["Id"] for each in summaries] == [root] and summaries[0]["HasFault"]
 
 
-@pytest.mark.promise(293)
+@pytest.mark.promise(294)
 def test_a_topic_hands_its_trace_on(api: Any, sns: Any, xray: Any, named: str, name: str) -> None:
     function = made(api, named)
     topic = sns.create_topic(Name=name)["TopicArn"]
@@ -331,7 +331,7 @@ def test_a_topic_hands_its_trace_on(api: Any, sns: Any, xray: Any, named: str, n
     assert by_origin[LAMBDA]["parent_id"] == by_origin["AWS::SNS"]["id"]
 
 
-@pytest.mark.promise(296)
+@pytest.mark.promise(297)
 def test_a_batch_is_linked_to_its_messages_traces(
     api: Any, sqs: Any, xray: Any, named: str, name: str
 ) -> None:
@@ -375,7 +375,7 @@ def test_a_batch_is_linked_to_its_messages_traces(
 
 
 @needs_sdks
-@pytest.mark.promise(297)
+@pytest.mark.promise(298)
 def test_the_sdk_s_subsegments_are_lambda_s(api: Any, xray: Any, named: str) -> None:
     layers = sdks_layer(api, {})
     made(api, named, XRAY, Layers=layers, MemorySize=256, TracingConfig={"Mode": "Active"})
@@ -426,7 +426,7 @@ def rest_api(server: Served, name: str, arn: str, traced: bool) -> str:
     return f"{server.url}/_aws/execute-api/{id}/live"
 
 
-@pytest.mark.promise(329)
+@pytest.mark.promise(330)
 def test_a_stage_of_a_rest_api_is_in_its_trace(server: Served, api: Any, xray: Any, named: str) -> None:
     source = (
         "import os\ndef handler(event, context):\n"
@@ -468,7 +468,7 @@ def test_a_stage_of_a_rest_api_is_in_its_trace(server: Served, api: Any, xray: A
     assert xray.batch_get_traces(TraceIds=[root])["UnprocessedTraceIds"] == [root]
 
 
-@pytest.mark.promise(329)
+@pytest.mark.promise(330)
 def test_a_rest_api_s_stage_is_exported(tmp_path: Path) -> None:
     """Where every trace is, its stage need not be one that traces."""
     receiver = Receiver()

@@ -84,7 +84,7 @@ def everything_else_goes_on(api: Any, tmp_path: Path) -> None:
     api.delete_function(FunctionName="small")
 
 
-@pytest.mark.promise(91)
+@pytest.mark.promise(92)
 def test_a_large_package_that_is_being_unpacked(served: Served, tmp_path: Path) -> None:
     wanted = request(
         "large", {"ZipFile": large()}
@@ -138,7 +138,7 @@ def test_a_server_that_is_killed_while_it_unpacks(tmp_path: Path) -> None:
     assert server.stop() == 0
 
 
-@pytest.mark.promise(91)
+@pytest.mark.promise(92)
 def test_code_that_s3_is_slow_to_send(tmp_path: Path) -> None:
     go = threading.Event()
     asked = threading.Event()

@@ -54,7 +54,7 @@ def table(server: Served, name: str, **keys: str) -> str:
     return arn
 
 
-@pytest.mark.promise(135)
+@pytest.mark.promise(136)
 def test_moto_is_started_watched_and_ended(tmp_path: Path) -> None:
     pytest.importorskip("moto")
     server = Served(tmp_path / "state", "--aws", "moto")
@@ -80,7 +80,7 @@ def test_moto_is_started_watched_and_ended(tmp_path: Path) -> None:
     assert len(re.findall(r"moto's server ends with this one, and what it had .* is gone", log)) == 1
 
 
-@pytest.mark.promise(135)
+@pytest.mark.promise(136)
 def test_moto_does_not_outlive_a_server_that_is_killed(tmp_path: Path) -> None:
     pytest.importorskip("moto")
     server = Served(tmp_path / "state", "--aws", "moto")
@@ -138,7 +138,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert aws.stop() == 0
 
 
-@pytest.mark.promise(136)
+@pytest.mark.promise(137)
 def test_requests_to_aws_are_signed_with_the_users_credentials(real: Served) -> None:
     assert "AWS, with your credentials" in real.log.read_text()
     assert table(real, "t").endswith("table/t")
@@ -157,7 +157,7 @@ def test_requests_to_aws_are_signed_with_the_users_credentials(real: Served) -> 
         assert response.read() == b"body"
 
 
-@pytest.mark.promise(136)
+@pytest.mark.promise(137)
 def test_chunks_that_were_signed_go_on_without_their_signatures(real: Served) -> None:
     s3 = real.client("s3")
     s3.create_bucket(Bucket="chunks")

@@ -41,7 +41,7 @@ def serve(tmp_path: Path) -> Callable[..., Served]:
     return lambda *options: Served(tmp_path / "state", *options)
 
 
-@pytest.mark.promise(188)
+@pytest.mark.promise(189)
 def test_strictly_it_is_a_403(serve: Callable[..., Served], tmp_path: Path) -> None:
     served = serve("--strict")
     try:
@@ -57,7 +57,7 @@ def test_strictly_it_is_a_403(serve: Callable[..., Served], tmp_path: Path) -> N
         assert served.stop() == 0
 
 
-@pytest.mark.promise(188)
+@pytest.mark.promise(189)
 def test_else_one_line_says_so(serve: Callable[..., Served], tmp_path: Path) -> None:
     served = serve()
     try:

@@ -26,7 +26,7 @@ def create(api: Any, subnet: str, group: str) -> Any:
     )  # fmt: skip
 
 
-@pytest.mark.promise(191)
+@pytest.mark.promise(192)
 def test_the_vpc_is_the_subnet_s(server: Served, moto: str) -> None:
     api = server.client()
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -41,7 +41,7 @@ def test_the_vpc_is_the_subnet_s(server: Served, moto: str) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.promise(191)
+@pytest.mark.promise(192)
 def test_a_subnet_that_is_not_there(server: Served) -> None:
     api = server.client()
     with pytest.raises(api.exceptions.InvalidParameterValueException) as refused:

@@ -154,7 +154,7 @@ def at_once(lines: list[Line], do: Callable[[Line], Any]) -> list[Any]:
         return list(pool.map(do, lines))
 
 
-@pytest.mark.promise(330)
+@pytest.mark.promise(331)
 def test_what_changes_is_seen_at_once_on_every_connection(served: Served) -> None:
     client = deploy(served)
     lines = [line for some in lines_to_both(served, 3).values() for line in some]
@@ -175,7 +175,7 @@ def test_what_changes_is_seen_at_once_on_every_connection(served: Served) -> Non
     assert {line.invoke()[0] for line in lines} == {404}
 
 
-@pytest.mark.promise(330)
+@pytest.mark.promise(331)
 def test_a_function_url_is_served_by_both_and_follows_its_changes(served: Served) -> None:
     client = deploy(served)
     lines = [line for some in lines_to_both(served).values() for line in some]
@@ -188,7 +188,7 @@ def test_a_function_url_is_served_by_both_and_follows_its_changes(served: Served
     assert {line.get(path)[0] for line in lines} == {line.get("/x", host=host)[0] for line in lines} == {403}
 
 
-@pytest.mark.promise(331)
+@pytest.mark.promise(332)
 def test_a_limit_holds_over_both(served: Served, tmp_path: Path) -> None:
     client = deploy(served)
     found = lines_to_both(served, 6)
@@ -210,7 +210,7 @@ def test_a_limit_holds_over_both(served: Served, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.promise(331)
+@pytest.mark.promise(332)
 def test_the_accounts_limit_holds_over_both_to_the_unit(served: Served, tmp_path: Path) -> None:
     client = deploy(served)
     deploy(served, "other")
@@ -238,7 +238,7 @@ def test_the_accounts_limit_holds_over_both_to_the_unit(served: Served, tmp_path
     assert {line.invoke()[0] for line in lines[:20]} == {200}
 
 
-@pytest.mark.promise(332)
+@pytest.mark.promise(333)
 def test_sums_of_both_agree_to_the_unit(served: Served) -> None:
     client = deploy(served)
     found = lines_to_both(served, 4)
@@ -262,7 +262,7 @@ def test_sums_of_both_agree_to_the_unit(served: Served) -> None:
     assert reports == before + 50 * len(lines)
 
 
-@pytest.mark.promise(333)
+@pytest.mark.promise(334)
 def test_one_that_is_killed_loses_nothing_that_was_answered_and_is_replaced(served: Served) -> None:
     client = deploy(served)
     found = lines_to_both(served, 3)
@@ -301,7 +301,7 @@ def test_one_that_is_killed_loses_nothing_that_was_answered_and_is_replaced(serv
     assert {line.invoke()[1][0] for some in again.values() for line in some} == {"2"}
 
 
-@pytest.mark.promise(333)
+@pytest.mark.promise(334)
 def test_what_a_killed_one_held_is_given_back(served: Served, tmp_path: Path) -> None:
     client = deploy(served)
     acceptor, its, firsts = acceptors_line(served, lines_to_both(served))
@@ -316,7 +316,7 @@ def test_what_a_killed_one_held_is_given_back(served: Served, tmp_path: Path) ->
     until(lambda: firsts[0].invoke()[0] == 200, what="its place")
 
 
-@pytest.mark.promise(334)
+@pytest.mark.promise(335)
 def test_whatever_else_comes_on_a_connection_is_answered_as_by_one_process(served: Served) -> None:
     deploy(served)
     _, its, _ = acceptors_line(served, lines_to_both(served, 4))
@@ -330,7 +330,7 @@ def test_whatever_else_comes_on_a_connection_is_answered_as_by_one_process(serve
     assert its[3].invoke(name="nobody")[0] == 404
 
 
-@pytest.mark.promise(334)
+@pytest.mark.promise(335)
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_requests_behind_each_other_are_answered_in_order(served: Served, pieces: int) -> None:
     deploy(served)
@@ -353,7 +353,7 @@ def test_requests_behind_each_other_are_answered_in_order(served: Served, pieces
         assert lengths == [b"2", b"2", b"1", b"2"]
 
 
-@pytest.mark.promise(334)
+@pytest.mark.promise(335)
 def test_it_ends_with_what_runs_and_leaves_no_process(served: Served, tmp_path: Path) -> None:
     deploy(served)
     acceptor, its, firsts = acceptors_line(served, lines_to_both(served))
@@ -368,7 +368,7 @@ def test_it_ends_with_what_runs_and_leaves_no_process(served: Served, tmp_path: 
     assert not Path(f"/proc/{acceptor}").exists()
 
 
-@pytest.mark.promise(334)
+@pytest.mark.promise(335)
 def test_all_end_with_the_first_process(served: Served) -> None:
     deploy(served)
     found = lines_to_both(served)
@@ -378,7 +378,7 @@ def test_all_end_with_the_first_process(served: Served) -> None:
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (acceptor, *found)), what="all to end")
 
 
-@pytest.mark.promise(334)
+@pytest.mark.promise(335)
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -398,7 +398,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, options: tuple[str, ...], tex
     assert text in done.stderr
 
 
-@pytest.mark.promise(334)
+@pytest.mark.promise(335)
 def test_a_port_is_one_servers(tmp_path: Path) -> None:
     """Though several processes of one share it."""
     with contextlib.ExitStack() as stack:
@@ -411,7 +411,7 @@ def test_a_port_is_one_servers(tmp_path: Path) -> None:
                 listen(Options(port=ports.pop() if workers == 2 else next(iter(ports)), workers=workers))
 
 
-@pytest.mark.promise(330)
+@pytest.mark.promise(331)
 def test_a_change_does_not_wait_for_one_that_is_stopped(served: Served) -> None:
     """It is killed, and the next one knows of the change."""
     client = deploy(served)
@@ -424,7 +424,7 @@ def test_a_change_does_not_wait_for_one_that_is_stopped(served: Served) -> None:
     assert {line.invoke()[1][0] for some in again.values() for line in some} == {"2"}
 
 
-@pytest.mark.promise(332)
+@pytest.mark.promise(333)
 def test_who_watches_sees_the_events_of_all(served: Served) -> None:
     """Of one that is started while he does, too."""
     deploy(served)

@@ -20,7 +20,7 @@ def document(**more: Any) -> str:
     return json.dumps({name: value for name, value in whole.items() if value is not None})
 
 
-@pytest.mark.promise(298)
+@pytest.mark.promise(299)
 def test_segments_that_are_not_taken_are_named(xray: Any) -> None:
     wrong = {
         "ParseError": "no document", "MissingId": document(id=None), "InvalidId": document(id="xyz"),
@@ -44,7 +44,7 @@ def test_segments_that_are_not_taken_are_named(xray: Any) -> None:
     xray.put_telemetry_records(TelemetryRecords=[{"Timestamp": time.time(), "SegmentsSentCount": 1}])
 
 
-@pytest.mark.promise(298)
+@pytest.mark.promise(299)
 def test_traces_are_found_and_add_up_to_a_graph(server: Served, name: str) -> None:
     xray = server.client("xray", region="eu-west-1")  # where nobody else is
     now = time.time()
@@ -127,7 +127,7 @@ def test_traces_are_found_and_add_up_to_a_graph(server: Served, name: str) -> No
     assert elsewhere.batch_get_traces(TraceIds=[summary["Id"]])["UnprocessedTraceIds"] == [summary["Id"]]
 
 
-@pytest.mark.promise(298)
+@pytest.mark.promise(299)
 def test_sampling_rules_groups_and_what_is_refused(xray: Any, name: str) -> None:
     (default,) = (each["SamplingRule"] for each in xray.get_sampling_rules()["SamplingRuleRecords"])
     assert (default["RuleName"], default["FixedRate"], default["ReservoirSize"]) == ("Default", 0.05, 1)

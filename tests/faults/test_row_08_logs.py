@@ -54,7 +54,7 @@ class Callers:
             thread.join()
 
 
-@pytest.mark.promise(281)
+@pytest.mark.promise(282)
 @pytest.mark.timeout(60 + 30 * KILLS)
 def test_row_08_what_was_answered_is_logged(tmp_path: Path) -> None:
     """Every invocation's START, output and REPORT, each once, whatever moment the server is killed at."""
@@ -103,7 +103,7 @@ def reported(logs: Any) -> set[str]:
     }
 
 
-@pytest.mark.promise(991)
+@pytest.mark.promise(39)
 def test_row_08_a_log_that_stands_still_holds_up_nobody_and_what_it_lost_is_counted(tmp_path: Path) -> None:
     """Beyond the memory that it shares with the server: health and metrics say so."""
     file = tmp_path / "app.py"

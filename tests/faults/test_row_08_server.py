@@ -112,7 +112,7 @@ def kept(api: Any, acknowledged: Acknowledged) -> None:
     assert not acknowledged.deleted & {each["FunctionName"] for page in pages for each in page["Functions"]}
 
 
-@pytest.mark.promise(65)
+@pytest.mark.promise(66)
 @pytest.mark.timeout(900)
 def test_row_08_a_server_that_is_killed_again_and_again(nothing_is_left: str, tmp_path: Path) -> None:
     acknowledged, numbers, chance = Acknowledged(), itertools.count(1).__next__, random.Random(8)

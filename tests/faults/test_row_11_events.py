@@ -238,13 +238,13 @@ def report(it: Soak, kills: int, seconds: float) -> None:
         print(f"{line}; {len(it.missing().get(name, ()))} missing")
 
 
-@pytest.mark.promise(104)
+@pytest.mark.promise(105)
 @pytest.mark.slow
 def test_row_11_every_accepted_event_ran_or_is_where_such_events_end(soaking: Soak) -> None:
     soak(soaking, 400, 3)
 
 
-@pytest.mark.promise(104)
+@pytest.mark.promise(105)
 @pytest.mark.soak
 @pytest.mark.timeout(900 + EVENTS // 4)
 def test_row_11_soak_of_events(soaking: Soak) -> None:

@@ -54,7 +54,7 @@ def zygote(stoker: Engine) -> int:
 
 
 @pytest.mark.alone
-@pytest.mark.promise(93)
+@pytest.mark.promise(94)
 def test_row_15_a_stopped_zygote_does_not_hold_up_a_new_function(
     stoker: Engine, stop: Callable[[int], int]
 ) -> None:
@@ -69,7 +69,7 @@ def test_row_15_a_stopped_zygote_does_not_hold_up_a_new_function(
     assert old.invoke("too") == "too"
 
 
-@pytest.mark.promise(93)
+@pytest.mark.promise(94)
 def test_row_15_requests_that_a_stopped_zygote_has_no_room_for(
     stoker: Engine, stop: Callable[[int], int], quick: None
 ) -> None:
@@ -92,7 +92,7 @@ def _config(name: str, environment: dict[str, str]) -> Any:
     )  # fmt: skip
 
 
-@pytest.mark.promise(93)
+@pytest.mark.promise(94)
 @pytest.mark.parametrize("both", [False, True], ids=["template", "template-and-zygote"])
 def test_row_15_a_worker_dies_below_a_stopped_template(
     stoker: Engine, stop: Callable[[int], int], quick: None, logs: list[tuple[str, str, str]], both: bool
@@ -110,7 +110,7 @@ def test_row_15_a_worker_dies_below_a_stopped_template(
         assert stoker.function("app:handler", code=ECHO, name="new").invoke(1) == 1
 
 
-@pytest.mark.promise(93)
+@pytest.mark.promise(94)
 def test_row_15_a_stopped_template_is_to_fork(
     stoker: Engine, stop: Callable[[int], int], quick: None, held: Held
 ) -> None:
@@ -126,7 +126,7 @@ def test_row_15_a_stopped_template_is_to_fork(
     assert [future.result(30) for future in waiting] == [0, 1, 2]
 
 
-@pytest.mark.promise(93)
+@pytest.mark.promise(94)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_row_15_a_stopped_worker_is_handed_an_invocation(
     stoker: Engine, stop: Callable[[int], int], workers: int
@@ -140,7 +140,7 @@ def test_row_15_a_stopped_worker_is_handed_an_invocation(
     assert [future.result(30) for future in futures] == [*range(6)]
 
 
-@pytest.mark.promise(93)
+@pytest.mark.promise(94)
 def test_row_15_a_worker_that_is_stopped_while_it_runs_times_out(
     stoker: Engine, stop: Callable[[int], int], held: Held
 ) -> None:

@@ -279,7 +279,7 @@ def resident(pid: int | str) -> int:
     return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.promise(1, 62)
+@pytest.mark.promise(1, 63)
 @pytest.mark.soak
 def test_row_40_soak_with_random_kills(ledger: Ledger, nothing_is_left: str, tmp_path: Path) -> None:
     (tmp_path / "works.py").write_text(WORKS)

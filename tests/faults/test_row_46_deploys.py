@@ -256,7 +256,7 @@ def grown(before: Figures, after: Figures) -> dict[str, int]:
     return {name: after.memory[name] - before.memory[name] for name in before.memory}
 
 
-@pytest.mark.promise(92)
+@pytest.mark.promise(93)
 @pytest.mark.timeout(600)
 def test_row_46_a_server_after_some_deploys(cycles: Cycles) -> None:
     began, warm = time.monotonic(), SOME
@@ -273,7 +273,7 @@ def test_row_46_a_server_after_some_deploys(cycles: Cycles) -> None:
         )
 
 
-@pytest.mark.promise(92)
+@pytest.mark.promise(93)
 def test_row_46_a_deploy_leaves_nothing_to_pythons_collector(
     nothing_is_left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,7 +304,7 @@ def test_row_46_a_deploy_leaves_nothing_to_pythons_collector(
 
 
 @pytest.mark.soak
-@pytest.mark.promise(92)
+@pytest.mark.promise(93)
 @pytest.mark.timeout(7200)
 def test_row_46_a_server_after_thousands_of_deploys(cycles: Cycles) -> None:
     warm, began = min(WARM, CYCLES // 2), time.monotonic()
@@ -319,7 +319,7 @@ def test_row_46_a_server_after_thousands_of_deploys(cycles: Cycles) -> None:
         assert size < GROWTH, name
 
 
-@pytest.mark.promise(92)
+@pytest.mark.promise(93)
 @pytest.mark.timeout(600)
 def test_row_46_an_embedded_engine_after_many_functions(
     ledger: Ledger, nothing_is_left: str, no_collector: None
@@ -351,7 +351,7 @@ def test_row_46_an_embedded_engine_after_many_functions(
         wait_until(lambda: (descriptors(), lanes_mapped()) == (opened, mapped))
 
 
-@pytest.mark.promise(92)
+@pytest.mark.promise(93)
 def test_row_46_a_slow_map_reaches_what_replaced_its_function(
     ledger: Ledger, nothing_is_left: str, no_collector: None
 ) -> None:

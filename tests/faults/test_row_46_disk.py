@@ -16,7 +16,7 @@ from .conftest import wait_until
 from .deployed import SOURCE, deployed, trees, works
 
 
-@pytest.mark.promise(91)
+@pytest.mark.promise(92)
 def test_row_46_packages_leave_the_disk_with_the_last_version_that_has_them(tmp_path: Path) -> None:
     """While the server runs: updated, published, shared, a layer's, deleted; what is needed stays."""
     state = tmp_path / "state"
@@ -57,7 +57,7 @@ def handler(event, context):
 """
 
 
-@pytest.mark.promise(91)
+@pytest.mark.promise(92)
 @pytest.mark.parametrize("end", ["delete", "update"])
 def test_row_46_what_an_invocation_uses_stays_until_its_end(tmp_path: Path, end: str) -> None:
     """Its function is deleted, or has other code and no layer, and then it imports a module of its package."""

@@ -55,7 +55,7 @@ def flood(server: Flooded, seconds: float = 2.0) -> None:
                 senders.remove(sender)
 
 
-@pytest.mark.promise(88)
+@pytest.mark.promise(89)
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("auth", [False, True], ids=["open", "auth"])
 @pytest.mark.parametrize("budget", [256, 64])
@@ -81,7 +81,7 @@ def test_row_47_a_flood_has_a_bound_and_passes(start: Start, budget: int, auth: 
     peak.join()
 
 
-@pytest.mark.promise(88)
+@pytest.mark.promise(89)
 def test_row_47_a_client_that_reads_late_gets_all_of_it(start: Start) -> None:
     server = start()
     slow = server.connect()
@@ -114,7 +114,7 @@ WAYS = {
 }  # fmt: skip
 
 
-@pytest.mark.promise(88)
+@pytest.mark.promise(89)
 @pytest.mark.parametrize("way", WAYS)
 def test_row_47_a_client_that_leaves_gives_back_what_it_held(start: Start, way: str) -> None:
     server = start()
@@ -125,7 +125,7 @@ def test_row_47_a_client_that_leaves_gives_back_what_it_held(start: Start, way: 
     wait_until(lambda: server.held() == 0)
 
 
-@pytest.mark.promise(88)
+@pytest.mark.promise(89)
 @pytest.mark.parametrize("dies", ["at once", "in its response", "not, but the client leaves"])
 def test_row_47_what_is_passed_on_is_held_until_it_ends(start: Start, dies: str) -> None:
     """Whichever of the three ends it."""
@@ -157,7 +157,7 @@ def test_row_47_what_is_passed_on_is_held_until_it_ends(start: Start, dies: str)
         behind.close()
 
 
-@pytest.mark.promise(88)
+@pytest.mark.promise(89)
 def test_row_47_a_download_of_a_package_is_a_stream(start: Start) -> None:
     """All of it arrives, and 40 clients that do not read theirs hold a piece each."""
     server = start()
@@ -186,7 +186,7 @@ def test_row_47_a_download_of_a_package_is_a_stream(start: Start) -> None:
     wait_until(lambda: server.held() == 0)
 
 
-@pytest.mark.promise(88)
+@pytest.mark.promise(89)
 @pytest.mark.parametrize("invoked", ["small", "large"])
 def test_row_47_what_runs_is_held_until_it_ends(start: Start, invoked: str) -> None:
     """Also when its client has left."""
@@ -202,7 +202,7 @@ def test_row_47_what_runs_is_held_until_it_ends(start: Start, invoked: str) -> N
     wait_until(lambda: server.held() == 0)
 
 
-@pytest.mark.promise(88)
+@pytest.mark.promise(89)
 @pytest.mark.parametrize("path", ["/2015-03-31/functions", "/2015-03-31/functions/f/invocations"])
 def test_row_47_room_is_waited_for_and_then_there_is_a_503(start: Start, path: str) -> None:
     server = start("--inflight", "32")
@@ -238,7 +238,7 @@ def test_row_47_room_is_waited_for_and_then_there_is_a_503(start: Start, path: s
         assert status == 503 and b"--inflight" in body
 
 
-@pytest.mark.promise(88)
+@pytest.mark.promise(89)
 def test_row_47_who_does_not_move_makes_place_for_others(start: Start) -> None:
     server = start("--inflight", "32")
     idle = [server.connect() for _ in range(2)]
@@ -249,7 +249,7 @@ def test_row_47_who_does_not_move_makes_place_for_others(start: Start) -> None:
     assert [response(each)[0] for each in idle] == [408, 408]
 
 
-@pytest.mark.promise(88)
+@pytest.mark.promise(89)
 def test_row_47_connections_have_a_bound(start: Start) -> None:
     server = start("--max-connections", "8")
     idle = [server.connect() for _ in range(20)]

@@ -24,7 +24,7 @@ ENDLESS = {
 }
 
 
-@pytest.mark.promise(89)
+@pytest.mark.promise(90)
 @pytest.mark.parametrize("what", ENDLESS)
 def test_row_47_what_has_no_end_is_refused(start: Start, what: str) -> None:
     server = start()
@@ -48,7 +48,7 @@ def test_row_47_what_has_no_end_is_refused(start: Start, what: str) -> None:
     assert b"connection: close" in received and client.recv(65536) == b""
 
 
-@pytest.mark.promise(89)
+@pytest.mark.promise(90)
 @pytest.mark.parametrize("beyond", [0, 1])
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_row_47_headers_at_the_limit(start: Start, beyond: int, pieces: int) -> None:
@@ -81,7 +81,7 @@ UNSIGNED = [
 ]
 
 
-@pytest.mark.promise(89)
+@pytest.mark.promise(90)
 @pytest.mark.parametrize("expects", [False, True])
 @pytest.mark.parametrize("head", UNSIGNED, ids=range(len(UNSIGNED)))
 def test_row_47_who_may_not_come_in_hears_so_before_the_body(
@@ -106,7 +106,7 @@ def test_row_47_who_may_not_come_in_hears_so_before_the_body(
             assert status == 403 and code in body, body
 
 
-@pytest.mark.promise(89)
+@pytest.mark.promise(90)
 def test_row_47_who_may_come_in_is_told_to_go_on(start: Start) -> None:
     """Signed with a header that declares the body's hash, and without; the body then has to be that one."""
     import hashlib

@@ -166,7 +166,7 @@ REFUSED: list[tuple[Callable[[Path], None], str]] = [
 ]
 
 
-@pytest.mark.promise(90)
+@pytest.mark.promise(91)
 @pytest.mark.parametrize(("make", "text"), REFUSED, ids=[make.__name__ for make, _ in REFUSED])
 def test_row_48_what_is_not_ours_or_not_whole_is_refused_untouched(
     tmp_path: Path, make: Callable[[Path], None], text: str
@@ -183,7 +183,7 @@ def test_row_48_what_is_not_ours_or_not_whole_is_refused_untouched(
     assert contents(state) == before
 
 
-@pytest.mark.promise(90)
+@pytest.mark.promise(91)
 def test_row_48_another_ones_database_is_refused(tmp_path: Path) -> None:
     another_ones(tmp_path / "state")
     code = tmp_path / "state" / "code" / ("0" * 64)
@@ -326,7 +326,7 @@ def test_row_48_an_older_one_that_was_killed_is_adopted_with_its_log(tmp_path: P
     it.close()
 
 
-@pytest.mark.promise(90)
+@pytest.mark.promise(91)
 def test_row_48_a_database_that_is_moved_away_and_back(nothing_is_left: str, tmp_path: Path) -> None:
     """Between the two a start is refused, killed or stopped before; then every function works."""
     state, names = tmp_path / "state", ["one", "two"]
@@ -352,7 +352,7 @@ def test_row_48_a_database_that_is_moved_away_and_back(nothing_is_left: str, tmp
     assert server.stop() == 0
 
 
-@pytest.mark.promise(90)
+@pytest.mark.promise(91)
 def test_row_48_an_older_database_sets_aside_and_the_newer_one_finds_it_all(tmp_path: Path) -> None:
     """A backup from before a function was deployed is put in place; later the database that it replaced is."""
     state = tmp_path / "state"

@@ -41,7 +41,7 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.promise(105)
+@pytest.mark.promise(106)
 @pytest.mark.parametrize("before", [0, 3])
 @pytest.mark.parametrize("then", ["is killed", "goes on"])
 def test_row_49_what_was_refused_is_not_there_after_a_kill(

@@ -378,7 +378,7 @@ def through(lives: Lives, kind: str, error: int, rest: bool, step: int) -> None:
         n += step
 
 
-@pytest.mark.promise(105)
+@pytest.mark.promise(106)
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_row_49_as_acknowledged_when_a_call_fails(lives: Lives) -> None:
@@ -390,7 +390,7 @@ def test_row_49_as_acknowledged_when_a_call_fails(lives: Lives) -> None:
     assert lives.wrong == []
 
 
-@pytest.mark.promise(105)
+@pytest.mark.promise(106)
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("rest", [False, True], ids=["once", "and all after it"])

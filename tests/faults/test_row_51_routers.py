@@ -268,13 +268,13 @@ def report(it: Routed, kills: int, seconds: float) -> None:
     print(f"  missing: { {name: len(ids) for name, ids in it.missing().items()} or 'none' }")
 
 
-@pytest.mark.promise(151)
+@pytest.mark.promise(152)
 @pytest.mark.slow
 def test_row_51_each_event_comes_to_every_function_behind_the_bus(routed: Routed) -> None:
     soak(routed, 200, 3)
 
 
-@pytest.mark.promise(151)
+@pytest.mark.promise(152)
 @pytest.mark.soak
 @pytest.mark.timeout(900 + EVENTS // 4)
 def test_row_51_soak_of_routers(routed: Routed) -> None:

@@ -116,7 +116,7 @@ def http(shared: Http, nothing_is_left: str) -> Iterator[Http]:
     wait_until(lambda: shared.connections() == 0)
 
 
-@pytest.mark.promise(70)
+@pytest.mark.promise(71)
 def test_row_27_a_slow_client_keeps_nobody_waiting(http: Http) -> None:
     body = b'{"pad": "' + b"z" * 1000 + b'"}'
     whole = http.request(body)
@@ -163,7 +163,7 @@ def test_row_27_a_client_that_never_ends_its_request_is_hung_up_on(
     assert received.startswith(b"HTTP/1.1 408 ") if part else received == b""
 
 
-@pytest.mark.promise(70)
+@pytest.mark.promise(71)
 def test_row_27_a_reader_that_does_not_read_holds_no_worker(http: Http) -> None:
     with http.connect() as lazy:
         lazy.sendall(http.request(b'{"size": 6000000}'))
@@ -173,7 +173,7 @@ def test_row_27_a_reader_that_does_not_read_holds_no_worker(http: Http) -> None:
         assert (status, len(body)) == (200, 6_000_002)
 
 
-@pytest.mark.promise(70)
+@pytest.mark.promise(71)
 def test_row_28_the_client_leaves_and_the_worker_finishes(http: Http, tmp_path: Path) -> None:
     note, gate = tmp_path / "note", tmp_path / "gate"
     with http.connect() as leaving:
@@ -183,7 +183,7 @@ def test_row_28_the_client_leaves_and_the_worker_finishes(http: Http, tmp_path: 
     assert http.ask(b'{"answer": 3}')[2] == b"3"
 
 
-@pytest.mark.promise(67)
+@pytest.mark.promise(68)
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
 def test_row_29_requests_at_the_limit(http: Http, beyond: int) -> None:
     size = LIMIT + beyond
@@ -198,7 +198,7 @@ def test_row_29_requests_at_the_limit(http: Http, beyond: int) -> None:
         assert b"Request must be smaller than 6291456 bytes for the InvokeFunction operation" in said
 
 
-@pytest.mark.promise(67)
+@pytest.mark.promise(68)
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
 def test_row_29_responses_at_the_limit(http: Http, beyond: int) -> None:
     limit = LIMIT + 100
@@ -215,7 +215,7 @@ def test_row_29_responses_at_the_limit(http: Http, beyond: int) -> None:
         }
 
 
-@pytest.mark.promise(67)
+@pytest.mark.promise(68)
 @pytest.mark.parametrize("beyond", [0, 1])
 def test_row_29_events_at_the_limit(http: Http, beyond: int) -> None:
     body = b'"' + b"z" * (MIB - 2 + beyond) + b'"'
@@ -235,7 +235,7 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.promise(71)
+@pytest.mark.promise(72)
 @pytest.mark.parametrize("data", MALFORMED, ids=range(len(MALFORMED)))
 def test_row_30_malformed_http_is_the_last_thing_read(http: Http, tmp_path: Path, data: bytes) -> None:
     note = tmp_path / "note"
@@ -291,7 +291,7 @@ def test_row_30_requests_in_one_piece_are_answered_in_order(http: Http) -> None:
     assert places == sorted(places)
 
 
-@pytest.mark.promise(324)
+@pytest.mark.promise(325)
 def test_row_30_events_between_other_requests_are_answered_in_order(http: Http) -> None:
     """On one connection in one piece, while others become durable with them."""
     post = b"POST /2015-03-31/functions/%b/invocations HTTP/1.1\r\nhost: localhost\r\n"
@@ -323,7 +323,7 @@ def test_row_30_many_that_are_refused_at_once_in_one_piece(http: Http) -> None:
     assert "Traceback" not in http.served.log.read_text()
 
 
-@pytest.mark.promise(72)
+@pytest.mark.promise(73)
 def test_row_13_out_of_descriptors_and_back(http: Http) -> None:
     """The server's limit is lowered while it runs: who is connected goes on; when there are some, so does all."""
     pid = http.served.process.pid
@@ -352,7 +352,7 @@ def works(http: Http) -> bool:
         return False
 
 
-@pytest.mark.promise(66)
+@pytest.mark.promise(67)
 def test_row_35_a_deploy_during_an_invocation(http: Http, tmp_path: Path) -> None:
     note, gate = tmp_path / "note", tmp_path / "gate"
     http.deploy("g")
@@ -370,7 +370,7 @@ def test_row_35_a_deploy_during_an_invocation(http: Http, tmp_path: Path) -> Non
         assert http.answer(old)[2] == b'"old"'
 
 
-@pytest.mark.promise(74)
+@pytest.mark.promise(75)
 def test_row_39_a_stale_socket_is_taken_over_and_a_living_one_left(
     nothing_is_left: str, tmp_path: Path
 ) -> None:
@@ -387,7 +387,7 @@ def test_row_39_a_stale_socket_is_taken_over_and_a_living_one_left(
     assert "is no socket" in _refusal(tmp_path / "three", "--uds", str(tmp_path / "file"))
 
 
-@pytest.mark.promise(73)
+@pytest.mark.promise(74)
 def test_row_37_another_machine_may_not_come_in_unsigned(nothing_is_left: str, tmp_path: Path) -> None:
     assert "--auth FILE" in _refusal(tmp_path / "state", "--host", "0.0.0.0", "--port", "0")
 
@@ -402,7 +402,7 @@ def _refusal(state: Path, *options: str) -> str:
     return done.stderr
 
 
-@pytest.mark.promise(73)
+@pytest.mark.promise(74)
 def test_row_37_signed_requests_only(nothing_is_left: str, tmp_path: Path) -> None:
     import botocore.exceptions
 

@@ -217,7 +217,7 @@ for i in range(100):
 """
 
 
-@pytest.mark.promise(44)
+@pytest.mark.promise(45)
 def test_row_16_the_engine_is_killed_while_workers_are_born(
     nothing_is_left: str, script: Callable[[str], list[str]]
 ) -> None:

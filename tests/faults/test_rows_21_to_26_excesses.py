@@ -119,7 +119,7 @@ def test_row_22_even_when_the_parents_are_killed(
     replaced(fn, [worker])
 
 
-@pytest.mark.promise(44)
+@pytest.mark.promise(45)
 @HOW
 def test_row_22_even_when_the_engine_is_killed(
     nothing_is_left: str, script: Callable[[str], list[str]], tmp_path: Path, how: str, count: int
@@ -226,7 +226,7 @@ def test_row_23_within_its_memory_it_may_use_all_of_it(stoker: Engine) -> None:
         assert fn.invoke(["bit by bit", 180]) == 180
 
 
-@pytest.mark.promise(39)
+@pytest.mark.promise(40)
 @pytest.mark.parametrize(
     ("through", "size"),
     [
@@ -285,7 +285,7 @@ def test_row_25_a_handler_stops_itself(stoker: Engine, neighbour: Any, how: str)
     wait_until(lambda: not alive(old[0]))
 
 
-@pytest.mark.promise(42)
+@pytest.mark.promise(43)
 def test_row_25_a_stopped_worker_does_not_hold_up_close(nothing_is_left: str, ledger: Any) -> None:
     with Engine(logs=False) as engine:
         fn = engine.function("stops:handler", code=MISBEHAVE, timeout=60)

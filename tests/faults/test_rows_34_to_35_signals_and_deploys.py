@@ -96,7 +96,7 @@ def draining(script: Any, held: Held) -> Iterator[Callable[..., Draining]]:
         each.process.communicate()
 
 
-@pytest.mark.promise(43)
+@pytest.mark.promise(44)
 @pytest.mark.parametrize("mode", ["waiting", "calling"])
 @pytest.mark.parametrize(
     "signals", [["SIGTERM"], ["SIGTERM", "SIGTERM"], ["SIGTERM", "SIGHUP"], ["SIGHUP", "SIGTERM"]]
@@ -120,7 +120,7 @@ def test_row_34_it_drains_once_and_answers_what_it_accepted(
 
 
 @pytest.mark.alone
-@pytest.mark.promise(42)
+@pytest.mark.promise(43)
 def test_row_34_a_drain_that_does_not_end_is_cut_short(
     draining: Callable[..., Draining], nothing_is_left: str
 ) -> None:
@@ -137,7 +137,7 @@ def test_row_34_a_drain_that_does_not_end_is_cut_short(
     wait_until(lambda: not marked(nothing_is_left))
 
 
-@pytest.mark.promise(41)
+@pytest.mark.promise(42)
 def test_row_34_close_answers_everything(held: Held, ledger: Ledger) -> None:
     """Whatever the moment of the close: a future is done when it returns, or soon after."""
     for n in range(6):

@@ -130,7 +130,7 @@ def waiting(nothing_is_left: str, tmp_path: Path, request: pytest.FixtureRequest
     it.stop()
 
 
-@pytest.mark.promise(95)
+@pytest.mark.promise(96)
 @pytest.mark.slow
 @pytest.mark.parametrize("waiting", [("--retry-delays", "2,2")], indirect=True)
 def test_row_42_no_event_ages_by_a_clock_that_jumps_nor_while_no_server_runs(
@@ -161,7 +161,7 @@ def test_row_42_no_event_ages_by_a_clock_that_jumps_nor_while_no_server_runs(
     assert not waiting.ends()
 
 
-@pytest.mark.promise(95)
+@pytest.mark.promise(96)
 @pytest.mark.slow
 def test_row_42_what_is_too_old_is_told(waiting: Waiting) -> None:
     """The next attempt would come too late: it is not waited for, and the log says so."""
@@ -175,7 +175,7 @@ def test_row_42_what_is_too_old_is_told(waiting: Waiting) -> None:
     assert len(waiting.ran("f")) == 1
 
 
-@pytest.mark.promise(96)
+@pytest.mark.promise(97)
 @pytest.mark.slow
 def test_row_43_all_that_was_throttled_runs_one_after_the_other(waiting: Waiting) -> None:
     """One at a time, as reserved; nobody waits for a timer (the time it takes is measured: python -m bench.events)."""
@@ -200,7 +200,7 @@ def test_row_43_all_that_was_throttled_runs_one_after_the_other(waiting: Waiting
     wait_until(lambda: set(late) <= set(waiting.ran("f")))
 
 
-@pytest.mark.promise(96)
+@pytest.mark.promise(97)
 @pytest.mark.slow
 @pytest.mark.parametrize("waiting", [("--retry-delays", "3600,3600")], indirect=True)
 def test_row_43_events_run_at_once_after_an_update(waiting: Waiting) -> None:
@@ -214,7 +214,7 @@ def test_row_43_events_run_at_once_after_an_update(waiting: Waiting) -> None:
     wait_until(lambda: Counter(waiting.ran("f")) == Counter(sent))
 
 
-@pytest.mark.promise(96)
+@pytest.mark.promise(97)
 @pytest.mark.slow
 def test_row_44_no_function_is_in_anothers_way(waiting: Waiting) -> None:
     """One slow, one throttled, one crashing, each with a crowd of events: an idle one's run in between."""
@@ -239,7 +239,7 @@ def test_row_44_no_function_is_in_anothers_way(waiting: Waiting) -> None:
     assert set(Counter(waiting.ran("crashing")).values()) == {3}
 
 
-@pytest.mark.promise(97)
+@pytest.mark.promise(98)
 @pytest.mark.slow
 @pytest.mark.parametrize("waiting", [("--queue-bytes", "200000")], indirect=True)
 def test_row_45_beyond_the_bound_is_awss_429_and_nothing_accepted_is_dropped(waiting: Waiting) -> None:
@@ -268,7 +268,7 @@ def test_row_45_beyond_the_bound_is_awss_429_and_nothing_accepted_is_dropped(wai
     wait_until(lambda: waiting.send("f"))
 
 
-@pytest.mark.promise(97)
+@pytest.mark.promise(98)
 @pytest.mark.slow
 def test_row_45_a_deleted_functions_events_go_with_it(waiting: Waiting) -> None:
     waiting.create("f", reserved=1)
@@ -286,7 +286,7 @@ def test_row_45_a_deleted_functions_events_go_with_it(waiting: Waiting) -> None:
     assert len(waiting.ran("f", begun=True)) <= 2
 
 
-@pytest.mark.promise(97)
+@pytest.mark.promise(98)
 @pytest.mark.slow
 def test_row_45_no_reserved_concurrency_is_told_at_once(waiting: Waiting) -> None:
     waiting.create("f", reserved=0)
@@ -319,7 +319,7 @@ def handler(event, context):
 """
 
 
-@pytest.mark.promise(97)
+@pytest.mark.promise(98)
 @pytest.mark.slow
 def test_a_function_that_invokes_itself_is_stopped_at_the_seventeenth(waiting: Waiting) -> None:
     note = waiting.folder / "loops"

@@ -13,7 +13,7 @@ SEEDS = (1, 2)
 
 
 @pytest.mark.slow
-@pytest.mark.promise(319)
+@pytest.mark.promise(320)
 def test_the_encoder_under_sanitizers(tmp_path: Path) -> None:
     built(tmp_path, "_json")
     for seed in SEEDS:

@@ -224,7 +224,7 @@ def test_python_uses_each_name_that_is_exported() -> None:
     assert names_in(ROOT / "tests", ROOT / "handlers") >= FOR_TESTS
 
 
-@pytest.mark.promise(57)
+@pytest.mark.promise(58)
 def test_hot_path_instructions_are_as_in_the_baseline() -> None:
     verdict = hotpath.check()
     if verdict.kept is None:
@@ -232,7 +232,7 @@ def test_hot_path_instructions_are_as_in_the_baseline() -> None:
     assert verdict.kept, "\n".join(verdict.lines)
 
 
-@pytest.mark.promise(57)
+@pytest.mark.promise(58)
 def test_a_slowed_hot_path_is_noticed(tmp_path: Path) -> None:
     slowed = shutil.copytree(NATIVE, tmp_path / "native")
     calls = slowed / "engine/calls.c"

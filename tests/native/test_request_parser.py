@@ -12,7 +12,7 @@ SEEDS = (1, 2)
 
 
 @pytest.mark.slow
-@pytest.mark.promise(341)
+@pytest.mark.promise(343)
 def test_the_short_cut_under_sanitizers(tmp_path: Path) -> None:
     built(tmp_path, "_http")
     for seed in SEEDS:

@@ -23,7 +23,7 @@ def package(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(341)
+@pytest.mark.promise(343)
 def test_calls_under_sanitizers(tmp_path: Path) -> None:
     done = run(HERE / "sanitized_calls.py", package(tmp_path), SEED)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -11,7 +11,7 @@ SEEDS = (1, 2)
 
 
 @pytest.mark.slow
-@pytest.mark.promise(327)
+@pytest.mark.promise(328)
 def test_counting_under_sanitizers(tmp_path: Path) -> None:
     built(tmp_path, "_observe")
     for seed in SEEDS:

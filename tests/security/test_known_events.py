@@ -77,7 +77,7 @@ def known(server: Served) -> Iterator[Connection]:
     made.close()
 
 
-@pytest.mark.promise(326)
+@pytest.mark.promise(327)
 def test_a_body_is_looked_at_each_time(known: Connection) -> None:
     assert known.send(b"{").status == 400
     assert known.send(b"").status == known.send(b"3").status == 202
@@ -89,13 +89,13 @@ def test_a_body_is_looked_at_each_time(known: Connection) -> None:
 @pytest.mark.parametrize(
     "headers", [{"Host": "rebound.example"}, {"Origin": "https://evil.example"}, {"Sec_Fetch_Site": "cross-site"}]
 )  # fmt: skip
-@pytest.mark.promise(326)
+@pytest.mark.promise(327)
 def test_a_page_of_another_site_sends_none(known: Connection, headers: Mapping[str, str]) -> None:
     assert known.send(**headers).status == 403
     assert known.send().status == 202
 
 
-@pytest.mark.promise(326)
+@pytest.mark.promise(327)
 def test_each_function_and_place_has_its_own(known: Connection) -> None:
     """What is asked of another one is answered of that."""
     scope = "AWS4-HMAC-SHA256 Credential=111111111111/20260101/eu-west-1/lambda/aws4_request, Signature=0"
@@ -106,7 +106,7 @@ def test_each_function_and_place_has_its_own(known: Connection) -> None:
     assert known.send().status == 202
 
 
-@pytest.mark.promise(326)
+@pytest.mark.promise(327)
 def test_a_function_that_is_gone_takes_none_and_comes_again(server: Served, known: Connection) -> None:
     api = server.client()
     api.delete_function(FunctionName="f")
@@ -116,7 +116,7 @@ def test_a_function_that_is_gone_takes_none_and_comes_again(server: Served, know
     assert known.send().status == 202
 
 
-@pytest.mark.promise(326)
+@pytest.mark.promise(327)
 def test_where_requests_must_be_signed_each_signature_is_held_against_its_body(tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.write_text(f"[a]\naws_access_key_id={KEY}\naws_secret_access_key={SECRET}\n")

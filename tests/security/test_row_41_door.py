@@ -136,7 +136,7 @@ def send(
         connection.close()
 
 
-@pytest.mark.promise(87)
+@pytest.mark.promise(88)
 @pytest.mark.parametrize("way", WAYS)
 def test_row_41_every_operation_is_refused(server: Served, way: str) -> None:
     guarded = server.guarded  # type: ignore[attr-defined]
@@ -151,7 +151,7 @@ def test_row_41_every_operation_is_refused(server: Served, way: str) -> None:
     assert len(OPERATIONS) > 200
 
 
-@pytest.mark.promise(87)
+@pytest.mark.promise(88)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_row_41_a_hostile_name_in_each_label(server: Served, name: str) -> None:
     """Unsigned where that is refused; else refused for what it is. Never a 500; no header has the name."""
@@ -172,7 +172,7 @@ def test_row_41_a_hostile_name_in_each_label(server: Served, name: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.promise(87)
+@pytest.mark.promise(88)
 @pytest.mark.parametrize("path", [
     "/code-archive/", "/x/code-archive/y", "/2015-03-31/functions/code-archive/invocations",
     "/2018-10-31/layers/code-archive/versions", "/2015-03-31/functions?x=/code-archive/", "/_stoker/healthy",
@@ -189,7 +189,7 @@ def test_row_41_no_path_is_a_way_around(server: Served, path: str) -> None:
             assert status in (403, 404), (method, path, target, status, text)
 
 
-@pytest.mark.promise(87)
+@pytest.mark.promise(88)
 @pytest.mark.parametrize(("method", "path"), [
     ("POST", "/_stoker/invocations"), ("POST", "/_stoker/swaps"), ("POST", "/_stoker/artifacts/"),
     ("PUT", f"/_stoker/artifacts/{'0' * 64}"), ("PUT", "/_stoker/artifacts/"),

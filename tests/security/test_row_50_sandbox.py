@@ -174,7 +174,7 @@ def function(server: Served, request: pytest.FixtureRequest) -> Iterator[Do]:
         api.delete_function(FunctionName=name)
 
 
-@pytest.mark.promise(99)
+@pytest.mark.promise(100)
 def test_row_50_files_are_as_on_lambda(server: Served, function: Do) -> None:
     layer = server.client().publish_layer_version(
         LayerName="data", Content={"ZipFile": archive({"data": "of a layer"})}
@@ -194,7 +194,7 @@ def test_row_50_files_are_as_on_lambda(server: Served, function: Do) -> None:
     assert failed["stackTrace"][0].startswith('  File "/var/task/app.py", line ')
 
 
-@pytest.mark.promise(100)
+@pytest.mark.promise(101)
 def test_row_50_the_environment_is_lambdas_and_its_own(function: Do) -> None:
     do = function(Environment={"Variables": {"OWN": "value"}})
     variables = do("dict(os.environ)")
@@ -221,7 +221,7 @@ def test_row_50_the_environment_is_lambdas_and_its_own(function: Do) -> None:
     )
 
 
-@pytest.mark.promise(99)
+@pytest.mark.promise(100)
 def test_row_50_the_state_directory_is_not_there(server: Served, function: Do) -> None:
     state = server.log.with_suffix("")
     do = function()
@@ -234,7 +234,7 @@ def test_row_50_the_state_directory_is_not_there(server: Served, function: Do) -
     assert "home" not in do("os.listdir('/')")
 
 
-@pytest.mark.promise(99)
+@pytest.mark.promise(100)
 @pytest.mark.parametrize("when", ["in the init", "in the handler"])
 def test_row_50_there_is_no_way_out(server: Served, function: Do, when: str) -> None:
     """Even code that uses every capability it can get changes nothing of its package, nor of the machine."""
@@ -247,7 +247,7 @@ def test_row_50_there_is_no_way_out(server: Served, function: Do, when: str) -> 
     assert again("read('/var/task/app.py')") == source
 
 
-@pytest.mark.promise(99)
+@pytest.mark.promise(100)
 def test_row_50_each_worker_has_its_own_tmp(server: Served, function: Do, tmp_path: Path) -> None:
     shared = server.log.parent  # where two that run at once can meet
     source = PROBE.replace("INIT = {}", "write('/tmp/of-the-init')\nos.mkdir('/tmp/d'); write('/tmp/d/e')")
@@ -273,7 +273,7 @@ def test_row_50_each_worker_has_its_own_tmp(server: Served, function: Do, tmp_pa
     assert other(room.format(513)) == "[Errno 28] No space left on device"
 
 
-@pytest.mark.promise(99)
+@pytest.mark.promise(100)
 def test_row_50_without_sandboxes_altered_code_does_not_run(tmp_path: Path) -> None:
     served = Served(tmp_path / "state", "--sandbox", "off")
     api = served.client()
@@ -289,7 +289,7 @@ def test_row_50_without_sandboxes_altered_code_does_not_run(tmp_path: Path) -> N
     assert served.stop() == 0
 
 
-@pytest.mark.promise(100)
+@pytest.mark.promise(101)
 def test_row_50_what_is_passed_and_shared_by_name(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
@@ -316,7 +316,7 @@ def test_row_50_what_is_passed_and_shared_by_name(tmp_path: Path) -> None:
     assert served.stop() == 0
 
 
-@pytest.mark.promise(99)
+@pytest.mark.promise(100)
 def test_row_50_an_unprivileged_user_has_sandboxes_too() -> None:
     """The namespaces need no root: tried as nobody, in a child."""
     pid = os.fork()

@@ -168,7 +168,7 @@ many = settings(
 )
 
 
-@pytest.mark.promise(165)
+@pytest.mark.promise(166)
 @pytest.mark.timeout(900)
 @many
 @given(st.integers(0, 1 << 32), RULES, st.integers(1, 5), st.sampled_from((0.0, 0.1)), st.booleans())
@@ -191,7 +191,7 @@ def test_every_record_is_done_or_given_up_and_keys_keep_their_order(
     assert shard.flow.checkpoint().sequence == last
 
 
-@pytest.mark.promise(166)
+@pytest.mark.promise(167)
 @pytest.mark.timeout(900)
 @many
 @given(st.integers(0, 1 << 32), WINDOWS, st.booleans())

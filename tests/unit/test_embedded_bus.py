@@ -68,7 +68,7 @@ def engine(logs: Logs) -> Iterator[Engine]:
         yield made
 
 
-@pytest.mark.promise(144)
+@pytest.mark.promise(145)
 def test_an_event_goes_to_each_function_whose_pattern_it_matches(engine: Engine, kept: Kept) -> None:
     kept.function(engine, "audit")
     ship = kept.function(engine, "ship", concurrency=2)
@@ -93,7 +93,7 @@ def test_an_event_goes_to_each_function_whose_pattern_it_matches(engine: Engine,
     assert kept.by("ship") == [both]
 
 
-@pytest.mark.promise(144)
+@pytest.mark.promise(145)
 def test_a_rule_that_is_removed_matches_no_more(engine: Engine, kept: Kept) -> None:
     rule = engine.on({}, kept.function(engine, "all"))
     assert engine.bus().put({"n": 1}) == 1
@@ -103,7 +103,7 @@ def test_a_rule_that_is_removed_matches_no_more(engine: Engine, kept: Kept) -> N
     until(lambda: kept.by("all") == [{"n": 1}])
 
 
-@pytest.mark.promise(144)
+@pytest.mark.promise(145)
 @pytest.mark.parametrize(
     "wrong, error",
     [
@@ -129,7 +129,7 @@ def test_what_makes_no_sense_is_refused(
         wrong(engine, kept.function(engine, "f"))
 
 
-@pytest.mark.promise(145)
+@pytest.mark.promise(146)
 def test_what_fails_is_tried_again_as_the_same_invocation(engine: Engine, kept: Kept) -> None:
     engine.on({}, kept.function(engine, "flaky", "fail_first"), **AT_ONCE, dead_letters="dead")
     engine.bus().put({"failures": 2})
@@ -138,7 +138,7 @@ def test_what_fails_is_tried_again_as_the_same_invocation(engine: Engine, kept: 
     assert engine.queue("dead").receive() == []
 
 
-@pytest.mark.promise(145)
+@pytest.mark.promise(146)
 def test_what_fails_for_good_is_a_dead_letter_with_its_reason(engine: Engine, kept: Kept) -> None:
     engine.on({}, kept.function(engine, "poor", "fail_first"), **AT_ONCE, dead_letters="dead")
     engine.bus().put({"failures": 99})
@@ -151,7 +151,7 @@ def test_what_fails_for_good_is_a_dead_letter_with_its_reason(engine: Engine, ke
     assert len(kept.lines()) == 3
 
 
-@pytest.mark.promise(145)
+@pytest.mark.promise(146)
 def test_or_it_is_in_the_log(engine: Engine, kept: Kept, logs: Logs) -> None:
     engine.on({}, kept.function(engine, "poor", "fail_first"), retries=0)
     engine.bus().put({"failures": 99})
@@ -159,14 +159,14 @@ def test_or_it_is_in_the_log(engine: Engine, kept: Kept, logs: Logs) -> None:
     until(lambda: text in logs.of("poor"))
 
 
-@pytest.mark.promise(145)
+@pytest.mark.promise(146)
 def test_one_whose_process_ends_is_tried_again(engine: Engine, kept: Kept) -> None:
     engine.on({}, kept.function(engine, "exits", "exit_first"), **AT_ONCE)
     engine.bus().put({"n": 1})
     until(lambda: len(kept.lines()) == 2)
 
 
-@pytest.mark.promise(145)
+@pytest.mark.promise(146)
 def test_a_retry_that_would_come_too_late_is_not_waited_for(engine: Engine, kept: Kept) -> None:
     poor = kept.function(engine, "poor", "fail_first")
     engine.on({}, poor, retry_delays=(60.0,), max_age=30.0, dead_letters="dead")
@@ -175,7 +175,7 @@ def test_a_retry_that_would_come_too_late_is_not_waited_for(engine: Engine, kept
     assert (message.value["condition"], message.value["attempts"]) == ("EventAgeExceeded", 1)
 
 
-@pytest.mark.promise(146)
+@pytest.mark.promise(147)
 def test_what_was_accepted_in_memory_is_run_before_it_closes(kept: Kept, logs: Logs) -> None:
     with Engine(logs=logs) as engine:
         engine.on({"n": [{"exists": True}]}, kept.function(engine, "f"))
@@ -192,7 +192,7 @@ def test_what_was_accepted_in_memory_is_run_before_it_closes(kept: Kept, logs: L
         engine.on({}, "f")
 
 
-@pytest.mark.promise(146)
+@pytest.mark.promise(147)
 def test_and_before_the_program_ends(kept: Kept) -> None:
     program = f"""
 from engine import Engine
@@ -205,7 +205,7 @@ for n in range(50):
     assert sorted(line["event"]["n"] for line in kept.lines()) == list(range(50))
 
 
-@pytest.mark.promise(146)
+@pytest.mark.promise(147)
 def test_what_is_on_the_disk_waits_for_its_function(kept: Kept, tmp_path: Path) -> None:
     state = tmp_path / "state"
     with Engine(state=state) as engine:
@@ -243,7 +243,7 @@ for n in range(first, 1_000_000):
 
 
 @pytest.mark.slow
-@pytest.mark.promise(146)
+@pytest.mark.promise(147)
 def test_what_was_accepted_outlives_kills(kept: Kept, tmp_path: Path) -> None:
     put: list[int] = []
     for run in range(4):
@@ -295,7 +295,7 @@ def times(kept: Kept) -> list[str]:
     return [event["time"][11:19] for event in kept.by("tick")]
 
 
-@pytest.mark.promise(147)
+@pytest.mark.promise(148)
 def test_a_schedule_is_due_at_its_times_and_goes_on_where_it_was(kept: Kept, tmp_path: Path) -> None:
     now = [START]
 
@@ -327,7 +327,7 @@ def test_a_schedule_is_due_at_its_times_and_goes_on_where_it_was(kept: Kept, tmp
     assert times(kept)[4:] == ["09:55:00"]
 
 
-@pytest.mark.promise(147)
+@pytest.mark.promise(148)
 def test_cron_has_a_zone_and_at_is_once(kept: Kept, tmp_path: Path) -> None:
     now = [START]
 
@@ -351,7 +351,7 @@ async def work_again(router: Router, now: list[float]) -> None:
     await pass_to(router, now, 20 * 86_400)
 
 
-@pytest.mark.promise(147)
+@pytest.mark.promise(148)
 def test_a_clock_that_was_wrong_stops_no_schedule(kept: Kept, tmp_path: Path) -> None:
     now = [START + 365 * 86_400]
 
@@ -369,7 +369,7 @@ def test_a_clock_that_was_wrong_stops_no_schedule(kept: Kept, tmp_path: Path) ->
     assert times(kept) == ["09:00:00"]
 
 
-@pytest.mark.promise(147)
+@pytest.mark.promise(148)
 def test_by_the_machines_clock(engine: Engine, kept: Kept) -> None:
     due = datetime.now(UTC) + timedelta(seconds=4)  # so that it is not over before the rule is there
     expression = f"at({due:%Y-%m-%dT%H:%M:%S})"
@@ -393,7 +393,7 @@ threading.Event().wait()
 
 
 @pytest.mark.slow
-@pytest.mark.promise(147)
+@pytest.mark.promise(148)
 def test_each_time_is_put_once_whatever_kills_it(kept: Kept, tmp_path: Path) -> None:
     for _ in range(4):
         before = len(kept.lines())
@@ -410,7 +410,7 @@ def test_each_time_is_put_once_whatever_kills_it(kept: Kept, tmp_path: Path) -> 
     assert all(len(each) == 1 for each in requests.values()), "run again, maybe, but put once"
 
 
-@pytest.mark.promise(144)
+@pytest.mark.promise(145)
 def test_awaited(kept: Kept, tmp_path: Path) -> None:
     async def run() -> None:
         async with AsyncEngine(state=tmp_path / "state") as engine:

@@ -31,7 +31,7 @@ def values(messages: list[Any]) -> list[Any]:
     return [message.value for message in messages]
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(111)
 def test_what_is_put_is_received_in_order_and_deleted(engine: Engine) -> None:
     queue = engine.queue("orders")
     ids = [queue.put(value) for value in VALUES]
@@ -46,7 +46,7 @@ def test_what_is_put_is_received_in_order_and_deleted(engine: Engine) -> None:
     assert (queue.depth(), queue.receive()) == (0, [])
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(111)
 def test_queues_are_told_apart_by_their_names(engine: Engine) -> None:
     engine.queue("one").put(1)
     engine.queue("two").put(2)
@@ -54,7 +54,7 @@ def test_queues_are_told_apart_by_their_names(engine: Engine) -> None:
     assert values(engine.queue("two").receive(9)) == [2]
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(111)
 def test_a_lease_ends_by_itself_by_release_or_later(engine: Engine) -> None:
     queue = engine.queue("leases")
     queue.put("it")
@@ -73,7 +73,7 @@ def test_a_lease_ends_by_itself_by_release_or_later(engine: Engine) -> None:
     assert queue.depth() == 0
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(111)
 def test_what_is_delayed_comes_later(engine: Engine) -> None:
     queue = engine.queue("delayed")
     queue.put("later", delay=0.1)
@@ -82,7 +82,7 @@ def test_what_is_delayed_comes_later(engine: Engine) -> None:
     assert values(queue.receive(wait=10)) == ["later"]
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(111)
 def test_who_waits_is_woken(engine: Engine) -> None:
     queue, got = engine.queue("waits"), list[Any]()
     threads = [threading.Thread(target=lambda: got.extend(queue.receive(wait=30))) for _ in range(4)]
@@ -95,7 +95,7 @@ def test_who_waits_is_woken(engine: Engine) -> None:
     assert sorted(values(got)) == [0, 1, 2, 3]
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(111)
 def test_what_was_received_too_often_goes_to_the_dead_letters(engine: Engine) -> None:
     queue = engine.queue("retried", max_receives=2, dead_letters="dead")
     queue.put("poison")
@@ -109,7 +109,7 @@ def test_what_was_received_too_often_goes_to_the_dead_letters(engine: Engine) ->
     assert (message.value, message.attempts) == ("poison", 1)
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(111)
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -122,13 +122,13 @@ def test_what_makes_no_sense_is_refused(engine: Engine, wrong: dict[str, Any]) -
         engine.queue(**wrong)
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(111)
 def test_what_json_cannot_express_is_refused(engine: Engine) -> None:
     with pytest.raises(InvalidEvent):
         engine.queue("orders").put(object())
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(111)
 def test_it_outlives_the_engine_in_a_state_directory(tmp_path: Path) -> None:
     with Engine(state=tmp_path / "state") as engine:
         queue = engine.queue("kept")
@@ -154,7 +154,7 @@ for n in range(1_000_000):
 """
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(111)
 def test_it_outlives_a_kill(tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path / "state")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -169,7 +169,7 @@ def test_it_outlives_a_kill(tmp_path: Path) -> None:
     assert len(kept) - len(put) <= 1  # one that was on the disk, and not yet said so
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(111)
 def test_without_one_nothing_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with Engine() as engine:
@@ -183,7 +183,7 @@ def test_without_one_nothing_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         engine.queue("short")
 
 
-@pytest.mark.promise(110)
+@pytest.mark.promise(111)
 def test_awaited(tmp_path: Path) -> None:
     async def run() -> None:
         async with AsyncEngine(state=tmp_path / "state") as engine:

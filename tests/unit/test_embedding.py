@@ -55,7 +55,7 @@ class Derived(Base):
     pass
 
 
-@pytest.mark.promise(114)
+@pytest.mark.promise(115)
 class TestNames:
     """A callable becomes a name: a worker that follows it finds that callable."""
 
@@ -81,7 +81,7 @@ class TestNames:
             assert engine.function(wrapped, code=Path(__file__).parent).invoke(1) == {"wrapped": 1}
 
 
-@pytest.mark.promise(115)
+@pytest.mark.promise(116)
 def test_a_futures_callback_may_do_anything(write: Callable[..., Path]) -> None:
     code = write(app="def handler(event, context): return event\n")
     seen: list[Any] = []
@@ -161,7 +161,7 @@ def run(directory: Path, body: str, shell: str = "") -> subprocess.CompletedProc
     )
 
 
-@pytest.mark.promise(116)
+@pytest.mark.promise(117)
 class TestScripts:
     def test_its_own_functions(self, tmp_path: Path) -> None:
         body = (

@@ -77,7 +77,7 @@ def shown(engine: Engine, code: Path) -> Shown:
     return raised
 
 
-@pytest.mark.promise(179)
+@pytest.mark.promise(180)
 def test_the_handler_s_frames_and_its_cause(shown: Shown) -> None:
     error, text = shown("chained")
     assert (error.error_type, error.error_message) == ("ValueError", "outer")
@@ -91,21 +91,21 @@ def test_the_handler_s_frames_and_its_cause(shown: Shown) -> None:
     assert "worker.py" not in text.split('"""')[1]  # of the runtime's own frames none
 
 
-@pytest.mark.promise(179)
+@pytest.mark.promise(180)
 def test_notes(shown: Shown) -> None:
     error, text = shown("noted")
     assert error.__notes__ == ["first note", "second note"]
     assert "ValueError: noted\nfirst note\nsecond note\n" in text
 
 
-@pytest.mark.promise(179)
+@pytest.mark.promise(180)
 def test_sub_exceptions(shown: Shown) -> None:
     _, text = shown("grouped")
     assert "ExceptionGroup: several (2 sub-exceptions)" in text
     assert "ValueError: one" in text and "TypeError: two" in text
 
 
-@pytest.mark.promise(179)
+@pytest.mark.promise(180)
 def test_it_is_bounded(shown: Shown) -> None:
     error, text = shown("long")
     assert len(error.error_message) == 1_000_000
@@ -114,14 +114,14 @@ def test_it_is_bounded(shown: Shown) -> None:
     assert "Odd" in text
 
 
-@pytest.mark.promise(179)
+@pytest.mark.promise(180)
 def test_of_a_call_from_a_handler(shown: Shown) -> None:
     error, text = shown("calls")
     assert error.error_type == "FunctionError"
     assert "ValueError: noted" in text and "in calls\n" in text
 
 
-@pytest.mark.promise(179)
+@pytest.mark.promise(180)
 def test_by_every_way(engine: Engine, code: Path) -> None:
     function = engine.function("raising:noted", code=code, name="noted")
     raised = [function.submit().exception()]
@@ -141,7 +141,7 @@ def test_by_every_way(engine: Engine, code: Path) -> None:
         assert error is not None and "in noted\n" in str(error.__cause__)
 
 
-@pytest.mark.promise(179)
+@pytest.mark.promise(180)
 def test_of_an_init(engine: Engine, code: Path) -> None:
     with pytest.raises(InitError) as caught:
         engine.function("broken:handler", code=code)

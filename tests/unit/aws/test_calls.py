@@ -108,14 +108,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "delay", lambda retry: 0.0)
 
 
-@pytest.mark.promise(268)
+@pytest.mark.promise(269)
 def test_one_connection_serves_many_calls() -> None:
     endpoint = Endpoint(response())
     assert endpoint.call(5) == ["http://q"] * 5
     assert endpoint.connections == 1
 
 
-@pytest.mark.promise(268)
+@pytest.mark.promise(269)
 @pytest.mark.parametrize(
     "made",
     [
@@ -134,7 +134,7 @@ def test_bodies_in_every_framing(made: Any) -> None:
     assert Endpoint(made).call(2) == ["http://q"] * 2
 
 
-@pytest.mark.promise(268)
+@pytest.mark.promise(269)
 def test_a_connection_that_the_other_side_ended_is_no_failure() -> None:
     """While it was idle, or just as the next request came; of that, no attempt is lost."""
     ending = [response(), CUT]
@@ -143,7 +143,7 @@ def test_a_connection_that_the_other_side_ended_is_no_failure() -> None:
     assert len(endpoint.requests) <= 7
 
 
-@pytest.mark.promise(268)
+@pytest.mark.promise(269)
 def test_what_is_worth_another_attempt() -> None:
     for first in (refusal("InternalFailure", 500), refusal("ThrottlingException"), CUT, b"no HTTP\r\n\r\n"):
         endpoint = Endpoint(first, response())
@@ -154,7 +154,7 @@ def test_what_is_worth_another_attempt() -> None:
     assert len(endpoint.requests) == retries.ATTEMPTS
 
 
-@pytest.mark.promise(268)
+@pytest.mark.promise(269)
 def test_what_is_not() -> None:
     endpoint = Endpoint(refusal("QueueDoesNotExist"))
     assert endpoint.call() == ["QueueDoesNotExist"]
@@ -162,7 +162,7 @@ def test_what_is_not() -> None:
     assert Endpoint(response(b"<html>", 200)).call() == ["ResponseParserError"]
 
 
-@pytest.mark.promise(268)
+@pytest.mark.promise(269)
 def test_an_endpoint_that_is_down_is_not_flooded() -> None:
     """The quota: 500, five for each retry."""
     endpoint = Endpoint(refusal("InternalFailure", 500))
@@ -170,7 +170,7 @@ def test_an_endpoint_that_is_down_is_not_flooded() -> None:
     assert len(endpoint.requests) == 120 + retries.CAPACITY // retries.COST
 
 
-@pytest.mark.promise(268)
+@pytest.mark.promise(269)
 @pytest.mark.parametrize("hours", [-3, 5])
 def test_a_wrong_clock_is_corrected(hours: int) -> None:
     date = f"date: {formatdate(time.time() + 3600 * hours, usegmt=True)}"
@@ -197,7 +197,7 @@ class Renewed(Upstream):
         return True
 
 
-@pytest.mark.promise(268)
+@pytest.mark.promise(269)
 def test_refused_credentials_are_looked_for_anew_once() -> None:
     endpoint = Endpoint(refusal("ExpiredTokenException", 403), response())
     assert endpoint.call(1, Renewed) == ["http://q"]
@@ -211,7 +211,7 @@ def test_refused_credentials_are_looked_for_anew_once() -> None:
     assert len(endpoint.requests) == 2
 
 
-@pytest.mark.promise(268)
+@pytest.mark.promise(269)
 def test_no_response_in_time() -> None:
     async def work(url: str) -> None:
         connections = Connections(2)
@@ -227,7 +227,7 @@ def request(url: str) -> bytes:
     return f"POST / HTTP/1.1\r\nhost: {Origin.of(url).host}\r\ncontent-length: 0\r\n\r\n".encode()
 
 
-@pytest.mark.promise(268)
+@pytest.mark.promise(269)
 def test_no_more_requests_at_a_time_than_there_may_be() -> None:
     """Who comes beyond waits; one that is cancelled, waiting or sent, leaves its place to others."""
     endpoint = Endpoint(response())
@@ -251,7 +251,7 @@ def test_no_more_requests_at_a_time_than_there_may_be() -> None:
     assert endpoint.most <= 4  # the server sees the end of a cancelled one a moment later
 
 
-@pytest.mark.promise(268)
+@pytest.mark.promise(269)
 def test_nobody_listens() -> None:
     async def work(_: str) -> None:
         connections = Connections(1)
@@ -262,7 +262,7 @@ def test_nobody_listens() -> None:
     Endpoint(response()).run(work)
 
 
-@pytest.mark.promise(268)
+@pytest.mark.promise(269)
 def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the certificates that AWS_CA_BUNDLE names; none that these do not vouch for."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"

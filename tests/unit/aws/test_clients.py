@@ -25,7 +25,7 @@ NOT_SIMPLE = [
 WHEN = datetime(2026, 11, 29, 12, 30, 1, 500000, UTC)
 
 
-@pytest.mark.promise(267)
+@pytest.mark.promise(268)
 @pytest.mark.parametrize(
     ("service", "operation", "members"),
     [
@@ -67,7 +67,7 @@ def test_requests_are_botocores(service: str, operation: str, members: dict[str,
         assert value == theirs.headers[name]
 
 
-@pytest.mark.promise(267)
+@pytest.mark.promise(268)
 @pytest.mark.parametrize(
     ("service", "operation", "body"),
     [
@@ -111,7 +111,7 @@ def test_a_time_as_text_is_read_too() -> None:
     assert plan_of("kinesis", "GetRecords").result(body)["Records"][0]["ApproximateArrivalTimestamp"] == WHEN
 
 
-@pytest.mark.promise(267)
+@pytest.mark.promise(268)
 @pytest.mark.parametrize("token", [None, "a session"])
 def test_signatures_are_what_a_verifier_expects(token: str | None) -> None:
     credentials = Credentials("AKIAEXAMPLE", "secret", token)
@@ -126,7 +126,7 @@ def test_signatures_are_what_a_verifier_expects(token: str | None) -> None:
     assert verifier.verify("POST", "/", "", found, body, service="sqs") == "AKIAEXAMPLE"
 
 
-@pytest.mark.promise(267)
+@pytest.mark.promise(268)
 @pytest.mark.parametrize("service,named", [
     ("sqs", "SQS"), ("dynamodbstreams", "DYNAMODB_STREAMS"), ("secretsmanager", "SECRETS_MANAGER"),
     ("events", "EVENTBRIDGE"), ("logs", "CLOUDWATCH_LOGS"), ("stepfunctions", "SFN"),

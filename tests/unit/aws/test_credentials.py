@@ -66,7 +66,7 @@ def lasts(tmp_path: Path) -> Path:
     return tmp_path / "lasts"
 
 
-@pytest.mark.promise(269)
+@pytest.mark.promise(270)
 def test_what_lasts_is_looked_up_once(lasts: Path) -> None:
     lasts.write_text("3600")
 
@@ -76,7 +76,7 @@ def test_what_lasts_is_looked_up_once(lasts: Path) -> None:
     assert run(work) == ["key-1"] * 100
 
 
-@pytest.mark.promise(269)
+@pytest.mark.promise(270)
 def test_renewed_before_their_end_and_nobody_waits(lasts: Path) -> None:
     """Within their last quarter of an hour: in the background."""
     lasts.write_text("3600")
@@ -95,7 +95,7 @@ def test_renewed_before_their_end_and_nobody_waits(lasts: Path) -> None:
     run(work)
 
 
-@pytest.mark.promise(269)
+@pytest.mark.promise(270)
 def test_what_is_about_to_end_is_waited_for(lasts: Path) -> None:
     lasts.write_text("30")
     assert run(key) == "key-2"  # botocore itself renews what it got with so short a life
@@ -108,7 +108,7 @@ def test_what_is_about_to_end_is_waited_for(lasts: Path) -> None:
     run(work)
 
 
-@pytest.mark.promise(269)
+@pytest.mark.promise(270)
 def test_others_once_they_are_refused(tmp_path: Path) -> None:
     """A profile's, which the user has exchanged meanwhile."""
 
@@ -132,7 +132,7 @@ def test_others_once_they_are_refused(tmp_path: Path) -> None:
     run(work)
 
 
-@pytest.mark.promise(269)
+@pytest.mark.promise(270)
 def test_none_to_be_had(lasts: Path) -> None:
     lasts.write_text("3600")
 

@@ -10,7 +10,7 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 ROOT = f"1-{TRACE[:8]}-{TRACE[8:]}"
 
 
-@pytest.mark.promise(294)
+@pytest.mark.promise(295)
 @pytest.mark.parametrize(("flags", "sampled"), [("01", 1), ("00", 0), ("03", 1)])
 def test_there_and_back(flags: str, sampled: int) -> None:
     header = traces.of_traceparent(f"00-{TRACE}-{PARENT}-{flags}")

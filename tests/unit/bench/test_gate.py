@@ -59,7 +59,7 @@ def test_a_promise_with_its_slack(
     assert judge(figure(value, target, want, name)).kept is kept
 
 
-@pytest.mark.promise(58)
+@pytest.mark.promise(59)
 def test_a_path_slowed_by_20_us_fails() -> None:
     """What `--slow 20` does to a call of 5 µs, against a peer of 200 µs."""
     assert judge(against_a_peer(5, 200)).kept
@@ -155,7 +155,7 @@ def test_what_cannot_be_measured_is_not_kept(
     assert "FAIL broken: OSError: no such peer" in capsys.readouterr().out
 
 
-@pytest.mark.promise(58)
+@pytest.mark.promise(59)
 def test_slow_reaches_the_engines_handler_and_no_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOKER_BENCH_SLOW_US", "0")  # so that it is put back
     assert run(monkeypatch, Verdict(True, "good"), arguments=["--slow", "20"]) == 0

@@ -370,7 +370,7 @@ class TestMap:
         run(main)
 
 
-@pytest.mark.promise(41)
+@pytest.mark.promise(42)
 def test_closing_drains(run: Run, gate: Gate) -> None:
     async def main(engine: AsyncEngine) -> None:
         held = await engine.function("app:gated", code=FUNCTIONS)

@@ -55,7 +55,7 @@ def engine(code: Path) -> Iterator[Callable[..., Any]]:
         yield lambda name, **more: made.function(f"words:{name}", code=code, **more)
 
 
-@pytest.mark.promise(180)
+@pytest.mark.promise(181)
 def test_what_finds_no_room_says_the_limits(engine: Callable[..., Any], tmp_path: Path) -> None:
     function = engine("held", waiting=1, concurrency=1)
     futures = []
@@ -72,7 +72,7 @@ def test_what_finds_no_room_says_the_limits(engine: Callable[..., Any], tmp_path
     assert repr(futures[0]) == "<Future of words-held, finished>"
 
 
-@pytest.mark.promise(180)
+@pytest.mark.promise(181)
 def test_the_environment_is_followed(engine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     engine("echo")
     monkeypatch.setenv("STOKER_TEST_LATER", "there")
@@ -84,7 +84,7 @@ def test_the_environment_is_followed(engine: Callable[..., Any], monkeypatch: py
     assert [again.invoke("STOKER_TEST_LATER"), again.invoke("HOME")] == [None, None]
 
 
-@pytest.mark.promise(180)
+@pytest.mark.promise(181)
 def test_arrays_need_not_lie_in_one_piece(engine: Callable[..., Any]) -> None:
     function = engine("raw", codec="raw")
     assert function.invoke(memoryview(b"abcdefgh")[::2]) == b"ae"
@@ -92,7 +92,7 @@ def test_arrays_need_not_lie_in_one_piece(engine: Callable[..., Any]) -> None:
     assert function.invoke(b"") == b""
 
 
-@pytest.mark.promise(180)
+@pytest.mark.promise(181)
 @pytest.mark.parametrize(
     ("members", "message"),
     [
@@ -112,7 +112,7 @@ def test_what_is_written_wrong(engine: Any, code: Path, members: dict[str, Any],
         configure(**members, code=code)
 
 
-@pytest.mark.promise(180)
+@pytest.mark.promise(181)
 def test_nothing_is_pickled(engine: Callable[..., Any]) -> None:
     function = engine("echo")
     for each in (function, function._engine):
@@ -121,7 +121,7 @@ def test_nothing_is_pickled(engine: Callable[..., Any]) -> None:
     assert "words-echo" in repr(function._engine)
 
 
-@pytest.mark.promise(180)
+@pytest.mark.promise(181)
 def test_what_is_closed_says_so(code: Path) -> None:
     made = Engine(logs=False)
     function = made.function("words:echo", code=code)
@@ -137,7 +137,7 @@ def test_what_is_closed_says_so(code: Path) -> None:
     assert repr(made) == "<Engine closed>"
 
 
-@pytest.mark.promise(180)
+@pytest.mark.promise(181)
 def test_in_another_loop(code: Path) -> None:
     async def begin() -> tuple[AsyncEngine, Any]:
         made = AsyncEngine(logs=False)
@@ -159,7 +159,7 @@ def test_in_another_loop(code: Path) -> None:
     asyncio.run(made.close())
 
 
-@pytest.mark.promise(181)
+@pytest.mark.promise(182)
 def test_failures_are_results(engine: Callable[..., Any], code: Path) -> None:
     function = engine("odd_fails", concurrency=2)
     for ordered in (True, False):
@@ -173,7 +173,7 @@ def test_failures_are_results(engine: Callable[..., Any], code: Path) -> None:
             list(function.map(range(100), ordered=ordered))
 
 
-@pytest.mark.promise(181)
+@pytest.mark.promise(182)
 def test_results_as_they_come(engine: Callable[..., Any], tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     function = engine("waits", concurrency=2)
@@ -184,7 +184,7 @@ def test_results_as_they_come(engine: Callable[..., Any], tmp_path: Path) -> Non
     assert sorted([*first, *results]) == list(range(200))
 
 
-@pytest.mark.promise(181)
+@pytest.mark.promise(182)
 def test_awaited_alike(code: Path, tmp_path: Path) -> None:
     async def body() -> None:
         async with AsyncEngine(logs=False) as made:
@@ -208,7 +208,7 @@ def test_awaited_alike(code: Path, tmp_path: Path) -> None:
     asyncio.run(body())
 
 
-@pytest.mark.promise(180)
+@pytest.mark.promise(181)
 def test_replaced_threads_are_refused() -> None:
     source = """
 import sys, types

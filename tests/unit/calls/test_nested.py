@@ -22,7 +22,7 @@ def inner(name: str, event: Any = None) -> dict[str, Any]:
     return {"name": name, "event": event}
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 @pytest.mark.parametrize("event", [None, 1, "text", {"a": [1, {"b": None}]}, "x" * 100_000, "ü" * 20_000])
 def test_a_handler_invokes_another_function(function: Function, event: Any) -> None:
     echo, call = function("echo"), function("nested:call")
@@ -30,20 +30,20 @@ def test_a_handler_invokes_another_function(function: Function, event: Any) -> N
         assert call.invoke(inner(echo.name, event)) == event
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_the_largest_result_comes_back(function: Function) -> None:
     large, call = function("large"), function("nested:call")
     assert len(call.invoke(inner(large.name, REPLY_BYTES))) == REPLY_BYTES - 2
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_a_chain_of_handlers(function: Function) -> None:
     deep = function("nested:deep", concurrency=5)
     for _ in range(20):
         assert deep.invoke({"name": deep.name, "levels": 4}) == 4
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_bytes_go_to_a_function_that_takes_those(function: Function) -> None:
     raw, call = function("raw_echo", codec="raw"), function("nested:call_bytes")
     for text in ("first", "again", "x" * 50_000):
@@ -52,7 +52,7 @@ def test_bytes_go_to_a_function_that_takes_those(function: Function) -> None:
     assert caught.invoke(inner(raw.name, {"no": "bytes"}))["type"] == "InvalidEvent"
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_every_way_in_leads_to_it(function: Function) -> None:
     echo, call = function("echo"), function("nested:call", concurrency=2)
     assert call.submit(inner(echo.name, 1)).result() == 1
@@ -61,7 +61,7 @@ def test_every_way_in_leads_to_it(function: Function) -> None:
         assert list(pool.map(lambda n: call.invoke(inner(echo.name, n)), range(200))) == list(range(200))
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_awaited() -> None:
     async def run() -> list[Any]:
         async with AsyncEngine() as engine:
@@ -72,7 +72,7 @@ def test_awaited() -> None:
     assert asyncio.run(run()) == list(range(100))
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_the_errors_are_those_that_callers_outside_get(function: Function) -> None:
     caught = function("nested:caught")
     cases = [
@@ -95,7 +95,7 @@ def test_the_errors_are_those_that_callers_outside_get(function: Function) -> No
     assert isinstance(outside.value, FunctionCrashed)
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_one_that_would_wait_for_itself_is_refused_at_once(function: Function) -> None:
     deep = function("nested:deep", concurrency=2)
     with pytest.raises(
@@ -105,7 +105,7 @@ def test_one_that_would_wait_for_itself_is_refused_at_once(function: Function) -
     assert deep.invoke({"name": deep.name, "levels": 1}) == 1
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_a_circle_of_functions_is_refused_at_once(function: Function) -> None:
     one, other = function("nested:caught"), function("nested:call")
     event = inner(other.name, inner(one.name, inner(other.name, None)))
@@ -113,7 +113,7 @@ def test_a_circle_of_functions_is_refused_at_once(function: Function) -> None:
     assert other.invoke(inner(one.name, inner("nobody")))["type"] == "FunctionNotFound"
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_it_waits_for_a_worker_that_is_only_busy(function: Function, gate: Gate) -> None:
     gated, call = function("gated"), function("nested:call")
     first = gated.submit(gate.event("first"))
@@ -124,7 +124,7 @@ def test_it_waits_for_a_worker_that_is_only_busy(function: Function, gate: Gate)
     assert [first.result(), second.result()] == ["first", "second"]
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_a_line_that_is_full_is_said_so(function: Function, gate: Gate) -> None:
     gated, caught = function("gated", waiting=0), function("nested:caught")
     first = gated.submit(gate.event(1))
@@ -136,7 +136,7 @@ def test_a_line_that_is_full_is_said_so(function: Function, gate: Gate) -> None:
     assert first.result() == 1
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_the_callers_deadline_bounds_it(function: Function) -> None:
     slow, call, echo = function("nested:slow"), function("nested:call", timeout=0.3), function("echo")
     with pytest.raises(FunctionTimeout):
@@ -145,7 +145,7 @@ def test_the_callers_deadline_bounds_it(function: Function) -> None:
     assert slow.invoke(0) == 0
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_a_caller_that_dies_takes_what_has_not_begun_along(
     function: Function, engine: Engine, gate: Gate
 ) -> None:
@@ -164,21 +164,21 @@ def test_a_caller_that_dies_takes_what_has_not_begun_along(
     assert gate.arrived() == ["first", "third"]
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_the_threads_of_a_handler_take_turns(function: Function) -> None:
     echo, at_once = function("echo"), function("nested:at_once")
     for _ in range(20):
         assert at_once.invoke({"name": echo.name}) == list(range(8))
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_what_a_signal_ended_does_not_come_back_for_the_next(function: Function) -> None:
     slow, echo, alarmed = function("nested:slow"), function("echo"), function("nested:alarmed")
     for _ in range(2):
         assert alarmed.invoke({"name": slow.name, "event": 0.3, "other": echo.name}) == ["rung", "again"]
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_a_context_serves_its_own_invocation_alone(function: Function) -> None:
     keep, child = function("nested:keep"), function("nested:child")
     assert keep.invoke() is None
@@ -186,14 +186,14 @@ def test_a_context_serves_its_own_invocation_alone(function: Function) -> None:
     assert "another process's" in child.invoke()
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_the_trace_goes_along(function: Function) -> None:
     environment, traced = function("environment"), function("nested:traced")
     trace = "Root=1-0-0;Lineage=aabbccdd:3"
     assert traced.invoke({"name": environment.name, "trace": trace})["_X_AMZN_TRACE_ID"] == trace
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_what_it_prints_is_logged_as_its_own(function: Function, logs: Logs) -> None:
     speak, call = function("speak"), function("nested:call")
     call.invoke(inner(speak.name, "hello from inside"))
@@ -201,7 +201,7 @@ def test_what_it_prints_is_logged_as_its_own(function: Function, logs: Logs) -> 
     assert all(request for name, request, _ in logs.lines if name == speak.name)
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_a_function_that_is_replaced_or_removed_while_it_is_known(function: Function, engine: Engine) -> None:
     call, caught = function("nested:call"), function("nested:caught")
     target = function("echo", name="target-of-calls")
@@ -214,13 +214,13 @@ def test_a_function_that_is_replaced_or_removed_while_it_is_known(function: Func
     assert caught.invoke(inner(target.name))["type"] == "FunctionNotFound"
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_a_cold_start_of_what_is_called(function: Function) -> None:
     echo, call = function("echo", warm=0), function("nested:call", warm=0)
     assert call.invoke(inner(echo.name, 5)) == 5
 
 
-@pytest.mark.promise(106)
+@pytest.mark.promise(107)
 def test_closing_waits_for_what_was_accepted_and_what_that_calls() -> None:
     with Engine() as engine:
         engine.function("nested:slow", code=FUNCTIONS, name="slow")

@@ -247,7 +247,7 @@ def test_a_closing_engine_answers_what_it_accepted(gate: Gate) -> None:
             future.result(20)
 
 
-@pytest.mark.promise(41)
+@pytest.mark.promise(42)
 def test_a_closing_engine_drains_first(gate: Gate) -> None:
     engine = Engine()
     held = engine.function("app:gated", code=FUNCTIONS)

@@ -65,7 +65,7 @@ def event(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     return printed
 
 
-@pytest.mark.promise(215)
+@pytest.mark.promise(216)
 @pytest.mark.parametrize(("service", "name"), EVENTS)
 def test_it_is_what_powertools_takes(event: Callable[..., Any], service: str, name: str) -> None:
     made = event(service, name)
@@ -79,7 +79,7 @@ def test_every_model_is_of_an_event() -> None:
     assert len(MODELS) > 30
 
 
-@pytest.mark.promise(215)
+@pytest.mark.promise(216)
 @pytest.mark.parametrize(("service", "name"), EVENTS)
 def test_each_option_is_in_it(service: str, name: str) -> None:
     about = services()[service][name]
@@ -91,7 +91,7 @@ def test_each_option_is_in_it(service: str, name: str) -> None:
         assert changed != event_of(about["event"], {**about["options"], "time": "1.000"}), option
 
 
-@pytest.mark.promise(215)
+@pytest.mark.promise(216)
 def test_options_are_encoded_as_the_service_does(event: Callable[..., Any]) -> None:
     put = event("s3", "put", "--bucket", "b", "--key", "a b/ü.jpg", "--region", "eu-west-1")
     record = put["Records"][0]

@@ -24,7 +24,7 @@ def children() -> set[int]:
     }
 
 
-@pytest.mark.promise(284)
+@pytest.mark.promise(285)
 def test_a_server_that_ends_says_with_what_and_where(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -150,7 +150,7 @@ CASES: dict[str, list[list[str]]] = {
 }
 
 
-@pytest.mark.promise(94)
+@pytest.mark.promise(95)
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [(command, arguments) for command in main.COMMANDS for arguments in CASES[command]],
@@ -164,12 +164,12 @@ def test_a_terminal_is_not_made_to_obey(command: str, arguments: list[str], host
     assert not OBEYED.findall(ours), printed
 
 
-@pytest.mark.promise(94)
+@pytest.mark.promise(95)
 def test_what_is_shown_is_what_was_written(hostile: str) -> None:
     assert under_a_terminal("logs", "name", "--endpoint", hostile) == SHOWN + "\n"
 
 
-@pytest.mark.promise(94)
+@pytest.mark.promise(95)
 @pytest.mark.parametrize("run", [under_a_terminal, None], ids=["raw", "piped"])
 def test_raw_and_piped_output_are_as_they_were_written(run: Callable[..., str] | None, hostile: str) -> None:
     arguments = ["logs", "name", "--endpoint", hostile]

@@ -23,7 +23,7 @@ def look(**functions: tuple[int, int, dict[str, int]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.promise(256)
+@pytest.mark.promise(257)
 def test_rates_and_percentiles_are_of_the_time_between() -> None:
     before = look(f=(100, 1, {"1": 100}), g=(5, 0, {"2": 5}))
     after = look(f=(300, 5, {"1": 200, "9.5": 100}), g=(5, 0, {"2": 5}), h=(1, 0, {"7": 1}))

@@ -37,7 +37,7 @@ def request(cookie: str = "", host: str = "localhost:9001") -> Request:
     return Request("GET", "/_stoker/", "", [("host", host), ("cookie", cookie.partition(";")[0])])
 
 
-@pytest.mark.promise(313)
+@pytest.mark.promise(314)
 def test_a_link_is_for_once_and_not_for_long(entrance: Entrance, clock: Clock) -> None:
     token = entrance.fragment.removeprefix("#token=")
     assert len(token) > 40
@@ -64,7 +64,7 @@ def test_a_link_that_is_too_old(entrance: Entrance, clock: Clock) -> None:
         entrance.enter(request(), {"token": entrance.fragment.removeprefix("#token=")})
 
 
-@pytest.mark.promise(313)
+@pytest.mark.promise(314)
 @pytest.mark.parametrize(
     ("key", "account"),
     [("AKIA", HERE.account), ("222222222222", "222222222222"), ("THIRD", "333333333333")],
@@ -138,7 +138,7 @@ def test_a_large_file_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert sources.listed(tmp_path) == {"files": [["a.py", 100]], "more": True}
 
 
-@pytest.mark.promise(312)
+@pytest.mark.promise(313)
 def test_the_page_s_files_have_a_strict_policy_and_nothing_from_elsewhere() -> None:
     names = set(assets.assets())
     assert {"index.html", "main.js", "console.css", "vendor/uPlot.min.js", "vendor/uPlot.min.css"} <= names

@@ -125,7 +125,7 @@ def test_a_page_begins_with_everything_and_then_gets_what_changes(tmp_path: Path
     watched(tmp_path, body)
 
 
-@pytest.mark.promise(311)
+@pytest.mark.promise(312)
 def test_one_look_is_for_all_pages_and_none_is_for_nobody(tmp_path: Path) -> None:
     async def body(it: Watched) -> None:
         assert it.looks == 0

@@ -67,7 +67,7 @@ def edges(found: Graph) -> set[tuple[str, str, str, str]]:
     }
 
 
-@pytest.mark.promise(309)
+@pytest.mark.promise(310)
 def test_every_kind_is_in_it(state: State) -> None:
     assert edges(graph(HERE, state, ["shop"])) == {
         ("queue orders", "function shop", "disabled", "InvokedEventCount"),

@@ -56,7 +56,7 @@ def machine(packages: int, each: int, threads: int, caches: int = 1) -> dict[int
     }
 
 
-@pytest.mark.promise(306)
+@pytest.mark.promise(307)
 @pytest.mark.parametrize(
     ("topology", "caller", "order"),
     [

@@ -10,7 +10,7 @@ from engine import Engine, InvalidConfiguration, launch
 from engine.worker import process_tree
 
 
-@pytest.mark.promise(317)
+@pytest.mark.promise(318)
 @pytest.mark.parametrize("wrong", [{"payload_limit": 0}, {"spin": "much"}, {"waiting_bytes": None}])
 def test_an_engine_that_cannot_be_made_leaves_no_process(wrong: dict[str, object]) -> None:
     before = set(process_tree.children(os.getpid()))

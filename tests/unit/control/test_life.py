@@ -54,7 +54,7 @@ class TestClose:
         with engine:
             pass
 
-    @pytest.mark.promise(45)
+    @pytest.mark.promise(46)
     def test_no_process_and_no_descriptor_stays(self) -> None:
         uvloop.new_event_loop().close()  # libuv's first loop opens a pipe that stays for the life of the process
         gc.collect()  # what an earlier test left is not counted
@@ -71,7 +71,7 @@ class TestClose:
         gc.collect()
         assert len(os.listdir("/proc/self/fd")) == open_before
 
-    @pytest.mark.promise(45)
+    @pytest.mark.promise(46)
     def test_the_threads_go_too(self) -> None:
         before = threading.active_count()
         with Engine(logs=False) as engine:
@@ -135,7 +135,7 @@ class TestWithoutClose:
         pid = int(script(source, directory=tmp_path))
         until(lambda: not os.path.exists(f"/proc/{pid}"))
 
-    @pytest.mark.promise(44)
+    @pytest.mark.promise(45)
     @pytest.mark.parametrize("end", ["sys.exit(3)", "1 / 0", "os._exit(4)", "os.kill(os.getpid(), 9)"])
     def test_however_it_ends(self, tmp_path: Path, end: str) -> None:
         source = HEAD + (
@@ -164,7 +164,7 @@ class TestWithoutClose:
 
 @pytest.mark.slow
 class TestInterrupt:
-    @pytest.mark.promise(46)
+    @pytest.mark.promise(47)
     @pytest.mark.parametrize("spin", ["None", "1.0"])
     @pytest.mark.parametrize("way", ["f.invoke(event)", "f.invoke_raw(__import__('json').dumps(event).encode())",
                                      "f.submit(event).result()", "next(f.map([event]))"])  # fmt: skip

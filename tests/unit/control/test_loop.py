@@ -1,27 +1,29 @@
-"""The control loop's own event loop."""
+"""The control loop's event loop."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+import uvloop
 
-from engine.control.loop import Loop
+from engine.control.loop import SmallLoop, new_loop
 from tests.support import until
 
 
 @pytest.fixture
-def loop() -> Iterator[Loop]:
-    with closing(Loop()) as loop:
+def loop() -> Iterator[SmallLoop]:
+    with closing(SmallLoop()) as loop:
         yield loop
 
 
-def test_timers_come_in_their_order_and_never_when_cancelled(loop: Loop) -> None:
+def test_timers_come_in_their_order_and_never_when_cancelled(loop: SmallLoop) -> None:
     seen: list[str] = []
     loop.call_later(0.002, seen.append, "last")
     loop.call_later(0, seen.append, "first")
@@ -34,7 +36,7 @@ def test_timers_come_in_their_order_and_never_when_cancelled(loop: Loop) -> None
     assert seen == ["first", "second", "last"]
 
 
-def test_cancelled_timers_do_not_pile_up(loop: Loop) -> None:
+def test_cancelled_timers_do_not_pile_up(loop: SmallLoop) -> None:
     kept = loop.call_later(3600, os.abort)
     for _ in range(10_000):
         loop.call_later(3600, os.abort).cancel()
@@ -42,7 +44,7 @@ def test_cancelled_timers_do_not_pile_up(loop: Loop) -> None:
     assert any(timer is kept for _, _, timer in loop._timers)
 
 
-def test_what_an_earlier_reader_removed_is_not_called(loop: Loop) -> None:
+def test_what_an_earlier_reader_removed_is_not_called(loop: SmallLoop) -> None:
     """Nor who has got its number since: an epoll's list of events knows numbers only."""
     called: list[int] = []
     pipes = [os.pipe() for _ in range(2)]
@@ -73,7 +75,7 @@ def test_what_an_earlier_reader_removed_is_not_called(loop: Loop) -> None:
         os.close(write)
 
 
-def test_every_thread_is_heard(loop: Loop) -> None:
+def test_every_thread_is_heard(loop: SmallLoop) -> None:
     count = 0
 
     def add() -> None:
@@ -96,13 +98,15 @@ def test_every_thread_is_heard(loop: Loop) -> None:
 
 
 def test_a_closed_loop_refuses() -> None:
-    loop = Loop()
+    loop = SmallLoop()
     loop.close()
     with pytest.raises(RuntimeError):
         loop.call_soon_threadsafe(print)
 
 
-def test_what_one_call_raises_costs_the_others_nothing(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_one_call_raises_costs_the_others_nothing(
+    loop: SmallLoop, caplog: pytest.LogCaptureFixture
+) -> None:
     seen: list[int] = []
     loop.call_soon(int, "no number")
     loop.call_soon(seen.append, 1)
@@ -113,7 +117,7 @@ def test_what_one_call_raises_costs_the_others_nothing(loop: Loop, caplog: pytes
     assert "no number" in caplog.text
 
 
-def test_it_refers_to_nothing_that_it_has_called_while_it_waits(loop: Loop) -> None:
+def test_it_refers_to_nothing_that_it_has_called_while_it_waits(loop: SmallLoop) -> None:
     class Thing:
         def hold(self) -> None:
             return None
@@ -128,3 +132,11 @@ def test_it_refers_to_nothing_that_it_has_called_while_it_waits(loop: Loop) -> N
     until(lambda: gone() is None)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
+
+
+def test_a_program_that_has_uvloop_gets_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(new_loop()) as loop:
+        assert isinstance(loop, uvloop.Loop)
+    monkeypatch.delitem(sys.modules, "uvloop")
+    with closing(new_loop()) as loop:
+        assert isinstance(loop, SmallLoop)

@@ -7,7 +7,7 @@ import pytest
 from engine.deploy.artifacts import BATCH, batches, bundled, unbundled
 
 
-@pytest.mark.promise(168)
+@pytest.mark.promise(169)
 def test_a_bundle_is_its_files() -> None:
     files = {"a": b"", "b": b"\n{}\n", "c": bytes(range(256))}
     assert unbundled(bundled(files)) == files

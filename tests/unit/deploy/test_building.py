@@ -40,7 +40,7 @@ def code(folder: Path, **files: str) -> Path:
     return folder
 
 
-@pytest.mark.promise(218)
+@pytest.mark.promise(219)
 def test_a_project_file_says_what_is_needed(wheel: Path, tmp_path: Path) -> None:
     project = f'[project]\nname = "x"\nversion = "1"\ndependencies = ["thing @ {wheel.as_uri()}"]\n'
     source = code(tmp_path / "src", pyproject_toml=project)
@@ -54,7 +54,7 @@ def test_a_project_file_says_what_is_needed(wheel: Path, tmp_path: Path) -> None
     assert len(said) == 1
 
 
-@pytest.mark.promise(218)
+@pytest.mark.promise(219)
 @pytest.mark.skipif(uv_program() is None, reason="uv is not there")
 def test_a_lock_says_what_is_needed(wheel: Path, tmp_path: Path) -> None:
     project = (
@@ -69,7 +69,7 @@ def test_a_lock_says_what_is_needed(wheel: Path, tmp_path: Path) -> None:
     assert (installed(wanted, RUNTIME, print).tree / "thing.py").exists()
 
 
-@pytest.mark.promise(218)
+@pytest.mark.promise(219)
 def test_the_layer_has_bytecode_and_is_made_once(wheel: Path, tmp_path: Path) -> None:
     wanted = requirements(code(tmp_path / "src", requirements_txt=f"{wheel}\n"))
     assert wanted is not None
@@ -82,7 +82,7 @@ def test_the_layer_has_bytecode_and_is_made_once(wheel: Path, tmp_path: Path) ->
     assert built.tree.with_suffix(".zip").stat().st_mtime_ns == made
 
 
-@pytest.mark.promise(218)
+@pytest.mark.promise(219)
 def test_functions_with_the_same_requirements_share_a_layer(wheel: Path, tmp_path: Path) -> None:
     for name in ("one", "two", "full"):
         code(tmp_path / name, requirements_txt=f"{wheel}\n")

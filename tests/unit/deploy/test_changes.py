@@ -53,7 +53,7 @@ def test_references(value: Any, names: set[str]) -> None:
     assert references(value) == names
 
 
-@pytest.mark.promise(168)
+@pytest.mark.promise(169)
 def test_an_order_has_each_behind_what_it_needs() -> None:
     resources = {
         "A": {"Properties": {"x": {"Ref": "B"}}}, "B": {"DependsOn": ["C", "D"]}, "C": {}, "D": {"DependsOn": "C"},
@@ -71,7 +71,7 @@ def test_what_stands_behind_a_condition_that_does_not_hold_is_not_needed() -> No
     assert found.edges(found.scope(lambda _name, _attribute: "")) == {"A": set()}
 
 
-@pytest.mark.promise(168)
+@pytest.mark.promise(169)
 def test_what_is_added_modified_replaced_and_removed() -> None:
     before = {
         "Same": queue(),

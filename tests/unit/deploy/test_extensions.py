@@ -22,7 +22,7 @@ def made(section: str, **content: Any) -> Any:
     return expanded(document, VALUES, PSEUDO)[section]
 
 
-@pytest.mark.promise(282)
+@pytest.mark.promise(283)
 @pytest.mark.parametrize(
     ("content", "result"),
     [
@@ -55,7 +55,7 @@ def test_what_a_loop_makes(content: Any, result: Any) -> None:
     assert made("Resources", **content) == result
 
 
-@pytest.mark.promise(282)
+@pytest.mark.promise(283)
 def test_conditions_and_outputs_are_repeated() -> None:
     loop = ["N", {"Ref": "Names"}, {"Is&{N}": {"Fn::Equals": [{"Ref": "Stage"}, "${N}"]}}]
     assert made("Conditions", **{"Fn::ForEach::C": loop}) == {
@@ -65,7 +65,7 @@ def test_conditions_and_outputs_are_repeated() -> None:
     assert made("Outputs", **{"Fn::ForEach::O": shown}) == {"ArnA": {"Value": {"Fn::GetAtt": ["QA", "Arn"]}}}
 
 
-@pytest.mark.promise(282)
+@pytest.mark.promise(283)
 @pytest.mark.parametrize(
     ("loop", "message"),
     [

@@ -32,7 +32,7 @@ def scope() -> Scope:
     )  # fmt: skip
 
 
-@pytest.mark.promise(168)
+@pytest.mark.promise(169)
 @pytest.mark.parametrize(
     ("value", "result"),
     [
@@ -94,7 +94,7 @@ def test_what_is_refused(value: Any, message: str) -> None:
         resolve(value, scope())
 
 
-@pytest.mark.promise(168)
+@pytest.mark.promise(169)
 def test_yaml_has_short_forms_and_dates_stay_text() -> None:
     text = """
     AWSTemplateFormatVersion: 2010-09-09

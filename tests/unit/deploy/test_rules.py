@@ -31,7 +31,7 @@ def held(assertion: Any, condition: Any = None) -> str:
 BOOTSTRAPPED = {"Fn::Not": [{"Fn::Contains": [["1", "2", "3"], {"Ref": "Version"}]}]}
 
 
-@pytest.mark.promise(282)
+@pytest.mark.promise(283)
 @pytest.mark.parametrize(
     ("assertion", "condition", "result"),
     [

@@ -285,7 +285,7 @@ def test_a_write_that_fails_refuses_what_is_new_and_is_repeated_for_what_changes
     run(tmp_path, first, second)
 
 
-@pytest.mark.promise(105)
+@pytest.mark.promise(106)
 def test_a_disk_that_cannot_be_read_for_a_moment_strands_no_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -406,7 +406,7 @@ def test_whoever_listens_hears_of_a_row_that_a_lease_returns_behind_others(tmp_p
     run(tmp_path, body)
 
 
-@pytest.mark.promise(336)
+@pytest.mark.promise(338)
 def test_a_brief_lease_is_written_only_if_it_lasts(tmp_path: Path) -> None:
     async def body(it: Opened) -> None:
         done, kept = await it.put(b"done", b"kept")
@@ -432,7 +432,7 @@ def test_a_brief_lease_is_written_only_if_it_lasts(tmp_path: Path) -> None:
     run(tmp_path, body, again)
 
 
-@pytest.mark.promise(336)
+@pytest.mark.promise(338)
 def test_a_brief_lease_that_a_kill_ends_was_none(tmp_path: Path) -> None:
     async def body(it: Opened) -> None:
         await it.put(b"row")

@@ -16,7 +16,7 @@ from engine.durable.store import Store
 
 
 @pytest.mark.slow
-@pytest.mark.promise(97)
+@pytest.mark.promise(98)
 def test_a_hundred_thousand_rows_wait_on_the_disk(tmp_path: Path) -> None:
     """In one queue or in a thousand, of a kilobyte or of a megabyte: memory stays what it was."""
 
@@ -51,7 +51,7 @@ def test_a_hundred_thousand_rows_wait_on_the_disk(tmp_path: Path) -> None:
     run(tmp_path, fill, take)
 
 
-@pytest.mark.promise(97)
+@pytest.mark.promise(98)
 def test_the_file_shrinks_again(tmp_path: Path) -> None:
     async def body(it: Opened) -> None:
         ids = await it.put(*[b"x" * 100_000] * 300)

@@ -31,7 +31,7 @@ class Counted:
         return self.store.load(kind)
 
 
-@pytest.mark.promise(285)
+@pytest.mark.promise(286)
 def test_what_is_asked_for_during_a_commit_is_one_commit(tmp_path: Path) -> None:
     async def run(states: States, changes: Changes) -> None:
         one, two = states.of("one"), states.of("two")
@@ -51,7 +51,7 @@ def test_what_is_asked_for_during_a_commit_is_one_commit(tmp_path: Path) -> None
         assert States(store).of("one").get("t", "o", "299") == {"n": 299}
 
 
-@pytest.mark.promise(285)
+@pytest.mark.promise(286)
 def test_one_that_fails_or_is_given_up_is_alone(tmp_path: Path) -> None:
     async def run(states: States, changes: Changes) -> None:
         state, gate = states.of("p"), threading.Event()

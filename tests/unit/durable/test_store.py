@@ -284,7 +284,7 @@ def sizes(folder: Path) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(91)
+@pytest.mark.promise(92)
 def test_the_files_give_back_what_they_no_longer_need(store: Store, tmp_path: Path) -> None:
     """Once nothing is written for a moment; while others wait, in between."""
     folder = tmp_path / "state"

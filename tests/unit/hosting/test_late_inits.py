@@ -39,7 +39,7 @@ def messages(it: Hosted) -> list[str]:
     return [m for batch in it.batches for _, m in log_events(batch.deployment, batch.records)]
 
 
-@pytest.mark.promise(174)
+@pytest.mark.promise(175)
 def test_it_is_done_again_within_the_invocation(tmp_path: Path) -> None:
     async def body(it: Hosted) -> None:
         it.put(HERE, Timeout=5, Environment=environment(tmp_path, 0.8))
@@ -61,7 +61,7 @@ def test_it_is_done_again_within_the_invocation(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
-@pytest.mark.promise(174)
+@pytest.mark.promise(175)
 def test_within_its_timeout_or_the_invocation_times_out(tmp_path: Path) -> None:
     async def body(it: Hosted) -> None:
         it.put(HERE, Timeout=1, Environment=environment(tmp_path, 30))

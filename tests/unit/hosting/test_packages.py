@@ -126,7 +126,7 @@ def test_links_within_the_tree_are_kept(packages: Packages) -> None:
     assert (tree / "lib/deep/up").read_bytes() == (tree / "dir/so").read_bytes() == b"elf"
 
 
-@pytest.mark.promise(192)
+@pytest.mark.promise(193)
 def test_a_backslash_is_a_character(packages: Packages) -> None:
     """As on AWS: what an archiver of Windows' means for a directory is a file of that name."""
     members = {r"a\b.py": b"1", r"..\c": b"2", r"c:\d": b"3", r"e/f\g": b"4"}
@@ -235,7 +235,7 @@ NOT_OURS = (
 )
 
 
-@pytest.mark.promise(90)
+@pytest.mark.promise(91)
 def test_what_no_record_names_at_a_start_is_set_aside_and_comes_back(tmp_path: Path) -> None:
     folder = tmp_path / "code"
     packages = Packages(folder)
@@ -260,7 +260,7 @@ def test_the_same_is_set_aside_twice(tmp_path: Path) -> None:
     assert names(folder / "set-aside") == [digest, f"{digest}.zip"]
 
 
-@pytest.mark.promise(90)
+@pytest.mark.promise(91)
 def test_names_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:
     for folder in (tmp_path / "code", tmp_path / "opt"):
         for n, name in enumerate(NOT_OURS):

@@ -97,7 +97,7 @@ def test_what_was_reserved_is_given_back_whole(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
-@pytest.mark.promise(92)
+@pytest.mark.promise(93)
 def test_nothing_is_kept_of_functions_that_are_no_more(tmp_path: Path) -> None:
     """But what they add to the totals, and what still runs."""
 

@@ -64,7 +64,7 @@ def _replace(name: str, make: Callable[[Path], object]) -> Callable[[Path], obje
     return change
 
 
-@pytest.mark.promise(99)
+@pytest.mark.promise(100)
 @pytest.mark.parametrize(
     "change",
     [
@@ -88,7 +88,7 @@ def test_any_change_is_found(package: tuple[Path, Path, str], change: Callable[[
     assert altered(*package) != ""
 
 
-@pytest.mark.promise(99)
+@pytest.mark.promise(100)
 def test_an_altered_archive_is_found(package: tuple[Path, Path, str]) -> None:
     archive = package[1]
     data = bytearray(archive.read_bytes())

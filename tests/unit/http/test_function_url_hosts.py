@@ -10,7 +10,7 @@ import pytest
 from engine.http.listening import function_url, hosts_resolve
 
 
-@pytest.mark.promise(188)
+@pytest.mark.promise(189)
 @pytest.mark.parametrize(
     ("base", "by_host", "url"),
     [

@@ -151,7 +151,7 @@ GOOD = {
 }  # fmt: skip
 
 
-@pytest.mark.promise(263)
+@pytest.mark.promise(264)
 @pytest.mark.parametrize("name", GOOD)
 def test_a_request_whole_split_anywhere_and_behind_others(address: tuple[str, int], name: str) -> None:
     request, expected = GOOD[name]
@@ -211,7 +211,7 @@ BAD = {
 }
 
 
-@pytest.mark.promise(264)
+@pytest.mark.promise(265)
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_not_http_is_refused_and_nothing_behind_it_is_read(
     address: tuple[str, int], name: str
@@ -313,7 +313,7 @@ def test_a_body_of_another_length_is_not_whole(address: tuple[str, int], path: b
         assert len(everything(sock).partition(b"\r\n\r\n")[2]) < 6
 
 
-@pytest.mark.promise(265)
+@pytest.mark.promise(266)
 def test_a_client_that_does_not_read_keeps_nobody_waiting(address: tuple[str, int]) -> None:
     """Its next request is begun once it has taken the response before."""
     with connect(address) as lazy:
@@ -325,7 +325,7 @@ def test_a_client_that_does_not_read_keeps_nobody_waiting(address: tuple[str, in
     assert [len(body) for _, _, body in found] == [8 * MIB, len(GOOD["no body"][1])]
 
 
-@pytest.mark.promise(265)
+@pytest.mark.promise(266)
 @pytest.mark.parametrize("part", [b"GET /p HT", HEAD + b"Content-Length: 9\r\n\r\nabc", CHUNKED + b"5\r\nab"])
 def test_a_reset_in_the_middle_leaves_nothing(address: tuple[str, int], part: bytes) -> None:
     for _ in range(20):

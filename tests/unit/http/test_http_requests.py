@@ -38,7 +38,7 @@ def _agree(data: bytes) -> bool:
         b"DELETE /a/%20b?c=d&e HTTP/1.1\r\nhost: a\r\n\r\n",
     ],
 )
-@pytest.mark.promise(323)
+@pytest.mark.promise(324)
 def test_a_plain_request_is_taken(data: bytes) -> None:
     assert _agree(data)
 
@@ -62,7 +62,7 @@ def test_a_plain_request_is_taken(data: bytes) -> None:
         POST + b"a: b\r\n" * 65 + b"\r\n", POST + b"a" * 65 + b": b\r\n\r\n",
     ],
 )  # fmt: skip
-@pytest.mark.promise(323)
+@pytest.mark.promise(324)
 def test_everything_else_is_the_parsers(data: bytes) -> None:
     assert scan(data, {}) is None
 
@@ -79,7 +79,7 @@ def _key(headers: bytes, start: bytes = POST) -> bytes | None:
     return found[4]
 
 
-@pytest.mark.promise(325)
+@pytest.mark.promise(326)
 def test_invokes_have_a_key_of_what_decides_about_them() -> None:
     """What differs from one to the next of the same sender and function is not in it; all else is."""
     plain = _key(EVENT + SIGNED % 1)
@@ -94,7 +94,7 @@ def test_invokes_have_a_key_of_what_decides_about_them() -> None:
     assert None not in others and len({plain, *others}) == 7
 
 
-@pytest.mark.promise(325)
+@pytest.mark.promise(326)
 def test_who_waits_for_the_response_need_not_say_so() -> None:
     waits = b"host: a\r\nx-amz-invocation-type: RequestResponse\r\n"
     assert _key(waits + SIGNED % 1) == _key(b"host: a\r\n" + SIGNED % 2)
@@ -113,12 +113,12 @@ def test_who_waits_for_the_response_need_not_say_so() -> None:
         )),
     ],
 )  # fmt: skip
-@pytest.mark.promise(325)
+@pytest.mark.promise(326)
 def test_what_is_more_than_a_plain_invoke_has_no_key(headers: bytes) -> None:
     assert _key(headers) is None
 
 
-@pytest.mark.promise(325)
+@pytest.mark.promise(326)
 def test_of_what_is_known_only_the_body_is_taken() -> None:
     key = _key(EVENT)
     assert key is not None
@@ -141,7 +141,7 @@ _PIECES = st.sampled_from(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(_PIECES, max_size=6), st.integers(0, 80), st.booleans())
-@pytest.mark.promise(323)
+@pytest.mark.promise(324)
 def test_any_bytes_are_taken_as_the_parser_takes_them(pieces: list[bytes], at: int, instead: bool) -> None:
     """A plain request that something was put into, or in the place of what it had."""
     plain = POST + b"Host: a\r\ncontent-length: 2\r\nx-amz-date: b\r\n\r\n{}"

@@ -148,7 +148,7 @@ def serving(folder: Path, body: Callable[[Serving], Awaitable[None]], sending: i
     run(folder, inside)
 
 
-@pytest.mark.promise(344)
+@pytest.mark.promise(346)
 def test_it_is_answered_as_any_other_is(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         client = await served.client()
@@ -176,7 +176,7 @@ def test_it_is_answered_as_any_other_is(tmp_path: Path) -> None:
     serving(tmp_path, body)
 
 
-@pytest.mark.promise(344)
+@pytest.mark.promise(346)
 def test_what_does_not_end_quietly_ends_as_ever(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         client = await served.client()
@@ -194,7 +194,7 @@ def test_what_does_not_end_quietly_ends_as_ever(tmp_path: Path) -> None:
     serving(tmp_path, body)
 
 
-@pytest.mark.promise(344)
+@pytest.mark.promise(346)
 def test_what_changes_holds_for_the_next_one(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         hosted, client = served.hosted, await served.client()
@@ -223,7 +223,7 @@ def test_what_changes_holds_for_the_next_one(tmp_path: Path) -> None:
     serving(tmp_path, body)
 
 
-@pytest.mark.promise(344)
+@pytest.mark.promise(346)
 def test_each_connection_gets_its_own(tmp_path: Path) -> None:
     """Many at once, some that leave before they are answered, some that send what ends otherwise."""
 
@@ -256,7 +256,7 @@ def test_each_connection_gets_its_own(tmp_path: Path) -> None:
     serving(tmp_path, body)
 
 
-@pytest.mark.promise(344)
+@pytest.mark.promise(346)
 def test_a_socket_that_takes_part_of_it_gets_the_rest(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         client, event = await served.client(receiving=4096), "y" * 3900
@@ -271,7 +271,7 @@ def test_a_socket_that_takes_part_of_it_gets_the_rest(tmp_path: Path) -> None:
     serving(tmp_path, body, sending=1)
 
 
-@pytest.mark.promise(344)
+@pytest.mark.promise(346)
 def test_one_that_runs_when_its_client_or_its_server_leaves_is_over_all_the_same(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         client, other, there = await served.client(), await served.client(), tmp_path / "there"
@@ -296,7 +296,7 @@ def test_one_that_runs_when_its_client_or_its_server_leaves_is_over_all_the_same
 SIZES = (4080, 4097, 16_383, 16_385, 65_537, 200_000, 400_000)  # around the bounds that there are on the way
 
 
-@pytest.mark.promise(345)
+@pytest.mark.promise(347)
 def test_large_ones_are_answered_as_any_other_is(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         client = await served.client()
@@ -317,7 +317,7 @@ def test_large_ones_are_answered_as_any_other_is(tmp_path: Path) -> None:
     serving(tmp_path, body)
 
 
-@pytest.mark.promise(345)
+@pytest.mark.promise(347)
 def test_a_large_response_that_is_read_late_is_held_and_keeps_nobody(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         late, other, budget = (
@@ -342,7 +342,7 @@ def test_a_large_response_that_is_read_late_is_held_and_keeps_nobody(tmp_path: P
     serving(tmp_path, body, sending=1)
 
 
-@pytest.mark.promise(345)
+@pytest.mark.promise(347)
 def test_there_is_room_for_a_large_one_or_a_503(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         client, budget = await served.client(), served.acceptor.budget

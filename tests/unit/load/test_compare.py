@@ -86,7 +86,7 @@ def merged(seconds: list[Interval]) -> Tally:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(84)
+@pytest.mark.promise(85)
 def test_two_runs_of_the_same_are_seldom_called_different_and_slower_ones_nearly_always(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -40,7 +40,7 @@ def closed(target: Sender, callers: int, duration: float) -> Record:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(79)
+@pytest.mark.promise(80)
 def test_a_stall_is_seen_by_an_open_loop_and_not_by_a_closed_one() -> None:
     """One second of each ten: a tenth of all who come wait for up to a second; a closed loop meets ten stalls in a
     hundred seconds and otherwise asks the quicker the quicker it is answered."""
@@ -54,7 +54,7 @@ def test_a_stall_is_seen_by_an_open_loop_and_not_by_a_closed_one() -> None:
     assert timer.latency.quantiles(1.0)[0] > 900 * MS  # it met the stalls all the same
 
 
-@pytest.mark.promise(79)
+@pytest.mark.promise(80)
 def test_requests_go_out_when_they_are_due() -> None:
     """However long the target takes: here, for ever."""
     target = Station(service=1e6)
@@ -68,7 +68,7 @@ def test_requests_go_out_when_they_are_due() -> None:
     assert len(record.latency) == 0
 
 
-@pytest.mark.promise(81)
+@pytest.mark.promise(82)
 def test_each_request_is_counted_once_and_in_its_second() -> None:
     schedule = Stages([Stage(0, 1, 10), Stage(1, 2, 30)], process="constant")
     record = opened(Station(service=0.001), schedule, warmup=1)
@@ -108,7 +108,7 @@ class Scripted:
             done(next(self.responses))
 
 
-@pytest.mark.promise(81)
+@pytest.mark.promise(82)
 def test_every_ending_has_its_place() -> None:
     responses = [
         Response("ok", b"1", cold=True, parts={"queue": 1, "execute": 3}), Response("ok", b"1", cold=False),

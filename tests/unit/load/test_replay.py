@@ -97,7 +97,7 @@ class Answering:
         self._memory.step()
 
 
-@pytest.mark.promise(83)
+@pytest.mark.promise(84)
 @pytest.mark.parametrize("size", SIZES)
 def test_an_hour_at_sixty_times_speed_in_bounded_memory(size: Size) -> None:
     """Held whole, its times and functions alone would be two blocks of each."""
@@ -123,7 +123,7 @@ def test_the_blocks_are_small_ones() -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.promise(83)
+@pytest.mark.promise(84)
 @pytest.mark.parametrize("size", SIZES)
 def test_a_file_of_it_too(tmp_path: Path, size: Size) -> None:
     """Held is what may have begun before another that ended earlier: 15 minutes of it, as an invocation may last; and
@@ -136,7 +136,7 @@ def test_a_file_of_it_too(tmp_path: Path, size: Size) -> None:
     memory.check(invocations * 3)
 
 
-@pytest.mark.promise(82)
+@pytest.mark.promise(83)
 def test_the_same_seed_gives_the_same_schedule_and_payloads() -> None:
     size = 200, 20_000
     assert fingerprint(made_up(size, 1)) == fingerprint(made_up(size, 1))

@@ -91,7 +91,7 @@ def test_the_same_seed_offers_the_same(found: Callable[..., Result]) -> None:
     assert offered[0] == offered[1] != offered[2]
 
 
-@pytest.mark.promise(80)
+@pytest.mark.promise(81)
 def test_a_generator_that_cannot_keep_up_makes_the_run_void(found: Callable[..., Result]) -> None:
     """Two million a second: no Python program sends that many."""
     result = found(rate=2_000_000, constant=True, duration=0.1, noise=False)
@@ -182,7 +182,7 @@ def recorded(*latencies: int, lag: int = 0, ending: Any = "ok") -> Record:
     return record
 
 
-@pytest.mark.promise(80)
+@pytest.mark.promise(81)
 def test_why_a_run_is_void() -> None:
     def why(record: Record, steal: float = 0.0, alone: Record | None = None) -> list[str]:
         return conclude.void(record, MS, steal, alone)

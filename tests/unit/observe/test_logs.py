@@ -311,7 +311,7 @@ class TestSinks:
             engine.function("app:speak", code=FUNCTIONS).invoke(1)
         assert capfd.readouterr() == ("", "")
 
-    @pytest.mark.promise(40)
+    @pytest.mark.promise(41)
     def test_one_that_raises_breaks_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
         def sink(name: str, request_id: str, text: str) -> None:
             raise RuntimeError("broken sink")
@@ -323,7 +323,7 @@ class TestSinks:
             assert list(speak.map(["v", "w"])) == [None, None]
         assert "the log sink raised RuntimeError('broken sink')" in capsys.readouterr().err
 
-    @pytest.mark.promise(40)
+    @pytest.mark.promise(41)
     def test_one_that_calls_the_engine(self) -> None:
         """From the caller's thread a sink may invoke: no lock is held."""
         seen: list[Any] = []
@@ -337,7 +337,7 @@ class TestSinks:
         assert seen == ["<v>\n"]
 
 
-@pytest.mark.promise(39)
+@pytest.mark.promise(40)
 def test_much_output_is_kept_to_a_bound_and_counted(engine: Any, function: Function, logs: Logs) -> None:
     """More than the log keeps: what is dropped is counted, and the call goes on."""
     loud = function("evaluate")

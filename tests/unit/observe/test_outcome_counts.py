@@ -26,7 +26,7 @@ def record(at: float, took: int, **more: Any) -> InvocationRecord:
     return InvocationRecord("id", at, took, 0, **more)
 
 
-@pytest.mark.promise(327)
+@pytest.mark.promise(328)
 @given(st.lists(durations, min_size=1, max_size=300))
 @settings(deadline=None)
 def test_the_buckets_are_those_of_points(took: list[int]) -> None:
@@ -55,7 +55,7 @@ def test_each_bucket_begins_where_that_of_points_does() -> None:
             assert list(values[3].items()) == [(bucket(took / 1e6), 1.0)], took
 
 
-@pytest.mark.promise(327)
+@pytest.mark.promise(328)
 @given(st.lists(st.tuples(times, st.integers(0, 10**12), aliases), max_size=200))
 @settings(deadline=None)
 def test_an_outcome_belongs_to_the_minute_of_its_beginning(outcomes: list[tuple[float, int, str]]) -> None:
@@ -70,7 +70,7 @@ def test_an_outcome_belongs_to_the_minute_of_its_beginning(outcomes: list[tuple[
     }
 
 
-@pytest.mark.promise(327)
+@pytest.mark.promise(328)
 @given(st.lists(st.tuples(st.integers(0, 20_000 * DAYS * 1000), st.integers(0, 10**12)), max_size=200))
 @settings(deadline=None)
 def test_what_ended_quietly_is_counted_as_its_records_would_be(outcomes: list[tuple[int, int]]) -> None:
@@ -82,7 +82,7 @@ def test_what_ended_quietly_is_counted_as_its_records_would_be(outcomes: list[tu
         quiet.quiet("x")  # type: ignore[arg-type]
 
 
-@pytest.mark.promise(327)
+@pytest.mark.promise(328)
 @given(
     st.lists(
         st.tuples(st.sampled_from(("success", "failure", "error", "timeout")), st.integers(0, 2), aliases)

@@ -81,7 +81,7 @@ def test_batches_and_counts() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.promise(328)
+@pytest.mark.promise(329)
 def test_who_had_a_mark_is_told_what_changed_since() -> None:
     """Whoever asks however often, what it knows is what there is."""
     draw = random.Random(5)

@@ -20,7 +20,7 @@ INFO = DeploymentInfo(
 )
 
 
-@pytest.mark.promise(262)
+@pytest.mark.promise(263)
 @pytest.mark.parametrize("zeros", (False, True))
 def test_values_together_are_the_point_of_each(zeros: bool) -> None:
     random_ = random.Random(19)
@@ -34,7 +34,7 @@ def test_values_together_are_the_point_of_each(zeros: bool) -> None:
     assert (together.low, together.high) == (one.low, one.high) and math.isclose(together.sum, one.sum)
 
 
-@pytest.mark.promise(262)
+@pytest.mark.promise(263)
 def test_a_batch_is_each_of_its_records() -> None:
     """Over the ends of minutes, by several aliases, with failures, and with provisioned concurrency."""
     random_ = random.Random(7)

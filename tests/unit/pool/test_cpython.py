@@ -45,7 +45,7 @@ LEFT_OUT = {
 
 
 @pytest.mark.slow
-@pytest.mark.promise(111)
+@pytest.mark.promise(112)
 @pytest.mark.timeout(600)
 def test_cpythons_tests_of_process_pools() -> None:
     """A few at a time: they sleep more than they compute."""

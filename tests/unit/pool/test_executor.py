@@ -31,7 +31,7 @@ def executor() -> Iterator[Executor]:
         yield made
 
 
-@pytest.mark.promise(111)
+@pytest.mark.promise(112)
 class TestDropIn:
     def test_it_is_one(self, executor: Executor) -> None:
         assert isinstance(executor, concurrent.futures.Executor)
@@ -264,7 +264,7 @@ def queue_put(text: str) -> None:
     QUEUES[0].put(text)
 
 
-@pytest.mark.promise(112)
+@pytest.mark.promise(113)
 class TestFaults:
     def test_a_dead_worker_fails_its_own_call_only(self, tmp_path: Path) -> None:
         gate = tmp_path / "gate"
@@ -329,7 +329,7 @@ def unreadable() -> Exits:
     return Exits()
 
 
-@pytest.mark.promise(113)
+@pytest.mark.promise(114)
 class TestData:
     @pytest.mark.parametrize("size", [0, 1, 16_383, 16_384, 70_000, 3_000_000])
     def test_bytes(self, executor: Executor, size: int) -> None:
@@ -396,7 +396,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.promise(111)
+@pytest.mark.promise(112)
 class TestPrograms:
     def test_functions_and_classes_of_the_script(self, tmp_path: Path) -> None:
         done = program(tmp_path, MAIN)

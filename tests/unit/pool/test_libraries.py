@@ -18,7 +18,7 @@ def executor() -> Iterator[Executor]:
         yield made
 
 
-@pytest.mark.promise(111)
+@pytest.mark.promise(112)
 def test_dask(executor: Executor) -> None:
     """The example of dask's documentation on custom workloads with delayed()."""
     dask = pytest.importorskip("dask")
@@ -37,7 +37,7 @@ def test_dask(executor: Executor) -> None:
     assert total.compute(scheduler=executor) == 50
 
 
-@pytest.mark.promise(111)
+@pytest.mark.promise(112)
 def test_joblib(executor: Executor) -> None:
     """The example of joblib's documentation on custom backends, with this one."""
     joblib = pytest.importorskip("joblib")

@@ -18,7 +18,7 @@ def core_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[36])
 
 
-@pytest.mark.promise(118)
+@pytest.mark.promise(119)
 @pytest.mark.skipif(len(CORES) < 2, reason="it takes two cores")
 def test_a_worker_leaves_the_core_of_its_caller() -> None:
     with Executor(1) as executor:
@@ -42,7 +42,7 @@ def test_a_worker_leaves_the_core_of_its_caller() -> None:
             os.sched_setaffinity(0, CORES)
 
 
-@pytest.mark.promise(118)
+@pytest.mark.promise(119)
 def test_a_worker_s_own_affinity_is_kept() -> None:
     """A task may say where it runs; what a worker does about its caller changes nothing of that."""
     with Executor(1) as executor:

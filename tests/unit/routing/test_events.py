@@ -44,7 +44,7 @@ class Accepting:
         return [(ended.condition, ended.event.invocations) for ended in self.ended]
 
 
-@pytest.mark.promise(96)
+@pytest.mark.promise(97)
 def test_what_the_account_has_no_room_for_begins_when_anything_of_it_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,7 +74,7 @@ def test_what_the_account_has_no_room_for_begins_when_anything_of_it_ends(
     run(tmp_path, body)
 
 
-@pytest.mark.promise(96)
+@pytest.mark.promise(97)
 def test_a_reserved_slot_that_frees_is_taken_at_once_whoever_had_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_reserved_slot_that_frees_is_taken_at_once_whoever_had_it(
     run(tmp_path, body)
 
 
-@pytest.mark.promise(98)
+@pytest.mark.promise(99)
 def test_quick_events_take_few_workers_and_slow_ones_as_many_as_they_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +147,7 @@ def test_quick_events_take_few_workers_and_slow_ones_as_many_as_they_may(
     run(tmp_path, body)
 
 
-@pytest.mark.promise(97)
+@pytest.mark.promise(98)
 def test_an_event_is_settled_once_its_end_is_taken_care_of(tmp_path: Path) -> None:
     """Its payload, its condition and its last result are there for whoever delivers them; until then it stays."""
 
@@ -177,7 +177,7 @@ def test_an_event_is_settled_once_its_end_is_taken_care_of(tmp_path: Path) -> No
     run(tmp_path, body)
 
 
-@pytest.mark.promise(103)
+@pytest.mark.promise(104)
 @pytest.mark.parametrize("ends", ["cancelled", "failed"])
 def test_an_end_that_was_not_made_durable_is_not_settled(tmp_path: Path, ends: str) -> None:
     """The server ends meanwhile, or the disk refuses a delivery: the event is there at the next start."""
@@ -206,7 +206,7 @@ def test_an_end_that_was_not_made_durable_is_not_settled(tmp_path: Path, ends: s
     run(tmp_path, body)
 
 
-@pytest.mark.promise(103)
+@pytest.mark.promise(104)
 def test_a_delivery_is_queued_as_soon_as_that_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no room at first, and then the disk refuses it."""
     monkeypatch.setattr(destinations, "FULL_S", 0.001)
@@ -243,7 +243,7 @@ def test_a_delivery_is_queued_as_soon_as_that_can_be(tmp_path: Path, monkeypatch
     run(tmp_path, body)
 
 
-@pytest.mark.promise(97)
+@pytest.mark.promise(98)
 def test_a_version_that_is_no_more_takes_its_events_with_it(tmp_path: Path) -> None:
     async def body(hosted: Hosted) -> None:
         hosted.put(HERE)

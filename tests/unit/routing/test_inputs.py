@@ -49,7 +49,7 @@ def test_all_of_it_a_part_or_a_constant() -> None:
     assert rendered({"InputPath": "$.none"}, SOURCE) == b"null"
 
 
-@pytest.mark.promise(121)
+@pytest.mark.promise(122)
 def test_templates() -> None:
     template = '{"a": <n>, "b": <name>, "c": "<name>-<n>"}'
     found = json.loads(transformed(template, n="$.detail.n", name="$.detail.name"))

@@ -38,7 +38,7 @@ def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
     return alone
 
 
-@pytest.mark.promise(119)
+@pytest.mark.promise(120)
 @pytest.mark.parametrize("name", VALIDATED)
 def test_what_was_validated_on_aws(name: str) -> None:
     case = VALIDATED[name]
@@ -50,7 +50,7 @@ def test_what_was_validated_on_aws(name: str) -> None:
         assert reference.matches(case["EventPattern"], case["Event"]) is not name.endswith("_NEG")
 
 
-@pytest.mark.promise(119)
+@pytest.mark.promise(120)
 @pytest.mark.parametrize(
     "pattern, matched",
     [
@@ -122,7 +122,7 @@ def test_or_multiplies_nests_and_may_be_the_name_of_a_field() -> None:
         compiled({name: {"$or": [{"x": [n]} for n in range(11)]} for name in "abc"})
 
 
-@pytest.mark.promise(119)
+@pytest.mark.promise(120)
 @pytest.mark.parametrize(
     "pattern, reason",
     [
@@ -257,7 +257,7 @@ def with_or(draw: st.DrawFn) -> dict[str, Any]:
 PATTERNS = with_or()
 
 
-@pytest.mark.promise(119)
+@pytest.mark.promise(120)
 @pytest.mark.timeout(3600 if LONG else 180)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(

@@ -27,7 +27,7 @@ def times(expression: str, after: str, count: int, zone: str = "UTC") -> list[st
     return found
 
 
-@pytest.mark.promise(122)
+@pytest.mark.promise(123)
 @pytest.mark.parametrize(
     "expression, after, expected",
     [
@@ -60,7 +60,7 @@ def test_when_it_is_due_next(expression: str, after: str, expected: list[str]) -
     assert found == expected
 
 
-@pytest.mark.promise(122)
+@pytest.mark.promise(123)
 def test_a_local_time_that_is_skipped_does_not_come_and_one_that_comes_twice_comes_once() -> None:
     daily = "cron(30 2 * * ? *)"
     assert times(daily, "2026-03-07 12:00", 2, "America/New_York") == [
@@ -128,13 +128,13 @@ TEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.promise(122)
+@pytest.mark.promise(123)
 @pytest.mark.parametrize("expression, after, zone, expected", TEN)
 def test_the_next_ten_times(expression: str, after: str, zone: str, expected: str) -> None:
     assert " ".join(times(expression, after, 10, zone)) == expected
 
 
-@pytest.mark.promise(122)
+@pytest.mark.promise(123)
 @pytest.mark.parametrize(
     "local, zone, expected",
     [
@@ -166,7 +166,7 @@ def test_what_is_no_time(expression: str) -> None:
         parse(expression)
 
 
-@pytest.mark.promise(122)
+@pytest.mark.promise(123)
 def test_rates_keep_their_phase() -> None:
     assert parse("rate(1 minute)") == Rate(60)
     assert parse("rate(12 hours)") == Rate(43_200)
@@ -225,7 +225,7 @@ ZONES = [
 BEGINS = ["2026-03-06", "2026-03-27", "2026-10-02", "2026-10-23", "2026-10-30", "2026-12-30", "2028-02-26"]
 
 
-@pytest.mark.promise(122)
+@pytest.mark.promise(123)
 @settings(max_examples=8, deadline=None)
 @given(
     part(0, 59), st.just("*") | part(0, 4) | part(0, 23), (MONTH_DAYS | st.just("*")).map(lambda day: (day, "?"))

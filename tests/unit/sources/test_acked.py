@@ -45,7 +45,7 @@ def test_fields_are_texts_and_filters_see_objects() -> None:
     assert [_seen('{"n": 1}'), _seen("{no"), _seen("[1]")] == [{"n": 1}, "{no", "[1]"]
 
 
-@pytest.mark.promise(233)
+@pytest.mark.promise(234)
 def test_secrets_are_kept_and_not_shown() -> None:
     source = {"Type": "redis", "Url": "rediss://u:secret@host:7000/2?x=secret", "Stream": "s"}
     found = own_sources.members(source, Place("us-east-1", "000000000000"))
@@ -54,7 +54,7 @@ def test_secrets_are_kept_and_not_shown() -> None:
     assert found["EventSourceArn"] == "arn:aws-stoker:redis:us-east-1:000000000000:host:7000/2/s"
 
 
-@pytest.mark.promise(235)
+@pytest.mark.promise(236)
 def test_a_source_is_of_a_known_type_with_its_members() -> None:
     right = {"Type": "nats", "Url": "nats://host", "Stream": "S", "Subject": "a.>"}
     assert own_sources.kind_of(right) == "nats"
@@ -71,7 +71,7 @@ def test_a_source_is_of_a_known_type_with_its_members() -> None:
             own_sources.kind_of({**right, **wrong})
 
 
-@pytest.mark.promise(320)
+@pytest.mark.promise(321)
 @pytest.mark.parametrize("fields", [{b"body": b'{"n": "%d"}'}, {b"%b": b"\xff", b'"': b"text"}])
 def test_an_event_has_entries_of_redis_as_they_are_described(fields: dict[bytes, bytes]) -> None:
     stream = 'a "%s" stream'
@@ -99,7 +99,7 @@ def test_an_event_has_entries_of_redis_as_they_are_described(fields: dict[bytes,
     assert raw.seen() == {**about, **own, "fields": {name: _seen(text) for name, text in texts.items()}}
 
 
-@pytest.mark.promise(335)
+@pytest.mark.promise(337)
 @pytest.mark.parametrize("domain", ["", "hub.ACCOUNT."])
 @pytest.mark.parametrize("headers", [None, {"Nats-Msg-Id": '"1"'}])
 def test_an_event_has_messages_of_nats_as_they_are_described(

@@ -18,7 +18,7 @@ def encoded(id: int, size: int, group: str = "") -> Encoded:
     return Encoded(str(id), group, b'"' + b"x" * size + b'"')
 
 
-@pytest.mark.promise(156)
+@pytest.mark.promise(157)
 def test_a_batch_is_over_by_size_by_time_or_by_bytes() -> None:
     gathering = Gathering(size=3, window=5.0)
     assert gathering.left(100.0) == 5.0  # its time begins with its first record
@@ -35,7 +35,7 @@ def test_a_batch_is_over_by_size_by_time_or_by_bytes() -> None:
     assert Gathering(size=10, window=0.0).left(0.0) == 0.0
 
 
-@pytest.mark.promise(156)
+@pytest.mark.promise(157)
 @given(st.lists(st.integers(0, 3 * limits.MIB), max_size=12), st.integers(1, 5))
 def test_batches_hold_every_record_in_order_and_no_more_than_they_may(sizes: list[int], most: int) -> None:
     records = [encoded(n, size) for n, size in enumerate(sizes)]
@@ -60,7 +60,7 @@ def test_an_event_and_its_groups() -> None:
     ]
 
 
-@pytest.mark.promise(158)
+@pytest.mark.promise(159)
 def test_pollers_grow_with_a_backlog_and_go_with_it() -> None:
     pollers = scale.Scale(None, 0.0)
     assert pollers.limit == 5

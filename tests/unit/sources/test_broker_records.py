@@ -34,7 +34,7 @@ def settings(**more: Any) -> Settings:
     return Settings.of(Place("us-east-1", "000000000000"), record)
 
 
-@pytest.mark.promise(241)
+@pytest.mark.promise(242)
 @pytest.mark.parametrize(
     ("pattern", "key", "value", "passes"),
     [
@@ -61,7 +61,7 @@ def test_data_of_another_kind_is_not_asked_for(
     assert filters.passes({"partition": 0, "offset": 1}, {"key": key, "value": value}) is passes
 
 
-@pytest.mark.promise(241)
+@pytest.mark.promise(242)
 def test_messages_are_filtered_by_their_data_and_properties() -> None:
     filters = Filters("mq", {"Filters": [{"Pattern": '{"data": {"n": [1]}, "redelivered": [false]}'}]})
     assert filters.passes({"redelivered": False}, b'{"n": 1}')
@@ -70,7 +70,7 @@ def test_messages_are_filtered_by_their_data_and_properties() -> None:
     assert not filters.passes({"redelivered": False}, b'{"n": 2}')
 
 
-@pytest.mark.promise(242)
+@pytest.mark.promise(243)
 @pytest.mark.parametrize(
     ("identifier", "failed"),
     [
@@ -90,7 +90,7 @@ def test_an_item_is_named_by_partition_and_offset(identifier: Any, failed: set[s
     assert reports.failed(response, {"1", "7"}, frame.id_of) == failed
 
 
-@pytest.mark.promise(242)
+@pytest.mark.promise(243)
 def test_a_destination_ends_retries_and_the_window_has_a_default() -> None:
     plain, given = settings(), settings(DestinationConfig={"OnFailure": {"Destination": "kafka://dead"}})
     frame = Frame(plain, ["a:1"], 0)
@@ -102,7 +102,7 @@ def test_a_destination_ends_retries_and_the_window_has_a_default() -> None:
     assert own.group == "g"
 
 
-@pytest.mark.promise(156, 164)
+@pytest.mark.promise(157, 165)
 def test_a_record_that_no_event_has_room_for_is_given_up_and_what_follows_goes_on() -> None:
     flow = Flow(Rules(batch_size=2))
     for number in range(3):
@@ -118,7 +118,7 @@ def test_a_record_that_no_event_has_room_for_is_given_up_and_what_follows_goes_o
     assert flow.checkpoint().sequence == "1"
 
 
-@pytest.mark.promise(156)
+@pytest.mark.promise(157)
 def test_no_more_is_read_ahead_than_a_few_events_have() -> None:
     flow = Flow(Rules(batch_size=10_000))
     record = b"x" * (1 << 20)
@@ -127,7 +127,7 @@ def test_no_more_is_read_ahead_than_a_few_events_have() -> None:
     assert 12 <= len(flow) <= 13
 
 
-@pytest.mark.promise(245)
+@pytest.mark.promise(246)
 def test_a_date_as_javas_clients_print_it() -> None:
     assert date(datetime.fromtimestamp(2021, UTC)) == "Jan 1, 1970, 12:33:41 AM"
     east = timezone(timedelta(hours=2))
@@ -135,7 +135,7 @@ def test_a_date_as_javas_clients_print_it() -> None:
     assert date(datetime(2026, 11, 29, 12, 0, 0)) == "Nov 29, 2026, 12:00:00 PM"
 
 
-@pytest.mark.promise(245)
+@pytest.mark.promise(246)
 def test_where_brokers_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(brokers.VARIABLE, " arn:a=h:1,h:2 arn:b:*=amqp://h:5672/ ")
     assert brokers.named("arn:a") == "h:1,h:2"
@@ -145,7 +145,7 @@ def test_where_brokers_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert brokers.named("arn:a") == ""
 
 
-@pytest.mark.promise(320)
+@pytest.mark.promise(321)
 @pytest.mark.parametrize(
     "members",
     [

@@ -25,7 +25,7 @@ def made(source: Source, **wanted: Any) -> Settings:
     return settings(source, "orders", cast(Wanted, wanted), "here")
 
 
-@pytest.mark.promise(303)
+@pytest.mark.promise(304)
 @pytest.mark.parametrize(("wrong", "words"), [
     ({"servers": "broker"}, "'broker' is no server of Kafka: HOST:PORT"),
     ({"servers": "a:1,,b:1"}, "'' is no server of Kafka: HOST:PORT"),
@@ -48,7 +48,7 @@ def test_a_kafka_that_cannot_be_is_refused(wrong: dict[str, Any], words: str) ->
     assert str(refused.value) == words
 
 
-@pytest.mark.promise(303)
+@pytest.mark.promise(304)
 @pytest.mark.parametrize(("url", "more", "words"), [
     ("http://a", {}, URL), ("amqp://", {}, URL), ("amqp://secret@a", {}, URL), ("amqp://a:none", {}, URL),
     ("amqp://:secret@a", {}, URL), (b"amqp://a", {}, URL),
@@ -61,7 +61,7 @@ def test_a_rabbitmq_that_cannot_be_is_refused(url: Any, more: dict[str, Any], wo
     assert str(refused.value) == words
 
 
-@pytest.mark.promise(303)
+@pytest.mark.promise(304)
 @pytest.mark.parametrize(("source", "wanted", "words"), [
     (kafka("a:1", "t"), {"parallel": 2}, "parallel is for kinesis, dynamodb, redis, nats, not for kafka"),
     (kafka("a:1", "t"), {"tumbling": 2}, "tumbling is for kinesis, dynamodb, not for kafka"),
@@ -87,7 +87,7 @@ def test_what_they_cannot_do_is_refused(source: Source, wanted: dict[str, Any], 
     assert str(refused.value) == words
 
 
-@pytest.mark.promise(303)
+@pytest.mark.promise(304)
 def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for source, module, package in (
         (kafka("a:1", "t"), "aiokafka", "aiokafka"), (rabbitmq("amqp://a", "q"), "aiormq", "aio-pika"),
@@ -98,7 +98,7 @@ def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
         assert str(refused.value) == f'{package} is not installed: pip install "stoker[{source.kind}]"'
 
 
-@pytest.mark.promise(302)
+@pytest.mark.promise(303)
 def test_a_group_keeps_its_name_when_servers_come_and_go() -> None:
     first, other = made(kafka("a:1", "t")), made(kafka(["b:1", "[::1]:2"], "t"))
     assert (first.group, first.member) == (other.group, other.member) == (first.uuid, f"{first.uuid}-here")
@@ -108,7 +108,7 @@ def test_a_group_keeps_its_name_when_servers_come_and_go() -> None:
     assert made(kafka("a:1", "t"), name="n").group == "n"
 
 
-@pytest.mark.promise(303)
+@pytest.mark.promise(304)
 def test_a_password_goes_over_tls_but_to_this_machine() -> None:
     def protocol(servers: str, **more: Any) -> Any:
         found = asyncio.run(find(cast(Any, None), made(kafka(servers, "t", **more))))
@@ -122,7 +122,7 @@ def test_a_password_goes_over_tls_but_to_this_machine() -> None:
     assert (protocol("a:1"), protocol("a:1", tls=True)) == ("PLAINTEXT", "SSL")
 
 
-@pytest.mark.promise(303)
+@pytest.mark.promise(304)
 def test_passwords_are_not_shown(tmp_path: Path) -> None:
     certificate, key = Authority().sign("client")
     (tmp_path / "c").write_text(certificate)
@@ -136,7 +136,7 @@ def test_passwords_are_not_shown(tmp_path: Path) -> None:
         assert "secret'" not in shown and "secret@" not in shown and "PRIVATE KEY" not in shown
 
 
-@pytest.mark.promise(301)
+@pytest.mark.promise(302)
 def test_the_parts_of_a_url() -> None:
     found = made(rabbitmq("amqp://us%40er:p%2Fw@host:1/v%2F1?heartbeat=9", "q"))
     assert found.secrets == {"login": {"username": "us@er", "password": "p/w"}}

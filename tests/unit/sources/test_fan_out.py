@@ -55,7 +55,7 @@ async def texts(stream: FanOut, iterator: str | None, count: int) -> tuple[list[
     return found, iterator
 
 
-@pytest.mark.promise(275)
+@pytest.mark.promise(276)
 @pytest.mark.parametrize("lasts", [1000, 1])
 def test_every_record_in_order_over_however_many_subscriptions(stub: FanOutStub, lasts: int) -> None:
     stub.lasts = lasts
@@ -74,7 +74,7 @@ def test_every_record_in_order_over_however_many_subscriptions(stub: FanOutStub,
     assert all(each["ConsumerARN"] == CONSUMER for each in stub.asked)
 
 
-@pytest.mark.promise(275)
+@pytest.mark.promise(276)
 def test_latest_is_from_now_on(stub: FanOutStub) -> None:
     stub.put("0", "before")
 
@@ -86,7 +86,7 @@ def test_latest_is_from_now_on(stub: FanOutStub) -> None:
     assert run(stub, work) == ["after"]
 
 
-@pytest.mark.promise(275)
+@pytest.mark.promise(276)
 def test_after_a_record_and_at_a_time(stub: FanOutStub) -> None:
     stub.put("0", "1", "2", "3")
     stub.shards["0"].records[2]["ApproximateArrivalTimestamp"] += 100
@@ -101,7 +101,7 @@ def test_after_a_record_and_at_a_time(stub: FanOutStub) -> None:
     run(stub, work)
 
 
-@pytest.mark.promise(275)
+@pytest.mark.promise(276)
 def test_child_shards_end_a_shard(stub: FanOutStub) -> None:
     stub.put("0", "last")
     stub.split("0", "1", "2")
@@ -115,7 +115,7 @@ def test_child_shards_end_a_shard(stub: FanOutStub) -> None:
     run(stub, work)
 
 
-@pytest.mark.promise(275)
+@pytest.mark.promise(276)
 def test_a_subscription_that_may_not_be_made_yet_is_made_later(
     stub: FanOutStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +137,7 @@ def test_a_subscription_that_may_not_be_made_yet_is_made_later(
     run(stub, work)
 
 
-@pytest.mark.promise(275)
+@pytest.mark.promise(276)
 def test_a_place_that_is_trimmed_is_the_first_that_is_there(stub: FanOutStub) -> None:
     stub.put("0", "1", "2")
     stub.failures = [(400, "InvalidArgumentException")]

@@ -35,7 +35,7 @@ def by_botocore(credentials: Credentials) -> str:
     return str(request.url)
 
 
-@pytest.mark.promise(278)
+@pytest.mark.promise(279)
 @pytest.mark.parametrize("session", [None, "a/session+token=="])
 def test_a_token_is_that_of_awss_signers(session: str | None) -> None:
     credentials = Credentials("AKIAEXAMPLE", "secret/key+", session)
@@ -70,7 +70,7 @@ class Kafkas:
 EVERY = {"": "plain:9092", "Tls": "tls:9094", "SaslScram": "scram:9096", "SaslIam": "iam:9098"}
 
 
-@pytest.mark.promise(278)
+@pytest.mark.promise(279)
 @pytest.mark.parametrize(
     "has,access,expected",
     [

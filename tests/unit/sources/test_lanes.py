@@ -32,7 +32,7 @@ def only(flow: Flow, now: float) -> Invocation:
     return made
 
 
-@pytest.mark.promise(164)
+@pytest.mark.promise(165)
 def test_retries_are_counted_wait_longer_and_end() -> None:
     it = flow(2, retries=2)
     for attempt, now in enumerate((NOW, NOW + 1, NOW + 3)):
@@ -49,14 +49,14 @@ def test_retries_are_counted_wait_longer_and_end() -> None:
     assert it.settled
 
 
-@pytest.mark.promise(164)
+@pytest.mark.promise(165)
 def test_no_retries_is_one_attempt() -> None:
     it = flow(1, retries=0)
     it.failed(only(it, NOW), NOW)
     assert [given.piece.invoked for given in it.given_up()] == [1]
 
 
-@pytest.mark.promise(164)
+@pytest.mark.promise(165)
 def test_splitting_consumes_no_retry() -> None:
     it = flow(4, retries=0, bisect=True)
     now, seen, given = NOW, [], []
@@ -75,7 +75,7 @@ def test_splitting_consumes_no_retry() -> None:
     assert given == ["2"]
 
 
-@pytest.mark.promise(164)
+@pytest.mark.promise(165)
 @pytest.mark.parametrize(("bisect", "invoked"), [(False, 2), (True, 3)])
 def test_a_report_begins_the_next_attempt_at_its_lowest_number(bisect: bool, invoked: int) -> None:
     it = flow(4, retries=1, bisect=bisect)
@@ -96,7 +96,7 @@ def test_a_report_begins_the_next_attempt_at_its_lowest_number(bisect: bool, inv
     assert it.settled
 
 
-@pytest.mark.promise(164)
+@pytest.mark.promise(165)
 def test_age_is_looked_at_before_retries_and_record_by_record() -> None:
     it = flow(2, max_age=60.0)
     it.feed(Record("2", "k", b"{}", NOW + 50), NOW + 50)
@@ -119,7 +119,7 @@ def test_a_refusal_is_no_attempt() -> None:
     assert it.given_up() == []
 
 
-@pytest.mark.promise(165)
+@pytest.mark.promise(166)
 def test_lanes_are_by_key_and_the_checkpoint_is_before_what_is_left() -> None:
     it = flow(9, keys="abc", parallel=10, batch_size=2)
     made = {each.records[0].group: each for each in it.next(NOW)}
@@ -141,7 +141,7 @@ def test_a_window_of_batching() -> None:
     assert ids(only(it, NOW + 5)) == ["0"]
 
 
-@pytest.mark.promise(166)
+@pytest.mark.promise(167)
 def test_a_window_opens_hands_on_its_state_and_ends() -> None:
     it = flow(3, at=1000.0, batch_size=2, tumbling=60.0)
     made = only(it, 1000.0)
@@ -170,7 +170,7 @@ def test_a_window_opens_hands_on_its_state_and_ends() -> None:
     assert it.checkpoint() == Checkpoint("2", 1020.0, {})
 
 
-@pytest.mark.promise(166)
+@pytest.mark.promise(167)
 def test_a_state_that_is_too_large_ends_its_window_early() -> None:
     it = flow(2, at=1000.0, batch_size=1, tumbling=60.0)
     assert it.done(only(it, 1000.0), 1000.0, set(), {"state": {"x": "y" * STATE_BYTES}})
@@ -183,7 +183,7 @@ def test_a_state_that_is_too_large_ends_its_window_early() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.promise(163)
+@pytest.mark.promise(164)
 def test_children_are_read_after_their_parents() -> None:
     shards = [
         Shard("a"),
@@ -198,7 +198,7 @@ def test_children_are_read_after_their_parents() -> None:
     assert readable(shards, {"a", "b", "c", "e"}) == ["d"]
 
 
-@pytest.mark.promise(321)
+@pytest.mark.promise(322)
 def test_a_record_that_is_done_before_others_holds_nothing_but_its_place() -> None:
     progress = Progress()
     records = [Record(str(n), "", b"{}" * 1000, NOW) for n in range(4)]
@@ -213,7 +213,7 @@ def test_a_record_that_is_done_before_others_holds_nothing_but_its_place() -> No
     assert (progress.sequence, len(progress)) == ("3", 0)
 
 
-@pytest.mark.promise(339)
+@pytest.mark.promise(341)
 @pytest.mark.parametrize(
     ("size", "record", "ahead"), [(1, 10, 1000), (10, 10, 1000), (600, 10, 1200), (1, 4096, 256)]
 )

@@ -17,7 +17,7 @@ ATTRIBUTES = {
 FIFO = {"MessageGroupId": "g", "MessageDeduplicationId": "d"}
 
 
-@pytest.mark.promise(337)
+@pytest.mark.promise(339)
 @pytest.mark.parametrize("members", [{}, {"MessageAttributes": ATTRIBUTES}])
 @pytest.mark.parametrize("suffix", ["", ".fifo"])
 @pytest.mark.parametrize("trace", ["", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"])

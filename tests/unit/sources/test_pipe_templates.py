@@ -22,7 +22,7 @@ CHANGE = {"eventSource": "aws:dynamodb", "dynamodb": {"Keys": {"id": {"S": "x"}}
 VARIABLES = {"aws.pipes.pipe-name": "p", "aws.pipes.source-arn": "arn:source"}
 
 
-@pytest.mark.promise(272)
+@pytest.mark.promise(273)
 @pytest.mark.parametrize(
     ("template", "record", "value"),
     [
@@ -61,7 +61,7 @@ def test_templates(template: str, record: Any, value: Any) -> None:
     assert rendered(template, record, VARIABLES) == value
 
 
-@pytest.mark.promise(272)
+@pytest.mark.promise(273)
 def test_data_that_is_no_json_is_as_it_was() -> None:
     raw = base64.b64encode(b"\xff\x00").decode()
     for source, field in (

@@ -17,7 +17,7 @@ def filters(*patterns: Any, kind: str = "sqs") -> Filters:
     return Filters(kind, {"Filters": [{"Pattern": json.dumps(pattern)} for pattern in patterns]})
 
 
-@pytest.mark.promise(155)
+@pytest.mark.promise(156)
 @pytest.mark.parametrize(
     ("pattern", "data", "passes"),
     [
@@ -56,7 +56,7 @@ def test_one_of_several_is_enough_and_none_takes_all() -> None:
     assert not Filters("sqs", {"Filters": []})
 
 
-@pytest.mark.promise(155)
+@pytest.mark.promise(156)
 def test_a_streams_record() -> None:
     record = {"partitionKey": "p", "data": "base64", "eventName": "aws:kinesis:record"}
     kinesis = filters({"data": {"kind": ["order"]}, "partitionKey": ["p"]}, kind="kinesis")

@@ -17,7 +17,7 @@ def items(*ids: object) -> bytes:
     return json.dumps({"batchItemFailures": [{"itemIdentifier": id} for id in ids]}).encode()
 
 
-@pytest.mark.promise(154)
+@pytest.mark.promise(155)
 @pytest.mark.parametrize(
     "response",
     [b"", b"null", b"{}", b"[]", b'""', b'{"batchItemFailures": null}', b'{"batchItemFailures": []}', b'{"else": 1}',
@@ -27,7 +27,7 @@ def test_the_whole_batch_succeeded(response: bytes) -> None:
     assert failed(response, IDS) == set()
 
 
-@pytest.mark.promise(154)
+@pytest.mark.promise(155)
 @pytest.mark.parametrize(
     "response",
     [b"{", b"nonsense", b'"text"', b"1", b"true", b"[1]", b'{"batchItemFailures": "a"}', b'{"batchItemFailures": {}}',

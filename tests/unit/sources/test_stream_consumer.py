@@ -147,7 +147,7 @@ async def until(condition: Callable[[], Any]) -> None:
         await asyncio.sleep(0.005)
 
 
-@pytest.mark.promise(163)
+@pytest.mark.promise(164)
 def test_children_begin_when_their_parent_is_done() -> None:
     async def body(stream: Memory, function: Doing, saved: Records, consumer: Any, status: Status) -> None:
         stream.texts["parent"] = list("abcde")
@@ -179,7 +179,7 @@ def test_children_begin_when_their_parent_is_done() -> None:
     run(body)
 
 
-@pytest.mark.promise(163)
+@pytest.mark.promise(164)
 def test_iterators_that_expire_and_records_that_are_gone() -> None:
     async def body(stream: Memory, function: Doing, saved: Records, consumer: Any, status: Status) -> None:
         stream.texts["parent"] = list("abcdefgh")
@@ -207,7 +207,7 @@ def test_iterators_that_expire_and_records_that_are_gone() -> None:
     run(body)
 
 
-@pytest.mark.promise(163)
+@pytest.mark.promise(164)
 def test_latest_is_where_the_mapping_begins_also_after_a_kill() -> None:
     async def body(stream: Memory, function: Doing, saved: Records, consumer: Any, status: Status) -> None:
         stream.texts["parent"] = list("ab")
@@ -228,7 +228,7 @@ def test_latest_is_where_the_mapping_begins_also_after_a_kill() -> None:
     run(body, StartingPosition="LATEST")
 
 
-@pytest.mark.promise(322)
+@pytest.mark.promise(323)
 def test_a_shard_that_was_quiet_for_long_is_read_less_often_until_a_record_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -271,7 +271,7 @@ class Clock:
         return self.now
 
 
-@pytest.mark.promise(338)
+@pytest.mark.promise(340)
 def test_a_place_is_written_now_and_then_and_at_the_end() -> None:
     """However many batches are done in between."""
 

@@ -167,7 +167,7 @@ class TestPlace:
     def test_a_worker_has_one_core(self, function: Function) -> None:
         assert len(function("cores").invoke()) == 1
 
-    @pytest.mark.promise(342)
+    @pytest.mark.promise(344)
     def test_after_a_pause_it_is_its_callers(self, function: Function) -> None:
         """And its own again once calls come one after the other."""
         before = os.sched_getaffinity(0)
@@ -198,7 +198,7 @@ class TestPlace:
             pinned = {tuple(os.sched_getaffinity(pid)) for pid in cores.workers()}
         assert len(pinned) >= min(many, 2)
 
-    @pytest.mark.promise(343)
+    @pytest.mark.promise(345)
     def test_what_msgspec_would_import_is_imported_when_a_function_does(
         self, engine: Engine, write: Callable[..., Path]
     ) -> None:

@@ -70,7 +70,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., A
         yield lambda handler, **more: made.function(f"kinds:{handler}", code=folder, **more)
 
 
-@pytest.mark.promise(178)
+@pytest.mark.promise(179)
 @pytest.mark.parametrize("init", ["snapshot", "fresh"])
 def test_async_handlers_run(engine: Callable[..., Any], init: str) -> None:
     assert engine("doubled", init=init).invoke(21) == 42
@@ -78,21 +78,21 @@ def test_async_handlers_run(engine: Callable[..., Any], init: str) -> None:
     assert engine("raw", init=init, codec="raw").invoke(b"abc") == b"cba"
 
 
-@pytest.mark.promise(178)
+@pytest.mark.promise(179)
 def test_a_worker_has_one_loop(engine: Callable[..., Any]) -> None:
     function = engine("of_the_loop", concurrency=1)
     pid = function.invoke()[0]
     assert [function.invoke() for _ in range(3)] == [[pid, n, n] for n in (2, 3, 4)]
 
 
-@pytest.mark.promise(178)
+@pytest.mark.promise(179)
 def test_a_task_goes_on_with_the_next_event(engine: Callable[..., Any]) -> None:
     function = engine("leaves_a_task")
     function.invoke("leave")
     assert function.invoke("then") == "done"
 
 
-@pytest.mark.promise(178)
+@pytest.mark.promise(179)
 def test_they_fail_and_time_out_as_others(engine: Callable[..., Any]) -> None:
     with pytest.raises(FunctionError, match="LookupError: from within") as caught:
         engine("fails").invoke()
@@ -101,7 +101,7 @@ def test_they_fail_and_time_out_as_others(engine: Callable[..., Any]) -> None:
         engine("sleeps", timeout=0.1).invoke()
 
 
-@pytest.mark.promise(178)
+@pytest.mark.promise(179)
 @pytest.mark.parametrize("init", ["snapshot", "fresh"])
 @pytest.mark.parametrize(
     ("name", "message"),
@@ -133,7 +133,7 @@ def test_what_can_be_called_is_one(engine: Callable[..., Any], name: str, result
     assert engine(name).invoke(1) == result
 
 
-@pytest.mark.promise(178)
+@pytest.mark.promise(179)
 def test_a_callable_is_refused_alike(tmp_path: Path) -> None:
     import textwrap
 

@@ -34,13 +34,13 @@ def taken(document: bytes) -> bool:
     return True
 
 
-@pytest.mark.promise(346)
+@pytest.mark.promise(348)
 @given(PLAIN, st.booleans(), st.sampled_from([None, 0, 3]))
 def test_what_is_plain_is_taken(value: Any, only_ascii: bool, indent: int | None) -> None:
     assert taken(json.dumps(value, ensure_ascii=only_ascii, indent=indent).encode())
 
 
-@pytest.mark.promise(346)
+@pytest.mark.promise(348)
 @given(PLAIN, st.data())
 def test_a_document_with_a_fault_means_what_it_means_to_others(value: Any, data: st.DataObject) -> None:
     document = bytearray(json.dumps(value, ensure_ascii=data.draw(st.booleans())).encode())
@@ -57,7 +57,7 @@ ODD = (
 )  # fmt: skip
 
 
-@pytest.mark.promise(346)
+@pytest.mark.promise(348)
 @given(st.from_regex(NUMBER, fullmatch=True))
 def test_a_number_is_the_same_number(text: str) -> None:
     document = text.encode()

@@ -58,7 +58,7 @@ ANYTHING = st.recursive(
 )  # fmt: skip
 
 
-@pytest.mark.promise(266)
+@pytest.mark.promise(267)
 @pytest.mark.parametrize("only_ascii", [False, True])
 @given(ANYTHING)
 def test_the_native_part_writes_the_same_or_leaves_it_to_json(only_ascii: bool, value: Any) -> None:
@@ -67,7 +67,7 @@ def test_the_native_part_writes_the_same_or_leaves_it_to_json(only_ascii: bool, 
         assert written == json.dumps(value, ensure_ascii=only_ascii).encode()
 
 
-@pytest.mark.promise(266)
+@pytest.mark.promise(267)
 @pytest.mark.parametrize("size", [7, 8, 9, 4095, 4096, 4097, 70_000])
 @pytest.mark.parametrize("last", ["x", '"', "\\", "\n", "\0", "\x1f", "\x7f", "ä", "\u2028", "\U0001f600"])
 @pytest.mark.parametrize("only_ascii", [False, True])
@@ -88,7 +88,7 @@ def test_what_needs_python_is_left_to_json() -> None:
         dumps({})  # type: ignore[call-arg]
 
 
-@pytest.mark.promise(68)
+@pytest.mark.promise(69)
 @pytest.mark.usefixtures("newest")
 @pytest.mark.parametrize(
     ("value", "written"),
@@ -110,7 +110,7 @@ def test_the_oldest_runtime_writes_ascii(monkeypatch: pytest.MonkeyPatch) -> Non
     assert marshaller(only_ascii())({"ä": "\U0001f600"}) == rb'{"\u00e4": "\ud83d\ude00"}'
 
 
-@pytest.mark.promise(68)
+@pytest.mark.promise(69)
 @pytest.mark.parametrize(
     ("value", "words"),
     [

@@ -18,7 +18,7 @@ def fails(event, context):
 """
 
 
-@pytest.mark.promise(182)
+@pytest.mark.promise(183)
 @pytest.mark.parametrize("init", ["snapshot", "fresh"])
 def test_they_are_imported(engine: Any, tmp_path: Path, init: str) -> None:
     (tmp_path / "engine").mkdir()
@@ -34,7 +34,7 @@ def test_they_are_imported(engine: Any, tmp_path: Path, init: str) -> None:
     assert "in fails" in str(caught.value.__cause__)
 
 
-@pytest.mark.promise(182)
+@pytest.mark.promise(183)
 def test_one_file_is_enough(engine: Any, tmp_path: Path) -> None:
     (tmp_path / "engine.py").write_text("MINE = 'one file'\n")
     (tmp_path / "single.py").write_text(

@@ -58,7 +58,7 @@ def test_none_where_there_can_be_no_other_worker(function: Function) -> None:
     assert len(children(template_of(alone))) == 1
 
 
-@pytest.mark.promise(78)
+@pytest.mark.promise(79)
 def test_a_dead_one_is_nobodys_loss(function: Function, gate: Gate) -> None:
     held = function("gated", concurrency=4, warm=1)
     template = template_of(held)
@@ -75,7 +75,7 @@ def test_a_dead_one_is_nobodys_loss(function: Function, gate: Gate) -> None:
     assert another not in held.workers()
 
 
-@pytest.mark.promise(78)
+@pytest.mark.promise(79)
 def test_it_does_not_run_the_functions_code_before_it_is_a_worker(
     function: Function, write: Callable[..., Path], tmp_path: Path, gate: Gate
 ) -> None:
@@ -105,7 +105,7 @@ def handler(event, context):
         assert note.read_text() == f"{worker} handler-{worker} "
 
 
-@pytest.mark.promise(78)
+@pytest.mark.promise(79)
 def test_each_has_a_log_stream_and_randomness_of_its_own(write: Callable[..., Path], tmp_path: Path) -> None:
     code = write(
         app="""

@@ -157,7 +157,7 @@ def test_a_child_cannot_invoke_by_its_parents_lane(stoker: Engine, code: Path) -
     assert "another process's" in fn.invoke(None)
 
 
-@pytest.mark.promise(340)
+@pytest.mark.promise(342)
 @pytest.mark.parametrize("seconds", [0, 60], ids=["killed", "timed out"])
 def test_the_last_words_of_a_worker_are_logged(
     stoker: Engine, code: Path, lines: list[str], seconds: int

@@ -43,7 +43,7 @@ components:
 """
 
 
-@pytest.mark.promise(195)
+@pytest.mark.promise(196)
 def test_an_api_is_kept_as_it_was_given(client: Any, server: Served) -> None:
     cors = {"AllowOrigins": ["https://a.example"], "MaxAge": 5}
     api = client.create_api(
@@ -87,7 +87,7 @@ def test_an_api_is_kept_as_it_was_given(client: Any, server: Served) -> None:
     )
 
 
-@pytest.mark.promise(195)
+@pytest.mark.promise(196)
 def test_what_an_api_consists_of(client: Any, echo: str, decider: str) -> None:
     api_id = client.create_api(Name="parts", ProtocolType="HTTP")["ApiId"]
     integration = client.create_integration(
@@ -125,7 +125,7 @@ def test_what_an_api_consists_of(client: Any, echo: str, decider: str) -> None:
     )
 
 
-@pytest.mark.promise(195)
+@pytest.mark.promise(196)
 @pytest.mark.parametrize(
     ("operation", "members", "code"),
     [
@@ -171,7 +171,7 @@ def test_what_makes_no_sense_is_refused(
     assert found == code and message
 
 
-@pytest.mark.promise(200)
+@pytest.mark.promise(201)
 def test_an_imported_document(client: Any, server: Served, echo: str, decider: str) -> None:
     uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{{}}/invocations"
     body = OPENAPI.replace("URI", uri.format(echo)).replace("AUTH", uri.format(decider))
@@ -188,7 +188,7 @@ def test_an_imported_document(client: Any, server: Served, echo: str, decider: s
     assert send(server, api_id, "/things/3").status == 401
 
 
-@pytest.mark.promise(195)
+@pytest.mark.promise(196)
 def test_another_server_finds_what_was_made(tmp_path: Path) -> None:
     server = Served(tmp_path / "state")
     try:

@@ -21,7 +21,7 @@ from .http_apis import Provider, made, routed
 ERROR = b'{"message":"Internal Server Error"}'
 
 
-@pytest.mark.promise(196)
+@pytest.mark.promise(197)
 def test_a_quick_create(client: Any, server: Served, echo: str) -> None:
     api = client.create_api(Name="quick", ProtocolType="HTTP", Target=echo)
     event = send(server, api["ApiId"], "/my/path?a=1&a=2", headers={"Cookie": "c=1; d=2", "X-A": "b"}).json
@@ -38,7 +38,7 @@ def test_a_quick_create(client: Any, server: Served, echo: str) -> None:
     assert all(each["ApiGatewayManaged"] for each in made) and len(made) == 2
 
 
-@pytest.mark.promise(196)
+@pytest.mark.promise(197)
 def test_the_most_specific_route(client: Any, server: Served, echo: str) -> None:
     keys = ("GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default")
     api_id = made(client, echo, *keys)
@@ -57,7 +57,7 @@ def test_the_most_specific_route(client: Any, server: Served, echo: str) -> None
     assert send(server, "unknown", "/").json == {"message": "Not Found"}
 
 
-@pytest.mark.promise(196)
+@pytest.mark.promise(197)
 @pytest.mark.parametrize(
     ("version", "asked", "status", "body"),
     [
@@ -88,7 +88,7 @@ def test_what_a_reply_means(
         assert [value for name, value in reply.headers if name == "x-a"] == ["1", "2"]
 
 
-@pytest.mark.promise(196)
+@pytest.mark.promise(197)
 def test_bodies_and_format_1(client: Any, server: Served, echo: str) -> None:
     api_id = made(client, echo, "POST /x/{id}", version="1.0")
     text = {"Content-Type": "application/json"}
@@ -106,7 +106,7 @@ def test_bodies_and_format_1(client: Any, server: Served, echo: str) -> None:
     assert (event["body"], event["isBase64Encoded"]) == ("AP8=", True)
 
 
-@pytest.mark.promise(196)
+@pytest.mark.promise(197)
 def test_a_function_that_does_not_allow_it(client: Any, server: Served, folder: Path) -> None:
     arn = function(server, "shy", SOURCE, folder, allowed=False)
     api_id = made(client, arn, "GET /a/{id}", "$default")
@@ -119,7 +119,7 @@ def test_a_function_that_does_not_allow_it(client: Any, server: Served, folder: 
     assert send(server, api_id, "/").status == 200
 
 
-@pytest.mark.promise(197)
+@pytest.mark.promise(198)
 def test_stages_and_deployments(client: Any, server: Served, echo: str) -> None:
     api_id = client.create_api(Name="staged", ProtocolType="HTTP")["ApiId"]
     integration = routed(client, api_id, echo.replace(":echo", ":${stageVariables.fn}"), "GET /x")
@@ -147,7 +147,7 @@ def test_stages_and_deployments(client: Any, server: Served, echo: str) -> None:
     assert send(server, api_id, "/v1/x").status == 404
 
 
-@pytest.mark.promise(198)
+@pytest.mark.promise(199)
 def test_cors(client: Any, server: Served, echo: str) -> None:
     cors = {"AllowOrigins": ["https://a.example"], "AllowMethods": ["GET"], "AllowHeaders": ["x-a"], "MaxAge": 9,
             "AllowCredentials": True, "ExposeHeaders": ["x-b"]}  # fmt: skip
@@ -168,7 +168,7 @@ def test_cors(client: Any, server: Served, echo: str) -> None:
     assert reply.header("access-control-allow-credentials") == "true"
 
 
-@pytest.mark.promise(196)
+@pytest.mark.promise(197)
 def test_an_http_proxy(client: Any, server: Served, provider: str) -> None:
     api_id = made(client, f"{provider}/base/{{proxy}}", "ANY /{proxy+}", version="1.0")
     reply = send(server, api_id, "/a/b%20c?d=e", "POST", {"X-A": "1"}, b"body")
@@ -185,7 +185,7 @@ def test_an_http_proxy(client: Any, server: Served, provider: str) -> None:
 # Who may.
 
 
-@pytest.mark.promise(199)
+@pytest.mark.promise(200)
 def test_a_lambda_authorizer_with_simple_responses(
     client: Any, server: Served, echo: str, decider: str
 ) -> None:
@@ -215,7 +215,7 @@ def test_a_lambda_authorizer_with_simple_responses(
     assert asked("broken") == asked("none") == (500, {"message": "Internal Server Error"})
 
 
-@pytest.mark.promise(199)
+@pytest.mark.promise(200)
 def test_a_lambda_authorizer_with_policies(client: Any, server: Served, echo: str, decider: str) -> None:
     api_id = made(client, echo)
     id = client.create_authorizer(
@@ -228,7 +228,7 @@ def test_a_lambda_authorizer_with_policies(client: Any, server: Served, echo: st
     assert send(server, api_id, "/x", headers={"X-Token": "no"}).status == 403
 
 
-@pytest.mark.promise(199)
+@pytest.mark.promise(200)
 def test_a_jwt_authorizer(client: Any, server: Served, echo: str, provider: str) -> None:
     api_id = made(client, echo)
     id = client.create_authorizer(
@@ -264,7 +264,7 @@ def test_a_jwt_authorizer(client: Any, server: Served, echo: str, provider: str)
     assert send(server, api_id, "/x", headers={"Authorization": "Bearer x.y.z"}).status == 401
 
 
-@pytest.mark.promise(199)
+@pytest.mark.promise(200)
 def test_a_route_that_needs_a_signature(client: Any, server: Served, echo: str) -> None:
     api_id = made(client, echo)
     routed(client, api_id, echo, "GET /x", AuthorizationType="AWS_IAM")
@@ -275,7 +275,7 @@ def test_a_route_that_needs_a_signature(client: Any, server: Served, echo: str) 
     assert event["requestContext"]["authorizer"]["iam"]["accountId"] == ACCOUNT
 
 
-@pytest.mark.promise(207)
+@pytest.mark.promise(208)
 def test_the_door(tmp_path: Path) -> None:
     """Where requests must be signed: only who has the key configures an API or calls a route with AWS_IAM; pages of
     other sites may call an API, and nothing else."""

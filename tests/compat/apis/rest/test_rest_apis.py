@@ -54,7 +54,7 @@ SWAGGER: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.promise(201)
+@pytest.mark.promise(202)
 def test_an_api_is_kept_as_it_was_given(client: Any) -> None:
     made = client.create_rest_api(
         name="mine", description="d", binaryMediaTypes=["image/png"], tags={"a": "b"}
@@ -83,7 +83,7 @@ def test_an_api_is_kept_as_it_was_given(client: Any) -> None:
     )
 
 
-@pytest.mark.promise(201)
+@pytest.mark.promise(202)
 def test_what_an_api_consists_of(client: Any, echo: str) -> None:
     api = Api(client)
     api.method("/pets/{id}", "GET", echo)
@@ -115,7 +115,7 @@ def test_what_an_api_consists_of(client: Any, echo: str) -> None:
     assert [each["path"] for each in client.get_resources(restApiId=api.id)["items"]] == ["/"]
 
 
-@pytest.mark.promise(201)
+@pytest.mark.promise(202)
 def test_what_makes_no_sense_is_refused(client: Any, echo: str, decider: str) -> None:
     api = Api(client)
     at = {"restApiId": api.id, "parentId": api.root}
@@ -165,7 +165,7 @@ def test_what_makes_no_sense_is_refused(client: Any, echo: str, decider: str) ->
     assert refused(client.import_rest_api, body=b"{")[0] == "BadRequestException"
 
 
-@pytest.mark.promise(206)
+@pytest.mark.promise(207)
 def test_an_imported_document(client: Any, server: Served, echo: str, decider: str) -> None:
     """As AWS SAM's transform writes one."""
     body = json.dumps(SWAGGER).replace("URI", echo).replace("AUTH", decider)
@@ -199,7 +199,7 @@ def test_an_imported_document(client: Any, server: Served, echo: str, decider: s
     assert paths == {"/", "/{proxy+}", "/v1", "/v1/items", "/v1/items/{id}", "/v1/{proxy+}"}
 
 
-@pytest.mark.promise(201)
+@pytest.mark.promise(202)
 def test_another_server_finds_what_was_made(tmp_path: Path) -> None:
     server = Served(tmp_path / "state")
     try:

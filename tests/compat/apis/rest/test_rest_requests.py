@@ -20,7 +20,7 @@ MISSING = (403, {"message": "Missing Authentication Token"})
 KEY = "k" * 20
 
 
-@pytest.mark.promise(202)
+@pytest.mark.promise(203)
 def test_the_event_of_a_request(client: Any, server: Served, echo: str) -> None:
     api = Api(client)
     api.method("/pets/{id}", "ANY", echo)
@@ -49,7 +49,7 @@ def test_the_event_of_a_request(client: Any, server: Served, echo: str) -> None:
     assert context["identity"]["userAgent"] == "me" and "authorizer" not in context
 
 
-@pytest.mark.promise(202)
+@pytest.mark.promise(203)
 @pytest.mark.parametrize(
     ("reply", "status", "body"),
     [
@@ -74,7 +74,7 @@ def test_what_a_reply_means(
         assert [value for name, value in got.headers if name == "x-a"] == ["1", "2"]
 
 
-@pytest.mark.promise(202)
+@pytest.mark.promise(203)
 def test_binary_media_types(client: Any, server: Served, echo: str) -> None:
     plain, binary = Api(client), Api(client, binaryMediaTypes=["image/png"])
     for api in (plain, binary):
@@ -88,7 +88,7 @@ def test_binary_media_types(client: Any, server: Served, echo: str) -> None:
     assert send(server, plain.id, "/prod?reply=binary", headers=accepts).body == b"AP+A"
 
 
-@pytest.mark.promise(202)
+@pytest.mark.promise(203)
 def test_what_there_is_not(client: Any, server: Served, echo: str, folder: Path) -> None:
     api = Api(client)
     api.method("/a", "GET", echo)
@@ -106,7 +106,7 @@ def test_what_there_is_not(client: Any, server: Served, echo: str, folder: Path)
     assert asked(server, api, "/prod/shy/1")[0] == 200
 
 
-@pytest.mark.promise(202)
+@pytest.mark.promise(203)
 def test_a_mock(client: Any, server: Served) -> None:
     api = Api(client)
     api.method("/cors", "OPTIONS")
@@ -123,7 +123,7 @@ def test_a_mock(client: Any, server: Served) -> None:
     assert reply.header("access-control-allow-origin") == "*"
 
 
-@pytest.mark.promise(203)
+@pytest.mark.promise(204)
 def test_a_stage_serves_its_deployment(client: Any, server: Served, echo: str) -> None:
     api = Api(client)
     api.method("/a", "GET", echo)
@@ -147,7 +147,7 @@ def test_a_stage_serves_its_deployment(client: Any, server: Served, echo: str) -
     assert client.get_stages(restApiId=api.id)["item"] == []
 
 
-@pytest.mark.promise(204)
+@pytest.mark.promise(205)
 @pytest.mark.parametrize("kind", ["TOKEN", "REQUEST"])
 def test_a_lambda_authorizer(client: Any, server: Served, echo: str, decider: str, kind: str) -> None:
     api = Api(client)
@@ -179,7 +179,7 @@ def test_a_lambda_authorizer(client: Any, server: Served, echo: str, decider: st
     assert by("broken") == by("nothing") == (500, {"message": None})
 
 
-@pytest.mark.promise(204)
+@pytest.mark.promise(205)
 def test_a_method_that_needs_a_signature(client: Any, server: Served, echo: str) -> None:
     api = Api(client)
     api.method("/x", "GET", echo, authorizationType="AWS_IAM")
@@ -191,7 +191,7 @@ def test_a_method_that_needs_a_signature(client: Any, server: Served, echo: str)
     assert event["requestContext"]["identity"]["accountId"] == ACCOUNT
 
 
-@pytest.mark.promise(205)
+@pytest.mark.promise(206)
 def test_api_keys_and_usage_plans(client: Any, server: Served, echo: str) -> None:
     api = Api(client)
     api.method("/x", "GET", echo, apiKeyRequired=True)
@@ -235,7 +235,7 @@ def test_api_keys_and_usage_plans(client: Any, server: Served, echo: str) -> Non
     client.delete_usage_plan(usagePlanId=plan)
 
 
-@pytest.mark.promise(202)
+@pytest.mark.promise(203)
 def test_gateway_responses(client: Any, server: Served, echo: str) -> None:
     api = Api(client)
     api.method("/x", "GET", echo)

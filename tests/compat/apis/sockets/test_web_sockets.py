@@ -70,7 +70,7 @@ def management(server: Served, api_id: str, stage: str = "dev") -> Any:
     )  # fmt: skip
 
 
-@pytest.mark.promise(219)
+@pytest.mark.promise(220)
 def test_the_events_of_a_connection(server: Served, client: Any, target: str, noted: Notes) -> None:
     """The members of AWS's documented samples, and their values where a connection has them."""
     api_id = made(client, target, "$connect", "$disconnect", "$default", "say")
@@ -122,7 +122,7 @@ def test_the_events_of_a_connection(server: Served, client: Any, target: str, no
     assert (own["disconnectStatusCode"], own["disconnectReason"], own["connectionId"]) == (4000, "done", id)
 
 
-@pytest.mark.promise(220)
+@pytest.mark.promise(221)
 def test_a_function_writes_to_its_connection(server: Served, client: Any, target: str) -> None:
     """At the address that its event has, as AWS's samples do it; what it returns is not sent where no response is."""
     api_id = made(client, target, "$default")
@@ -150,7 +150,7 @@ def test_a_function_writes_to_its_connection(server: Served, client: Any, target
             call(ConnectionId=failed["connectionId"])
 
 
-@pytest.mark.promise(219)
+@pytest.mark.promise(220)
 def test_who_is_not_let_in(server: Served, client: Any, target: str) -> None:
     api_id = made(client, target, "$connect", "$default")
     for path, status in (("/dev?status=418", 418), ("/dev?fail=1", 502), ("/none", 404)):
@@ -162,7 +162,7 @@ def test_who_is_not_let_in(server: Served, client: Any, target: str) -> None:
     assert send(server, api_id, "/dev").status == 426
 
 
-@pytest.mark.promise(219)
+@pytest.mark.promise(220)
 def test_an_authorizer(server: Served, client: Any, target: str, folder: Path) -> None:
     decider = function(server, "socket-decider", AUTHORIZER, folder)
     api_id = made(client, target, "$default")
@@ -199,7 +199,7 @@ def mock(client: Any, api_id: str) -> str:
     )["IntegrationId"])  # fmt: skip
 
 
-@pytest.mark.promise(221)
+@pytest.mark.promise(222)
 def test_limits_of_frames_and_messages(server: Served, client: Any, target: str, noted: Notes) -> None:
     api_id = made(client, target, "$disconnect", "$default")
     responding(client, api_id, "$default")
@@ -226,7 +226,7 @@ def test_limits_of_frames_and_messages(server: Served, client: Any, target: str,
         assert error.value.rcvd.code == 1003
 
 
-@pytest.mark.promise(219)
+@pytest.mark.promise(220)
 def test_no_route_and_a_stage_that_goes(server: Served, client: Any, target: str) -> None:
     api_id = made(client, target, "say")
     with opened(server, api_id) as socket:
@@ -238,7 +238,7 @@ def test_no_route_and_a_stage_that_goes(server: Served, client: Any, target: str
             socket.recv(30)
 
 
-@pytest.mark.promise(219)
+@pytest.mark.promise(220)
 def test_many_at_once_and_the_end_of_the_server(tmp_path: Path) -> None:
     own = Served(tmp_path / "state")
     try:
@@ -269,7 +269,7 @@ def test_many_at_once_and_the_end_of_the_server(tmp_path: Path) -> None:
     assert codes == [1001] * 40
 
 
-@pytest.mark.promise(219)
+@pytest.mark.promise(220)
 def test_a_handshake_that_is_none(server: Served, client: Any, target: str) -> None:
     api_id = made(client, target, "$connect", "$default")
     asked = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}

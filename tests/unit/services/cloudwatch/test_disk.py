@@ -69,7 +69,7 @@ def test_a_point_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.promise(250)
+@pytest.mark.promise(251)
 def test_points_become_coarser_and_go(tmp_path: Path) -> None:
     clock = Clock()
     store = PointStore(tmp_path / "db", clock)
@@ -91,7 +91,7 @@ def test_points_become_coarser_and_go(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.promise(250)
+@pytest.mark.promise(251)
 def test_there_are_no_more_bytes_than_so_many(tmp_path: Path) -> None:
     clock = Clock()
     store = PointStore(tmp_path / "db", clock, most_bytes=400_000)
@@ -118,7 +118,7 @@ def test_series_without_points_go_with_the_oldest(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.promise(259)
+@pytest.mark.promise(260)
 def test_the_index_of_series(tmp_path: Path) -> None:
     """By namespace, name, dimensions, age and page, in order; a series that differs in its unit only is listed once."""
     store = PointStore(tmp_path / "db")
@@ -147,7 +147,7 @@ def test_the_index_of_series(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.promise(259)
+@pytest.mark.promise(260)
 def test_a_name_that_was_there_once_costs_no_memory(tmp_path: Path) -> None:
     store = PointStore(tmp_path / "db")
 

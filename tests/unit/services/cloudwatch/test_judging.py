@@ -18,7 +18,7 @@ OF_3 = [
 ]  # fmt: skip
 
 
-@pytest.mark.promise(252)
+@pytest.mark.promise(253)
 @pytest.mark.parametrize(("points", "states", "needed"), OF_3)
 def test_missing_points(points: str, states: str, needed: int) -> None:
     treatments = ("missing", "ignore", "breaching", "notBreaching")
@@ -38,7 +38,7 @@ def test_missing_points(points: str, states: str, needed: int) -> None:
         assert judged.state is None or judged.reason
 
 
-@pytest.mark.promise(252)
+@pytest.mark.promise(253)
 def test_a_composite_alarms_rule() -> None:
     states = {"a": "ALARM", "b c": "OK", "d": "INSUFFICIENT_DATA"}
     rule, names = parse('ALARM(a) AND (NOT ALARM("b c") OR FALSE) AND INSUFFICIENT_DATA(d)')

@@ -90,7 +90,7 @@ def run(folder: Path, body: Callable[[Opened], Awaitable[None]], now: float) -> 
     asyncio.run(within())
 
 
-@pytest.mark.promise(122)
+@pytest.mark.promise(123)
 def test_a_rule_is_due_once_at_each_of_its_times(tmp_path: Path) -> None:
     begin = epoch("2026-01-01 10:00")
 
@@ -110,7 +110,7 @@ def test_a_rule_is_due_once_at_each_of_its_times(tmp_path: Path) -> None:
     run(tmp_path / "s", body, begin)
 
 
-@pytest.mark.promise(122)
+@pytest.mark.promise(123)
 def test_what_came_due_while_no_server_ran_is_not_made_up_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

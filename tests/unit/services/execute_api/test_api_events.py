@@ -109,7 +109,7 @@ def own(event: dict[str, Any], *members: str) -> dict[str, Any]:
     return event
 
 
-@pytest.mark.promise(196)
+@pytest.mark.promise(197)
 def test_format_2_is_the_sample() -> None:
     variables = SAMPLE_2["stageVariables"]
     authorizer = SAMPLE_2["requestContext"]["authorizer"]
@@ -122,7 +122,7 @@ def test_format_2_is_the_sample() -> None:
     assert parsed.request_context.authorizer.jwt_claim == authorizer["jwt"]["claims"]  # type: ignore[union-attr]
 
 
-@pytest.mark.promise(196)
+@pytest.mark.promise(197)
 def test_format_1_is_the_sample() -> None:
     made = events.format_1(exchange(route="POST /my/path"))
     made["requestContext"]["requestId"] = "id"
@@ -130,7 +130,7 @@ def test_format_1_is_the_sample() -> None:
     assert APIGatewayProxyEvent(made).request_context.identity.source_ip == "192.0.2.1"
 
 
-@pytest.mark.promise(202)
+@pytest.mark.promise(203)
 def test_a_rest_apis_event_is_the_sample() -> None:
     """As the developer guide has it ("Lambda proxy integrations in API Gateway"): like format 1.0, but for a version,
     with the resource's id, and the stage in the context's path only."""
@@ -144,7 +144,7 @@ def test_a_rest_apis_event_is_the_sample() -> None:
     assert own(json.loads(json.dumps(made)), "headers", "multiValueHeaders") == expected
 
 
-@pytest.mark.promise(204)
+@pytest.mark.promise(205)
 def test_the_events_of_a_rest_apis_authorizers() -> None:
     at = exchange(route="/my/path", path="/prod/my/path", stage="prod")
     arn = "arn:aws:execute-api:us-east-1:123456789012:api-id/prod/POST/my/path"
@@ -164,7 +164,7 @@ def test_the_events_of_a_rest_apis_authorizers() -> None:
     assert made == {name: value for name, value in SAMPLE_1.items() if name not in gone} | rest
 
 
-@pytest.mark.promise(199)
+@pytest.mark.promise(200)
 def test_an_authorizers_event_in_format_2() -> None:
     made = events.authorizer_2(exchange(parameters={"parameter1": "value1"}), ["user1", "123"])
     expected = {name: value for name, value in SAMPLE_2.items() if name not in ("body", "isBase64Encoded")}
@@ -177,7 +177,7 @@ def test_an_authorizers_event_in_format_2() -> None:
     assert own(json.loads(json.dumps(made)), "headers") == expected
 
 
-@pytest.mark.promise(199)
+@pytest.mark.promise(200)
 def test_an_authorizers_event_in_format_1() -> None:
     variables = {"StageVar1": "stageValue1"}
     at = exchange(route="POST /my/path", variables=variables)
@@ -196,7 +196,7 @@ def test_an_authorizers_event_in_format_1() -> None:
 IAM = {"accessKey", "accountId", "callerId", "cognitoIdentity", "principalOrgId", "userArn", "userId"}
 
 
-@pytest.mark.promise(283)
+@pytest.mark.promise(284)
 def test_who_signed_is_in_the_event_as_the_sample_has_it() -> None:
     at = exchange()
     at.request.headers.append(("authorization", "AWS4-HMAC-SHA256 Credential=test"))
@@ -217,7 +217,7 @@ def test_who_signed_is_in_the_event_as_the_sample_has_it() -> None:
         signer(exchange(), guarded=False)
 
 
-@pytest.mark.promise(283)
+@pytest.mark.promise(284)
 def test_what_a_lambda_authorizer_adds_is_in_the_event_as_the_sample_has_it() -> None:
     context = {"tenantId": "123-456-789-012"}
     made = events.format_2(exchange(authorizer={"lambda": context}))
@@ -227,7 +227,7 @@ def test_what_a_lambda_authorizer_adds_is_in_the_event_as_the_sample_has_it() ->
     assert parsed["requestContext"]["authorizer"] == {"principalId": "user", **context}
 
 
-@pytest.mark.promise(196)
+@pytest.mark.promise(197)
 @pytest.mark.parametrize(
     ("expression", "value"),
     [
@@ -241,7 +241,7 @@ def test_what_an_expression_means(expression: str, value: str | None) -> None:
     assert exchange(variables={"a": "b"}, parameters={"p": "q"}).value(expression) == value
 
 
-@pytest.mark.promise(283)
+@pytest.mark.promise(284)
 @pytest.mark.parametrize("model", ["rest", "http 1.0", "http 2.0", "token", "request", "request 2.0"])
 def test_validators_take_each_event(model: str) -> None:
     """Those of Powertools, which many functions have between the event and their code."""

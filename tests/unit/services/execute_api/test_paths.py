@@ -9,7 +9,7 @@ from engine.services.execute_api.paths import Paths, split
 PETS = ("/{proxy+}", "/pets/{proxy+}", "/pets/dog/{id}", "/pets/dog/1")
 
 
-@pytest.mark.promise(196)
+@pytest.mark.promise(197)
 @pytest.mark.parametrize(
     ("paths", "asked", "found", "parameters"),
     [

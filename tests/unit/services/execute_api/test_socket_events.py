@@ -94,7 +94,7 @@ MODELS: dict[str, Any] = {
 }
 
 
-@pytest.mark.promise(219, 283)
+@pytest.mark.promise(220, 284)
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_an_event_is_the_sample(kind: str) -> None:
     made, now, id = connection(), 1707502303.42, "ABCD1234="
@@ -110,7 +110,7 @@ def test_an_event_is_the_sample(kind: str) -> None:
         MODELS[kind].model_validate(json.loads(json.dumps(event)))
 
 
-@pytest.mark.promise(221)
+@pytest.mark.promise(222)
 @pytest.mark.parametrize("limit", ["IDLE_SECONDS", "LIFE_SECONDS"])
 def test_a_connection_that_is_quiet_or_old_ends(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     assert (socket_connection.IDLE_SECONDS, socket_connection.LIFE_SECONDS) == (600, 7200)

@@ -210,7 +210,7 @@ def test_a_role_of_another_account(plane: Plane) -> None:
     assert plane.refused("UpdateFunctionConfiguration", FunctionName="f", Role=foreign) == refusal
 
 
-@pytest.mark.promise(191)
+@pytest.mark.promise(192)
 @pytest.mark.parametrize(
     ("target", "message"),
     [
@@ -229,7 +229,7 @@ def test_dead_letter_targets_that_are_none(plane: Plane, target: str, message: s
     assert plane.refused("CreateFunction", **function("g", DeadLetterConfig={"TargetArn": target})) == refusal
 
 
-@pytest.mark.promise(187)
+@pytest.mark.promise(188)
 @pytest.mark.parametrize("runtime", ["nodejs22.x", "java21", "provided.al2023", "python3.8"])
 def test_a_runtime_that_is_not_run_here_is_kept_and_warned_of(plane: Plane, runtime: str) -> None:
     warned: list[str] = []

@@ -92,7 +92,7 @@ SAMPLES = [
 ]  # fmt: skip
 
 
-@pytest.mark.promise(287)
+@pytest.mark.promise(288)
 @pytest.mark.parametrize(("query", "count", "expected"), SAMPLES)
 def test_awss_samples_for_lambda(query: str, count: int, expected: tuple[str, ...]) -> None:
     rows = run(query, invocations())
@@ -114,7 +114,7 @@ TRAIL = [
 ]  # fmt: skip
 
 
-@pytest.mark.promise(287)
+@pytest.mark.promise(288)
 @pytest.mark.parametrize(
     ("query", "documents", "rows"),
     [
@@ -222,7 +222,7 @@ EXPRESSIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.promise(287)
+@pytest.mark.promise(288)
 @pytest.mark.parametrize(("expression", "value"), EXPRESSIONS)
 def test_expressions(expression: str, value: str | None) -> None:
     assert run(f"fields {expression} as v", objects({"n": 4, "t": "text"})) == [
@@ -298,7 +298,7 @@ def test_unnest_makes_a_row_of_each_item() -> None:
     assert run(query, documents) == [{"item.name": "a", "total": "3"}, {"item.name": "b", "total": "5"}]
 
 
-@pytest.mark.promise(288)
+@pytest.mark.promise(289)
 @pytest.mark.parametrize(
     ("query", "message", "wrong"),
     [
@@ -374,7 +374,7 @@ def test_distinct_values_are_counted_in_little_memory() -> None:
     assert len(many._hashes) <= 2 * aggregates.DISTINCT
 
 
-@pytest.mark.promise(290)
+@pytest.mark.promise(291)
 def test_a_regular_expression_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regexes.search, "__defaults__", (0.05,))
     evil = "x" * 30 + "y"

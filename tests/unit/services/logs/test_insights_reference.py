@@ -71,7 +71,7 @@ def shown(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.promise(289)
+@pytest.mark.promise(290)
 @settings(max_examples=400, deadline=None)
 @given(queries(), EVENTS, st.integers(1, 30))
 def test_the_same_rows(commands: list[reference.Command], events: list[Any], most: int) -> None:

@@ -105,7 +105,7 @@ def fill(store: LogStore, count: int, group: str = G, stream: str = "s") -> int:
     return at
 
 
-@pytest.mark.promise(288)
+@pytest.mark.promise(289)
 def test_from_start_to_rows(logs: Client, store: LogStore) -> None:
     at = fill(store, 300)
     number = logs.start("fields @timestamp, n | filter n % 100 = 7 | sort n desc")
@@ -202,7 +202,7 @@ def test_segments_are_read_as_the_store_reads_them(
     store.close()
 
 
-@pytest.mark.promise(288)
+@pytest.mark.promise(289)
 @pytest.mark.parametrize(
     ("members", "code", "message"),
     [
@@ -231,7 +231,7 @@ def test_refusals(logs: Client, store: LogStore, members: dict[str, Any], code: 
         assert error["message"] == raised.value.args[1]
 
 
-@pytest.mark.promise(290)
+@pytest.mark.promise(291)
 def test_a_query_that_takes_long_keeps_nobody_waiting(logs: Client, store: LogStore) -> None:
     fill(store, 10)
     slow = logs.start("fields n")
@@ -276,7 +276,7 @@ def endless(tmp_path: Path) -> Part:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(290)
+@pytest.mark.promise(291)
 def test_a_query_that_never_ends_is_a_timeout(
     logs: Client, store: LogStore, monkeypatch: pytest.MonkeyPatch, endless: Part
 ) -> None:
@@ -286,7 +286,7 @@ def test_a_query_that_never_ends_is_a_timeout(
     assert logs.ended(logs.start("fields n"))["status"] == "Timeout"
 
 
-@pytest.mark.promise(290)
+@pytest.mark.promise(291)
 def test_a_querys_process_ends_with_who_started_it(endless: Part) -> None:
     code = f"import sys; sys.path[:] = {sys.path!r}; from {scan.__name__} import main; main()"
     with subprocess.Popen(
@@ -299,7 +299,7 @@ def test_a_querys_process_ends_with_who_started_it(endless: Part) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.promise(290)
+@pytest.mark.promise(291)
 def test_a_query_that_needs_too_much_memory_fails(logs: Client, store: LogStore) -> None:
     at = now() - 2000
     store.append(G, "s", [(at + n, f"{n:01024}") for n in range(2000)])
@@ -309,7 +309,7 @@ def test_a_query_that_needs_too_much_memory_fails(logs: Client, store: LogStore)
 
 
 @pytest.mark.slow
-@pytest.mark.promise(290)
+@pytest.mark.promise(291)
 def test_a_query_whose_regular_expression_takes_too_long_fails(logs: Client, store: LogStore) -> None:
     store.append(G, "s", [(now(), ("x" * 30 + "y") * 200)])
     query = r"filter @message like /^(x|x?)+(x|xx)*(x?x)*$/"

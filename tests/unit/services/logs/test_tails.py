@@ -62,7 +62,7 @@ def put(store: LogStore, group: str, stream: str, *messages: str) -> None:
     store.flush()
 
 
-@pytest.mark.promise(291)
+@pytest.mark.promise(292)
 def test_what_a_session_selects(store: LogStore, sessions: Tails) -> None:
     put(store, G, "s", "before it")
     arn = f"arn:aws:logs:us-east-1:000000000000:log-group:{G}"
@@ -84,7 +84,7 @@ def test_what_a_session_selects(store: LogStore, sessions: Tails) -> None:
     assert sessions.taken(both, False) is None
 
 
-@pytest.mark.promise(291)
+@pytest.mark.promise(292)
 def test_of_too_many_a_sample(store: LogStore, sessions: Tails) -> None:
     number = start(sessions, [G])
     put(store, G, "s", *(f"{n:05}" for n in range(tails.EVENTS)))
@@ -164,7 +164,7 @@ def with_process(folder: Path, body: Any) -> None:
     asyncio.run(inside())
 
 
-@pytest.mark.promise(291)
+@pytest.mark.promise(292)
 def test_a_session_is_an_event_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "UPDATE", 0.02)
 

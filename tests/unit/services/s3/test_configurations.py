@@ -34,7 +34,7 @@ def refusal(*each: dict[str, Any]) -> Fault:
     return caught.value
 
 
-@pytest.mark.promise(138)
+@pytest.mark.promise(139)
 @pytest.mark.parametrize(
     ("each", "message", "name", "value"),
     [
@@ -71,7 +71,7 @@ def test_what_is_refused(
     assert value in (None, fault.members["ArgumentValue"])
 
 
-@pytest.mark.promise(138)
+@pytest.mark.promise(139)
 @pytest.mark.parametrize(
     "each",
     [
@@ -85,7 +85,7 @@ def test_what_does_not_overlap(each: list[dict[str, Any]]) -> None:
     assert len(checked({"QueueConfigurations": each}, PLACE)["QueueConfigurations"]) == 2
 
 
-@pytest.mark.promise(138)
+@pytest.mark.promise(139)
 def test_what_it_takes() -> None:
     kept = checked({"QueueConfigurations": [queue("s3:ObjectCreated:*", prefix="a/", suffix=".jpg")]}, PLACE)
     (one,) = configurations(kept)

@@ -100,7 +100,7 @@ STATEMENT = {
 }  # fmt: skip
 
 
-@pytest.mark.promise(139)
+@pytest.mark.promise(140)
 @pytest.mark.parametrize(
     ("changed", "permitted"),
     [

@@ -62,7 +62,7 @@ def takes(found: Request) -> None:
     assert not report.has_errors(), report.generate_report()
 
 
-@pytest.mark.promise(133)
+@pytest.mark.promise(134)
 @pytest.mark.parametrize(
     "arn, more, operation, members", TEMPLATED, ids=[each[0].split(":")[2] for each in TEMPLATED]
 )
@@ -75,7 +75,7 @@ def test_templated_targets(arn: str, more: dict[str, Any], operation: str, membe
     takes(found)
 
 
-@pytest.mark.promise(133)
+@pytest.mark.promise(134)
 @pytest.mark.parametrize("name, service, operation, members", UNIVERSAL)
 def test_universal_targets(name: str, service: str, operation: str, members: dict[str, Any]) -> None:
     target = {"Arn": f"arn:aws:scheduler:::aws-sdk:{name}", "Input": json.dumps(members)}

@@ -38,7 +38,7 @@ def times(record: dict[str, Any], count: int = 10) -> list[str]:
     return found
 
 
-@pytest.mark.promise(132)
+@pytest.mark.promise(133)
 def test_a_rate_begins_at_once_or_at_its_start_and_keeps_its_phase() -> None:
     assert times(schedule("rate(6 hours)", "2026-03-28T20:00:07"), 4) == [
         "03-28 20:00:07", "03-29 02:00:07", "03-29 08:00:07", "03-29 14:00:07",
@@ -55,7 +55,7 @@ def test_a_rate_begins_at_once_or_at_its_start_and_keeps_its_phase() -> None:
     assert times(record, 2) == ["01-01 00:00:00", "01-01 00:02:00"], "a start may be five minutes ago"
 
 
-@pytest.mark.promise(132)
+@pytest.mark.promise(133)
 def test_a_cron_expression_is_of_its_zone_between_start_and_end() -> None:
     record = schedule("cron(0 9 ? * MON-FRI *)", "2026-10-30T00:00:00", "America/New_York")
     assert times(record, 3) == [
@@ -73,7 +73,7 @@ def test_a_cron_expression_is_of_its_zone_between_start_and_end() -> None:
     assert times(schedule("cron(0 0 1 1 ? 2020)", "2026-01-01T00:00:00")) == []
 
 
-@pytest.mark.promise(132)
+@pytest.mark.promise(133)
 def test_what_is_once_has_no_start_and_no_end() -> None:
     dates = {"StartDate": "2027-01-01T00:00:00", "EndDate": "2026-01-01T00:00:00"}
     record = schedule("at(2026-06-01T08:00:00)", "2026-05-01T00:00:00", "Europe/Berlin", **dates)
@@ -82,7 +82,7 @@ def test_what_is_once_has_no_start_and_no_end() -> None:
     assert times(schedule("at(2026-06-01T08:00:00)", "2026-06-01T08:06:00")) == [], "long past: never"
 
 
-@pytest.mark.promise(132)
+@pytest.mark.promise(133)
 def test_the_moment_is_in_the_window_and_stays_what_it_is() -> None:
     flexible = {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15}
     record = schedule("rate(1 hour)", "2026-01-01T00:00:00", FlexibleTimeWindow=flexible)

@@ -104,7 +104,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return lives
 
 
-@pytest.mark.promise(132)
+@pytest.mark.promise(133)
 def test_a_schedule_is_due_once_at_each_of_its_times(run: Callable[..., None]) -> None:
     async def body(it: Opened) -> None:
         await it.create("cron(0/15 * * * ? *)")
@@ -122,7 +122,7 @@ def test_a_schedule_is_due_once_at_each_of_its_times(run: Callable[..., None]) -
     run(body)
 
 
-@pytest.mark.promise(132)
+@pytest.mark.promise(133)
 def test_what_came_due_while_no_server_ran_is_made_up_for_once(run: Callable[..., None]) -> None:
     async def first(it: Opened) -> None:
         await it.create("rate(10 minutes)")
@@ -149,7 +149,7 @@ def test_what_came_due_while_no_server_ran_is_made_up_for_once(run: Callable[...
     run(after, at=BEGIN + 4 * HOUR)
 
 
-@pytest.mark.promise(132)
+@pytest.mark.promise(133)
 def test_what_is_once_is_once(run: Callable[..., None]) -> None:
     async def first(it: Opened) -> None:
         await it.create("at(2026-01-01T10:05:00)")
@@ -176,7 +176,7 @@ async def gone(it: Opened) -> None:
             await asyncio.sleep(0)
 
 
-@pytest.mark.promise(132)
+@pytest.mark.promise(133)
 def test_one_that_is_complete_is_deleted_if_it_says_so(run: Callable[..., None]) -> None:
     async def once(it: Opened) -> None:
         await it.create("at(2026-01-01T10:05:00)", ActionAfterCompletion="DELETE")
@@ -204,7 +204,7 @@ def test_one_that_is_complete_is_deleted_if_it_says_so(run: Callable[..., None])
     run(once, killed, then)
 
 
-@pytest.mark.promise(132)
+@pytest.mark.promise(133)
 def test_a_flexible_window(run: Callable[..., None]) -> None:
     async def body(it: Opened) -> None:
         window = {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 10}
@@ -246,7 +246,7 @@ def test_a_groups_schedules_go_with_it(run: Callable[..., None]) -> None:
     run(body)
 
 
-@pytest.mark.promise(132)
+@pytest.mark.promise(133)
 def test_the_clock_that_was_wrong_in_an_earlier_run(run: Callable[..., None]) -> None:
     async def wrong(it: Opened) -> None:
         await it.create("rate(1 hour)", StartDate=BEGIN)

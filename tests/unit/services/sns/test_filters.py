@@ -21,7 +21,7 @@ def string(value: str) -> tuple[str, str]:
     return "String", value
 
 
-@pytest.mark.promise(128)
+@pytest.mark.promise(129)
 @pytest.mark.parametrize(
     ("values", "matching", "others"),
     [
@@ -48,7 +48,7 @@ def test_strings(values: list[Any], matching: list[str], others: list[str]) -> N
     assert taken({"k": values}, other=string("x")) is absent
 
 
-@pytest.mark.promise(128)
+@pytest.mark.promise(129)
 def test_numbers() -> None:
     between = {"n": [{"numeric": [">=", 0, "<", 1.5]}, 7]}
     for text, right in [
@@ -66,7 +66,7 @@ def test_numbers() -> None:
     assert not taken({"n": ["7"]}, n=("Number", "7"))
 
 
-@pytest.mark.promise(128)
+@pytest.mark.promise(129)
 def test_arrays() -> None:
     array = ("String.Array", '["a", 3, true, null]')
     assert all(taken({"k": [value]}, k=array) for value in ("a", 3, True, None))
@@ -77,7 +77,7 @@ def test_arrays() -> None:
     assert not taken({"k": [{"anything-but": ["a"]}]}, k=("String.Array", '["a"]'))
 
 
-@pytest.mark.promise(128)
+@pytest.mark.promise(129)
 def test_every_key_must_match_and_one_alternative() -> None:
     both = {"a": ["1"], "b": ["2"]}
     assert taken(both, a=string("1"), b=string("2"))
@@ -88,7 +88,7 @@ def test_every_key_must_match_and_one_alternative() -> None:
     assert taken({}, a=string("1"))
 
 
-@pytest.mark.promise(128)
+@pytest.mark.promise(129)
 def test_bodies() -> None:
     policy = {"store": {"name": [{"prefix": "x"}], "open": [True]}, "price": [{"numeric": ["<", 10]}]}
     right = '{"store": {"name": "xy", "open": true}, "price": 9.5, "more": []}'
@@ -102,7 +102,7 @@ def test_bodies() -> None:
     assert not taken(items, BODY, '{"items": [{"name": "a", "n": 2}, {"name": "b", "n": 1}]}')
 
 
-@pytest.mark.promise(128)
+@pytest.mark.promise(129)
 @pytest.mark.parametrize(
     ("scope", "text", "reason"),
     [
@@ -134,7 +134,7 @@ def test_what_is_refused(scope: str, text: str, reason: str) -> None:
     assert (refused.value.message or "").startswith(f"Invalid parameter: FilterPolicy: {reason}")
 
 
-@pytest.mark.promise(128)
+@pytest.mark.promise(129)
 def test_what_is_just_within() -> None:
     check(json.dumps({"a": [str(n) for n in range(150)]}), ATTRIBUTES)
     check(json.dumps({f"k{n}": ["v"] for n in range(5)}), ATTRIBUTES)

@@ -16,7 +16,7 @@ def delays(**policy: Any) -> list[float | None]:
     return [delay(found, n) for n in range(1, found["numRetries"] + 2)]
 
 
-@pytest.mark.promise(130)
+@pytest.mark.promise(131)
 def test_queues_and_functions_are_tried_for_23_days() -> None:
     first = [delay(MANAGED, n) for n in range(1, 18)]
     assert first[:5] == [0, 0, 0, 1, 1]
@@ -28,7 +28,7 @@ def test_queues_and_functions_are_tried_for_23_days() -> None:
     assert 23 * 86_400 < total < 24 * 86_400
 
 
-@pytest.mark.promise(130)
+@pytest.mark.promise(131)
 def test_an_endpoints_phases() -> None:
     assert delays() == [20, 20, 20, None]
     phases = {"numRetries": 6, "numNoDelayRetries": 1, "numMinDelayRetries": 1, "numMaxDelayRetries": 1}
@@ -40,7 +40,7 @@ def test_an_endpoints_phases() -> None:
     assert delays(numRetries=0) == [None]
 
 
-@pytest.mark.promise(130)
+@pytest.mark.promise(131)
 def test_a_subscriptions_policy_overrides_its_topics_unless_that_forbids_it() -> None:
     its = {
         "http": {

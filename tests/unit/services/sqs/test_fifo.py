@@ -57,7 +57,7 @@ class Reference:
         return None
 
 
-@pytest.mark.promise(102)
+@pytest.mark.promise(103)
 @settings(
     max_examples=EXAMPLES, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -174,7 +174,7 @@ def test_a_poller_wakes_when_its_group_goes_on(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
-@pytest.mark.promise(102)
+@pytest.mark.promise(103)
 def test_deduplication_outlives_deletion_and_the_server(tmp_path: Path) -> None:
     ids: list[dict[str, Any]] = []
 

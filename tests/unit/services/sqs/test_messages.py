@@ -88,7 +88,7 @@ def test_received_with_no_visibility_it_can_be_received_at_once(tmp_path: Path) 
     run(tmp_path, body)
 
 
-@pytest.mark.promise(101)
+@pytest.mark.promise(102)
 def test_deleted_is_deleted_and_acknowledged_is_there_at_the_next_start(tmp_path: Path) -> None:
     handles: list[str] = []
 

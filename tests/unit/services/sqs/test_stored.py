@@ -30,7 +30,7 @@ def refusing(opened: Opened) -> Iterator[None]:
         opened.store._write = real  # type: ignore[method-assign]
 
 
-@pytest.mark.promise(105)
+@pytest.mark.promise(106)
 @pytest.mark.parametrize("name", ["q", "q.fifo"])
 def test_what_cannot_be_stored_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -61,7 +61,7 @@ def test_what_cannot_be_stored_is_an_error(
     run(tmp_path, body)
 
 
-@pytest.mark.promise(105)
+@pytest.mark.promise(106)
 def test_a_group_goes_on_when_a_deletion_that_was_refused_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

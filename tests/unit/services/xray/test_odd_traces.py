@@ -31,7 +31,7 @@ def document(id: str, **more: Any) -> bytes:
     return json.dumps(read(json.dumps(whole))).encode()
 
 
-@pytest.mark.promise(298)
+@pytest.mark.promise(299)
 @pytest.mark.parametrize("more", ODD, ids=lambda more: str(more)[:40])
 def test_odd_documents(more: dict[str, Any]) -> None:
     part = {"id": "ab" * 8, "name": "p", "start_time": 1.0, "end_time": 1.5, "namespace": "remote", **more}

@@ -23,7 +23,7 @@ def store(path: Path, most: int = 1 << 30) -> SegmentStore:
     return SegmentStore(path / "db", lambda: NOW, most)
 
 
-@pytest.mark.promise(299)
+@pytest.mark.promise(300)
 def test_they_outlive_a_restart_and_are_seen_where_they_are_from(tmp_path: Path) -> None:
     one = store(tmp_path)
     one.put([row(1), row(2, "")])
@@ -46,7 +46,7 @@ def test_what_is_complete_is_not_undone(tmp_path: Path) -> None:
     kept.close()
 
 
-@pytest.mark.promise(299)
+@pytest.mark.promise(300)
 def test_bounds_of_time_and_bytes(tmp_path: Path) -> None:
     kept = store(tmp_path, most=8 << 20)
     kept.put([row(n, at=NOW - KEPT - 1) for n in range(3000)])
@@ -62,7 +62,7 @@ def test_bounds_of_time_and_bytes(tmp_path: Path) -> None:
     kept.close()
 
 
-@pytest.mark.promise(299)
+@pytest.mark.promise(300)
 def test_memory_does_not_grow_with_traces(tmp_path: Path) -> None:
     kept = store(tmp_path)
     kept.put([row(n, size=500) for n in range(1000)])
