@@ -23,6 +23,7 @@ ABOVE = 1  # times the p99.9 of the floor, on any machine
 # On a machine kept quiet many short rounds: the kernel lets those of real-time priority have 0.95 s of each second, and
 # what is left of the machine's noise comes every few seconds.
 BRIEF_S, BRIEF_DWELL_S, BRIEF_ROUNDS = 0.8, 0.15, 5  # rounds: for each long one
+TURNS = 4  # that a long round beside the floor is divided into, so that a pause of the machine is in one of many
 
 
 def capacity(effort: Effort) -> Part:
@@ -39,7 +40,8 @@ def capacity(effort: Effort) -> Part:
         "python -m bench.load --only capacity",
     )
     scenario = scenarios.read("steady")
-    usual = _at_share(part, EMBEDDED, scenario, effort, effort.rounds, floor=True)
+    turns = replace(effort, fixed=effort.fixed / TURNS)
+    usual = _at_share(part, EMBEDDED, scenario, turns, TURNS * effort.rounds, floor=True)
     with quiet() as machine:
         if machine.whole:
             brief = replace(effort, fixed=BRIEF_S, dwell=BRIEF_DWELL_S)
@@ -88,13 +90,13 @@ def _at_share(
         )
         return None
     kept = ramp.knee.kept
-    noise = effort.scenario is None and not condition  # two runs more before each
+    noise = effort.scenario is None and not floor  # two runs more before each
     variant = at_rate(scenario, SHARE * kept, effort.fixed, noise=noise)
     name = f"{condition}{SHARE:.0%} of {rate(kept)}"
     found = Rounds(f"open loop, {condition}{subject.name}, {SHARE:.0%} of {rate(kept)}")
     for _ in range(rounds):
         if floor:
-            found.floors.append(part.measure(FLOOR, replace(variant, noise=False), name))
+            found.floors.append(part.measure(FLOOR, variant, name))
         found.runs.append(part.measure(subject, variant, name, effort.tries))
     return found
 
