@@ -23,7 +23,7 @@ ABOVE = 1  # times the p99.9 of the floor, on any machine
 # On a machine kept quiet many short rounds: the kernel lets those of real-time priority have 0.95 s of each second, and
 # what is left of the machine's noise comes every few seconds.
 BRIEF_S, BRIEF_DWELL_S, BRIEF_ROUNDS = 0.8, 0.15, 5  # rounds: for each long one
-TURNS = 4  # that a long round beside the floor is divided into, so that a pause of the machine is in one of many
+TURNS = 4  # that a long round beside the floor is divided into: a pause of the machine is in one of many
 
 
 def capacity(effort: Effort) -> Part:
