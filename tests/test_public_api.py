@@ -277,7 +277,7 @@ def test_the_errors_need_no_native_part() -> None:
 
 def test_an_engine_brings_what_it_needs_and_no_more() -> None:
     loaded = {name.split(".")[0] for name in loaded_by("from engine import Engine, AsyncEngine")}
-    assert {"msgspec", "asyncio"} <= loaded
+    assert {"uvloop", "msgspec", "asyncio"} <= loaded
     assert loaded & {"numpy", "boto3", "requests", "yaml", "pytest", "setuptools"} == set()
 
 
