@@ -15,6 +15,8 @@ from .calls.dispatch import (
     Outcome,
     encode_event,
     failure,
+    invoke,
+    invoke_bytes,
     raw_event,
     refusal,
     value_of,
@@ -30,13 +32,14 @@ if TYPE_CHECKING:
 class Function:
     """A function of an engine. Stays valid when the function is configured anew under the same name."""
 
-    __slots__ = ("_dispatch", "_engine", "_entries", "_runtime", "name")
+    __slots__ = ("_cells", "_dispatch", "_engine", "_entries", "_runtime", "name")
 
     def __init__(self, engine: Engine, name: str) -> None:
         self.name = name
         self._engine = engine
         self._runtime = engine._runtime
         self._dispatch = self._runtime.dispatch
+        self._cells = self._dispatch.cells
         self._entries = self._runtime.entries
 
     def invoke(self, event: Any = None) -> Any:
@@ -46,7 +49,13 @@ class Function:
         TooManyRequests, PayloadTooLarge, InvalidEvent, FunctionNotFound, EngineClosed.
         """
         entry = self._entries.get(self.name)
-        return self._dispatch.invoke(entry if entry is not None else self._runtime.entry(self.name), event)
+        if entry is None:
+            entry = self._runtime.entry(self.name)
+        if entry.raw:
+            found = invoke_bytes(self._cells, entry.index, raw_event(event))
+        else:
+            found = invoke(self._cells, entry.index, event)
+        return self._dispatch.settle(entry, event, found) if type(found) is tuple else found
 
     def invoke_raw(self, payload: bytes | bytearray | memoryview = b"null") -> Reply:
         """Run the handler on a payload that is JSON already. A failing function does not raise: see

@@ -1,8 +1,5 @@
-"""The hot path on the caller's side: encode, one call into C, decode.
-
-An outcome that is anything but a plain result (an error, a log, a large payload) takes the slow path, which
-reads the whole record; the fast path reads one number.
-"""
+"""The caller's side of an invocation. A plain result is _call's, from the event to the value; an outcome that is
+anything else (an error, a log, a large payload) is settled here, from its whole record."""
 
 from __future__ import annotations
 
@@ -22,14 +19,7 @@ FAULT: int = lib.STK_FAULT
 # An stk_outcome but for its ticket and token: one step, where cffi would take one for each member.
 _OUTCOME = Struct("@16xIiPQPQQ5QIIQ16s")
 assert _OUTCOME.size == ffi.sizeof("stk_outcome")
-_call.bind(
-    int(ffi.cast("uintptr_t", ffi.addressof(lib, "stk_cell_try"))),
-    int(ffi.cast("uintptr_t", ffi.addressof(lib, "stk_cell_wait"))),
-)
-_invoke = _call.invoke
-_record = _call.record
-_encode = wire.fast_encode
-_decode = wire.fast_decode
+invoke, invoke_bytes, record, put_back = _call.invoke, _call.invoke_bytes, _call.record, _call.put_back
 
 
 class Outcome(msgspec.Struct):
@@ -84,20 +74,6 @@ class FunctionEntry(msgspec.Struct):
     waiting: int = 0  # at most
 
 
-class Cell:
-    """A thread's reusable place for one invocation, and its result buffer (slicing it makes bytes)."""
-
-    __slots__ = ("address", "buffer", "pointer")
-
-    def __init__(self, engine: Any) -> None:
-        pointer = lib.stk_cell_new(engine)
-        if pointer == ffi.NULL:
-            raise MemoryError("no memory for an invocation")
-        self.pointer = ffi.gc(pointer, lib.stk_cell_free)
-        self.address = int(ffi.cast("uintptr_t", pointer))
-        self.buffer = ffi.buffer(self.pointer.data)
-
-
 class Dispatch:
     """Submits invocations to the C engine and turns what comes back into values or errors."""
 
@@ -105,65 +81,59 @@ class Dispatch:
         self.pointer = pointer
         self.payload_limit = payload_limit
         self.log_sink = log_sink
-        self._cells: list[Cell] = []
+        self._address = _address(pointer)
+        self.cells: list[_call.Cell] = []  # the free ones: a thread takes one for each call
 
-    def invoke(self, entry: FunctionEntry, event: Any) -> Any:
-        """The handler's result for an event, from any thread. Raises as errors.py lists."""
-        raw = entry.raw
-        if raw:
-            data = raw_event(event)
-        else:
-            try:
-                data = _encode(event)
-            except Exception:
-                data = encode_event(event)
-        cells = self._cells
-        cell = cells.pop() if cells else Cell(self.pointer)
-        content = _invoke(cell.address, entry.index, data)
-        if isinstance(content, bytes):
-            cells.append(cell)
-            if raw:
-                return content
-            try:
-                return _decode(content)
-            except Exception:  # what Lambda's runtime emits and the fast decoder refuses: NaN, say
-                return value_of(content)
-        outcome = self._finish(entry, cell, content, data)
+    def settle(self, entry: FunctionEntry, event: Any, ended: tuple[Any, ...]) -> Any:
+        """The result of an invocation that did not end plainly, as _call.invoke says; (): it has not begun. Raises as
+        errors.py lists."""
+        if not ended:
+            data = raw_event(event) if entry.raw else encode_event(event)
+            ended = self._call(invoke_bytes, entry, data)
+            if type(ended) is bytes:
+                return ended if entry.raw else value_of(ended)
+        outcome = self._finish(entry, *ended)
         self.log(entry, outcome)
         if outcome.status != OK:
             raise failure(entry, outcome)
-        return outcome.data if raw else value_of(outcome.data)
+        return outcome.data if entry.raw else value_of(outcome.data)
 
     def outcome(self, entry: FunctionEntry, data: bytes) -> Outcome | tuple[bytes, bytes]:
-        """The same with its whole record: of a plain result that and its bytes, for recorded(). Raises only what is not
-        the function's failure (TooManyRequests, …)."""
-        cells = self._cells
-        cell = cells.pop() if cells else Cell(self.pointer)
-        found = _record(cell.address, entry.index, data)
-        if isinstance(found, tuple):
-            cells.append(cell)
+        """An invocation's outcome; of a plain result that and its record's bytes, for recorded(). Raises only what is
+        not the function's failure (TooManyRequests, …)."""
+        found = self._call(record, entry, data)
+        if len(found) == 2:
             return found
-        outcome = self._finish(entry, cell, found, data, whole=True)
+        outcome = self._finish(entry, *found, whole=True)
         self.log(entry, outcome)
         return outcome
 
-    def _finish(self, entry: FunctionEntry, cell: Cell, n: int, data: bytes, whole: bool = False) -> Outcome:
+    def _call(self, call: Callable[..., Any], entry: FunctionEntry, data: bytes) -> Any:
+        """By a function of _call's, with a cell more if none is free."""
+        while (found := call(self.cells, entry.index, data)) == ():
+            self.cells.append(_call.Cell(self._address))
+        return found
+
+    def _finish(
+        self, entry: FunctionEntry, cell: _call.Cell, n: int, size: int, whole: bool = False
+    ) -> Outcome:
+        pointer = ffi.cast("stk_cell *", cell.address)
         try:
             while n == lib.STK_SIGNALLED:  # Python's signal handlers run between the two calls
-                n = lib.stk_cell_wait(cell.pointer)
+                n = lib.stk_cell_wait(pointer)
         except BaseException:  # KeyboardInterrupt: the caller leaves, the worker does not
-            lib.stk_cell_abandon(cell.pointer)
+            lib.stk_cell_abandon(pointer)
             raise
         if n < -1:
-            self._cells.append(cell)
-            raise refusal(n, self.payload_limit, len(data), entry)
+            put_back(self.cells, cell)
+            raise refusal(n, self.payload_limit, size, entry)
         if n >= 0 and not whole:
-            data = cell.buffer[:n]
-            self._cells.append(cell)
+            data = ffi.buffer(pointer.data)[:n]
+            put_back(self.cells, cell)
             return plain(data)
-        outcome = read_outcome(ffi.addressof(cell.pointer, "outcome"))
-        lib.stk_cell_clear(cell.pointer)
-        self._cells.append(cell)
+        outcome = read_outcome(ffi.addressof(pointer, "outcome"))
+        lib.stk_cell_clear(pointer)
+        put_back(self.cells, cell)
         return outcome
 
     def read(self, ticket: int) -> Outcome:
@@ -330,3 +300,18 @@ def _as_lambda_has_it(data: bytes) -> bytes:
         )
     except (ValueError, AttributeError):
         return data
+
+
+def _address(pointer: Any) -> int:
+    return int(ffi.cast("uintptr_t", pointer))
+
+
+_call.bind(
+    *(
+        _address(ffi.addressof(lib, name))
+        for name in ("stk_cell_new", "stk_cell_free", "stk_cell_try", "stk_cell_wait")
+    ),
+    wire.fast_encode,
+    wire.fast_decode,
+    value_of,
+)

@@ -84,12 +84,14 @@ def main(seed: int) -> None:
             raise kept[0]
     from engine import _call
 
-    for wrong in ((), (1, 2), ("a", 0, b""), (0, "a", b""), (0, 0, "")):
-        try:
-            _call.invoke(*wrong)
-        except TypeError:
-            continue
-        raise AssertionError(wrong)
+    for call in (_call.invoke, _call.invoke_bytes, _call.record):
+        for wrong in ((), (1, 2), ("a", 0, b""), ([0], 0, b""), ([], "a", b"")):
+            try:
+                call(*wrong)
+            except TypeError:
+                continue
+            raise AssertionError(wrong)
+        assert call([], 0, b"") == ()
 
 
 if __name__ == "__main__":

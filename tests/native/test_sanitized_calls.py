@@ -33,8 +33,8 @@ def test_calls_under_sanitizers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "source", "right", "wrong"),
     [
-        ("_call", "call/invoke.c", "return PyBytes_FromStringAndSize((const char *)cell->data, (Py_ssize_t)n)",
-         "return PyBytes_FromStringAndSize((const char *)cell->data, (Py_ssize_t)n + 4096)"),
+        ("_call", "call/invoke.c", "data = PyBytes_FromStringAndSize((const char *)cell->cell->data, (Py_ssize_t)n)",
+         "data = PyBytes_FromStringAndSize((const char *)cell->cell->data, (Py_ssize_t)n + 4096)"),
         ("_print", "print/write.c", "(uint64_t)len)", "(uint64_t)len + 9)"),
     ],
     ids=["reads behind a cell", "reads behind a text"],
