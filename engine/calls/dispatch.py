@@ -84,12 +84,12 @@ class Dispatch:
         self._address = _address(pointer)
         self.cells: list[_call.Cell] = []  # the free ones: a thread takes one for each call
 
-    def settle(self, entry: FunctionEntry, event: Any, ended: tuple[Any, ...]) -> Any:
+    def settle(self, entry: FunctionEntry, event: Any, ended: Any) -> Any:
         """The result of an invocation that did not end plainly, as _call.invoke says; (): it has not begun. Raises as
         errors.py lists."""
         if not ended:
             data = raw_event(event) if entry.raw else encode_event(event)
-            ended = self._call(invoke_bytes, entry, data)
+            ended = self._run(invoke_bytes, entry, data)
             if type(ended) is bytes:
                 return ended if entry.raw else value_of(ended)
         outcome = self._finish(entry, *ended)
@@ -101,14 +101,15 @@ class Dispatch:
     def outcome(self, entry: FunctionEntry, data: bytes) -> Outcome | tuple[bytes, bytes]:
         """An invocation's outcome; of a plain result that and its record's bytes, for recorded(). Raises only what is
         not the function's failure (TooManyRequests, …)."""
-        found = self._call(record, entry, data)
+        found: tuple[Any, ...] = self._run(record, entry, data)
         if len(found) == 2:
             return found
-        outcome = self._finish(entry, *found, whole=True)
+        cell, n, size = found
+        outcome = self._finish(entry, cell, n, size, whole=True)
         self.log(entry, outcome)
         return outcome
 
-    def _call(self, call: Callable[..., Any], entry: FunctionEntry, data: bytes) -> Any:
+    def _run(self, call: Callable[..., Any], entry: FunctionEntry, data: bytes) -> Any:
         """By a function of _call's, with a cell more if none is free."""
         while (found := call(self.cells, entry.index, data)) == ():
             self.cells.append(_call.Cell(self._address))
@@ -307,10 +308,10 @@ def _address(pointer: Any) -> int:
 
 
 _call.bind(
-    *(
-        _address(ffi.addressof(lib, name))
-        for name in ("stk_cell_new", "stk_cell_free", "stk_cell_try", "stk_cell_wait")
-    ),
+    _address(ffi.addressof(lib, "stk_cell_new")),
+    _address(ffi.addressof(lib, "stk_cell_free")),
+    _address(ffi.addressof(lib, "stk_cell_try")),
+    _address(ffi.addressof(lib, "stk_cell_wait")),
     wire.fast_encode,
     wire.fast_decode,
     value_of,
