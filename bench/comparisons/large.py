@@ -76,19 +76,25 @@ def serve_bytes(connection: Connection) -> None:
             return
 
 
-def half(event: Any) -> Any:
-    """All that JSON costs one side of an invocation."""
+def callers(event: Any) -> Any:
+    """All that JSON costs the side that calls."""
     return wire.decode(wire.encode(event))
 
 
+def workers(event: Any) -> Any:
+    """The same of the other side, which does not keep the value."""
+    wire.decode(wire.encode(event))
+    return event
+
+
 def codec_alone(events: Sequence[Any], core: int) -> Series:
-    """All that JSON costs invocations, on both sides, in one process: one half on the worker's core, the other on another
-    one if there is one, as in an invocation. A virtual core is slower by up to 1.8 while somebody else's has its sibling,
-    for a second or so, and the other one is not."""
+    """All that JSON costs invocations, in one process: one half on the worker's core, the other on another one if there
+    is one, as in an invocation. A virtual core is slower by up to 1.8 while its sibling is somebody else's, for a second
+    or so, and the other one is not."""
     mine = os.sched_getaffinity(0)
     halves = []
     try:
-        for cores in ({core}, mine - {core} or mine):
+        for half, cores in ((workers, {core}), (callers, mine - {core} or mine)):
             os.sched_setaffinity(0, cores)
             halves.append(time_calls(half, events, warmup=3))
     finally:

@@ -1,5 +1,5 @@
-"""A known request that comes in pieces, as every large one does and any whose client sends head and body apart: kept until
-it is whole, so that it takes the short way of one that came at once.
+"""A known request that comes in pieces, as every large one does and any whose client sends head and body apart: kept
+until it is whole, so that it takes the short way of one that came at once.
 
 It is kept where there is room for all of it, and by the rules of every body that is still to come: it must move
 (budget.py), or be there in time. What turns out not to be for the short way goes the usual one, piece by piece.

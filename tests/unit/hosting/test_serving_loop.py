@@ -71,7 +71,7 @@ def test_it_sleeps_when_nobody_asks(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
-@pytest.mark.promise(367)
+@pytest.mark.promise(350)
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core, where nothing spins")
 def test_what_it_waited_for_a_call_is_not_taken_from_the_call_s_own_time(tmp_path: Path) -> None:
     async def body(hosted: Hosted) -> None:

@@ -377,7 +377,7 @@ async def kept(served: Serving, client: Client, data: bytes) -> Protocol:
     return connection
 
 
-@pytest.mark.promise(366)
+@pytest.mark.promise(349)
 def test_one_that_comes_in_pieces_is_answered_as_one_that_comes_whole(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         client, budget = await served.client(), served.acceptor.budget
@@ -402,7 +402,7 @@ def test_one_that_comes_in_pieces_is_answered_as_one_that_comes_whole(tmp_path: 
     serving(tmp_path, body)
 
 
-@pytest.mark.promise(366)
+@pytest.mark.promise(349)
 def test_what_comes_behind_it_or_changes_before_it_is_whole(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         hosted, client = served.hosted, await served.client()
@@ -438,7 +438,7 @@ def test_what_comes_behind_it_or_changes_before_it_is_whole(tmp_path: Path) -> N
     serving(tmp_path, body)
 
 
-@pytest.mark.promise(366)
+@pytest.mark.promise(349)
 def test_what_it_waits_for_is_bounded(tmp_path: Path) -> None:
     async def body(served: Serving) -> None:
         budget = served.acceptor.budget
