@@ -89,8 +89,8 @@ def workers(event: Any) -> Any:
 
 def codec_alone(events: Sequence[Any], core: int) -> Series:
     """All that JSON costs invocations, in one process: one half on the worker's core, the other on another one, as in
-    an invocation. A virtual core is slower by up to 1.8 while its sibling is somebody else's, for a second or so, and the
-    other one is not."""
+    an invocation. A virtual core is slower by up to 1.8 while its sibling is somebody else's, for a second or so, and
+    the other one is not."""
     mine = os.sched_getaffinity(0)
     halves = []
     try:
