@@ -160,9 +160,9 @@ class Reaper:
 
     def heat(self) -> None:
         """Look for results soon, and again while they come."""
+        self._until = 0  # what waiting for this call took is not its own
         if not self._armed and self._hot_ns:
             self._armed = True
-            self._until = 0
             self._asked_soon = self._serving and lib.stk_now() - self._cold_at < self._hot_ns
             lib.stk_loop_hot(self._box)
             self._loop.call_soon(self._poll)

@@ -64,6 +64,11 @@ class Hold:
             self.bytes = total
         return True
 
+    def ask(self, total: int) -> bool:
+        """The same of bytes that are still to come, by the rules of reserve(): not in front of who stands in line."""
+        more = total - self.bytes
+        return not self._budget.waiting and self._budget.admits(more, first=True) and self.take(total)
+
     def reserve(self, total: int, then: Callable[[bool], None]) -> None:
         """The same, in line. `then` is called with whether there is room: at once, when it is its turn, or after WAIT
         seconds. Not at all when this is released meanwhile."""
@@ -167,7 +172,7 @@ class Budget:
         more = total - hold.bytes
         if total > self.largest:
             then(False)
-        elif self._admits(more, first=not self._line):
+        elif self.admits(more, first=not self._line):
             if more > 0:
                 self.add(more)
                 hold.bytes = total
@@ -180,7 +185,8 @@ class Budget:
         if self._line and any(each[0] is hold for each in self._line):
             self._line = deque(each for each in self._line if each[0] is not hold)
 
-    def _admits(self, more: int, first: bool) -> bool:
+    def admits(self, more: int, first: bool) -> bool:
+        """Bytes that are still to come. first: nobody stands before who asks."""
         if more <= SMALL:
             return self.held + more <= self.size
         return first and self.held + more <= self.largest
@@ -209,7 +215,7 @@ class Budget:
         while self._line:
             hold, total, then, deadline = self._line[0]
             more = max(0, total - hold.bytes)
-            if self._admits(more, first=True):
+            if self.admits(more, first=True):
                 self._line.popleft()
                 self.add(more)
                 hold.bytes = total

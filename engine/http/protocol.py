@@ -1,5 +1,6 @@
 """HTTP/1.1 on a connection, parsed by httptools: what arrives becomes requests, which are carried out in order.
-A request that came whole and has nothing unusual takes a short cut past the parser (`_http.scan`).
+A request that came whole and has nothing unusual takes a short cut past the parser (`_http.scan`), and so does a known
+one that came in pieces (pieces.py).
 
 An Invoke is answered by callbacks alone: its body goes to the engine as it arrived, and its response to the socket as
 the worker wrote it. Every other request is an Exchange, with a task of its own. A request behind another one, whichever
@@ -22,6 +23,7 @@ from .budget import FREE
 from .connection import FIELDS, HEAD_BYTES, Connection
 from .cycle import Cycle, Header, InvokeCycle
 from .exchange import Exchange, request_of
+from .pieces import Pieces
 from .quick import QuickCycle
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Protocol(Connection):
         self._received = 0
         self._blocked = False  # the next request, by a response that is not taken
         self._beginning = False
+        self._pieces = Pieces(self)
         self._quick: QuickCycle | None = None  # of all requests that are known, one after the other
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -80,7 +83,17 @@ class Protocol(Connection):
 
     @property
     def busy(self) -> bool:
-        return self._upgraded is not None or super().busy
+        return self._upgraded is not None or bool(self._pieces.came) or super().busy
+
+    def forget(self) -> None:
+        if self._pieces.came:
+            self._pieces.end()
+        super().forget()
+
+    def shut_down(self) -> None:
+        if self._pieces.came:
+            self._usually()
+        super().shut_down()
 
     def _renew(self) -> None:
         self.parser = httptools.HttpRequestParser(self)
@@ -103,14 +116,27 @@ class Protocol(Connection):
             self.pause_reading()  # the more there are of these, the slower: others are served meanwhile
             self.loop.call_later(LINGER_PAUSE * len(self.acceptor.lingering), self.resume_reading)
             return
-        size = self._size = len(data)
+        if self._pieces.came:
+            if self._pieces.add(bytes(data)):
+                self._put_together()
+            return
         if not self.begun and type(data) is bytes:
             before = self.cycle
             alone = before is None or before.response_complete
             found = scan(data, self.acceptor.known if alone else _NOTHING)
             if found is not None:
+                self._size = len(data)
                 self.take(data, found)
                 return
+            if alone and self._pieces.begin(data):
+                self.begun = True
+                if self._timer is None:
+                    self.after(READ_SECONDS, self.too_slow)
+                return
+        self._parse(data)
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        size = self._size = len(data)
         if size > _PIECE:
             view = memoryview(data)
             for at in range(0, size, _PIECE):
@@ -138,10 +164,7 @@ class Protocol(Connection):
     def take(self, data: bytes, found: Scanned) -> None:
         """A plain request has come, all of it, as `scan` found it."""
         if len(found) == 2:
-            self._quick = self._quick or QuickCycle(self)
-            if self.endpoint.quickly(self._quick, *found):
-                if self._timer is not None:
-                    self._in_time()
+            if self._quickly(*found):
                 return
             again = scan(data, _NOTHING)
             assert again is not None and len(again) == 5
@@ -149,6 +172,38 @@ class Protocol(Connection):
             if len(data) <= FREE:
                 self.acceptor.known.pop(found[4] or b"", None)
         self.whole(*found)
+
+    def _quickly(self, known: Known, body: bytes) -> bool:
+        """The same of one that is known. False, with nothing done: it is for the usual way."""
+        self._quick = self._quick or QuickCycle(self)
+        if not self.endpoint.quickly(self._quick, known, body):
+            return False
+        if self._timer is not None:
+            self._in_time()
+        return True
+
+    def _put_together(self) -> None:
+        """A known one has come in pieces."""
+        found = self._pieces.whole()
+        if found is None:
+            self._usually()
+            return
+        came = self._pieces.end()
+        self.begun = False
+        if not self._quickly(*found):
+            self._feed(came)
+
+    def _usually(self) -> None:
+        """Nothing that came in pieces is kept any more."""
+        self.begun = False
+        self._feed(self._pieces.end())
+
+    def _feed(self, came: list[bytes]) -> None:
+        """Pieces of what is not for the short way, after all."""
+        for piece in came:
+            if self.transport.is_closing() or self.linger is not None:
+                return
+            self._parse(piece)
 
     def whole(self, method: str, url: bytes, headers: list[Header], body: bytes, key: bytes | None) -> None:
         """The same of one that nothing is known of."""
@@ -391,6 +446,7 @@ class Protocol(Connection):
         cycle = self.cycle
         reading = cycle is not None and cycle.more_body and self.begun
         watched = reading and cycle is not None and cycle.hold is not None and cycle.hold.watched
+        watched = watched or self.head_hold.watched
         if self.pipeline or self.waits or watched:
             self.after(READ_SECONDS, self.too_slow)  # it is not read now; or it is for the budget to say
         elif self.begun:

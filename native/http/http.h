@@ -9,6 +9,7 @@
 /* request.c */
 int request_prepare(void);
 PyObject *http_scan(PyObject *module, PyObject *const *arguments, Py_ssize_t n);
+PyObject *http_begins(PyObject *module, PyObject *const *arguments, Py_ssize_t n);
 
 /* respond.c */
 PyObject *http_bind(PyObject *module, PyObject *const *arguments, Py_ssize_t n);

@@ -12,6 +12,9 @@ static PyMethodDef functions[] = {
     {"scan", FAST(http_scan),
      "scan(data, known): (method, url, [(name, value), ...], body, key or None) of a plain request that is all of the "
      "bytes; (known[key], body) where that is there; or None."},
+    {"begins", FAST(http_begins),
+     "begins(data, known): (known[key], bytes of the body that are there, bytes that are still to come) of the beginning "
+     "of such a request, where that is there and the head is whole; or None."},
     {"bind", FAST(http_bind),
      "bind(stk_outcome_of, stk_call_free, clock): the addresses of the two, once; clock: what CLOCK_REALTIME is beyond "
      "CLOCK_MONOTONIC, in nanoseconds."},

@@ -1,4 +1,4 @@
-/* A request that came whole, in one read, and has nothing in it but what every request has: taken apart in one pass.
+/* A request that came whole and has nothing in it but what every request has: taken apart in one pass.
 
    It is a fast path beside the parser, so it must never understand anything otherwise than that does: scan() takes
    what has exactly one reading, and says None to all else (another version, chunks, an upgrade, Connection, Expect, a
@@ -6,8 +6,8 @@
 
    A POST, as an Invoke is, in which nothing decides anything but its URL, its host, the scope of its signature and
    whether it is an event has those as its key: who has answered one of a key knows all that is to be known of the next
-   but its body. A header that this does not know to be harmless (any other of AWS's, any that a browser adds) makes it a
-   request without one. */
+   but its body, and begins() knows it by its head. A header that this does not know to be harmless (any other of AWS's,
+   any that a browser adds) makes it a request without one. */
 
 #include <string.h>
 
@@ -131,8 +131,8 @@ static int method_of(text *t)
     return -1;
 }
 
-/* A whole request. 1, or 0: not for here. */
-static int parse(text t, request *r)
+/* A request whose head is there, and of the body what has come. *length: the body's. 1, or 0: not for here. */
+static int parse(text t, request *r, long *length)
 {
     static const char VERSION[] = " HTTP/1.1\r\n";
     r->method = method_of(&t);
@@ -145,12 +145,14 @@ static int parse(text t, request *r)
     if ((size_t)(t.end - t.at) < sizeof VERSION - 1 || memcmp(t.at, VERSION, sizeof VERSION - 1) != 0)
         return 0;
     t.at += sizeof VERSION - 1;
-    long length = -1;
+    *length = -1;
     for (r->n = 0; t.at < t.end && *t.at != '\r'; r->n++)
-        if (r->n == FIELDS || !header(&t, &r->fields[r->n], &length))
+        if (r->n == FIELDS || !header(&t, &r->fields[r->n], length))
             return 0;
-    if (t.end - t.at < 2 || t.at[1] != '\n' || t.end - t.at - 2 != (length < 0 ? 0 : length))
+    if (t.end - t.at < 2 || t.at[1] != '\n')
         return 0;
+    if (*length < 0)
+        *length = 0;
     r->body = (text){t.at + 2, t.end};
     return 1;
 }
@@ -219,18 +221,31 @@ static PyObject *headers_of(const request *r)
     return headers;
 }
 
-PyObject *http_scan(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n)
+/* What Python hands over, taken apart. 1; 0: it is not for here; -1: with an exception. */
+static int taken_apart(PyObject *const *arguments, Py_ssize_t n, request *r, long *left)
 {
     char *bytes;
     Py_ssize_t size;
     if (n != 2 || !PyDict_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "scan(data, known)");
-        return NULL;
+        PyErr_SetString(PyExc_TypeError, "data, known");
+        return -1;
     }
     if (PyBytes_AsStringAndSize(arguments[0], &bytes, &size) < 0)
-        return NULL;
+        return -1;
+    if (!parse((text){bytes, bytes + size}, r, left))
+        return 0;
+    *left -= r->body.end - r->body.at;
+    return 1;
+}
+
+PyObject *http_scan(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n)
+{
     request r;
-    if (!parse((text){bytes, bytes + size}, &r))
+    long left;
+    int plain = taken_apart(arguments, n, &r, &left);
+    if (plain < 0)
+        return NULL;
+    if (!plain || left)
         Py_RETURN_NONE;
     PyObject *key = key_of(&r), *url = NULL, *headers = NULL, *body = NULL, *result = NULL;
     PyObject *known = key != NULL ? PyDict_GetItemWithError(arguments[1], key) : NULL;
@@ -246,6 +261,23 @@ PyObject *http_scan(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_
     Py_XDECREF(url);
     Py_XDECREF(headers);
     Py_XDECREF(body);
+    return result;
+}
+
+PyObject *http_begins(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t n)
+{
+    request r;
+    long left;
+    int plain = taken_apart(arguments, n, &r, &left);
+    if (plain < 0)
+        return NULL;
+    PyObject *key = plain && left > 0 ? key_of(&r) : NULL, *result = NULL;
+    PyObject *known = key != NULL ? PyDict_GetItemWithError(arguments[1], key) : NULL;
+    if (known != NULL)
+        result = Py_BuildValue("(Oll)", known, (long)(r.body.end - r.body.at), left);
+    Py_XDECREF(key);
+    if (result == NULL && !PyErr_Occurred())
+        Py_RETURN_NONE;
     return result;
 }
 

@@ -203,7 +203,9 @@ def main(folder: Path, seed: int) -> None:
     for _ in range(REQUESTS):
         data = spoiled(draw, a_request(draw))
         found = http.scan(bounded(data), {})
+        begun = data[: draw.randrange(len(data) + 1)]
         if found is None:
+            assert http.begins(bounded(begun), {}) is None
             continue
         taken += 1
         *parts, key = found
@@ -213,6 +215,10 @@ def main(folder: Path, seed: int) -> None:
         if key is not None:
             keys += 1
             assert http.scan(bounded(data), {key: 1}) == (1, parsed.body), data
+            there = len(begun) + len(parsed.body) - len(data)
+            known = (1, there, len(data) - len(begun)) if there >= 0 and begun != data else None
+            assert http.begins(bounded(begun), {key: 1}) == known, (data, begun)
+            assert http.begins(bounded(begun), {}) is None
         assert (
             parsed.ends == 1 and parsed.parser.should_keep_alive() and not parsed.parser.should_upgrade()
         ), data
@@ -226,11 +232,12 @@ def main(folder: Path, seed: int) -> None:
         (b"", None),
         (b"",),
     ):
-        try:
-            http.scan(*wrong)
-        except TypeError:
-            continue
-        raise AssertionError(wrong)
+        for function in (http.scan, http.begins):
+            try:
+                function(*wrong)
+            except TypeError:
+                continue
+            raise AssertionError(wrong)
     for number in (0, 1, 255, 256, 257, 600):
         pairs = [socket.socketpair() for _ in range(min(number, 100))]
         receivers = [(pairs[at % len(pairs)][0].fileno(), draw.randbytes(16)) for at in range(number)]

@@ -16,11 +16,11 @@ from engine.calls.reaper import Reaper
 SPIN = 200e-6
 
 
-def serving(hosted: Hosted) -> Reaper:
+def serving(hosted: Hosted, spin: float = SPIN) -> Reaper:
     """In the place of the one that is there."""
     hosted.reaper.close()
     loop = asyncio.get_running_loop()
-    made = Reaper(hosted.runtime.dispatch, loop, hosted.runtime.data_epoll, int(SPIN * 1e9), serving=True)
+    made = Reaper(hosted.runtime.dispatch, loop, hosted.runtime.data_epoll, int(spin * 1e9), serving=True)
     hosted.reaper = hosted.hosting.reaper = made
     return made
 
@@ -67,5 +67,20 @@ def test_it_sleeps_when_nobody_asks(tmp_path: Path) -> None:
         began = time.thread_time()
         await asyncio.sleep(0.3)
         assert time.thread_time() - began < 0.05
+
+    run(tmp_path, body)
+
+
+@pytest.mark.promise(350)
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core, where nothing spins")
+def test_what_it_waited_for_a_call_is_not_taken_from_the_call_s_own_time(tmp_path: Path) -> None:
+    async def body(hosted: Hosted) -> None:
+        reaper = serving(hosted, spin=600.0)
+        hosted.put(HERE)
+        for _ in range(3):  # so that the loop waits awake for the next one
+            await hosted.invoke(HERE)
+        await until(lambda: reaper._until)
+        reaper.heat()
+        assert reaper._until == 0
 
     run(tmp_path, body)

@@ -358,3 +358,123 @@ def test_there_is_room_for_a_large_one_or_a_503(tmp_path: Path) -> None:
         assert budget.held == 0 and served.in_flight() == 0
 
     serving(tmp_path, body)
+
+
+def a_request(event: object) -> tuple[bytes, int]:
+    """All of it, and how long its head is."""
+    body = json.dumps(event).encode()
+    head = REQUEST.format("", len(body)).encode()
+    return head + body, len(head)
+
+
+async def kept(served: Serving, client: Client, data: bytes) -> Protocol:
+    """Sends that. The only connection, once it keeps it with what it has of the request."""
+    (connection,) = served.acceptor.connections
+    assert isinstance(connection, Protocol)
+    size = sum(map(len, connection._pieces.came)) + len(data)
+    client.writer.write(data)
+    await until(lambda: sum(map(len, connection._pieces.came)) == size)
+    return connection
+
+
+@pytest.mark.promise(349)
+def test_one_that_comes_in_pieces_is_answered_as_one_that_comes_whole(tmp_path: Path) -> None:
+    async def body(served: Serving) -> None:
+        client, budget = await served.client(), served.acceptor.budget
+        assert [(await client.ask(n)).body for n in range(2)] == [b"0", b"1"]
+        known = 0
+        for event in ("y", "y" * 4000, "y" * 5000, ["é" * 300_000], b"{", "fail"):
+            data, head = a_request(event) if event != b"{" else (REQUEST.format("", 1).encode() + b"{", 0)
+            head = head or len(data) - 1
+            usual = await client.ask(event, USUALLY)
+            for cuts in ([head], [len(data) - 1], [head + 1, len(data) // 2 + head // 2, len(data) - 1]):
+                so_far = 0
+                for cut in sorted({each for each in cuts if head <= each < len(data)}):
+                    await kept(served, client, data[so_far:cut])
+                    so_far = cut
+                    assert budget.held == (2 * (len(data) - head) if len(data) - head > 4096 else 0)
+                client.writer.write(data[so_far:])
+                assert (await asyncio.wait_for(client.receive(), 20)).same() == usual.same()
+                known += event not in (b"{", "fail")
+        assert budget.held == 0 and not budget.watched and served.in_flight() == 0
+        assert len(served.records()[1]) >= known
+
+    serving(tmp_path, body)
+
+
+@pytest.mark.promise(349)
+def test_what_comes_behind_it_or_changes_before_it_is_whole(tmp_path: Path) -> None:
+    async def body(served: Serving) -> None:
+        hosted, client = served.hosted, await served.client()
+        assert [(await client.ask(n)).body for n in range(2)] == [b"0", b"1"]
+        for event in ("a", "b" * 50_000):
+            (data, head), (next_one, _) = a_request(event), a_request([event])
+            await kept(served, client, data[:head])
+            client.writer.write(data[head:] + next_one[:-1])
+            assert (await client.receive()).body == data[head:]
+            client.writer.write(next_one[-1:])
+            assert json.loads((await client.receive()).body) == [event]
+            await client.ask(0)
+            await kept(served, client, data[:-1])
+            served.acceptor.known.clear()  # as when more are known than are kept, or a route has changed
+            client.writer.write(data[-1:])
+            assert (await client.receive()).body == data[head:]
+            await client.ask(0)
+            connection = await kept(served, client, data[:-1])
+            connection.shut_down()  # the server's
+            client.writer.write(data[-1:])
+            last = await client.receive()
+            assert last.body == data[head:] and ("connection", "close") in last.headers
+            client = await served.client()
+        await client.ask(0)
+        await kept(served, client, data[:-1])
+        with hosted.states.of(HERE.partition).change() as change:
+            change.delete("function", "f", LATEST)
+        await until(lambda: not hosted.hosting.of(HERE).invoker.routes)
+        client.writer.write(data[-1:])
+        assert (await client.receive()).status == 404
+        await until(lambda: served.acceptor.budget.held == 0)
+
+    serving(tmp_path, body)
+
+
+@pytest.mark.promise(349)
+def test_what_it_waits_for_is_bounded(tmp_path: Path) -> None:
+    async def body(served: Serving) -> None:
+        budget = served.acceptor.budget
+        await (await served.client()).ask(0)
+        small, large = a_request("a")[0][:-1], a_request("b" * 50_000)[0][:-1]
+        for data in (small, large):
+            client = await served.client()
+            await client.ask(0)
+            connection = await kept(served, client, data)
+            assert connection.busy and (budget.held > 0) == (data is large)
+            if data is large:
+                connection.too_slow()  # for the budget to say
+                assert connection.linger is None and not connection.transport.is_closing()
+                connection.head_hold.cut_off()
+            else:
+                connection.too_slow()
+            assert (await client.receive()).status == 408
+            assert budget.held == 0 and not connection.busy
+            client.leave()
+            await until(lambda: not served.acceptor.connections)
+        client = await served.client()
+        await client.ask(0)
+        await kept(served, client, large)
+        client.leave()
+        await until(lambda: not served.acceptor.connections)
+        assert budget.held == 0 and not budget.watched
+        client = await served.client()
+        data, head = a_request("b" * 200_000)
+        others = budget.largest - 50_000
+        budget.add(others)
+        client.writer.write(data[: head + 1])  # stands in line as any other does
+        await until(lambda: budget.waiting == 1)
+        (connection,) = served.acceptor.connections
+        assert isinstance(connection, Protocol) and not connection._pieces.came
+        budget.add(-others)
+        client.writer.write(data[head + 1 :])
+        assert (await client.receive()).body == data[head:]
+
+    serving(tmp_path, body)
