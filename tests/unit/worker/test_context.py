@@ -196,14 +196,14 @@ class TestPlace:
         with Engine(pin=False) as engine:
             assert set(engine.function("app:cores", code=FUNCTIONS).invoke()) == os.sched_getaffinity(0)
 
-    @pytest.mark.promise(349)
+    @pytest.mark.promise(351)
     def test_a_worker_has_short_turns_on_its_core(self, function: Function) -> None:
         """What else is woken there does not keep the next event waiting."""
         if slice_of(os.getpid()) is None:
             pytest.skip("this kernel has no turns of a process's own length")
         assert slice_of(function("pid").invoke()) == 100_000
 
-    @pytest.mark.promise(349)
+    @pytest.mark.promise(351)
     def test_unless_another_policy_was_chosen_for_it(self) -> None:
         if slice_of(os.getpid()) is None:
             pytest.skip("this kernel has no turns of a process's own length")
