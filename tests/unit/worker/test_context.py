@@ -20,6 +20,12 @@ from engine.worker import context as contexts
 Function = Callable[..., Any]
 
 
+def slice_of(pid: int) -> int | None:
+    """How long a turn on its core is, in ns; None where the kernel does not say."""
+    found = re.search(r"^se\.slice\s*:\s*(\d+)", Path(f"/proc/{pid}/sched").read_text(), re.MULTILINE)
+    return int(found[1]) if found else None
+
+
 class TestTheObject:
     """Without a process: an instance over a header of our own."""
 
@@ -189,6 +195,27 @@ class TestPlace:
     def test_unless_it_is_not_to_be_pinned(self) -> None:
         with Engine(pin=False) as engine:
             assert set(engine.function("app:cores", code=FUNCTIONS).invoke()) == os.sched_getaffinity(0)
+
+    @pytest.mark.promise(351)
+    def test_a_worker_has_short_turns_on_its_core(self, function: Function) -> None:
+        """What else is woken there does not keep the next event waiting."""
+        if slice_of(os.getpid()) is None:
+            pytest.skip("this kernel has no turns of a process's own length")
+        assert slice_of(function("pid").invoke()) == 100_000
+
+    @pytest.mark.promise(351)
+    def test_unless_another_policy_was_chosen_for_it(self) -> None:
+        if slice_of(os.getpid()) is None:
+            pytest.skip("this kernel has no turns of a process's own length")
+        own, usual = os.sched_getscheduler(0), slice_of(os.getpid())
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        try:
+            with Engine() as engine:
+                fn = engine.function("app:pid", code=FUNCTIONS)
+                worker = fn.invoke()
+                assert (os.sched_getscheduler(worker), slice_of(worker)) == (os.SCHED_BATCH, usual)
+        finally:
+            os.sched_setscheduler(0, own, os.sched_param(0))
 
     def test_workers_share_the_cores_out(self) -> None:
         """In an engine of its own: others' workers that are about to end have cores, too."""
