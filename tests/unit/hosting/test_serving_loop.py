@@ -25,6 +25,10 @@ def serving(hosted: Hosted, spin: float = SPIN) -> Reaper:
     return made
 
 
+def sleeps(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
 def core() -> int:
     """That this thread runs on."""
     return int(Path("/proc/thread-self/stat").read_text().rpartition(")")[2].split()[36])
@@ -42,6 +46,8 @@ def test_it_leaves_the_core_of_the_workers_that_it_waits_for(tmp_path: Path) -> 
         home, there = min(all_cores), tmp_path / "there"
         for worker in hosted.runtime.supervisor.workers(entry.index):
             os.sched_setaffinity(worker, {home})
+        # One that wakes says where it is; one that spins may take its event before it has noticed that it was moved.
+        await until(lambda: all(map(sleeps, hosted.runtime.supervisor.workers(entry.index))))
         waits = asyncio.ensure_future(hosted.invoke(HERE, {"until": str(there)}))
 
         def moved() -> bool:
