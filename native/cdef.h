@@ -144,6 +144,7 @@ void stk_unkick(stk_engine *e, uint32_t fn);
 /* worker.h */
 stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply);
 void stk_worker_prepare(uint64_t data_bytes, int parent);
+void stk_worker_short_turns(void);
 stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, int stdio_w, int core, uint64_t large, uint64_t max_reply);
 stk_worker *stk_worker_rehearsal(uint32_t invocations, uint64_t max_reply);
 void stk_worker_close(stk_worker *w);

@@ -78,6 +78,8 @@ class Worker:
     def prepare(self, data_bytes: int, parent: int) -> None:
         """What a forked worker does first: all that needs no lane."""
         lib.stk_worker_prepare(data_bytes + (self.spec.memory + limits.MEMORY_SLACK) * limits.MIB, parent)
+        if not self.spec.deployed.strict:
+            lib.stk_worker_short_turns()
         if self.sandbox is not None:
             self.sandbox.own_tmp()
         _reseed()

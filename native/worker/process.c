@@ -31,8 +31,9 @@ int stk_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -errno :
 /* Take the core in short turns (Linux 6.12 and later; before, the kernel does not listen). What else is woken on a worker's
  * core, as daemons are once in a while, runs for some milliseconds if it may, and all events that come meanwhile wait. A
  * process of shorter turns is let in when its next event comes. Its share of the core is what it was, and so is its niceness;
- * who chose another policy than the usual one for it knows better. */
-static void short_turns(void) {
+ * who chose another policy than the usual one for it knows better. Not for a server's workers: its client may be another
+ * process on this core, which would wait until such a worker has spun its time. */
+void stk_worker_short_turns(void) {
     scheduling now;
     if (syscall(SYS_sched_getattr, 0, &now, sizeof now, 0) != 0) return;
     if (now.policy != SCHED_OTHER) return;
@@ -46,7 +47,6 @@ void stk_worker_prepare(uint64_t data_bytes, int parent) {
     stk_pdeathsig(SIGKILL);
     if (getppid() != parent) _exit(1); /* the parent died before the signal was set */
     setsid();
-    short_turns();
     stk_subreaper(); /* orphans of the handler end with this process */
     setrlimit(RLIMIT_CORE, &none);
     if (getrlimit(RLIMIT_DATA, &data) == 0 && data_bytes < data.rlim_max) {

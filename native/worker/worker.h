@@ -44,8 +44,10 @@ enum { STK_W_SHUTDOWN = -1, STK_W_LARGE = -2, STK_W_BROKEN = -3, STK_W_SIGNAL = 
 /* Map a lane. NULL with errno set. `large`: bytes of the large area. stdio_fd: the read end of the
  * pipe behind this process's stdout and stderr, or -1. */
 stk_worker *stk_worker_open(int down_fd, int up_fd, int event_fd, int stdio_fd, uint64_t large, uint64_t max_reply);
-/* After the fork: die with the parent; a session and limits of its own, and short turns on its core. */
+/* After the fork: die with the parent; a session and limits of its own. */
 void stk_worker_prepare(uint64_t data_bytes, int parent);
+/* Then, in an engine whose callers are its own threads: take the core in short turns. */
+void stk_worker_short_turns(void);
 /* Then: pin to the core (-1: any), redirect the output, map the lane; takes ownership of the descriptors. NULL: errno. */
 stk_worker *stk_worker_born(int down_fd, int up_fd, int event_fd, int stdio_r, int stdio_w, int core, uint64_t large,
                             uint64_t max_reply);

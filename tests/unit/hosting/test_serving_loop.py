@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from pathlib import Path
 
@@ -88,5 +89,23 @@ def test_what_it_waited_for_a_call_is_not_taken_from_the_call_s_own_time(tmp_pat
         await until(lambda: reaper._until)
         reaper.heat()
         assert reaper._until == 0
+
+    run(tmp_path, body)
+
+
+@pytest.mark.promise(351)
+def test_its_workers_have_turns_as_long_as_a_client_s(tmp_path: Path) -> None:
+    """Who may be placed on a worker's core."""
+
+    def turns(pid: int) -> list[str]:
+        return re.findall(r"^se\.slice.*$", Path(f"/proc/{pid}/sched").read_text(), re.MULTILINE)
+
+    async def body(hosted: Hosted) -> None:
+        hosted.put(HERE)
+        await hosted.invoke(HERE)
+        entry = hosted.hosting.of(HERE).invoker.route("f", None).deployment.entry
+        assert entry is not None
+        workers = hosted.runtime.supervisor.workers(entry.index)
+        assert workers and all(turns(worker) == turns(os.getpid()) for worker in workers)
 
     run(tmp_path, body)
