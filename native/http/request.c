@@ -227,7 +227,7 @@ static int taken_apart(PyObject *const *arguments, Py_ssize_t n, request *r, lon
     char *bytes;
     Py_ssize_t size;
     if (n != 2 || !PyDict_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "data, known");
+        PyErr_SetString(PyExc_TypeError, "it takes (data, known)");
         return -1;
     }
     if (PyBytes_AsStringAndSize(arguments[0], &bytes, &size) < 0)
