@@ -50,12 +50,12 @@ class Tally:
             self.add(value)
 
     def add(self, value: int) -> None:
-        value = 0 if value < 0 else HIGHEST if value > HIGHEST else value
-        shift = value.bit_length() - _BITS
-        if shift > 0:
-            value = value >> shift << shift
+        self.count(lower(value))
+
+    def count(self, bucket: int) -> None:
+        """Once more a value of this bucket, by its lower end."""
         counts = self.counts
-        counts[value] = counts.get(value, 0) + 1
+        counts[bucket] = counts.get(bucket, 0) + 1
 
     def merge(self, other: Tally) -> None:
         for value, count in other.counts.items():
@@ -102,6 +102,13 @@ class Tally:
         )
 
 
+def lower(value: int) -> int:
+    """The smallest value that is counted as the same."""
+    value = 0 if value < 0 else HIGHEST if value > HIGHEST else value
+    shift = value.bit_length() - _BITS
+    return value >> shift << shift if shift > 0 else value
+
+
 def upper(value: int) -> int:
     """The largest value that is counted as the same."""
     shift = max(0, value.bit_length() - _BITS)
@@ -138,6 +145,9 @@ class Record:
         self.intervals: list[Interval] = []
         self.stages = [Interval() for _ in stages]
         self._ends = [round(stage.end * _SECOND) for stage in stages[:-1]]
+        # The intervals of the offset that was asked for last, and from when to when they are those of others.
+        self._last: tuple[Interval, ...] = ()
+        self._from = self._until = 0
 
     def interval(self, offset: int) -> Interval:
         """That of an offset, in ns, from the start."""
@@ -148,37 +158,52 @@ class Record:
 
     def _both(self, offset: int) -> tuple[Interval, ...]:
         """An offset's second and, if there are any, its stage."""
+        if self._from <= offset < self._until:
+            return self._last
         second = self.interval(offset)
-        return (second, self.stages[bisect_right(self._ends, offset)]) if self.stages else (second,)
+        self._from = offset // _SECOND * _SECOND
+        self._until = self._from + _SECOND
+        if not self.stages:
+            self._last = (second,)
+            return self._last
+        number = bisect_right(self._ends, offset)
+        if number:
+            self._from = max(self._from, self._ends[number - 1])
+        if number < len(self._ends):
+            self._until = min(self._until, self._ends[number])
+        self._last = (second, self.stages[number])
+        return self._last
 
     def send(self, offset: int, lag: int) -> None:
         """A request that was intended for `offset` is sent, `lag` late."""
         self.sent += 1
-        self.in_flight += 1
+        self.in_flight = in_flight = self.in_flight + 1
         for interval in self._both(offset):
             interval.offered += 1
-            interval.most_in_flight = max(interval.most_in_flight, self.in_flight)
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+            interval.most_in_flight = max(interval.most_in_flight, in_flight)
+        self.most_in_flight = max(self.most_in_flight, in_flight)
         if offset >= self.warmup:
             self.offered += 1
             self.lag.add(lag)
 
     def receive(self, offset: int, latency: int, response: Response) -> None:
         self.in_flight -= 1
-        ending = response.ending
+        ending, cold = response.ending, response.cold
+        bucket = lower(latency)
         for interval in self._both(offset):
             interval.ended[ending] += 1
-            interval.cold += response.cold is True
+            if cold:
+                interval.cold += 1
             if ending != "throttle":
-                interval.latency.add(latency)
+                interval.latency.count(bucket)
         if offset < self.warmup:
             return
         if ending == "throttle":
-            self.refused.add(latency)
+            self.refused.count(bucket)
         else:
-            self.latency.add(latency)
-            if response.cold is not None:
-                (self.cold if response.cold else self.warm).add(latency)
+            self.latency.count(bucket)
+            if cold is not None:
+                (self.cold if cold else self.warm).count(bucket)
         if response.parts is not None:
             for name, value in response.parts.items():
                 self.parts.setdefault(name, Tally()).add(value)

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import itertools
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -26,9 +27,35 @@ if TYPE_CHECKING:
     from ...calls.dispatch import FunctionEntry, Outcome
 
 Done = Callable[[Response], None]
-SAMPLED = 16  # one invocation in so many tells where its time went, which costs some of it
+# One invocation in so many tells where its time went, which costs some of it: fewer where there are more than one of
+# these times (ns) between two.
+SAMPLED, SELDOM = 16, 1024
+_BETWEEN = 4_000_000
 PARTS = ("queue", "dispatch", "execute", "reply")
+_WANT_TAIL: int = lib.STK_WANT_TAIL
 _TIMED_OUT = ("Sandbox.Timedout", "Task timed out")
+
+
+class Sampling:
+    """Which invocations tell where their time went."""
+
+    def __init__(self) -> None:
+        self._number, self._step, self._at = 0, SAMPLED, 0
+        self._next = SAMPLED
+
+    def due(self) -> bool:
+        """Of the next one."""
+        self._number += 1
+        if self._number < self._next:
+            return False
+        now = time.monotonic_ns()
+        if now - self._at < _BETWEEN:
+            self._step = min(2 * self._step, SELDOM)
+        elif now - self._at > 4 * _BETWEEN:
+            self._step = max(self._step // 2, SAMPLED)
+        self._at = now
+        self._next += self._step
+        return True
 
 
 class Embedded:
@@ -41,7 +68,7 @@ class Embedded:
             structs.replace(runtime.entry(name), raw=True) for name in names
         ]  # replies as they came
         self._reaper = engine._reaping()
-        self._number = 0
+        self._sampled = Sampling()
 
     @property
     def functions(self) -> int:
@@ -49,8 +76,7 @@ class Embedded:
 
     def send(self, payload: bytes, function: int, done: Done) -> None:
         entry = self._entries[function % len(self._entries)]
-        self._number += 1
-        flags = 0 if self._number % SAMPLED else lib.STK_WANT_TAIL
+        flags = _WANT_TAIL if self._sampled.due() else 0
 
         def finished(outcome: Outcome | None, value: bytes) -> None:
             # A plain value came from a worker that was there: a cold start has an outcome.
@@ -88,7 +114,6 @@ class _OverHttp:
     def __init__(self, client: Client, heads: Sequence[bytes]) -> None:
         self._client = client
         self._heads = heads
-        self._number = 0
 
     @property
     def functions(self) -> int:
@@ -98,7 +123,6 @@ class _OverHttp:
         def finished(came: HttpResponse | str) -> None:
             done(Response("failure", why=came) if isinstance(came, str) else self._response(came))
 
-        self._number += 1
         self._client.send(self._head(function % len(self._heads), payload), payload, finished)
 
     async def reach(self) -> None:
@@ -136,10 +160,11 @@ class LambdaEndpoint(_OverHttp):
         self._signers = [Signer(credentials, host, path) for path in self._paths] if credentials else []
         super().__init__(client, [client.request("POST", path, _USUAL) for path in self._paths])
         self._with_tail = [client.request("POST", path, _TAIL) for path in self._paths]
+        self._sampled = Sampling()
 
     def _head(self, function: int, payload: bytes) -> bytes:
         if not self._signers:
-            return (self._heads if self._number % SAMPLED else self._with_tail)[function]
+            return (self._with_tail if self._sampled.due() else self._heads)[function]
         signed = self._signers[function].headers(payload)
         return self._client.request("POST", self._paths[function], {**_USUAL, **signed})
 

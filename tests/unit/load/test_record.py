@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.load.generate.record import HIGHEST, Tally, upper
+from engine.load.generate.arrivals import Stage
+from engine.load.generate.record import HIGHEST, Record, Response, Tally, upper
 
 hdrh = pytest.importorskip("hdrh.histogram", reason="pip install stoker[load]")
 VALUES = st.lists(
@@ -63,3 +64,24 @@ def test_its_memory_is_bounded() -> None:
     tally = Tally(int(1.0007**n) for n in range(41_000))
     assert len(tally) == 41_000
     assert len(tally.counts) <= 2048 + 31 * 1024
+
+
+@given(
+    st.lists(st.sampled_from([0.25, 0.5, 1.0, 1.5, 2.0]), max_size=4),
+    st.lists(
+        st.one_of(st.integers(-1000, 7 * 10**9), st.sampled_from([10**9, 10**9 - 1, 5 * 10**8])), max_size=40
+    ),
+)
+def test_a_request_counts_in_its_second_and_its_stage(lengths: list[float], offsets: list[int]) -> None:
+    """In whichever order they come: the record looks first where the last one was."""
+    ends = [sum(lengths[: number + 1]) for number in range(len(lengths))]
+    record = Record(stages=[Stage(end - length, end, 1.0) for end, length in zip(ends, lengths, strict=True)])
+    for offset in offsets:
+        record.send(offset, 0)
+        record.receive(offset, 5, Response("ok"))
+    seconds = [max(0, offset) // 10**9 for offset in offsets]
+    stages = [sum(offset >= end * 1e9 for end in ends[:-1]) for offset in offsets if lengths]
+    for intervals, expected in ((record.intervals, seconds), (record.stages, stages)):
+        counts = [expected.count(number) for number in range(len(intervals))]
+        assert [it.offered for it in intervals] == [it.ended["ok"] for it in intervals] == counts
+        assert [len(it.latency) for it in intervals] == counts

@@ -18,7 +18,7 @@ from engine.load.generate.arrivals import steady
 from engine.load.generate.generator import OpenLoop
 from engine.load.generate.payloads import Template, expectation
 from engine.load.generate.record import Record, Response
-from engine.load.generate.targets import SAMPLED, Embedded, LambdaEndpoint, PlainUrl
+from engine.load.generate.targets import SAMPLED, Embedded, LambdaEndpoint, PlainUrl, Sampling
 
 HANDLER = """
 import time
@@ -85,6 +85,25 @@ def test_some_say_where_their_time_went(code: Path) -> None:
             assert response.cold is False
 
     in_an_engine(code, work)
+
+
+@pytest.mark.parametrize(
+    ("rate", "least", "most"),
+    [
+        (200, 1 / 17, 1 / 15),
+        (4_000, 1 / 17, 1 / 15),
+        (100_000, 1 / 1025, 1 / 300),
+        (10_000_000, 1 / 1025, 1 / 900),
+    ],
+)
+def test_fewer_say_so_of_more(rate: int, least: float, most: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0
+    monkeypatch.setattr("engine.load.generate.targets.time.monotonic_ns", lambda: now)
+    sampling, due, count = Sampling(), 0, 100_000
+    for number in range(count):
+        now = number * 1_000_000_000 // rate
+        due += sampling.due()
+    assert least <= due / count <= most
 
 
 def test_every_cold_start_is_known(code: Path) -> None:
