@@ -55,8 +55,8 @@ setup(
             ),
             (
                 "_call",
-                ["native/call/invoke.c"],
-                ENGINE_HEADERS,
+                ["native/call/invoke.c", "native/call/mailbox.c"],
+                ["native/call/call.h", *ENGINE_HEADERS],
             ),
             ("_print", ["native/print/write.c"], ["native/worker/worker.h", *LANE_HEADERS]),
             ("_turn", ["native/turn/turn.c"], ["native/worker/worker.h", *LANE_HEADERS]),

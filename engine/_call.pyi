@@ -1,4 +1,4 @@
-"""native/call/invoke.c."""
+"""native/call: invoke.c, a thread's calls; mailbox.c, a loop's."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,24 @@ class Cell:
     @property
     def address(self) -> int: ...
 
+BATCH: int
+
+class Mailbox:
+    def __init__(self, engine: int, rest: list[tuple[Any, Any]], /) -> None: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    def submit(
+        self, index: int, event: bytes, who: Any, raw: bool, flags: int, id: bytes | None, timeout: int, /
+    ) -> int: ...
+    def look(self, ns: int, /) -> int: ...
+    def drop(self, token: int, /) -> None: ...
+    def close(self) -> None: ...
+
+def bind_mailbox(
+    new_box: int, free_box: int, submit_as: int, reap_spin: int, decode: Callable[[bytes], Any], /
+) -> None: ...
 def bind(
     new_cell: int,
     free_cell: int,

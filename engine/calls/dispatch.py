@@ -81,7 +81,7 @@ class Dispatch:
         self.pointer = pointer
         self.payload_limit = payload_limit
         self.log_sink = log_sink
-        self._address = _address(pointer)
+        self._address = address(pointer)
         self.cells: list[_call.Cell] = []  # the free ones: a thread takes one for each call
 
     def settle(self, entry: FunctionEntry, event: Any, ended: Any) -> Any:
@@ -303,15 +303,16 @@ def _as_lambda_has_it(data: bytes) -> bytes:
         return data
 
 
-def _address(pointer: Any) -> int:
+def address(pointer: Any) -> int:
+    """A cffi pointer as a number, as other extensions take it."""
     return int(ffi.cast("uintptr_t", pointer))
 
 
 _call.bind(
-    _address(ffi.addressof(lib, "stk_cell_new")),
-    _address(ffi.addressof(lib, "stk_cell_free")),
-    _address(ffi.addressof(lib, "stk_cell_try")),
-    _address(ffi.addressof(lib, "stk_cell_wait")),
+    address(ffi.addressof(lib, "stk_cell_new")),
+    address(ffi.addressof(lib, "stk_cell_free")),
+    address(ffi.addressof(lib, "stk_cell_try")),
+    address(ffi.addressof(lib, "stk_cell_wait")),
     wire.fast_encode,
     wire.fast_decode,
     value_of,

@@ -9,23 +9,17 @@ calls that came one at a time and as soon as that: to wake it costs the client m
 from __future__ import annotations
 
 import contextlib
-import itertools
 import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .. import errors, wire
+from .. import _call, wire
 from .._native import ffi, lib
-from .dispatch import Dispatch, FunctionEntry, Outcome, plain, read_outcome, refusal
+from .dispatch import Dispatch, FunctionEntry, Outcome, address, plain, read_outcome, refusal
 
 if TYPE_CHECKING:
     import asyncio
 
-_submit = lib.stk_submit
-_submit_as = lib.stk_submit_as
-_reap_spin = lib.stk_reap_spin
-_BATCH = 128
-_BUFFER = 256 * 1024
 _SPIN_NS = 4000  # of one poll: other tasks of the loop must not notice
 _ASIDE_NS = 1_000_000  # between two looks at whether the loop is on its workers' core
 
@@ -69,19 +63,13 @@ class Reaper:
         self._loop = loop
         self._epoll = epoll
         self._hot_ns = hot_ns
-        self._words = ffi.new("uint64_t[]", _BATCH * 4)
-        self._words_view = memoryview(ffi.buffer(self._words)).cast("Q")
-        self._first = self._words_view[:4]  # one result is the common case: no list for it
-        self._buffer = ffi.new("uint8_t[]", _BUFFER)
-        self._results = ffi.buffer(self._buffer)
-        box = lib.stk_box_new(dispatch.pointer, 1, self._words, _BATCH, self._buffer, _BUFFER)
-        self._box = ffi.gc(box, lib.stk_box_free)
+        # (who, ticket), (who, bytes) or (None, exception): as Mailbox.look leaves them.
+        self._rest: list[tuple[Any, Any]] = []
+        self._mailbox = _call.Mailbox(address(dispatch.pointer), self._rest)
+        self._box = ffi.cast("stk_box *", self._mailbox.address)
+        self._look, self._submit = self._mailbox.look, self._mailbox.submit
         self._outcome = ffi.new("stk_outcome *")
-        self._next_token = itertools.count(1).__next__
-        # A future gets a decoded value or an Outcome; the others a last chunk.
-        self._waiting: dict[int, asyncio.Future[Any] | tuple[LastChunk, bool] | Owed] = {}
         self.together: Callable[[list[tuple[Any, int]]], object] | None = None
-        self._owed: list[tuple[Any, int]] = []
         self._closed = False
         self._armed = False
         self._until = 0
@@ -98,18 +86,13 @@ class Reaper:
         with contextlib.suppress(RuntimeError):  # the loop was closed before
             self._loop.remove_reader(self._epoll.fileno())
         self._closed = True
-        ffi.release(self._box)
+        self._mailbox.close()
 
     def start(self, entry: FunctionEntry, data: bytes, future: asyncio.Future[Any], flags: int = 0) -> int:
         """From the loop: accept an invocation and look for its result soon. The future gets a decoded value
         or an Outcome. The invocation's ticket. Raises what refusal() makes."""
-        if self._closed:
-            raise errors.EngineClosed("the engine is closed")
-        token = self._next_token()
-        self._waiting[token] = (_raw(future), True) if entry.raw else future
-        ticket: int = _submit(self._box, entry.index, token, flags, data, len(data))
+        ticket = self._submit(entry.index, data, future, entry.raw, flags, None, 0)
         if ticket < 0:
-            del self._waiting[token]
             raise refusal(ticket, self._dispatch.payload_limit, len(data), entry)
         self.heat()
         return ticket
@@ -117,12 +100,12 @@ class Reaper:
     def withdraw(self, ticket: int) -> None:
         """Its caller left: take it back if it has not begun, else let it run and drop its result."""
         if not self._closed and not lib.stk_cancel(self.engine, ticket):
-            self._waiting.pop(lib.stk_forget(self.engine, ticket), None)
+            self._mailbox.drop(lib.stk_forget(self.engine, ticket))
 
     def flush(self) -> None:
         """Deliver everything that is done."""
-        while n := lib.stk_reap(self._box):
-            self._deliver(n)
+        while self._look(0):
+            self._settle()
 
     def submit(
         self,
@@ -135,27 +118,15 @@ class Reaper:
     ) -> int:
         """Accept an invocation; `done` is called in the loop. Its ticket. `id`: its request id, 16 bytes; timeout_ns: 0
         for its function's. Raises what refusal() makes."""
-        if self._closed:
-            raise errors.EngineClosed("the engine is closed")
-        token = self._next_token()
-        self._waiting[token] = (done, entry.raw)
-        ticket: int = _submit_as(
-            self._box, entry.index, token, flags, ffi.NULL if id is None else id, timeout_ns, data, len(data)
-        )
+        ticket = self._submit(entry.index, data, done, entry.raw, flags, id, timeout_ns)
         if ticket < 0:
-            del self._waiting[token]
             raise refusal(ticket, self._dispatch.payload_limit, len(data), entry)
         return ticket
 
     def submit_owed(self, entry: FunctionEntry, data: bytes, owed: Owed, flags: int) -> None:
         """Accept an invocation whose end `together` is called with, in the loop. Raises what refusal() makes."""
-        if self._closed:
-            raise errors.EngineClosed("the engine is closed")
-        token = self._next_token()
-        self._waiting[token] = owed
-        ticket: int = _submit(self._box, entry.index, token, flags, data, len(data))
+        ticket = self._submit(entry.index, data, owed, False, flags, None, 0)
         if ticket < 0:
-            del self._waiting[token]
             raise refusal(ticket, self._dispatch.payload_limit, len(data), entry)
 
     def heat(self) -> None:
@@ -185,17 +156,23 @@ class Reaper:
         if self._closed:
             return
         hot = self._hot_ns
-        spin = _SPIN_NS if hot and self._waiting else 0
-        n = _reap_spin(self._box, spin)
+        try:
+            n = self._look(_SPIN_NS if hot else 0)
+        except BaseException:  # a callback's KeyboardInterrupt: the loop ends, or looks again
+            self._call_soon(self._turn)
+            raise
+        if self._rest:
+            self._settle()
         if n:
-            self._deliver(n)
+            if self._closed:  # by a callback
+                return
             self._until = 0
             if n > 1:
                 self._asked_soon = False
-            if hot or n == _BATCH:
+            if hot or n == _call.BATCH:
                 self._call_soon(self._turn)
                 return
-        elif hot and (self._waiting or self._asked_soon):
+        elif hot and (self._mailbox.waiting or self._asked_soon):
             now = lib.stk_now()
             if now > self._aside_at:
                 self._aside_at = now + _ASIDE_NS
@@ -211,41 +188,28 @@ class Reaper:
             self._armed = False
             self._cold_at = lib.stk_now()
 
-    def _deliver(self, n: int) -> None:
-        words = self._first if n == 1 else self._words_view[: n * 4].tolist()
-        waiting, results, decode = self._waiting, self._results, wire.fast_decode
-        for i in range(0, n * 4, 4):
-            entry = waiting.pop(words[i], None)
-            status = words[i + 1]
-            try:  # what one of them raises must not cost the others their results
-                if isinstance(entry, Owed):
-                    self._owed.append((entry, words[i + 3]))
-                elif status & 0xFFFF:
-                    self._deliver_slow(entry, words[i + 3])
-                elif entry is not None:
-                    at = words[i + 2]
-                    content = results[at : at + (status >> 32)]
-                    raw = type(entry) is tuple and entry[1]
-                    try:
-                        value = content if raw else decode(content)
-                    except Exception:
-                        # Not for the fast decoder: its caller decodes it, and gets the error if any.
-                        self._hand_over(entry, plain(content))
-                        continue
-                    if isinstance(entry, tuple):
-                        entry[0](None, value)
-                    elif not entry.done():
-                        entry.set_result(value)
+    def _settle(self) -> None:
+        """Deliver what the mailbox leaves: what one of them raises must not cost the others their results."""
+        rest = self._rest[:]
+        self._rest.clear()
+        owed = []
+        for who, what in rest:
+            try:
+                if isinstance(what, BaseException):
+                    self._failed(what)
+                elif isinstance(who, Owed):
+                    owed.append((who, what))
+                elif (outcome := plain(what) if type(what) is bytes else self.outcome(what)) is not None:
+                    _hand_over(who, outcome)
             except Exception as error:
                 self._failed(error)
-        if self._owed and self.together is not None:
-            owed, self._owed = self._owed, []
+        if owed and self.together is not None:
             try:
                 self.together(owed)
             except Exception as error:
                 self._failed(error)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         message = "a result could not be delivered"
         self._loop.call_exception_handler({"message": message, "exception": error})
 
@@ -258,23 +222,18 @@ class Reaper:
         lib.stk_call_free(self.engine, ticket)
         return outcome
 
-    def _deliver_slow(self, entry: Any, ticket: int) -> None:
-        outcome = self.outcome(ticket)
-        if outcome is not None:
-            self._hand_over(entry, outcome)
 
-    def _hand_over(self, entry: Any, outcome: Outcome) -> None:
-        if type(entry) is tuple:
-            entry[0](outcome, None)
-        elif entry is not None and not entry.done():
-            entry.set_result(outcome)
+def _hand_over(who: Any, outcome: Outcome) -> None:
+    if callable(who):
+        who(outcome, None)
+    elif who is not None and not who.done():
+        who.set_result(outcome)
 
 
-def _raw(future: asyncio.Future[Any]) -> LastChunk:
-    """A raw function's future: bytes or an Outcome."""
-
-    def done(outcome: Outcome | None, value: Any) -> None:
-        if not future.done():
-            future.set_result(value if outcome is None else outcome)
-
-    return done
+_call.bind_mailbox(
+    address(ffi.addressof(lib, "stk_box_new")),
+    address(ffi.addressof(lib, "stk_box_free")),
+    address(ffi.addressof(lib, "stk_submit_as")),
+    address(ffi.addressof(lib, "stk_reap_spin")),
+    wire.fast_decode,
+)

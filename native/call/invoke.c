@@ -5,16 +5,11 @@
  * threads, an event loop's among them, do not wait for long either, the interpreter is let go at the first call after
  * each HOLD_NS, and for every wait that is longer than a short spin. Python itself lets others in every 5 ms, but counts
  * from when they were last woken: to let go more often in vain would make them wait for longer. */
-#define Py_LIMITED_API 0x030B0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-#include "engine/queue.h"
+#include "call/call.h"
 
 static const uint64_t HOLD_NS = 4000000;
 enum { PENDING_ERROR = INT32_MIN }; /* an exception is set */
 
-/* The engine's functions, as engine/_native has them: this module has no code of the engine's. */
 static stk_cell *(*new_cell)(stk_engine *);
 static void (*free_cell)(stk_cell *);
 static int64_t (*try_call)(stk_cell *, uint32_t, uint32_t, const uint8_t *, uint64_t, uint64_t);
@@ -213,14 +208,17 @@ static PyType_Slot type_slots[] = {
 static PyType_Spec type = {
     .name = "engine._call.Cell", .basicsize = sizeof(cell_object), .flags = Py_TPFLAGS_DEFAULT, .slots = type_slots};
 
-static int add_type(PyObject *module) {
+static int add_types(PyObject *module) {
     cell_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &type, NULL);
-    return cell_type ? PyModule_AddObjectRef(module, "Cell", (PyObject *)cell_type) : -1;
+    if (!cell_type || PyModule_AddObjectRef(module, "Cell", (PyObject *)cell_type) < 0) return -1;
+    return add_mailbox(module);
 }
 
 static PyMethodDef methods[] = {
     {"bind", (PyCFunction)(void (*)(void))bind, METH_FASTCALL,
      "bind(stk_cell_new, stk_cell_free, stk_cell_try, stk_cell_wait, encode, decode, decode_again), once."},
+    {"bind_mailbox", (PyCFunction)(void (*)(void))bind_mailbox, METH_FASTCALL,
+     "bind_mailbox(stk_box_new, stk_box_free, stk_submit_as, stk_reap_spin, decode), once."},
     {"invoke", (PyCFunction)(void (*)(void))invoke, METH_FASTCALL,
      "invoke(cells, index, event): the result, decoded. (): nothing was begun, no cell or no JSON. (cell, number, size): that of "
      "stk_cell_try, and the event's bytes. Then put_back() when all is read."},
@@ -231,7 +229,7 @@ static PyMethodDef methods[] = {
     {"put_back", (PyCFunction)(void (*)(void))put_back, METH_FASTCALL, "put_back(cells, cell): it is free again."},
     {NULL, NULL, 0, NULL},
 };
-static PyModuleDef_Slot slots[] = {{Py_mod_exec, add_type}, {0, NULL}};
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, add_types}, {0, NULL}};
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT, .m_name = "engine._call", .m_methods = methods, .m_slots = slots};
 

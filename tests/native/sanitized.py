@@ -29,7 +29,7 @@ FLAGS = [
 SMALL = {
     "_json": ["json/encode.c", "json/decode.c"],
     "_http": ["http/module.c", "http/request.c", "http/respond.c"],
-    "_call": ["call/invoke.c"],
+    "_call": ["call/invoke.c", "call/mailbox.c"],
     "_observe": ["observe/outcomes.c"],
     "_print": ["print/write.c"],
     "_turn": ["turn/turn.c"],

@@ -5,6 +5,7 @@ sanitized_calls.py PACKAGE_FOLDER SEED; a sanitizer ends the process, and a work
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sys
 import threading
@@ -58,6 +59,35 @@ def calls(functions: tuple, errors, seed: int, kept: list[BaseException]) -> Non
         kept.append(error)
 
 
+async def awaits(folder: Path, seed: int) -> None:
+    """A loop's mailbox: plain results and others, small and large, and callers that leave."""
+    from engine import AsyncEngine, errors
+
+    draw = random.Random(seed)
+    async with AsyncEngine(logs=False) as stoker:
+        options = {"code": folder, "concurrency": 2, "memory": 2048, "timeout": 120, "waiting": 1000}
+        handler = await stoker.function("sample:handler", name="handler", **options)
+        raw = await stoker.function("sample:raw", codec="raw", **options)
+
+        async def caller() -> None:
+            for _ in range(CALLS // 50):
+                data = draw.randbytes(draw.choice([0, 40, 4097, 16_385, 100_000]))
+                function, event = draw.choice([(raw, data), (handler, {"text": data.hex()}), (handler, None)])
+                call = asyncio.ensure_future(function.invoke(event))
+                for _ in range(draw.randrange(4)):
+                    await asyncio.sleep(0)
+                if draw.random() < 0.3:
+                    call.cancel()
+                try:
+                    result = await call
+                except (errors.FunctionError, asyncio.CancelledError):
+                    continue
+                assert result == (event if function is raw else event["text"])
+
+        await asyncio.gather(*(caller() for _ in range(100)))
+        assert stoker._reaping()._mailbox.waiting == 0
+
+
 def main(seed: int) -> None:
     import engine
     from engine import Engine, errors
@@ -82,6 +112,7 @@ def main(seed: int) -> None:
             thread.join()
         if kept:
             raise kept[0]
+    asyncio.run(awaits(package, seed))
     from engine import _call
 
     for call in (_call.invoke, _call.invoke_bytes, _call.record):

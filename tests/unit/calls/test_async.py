@@ -179,7 +179,7 @@ def test_a_callback_that_raises_costs_nobody_elses_result(run: Run) -> None:
         assert failed.status == lib.STK_FAULT
         await until(lambda: len(reported) == 6)
         assert {str(error) for error in reported} == {"mine"}
-        assert not reaper._waiting
+        assert not reaper._mailbox.waiting
 
     run(main)
 
@@ -235,7 +235,7 @@ def test_cancelling_what_runs_lets_it_run(run: Run, gate: Gate) -> None:
         assert gate.arrived() == ["first", "second"]
         stats = engine.stats()["app-gated"]
         assert (stats.invocations, stats.cancelled, stats.in_flight) == (2, 0, 0)
-        assert not engine._reaper._waiting  # nothing is kept for a caller that left
+        assert not engine._reaper._mailbox.waiting  # nothing is kept for a caller that left
 
     run(main)
 
