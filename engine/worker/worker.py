@@ -161,10 +161,7 @@ class Worker:
         os._exit(1)
 
     def _serve(self, handle: handler.Handler) -> None:
-        lane, spec, make_context = self.lane, self.spec, self._context
-        # Slicing a cffi buffer makes bytes: for what is small, quicker than decoding from a memoryview.
-        down = ffi.buffer(ffi.cast("char *", lane.down), self._size)
-        view = memoryview(down).toreadonly()
+        lane, spec = self.lane, self.spec
         header = ffi.buffer(ffi.addressof(lane, "event"), context.HEADER_BYTES)
         self._logs.request_id = lambda: _id_of(header)
         trace = (
@@ -172,73 +169,90 @@ class Worker:
         )
         if trace is not None:
             trace.install()
-        fast_decode, fast_encode, raw = wire.fast_decode, self._fast_encode, spec.raw
-        encode_large = self._encode_large
-        reply_next, max_reply = lib.stk_worker_reply_next, spec.max_reply
-        reply, following = ffi.addressof(lib, "stk_worker_reply"), ffi.addressof(lib, "stk_worker_next")
-        _turn.bind(_address(reply), _address(following), _address(lane))
-        turn = _turn.turn
-        packed: Any = self._next()
-        traced = False
+        _turn.bind(
+            _address(ffi.addressof(lib, "stk_worker_reply")),
+            _address(ffi.addressof(lib, "stk_worker_next")),
+            _address(lane),
+            None if spec.raw else wire.fast_decode,
+            self._context,
+            wire.raw_reply if spec.raw else self._fast_encode,
+            spec.max_reply,
+        )
+        self._traced = False
+        number = self._next()
         while True:
-            if traced:
-                traced = context.forget_trace(trace)
-            large = False
-            if type(packed) is tuple:
-                payload, head = packed
-                invocation = make_context(head)
-            elif packed >= 0:
-                at = packed >> 20
-                end = at + (packed & 0xFFFFF)
-                payload = view[at:end] if raw else down[at:end]
-                invocation = make_context(header[:])
-            elif packed == lib.STK_W_LARGE:
-                large, payload = True, self._payload(view)
-                invocation = make_context(header[:])
-            elif packed == lib.STK_W_EXTRAS:
-                large = True  # or small: what decodes large events takes both
-                extras, payload = wire.detach(self._payload(view))
-                invocation = make_context(header[:])
-                traced = context.extend(invocation, extras)
-            elif packed == lib.STK_W_SHUTDOWN:
-                return
-            else:  # between the invocations
-                packed = self._next(packed)
+            stage, value = _turn.serve(handle, number)
+            if stage == _turn.NEXT and value not in _LARGE:
+                if value == lib.STK_W_SHUTDOWN:
+                    return
+                number = self._next(value)
                 continue
-            try:
-                event = payload if raw else (loads if large else fast_decode)(payload)
-            except Exception:
-                event = self._decode_again(payload, header)
-                if event is _UNDECODABLE:
-                    packed = self._next()
-                    continue
-            try:
-                result = handle(event, invocation)
-            except Exception as error:
-                self._fail(error, header)
-                packed = self._next()
-                continue
-            try:
-                data = wire.raw_reply(result) if raw else (encode_large if large else fast_encode)(result)
-            except Exception:
-                again = self._encode_again(result, header)
-                if again is None:
-                    packed = self._next()
-                    continue
-                data = again
-            event = result = payload = packed = None
-            n = len(data)
-            if n > max_reply:
-                self._too_large(max_reply)
-                packed = self._next()
-                continue
-            if raw or type(data) is not bytes:
-                packed = reply_next(lane, data if type(data) is bytes else ffi.from_buffer(data), n)
+            data = self._by_hand(handle, header, stage, value)
+            value = None  # nothing of an invocation is kept until the next one
+            if data is None:
+                number = self._next()
             else:
-                packed = turn(data)
+                kept = data if type(data) is bytes else ffi.from_buffer(data)
+                number = lib.stk_worker_reply_next(lane, kept, len(data))
+            if self._traced:
+                self._traced = context.forget_trace(trace)
 
-    def _payload(self, down: memoryview) -> memoryview:
+    def _by_hand(
+        self, handle: handler.Handler, header: Any, stage: int, value: Any
+    ) -> bytes | memoryview | None:
+        """The reply to an invocation that is not plain, from this stage on; None: it has its reply."""
+        reply: bytes | memoryview | None
+        if stage == _turn.FAILED:
+            self._fail(value, header)
+            return None
+        if stage == _turn.TOO_LARGE:
+            self._too_large()
+            return None
+        if stage == _turn.UNENCODABLE:
+            return self._fitting(self._encode_again(value, header))
+        invocation = self._context(header[:])
+        if stage == _turn.UNDECODABLE:
+            event = self._decode_again(value, header)
+            encode: Callable[[Any], bytes | memoryview] = self._fast_encode
+        else:
+            event = self._large(value, invocation, header)
+            encode = wire.raw_reply if self.spec.raw else self._encode_large
+        if event is _UNDECODABLE:
+            return None
+        try:
+            result = handle(event, invocation)
+        except Exception as error:
+            self._fail(error, header)
+            return None
+        try:
+            reply = encode(result)
+        except Exception:
+            reply = self._encode_again(result, header)
+        return self._fitting(reply)
+
+    def _fitting(self, reply: bytes | memoryview | None) -> bytes | memoryview | None:
+        """None: it has its reply, for being too large among others."""
+        if reply is not None and len(reply) > self.spec.max_reply:
+            self._too_large()
+            return None
+        return reply
+
+    def _large(self, number: int, invocation: Any, header: Any) -> Any:
+        """The event of an invocation that is large or has extras, or _UNDECODABLE."""
+        payload: bytes | memoryview = self._payload()
+        if number == lib.STK_W_EXTRAS:  # large or small: what decodes large events takes both
+            extras, payload = wire.detach(payload)
+            self._traced = context.extend(invocation, extras)
+        if self.spec.raw:
+            return payload
+        try:
+            return loads(payload)
+        except Exception:
+            return self._decode_again(payload, header)
+
+    def _payload(self) -> memoryview:
         """The payload in hand where it lies."""
+        down = memoryview(ffi.buffer(ffi.cast("char *", self.lane.down), self._size)).toreadonly()
         at = self.lane.payload - ffi.cast("uint8_t *", self.lane.down)
         return down[at : at + self.lane.event.len]
 
@@ -302,7 +316,8 @@ class Worker:
     def log_error(self, described: dict[str, Any]) -> None:
         self.records.error(handler.error_record(described, self.records.indent))
 
-    def _too_large(self, limit: int) -> None:
+    def _too_large(self) -> None:
+        limit = self.spec.max_reply
         message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
         error = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
         self._reply_error(wire.encode(error))
@@ -313,6 +328,7 @@ class Worker:
 
 
 _UNDECODABLE = object()
+_LARGE = (lib.STK_W_LARGE, lib.STK_W_EXTRAS)
 current: Worker | None = None  # in a worker: itself
 at_end: list[Callable[[], None]] = []  # called when a worker ends in order
 

@@ -329,7 +329,11 @@ def test_row_40_soak_with_random_kills(ledger: Ledger, nothing_is_left: str, tmp
         seen = soak(SECONDS * 3 / 4)
         assert seen["worker"] >= SECONDS, seen
         assert seen["crashed"] > 0, seen
-        wait_until(lambda: open_now() == before)
+        try:
+            wait_until(lambda: open_now() == before)
+        except AssertionError:
+            assert open_now() == before  # which says what differs
+            raise
         grown = [resident(pid) - was for pid, was in zip(("self", *zygotes()), memory, strict=True)]
         assert max(grown) < GROWTH, grown
         assert fn.invoke([0, 1, "last"]) == [0, 1, "last"]

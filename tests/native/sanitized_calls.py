@@ -21,6 +21,8 @@ def handler(event, context):
         for n in range(event["print"]): print("line", n, "\\u00e9")
     if event.get("end"):
         os._exit(3)
+    if event.get("object"):
+        return object()
     return event.get("text", "") * event.get("times", 1)
 def raw(event, context):
     return bytes(event)
@@ -35,7 +37,7 @@ def calls(functions: tuple, errors, seed: int, kept: list[BaseException]) -> Non
     try:
         for _ in range(CALLS):
             size = draw.choice([0, 1, 40, 4095, 4096, 4097, 16_383, 16_384, 16_385, 100_000])
-            kind = draw.randrange(8)
+            kind = draw.randrange(10)
             if kind < 2:
                 data = draw.randbytes(size)
                 assert raw.invoke(data) == data
@@ -49,6 +51,19 @@ def calls(functions: tuple, errors, seed: int, kept: list[BaseException]) -> Non
                 )
             elif kind == 5:
                 assert caller.invoke({"text": "y" * size}) == "y" * size
+            elif kind == 6:
+                size = 700_000 if draw.random() < 0.1 else 1
+                for event, expected in (
+                    (b"no JSON", "unmarshal"), (b'{"object": 1}', "Runtime.MarshalError"),
+                    (b'{"text": "0123456789", "times": %d}' % size, "ResponseSizeTooLarge" if size > 1 else "0123"),
+                ):  # fmt: skip
+                    try:
+                        found = str(handler.invoke_raw(event).payload)
+                    except errors.InvalidEvent as error:
+                        found = str(error)
+                    assert expected in found, found
+            elif kind == 7:
+                assert raw.invoke(b"") == b""
             else:
                 try:
                     handler.invoke({"end": True} if draw.random() < 0.02 else None)
