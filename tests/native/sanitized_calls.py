@@ -65,9 +65,11 @@ def calls(functions: tuple, errors, seed: int, kept: list[BaseException]) -> Non
             elif kind == 7:
                 assert raw.invoke(b"") == b""
             else:
+                ends = draw.random() < 0.02
                 try:
-                    handler.invoke({"end": True} if draw.random() < 0.02 else None)
-                except (errors.FunctionError, errors.FunctionCrashed):
+                    handler.invoke({"end": True} if ends else None)
+                except errors.FunctionError as error:
+                    assert isinstance(error, errors.FunctionCrashed) == ends, error
                     continue
                 raise AssertionError("it did not fail")
     except BaseException as error:

@@ -36,10 +36,10 @@ def test_calls_under_sanitizers(tmp_path: Path) -> None:
         ("_call", "call/invoke.c", "data = PyBytes_FromStringAndSize((const char *)cell->cell->data, (Py_ssize_t)n)",
          "data = PyBytes_FromStringAndSize((const char *)cell->cell->data, (Py_ssize_t)n + 4096)"),
         ("_call", "call/mailbox.c", "of->who = NULL;", ";"),
-        ("_turn", "turn/turn.c", "PyObject *result = ", "Py_DECREF(payload);\n    PyObject *result = "),
+        ("_turn", "turn/turn.c", "if (!value) return ", "if (!value) return Py_DECREF(error), "),
         ("_print", "print/write.c", "(uint64_t)len)", "(uint64_t)len + 9)"),
     ],
-    ids=["reads behind a cell", "who waits is let go twice", "a payload is let go twice", "reads behind a text"],
+    ids=["reads behind a cell", "who waits is let go twice", "an error is let go twice", "reads behind a text"],
 )  # fmt: skip
 def test_a_mistake_is_found(tmp_path: Path, name: str, source: str, right: str, wrong: str) -> None:
     """The harness itself, in the caller and in a worker."""
