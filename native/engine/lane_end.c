@@ -67,7 +67,7 @@ static int end_head(stk_engine *e, stk_lane *l, uint64_t written, uint32_t statu
  * would otherwise fail the invocations behind it too. */
 static int out_of_attempts(const stk_lane *l, int32_t detail) {
     stk_call *c = l->queue[l->first % STK_DEPTH];
-    if (!c || l->state == LANE_STARTING) return 0;
+    if (!c || !l->t_head) return 0;
     c->attempts += detail == STK_EXIT_NO_DOORBELL ? 1 : SUSPECT;
     return c->attempts >= MAX_SUSPECTS * SUSPECT;
 }

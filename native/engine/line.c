@@ -22,8 +22,9 @@ int line_push(stk_engine *e, stk_function *f, stk_call *c, int front) {
     }
     c->state = CALL_WAITING;
     c->lane = STK_ABSENT;
-    c->prev = front ? NULL : f->tail;
-    c->next = front ? f->head : NULL;
+    c->next = front ? f->head : NULL; /* behind those that came before it: several lanes may give back theirs at once */
+    while (c->next && c->next->t_submit < c->t_submit) c->next = c->next->next;
+    c->prev = c->next ? c->next->prev : f->tail;
     if (c->prev)
         c->prev->next = c;
     else
