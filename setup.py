@@ -56,10 +56,14 @@ setup(
             (
                 "_call",
                 ["native/call/invoke.c", "native/call/mailbox.c"],
-                ["native/call/call.h", *ENGINE_HEADERS],
+                ["native/call/call.h", "native/shared/raised.h", *ENGINE_HEADERS],
             ),
             ("_print", ["native/print/write.c"], ["native/worker/worker.h", *LANE_HEADERS]),
-            ("_turn", ["native/turn/turn.c"], ["native/worker/worker.h", *LANE_HEADERS]),
+            (
+                "_turn",
+                ["native/turn/turn.c"],
+                ["native/shared/raised.h", "native/worker/worker.h", *LANE_HEADERS],
+            ),
             ("_observe", ["native/observe/outcomes.c"], []),
         )
     ],

@@ -5,6 +5,7 @@
  * look() with its result, by drop() of what was withdrawn, or by close(); always with the interpreter's lock, and before any
  * of Python's code runs that might come back here. */
 #include "call/call.h"
+#include "shared/raised.h"
 
 #include <stdlib.h>
 
@@ -127,13 +128,7 @@ static int leave(mailbox *self, PyObject *who, PyObject *what) {
 /* What is raised is left with the others; -1: it is for whoever looks. */
 static int raised(mailbox *self) {
     if (!PyErr_ExceptionMatches(PyExc_Exception)) return -1;
-    PyObject *type, *error, *trace;
-    PyErr_Fetch(&type, &error, &trace);
-    PyErr_NormalizeException(&type, &error, &trace);
-    if (trace) PyException_SetTraceback(error, trace);
-    Py_XDECREF(type);
-    Py_XDECREF(trace);
-    return leave(self, NULL, error);
+    return leave(self, NULL, stk_raised());
 }
 
 /* A plain result, whose reference it takes, to who waits. */

@@ -7,6 +7,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "shared/raised.h"
 #include "worker/worker.h"
 
 enum { HEADER = offsetof(stk_worker, t_start) + sizeof(uint64_t) - offsetof(stk_worker, event) };
@@ -28,12 +29,7 @@ static PyObject *raised(int stage, PyObject *value) {
         Py_XDECREF(value);
         return NULL;
     }
-    PyObject *type, *error, *trace;
-    PyErr_Fetch(&type, &error, &trace);
-    PyErr_NormalizeException(&type, &error, &trace);
-    if (trace) PyException_SetTraceback(error, trace);
-    Py_XDECREF(type);
-    Py_XDECREF(trace);
+    PyObject *error = stk_raised();
     if (!value) return over_to_python(stage, error);
     Py_DECREF(error);
     return over_to_python(stage, value);
