@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 from support import FUNCTIONS, Gate, Logs
 
+pytest.register_assert_rewrite("queue_machine")
 # A shared machine may stall an example for longer than any deadline.
 hypothesis.settings.register_profile("shared", deadline=None)
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=10)  # make quick

@@ -8,7 +8,7 @@
  *   Waiters drain: any thread may read any lane's replies under the lock and so complete any invocation;
  *   a waiter spins on a producer cursor outside the lock and drains when it moves.
  *
- * Invariants (checked by tests/unit/calls/test_queue_model.py)
+ * Invariants (checked by tests/queue_machine.py)
  *   accepted = waiting + in lanes + completed: an invocation leaves through complete() exactly once;
  *   a lane with an empty queue and state READY is on its function's idle stack, and no other lane is;
  *   at any time, for each lane with work, a thread spins on it, or the thread flag is up and a thread sleeps

@@ -35,7 +35,7 @@ ROOMS = {
     "engine": {"engine", "shared"},
     "worker": {"worker", "shared"},
 }
-# Exported for tests alone: test_queue_model.py plays a worker, and handlers/misbehave stops within a reply.
+# Exported for tests alone: tests/queue_machine.py plays workers, and handlers/misbehave stops within a reply.
 FOR_TESTS = {
     "stk_worker_open",
     "stk_worker_reserve",
